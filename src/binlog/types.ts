@@ -1,0 +1,98 @@
+/** The nouns of capture: where we are, whose log it is, what a row looked like. */
+
+export type Flavour = 'mysql' | 'mariadb';
+
+/**
+ * Where reading goes on. `gtid` is everything executed up to here (a MySQL GTID set, a MariaDB GTID position), null where
+ * the server has none (MySQL with gtid_mode=OFF); `file` and `offset` are the end of the last whole transaction.
+ */
+export interface Position {
+  gtid: string | null;
+  file: string;
+  /** Bytes into `file`, 64 bits of our own counting: the log's own field wraps at 4 GiB. */
+  offset: number;
+}
+
+/** Kinds of columns by what their values look like, whatever width they have on disk. */
+export type ColumnKind =
+  | 'integer'
+  | 'decimal'
+  | 'float'
+  | 'bit'
+  | 'year'
+  | 'date'
+  | 'time'
+  | 'datetime'
+  | 'timestamp'
+  | 'text'
+  | 'binary'
+  | 'enum'
+  | 'set'
+  | 'json'
+  | 'geometry'
+  | 'uuid'
+  | 'inet';
+
+export interface Column {
+  name: string;
+  kind: ColumnKind;
+}
+
+/** A table as it was when the row was written, reduced to the columns that a rule or a filter names, plus its key. */
+export interface TableSchema {
+  schema: string;
+  name: string;
+  columns: readonly Column[];
+  /** Indices into `columns` of the primary key, in key order; empty when the table has none. */
+  key: readonly number[];
+  /** Index into `columns` by lower-case column name. */
+  indexOf: ReadonlyMap<string, number>;
+}
+
+/**
+ * One value as it stood in the log, aligned with `TableSchema.columns`:
+ * integer, bit, year → number while safe, else decimal string; decimal → string, exact; float → number;
+ * date/time/datetime/timestamp → MySQL's own text (timestamp in UTC); text, enum, set, json, uuid, inet → string;
+ * binary, geometry → bytes; SQL NULL → null; not in the row image → undefined.
+ */
+export type Cell = string | number | Uint8Array | null | undefined;
+
+export type Row = readonly Cell[];
+
+export type RowOp = 'insert' | 'update' | 'delete';
+
+/** One row change of a watched table, exactly as logged. */
+export interface RowEvent {
+  table: TableSchema;
+  op: RowOp;
+  /** null on insert. */
+  before: Row | null;
+  /** null on delete. */
+  after: Row | null;
+}
+
+/** What the end of a transaction tells. */
+export interface Commit {
+  /** Where to go on after it. */
+  position: Position;
+  /** Commit time, milliseconds since 1970 UTC (whole seconds where the server logs no finer). */
+  committedAtMs: number;
+}
+
+/**
+ * A transaction, or a piece of one: most come as a single part with its commit; a huge one comes as many, the last of
+ * which has the commit. A transaction without a watched row comes as a commit with no rows.
+ */
+export interface TransactionPart {
+  /** GTID, or `file:offset` of its start. The same for all parts. */
+  id: string;
+  rows: RowEvent[];
+  /** Ordinal of `rows[0]` among the transaction's watched rows. */
+  firstOrdinal: number;
+  commit: Commit | null;
+  /** Bytes of log that the part stands for: the measure of the buffer. */
+  bytes: number;
+}
+
+/** Which tables of the source's schema are read, and which of their columns leave the reader (lower-case names). */
+export type Watch = ReadonlyMap<string, ReadonlySet<string>>;

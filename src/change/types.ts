@@ -1,0 +1,15 @@
+import type { Row, RowOp, TableSchema } from '../binlog/types.ts';
+
+/** The net change of one row within one transaction: what the rules see. */
+export interface Change {
+  table: TableSchema;
+  op: RowOp;
+  /** The primary key as text, parts joined by a comma (`45`, `7,2`); for a table without one, a hash of the row. */
+  key: string;
+  /** null on insert. */
+  before: Row | null;
+  /** null on delete. */
+  after: Row | null;
+  /** Where the row first appeared among the transaction's watched rows: with key and type it makes the event id. */
+  ordinal: number;
+}

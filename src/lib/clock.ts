@@ -1,0 +1,23 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Where time comes from: passed in, so that tests of pure parts can choose it. */
+export interface Clock {
+  /** Milliseconds since 1970-01-01 UTC. */
+  now(): number;
+}
+
+export const systemClock: Clock = { now: () => Date.now() };
+
+/** Milliseconds of a clock that never goes back, for measuring durations. */
+export function monotonicMs(): number {
+  return performance.now();
+}
+
+/** Waits `ms`, or until the signal aborts: then it returns early, it does not throw. */
+export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  try {
+    await delay(Math.min(ms, 2_147_483_647), undefined, signal ? { signal } : {});
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * The one error catalogue: a stable word code, what it means and the general cure.
+ * The README's table of errors is checked against it by a test.
+ */
+export const errorCatalogue = {
+  ERR_USAGE: {
+    exit: 2,
+    cause: 'The command was called with a wrong or missing argument.',
+    cure: 'Run the command with --help.',
+  },
+  ERR_CONFIG: {
+    exit: 2,
+    cause: 'The configuration file has one or more mistakes.',
+    cure: 'Correct the lines that the message names.',
+  },
+  ERR_RULES: {
+    exit: 2,
+    cause: 'The rules file has one or more mistakes, or does not fit the schema.',
+    cure: 'Correct the lines that the message names.',
+  },
+  ERR_PREFLIGHT: {
+    exit: 1,
+    cause: 'The source server is not ready to be read.',
+    cure: 'Run the statements that `check` prints.',
+  },
+  ERR_SOURCE_UNREACHABLE: {
+    exit: 1,
+    cause: 'The source server does not answer.',
+    cure: 'Check host, port and firewall of source.url.',
+  },
+  ERR_SOURCE_ACCESS: {
+    exit: 1,
+    cause: 'The source server refuses the user, the password or the schema.',
+    cure: 'Run the grants that `check` prints.',
+  },
+  ERR_STORE_UNREACHABLE: {
+    exit: 1,
+    cause: 'The store does not answer.',
+    cure: 'Check host, port and firewall of store.url.',
+  },
+  ERR_STORE_ACCESS: {
+    exit: 1,
+    cause: 'The store refuses the user, the password or the schema.',
+    cure: 'Grant the user ALL on the schema of the store.',
+  },
+  ERR_STORE_SCHEMA: {
+    exit: 1,
+    cause: 'The schema of the store could not be migrated.',
+    cure: 'Read the cause, then run `migrate` again.',
+  },
+  ERR_PORT_IN_USE: {
+    exit: 1,
+    cause: 'Another process listens on the address of http.listen.',
+    cure: 'Stop it or choose another port in http.listen.',
+  },
+  ERR_NOT_FOUND: {
+    exit: 1,
+    cause: 'There is no such webhook, delivery or event.',
+    cure: 'List them and use an id from the list.',
+  },
+  ERR_CONFLICT: {
+    exit: 1,
+    cause: 'The webhook is managed by the configuration file.',
+    cure: 'Edit it in the file.',
+  },
+  ERR_HALTED: {
+    exit: 1,
+    cause: 'Capture is halted: going on would lose, invent or misread a change.',
+    cure: 'Mend the cause, or accept the gap on record: `resume --accept-gap --reason "…"`.',
+  },
+  ERR_SERVER_BINARY: {
+    exit: 1,
+    cause: 'No database server could be had for the private throwaway server.',
+    cure: 'Put mysqld or mariadbd on PATH, or let apt-get reach a Debian mirror.',
+  },
+  ERR_INTERNAL: {
+    exit: 1,
+    cause: 'A fault of odontology-webhooks itself.',
+    cure: 'Report it with the message and the stack that `log.level: debug` prints.',
+  },
+} as const satisfies Record<string, { exit: 1 | 2; cause: string; cure: string }>;
+
+export type ErrorCode = keyof typeof errorCatalogue;
+
+export interface AppErrorOptions {
+  /** The statement or the edit that mends it, ready to paste. Default: the catalogue's cure. */
+  remedy?: string;
+  cause?: unknown;
+  /** Whether trying again later can succeed without anybody's help. */
+  retryable?: boolean;
+}
+
+/** An error that is told to a person: what happened and what mends it. Its text never holds patient data. */
+export class AppError extends Error {
+  override readonly name = 'AppError';
+  readonly code: ErrorCode;
+  readonly remedy: string;
+  readonly retryable: boolean;
+
+  constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.remedy = options.remedy ?? errorCatalogue[code].cure;
+    this.retryable = options.retryable ?? false;
+  }
+
+  /** 2 for usage and configuration, 1 for the world. */
+  get exitCode(): 1 | 2 {
+    return errorCatalogue[this.code].exit;
+  }
+}
+
+/** The text of anything thrown, on one line, without a stack. */
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ');
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The word code of a Node or mysql2 error (`ECONNREFUSED`, `ER_ACCESS_DENIED_ERROR`), where it has one. */
+export function codeOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}

@@ -1,0 +1,67 @@
+import { backoffMs, type BackoffOptions } from './backoff.ts';
+import { sleep } from './clock.ts';
+
+/** The start/stop contract of every background part: start twice, stop twice, stop before start are safe; stop waits. */
+export interface Background {
+  start(): void;
+  stop(): Promise<void>;
+}
+
+export interface LoopVerbs {
+  /** One step. Returns how long to wait before the next one, in ms; it must return soon once the signal aborts. */
+  step(signal: AbortSignal): Promise<number>;
+  /** Told of every error of a step; the loop then waits by `backoff` and goes on. */
+  onError(error: unknown, failures: number): void;
+  backoff?: BackoffOptions;
+}
+
+export interface Loop extends Background {
+  /** Ends the present wait, so that the next step runs at once. */
+  wake(): void;
+}
+
+/** Repeats a step until stopped. The loop waits, retries and stops; the step holds the logic and is what tests call. */
+export function createLoop({ step, onError, backoff = { firstMs: 250, maxMs: 15_000 } }: LoopVerbs): Loop {
+  let stopping = new AbortController();
+  let waiting = new AbortController();
+  let woken = false;
+  let running: Promise<void> | undefined;
+
+  async function run(signal: AbortSignal): Promise<void> {
+    let failures = 0;
+    while (!signal.aborted) {
+      woken = false;
+      let waitMs: number;
+      try {
+        waitMs = await step(signal);
+        failures = 0;
+      } catch (error) {
+        if (signal.aborted) return;
+        onError(error, failures);
+        waitMs = backoffMs(failures, backoff);
+        failures += 1;
+      }
+      if (waitMs > 0 && !woken && !signal.aborted) {
+        waiting = new AbortController();
+        await sleep(waitMs, AbortSignal.any([signal, waiting.signal]));
+      }
+    }
+  }
+
+  return {
+    start() {
+      if (running) return;
+      stopping = new AbortController();
+      running = run(stopping.signal);
+    },
+    async stop() {
+      stopping.abort();
+      await running;
+      running = undefined;
+    },
+    wake() {
+      woken = true;
+      waiting.abort();
+    },
+  };
+}
