@@ -32,7 +32,7 @@ export interface SignatureHeaders {
 
 export interface SignOptions {
   id: string;
-  body: string;
+  body: string | Buffer;
   /** Seconds since 1970 UTC. */
   timestampSeconds: number;
   /** Current secret first. Each adds a standard signature; the legacy header has room for the first only. */
@@ -116,12 +116,19 @@ function checkLegacy(options: VerifyOptions, secrets: readonly string[]): Signat
   return secrets.some((secret) => equal(given, signLegacy(secret, options.body))) ? 'valid' : 'mismatch';
 }
 
-/** Each of the two signatures judged by itself, to tell a person which one failed and how. */
+/**
+ * Each of the two signatures judged by itself, to tell a person which one failed and how.
+ * @throws TypeError when a secret is missing or empty.
+ */
 export function inspectSignatures(options: VerifyOptions): {
   standard: SignatureCheck;
   legacy: SignatureCheck;
 } {
   const secrets = typeof options.secret === 'string' ? [options.secret] : options.secret;
+  if (secrets.length === 0 || secrets.some((secret) => typeof secret !== 'string' || secret === '')) {
+    // An undefined environment variable must not become a key that everybody knows.
+    throw new TypeError('verifyWebhookSignature needs a secret that is not empty');
+  }
   return { standard: checkStandard(options, secrets), legacy: checkLegacy(options, secrets) };
 }
 
@@ -129,7 +136,8 @@ export function inspectSignatures(options: VerifyOptions): {
  * Whether a received webhook is genuine: signed with the secret, and recent. Comparison takes constant time.
  *
  * `webhook-signature` (Standard Webhooks) must be valid whenever it is there, so that a bad one is never rescued by a good
- * `x-webhook-signature`; the latter alone counts only with `allowLegacy`. Never throws for anything a request can hold.
+ * `x-webhook-signature`; the latter alone counts only with `allowLegacy`. Never throws for anything a request can hold;
+ * throws a TypeError when there is no secret.
  *
  * ```js
  * if (!verifyWebhookSignature({ body: rawBody, headers: request.headers, secret })) return response.writeHead(401).end();

@@ -1,0 +1,108 @@
+import { lookup as getaddrinfo } from 'node:dns/promises';
+import { isIP, type LookupFunction, type Socket } from 'node:net';
+import { buildConnector } from 'undici';
+import { ForbiddenAddressError, type Guard } from './guard.ts';
+
+export interface ResolvedAddress {
+  address: string;
+  family: number;
+}
+
+/** Asks DNS (or whatever the system asks) for all addresses of a name. */
+export type Resolve = (hostname: string) => Promise<ResolvedAddress[]>;
+
+/**
+ * The system's resolver, with one question at a time for a name: 8 connections opened at once to one endpoint would
+ * otherwise hold twice the 4 threads that all lookups and files of the process share.
+ */
+export function createResolve(): Resolve {
+  const underway = new Map<string, Promise<ResolvedAddress[]>>();
+  return (hostname) => {
+    const known = underway.get(hostname);
+    if (known) return known;
+    const question = getaddrinfo(hostname, { all: true, order: 'verbatim' }).finally(() =>
+      underway.delete(hostname),
+    );
+    underway.set(hostname, question);
+    return question;
+  };
+}
+
+export interface ConnectorOptions {
+  guard: Guard;
+  resolve: Resolve;
+  port: number;
+  /** From the question to DNS to the end of the TLS handshake. */
+  timeoutMs: number;
+  /** Certificate authorities instead of the system's. */
+  ca: string | undefined;
+}
+
+/** What is wrong with the answers of DNS: one bad address spoils all of them. */
+function judgeAnswers(
+  addresses: readonly ResolvedAddress[],
+  { guard, port }: ConnectorOptions,
+): Error | undefined {
+  if (addresses.length === 0) return Object.assign(new Error('the name has no address'), { code: 'ENODATA' });
+  for (const { address } of addresses) {
+    const problem = guard.judgeAddress(address, port);
+    if (problem !== undefined) return new ForbiddenAddressError(problem);
+  }
+  return undefined;
+}
+
+/** A lookup for the socket that answers only what the guard allows. */
+function guardedLookup(options: ConnectorOptions): LookupFunction {
+  return (hostname, { all }, callback) => {
+    options.resolve(hostname).then(
+      (addresses) => {
+        const fault = judgeAnswers(addresses, options);
+        if (fault !== undefined) callback(fault, []);
+        else if (all) callback(null, addresses);
+        else callback(null, addresses[0]!.address, addresses[0]!.family);
+      },
+      (error: unknown) => callback(error as NodeJS.ErrnoException, []),
+    );
+  };
+}
+
+/** What is wrong with the peer of a connected socket: the last word, whatever happened between lookup and connect. */
+function judgePeer(socket: Socket, { guard, port }: ConnectorOptions): Error | undefined {
+  if (socket.remoteAddress === undefined) {
+    return Object.assign(new Error('the connection closed at once'), { code: 'ECONNRESET' });
+  }
+  const problem = guard.judgeAddress(socket.remoteAddress, port);
+  return problem === undefined ? undefined : new ForbiddenAddressError(problem);
+}
+
+/**
+ * Opens connections to one origin, judged three times: a literal address before connecting (a socket calls no lookup
+ * for it), every answer of DNS, from which the socket then takes its address and asks no second time, and the peer.
+ */
+export function createConnector(options: ConnectorOptions): buildConnector.connector {
+  const connect = buildConnector({
+    lookup: guardedLookup(options),
+    timeout: options.timeoutMs,
+    // HTTP/1.1 only: a second protocol would double what a hostile peer can play with.
+    allowH2: false,
+    maxCachedSessions: 4,
+    ...(options.ca === undefined ? {} : { ca: options.ca }),
+  });
+  return (target, callback) => {
+    const problem =
+      isIP(target.hostname) === 0 ? undefined : options.guard.judgeAddress(target.hostname, options.port);
+    if (problem !== undefined) {
+      queueMicrotask(() => callback(new ForbiddenAddressError(problem), null));
+      return;
+    }
+    connect(target, (...[error, socket]) => {
+      const fault = error ?? judgePeer(socket, options);
+      if (fault === undefined) {
+        callback(null, socket);
+      } else {
+        socket?.destroy();
+        callback(fault, null);
+      }
+    });
+  };
+}

@@ -1,0 +1,58 @@
+import { codeOf, messageOf } from '../lib/errors.ts';
+
+/** Why there was no answer. The words are stable: they stand in the log, in metrics and in the API. */
+export type FailureReason =
+  'dns' | 'refused' | 'unreachable' | 'reset' | 'tls' | 'timeout' | 'protocol' | 'local' | 'other';
+
+const reasons: Readonly<Record<string, FailureReason>> = {
+  ENOTFOUND: 'dns',
+  EAI_AGAIN: 'dns',
+  EAI_FAIL: 'dns',
+  EAI_NODATA: 'dns',
+  EAI_NONAME: 'dns',
+  ENODATA: 'dns',
+  ESERVFAIL: 'dns',
+  ECONNREFUSED: 'refused',
+  EHOSTUNREACH: 'unreachable',
+  ENETUNREACH: 'unreachable',
+  EADDRNOTAVAIL: 'unreachable',
+  EHOSTDOWN: 'unreachable',
+  ENETDOWN: 'unreachable',
+  ECONNRESET: 'reset',
+  ECONNABORTED: 'reset',
+  EPIPE: 'reset',
+  UND_ERR_SOCKET: 'reset',
+  UND_ERR_PRX_CONN: 'reset',
+  ETIMEDOUT: 'timeout',
+  UND_ERR_CONNECT_TIMEOUT: 'timeout',
+  ERR_DEADLINE: 'timeout',
+  UND_ERR_HEADERS_OVERFLOW: 'protocol',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'protocol',
+  ERR_RESPONSE: 'protocol',
+  EPROTO: 'tls',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'tls',
+  SELF_SIGNED_CERT_IN_CHAIN: 'tls',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'tls',
+  UNABLE_TO_GET_ISSUER_CERT: 'tls',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'tls',
+  EMFILE: 'local',
+  ENFILE: 'local',
+  ENOBUFS: 'local',
+};
+
+function reasonOfCode(code: string): FailureReason {
+  if (code.startsWith('HPE_')) return 'protocol';
+  if (/^(?:ERR_TLS_|ERR_SSL_|CERT_|CRL_|HOSTNAME_MISMATCH)/.test(code)) return 'tls';
+  return reasons[code] ?? 'other';
+}
+
+/** The word and the sentence for an error of the connection. Of several addresses that failed, the last one speaks. */
+export function toFailure(error: unknown): { reason: FailureReason; message: string } {
+  const told: unknown =
+    error instanceof AggregateError && error.errors.length > 0 ? error.errors.at(-1) : error;
+  const code = codeOf(told) ?? codeOf(error);
+  return {
+    reason: code === undefined ? 'other' : reasonOfCode(code),
+    message: messageOf(told).slice(0, 300),
+  };
+}

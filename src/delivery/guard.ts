@@ -1,0 +1,250 @@
+import { isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import { AppError, messageOf } from '../lib/errors.ts';
+import {
+  type Address,
+  facesOf,
+  isMetadata,
+  isThisMachine,
+  isWithin,
+  parseAddress,
+  privateRange,
+} from './address.ts';
+
+/** What deliveries may reach: the section `delivery` of the configuration, and what this process itself must be spared. */
+export interface GuardOptions {
+  allowHttp: boolean;
+  /** Networks opened although they are not public; with `port`, for that port only. */
+  allowPrivateNetworks: readonly { cidr: string; port?: number | undefined }[];
+  allowedPorts: readonly number[];
+  /**
+   * Addresses (or host names) with ports that are never reached: our own HTTP port and the databases. One that is on this
+   * machine stands for every address of this machine, whatever spelling or interface leads there.
+   */
+  forbidden: readonly { address: string; port: number }[];
+  /** The proxy that judges addresses in our stead (`delivery.proxy_is_guard`); without it we connect directly. */
+  proxyUrl?: string | undefined;
+}
+
+/** Where a URL leads, its form approved. */
+export interface Target {
+  /** `https://api.example.com:8443` */
+  origin: string;
+  /** Path and query. */
+  path: string;
+  port: number;
+}
+
+/** The judge of where deliveries go. Everything it says is a sentence for a person, with the key that would allow it. */
+export interface Guard {
+  /** Judges a URL by its form: scheme, port, name, literal address. */
+  judgeUrl(url: string): { target: Target } | { problem: string };
+  /** Judges an address about to be connected to, or already connected to; undefined when it is allowed. */
+  judgeAddress(address: string, port: number): string | undefined;
+  readonly proxyUrl: string | undefined;
+}
+
+/** The reason why nothing was sent, thrown inside the connection and told as the outcome `forbidden`. */
+export class ForbiddenAddressError extends Error {
+  override readonly name = 'ForbiddenAddressError';
+  readonly code = 'ERR_FORBIDDEN_ADDRESS';
+}
+
+const maximumUrlLength = 2_048;
+
+/** Names that stand for the inside of a network. They resolve to what the search list or a local server says. */
+const internalSuffixes = [
+  'localhost',
+  'local',
+  'localdomain',
+  'internal',
+  'intranet',
+  'private',
+  'lan',
+  'home',
+  'home.arpa',
+  'corp',
+  'onion',
+];
+
+const metadataNames = [
+  'metadata',
+  'metadata.google.internal',
+  'metadata.goog',
+  'metadata.azure.internal',
+  'instance-data',
+  'instance-data.ec2.internal',
+];
+
+interface OpenNetwork {
+  range: [Address, number];
+  port: number | undefined;
+}
+
+interface ForbiddenPlace {
+  /** Lower case, without a trailing dot. */
+  name: string;
+  address: Address | undefined;
+  port: number;
+  onThisMachine: boolean;
+}
+
+function parseNetwork({ cidr, port }: { cidr: string; port?: number | undefined }): OpenNetwork {
+  try {
+    return { range: ipaddr.parseCIDR(cidr), port };
+  } catch (error) {
+    throw new AppError('ERR_CONFIG', `delivery.allow_private_networks: ${cidr} is not a network`, {
+      remedy: 'Write it as 10.0.0.0/8, fd00::/8, or with a port as 10.1.2.3/32:8443.',
+      cause: messageOf(error),
+    });
+  }
+}
+
+const plainName = (hostname: string): string => hostname.toLowerCase().replace(/\.+$/, '');
+
+function toForbiddenPlace({ address, port }: { address: string; port: number }): ForbiddenPlace {
+  const name = plainName(address);
+  const parsed = parseAddress(address);
+  return {
+    name,
+    address: parsed,
+    port,
+    onThisMachine: name === 'localhost' || (parsed !== undefined && facesOf(parsed).some(isThisMachine)),
+  };
+}
+
+/** The literal address of a URL's host, without brackets; undefined for a name. */
+function literalOf(hostname: string): string | undefined {
+  const bare = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
+  return isIP(bare) === 0 ? undefined : bare;
+}
+
+const portOf = (url: URL): number =>
+  url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
+
+/** What is wrong with the text of a URL before any setting is asked. */
+function judgeText(text: string): string | undefined {
+  if (text.length > maximumUrlLength) return `the URL is longer than ${maximumUrlLength} characters`;
+  // The parser would drop tabs, line ends and invisible letters and turn backslashes round: what is judged must be what a
+  // person reads.
+  if (/[\p{C}\p{Z}\\]/u.test(text)) return 'the URL has a space, an invisible character or a backslash';
+  return undefined;
+}
+
+/**
+ * Builds the guard against server-side request forgery. It is asked about the URL's form, about literal addresses, about
+ * every answer of DNS and about the peer once connected, at every connection (see connect.ts).
+ * @throws AppError ERR_CONFIG when a network cannot be read.
+ */
+export function createGuard(options: GuardOptions): Guard {
+  const opened = options.allowPrivateNetworks.map(parseNetwork);
+  const forbidden = options.forbidden.map(toForbiddenPlace);
+  const allowedPorts = new Set(options.allowedPorts);
+
+  const isOpened = (face: Address, port: number): boolean =>
+    opened.some((entry) => (entry.port === undefined || entry.port === port) && isWithin(face, entry.range));
+
+  const opensPort = (face: Address, port: number): boolean =>
+    opened.some((entry) => entry.port === port && isWithin(face, entry.range));
+
+  function isForbidden(face: Address, port: number): boolean {
+    return forbidden.some(
+      (place) =>
+        place.port === port &&
+        (place.address?.toString() === face.toString() || (place.onThisMachine && isThisMachine(face))),
+    );
+  }
+
+  function judgeAddress(text: string, port: number): string | undefined {
+    const address = parseAddress(text);
+    if (address === undefined) return `${text} is not an address`;
+    const faces = facesOf(address);
+    if ([address, ...faces].some(isMetadata))
+      return `${text} may be a cloud's metadata service: never allowed`;
+    if (faces.some((face) => isForbidden(face, port))) {
+      return `${text}, port ${port}, belongs to odontology-webhooks or its database: never allowed`;
+    }
+    for (const face of faces) {
+      const range = privateRange(face);
+      if (range !== undefined && !isOpened(face, port)) {
+        return `${text} is not a public address (${range}): delivery.allow_private_networks does not open it`;
+      }
+    }
+    if (!allowedPorts.has(port) && !faces.every((face) => opensPort(face, port))) {
+      return `port ${port} is not in delivery.allowed_ports`;
+    }
+    return undefined;
+  }
+
+  function judgeName(hostname: string, port: number): string | undefined {
+    const name = plainName(hostname);
+    if (metadataNames.includes(name)) return `${name} is a cloud's metadata service: never allowed`;
+    if (forbidden.some((place) => place.port === port && place.name === name)) {
+      return `${name}, port ${port}, belongs to odontology-webhooks or its database: never allowed`;
+    }
+    const internal =
+      !name.includes('.') ||
+      internalSuffixes.some((suffix) => name === suffix || name.endsWith(`.${suffix}`));
+    // With a network opened, a name of the inside is what people write: its addresses are judged when connecting.
+    if (internal && opened.length === 0) {
+      return `${name} is a name of an internal network: delivery.allow_private_networks is empty`;
+    }
+    if (!allowedPorts.has(port) && !opened.some((entry) => entry.port === port)) {
+      return `port ${port} is not in delivery.allowed_ports`;
+    }
+    return undefined;
+  }
+
+  function judgeParsed(url: URL): string | undefined {
+    if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'the scheme must be https';
+    if (url.protocol === 'http:' && !options.allowHttp) {
+      return 'the scheme must be https: delivery.allow_http is off';
+    }
+    if (url.username !== '' || url.password !== '') {
+      return 'the URL has a user name or password: use a header of the webhook instead';
+    }
+    const port = portOf(url);
+    const literal = literalOf(url.hostname);
+    return literal === undefined ? judgeName(url.hostname, port) : judgeAddress(literal, port);
+  }
+
+  return {
+    judgeAddress,
+    judgeUrl(text) {
+      const url = URL.parse(text);
+      if (url === null) return { problem: 'the URL cannot be read' };
+      const problem = judgeText(text) ?? judgeParsed(url);
+      if (problem !== undefined) return { problem };
+      return { target: { origin: url.origin, path: url.pathname + url.search, port: portOf(url) } };
+    },
+    proxyUrl: options.proxyUrl,
+  };
+}
+
+/**
+ * Says what is wrong with a webhook's URL when it is saved: a courtesy to the person who types it, in sentences. The guard
+ * proper judges again at every attempt, after DNS.
+ */
+export function checkWebhookUrl(url: string, options: GuardOptions): string[] {
+  const verdict = createGuard(options).judgeUrl(url);
+  return 'problem' in verdict ? [verdict.problem] : [];
+}
+
+const proxyVariables = ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'];
+
+/**
+ * The proxy that the environment asks for; undefined when it asks for none.
+ * @throws AppError ERR_CONFIG when it asks for one and the configuration does not say that the proxy is the guard: behind a
+ * proxy the address connected to is the proxy's, so nothing of our own judgement would hold.
+ */
+export function proxyOf(
+  environment: Readonly<Record<string, string | undefined>>,
+  proxyIsGuard: boolean,
+): string | undefined {
+  const name = proxyVariables.find((variable) => environment[variable]);
+  if (name === undefined) return undefined;
+  if (proxyIsGuard) return environment[name];
+  throw new AppError('ERR_CONFIG', `${name} is set, and behind a proxy addresses cannot be judged here`, {
+    remedy: `Unset ${name}, or set delivery.proxy_is_guard: true when the proxy refuses internal addresses itself.`,
+  });
+}

@@ -1,0 +1,130 @@
+import { type Dispatcher, Pool, ProxyAgent } from 'undici';
+import { monotonicMs } from '../lib/clock.ts';
+import { createConnector, type Resolve } from './connect.ts';
+import type { Guard, Target } from './guard.ts';
+
+export interface PoolsOptions {
+  guard: Guard;
+  resolve: Resolve;
+  ca: string | undefined;
+  /** How many pools may stand open; more only while every one of them is in use. */
+  maximum?: number;
+}
+
+/** The connections to one origin. */
+export interface OriginPool {
+  dispatcher: Dispatcher;
+  inFlight: number;
+  createdMs: number;
+  lastUsedMs: number;
+}
+
+const idleMs = 60_000;
+/** A busy connection never asks DNS again: after this long its pool makes room for a new one that does. */
+const maximumAgeMs = 300_000;
+const sweepEveryMs = 10_000;
+const maximumHeaderBytes = 16_384;
+
+function createDispatcher(
+  target: Target,
+  timeoutMs: number,
+  { guard, resolve, ca }: PoolsOptions,
+): Dispatcher {
+  const limits = {
+    allowH2: false,
+    pipelining: 1,
+    maxHeaderSize: maximumHeaderBytes,
+    // The attempt's one deadline stands for both.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  };
+  if (guard.proxyUrl !== undefined) {
+    return new ProxyAgent({
+      ...limits,
+      uri: guard.proxyUrl,
+      proxyTunnel: true,
+      connectTimeout: timeoutMs,
+      ...(ca === undefined ? {} : { requestTls: { ca } }),
+    });
+  }
+  const connect = createConnector({ guard, resolve, port: target.port, timeoutMs, ca });
+  return new Pool(target.origin, { ...limits, connect });
+}
+
+/**
+ * One pool of connections for each origin and deadline (an attempt's connection is given up when its deadline passes, so
+ * pools of different deadlines are different), closed when idle for a minute or when there are too many.
+ */
+export class Pools {
+  readonly #options: PoolsOptions;
+  readonly #pools = new Map<string, OriginPool>();
+  #nextSweepMs = monotonicMs() + sweepEveryMs;
+
+  constructor(options: PoolsOptions) {
+    this.#options = options;
+  }
+
+  /** How many pools stand open. */
+  get size(): number {
+    return this.#pools.size;
+  }
+
+  /** The pool for a target, counted as in use until `release`. */
+  acquire(target: Target, timeoutMs: number): OriginPool {
+    const nowMs = monotonicMs();
+    if (nowMs >= this.#nextSweepMs) this.#sweep(nowMs);
+    const key = `${target.origin} ${timeoutMs}`;
+    let pool = this.#pools.get(key);
+    if (pool !== undefined && nowMs - pool.createdMs > maximumAgeMs) {
+      this.#close(key, pool);
+      pool = undefined;
+    }
+    if (pool === undefined) {
+      pool = {
+        dispatcher: createDispatcher(target, timeoutMs, this.#options),
+        inFlight: 0,
+        createdMs: nowMs,
+        lastUsedMs: nowMs,
+      };
+      this.#pools.set(key, pool);
+      this.#evict();
+    }
+    pool.inFlight += 1;
+    pool.lastUsedMs = nowMs;
+    return pool;
+  }
+
+  release(pool: OriginPool): void {
+    pool.inFlight -= 1;
+  }
+
+  async close(): Promise<void> {
+    const pools = [...this.#pools.values()];
+    this.#pools.clear();
+    await Promise.all(pools.map((pool) => pool.dispatcher.destroy()));
+  }
+
+  #sweep(nowMs: number): void {
+    this.#nextSweepMs = nowMs + sweepEveryMs;
+    for (const [key, pool] of this.#pools) {
+      if (pool.inFlight === 0 && nowMs - pool.lastUsedMs > idleMs) this.#close(key, pool);
+    }
+  }
+
+  #evict(): void {
+    if (this.#pools.size <= (this.#options.maximum ?? 256)) return;
+    let oldest: [string, OriginPool] | undefined;
+    for (const entry of this.#pools) {
+      const idle = entry[1].inFlight === 0;
+      // The newest is last in the map and is about to be used.
+      if (idle && (!oldest || entry[1].lastUsedMs < oldest[1].lastUsedMs)) oldest = entry;
+    }
+    if (oldest) this.#close(...oldest);
+  }
+
+  #close(key: string, pool: OriginPool): void {
+    this.#pools.delete(key);
+    // Waits for what is underway; nobody waits for it.
+    pool.dispatcher.close().catch(() => undefined);
+  }
+}
