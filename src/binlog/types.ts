@@ -90,6 +90,8 @@ export interface TransactionPart {
   /** Ordinal of `rows[0]` among the transaction's watched rows. */
   firstOrdinal: number;
   commit: Commit | null;
+  /** Watched tables that a definition statement of this transaction names: their live schema must be looked at again. */
+  ddl: readonly string[];
   /** Bytes of log that the part stands for: the measure of the buffer. */
   bytes: number;
 }

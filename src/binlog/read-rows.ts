@@ -1,0 +1,138 @@
+import { inflateSync } from 'node:zlib';
+import { ByteReader } from './byte-reader.ts';
+import { eventType, type LogEvent } from './log-event.ts';
+import type { MappedTable } from './table-map.ts';
+import type { Cell, Row, RowEvent, RowOp } from './types.ts';
+
+const ops: Readonly<Record<number, RowOp>> = {
+  [eventType.writeRowsV1]: 'insert',
+  [eventType.writeRows]: 'insert',
+  [eventType.mariadbWriteRowsCompressedV1]: 'insert',
+  [eventType.mariadbWriteRowsCompressed]: 'insert',
+  [eventType.updateRowsV1]: 'update',
+  [eventType.updateRows]: 'update',
+  [eventType.mariadbUpdateRowsCompressedV1]: 'update',
+  [eventType.mariadbUpdateRowsCompressed]: 'update',
+  [eventType.deleteRowsV1]: 'delete',
+  [eventType.deleteRows]: 'delete',
+  [eventType.mariadbDeleteRowsCompressedV1]: 'delete',
+  [eventType.mariadbDeleteRowsCompressed]: 'delete',
+};
+
+const withExtraData: ReadonlySet<number> = new Set([
+  eventType.writeRows,
+  eventType.updateRows,
+  eventType.deleteRows,
+  eventType.mariadbWriteRowsCompressed,
+  eventType.mariadbUpdateRowsCompressed,
+  eventType.mariadbDeleteRowsCompressed,
+]);
+
+/** What a rows event does, or undefined when the event has no rows. */
+export function rowOp(type: number): RowOp | undefined {
+  return ops[type];
+}
+
+/** The table id of a rows event, or of a table map. */
+export function readTableId(event: LogEvent): number {
+  return event.buffer.readUIntLE(event.bodyStart, 6);
+}
+
+/** Reads every row of a rows event. A row that ends early or late throws a RangeError. */
+export function readRows(event: LogEvent, op: RowOp, table: MappedTable): RowEvent[] {
+  let reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
+  reader.skip(8);
+  if (withExtraData.has(event.type)) reader.skip(reader.uint16() - 2);
+  const columns = reader.lengthEncoded();
+  if (columns !== table.columnCount)
+    throw new RangeError(`${columns} columns in the rows, ${table.columnCount} in the table map`);
+  const first = presentColumns(reader, columns);
+  const second = op === 'update' ? presentColumns(reader, columns) : first;
+  if (event.type >= eventType.mariadbWriteRowsCompressedV1)
+    reader = new ByteReader(inflateEnvelope(reader.bytes(reader.remaining)));
+  const rows: RowEvent[] = [];
+  while (reader.remaining > 0) {
+    const row = readRow(reader, table, first);
+    const after = op === 'update' ? readRow(reader, table, second) : row;
+    const found = toRowEvent(table, {
+      op,
+      before: op === 'insert' ? null : row,
+      after: op === 'delete' ? null : after,
+    });
+    if (found) rows.push(found);
+  }
+  return rows;
+}
+
+interface Present {
+  /** One byte a column: 1 when it is in the row image. */
+  flags: Uint8Array;
+  nullBytes: number;
+}
+
+function presentColumns(reader: ByteReader, columns: number): Present {
+  const bitmap = reader.bytes((columns + 7) >> 3);
+  const flags = new Uint8Array(columns);
+  let count = 0;
+  for (let i = 0; i < columns; i += 1) {
+    if (bitmap[i >> 3]! & (1 << (i & 7))) {
+      flags[i] = 1;
+      count += 1;
+    }
+  }
+  return { flags, nullBytes: (count + 7) >> 3 };
+}
+
+/** A column that is not in the image stays undefined: absent is not null. */
+function readRow(reader: ByteReader, table: MappedTable, { flags, nullBytes }: Present): Row {
+  const { decoders, targets } = table;
+  const nullsAt = reader.offset;
+  reader.skip(nullBytes);
+  const row = new Array<Cell>(table.schema.columns.length).fill(undefined);
+  let present = 0;
+  for (let i = 0; i < decoders.length; i += 1) {
+    if (flags[i] === 0) continue;
+    const isNull = reader.buffer[nullsAt + (present >> 3)]! & (1 << (present & 7));
+    present += 1;
+    const target = targets[i]!;
+    if (isNull) {
+      if (target >= 0) row[target] = null;
+    } else if (target >= 0) {
+      row[target] = decoders[i]!.read(reader);
+    } else {
+      decoders[i]!.skip(reader);
+    }
+  }
+  return row;
+}
+
+/**
+ * In a MariaDB system-versioned table a DELETE is an update that ends the row, and an UPDATE also inserts the row of the
+ * past: what counts is whether an image is current, that is, whether its row_end is the end of time.
+ */
+function toRowEvent(table: MappedTable, event: Omit<RowEvent, 'table'>): RowEvent | null {
+  const whole = { table: table.schema, ...event };
+  if (table.rowEnd < 0) return whole;
+  const isCurrent = (row: Row | null): boolean =>
+    row !== null && /^(2038|2106)-/.test(String(row[table.rowEnd]));
+  const before = isCurrent(event.before) ? event.before : null;
+  const after = isCurrent(event.after) ? event.after : null;
+  if (before && after) return { ...whole, op: 'update' };
+  if (after) return { ...whole, op: 'insert', before: null };
+  return before ? { ...whole, op: 'delete', after: null } : null;
+}
+
+/**
+ * Undoes MariaDB's log_bin_compress: one byte 0x80 | algorithm << 4 | bytes of the length that follows big-endian, then a zlib
+ * stream (MariaDB sql/log_event.cc, binlog_buf_uncompress).
+ */
+export function inflateEnvelope(bytes: Buffer): Buffer {
+  const header = bytes[0] ?? 0;
+  if ((header & 0x80) === 0 || (header & 0x70) !== 0)
+    throw new RangeError(`compression header 0x${header.toString(16)}`);
+  const lengthBytes = header & 7;
+  const inflated = inflateSync(bytes.subarray(1 + lengthBytes));
+  if (inflated.length !== bytes.readUIntBE(1, lengthBytes))
+    throw new RangeError('compressed event has another length than it says');
+  return inflated;
+}

@@ -1,0 +1,327 @@
+import { createConnection, type Connection } from 'mysql2';
+import { crc32 } from 'node:zlib';
+import { monotonicMs } from '../lib/clock.ts';
+import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
+import { AppError } from '../lib/errors.ts';
+import {
+  asCommandConnection,
+  dumpGtidPacket,
+  dumpPacket,
+  registerPacket,
+  ServerCommand,
+} from './dump-command.ts';
+import { createGtidTracker } from './gtid.ts';
+import { encodeGtidSet, parseGtidSet } from './gtid-set.ts';
+import { CHECKSUM_BYTES, eventType, HEADER_BYTES, readLogEvent, type LogEvent } from './log-event.ts';
+import { MAX_DUMP_OFFSET, TransactionAssembler, type AssemblerOptions } from './transaction-assembler.ts';
+import type { Flavour, Position, TransactionPart } from './types.ts';
+
+/** So many heartbeats may be missed before the connection counts as dead. */
+const MISSED_HEARTBEATS = 3;
+/** A reader that is held back longer than this disconnects: the server would cut it anyway, without the client noticing. */
+const MAX_HELD_BACK_MS = 30_000;
+/** Survived a pause of 90 s where the default of 60 s was cut at 65 s. */
+const NET_WRITE_TIMEOUT_SECONDS = 600;
+
+export interface StreamOptions extends Pick<
+  AssemblerOptions,
+  'charsetOf' | 'columnsOf' | 'hintsOf' | 'isWatchedSchema' | 'watchedTables' | 'waived' | 'baseline'
+> {
+  url: DatabaseUrl;
+  flavour: Flavour;
+  position: Position;
+  /** Unique among the source's replicas. */
+  serverId: number;
+  /** Shown by the source beside the server id. */
+  replicaUuid: string;
+  heartbeatMs: number;
+  /** Bytes of log that may wait to be taken. */
+  bufferBytes: number;
+}
+
+export interface BinlogStream {
+  /**
+   * Everything that has arrived, at least one part; waits when there is nothing. After an error what arrived before it is
+   * still given out, then the error is thrown: a HaltError, or an AppError that is retryable. Empty after `close`.
+   */
+  take(): Promise<TransactionPart[]>;
+  /** Milliseconds since the server was last heard: a heartbeat counts. */
+  silentMs(): number;
+  close(): void;
+}
+
+/**
+ * Opens a new reader at a position: a connection of its own, which lives until its first error. The caller opens another one
+ * from its checkpoint.
+ */
+export async function openStream(options: StreamOptions): Promise<BinlogStream> {
+  const connection = createConnection({
+    ...toConnectionTarget(options.url),
+    charset: 'utf8mb4',
+    connectTimeout: 10_000,
+    enableKeepAlive: true,
+  });
+  const reader = new StreamReader(connection, options);
+  await reader.begin();
+  return reader;
+}
+
+class StreamReader implements BinlogStream {
+  readonly #connection: Connection;
+  readonly #options: StreamOptions;
+  readonly #assembler: TransactionAssembler;
+  readonly #watchdog: NodeJS.Timeout;
+  #command: ServerCommand | undefined;
+  #queue: TransactionPart[] = [];
+  #queuedBytes = 0;
+  #wake: (() => void) | undefined;
+  #error: Error | undefined;
+  #closed = false;
+  #checksums = false;
+  #heardAt = monotonicMs();
+  #heldBackSince: number | undefined;
+  #unpacking = false;
+  #roomWaiter: (() => void) | undefined;
+
+  constructor(connection: Connection, options: StreamOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    const { gtid } = options.position;
+    this.#assembler = new TransactionAssembler({
+      ...options,
+      gtidSet: gtid === null ? null : createGtidTracker(options.flavour, gtid),
+      emit: (part) => this.#push(part),
+      room: () => this.#room(),
+    });
+    connection.on('error', (error: Error) => this.#fail(lost(error)));
+    this.#watchdog = setInterval(() => this.#watch(), Math.max(50, options.heartbeatMs / 2));
+    this.#watchdog.unref();
+  }
+
+  async begin(): Promise<void> {
+    try {
+      for (const statement of this.#sessionStatements()) await this.#query(statement);
+      await this.#register();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    const { flavour, position, serverId } = this.#options;
+    const payload =
+      flavour === 'mysql' && position.gtid !== null
+        ? dumpGtidPacket({ serverId, gtidSet: encodeGtidSet(parseGtidSet(position.gtid)) })
+        : dumpPacket({
+            serverId,
+            file: position.file,
+            offset: position.offset > MAX_DUMP_OFFSET ? 4 : position.offset,
+          });
+    this.#command = new ServerCommand(payload, {
+      onPacket: (buffer, start, end) => this.#receive(buffer, start, end),
+      onEnd: () => this.#fail(lost(new Error('the server ended the stream'))),
+      onError: (error) => this.#fail(lost(error)),
+    });
+    asCommandConnection(this.#connection).addCommand(this.#command);
+  }
+
+  async take(): Promise<TransactionPart[]> {
+    while (this.#queue.length === 0) {
+      if (this.#closed) return [];
+      if (this.#error) throw this.#error;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    const taken = this.#queue;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    this.#release();
+    return taken;
+  }
+
+  silentMs(): number {
+    return this.#heldBackSince === undefined ? monotonicMs() - this.#heardAt : 0;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#disconnect();
+  }
+
+  #sessionStatements(): string[] {
+    const { flavour, heartbeatMs, position, replicaUuid } = this.#options;
+    const heartbeatNs = heartbeatMs * 1_000_000;
+    const common = [
+      `SET @master_binlog_checksum = @@global.binlog_checksum, @master_heartbeat_period = ${heartbeatNs}, @slave_uuid = '${replicaUuid}', SESSION net_write_timeout = ${NET_WRITE_TIMEOUT_SECONDS}`,
+    ];
+    if (flavour === 'mysql') {
+      return [
+        ...common,
+        `SET @source_binlog_checksum = @@global.binlog_checksum, @source_heartbeat_period = ${heartbeatNs}, @replica_uuid = '${replicaUuid}'`,
+      ];
+    }
+    // Capability 4: without it the server rewrites GTID events into plain BEGINs.
+    return [
+      ...common,
+      'SET @mariadb_slave_capability = 4, @slave_gtid_strict_mode = 1',
+      `SET @slave_connect_state = '${position.gtid ?? ''}'`,
+    ];
+  }
+
+  #query(sql: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#connection.query(sql, (error) => (error ? reject(lost(error)) : resolve()));
+    });
+  }
+
+  /** Registers as a replica, so that SHOW REPLICAS on the source tells of us. */
+  #register(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const command = new ServerCommand(
+        registerPacket({ serverId: this.#options.serverId, host: 'odontology-webhooks' }),
+        {
+          onPacket: () => {
+            resolve();
+            return true;
+          },
+          onEnd: resolve,
+          onError: (error) => reject(lost(error)),
+        },
+      );
+      asCommandConnection(this.#connection).addCommand(command);
+    });
+  }
+
+  /** Returns true to end the dump. */
+  #receive(buffer: Buffer, start: number, end: number): boolean {
+    this.#heardAt = monotonicMs();
+    try {
+      const event = this.#toEvent(buffer, start, end);
+      const pending = this.#assembler.handle(event);
+      if (pending) this.#await(pending);
+      return false;
+    } catch (error) {
+      this.#fail(error as Error);
+      return true;
+    }
+  }
+
+  /** Every event behind the format description carries a CRC32 when the server writes them: a wrong one is never decoded. */
+  #toEvent(buffer: Buffer, start: number, end: number): LogEvent {
+    const type = buffer[start + 4]!;
+    if (type === eventType.formatDescription) {
+      this.#checksums = buffer[end - CHECKSUM_BYTES - 1] === 1;
+      return readLogEvent(buffer, start, end - CHECKSUM_BYTES - 1);
+    }
+    // The rotate that opens a dump comes before the format description; it is checked like all the others once that is known.
+    if (!this.#checksums && !this.#carriesChecksum(buffer, start, end))
+      return readLogEvent(buffer, start, end);
+    const bodyEnd = end - CHECKSUM_BYTES;
+    if (
+      end - start < HEADER_BYTES + CHECKSUM_BYTES ||
+      crc32(buffer.subarray(start, bodyEnd)) !== buffer.readUInt32LE(bodyEnd)
+    ) {
+      throw lost(new Error('an event arrived with a wrong checksum'));
+    }
+    return readLogEvent(buffer, start, bodyEnd);
+  }
+
+  #carriesChecksum(buffer: Buffer, start: number, end: number): boolean {
+    if (buffer[start + 4] !== eventType.rotate || end - start < HEADER_BYTES + 8 + CHECKSUM_BYTES)
+      return false;
+    return crc32(buffer.subarray(start, end - CHECKSUM_BYTES)) === buffer.readUInt32LE(end - CHECKSUM_BYTES);
+  }
+
+  /** A large compressed transaction is unpacked in pieces; nothing more is read meanwhile. */
+  #await(pending: Promise<void>): void {
+    this.#unpacking = true;
+    const connection = asCommandConnection(this.#connection);
+    connection.pause();
+    pending.then(
+      () => {
+        this.#unpacking = false;
+        this.#heardAt = monotonicMs();
+        if (!this.#error && !this.#closed && this.#heldBackSince === undefined) connection.resume();
+      },
+      (error: unknown) => this.#fail(error as Error),
+    );
+  }
+
+  #push(part: TransactionPart): void {
+    const last = this.#queue.at(-1);
+    // Transactions without a watched row only move the position on: the last of them says it all.
+    if (last && isBare(last) && isBare(part)) this.#queue[this.#queue.length - 1] = part;
+    else this.#queue.push(part);
+    this.#queuedBytes += part.bytes;
+    if (this.#queuedBytes > this.#options.bufferBytes) this.#holdBack();
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  /** What a producer that cannot be paused by its socket waits for. */
+  #room(): Promise<void> | undefined {
+    if (this.#heldBackSince === undefined || this.#error || this.#closed) return undefined;
+    return new Promise((resolve) => {
+      this.#roomWaiter = resolve;
+    });
+  }
+
+  #tellRoom(): void {
+    this.#roomWaiter?.();
+    this.#roomWaiter = undefined;
+  }
+
+  #holdBack(): void {
+    if (this.#heldBackSince !== undefined) return;
+    this.#heldBackSince = monotonicMs();
+    asCommandConnection(this.#connection).pause();
+  }
+
+  #release(): void {
+    if (this.#heldBackSince === undefined || this.#error || this.#closed) return;
+    this.#heldBackSince = undefined;
+    this.#heardAt = monotonicMs();
+    this.#tellRoom();
+    if (!this.#unpacking) asCommandConnection(this.#connection).resume();
+  }
+
+  #watch(): void {
+    const heldBackMs = this.#heldBackSince === undefined ? 0 : monotonicMs() - this.#heldBackSince;
+    if (heldBackMs > MAX_HELD_BACK_MS) {
+      this.#fail(lost(new Error('the outbox took nothing for 30 s; the buffer is full')));
+    } else if (!this.#unpacking && this.silentMs() > this.#options.heartbeatMs * MISSED_HEARTBEATS) {
+      this.#fail(lost(new Error(`the server was silent for ${MISSED_HEARTBEATS} heartbeats`)));
+    }
+  }
+
+  /** The first error ends the reader for good. */
+  #fail(error: Error): void {
+    if (this.#error || this.#closed) return;
+    this.#error = error;
+    this.#disconnect();
+  }
+
+  #disconnect(): void {
+    clearInterval(this.#watchdog);
+    this.#command?.close();
+    const connection = asCommandConnection(this.#connection);
+    // The socket first: mysql2 would go on handing out what it has buffered.
+    connection.stream.destroy();
+    connection.destroy();
+    this.#tellRoom();
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+}
+
+function isBare(part: TransactionPart): boolean {
+  return part.commit !== null && part.rows.length === 0 && part.firstOrdinal === 0 && part.ddl.length === 0;
+}
+
+function lost(error: Error): AppError {
+  return error instanceof AppError
+    ? error
+    : new AppError('ERR_SOURCE_UNREACHABLE', `The binlog stream ended: ${error.message}.`, {
+        cause: error,
+        retryable: true,
+      });
+}

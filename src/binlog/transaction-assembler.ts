@@ -1,0 +1,483 @@
+import { ByteReader } from './byte-reader.ts';
+import { HaltError, Tripwire, type HaltReason } from './halt.ts';
+import { eventType, FLAG_ARTIFICIAL, FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
+import { classifyStatement, namedTables, opensTransaction } from './query-text.ts';
+import { readGtid, readMariadbGtid, readTaggedGtid, type TransactionStart } from './read-gtid.ts';
+import { readPayload } from './read-payload.ts';
+import { inflateEnvelope, readRows, readTableId, rowOp } from './read-rows.ts';
+import { readTableMap, type MappedTable, type TableMapContext } from './table-map.ts';
+import type { ColumnKind, Position, RowEvent, RowOp, TransactionPart } from './types.ts';
+
+/*
+ * One transaction after another, out of one event after another:
+ *
+ *            gtid                 BEGIN, rows                    xid, COMMIT
+ *   idle ───────────▶ started ───────────────▶ open ───────────────────────▶ idle (a part with its commit)
+ *                        │                       │ rows beyond partBytes ──▶ open (a part without one)
+ *                        └─ definition statement ┴───────────────────────────▶ idle (its tables in `ddl`)
+ *
+ * Whatever cannot be read for certain throws a HaltError that names the position before the transaction.
+ */
+
+/** Beyond so many bytes of rows a transaction leaves in parts, so that its size does not bound our memory. */
+const PART_BYTES = 4 * 1024 * 1024;
+
+/** Table maps are kept while a server uses the same ids; a restart or many ALTERs must not let them grow for ever. */
+const MAX_CACHED_TABLES = 2_000;
+
+/** COM_BINLOG_DUMP carries the offset in 32 bits. */
+export const MAX_DUMP_OFFSET = 0xffff_ffff;
+
+export interface AssemblerOptions extends TableMapContext {
+  position: Position;
+  /** Adds a GTID to what is executed and gives the whole set back as text. Null where the server has none. */
+  gtidSet: { add(gtid: string): void; toString(): string } | null;
+  isWatchedSchema(schema: string): boolean;
+  watchedTables(): Iterable<string>;
+  /** Transactions whose loss the operator has accepted on record: passed over whole. */
+  waived: ReadonlySet<string>;
+  /**
+   * Watched columns and their kinds as last seen, by table. A column that was there and is gone, or changed its kind, stops
+   * the stream. Filled here; kept across restarts by the checkpoint.
+   */
+  baseline: Map<string, Map<string, ColumnKind>>;
+  emit(part: TransactionPart): void;
+  /** A promise while the buffer behind `emit` is full. */
+  room(): Promise<void> | undefined;
+}
+
+interface CachedTable {
+  /** The table map's bytes: equal bytes need no second reading. */
+  raw: Buffer;
+  /** null: not watched. */
+  table: MappedTable | null;
+}
+
+export class TransactionAssembler {
+  readonly #options: AssemblerOptions;
+  readonly #tables = new Map<number, CachedTable>();
+  #file: string;
+  #offset: number;
+  /** A dump cannot be asked to start beyond 4 GiB: it starts at the file's begin, and all up to here is passed over. */
+  readonly #skipUntil: number;
+  /** Position behind the last whole transaction. */
+  #committed: Position;
+  #id = '';
+  #gtid: string | null = null;
+  #committedAtMs: number | undefined;
+  #standalone = false;
+  #open = false;
+  #waived = false;
+  #rows: RowEvent[] = [];
+  #bytes = 0;
+  #ordinal = 0;
+  #partial = false;
+
+  constructor(options: AssemblerOptions) {
+    this.#options = options;
+    this.#committed = options.position;
+    this.#file = options.position.file;
+    this.#offset = options.position.offset;
+    this.#skipUntil = options.gtidSet === null && this.#offset > MAX_DUMP_OFFSET ? this.#offset : 0;
+  }
+
+  /**
+   * Takes the next event of the stream. Returns a promise only for a large compressed transaction: the next event must wait
+   * for it. Throws a HaltError.
+   */
+  handle(event: LogEvent): void | Promise<void> {
+    const startOffset = this.#offset;
+    this.#advance(event);
+    if (this.#offset <= this.#skipUntil && event.type !== eventType.rotate) return;
+    try {
+      if (event.type === eventType.transactionPayload) return this.#unpack(event);
+      this.#dispatch(event, startOffset);
+    } catch (error) {
+      throw this.#halted(error);
+    }
+  }
+
+  /** Our own count of the file's bytes: the log's is of 32 bits, and 0 where the server made the event up. */
+  #advance(event: LogEvent): void {
+    if (event.logPos === 0 || event.flags & FLAG_ARTIFICIAL) return;
+    const high = Math.floor(this.#offset / 0x1_0000_0000);
+    const low = this.#offset % 0x1_0000_0000;
+    this.#offset = (event.logPos < low ? high + 1 : high) * 0x1_0000_0000 + event.logPos;
+  }
+
+  #dispatch(event: LogEvent, startOffset: number): void {
+    const op = rowOp(event.type);
+    if (op) {
+      this.#addRows(event, op);
+      return;
+    }
+    switch (event.type) {
+      case eventType.tableMap:
+        this.#mapTable(event);
+        return;
+      case eventType.gtid:
+        this.#start(readGtid(event, false), startOffset);
+        return;
+      case eventType.anonymousGtid:
+        this.#start(readGtid(event, true), startOffset);
+        return;
+      case eventType.gtidTagged:
+        this.#start(readTaggedGtid(event), startOffset);
+        return;
+      case eventType.mariadbGtid:
+        this.#start(readMariadbGtid(event), startOffset);
+        return;
+      case eventType.xid:
+        this.#commit(event);
+        return;
+      case eventType.query:
+      case eventType.mariadbQueryCompressed:
+        this.#query(event);
+        return;
+      case eventType.rotate:
+        this.#rotate(event);
+        return;
+      case eventType.formatDescription:
+        this.#tables.clear();
+        return;
+      case eventType.xaPrepare:
+        this.#xaPrepare(event);
+        return;
+      default:
+        this.#other(event);
+    }
+  }
+
+  #other(event: LogEvent): void {
+    switch (event.type) {
+      case eventType.partialUpdateRows:
+        if (!this.#waived && this.#tables.get(readTableId(event))?.table) {
+          throw new Tripwire(
+            'partial-json',
+            'the log holds a partial JSON update, which says only what changed inside the value',
+            {
+              remedy: "SET PERSIST binlog_row_value_options = '';",
+            },
+          );
+        }
+        return;
+      case eventType.executeLoadQuery:
+        this.#statement(event, 13);
+        return;
+      case eventType.incident:
+        if (this.#waived) return;
+        throw new Tripwire('incident', 'the server logged an incident: changes may be missing from its log', {
+          remedy:
+            'Find the cause in the server\'s error log, then: odontology-webhooks resume --accept-gap --reason "…"',
+        });
+      case eventType.stop:
+      case eventType.intvar:
+      case eventType.slave:
+      case eventType.rand:
+      case eventType.userVar:
+      case eventType.beginLoadQuery:
+      case eventType.heartbeat:
+      case eventType.heartbeatV2:
+      case eventType.ignorable:
+      case eventType.rowsQuery:
+      case eventType.previousGtids:
+      case eventType.transactionContext:
+      case eventType.viewChange:
+      case eventType.mariadbAnnotateRows:
+      case eventType.mariadbBinlogCheckpoint:
+      case eventType.mariadbGtidList:
+      case eventType.mariadbStartEncryption:
+        return;
+      default:
+        if (event.flags & FLAG_IGNORABLE || this.#waived) return;
+        throw new Tripwire('unknown-event', `the log holds an event of the unknown type ${event.type}`, {
+          remedy:
+            'Upgrade odontology-webhooks to a version that knows this server, or: odontology-webhooks resume --accept-gap --reason "…"',
+        });
+    }
+  }
+
+  #start(start: TransactionStart, offset: number): void {
+    if (this.#open && (this.#rows.length > 0 || this.#partial)) {
+      throw new Tripwire('undecodable', 'a transaction began before the one before it ended', {
+        remedy: "Report it with the server's version.",
+      });
+    }
+    // A group without a commit marker (an incident, a statement of no effect) ends where the next begins.
+    if (this.#gtid !== null) this.#options.gtidSet?.add(this.#gtid);
+    this.#id = start.gtid ?? `${this.#file}:${offset}`;
+    this.#gtid = start.gtid;
+    this.#committedAtMs = start.committedAtMs;
+    this.#standalone = start.standalone;
+    this.#waived = this.#options.waived.has(this.#id);
+    this.#open = start.opens;
+    this.#reset();
+  }
+
+  #reset(): void {
+    this.#rows = [];
+    this.#bytes = 0;
+    this.#ordinal = 0;
+    this.#partial = false;
+  }
+
+  #mapTable(event: LogEvent): void {
+    this.#open = true;
+    const id = readTableId(event);
+    const body = event.buffer.subarray(event.bodyStart, event.bodyEnd);
+    const cached = this.#tables.get(id);
+    if (cached && cached.raw.equals(body)) return;
+    if (this.#tables.size >= MAX_CACHED_TABLES) this.#tables.clear();
+    const reader = new ByteReader(event.buffer, event.bodyStart + 8, event.bodyEnd);
+    const table = this.#waived ? null : readTableMap(reader, this.#options);
+    if (table) this.#checkBaseline(table);
+    // A waived transaction's maps are not kept: the next one must read them.
+    if (this.#waived) this.#tables.delete(id);
+    else this.#tables.set(id, { raw: Buffer.from(body), table });
+  }
+
+  #checkBaseline({ schema: { schema, name, columns } }: MappedTable): void {
+    const wanted = this.#options.columnsOf(schema, name) ?? new Set();
+    const kinds = new Map(columns.map((column) => [column.name.toLowerCase(), column.kind]));
+    const known = this.#options.baseline.get(name.toLowerCase());
+    for (const [column, kind] of known ?? []) {
+      const now = kinds.get(column);
+      if (!wanted.has(column) || now === kind) continue;
+      throw new Tripwire(
+        'column-changed',
+        `the watched column ${schema}.${name}.${column} ${now ? `changed from ${kind} to ${now}` : 'is gone'}`,
+        {
+          table: `${schema}.${name}`,
+          remedy: `Correct the rules for ${name}.${column}, then: odontology-webhooks resume --accept-gap --reason "…"`,
+        },
+      );
+    }
+    this.#options.baseline.set(name.toLowerCase(), kinds);
+  }
+
+  #addRows(event: LogEvent, op: RowOp): void {
+    if (this.#waived) return;
+    const id = readTableId(event);
+    const cached = this.#tables.get(id);
+    if (!cached) {
+      // The dummy id only ends a statement that changed nothing.
+      if (id === 0xffffff) return;
+      throw new Tripwire('undecodable', `rows of table id ${id} came without their table map`, {
+        remedy: 'Restart the daemon: it reads the transaction again.',
+      });
+    }
+    if (!cached.table) return;
+    for (const row of readRows(event, op, cached.table)) this.#rows.push(row);
+    this.#bytes += event.size;
+    if (this.#bytes >= PART_BYTES) this.#emitPart();
+  }
+
+  #emitPart(): void {
+    if (this.#rows.length === 0) return;
+    this.#partial = true;
+    this.#options.emit({
+      id: this.#id,
+      rows: this.#rows,
+      firstOrdinal: this.#ordinal,
+      commit: null,
+      bytes: this.#bytes,
+      ddl: [],
+    });
+    this.#ordinal += this.#rows.length;
+    this.#rows = [];
+    this.#bytes = 0;
+  }
+
+  #commit(event: LogEvent, ddl: readonly string[] = []): void {
+    if (this.#gtid !== null) this.#options.gtidSet?.add(this.#gtid);
+    this.#committed = {
+      gtid: this.#options.gtidSet?.toString() ?? null,
+      file: this.#file,
+      offset: this.#offset,
+    };
+    const part: TransactionPart = {
+      id: this.#id,
+      rows: this.#rows,
+      firstOrdinal: this.#ordinal,
+      commit: { position: this.#committed, committedAtMs: this.#committedAtMs ?? event.timestamp * 1000 },
+      bytes: this.#bytes,
+      ddl,
+    };
+    this.#open = false;
+    this.#gtid = null;
+    this.#reset();
+    this.#options.emit(part);
+  }
+
+  #query(event: LogEvent): void {
+    this.#statement(event, 0);
+  }
+
+  /** `extra` bytes of post-header stand between a Query event's own and its status variables. */
+  #statement(event: LogEvent, extra: number): void {
+    const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
+    reader.skip(8);
+    const schemaLength = reader.uint8();
+    reader.skip(2);
+    const statusLength = reader.uint16();
+    reader.skip(extra + statusLength);
+    const schema = reader.utf8(schemaLength);
+    reader.skip(1);
+    const rest = reader.bytes(reader.remaining);
+    const text = (event.type === eventType.mariadbQueryCompressed ? inflateEnvelope(rest) : rest).toString(
+      'utf8',
+    );
+    this.#applyStatement(event, schema, text);
+  }
+
+  #applyStatement(event: LogEvent, schema: string, text: string): void {
+    const kind = classifyStatement(text);
+    switch (kind) {
+      case 'begin':
+      case 'control':
+        this.#open = true;
+        return;
+      case 'commit':
+        this.#commit(event);
+        return;
+      case 'rollback':
+      case 'rollback-to':
+        this.#rollback(event, kind);
+        return;
+      case 'xa-prepare':
+      case 'xa-commit':
+      case 'xa-rollback':
+        this.#commit(event);
+        return;
+      case 'truncate':
+      case 'ddl':
+        this.#define(event, kind, { schema, text });
+        return;
+      case 'dml':
+        this.#refuseStatement(schema, text);
+        if (this.#standalone || !this.#open) this.#commit(event);
+    }
+  }
+
+  /** A group that ends in ROLLBACK was logged because a table without transactions took part: its rows are not certain. */
+  #rollback(event: LogEvent, kind: 'rollback' | 'rollback-to'): void {
+    if (this.#rows.length > 0 || this.#partial) {
+      throw new Tripwire(
+        'undecodable',
+        'rows of a watched table stand in a transaction that was rolled back in part',
+        {
+          remedy:
+            'Make every watched table ENGINE=InnoDB, then: odontology-webhooks resume --accept-gap --reason "…"',
+        },
+      );
+    }
+    if (kind === 'rollback') this.#commit(event);
+  }
+
+  #define(event: LogEvent, kind: 'ddl' | 'truncate', statement: { schema: string; text: string }): void {
+    const { watchedTables, isWatchedSchema } = this.#options;
+    const concerns = isWatchedSchema(statement.schema) || this.#mentionsWatchedSchema(statement.text);
+    const tables = concerns ? namedTables(statement.text, watchedTables()) : [];
+    if (kind === 'truncate' && tables.length > 0 && !this.#waived) {
+      throw new Tripwire('truncate', `TRUNCATE emptied ${tables.join(', ')} without logging the rows`, {
+        table: tables[0]!,
+        remedy:
+          'odontology-webhooks resume --accept-gap --reason "table emptied by TRUNCATE" -- and use DELETE in future',
+      });
+    }
+    // MySQL's CREATE TABLE … SELECT goes on with rows; so does MariaDB's, whose group is then not standalone.
+    if (opensTransaction(statement.text) || (this.#open && !this.#standalone)) {
+      this.#open = true;
+      return;
+    }
+    this.#commit(event, tables);
+  }
+
+  #mentionsWatchedSchema(text: string): boolean {
+    const words = text.match(/[\p{L}\p{N}_$]+/gu) ?? [];
+    return words.some((word) => this.#options.isWatchedSchema(word));
+  }
+
+  #refuseStatement(schema: string, text: string): void {
+    if (this.#waived) return;
+    if (!this.#options.isWatchedSchema(schema) && !this.#mentionsWatchedSchema(text)) return;
+    throw new Tripwire(
+      'statement-format',
+      'a change to the watched schema is logged as a statement, not as rows',
+      {
+        remedy:
+          'SET PERSIST binlog_format = \'ROW\'; -- and look for sessions that set it otherwise; then: odontology-webhooks resume --accept-gap --reason "…"',
+      },
+    );
+  }
+
+  /** XA COMMIT … ONE PHASE commits at once; a prepared branch commits, or does not, under a transaction of its own later. */
+  #xaPrepare(event: LogEvent): void {
+    const onePhase = event.buffer[event.bodyStart] !== 0;
+    if (!onePhase && (this.#rows.length > 0 || this.#partial)) {
+      throw new Tripwire(
+        'xa-transaction',
+        'rows of a watched table were prepared by an XA transaction whose end is not known',
+        {
+          remedy:
+            'End the XA transaction and keep XA away from watched tables, then: odontology-webhooks resume --accept-gap --reason "…"',
+        },
+      );
+    }
+    this.#commit(event);
+  }
+
+  #rotate(event: LogEvent): void {
+    const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
+    const offset = Number(reader.uint64());
+    const file = reader.utf8(reader.remaining);
+    this.#file = file;
+    this.#offset = offset;
+  }
+
+  #unpack(event: LogEvent): void | Promise<void> {
+    if (this.#waived) {
+      this.#commit(event);
+      return;
+    }
+    const inner = readPayload(event);
+    if (!Array.isArray(inner)) return this.#unpackStream(inner);
+    for (const each of inner) this.#dispatch(each, this.#offset);
+  }
+
+  async #unpackStream(inner: AsyncGenerator<LogEvent, void, undefined>): Promise<void> {
+    try {
+      for await (const each of inner) {
+        this.#dispatch(each, this.#offset);
+        await this.#options.room();
+      }
+    } catch (error) {
+      throw this.#halted(error);
+    }
+  }
+
+  /** Adds the position to what went wrong in the bytes. Nothing of the row or the statement goes into the message. */
+  #halted(error: unknown): HaltError {
+    if (error instanceof HaltError) return error;
+    const known = error instanceof Tripwire;
+    const reason: HaltReason = known ? error.reason : 'undecodable';
+    const { gtid, file, offset } = this.#committed;
+    const where = `${gtid === null ? '' : `GTID ${this.#id}, `}after ${file}:${offset}`;
+    const what = known
+      ? error.message
+      : `an event of the log could not be read (${error instanceof Error ? error.name : 'fault'})`;
+    return new HaltError(
+      {
+        reason,
+        message: `Capture stopped before the transaction at ${where}: ${what}.`,
+        remedy: known
+          ? error.remedy
+          : 'Report it with the server\'s version, or: odontology-webhooks resume --accept-gap --reason "…"',
+        position: this.#committed,
+        transactionId: this.#id === '' ? null : this.#id,
+        table: known ? error.table : null,
+      },
+      known ? undefined : error,
+    );
+  }
+}
