@@ -96,12 +96,16 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
       return;
     }
     connect(target, (...[error, socket]) => {
-      const fault = error ?? judgePeer(socket, options);
-      if (fault === undefined) {
-        callback(null, socket);
-      } else {
-        socket?.destroy();
+      if (error) {
+        callback(error, null);
+        return;
+      }
+      const fault = judgePeer(socket, options);
+      if (fault) {
+        socket.destroy();
         callback(fault, null);
+      } else {
+        callback(null, socket);
       }
     });
   };
