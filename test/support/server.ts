@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import { createConnection, type Connection } from 'mysql2/promise';
+import { inject } from 'vitest';
+import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
+import type { SharedServer } from './global-setup.ts';
+
+export type { SharedServer };
+
+/** For `describe.each(flavours)`: what is promised is promised on both. */
+export const flavours: readonly Flavour[] = ['mysql', 'mariadb'];
+
+/** The server that the global setup started for the whole run. */
+export function sharedServer(flavour: Flavour): SharedServer {
+  return inject(flavour);
+}
+
+type ServerAddress = Pick<SharedServer, 'host' | 'port' | 'url'>;
+export type Row = Record<string, unknown>;
+
+export interface TestUser {
+  user: string;
+  password: string;
+}
+
+export interface TestSchema {
+  name: string;
+  /** The schema's URL, for root or for the given user. */
+  url(account?: TestUser): string;
+  /** Runs one or several statements as root; the rows of a single SELECT. */
+  query(sql: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** A connection of its own, as root, in this schema; closed by `drop`. */
+  connect(): Promise<Connection>;
+  drop(): Promise<void>;
+}
+
+const unique = (prefix: string): string => `${prefix}_${randomBytes(5).toString('hex')}`;
+
+function connectTo(uri: string): Promise<Connection> {
+  return createConnection({
+    uri,
+    multipleStatements: true,
+    charset: 'utf8mb4',
+    timezone: 'Z',
+    dateStrings: true,
+  });
+}
+
+/** A schema with a name of its own, filled with `sql` (no DELIMITER; several statements are fine). */
+export async function createSchema(server: ServerAddress, sql?: string): Promise<TestSchema> {
+  const name = unique('t');
+  const root = await connectTo(server.url);
+  const others: Connection[] = [];
+  await root.query(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4; USE \`${name}\``);
+  if (sql !== undefined) await root.query(sql);
+  return {
+    name,
+    url(account = { user: 'root', password: '' }) {
+      const url = new URL(`mysql://${server.host}:${server.port}/${name}`);
+      url.username = account.user;
+      url.password = account.password;
+      return url.href;
+    },
+    async query(text, values = []) {
+      const [rows] = await root.query(text, [...values]);
+      return Array.isArray(rows) ? (rows as Row[]) : [];
+    },
+    async connect() {
+      const connection = await connectTo(`${server.url}/${name}`);
+      others.push(connection);
+      return connection;
+    },
+    async drop() {
+      await Promise.all(others.map((connection) => connection.end().catch(() => undefined)));
+      await root.query(`DROP DATABASE IF EXISTS \`${name}\``);
+      await root.end();
+    },
+  };
+}
+
+/**
+ * A user with a name and password of its own and exactly these privileges, each written as in GRANT without the
+ * user: `SELECT ON clinic.*`, `REPLICATION SLAVE ON *.*`.
+ */
+export async function createUser(
+  server: ServerAddress,
+  grants: readonly string[] = [],
+): Promise<TestUser & { drop(): Promise<void> }> {
+  const account = { user: unique('u'), password: randomBytes(9).toString('base64url') };
+  const who = `'${account.user}'@'%'`;
+  await asRoot(server, [
+    `CREATE USER ${who} IDENTIFIED BY '${account.password}'`,
+    ...grants.map((grant) => `GRANT ${grant} TO ${who}`),
+  ]);
+  return { ...account, drop: () => asRoot(server, [`DROP USER IF EXISTS ${who}`]) };
+}
+
+async function asRoot(server: ServerAddress, statements: readonly string[]): Promise<void> {
+  const root = await connectTo(server.url);
+  try {
+    for (const statement of statements) await root.query(statement);
+  } finally {
+    await root.end();
+  }
+}

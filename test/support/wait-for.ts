@@ -1,0 +1,33 @@
+import { monotonicMs, sleep } from '../../src/lib/clock.ts';
+
+export interface WaitOptions {
+  /** Default 10 s. */
+  timeoutMs?: number;
+  /** Ends the sentence "Waited in vain for …". */
+  what?: string;
+  /** Between two looks; default 20 ms. */
+  everyMs?: number;
+}
+
+/**
+ * Looks until the condition gives something truthy, and returns that. A condition that throws counts as not yet
+ * true; its last error is the cause when time runs out.
+ */
+export async function waitFor<T>(
+  condition: () => T | Promise<T>,
+  { timeoutMs = 10_000, what = 'the condition', everyMs = 20 }: WaitOptions = {},
+): Promise<NonNullable<T>> {
+  const deadline = monotonicMs() + timeoutMs;
+  let cause: unknown;
+  for (;;) {
+    try {
+      const value = await condition();
+      if (value) return value;
+      cause = undefined;
+    } catch (error) {
+      cause = error;
+    }
+    if (monotonicMs() > deadline) throw new Error(`Waited in vain for ${what} (${timeoutMs} ms)`, { cause });
+    await sleep(everyMs);
+  }
+}
