@@ -1,0 +1,211 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  type YAMLError,
+  visit,
+} from 'yaml';
+import { AppError, codeOf, type ErrorCode, messageOf } from '../lib/errors.ts';
+import { type Environment, substituteEnvironment } from './env.ts';
+import type { Position, Problem, YamlPath } from './problems.ts';
+
+/** A YAML file read: its value with the environment put in, and where each part of it stands. */
+export interface YamlFile {
+  /** The path as it was given, which messages repeat. */
+  file: string;
+  /** Plain JavaScript; null for an empty file, and when `problems` has a mistake of syntax. */
+  value: unknown;
+  /** Where a path stands: the key of a map's entry, the item of a list. What is not in the file is looked for one step up. */
+  at(path: YamlPath): Position;
+  /** Mistakes of syntax and of `${env:…}`. They are not thrown, so that they can be told with all others. */
+  problems: readonly Problem[];
+  /** SHA-256 of the bytes, to see whether the file has changed. */
+  fingerprint: string;
+}
+
+export interface ReadYamlOptions {
+  /** The code of the error when the file cannot be read: ERR_CONFIG or ERR_RULES. */
+  code: ErrorCode;
+  /** What mends a missing file. */
+  missingRemedy?: string;
+  /** Values for `${env:NAME}`; default: the environment of the process. */
+  env?: Environment;
+}
+
+/**
+ * Reads a YAML 1.2 file with positions. `${env:NAME}` in string values is replaced; keys are not.
+ *
+ *     const yaml = readYamlFile(path, { code: 'ERR_RULES' });
+ *     const problems = createProblems(yaml);
+ *     problems.add(['events', 'appointment.confirmed', 'table'], 'there is no table "citass", did you mean "citas"?');
+ *     if (problems.list().length > 0) throw problemsError('ERR_RULES', problems.list());
+ *
+ * Throws AppError with `code` when the file cannot be read or is not UTF-8.
+ */
+export function readYamlFile(
+  file: string,
+  { code, missingRemedy, env = process.env }: ReadYamlOptions,
+): YamlFile {
+  const bytes = readBytes(file, code, missingRemedy);
+  const lines = new LineCounter();
+  // Pretty errors quote the line, which may hold a secret.
+  const document = parseDocument(decodeUtf8(bytes, file, code), {
+    lineCounter: lines,
+    prettyErrors: false,
+    stringKeys: true,
+    merge: true,
+  });
+  const position = (offset: number): Position => {
+    const { line, col } = lines.linePos(offset);
+    return { file, line: Math.max(1, line), column: Math.max(1, col) };
+  };
+  const at = (path: YamlPath) => position(offsetOf(document, path));
+  const broken: Problem[] = [...document.errors, ...document.warnings].map((error) => ({
+    path: [],
+    position: position(error.pos[0]),
+    message: describe(error),
+  }));
+  if (broken.length === 0) broken.push(...judgeAliases(document, at));
+  const fingerprint = createHash('sha256').update(bytes).digest('hex');
+  if (broken.length > 0) return { file, value: null, at, problems: broken, fingerprint };
+  const problems = substitute(document, env, at);
+  return { file, value: toValue(document, file, code), at, problems, fingerprint };
+}
+
+function readBytes(path: string, code: ErrorCode, missingRemedy: string | undefined): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw new AppError(code, messageOf(error), { cause: error });
+    throw new AppError(
+      code,
+      `there is no file ${path}`,
+      missingRemedy === undefined ? {} : { remedy: missingRemedy },
+    );
+  }
+}
+
+function decodeUtf8(bytes: Uint8Array, path: string, code: ErrorCode): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new AppError(code, `${path} is not UTF-8`, { remedy: 'Save it as UTF-8.', cause: error });
+  }
+}
+
+/** An alias must stand for something that comes before it and does not contain it: a value is a tree. */
+function judgeAliases(document: Document, at: (path: YamlPath) => Position): Problem[] {
+  const problems: Problem[] = [];
+  visit(document, {
+    Alias(_key, node, ancestors) {
+      const target = node.resolve(document);
+      if (target !== undefined && !ancestors.includes(target)) return;
+      const path = pathOf(node, ancestors);
+      const message = target === undefined ? unresolvedAlias : 'this alias contains itself';
+      problems.push({ path, position: at(path), message });
+    },
+  });
+  return problems;
+}
+
+/** Replaces the string scalars of the document in place. */
+function substitute(document: Document, env: Environment, at: (path: YamlPath) => Position): Problem[] {
+  const problems: Problem[] = [];
+  visit(document, {
+    Scalar(key, node, ancestors) {
+      if (key === 'key' || typeof node.value !== 'string') return;
+      const result = substituteEnvironment(node.value, env);
+      if ('text' in result) {
+        node.value = result.text;
+      } else {
+        const path = pathOf(node, ancestors);
+        problems.push({ path, position: at(path), message: result.problem });
+      }
+    },
+  });
+  return problems;
+}
+
+/** The path of a visited node from the nodes above it. */
+function pathOf(node: Node, ancestors: readonly unknown[]): (string | number)[] {
+  const chain = [...ancestors, node];
+  return chain.flatMap((ancestor, index): (string | number)[] => {
+    const child = chain[index + 1];
+    if (isSeq(ancestor)) return [ancestor.items.indexOf(child)];
+    if (isMap(ancestor)) {
+      const pair = ancestor.items.find((item) => item === child);
+      return isScalar(pair?.key) ? [String(pair.key.value)] : [];
+    }
+    return [];
+  });
+}
+
+/** Where a path's entry begins, as an offset; of a path that is not there, the nearest one above it. */
+function offsetOf(document: Document, path: YamlPath): number {
+  let node: unknown = document.contents;
+  let offset = startOf(node) ?? 0;
+  for (const step of path) {
+    if (isAlias(node)) node = node.resolve(document);
+    const entry = childOf(node, step);
+    if (entry === undefined) break;
+    offset = startOf(entry.marker) ?? offset;
+    node = entry.value;
+  }
+  return offset;
+}
+
+function childOf(node: unknown, step: string | number): { marker: unknown; value: unknown } | undefined {
+  if (isMap(node)) {
+    const pair = node.items.find(({ key }) => isScalar(key) && key.value === String(step));
+    return pair && { marker: pair.key, value: pair.value };
+  }
+  if (isSeq(node) && typeof step === 'number' && step < node.items.length) {
+    return { marker: node.items[step], value: node.items[step] };
+  }
+  return undefined;
+}
+
+const startOf = (node: unknown): number | undefined => (node as Node | null | undefined)?.range?.[0];
+
+function toValue(document: Document, file: string, code: ErrorCode): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    // What is left to fail here: the library unfolds at most a hundred aliases of aliases.
+    throw new AppError(code, `${file} has too many aliases (*name)`, { cause: error });
+  }
+}
+
+const unresolvedAlias = 'a value that begins with * must be in quotes, as in "*"';
+
+/** The library's messages, except where they quote what stands in the file, or where a better hint is known. */
+function describe({ code, message }: YAMLError): string {
+  switch (code) {
+    case 'BAD_ALIAS':
+      return unresolvedAlias;
+    case 'BAD_SCALAR_START':
+      return 'a value that begins with @, `, % or | must be in quotes';
+    case 'DUPLICATE_KEY':
+      return 'this key stands twice in its map';
+    case 'TAG_RESOLVE_FAILED':
+      return 'a value that begins with ! must be in quotes';
+    case 'TAB_AS_INDENT':
+      return 'indent with spaces, not with tabs';
+    case 'BAD_DQ_ESCAPE':
+      return 'a \\ inside "…" must be written \\\\, or the text put in single quotes';
+    case 'UNEXPECTED_TOKEN':
+      // Some of them end with the text they stumbled over.
+      return message.replace(/: .*$/s, '');
+    case 'MULTIPLE_DOCS':
+      return 'only one document a file: remove what follows "---"';
+    default:
+      return message;
+  }
+}
