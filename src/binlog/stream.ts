@@ -25,10 +25,16 @@ const NET_WRITE_TIMEOUT_SECONDS = 600;
 
 export interface StreamOptions extends Pick<
   AssemblerOptions,
-  'charsetOf' | 'columnsOf' | 'hintsOf' | 'isWatchedSchema' | 'watchedTables' | 'waived' | 'baseline'
+  | 'flavour'
+  | 'charsetOf'
+  | 'columnsOf'
+  | 'hintsOf'
+  | 'isWatchedSchema'
+  | 'watchedTables'
+  | 'waived'
+  | 'baseline'
 > {
   url: DatabaseUrl;
-  flavour: Flavour;
   position: Position;
   /** Unique among the source's replicas. */
   serverId: number;

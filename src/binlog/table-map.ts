@@ -1,7 +1,7 @@
 import { ByteReader } from './byte-reader.ts';
 import { columnType, compileColumn, type ColumnDecoder, type ColumnSpec } from './decode-column.ts';
 import { Tripwire } from './halt.ts';
-import type { Column, TableSchema } from './types.ts';
+import type { Column, Flavour, TableSchema } from './types.ts';
 
 /** What the log does not say about a table, from the source's data dictionary. */
 export interface TableHints {
@@ -12,6 +12,7 @@ export interface TableHints {
 }
 
 export interface TableMapContext {
+  flavour: Flavour;
   /** Character set name of a collation id. */
   charsetOf(collation: number): string | undefined;
   /** The columns (lower case) to read of a table of the watched schema; undefined when it is not watched. */
@@ -68,6 +69,12 @@ const characterTypes: ReadonlySet<number> = new Set([
   columnType.varcharCompressed,
 ]);
 
+/** Types that a flavour counts among its character columns, and the other does not (measured: MySQL 9.7.4, MariaDB 10.11.18). */
+const alsoCharacter: Readonly<Record<Flavour, number>> = {
+  mysql: columnType.vector,
+  mariadb: columnType.geometry,
+};
+
 const oneByteMeta: ReadonlySet<number> = new Set([
   columnType.float,
   columnType.double,
@@ -119,7 +126,7 @@ export function readTableMap(reader: ByteReader, context: TableMapContext): Mapp
   const metas = types.map((type) => readMeta(reader, type));
   reader.offset = metaEnd;
   reader.skip((count + 7) >> 3);
-  const optional = readOptional(reader, realTypes(types, metas));
+  const optional = readOptional(reader, realTypes(types, metas), context.flavour);
   if (optional.names.length !== count) {
     throw new Tripwire('metadata-missing', `the log does not name the columns of ${name}`, {
       table: name,
@@ -156,11 +163,11 @@ interface Optional {
   key: number[];
 }
 
-function readOptional(reader: ByteReader, types: readonly number[]): Optional {
+function readOptional(reader: ByteReader, types: readonly number[], flavour: Flavour): Optional {
   const result: Optional = { names: [], unsigned: [], collations: [], labels: [], key: [] };
   const indices = (wanted: (type: number) => boolean): number[] =>
     types.flatMap((type, i) => (wanted(type) ? [i] : []));
-  const character = indices((type) => characterTypes.has(type));
+  const character = indices((type) => characterTypes.has(type) || type === alsoCharacter[flavour]);
   const enumSet = indices((type) => type === columnType.enum || type === columnType.set);
   while (reader.remaining > 0) {
     const kind = reader.uint8();

@@ -1,0 +1,95 @@
+import type { TableHints } from '../../src/binlog/table-map.ts';
+import { openStream, type BinlogStream, type StreamOptions } from '../../src/binlog/stream.ts';
+import type { Cell, ColumnKind, Position, RowEvent, TransactionPart } from '../../src/binlog/types.ts';
+import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
+import type { TestSchema } from './server.ts';
+
+/** Columns by table; `true` reads every column that the test names through `columns`. */
+export interface ReadOptions {
+  flavour: Flavour;
+  schema: TestSchema;
+  /** Table → columns to read. */
+  watch: Record<string, string[]>;
+  hints?: Record<string, TableHints>;
+  position?: Position;
+  waived?: string[];
+  baseline?: Map<string, Map<string, ColumnKind>>;
+  bufferBytes?: number;
+  heartbeatMs?: number;
+  url?: string;
+}
+
+/** Where the server's log ends now. */
+export async function endOfLog(flavour: Flavour, schema: TestSchema): Promise<Position> {
+  const [status] = await schema.query(flavour === 'mysql' ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS');
+  const [state] = await schema.query(
+    flavour === 'mysql'
+      ? "SELECT IF(@@gtid_mode = 'ON', REPLACE(@@gtid_executed, '\n', ''), NULL) AS gtid"
+      : 'SELECT @@gtid_binlog_pos AS gtid',
+  );
+  return {
+    gtid: state!['gtid'] as string | null,
+    file: status!['File'] as string,
+    offset: Number(status!['Position']),
+  };
+}
+
+let nextServerId = 900_000 + (process.pid % 10_000) * 100;
+
+/** Opens a reader of ours on a test schema, at its log's end unless told otherwise. */
+export async function openReader(options: ReadOptions): Promise<BinlogStream> {
+  const { flavour, schema, watch, hints = {} } = options;
+  const charsets = await readCharsets(schema);
+  const watched = new Map(Object.entries(watch).map(([table, columns]) => [table, new Set(columns)]));
+  const streamOptions: StreamOptions = {
+    url: parseDatabaseUrl(options.url ?? schema.url()),
+    flavour,
+    position: options.position ?? (await endOfLog(flavour, schema)),
+    serverId: (nextServerId += 1),
+    replicaUuid: '00000000-0000-0000-0000-00000000000a',
+    heartbeatMs: options.heartbeatMs ?? 1_000,
+    bufferBytes: options.bufferBytes ?? 64 * 1024 * 1024,
+    charsetOf: (collation) => charsets.get(collation),
+    columnsOf: (database, table) => (database === schema.name ? watched.get(table) : undefined),
+    hintsOf: (table) => hints[table],
+    isWatchedSchema: (name) => name === schema.name,
+    watchedTables: () => watched.keys(),
+    waived: new Set(options.waived ?? []),
+    baseline: options.baseline ?? new Map(),
+  };
+  return openStream(streamOptions);
+}
+
+async function readCharsets(schema: TestSchema): Promise<Map<number, string>> {
+  const rows = await schema.query(
+    'SELECT id AS id, character_set_name AS charset FROM information_schema.collations WHERE id IS NOT NULL',
+  );
+  return new Map(rows.map((row) => [Number(row['id']), row['charset'] as string]));
+}
+
+/** Takes parts until so many watched rows have come. */
+export async function takeRows(stream: BinlogStream, count: number): Promise<RowEvent[]> {
+  const rows: RowEvent[] = [];
+  while (rows.length < count) for (const part of await stream.take()) rows.push(...part.rows);
+  return rows;
+}
+
+/** Takes parts until a committed part satisfies the condition; gives all of them. */
+export async function takeUntil(
+  stream: BinlogStream,
+  done: (part: TransactionPart) => boolean,
+): Promise<TransactionPart[]> {
+  const parts: TransactionPart[] = [];
+  for (;;) {
+    for (const part of await stream.take()) {
+      parts.push(part);
+      if (done(part)) return parts;
+    }
+  }
+}
+
+/** A row image by column name. */
+export function byName(event: RowEvent, image: 'before' | 'after'): Record<string, Cell> {
+  return Object.fromEntries(event.table.columns.map((column, i) => [column.name, event[image]![i]]));
+}
