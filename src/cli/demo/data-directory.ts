@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, codeOf } from '../../lib/errors.ts';
-import { withFileLock } from './file-lock.ts';
+import { removeUnfinished, withFileLock } from './file-lock.ts';
 import type { ServerBinary } from './server-binaries.ts';
 
 const systemTableScripts = [
@@ -52,6 +52,7 @@ async function copyTemplate(template: string, dataDir: string): Promise<void> {
 }
 
 async function makeTemplate(binary: ServerBinary, template: string): Promise<void> {
+  await removeUnfinished(template);
   const scratch = await mkdtemp(`${template}.part-`);
   try {
     const dataDir = join(scratch, 'data');

@@ -1,4 +1,5 @@
-import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { codeOf } from '../../lib/errors.ts';
 import { sleep } from '../../lib/clock.ts';
 
@@ -46,4 +47,11 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>): Pro
   } finally {
     await rm(path, { force: true });
   }
+}
+
+/** Removes what a killed process left of `<path>.part-…`; to be called by the holder of the lock. */
+export async function removeUnfinished(path: string): Promise<void> {
+  const prefix = `${basename(path)}.part-`;
+  const left = (await readdir(dirname(path))).filter((name) => name.startsWith(prefix));
+  await Promise.all(left.map((name) => rm(join(dirname(path), name), { recursive: true, force: true })));
 }

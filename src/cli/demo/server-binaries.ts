@@ -6,7 +6,7 @@ import { basename, delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { AppError } from '../../lib/errors.ts';
 import { fetchDebianPackages } from './debian-packages.ts';
-import { withFileLock } from './file-lock.ts';
+import { removeUnfinished, withFileLock } from './file-lock.ts';
 
 const run = promisify(execFile);
 
@@ -176,6 +176,7 @@ async function findShareDir(prefix: string): Promise<string> {
 
 /** The folder appears under its final name only when it is whole: its presence is the mark of completeness. */
 async function fetchInto(dir: string, source: VariantSource, env: NodeJS.ProcessEnv): Promise<void> {
+  await removeUnfinished(dir);
   const scratch = await mkdtemp(`${dir}.part-`);
   try {
     const { packageName, suite } = source;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { once } from 'node:events';
 import { createConnection } from 'mysql2/promise';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { startPrivateServer, type PrivateServer } from '../../../src/cli/demo/private-server.ts';
 import { isAlive } from '../../../src/cli/demo/file-lock.ts';
 import { resolveServerBinary, serverCacheDir } from '../../../src/cli/demo/server-binaries.ts';
@@ -93,7 +93,6 @@ describe.each(flavours)('a private %s', (flavour) => {
     });
   });
 
-  // Windows of ours that open by surprise must not leave a server behind.
   test.each(['exit', 'SIGKILL'] as const)('does not outlive us when we end by %s', async (end) => {
     const script = `
       import { startPrivateServer } from '${join(import.meta.dirname, '../../../src/cli/demo/private-server.ts')}';
@@ -195,7 +194,9 @@ describe('resolving a server', () => {
   test('an unusable home falls back to the temporary folder', async () => {
     const blocked = join(dir, 'a-file');
     await writeFile(blocked, '');
-    expect(await serverCacheDir({ HOME: blocked })).toMatch(new RegExp(`^${tmpdir()}/`));
+    vi.stubEnv('TMPDIR', dir);
+    expect(await serverCacheDir({ HOME: blocked })).toMatch(new RegExp(`^${dir}/odontology-webhooks-`));
+    vi.unstubAllEnvs();
     const home = join(dir, 'home');
     await mkdir(home);
     expect(await serverCacheDir({ HOME: home })).toBe(join(home, '.cache/odontology-webhooks/servers'));
