@@ -48,6 +48,17 @@ export const errorCatalogue = {
     cause: 'The schema of the store could not be migrated.',
     cure: 'Read the cause, then run `migrate` again.',
   },
+  ERR_SECRET_KEY: {
+    exit: 1,
+    cause:
+      'A secret in the store was sealed with an encryption key that is not configured, or with another one of the same name.',
+    cure: 'Configure the key again; old keys may be removed once everything is sealed with the new one.',
+  },
+  ERR_LEASE_LOST: {
+    exit: 1,
+    cause: 'Another process captures now, or the position was moved by a person.',
+    cure: 'Nothing to do: this process becomes a standby or reads the new position.',
+  },
   ERR_PORT_IN_USE: {
     exit: 1,
     cause: 'Another process listens on the address of http.listen.',
