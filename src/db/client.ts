@@ -1,0 +1,189 @@
+import { drizzle, type MySql2Database } from 'drizzle-orm/mysql2';
+import { createPool, type Pool, type PoolConnection, type ResultSetHeader } from 'mysql2/promise';
+import { sleep } from '../lib/clock.ts';
+import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
+import { codeOf } from '../lib/errors.ts';
+
+/** Where statements run: the pool (each commits by itself), or one transaction. */
+export interface Session {
+  /** Typed queries for what is not hot. */
+  readonly drizzle: MySql2Database;
+  /** Rows of one statement. Dates come as text in UTC, JSON as text, on both flavours. */
+  rows<T extends object>(sql: string, values?: readonly unknown[]): Promise<T[]>;
+  run(sql: string, values?: readonly unknown[]): Promise<Written>;
+  /**
+   * Several statements in one round trip; the server stops at the first that fails. Returns the rows of those that
+   * have some, in order. Every value must have gone through `literal`.
+   */
+  script<T extends object>(statements: readonly string[]): Promise<T[][]>;
+}
+
+export interface Written {
+  /** Rows found by an UPDATE (changed or not), inserted or deleted. */
+  affectedRows: number;
+  insertId: number;
+}
+
+/** The open store. Only this room opens it. */
+export interface Store extends Session {
+  readonly pool: Pool;
+  /** Name of the schema. */
+  readonly database: string;
+  /** Runs `work` in one transaction; again, up to five times, when the server chose it as the victim of a deadlock. */
+  transaction<T>(work: (tx: Session) => Promise<T>): Promise<T>;
+  /** A script that begins and ends its own transaction: no lock is ever held while we think, or are frozen. */
+  commit<T extends object>(statements: readonly string[]): Promise<T[][]>;
+  close(): Promise<void>;
+}
+
+export interface StoreOptions {
+  /** Connections at most. */
+  connections?: number;
+}
+
+const deadlockTries = 5;
+/** A statement that takes longer has met a dead connection: none of ours works on more than a bounded batch. */
+const statementTimeoutMs = 60_000;
+const connectTimeoutMs = 10_000;
+
+/*
+ * READ COMMITTED: no gap locks between claimers and appenders. STRICT: too long a value is an error, never a cut one.
+ * A transaction left idle by a frozen process is ended by the server (wait_timeout), which frees its locks.
+ */
+const sessionSettings = [
+  "SET NAMES utf8mb4, time_zone='+00:00', wait_timeout=60, innodb_lock_wait_timeout=10," +
+    " sql_mode='STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
+  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+].join(';');
+
+/** Opens the store. Connects at the first statement, so a wrong address shows there (`migrate` explains it). */
+export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions = {}): Store {
+  const pool = createPool({
+    ...toConnectionTarget(url),
+    charset: 'utf8mb4',
+    timezone: 'Z',
+    dateStrings: true,
+    jsonStrings: true,
+    supportBigNumbers: true,
+    multipleStatements: true,
+    connectTimeout: connectTimeoutMs,
+    connectionLimit: connections,
+    // Ours end before the server's wait_timeout ends them.
+    maxIdle: Math.max(1, connections - 1),
+    idleTimeout: 30_000,
+    enableKeepAlive: true,
+    keepAliveInitialDelay: 10_000,
+  });
+  // Queued on the new connection before any statement of ours.
+  pool.pool.on('connection', (connection) => {
+    connection.query(sessionSettings, (error) => {
+      if (error) connection.destroy();
+    });
+  });
+
+  async function withConnection<T>(work: (connection: PoolConnection) => Promise<T>): Promise<T> {
+    const connection = await pool.getConnection();
+    try {
+      const result = await work(connection);
+      connection.release();
+      return result;
+    } catch (error) {
+      await discardOrRelease(connection, error);
+      throw error;
+    }
+  }
+
+  return {
+    pool,
+    database: url.database,
+    drizzle: drizzle({ client: pool }),
+    rows: (sql, values) => withConnection((connection) => rowsOf(connection, sql, values)),
+    run: (sql, values) => withConnection((connection) => runOn(connection, sql, values)),
+    script: (statements) => withConnection((connection) => scriptOn(connection, statements)),
+    commit: (statements) =>
+      withDeadlockRetry(() =>
+        withConnection((connection) => scriptOn(connection, ['BEGIN', ...statements, 'COMMIT'])),
+      ),
+    transaction: (work) =>
+      withDeadlockRetry(() =>
+        withConnection(async (connection) => {
+          await connection.query('BEGIN');
+          const result = await work(sessionOn(connection));
+          await connection.query('COMMIT');
+          return result;
+        }),
+      ),
+    close: () => pool.end(),
+  };
+}
+
+function sessionOn(connection: PoolConnection): Session {
+  let typed: MySql2Database | undefined;
+  return {
+    get drizzle() {
+      return (typed ??= drizzle({ client: connection }));
+    },
+    rows: (sql, values) => rowsOf(connection, sql, values),
+    run: (sql, values) => runOn(connection, sql, values),
+    script: (statements) => scriptOn(connection, statements),
+  };
+}
+
+/** A connection whose statement failed goes back without its transaction, or not at all when it may be dead. */
+async function discardOrRelease(connection: PoolConnection, error: unknown): Promise<void> {
+  const answered = typeof error === 'object' && error !== null && 'errno' in error && 'sqlState' in error;
+  if (answered && codeOf(error) !== 'PROTOCOL_SEQUENCE_TIMEOUT') {
+    try {
+      await connection.query('ROLLBACK');
+      connection.release();
+      return;
+    } catch {
+      // Dead after all.
+    }
+  }
+  connection.destroy();
+}
+
+async function rowsOf<T extends object>(
+  connection: PoolConnection,
+  sql: string,
+  values: readonly unknown[] = [],
+): Promise<T[]> {
+  const [rows] = await connection.query({ sql, values: [...values], timeout: statementTimeoutMs });
+  return rows as T[];
+}
+
+async function runOn(
+  connection: PoolConnection,
+  sql: string,
+  values: readonly unknown[] = [],
+): Promise<Written> {
+  const [header] = await connection.query<ResultSetHeader>({
+    sql,
+    values: [...values],
+    timeout: statementTimeoutMs,
+  });
+  return { affectedRows: header.affectedRows, insertId: header.insertId };
+}
+
+async function scriptOn<T extends object>(
+  connection: PoolConnection,
+  statements: readonly string[],
+): Promise<T[][]> {
+  const [results] = await connection.query({ sql: statements.join(';'), timeout: statementTimeoutMs });
+  const each = statements.length === 1 ? [results] : (results as unknown[]);
+  return each.filter((result): result is T[] => Array.isArray(result));
+}
+
+async function withDeadlockRetry<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      const code = codeOf(error);
+      if (tries === deadlockTries || (code !== 'ER_LOCK_DEADLOCK' && code !== 'ER_LOCK_WAIT_TIMEOUT'))
+        throw error;
+      await sleep(5 * tries * Math.random());
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import { customType } from 'drizzle-orm/mysql-core';
+
+/*
+ * Column types that do not depend on the defaults of the schema: an operator may have created it with any character set.
+ * `_bin` collations, because our keys and names are compared byte by byte on both flavours, whose other collations differ.
+ */
+
+/** Text of people: up to `length` characters, compared exactly. */
+export const text = customType<{
+  data: string;
+  driverData: string;
+  config: { length: number };
+  configRequired: true;
+}>({
+  dataType: ({ length }) => `varchar(${length}) character set utf8mb4 collate utf8mb4_bin`,
+});
+
+/** Words and ids of our own making: one byte a character, so that index entries stay small. */
+export const ascii = customType<{
+  data: string;
+  driverData: string;
+  config: { length: number };
+  configRequired: true;
+}>({
+  dataType: ({ length }) => `varchar(${length}) character set ascii collate ascii_bin`,
+});
+
+export const longText = customType<{ data: string; driverData: string }>({
+  dataType: () => 'longtext character set utf8mb4 collate utf8mb4_bin',
+});
+
+/** A JSON document. MariaDB keeps it as text and so does the client for MySQL, hence the parsing here. */
+export const json = customType<{ data: unknown; driverData: string }>({
+  dataType: () => 'json',
+  toDriver: (value) => JSON.stringify(value),
+  fromDriver: (value) => JSON.parse(value) as unknown,
+});
+
+/** A moment in UTC with milliseconds. Written as UTC whatever the session's time zone, unlike CURRENT_TIMESTAMP in a DATETIME. */
+export const utcMoment = customType<{ data: Date; driverData: string }>({
+  dataType: () => 'datetime(3)',
+  toDriver: (value) => value.toISOString().replace('T', ' ').replace('Z', ''),
+  fromDriver: (value) => new Date(`${value.replace(' ', 'T')}Z`),
+});
+
+/**
+ * A moment that the server sets when a row is edited, also by plain SQL from a session in another time zone: TIMESTAMP
+ * is the one type whose ON UPDATE is zone-proof. Our own sessions read it in UTC.
+ */
+export const editedMoment = customType<{ data: Date; driverData: string }>({
+  dataType: () => 'timestamp(3)',
+  toDriver: (value) => value.toISOString().replace('T', ' ').replace('Z', ''),
+  fromDriver: (value) => new Date(`${value.replace(' ', 'T')}Z`),
+});

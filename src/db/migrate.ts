@@ -1,0 +1,118 @@
+import { fileURLToPath } from 'node:url';
+import { drizzle } from 'drizzle-orm/mysql2';
+import { migrate as applyMigrations } from 'drizzle-orm/mysql2/migrator';
+import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
+import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
+import { AppError } from '../lib/errors.ts';
+import { toStoreError } from './store-error.ts';
+
+/** The same relative path from src/db and from dist/db. */
+const migrationsFolder = fileURLToPath(new URL('../../drizzle', import.meta.url));
+const lockWaitSeconds = 120;
+
+export interface Migrated {
+  /** Migrations applied now; 0 when the schema was up to date. */
+  applied: number;
+  createdSchema: boolean;
+}
+
+/**
+ * Creates the store's schema where it is missing and brings its tables up to date. Several daemons may start at
+ * once: a lock of the server lets one migrate while the others wait. Throws AppError ERR_CONFIG, ERR_STORE_UNREACHABLE,
+ * ERR_STORE_ACCESS or ERR_STORE_SCHEMA.
+ */
+export async function migrateStore(url: DatabaseUrl): Promise<Migrated> {
+  if (url.database === '') {
+    throw new AppError('ERR_CONFIG', 'store.url names no schema', {
+      remedy: 'End it with /odontology_webhooks.',
+    });
+  }
+  let account: string | undefined;
+  let connection: Connection | undefined;
+  try {
+    const { database: _, ...server } = toConnectionTarget(url);
+    connection = await createConnection({
+      ...server,
+      charset: 'utf8mb4',
+      timezone: 'Z',
+      connectTimeout: 10_000,
+    });
+    account = await readAccount(connection);
+    await connection.query(
+      "SET default_storage_engine=InnoDB, sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+    );
+    return await withLock(connection, url.database, () => bringUpToDate(connection!, url.database));
+  } catch (error) {
+    throw toStoreError(refusalWithin(error), url, account);
+  } finally {
+    connection?.destroy();
+  }
+}
+
+async function bringUpToDate(connection: Connection, schema: string): Promise<Migrated> {
+  const createdSchema = await createSchemaIfMissing(connection, schema);
+  await connection.query('USE ??', [schema]);
+  const before = await countMigrations(connection, schema);
+  await applyMigrations(drizzle({ client: connection }), { migrationsFolder });
+  return { applied: (await countMigrations(connection, schema)) - before, createdSchema };
+}
+
+/** Asks first: a user without CREATE on the server can still use a schema that somebody made for it. */
+async function createSchemaIfMissing(connection: Connection, schema: string): Promise<boolean> {
+  const [found] = await connection.query<RowDataPacket[]>(
+    'SELECT 1 FROM information_schema.schemata WHERE schema_name = ?',
+    [schema],
+  );
+  if (found.length > 0) return false;
+  await connection.query('CREATE DATABASE IF NOT EXISTS ?? CHARACTER SET utf8mb4', [schema]);
+  return true;
+}
+
+async function countMigrations(connection: Connection, schema: string): Promise<number> {
+  const [table] = await connection.query<RowDataPacket[]>(
+    "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = '__drizzle_migrations'",
+    [schema],
+  );
+  if (table.length === 0) return 0;
+  const [[row]] = await connection.query<RowDataPacket[]>('SELECT COUNT(*) AS n FROM __drizzle_migrations');
+  return Number(row?.['n']);
+}
+
+/** The lock's name carries the schema: locks are the server's, and one server may hold several stores. */
+async function withLock<T>(connection: Connection, schema: string, work: () => Promise<T>): Promise<T> {
+  const name = `migrate ${schema}`.slice(0, 64);
+  const [[row]] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, ?) AS held', [
+    name,
+    lockWaitSeconds,
+  ]);
+  if (row?.['held'] !== 1) {
+    throw new AppError(
+      'ERR_STORE_SCHEMA',
+      `another process has been migrating the store for ${lockWaitSeconds} s`,
+      {
+        remedy: `Wait for it, or find it: SELECT IS_USED_LOCK('${name}');`,
+      },
+    );
+  }
+  try {
+    return await work();
+  } finally {
+    // The connection's end frees it as well, should this fail.
+    await connection.query('SELECT RELEASE_LOCK(?)', [name]).catch(() => undefined);
+  }
+}
+
+async function readAccount(connection: Connection): Promise<string | undefined> {
+  const [[row]] = await connection.query<RowDataPacket[]>('SELECT CURRENT_USER() AS account');
+  const account = String(row?.['account']);
+  const at = account.lastIndexOf('@');
+  return at < 0 ? undefined : `'${account.slice(0, at)}'@'${account.slice(at + 1)}'`;
+}
+
+/** Drizzle hides the server's error behind its own. */
+function refusalWithin(error: unknown): unknown {
+  for (let inner = error; inner instanceof Error; inner = inner.cause) {
+    if ('errno' in inner || inner instanceof AppError) return inner;
+  }
+  return error;
+}

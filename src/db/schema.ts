@@ -1,0 +1,259 @@
+import { sql } from 'drizzle-orm';
+import {
+  bigint,
+  boolean,
+  double,
+  index,
+  int,
+  mysqlEnum,
+  mysqlTable,
+  smallint,
+  tinyint,
+  uniqueIndex,
+} from 'drizzle-orm/mysql-core';
+import { ascii, editedMoment, json, longText, text, utcMoment } from './columns.ts';
+
+/*
+ * The store. What is read by people and what the engine works on are kept apart:
+ *
+ *   event_log, delivery_log, attempts, audit_log   the log: grows for years, is written at its end
+ *   queue                                          one small row for each delivery that is not at its end yet
+ *   checkpoint                                     one row: where capture goes on, and the counters of the log
+ *
+ * so that claiming costs the same with ten million deliveries in the log as with ten. Auditors read the views `events` and
+ * `webhook_deliveries` (migration 0001), which also hide the rows of a transaction that is still being staged.
+ * There are no foreign keys: they would cost a look-up for each row written, and the log outlives the webhook.
+ */
+
+const utcNow = sql`(utc_timestamp(3))`;
+const number = { mode: 'number' } as const;
+
+/** One row: who we are to the source server. */
+export const installation = mysqlTable('installation', {
+  id: tinyint().primaryKey(),
+  uuid: ascii({ length: 36 }).notNull(),
+  /** The replication server id that follows from the uuid. */
+  serverId: bigint('server_id', number).notNull(),
+  /** The log's events up to this seq have had their payloads pruned. */
+  payloadsPrunedTo: bigint('payloads_pruned_to', number).notNull().default(0),
+  createdAt: utcMoment('created_at').notNull().default(utcNow),
+});
+
+/** The seed's table. A row inserted by hand with name, url, events and secret is a complete webhook. */
+export const webhooks = mysqlTable('webhooks', {
+  id: int().autoincrement().primaryKey(),
+  name: text({ length: 255 }).notNull(),
+  url: text({ length: 2048 }).notNull(),
+  events: json().notNull(),
+  /** In the clear, or sealed by db/encryption. */
+  secret: text({ length: 1024 }).notNull(),
+  isActive: boolean('is_active').notNull().default(true),
+  createdAt: editedMoment('created_at')
+    .notNull()
+    .default(sql`current_timestamp(3)`),
+  updatedAt: editedMoment('updated_at')
+    .notNull()
+    .default(sql`current_timestamp(3) on update current_timestamp(3)`),
+  managedBy: mysqlEnum('managed_by', ['database', 'file']).notNull().default('database'),
+  /** While a rotation overlaps: signatures are made with both secrets until then. */
+  previousSecret: text('previous_secret', { length: 1024 }),
+  previousSecretExpiresAt: utcMoment('previous_secret_expires_at'),
+  filter: json(),
+  fields: json(),
+  headers: json(),
+  deliveryOrder: mysqlEnum('delivery_order', ['entity', 'none']).notNull().default('entity'),
+  maxInFlight: int('max_in_flight').notNull().default(8),
+  ratePerSecond: double('rate_per_second'),
+  timeoutMs: int('timeout_ms').notNull().default(15_000),
+  legacySignature: boolean('legacy_signature').notNull().default(true),
+  /** Since when every attempt has failed; null while it is well. */
+  failingSince: utcMoment('failing_since'),
+  /** Set when the engine disabled it, not a person: its events go on being queued, and are sent once it is enabled. */
+  disabledAt: utcMoment('disabled_at'),
+  disabledReason: ascii('disabled_reason', { length: 32 }),
+  /** Deleting keeps the row, because the log refers to it. */
+  deletedAt: utcMoment('deleted_at'),
+});
+
+/** Every event, once, whatever the number of its subscribers. `seq` is given out under the lock of `checkpoint`. */
+export const eventLog = mysqlTable(
+  'event_log',
+  {
+    seq: bigint(number).primaryKey(),
+    id: ascii({ length: 36 }).notNull(),
+    type: text({ length: 128 }).notNull(),
+    entityTable: text('entity_table', { length: 64 }).notNull(),
+    entityKey: text('entity_key', { length: 255 }).notNull(),
+    transactionId: text('transaction_id', { length: 255 }).notNull(),
+    occurredAt: utcMoment('occurred_at').notNull(),
+    /** 0, or the number of the staging that wrote it: visible once `checkpoint.staging` is greater. */
+    staging: int().notNull().default(0),
+    createdAt: utcMoment('created_at').notNull().default(utcNow),
+    /** The exact bytes that are sent; null once pruned or erased. */
+    body: longText(),
+  },
+  (table) => [
+    uniqueIndex('event_log_id').on(table.id),
+    index('event_log_occurred_at').on(table.occurredAt),
+    index('event_log_entity').on(table.entityTable, table.entityKey),
+  ],
+);
+
+/** Every delivery: one event to one webhook, with its last outcome. */
+export const deliveryLog = mysqlTable(
+  'delivery_log',
+  {
+    id: bigint(number).primaryKey(),
+    webhookId: int('webhook_id').notNull(),
+    eventSeq: bigint('event_seq', number).notNull(),
+    /** `open` while it has a row in `queue`. */
+    status: mysqlEnum(['open', 'delivered', 'exhausted']).notNull().default('open'),
+    responseStatus: smallint('response_status'),
+    deliveredAt: utcMoment('delivered_at'),
+    /** The last failed attempt; null again once delivered. */
+    failedAt: utcMoment('failed_at'),
+    /** Null but for the few that were given up, so that its index finds those among millions. */
+    exhaustedAt: utcMoment('exhausted_at'),
+    /** Attempts after the first. */
+    retryCount: int('retry_count').notNull().default(0),
+    createdAt: utcMoment('created_at').notNull().default(utcNow),
+    responseBody: longText('response_body'),
+    /** A body of its own, where the webhook asks for some `fields` only; else null, and the event's body is sent. */
+    payload: longText(),
+  },
+  (table) => [
+    uniqueIndex('delivery_log_event').on(table.eventSeq, table.webhookId),
+    index('delivery_log_webhook').on(table.webhookId),
+    index('delivery_log_exhausted').on(table.exhaustedAt),
+  ],
+);
+
+/**
+ * The deliveries that are not at their end.
+ *
+ *   waiting ──promote──▶ pending ──claim──▶ sending ──settle──▶ (row gone: delivered or exhausted)
+ *                           ▲                  │
+ *                           └──retry, rescue───┘
+ *
+ * A lane (one webhook and one entity) has at most one row that is pending or sending: the others wait for its end.
+ */
+export const queue = mysqlTable(
+  'queue',
+  {
+    deliveryId: bigint('delivery_id', number).primaryKey(),
+    webhookId: int('webhook_id').notNull(),
+    eventSeq: bigint('event_seq', number).notNull(),
+    /** Hash of webhook and entity; null when nothing waits for anything (`order: none`). */
+    lane: bigint(number),
+    state: mysqlEnum(['sending', 'pending', 'waiting']).notNull(),
+    /** pending: when it is to be sent; sending: when the claim expires; waiting: null. */
+    dueAt: utcMoment('due_at'),
+    /** Attempts begun; while sending, the number of the present one. */
+    attempt: int().notNull().default(0),
+    /** Attempts before it was last opened by a person: the retry schedule counts from here. */
+    attemptsBefore: int('attempts_before').notNull().default(0),
+    claimedAt: utcMoment('claimed_at'),
+    claimedBy: ascii('claimed_by', { length: 64 }),
+  },
+  (table) => [
+    index('queue_due').on(table.state, table.webhookId, table.dueAt),
+    index('queue_lane').on(table.lane, table.eventSeq),
+  ],
+);
+
+/** Every attempt, appended when it ended and never changed. */
+export const attempts = mysqlTable(
+  'attempts',
+  {
+    id: bigint(number).autoincrement().primaryKey(),
+    deliveryId: bigint('delivery_id', number).notNull(),
+    /** 1 for the first attempt of its delivery. */
+    number: int().notNull(),
+    startedAt: utcMoment('started_at').notNull(),
+    durationMs: int('duration_ms').notNull(),
+    outcome: mysqlEnum(['delivered', 'rejected', 'gone', 'failed', 'forbidden', 'lost']).notNull(),
+    responseStatus: smallint('response_status'),
+    /** A stable word (`timeout`, `dns`, …) where there was no answer. */
+    reason: ascii({ length: 32 }),
+  },
+  (table) => [index('attempts_delivery').on(table.deliveryId)],
+);
+
+/** One row, number 1. */
+export const checkpoint = mysqlTable('checkpoint', {
+  id: tinyint().primaryKey(),
+  /** Fencing token of the process that captures: an append under an older one fails. */
+  fence: bigint(number).notNull().default(0),
+  /** Grows each time a person moves the position: an append that knew the old one fails. */
+  epoch: int().notNull().default(0),
+  lineage: text({ length: 255 }),
+  flavour: ascii({ length: 16 }),
+  serverUuid: ascii('server_uuid', { length: 64 }),
+  gtid: longText(),
+  file: text({ length: 512 }),
+  offset: bigint(number),
+  /** Commit time, at the source, of the last transaction before the position. */
+  committedAt: utcMoment('committed_at'),
+  updatedAt: utcMoment('updated_at').notNull().default(utcNow),
+  nextEventSeq: bigint('next_event_seq', number).notNull().default(1),
+  nextDeliveryId: bigint('next_delivery_id', number).notNull().default(1),
+  /** Events with a lower staging number are visible: raising it shows a whole staged transaction at once. */
+  staging: int().notNull().default(1),
+  /** Where the rows of the staging under way begin; null when there is none. */
+  stagedFromSeq: bigint('staged_from_seq', number),
+  stagedFromDelivery: bigint('staged_from_delivery', number),
+  /** Deliveries of the last staging that have no row in `queue` yet: from (inclusive) to (exclusive). */
+  unqueuedFrom: bigint('unqueued_from', number),
+  unqueuedTo: bigint('unqueued_to', number),
+  /** Why capture stopped; null while it goes on. */
+  halt: json(),
+  haltedAt: utcMoment('halted_at'),
+});
+
+export const leases = mysqlTable('leases', {
+  name: ascii({ length: 32 }).primaryKey(),
+  holder: ascii({ length: 64 }).notNull(),
+  /** Grows with each change of holder. */
+  token: bigint(number).notNull(),
+  expiresAt: utcMoment('expires_at').notNull(),
+});
+
+/** What people did. */
+export const auditLog = mysqlTable(
+  'audit_log',
+  {
+    id: bigint(number).autoincrement().primaryKey(),
+    at: utcMoment().notNull().default(utcNow),
+    actor: text({ length: 255 }).notNull(),
+    role: ascii({ length: 32 }).notNull(),
+    action: ascii({ length: 64 }).notNull(),
+    target: text({ length: 255 }),
+    details: json(),
+  },
+  (table) => [index('audit_log_at').on(table.at)],
+);
+
+/** Replays: past events sent again to one webhook, in steps that go on after a restart. */
+export const replays = mysqlTable('replays', {
+  id: bigint(number).autoincrement().primaryKey(),
+  webhookId: int('webhook_id').notNull(),
+  /** Event types or patterns; null for all that the webhook subscribes to. */
+  events: json(),
+  entityTable: text('entity_table', { length: 64 }),
+  entityKey: text('entity_key', { length: 255 }),
+  since: utcMoment().notNull(),
+  until: utcMoment().notNull(),
+  requestedBy: text('requested_by', { length: 255 }).notNull(),
+  reason: text({ length: 1024 }).notNull(),
+  ratePerSecond: double('rate_per_second'),
+  state: mysqlEnum(['running', 'done', 'cancelled']).notNull().default('running'),
+  /** The next event to look at. */
+  nextSeq: bigint('next_seq', number).notNull(),
+  /** The last event that it looks at. */
+  lastSeq: bigint('last_seq', number).notNull(),
+  /** Events that it is to send, counted when it was made. */
+  total: int().notNull(),
+  queued: int().notNull().default(0),
+  createdAt: utcMoment('created_at').notNull().default(utcNow),
+  finishedAt: utcMoment('finished_at'),
+});
