@@ -130,7 +130,7 @@ function safe(value: bigint): number | string {
 }
 
 /** The shortest decimal that is this 32-bit float: 0.1, not 0.10000000149011612. */
-function shortestFloat(value: number): number {
+export function shortestFloat(value: number): number {
   for (let precision = 6; precision <= 9; precision += 1) {
     const short = Number(value.toPrecision(precision));
     if (Math.fround(short) === value) return short;

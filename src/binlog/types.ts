@@ -11,6 +11,11 @@ export interface Position {
   file: string;
   /** Bytes into `file`, 64 bits of our own counting: the log's own field wraps at 4 GiB. */
   offset: number;
+  /**
+   * When `file` was begun, seconds since 1970 UTC: the timestamp of its format description. A RESET or a restored backup gives
+   * the same names (and GTIDs) again, but not these. Not there when it was not seen.
+   */
+  fileCreatedAt?: number;
 }
 
 /** Kinds of columns by what their values look like, whatever width they have on disk. */
@@ -98,3 +103,21 @@ export interface TransactionPart {
 
 /** Which tables of the source's schema are read, and which of their columns leave the reader (lower-case names). */
 export type Watch = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** A column as the data dictionary describes it now: what rules are checked against. */
+export interface SourceColumn extends Column {
+  nullable: boolean;
+  /** The labels of an ENUM or SET, in order; null for any other kind. */
+  labels: readonly string[] | null;
+}
+
+export interface SourceTable {
+  /** As the server spells it. */
+  name: string;
+  columns: readonly SourceColumn[];
+  /** Column names of the primary key, in key order; empty when the table has none. */
+  key: readonly string[];
+}
+
+/** The tables of the source's schema as they are now, by lower-case name. */
+export type SourceSchema = ReadonlyMap<string, SourceTable>;

@@ -1,0 +1,172 @@
+import { randomInt } from 'node:crypto';
+import { errnoOf } from '../lib/connect-error.ts';
+import { asCommandConnection, dumpPacket, registerPacket, ServerCommand } from './dump-command.ts';
+import { formatGtidSet, parseGtidSet } from './gtid-set.ts';
+import { eventType } from './log-event.ts';
+import { isAtLeast } from './server-version.ts';
+import type { Source, SourceIdentity } from './source.ts';
+import type { Position } from './types.ts';
+
+/** One file of the source's binary log. */
+export interface LogFile {
+  name: string;
+  bytes: number;
+}
+
+/** What SHOW BINARY LOG STATUS says. */
+export interface LogStatus {
+  file: string;
+  offset: number;
+  /** Schemas that alone are logged; empty: all. */
+  doSchemas: readonly string[];
+  ignoredSchemas: readonly string[];
+  /** MySQL with GTIDs: everything executed, on one line; else empty. */
+  executed: string;
+}
+
+/** The files from the oldest to the one being written. Needs REPLICATION CLIENT. */
+export async function listLogFiles(source: Source): Promise<LogFile[]> {
+  const rows = await source.query('SHOW BINARY LOGS');
+  return rows.map((row) => ({ name: String(row['Log_name']), bytes: Number(row['File_size']) }));
+}
+
+/** Undefined when the binary log is off. Needs REPLICATION CLIENT. */
+export async function readLogStatus(
+  source: Source,
+  { version }: Pick<SourceIdentity, 'version'>,
+): Promise<LogStatus | undefined> {
+  const renamed = version.flavour === 'mysql' && isAtLeast(version, '8.2.0');
+  const [row] = await source.query(renamed ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS');
+  if (!row) return undefined;
+  const list = (name: string): string[] =>
+    String(row[name] ?? '')
+      .split(',')
+      .filter((each) => each !== '');
+  return {
+    file: String(row['File']),
+    offset: Number(row['Position']),
+    doSchemas: list('Binlog_Do_DB'),
+    ignoredSchemas: list('Binlog_Ignore_DB'),
+    executed: formatGtidSet(parseGtidSet(String(row['Executed_Gtid_Set'] ?? ''))),
+  };
+}
+
+/** Where the log ends now: the position of a first run with `start_from: now`. Undefined when the binary log is off. */
+export async function currentPosition(
+  source: Source,
+  identity: SourceIdentity,
+): Promise<Position | undefined> {
+  // Asked first: a transaction between the two questions is then read once more than needed, never once less.
+  const mariadbGtid = identity.flavour === 'mariadb' ? await globalVariable(source, 'gtid_binlog_pos') : null;
+  const status = await readLogStatus(source, identity);
+  if (!status) return undefined;
+  const gtid = identity.gtidMode === 'on' ? (mariadbGtid ?? status.executed) : null;
+  return withCreation(source, { gtid, file: status.file, offset: status.offset });
+}
+
+/** Where the log begins: the position of a first run with `start_from: oldest`. Undefined when the binary log is off. */
+export async function oldestPosition(
+  source: Source,
+  identity: SourceIdentity,
+): Promise<Position | undefined> {
+  const [oldest] = await listLogFiles(source);
+  if (!oldest) return undefined;
+  let gtid: string | null = null;
+  if (identity.flavour === 'mariadb') gtid = await gtidAtStart(source, oldest.name);
+  else if (identity.gtidMode === 'on')
+    gtid = formatGtidSet(parseGtidSet(await globalVariable(source, 'gtid_purged')));
+  return withCreation(source, { gtid, file: oldest.name, offset: 4 });
+}
+
+async function withCreation(source: Source, position: Position): Promise<Position> {
+  const fileCreatedAt = await readFileCreatedAt(source, position.file);
+  return fileCreatedAt === undefined ? position : { ...position, fileCreatedAt };
+}
+
+/** MariaDB: everything that had been executed when the file was begun. */
+export async function gtidAtStart(source: Source, file: string): Promise<string> {
+  const [row] = await source.query('SELECT BINLOG_GTID_POS(?, 4) AS gtid', [file]);
+  return String(row?.['gtid'] ?? '');
+}
+
+export async function globalVariable(
+  source: Source,
+  name: 'gtid_binlog_pos' | 'gtid_binlog_state' | 'gtid_purged',
+): Promise<string> {
+  const [row] = await source.query(`SELECT @@GLOBAL.${name} AS value`);
+  return String(row!['value'] ?? '');
+}
+
+const nonBlocking = 1;
+
+/**
+ * When a file of the log was begun, seconds since 1970 UTC, from its first event, which no SQL statement shows; undefined when
+ * the server does not give the file out. Reads it over a connection of its own, under a random replica id, and hangs up.
+ */
+export async function readFileCreatedAt(source: Source, file: string): Promise<number | undefined> {
+  const connection = await source.connect();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      connection.query(
+        'SET @master_binlog_checksum = @@GLOBAL.binlog_checksum, @mariadb_slave_capability = 4',
+        (error) => (error ? reject(error) : resolve()),
+      );
+    });
+    const packet = dumpPacket({ serverId: randomServerId(), file, offset: 4 });
+    packet.writeUInt16LE(nonBlocking, 5);
+    return await new Promise<number | undefined>((resolve) => {
+      const command = new ServerCommand(packet, {
+        onPacket(buffer, start) {
+          // An artificial rotate comes first; it carries no time.
+          if (buffer[start + 4] !== eventType.formatDescription) return false;
+          resolve(buffer.readUInt32LE(start));
+          return true;
+        },
+        onEnd: () => resolve(undefined),
+        onError: () => resolve(undefined),
+      });
+      asCommandConnection(connection).addCommand(command);
+    });
+  } finally {
+    hangUp(connection);
+  }
+}
+
+/** Whether our user has REPLICATION SLAVE: asked by registering as a replica, on a connection that is closed at once. */
+export async function mayReplicate(source: Source): Promise<boolean> {
+  const connection = await source.connect();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const command = new ServerCommand(
+        registerPacket({ serverId: randomServerId(), host: 'odontology-webhooks' }),
+        {
+          onPacket() {
+            resolve();
+            return true;
+          },
+          onEnd: resolve,
+          onError: reject,
+        },
+      );
+      asCommandConnection(connection).addCommand(command);
+    });
+    return true;
+  } catch (error) {
+    const number = errnoOf(error);
+    if (number === 1227 || number === 1045) return false;
+    throw error;
+  } finally {
+    hangUp(connection);
+  }
+}
+
+/** Far from the ids that people choose, so that no reader of theirs is thrown out. */
+function randomServerId(): number {
+  return randomInt(0x8000_0000, 0xffff_ffff);
+}
+
+function hangUp(connection: Awaited<ReturnType<Source['connect']>>): void {
+  // The socket first: mysql2 would go on handing out what it has buffered.
+  asCommandConnection(connection).stream.destroy();
+  connection.destroy();
+}
