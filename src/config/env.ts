@@ -25,3 +25,14 @@ export function substituteEnvironment(text: string, env: Environment): Substitut
   });
   return problem === undefined ? { text: substituted } : { problem };
 }
+
+const proxyVariables = ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'];
+
+/** The proxy that the environment asks for, if it does, and the variable that says so. */
+export function findProxy(env: Environment): { variable: string; url: string } | undefined {
+  for (const variable of proxyVariables) {
+    const url = env[variable];
+    if (url !== undefined && url !== '') return { variable, url };
+  }
+  return undefined;
+}

@@ -1,0 +1,111 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type DatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
+import { type Environment, findProxy } from './env.ts';
+import { isMap, valueAt } from './layer.ts';
+import type { Problems, YamlPath } from './problems.ts';
+
+/** What the values of the file depend on besides each other. */
+export interface Surroundings {
+  baseDir: string;
+  env: Environment;
+}
+
+/**
+ * Judges what one key alone cannot tell. Works on the values as YAML gave them, whatever else is wrong with them, so that these
+ * problems are told together with all others.
+ */
+export function crossCheck(value: unknown, { baseDir, env }: Surroundings, problems: Problems): void {
+  checkSchemas(value, baseDir, problems);
+  checkEncryption(value, problems);
+  checkRulesFile(value, baseDir, problems);
+  checkSchemes(value, problems);
+  checkProxy(value, env, problems);
+  for (const path of [['webhooks'], ['http', 'tokens']]) checkUnique({ value, path, key: 'name' }, problems);
+  checkUnique({ value, path: ['http', 'tokens'], key: 'sha256' }, problems);
+}
+
+function checkSchemas(value: unknown, baseDir: string, problems: Problems): void {
+  const source = parsed(valueAt(value, ['source', 'url']), baseDir);
+  const store = parsed(valueAt(value, ['store', 'url']), baseDir);
+  if (source?.database === '') {
+    problems.add(['source', 'url'], 'names no schema: end it with /ontology_db, or as the clinic calls it');
+  }
+  if (!source || !store) return;
+  const isSame = (['host', 'port', 'database'] as const).every((part) => source[part] === store[part]);
+  if (isSame) problems.add(['store', 'url'], "is the application's own schema: give it one of its own");
+}
+
+function parsed(url: unknown, baseDir: string): DatabaseUrl | undefined {
+  try {
+    return typeof url === 'string' ? parseDatabaseUrl(url, { baseDir }) : undefined;
+  } catch {
+    // Told by the schema of the key.
+    return undefined;
+  }
+}
+
+function checkEncryption(value: unknown, problems: Problems): void {
+  const old = valueAt(value, ['store', 'old_encryption_keys']);
+  const current = valueAt(value, ['store', 'encryption_key']);
+  if (current === null && Array.isArray(old) && old.length > 0) {
+    problems.add(['store', 'old_encryption_keys'], 'needs store.encryption_key, which takes their place');
+  }
+}
+
+function checkRulesFile(value: unknown, baseDir: string, problems: Problems): void {
+  const rules = valueAt(value, ['rules']);
+  if (typeof rules === 'string' && !existsSync(resolve(baseDir, rules))) {
+    problems.add(['rules'], 'names a file that does not exist: paths are relative to the configuration file');
+  }
+}
+
+function checkSchemes(value: unknown, problems: Problems): void {
+  const allowed = valueAt(value, ['delivery', 'allow_http']);
+  if (allowed === true || allowed === 'true') return;
+  listAt(value, ['webhooks']).forEach((webhook, index) => {
+    const url = valueAt(webhook, ['url']);
+    if (typeof url === 'string' && /^http:/i.test(url)) {
+      problems.add(['webhooks', index, 'url'], 'is not https: change it, or set delivery.allow_http: true');
+    }
+  });
+}
+
+function checkProxy(value: unknown, env: Environment, problems: Problems): void {
+  const proxy = findProxy(env);
+  const isGuard = valueAt(value, ['delivery', 'proxy_is_guard']);
+  if (proxy === undefined || isGuard === true || isGuard === 'true') return;
+  problems.add(
+    ['delivery', 'proxy_is_guard'],
+    `${proxy.variable} is set, and behind a proxy addresses cannot be judged here: unset it, or set delivery.proxy_is_guard: true ` +
+      'when the proxy refuses internal addresses itself',
+  );
+}
+
+interface Uniqueness {
+  value: unknown;
+  /** Of a list of maps. */
+  path: YamlPath;
+  /** Which may not have the same value twice. */
+  key: string;
+}
+
+function checkUnique({ value, path, key }: Uniqueness, problems: Problems): void {
+  const seen = new Map<unknown, number>();
+  listAt(value, path).forEach((item, index) => {
+    const given = valueAt(item, [key]);
+    if (!isMap(item) || typeof given !== 'string') return;
+    const first = seen.get(given);
+    if (first === undefined) seen.set(given, index);
+    else problems.add([...path, index, key], `is the same as that of the ${ordinal(first)} one`);
+  });
+}
+
+function listAt(value: unknown, path: YamlPath): readonly unknown[] {
+  const list = valueAt(value, path);
+  return Array.isArray(list) ? list : [];
+}
+
+function ordinal(index: number): string {
+  return ['first', 'second', 'third'][index] ?? `${index + 1}th`;
+}

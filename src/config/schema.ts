@@ -1,0 +1,95 @@
+import { z } from 'zod';
+import {
+  databaseUrl,
+  duration,
+  encryptionKey,
+  eventPattern,
+  filterValues,
+  flag,
+  headerValue,
+  integer,
+  listenAddress,
+  network,
+  oneOf,
+  rate,
+  sha256,
+  signingSecret,
+  size,
+  text,
+  timezone,
+  webhookUrl,
+} from './scalars.ts';
+
+const mebibyte = 2 ** 20;
+
+/** The optional keys of a webhook; their defaults are `webhook_defaults`. */
+const webhookSettings = {
+  active: flag(),
+  filter: z.record(z.string(), filterValues()).nullable(),
+  fields: z.array(text(64)).min(1, 'is empty: leave it out to send all fields').nullable(),
+  headers: z.record(z.string(), headerValue()),
+  order: oneOf(['entity', 'none']),
+  max_in_flight: integer(1, 1_000),
+  rate_limit: rate().nullable(),
+  timeout: duration('100ms', '5m'),
+  legacy_signature: flag(),
+};
+
+const webhook = z.strictObject({
+  name: text(255).describe('How people and the log call it; it must not be used twice.'),
+  url: webhookUrl().describe('Where its events are sent.'),
+  events: z
+    .array(eventPattern())
+    .min(1, 'is empty: name at least one event, or "*" for all')
+    .refine((events) => new Set(events).size === events.length, 'names an event twice')
+    .describe('Event types (payment.received), all of a noun ("payment.*"), or all ("*").'),
+  secret: signingSecret().describe('The signing secret: whsec_ and 64 hex characters, best as ${env:NAME}.'),
+  ...webhookSettings,
+});
+
+const token = z.strictObject({
+  name: text(255).describe('Who it is, for the audit log.'),
+  role: oneOf(['admin', 'operator', 'auditor']).describe('What it may do.'),
+  sha256: sha256().describe('The SHA-256 of the token, in hex; never the token itself.'),
+});
+
+/**
+ * The shape of the configuration after the defaults are laid under it. Paths in it are relative to `baseDir`.
+ * `parse` gives milliseconds, bytes, parsed addresses; toConfig gives them their names.
+ */
+export function createConfigSchema(baseDir: string) {
+  return z.strictObject({
+    source: z.strictObject({
+      url: databaseUrl(baseDir),
+      start_from: oneOf(['now', 'oldest']),
+      timezone: timezone(),
+      server_id: integer(1, 4_294_967_295).nullable(),
+      heartbeat: duration('500ms', '5m'),
+      buffer: size(mebibyte, 16_384 * mebibyte),
+    }),
+    store: z.strictObject({
+      url: databaseUrl(baseDir).nullable(),
+      encryption_key: encryptionKey(baseDir).nullable(),
+      old_encryption_keys: z.array(encryptionKey(baseDir)),
+    }),
+    rules: text(4_096).nullable(),
+    webhook_defaults: z.strictObject(webhookSettings),
+    webhooks: z.array(webhook),
+    delivery: z.strictObject({
+      concurrency: integer(1, 4_096),
+      retry_schedule: z.array(duration('100ms', '30d')).min(1, 'is empty: give at least one delay'),
+      disable_after: duration('1m', '1y'),
+      secret_overlap: duration('0s', '90d'),
+      allow_http: flag(),
+      allow_private_networks: z.array(network()),
+      allowed_ports: z.array(integer(1, 65_535)),
+      proxy_is_guard: flag(),
+    }),
+    http: z.strictObject({ listen: listenAddress(), tokens: z.array(token) }),
+    audit: z.strictObject({ seal_interval: duration('1s', '1d') }),
+    retention: z.strictObject({ payloads: duration('1m', '100y'), log: duration('1m', '100y') }),
+    log: z.strictObject({ level: oneOf(['debug', 'info', 'warn', 'error', 'silent']) }),
+  });
+}
+
+export type ParsedConfig = z.output<ReturnType<typeof createConfigSchema>>;

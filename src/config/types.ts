@@ -1,0 +1,109 @@
+import type { KeyObject } from 'node:crypto';
+import type { DatabaseUrl } from '../lib/database-url.ts';
+import type { LogLevel } from '../lib/log.ts';
+import type { Position } from './problems.ts';
+
+/** The configuration, complete, checked and frozen. Times are milliseconds, sizes bytes. */
+export interface Config {
+  /** The file it was read from, as given. */
+  file: string;
+  /** SHA-256 of that file's bytes. */
+  fingerprint: string;
+  source: SourceConfig;
+  store: StoreConfig;
+  /** Absolute path of the rules file; null for the built-in catalogue. */
+  rulesFile: string | null;
+  webhooks: readonly ConfiguredWebhook[];
+  /** What a webhook has that does not say otherwise, those made by API and command line included. */
+  webhookDefaults: WebhookSettings;
+  delivery: DeliveryConfig;
+  http: HttpConfig;
+  audit: { sealIntervalMs: number };
+  retention: { payloadsMs: number; logMs: number };
+  log: { level: LogLevel };
+}
+
+export interface SourceConfig {
+  /** With the schema that is read in `database`. */
+  url: DatabaseUrl;
+  /** Where a first run begins. */
+  startFrom: 'now' | 'oldest';
+  /** IANA name of the clinic's zone. */
+  timezone: string;
+  /** Replication server id; null for one derived from the installation. */
+  serverId: number | null;
+  /** How often the server and our canary row must be heard. */
+  heartbeatMs: number;
+  /** What capture may hold in memory. */
+  bufferBytes: number;
+}
+
+export interface StoreConfig {
+  url: DatabaseUrl;
+  /** AES-256 keys: the first encrypts, every one decrypts. Empty without encryption at rest. */
+  encryptionKeys: readonly KeyObject[];
+}
+
+/** What is optional in a webhook. */
+export interface WebhookSettings {
+  isActive: boolean;
+  /** Field or column → the values it may have; null lets everything pass. */
+  filter: Readonly<Record<string, readonly (string | number | boolean | null)[]>> | null;
+  /** The fields of `data` that are sent; null for all. */
+  fields: readonly string[] | null;
+  headers: Readonly<Record<string, string>>;
+  order: 'entity' | 'none';
+  maxInFlight: number;
+  /** Requests a second; null is without a limit. */
+  ratePerSecond: number | null;
+  timeoutMs: number;
+  legacySignature: boolean;
+}
+
+/** A webhook of the file, which manages it. */
+export interface ConfiguredWebhook extends WebhookSettings {
+  name: string;
+  url: string;
+  /** Event types, `noun.*` or `*`, as written: checkWebhooks compares them with the catalogue. */
+  events: readonly string[];
+  secret: string;
+  /** Where its parts stand, for messages: `''` is the webhook itself, then `url`, `events[0]`, `headers.X-Clinic`, … */
+  positions: Readonly<Record<string, Position>>;
+}
+
+export interface DeliveryConfig {
+  /** Requests in flight at most, of all webhooks together. */
+  concurrency: number;
+  /** Delays before the second, third, … attempt. */
+  retryScheduleMs: readonly number[];
+  disableAfterMs: number;
+  /** How long both secrets sign after a rotation. */
+  secretOverlapMs: number;
+  allowHttp: boolean;
+  allowPrivateNetworks: readonly PrivateNetwork[];
+  allowedPorts: readonly number[];
+  /** The proxy that judges addresses in our stead; null for direct connections. */
+  proxyUrl: string | null;
+}
+
+/** A network opened to deliveries, all allowed ports or one of its own. */
+export interface PrivateNetwork {
+  cidr: string;
+  port?: number;
+}
+
+export interface HttpConfig {
+  host: string;
+  /** 0 for any free port. */
+  port: number;
+  tokens: readonly ApiToken[];
+}
+
+export type Role = 'admin' | 'operator' | 'auditor';
+
+export interface ApiToken {
+  name: string;
+  role: Role;
+  /** SHA-256 of the token, 64 lower-case hex characters. */
+  sha256: string;
+}
