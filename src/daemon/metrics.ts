@@ -1,0 +1,59 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+/** What is measured, by Prometheus' conventions. Labels are names of webhooks and event types, never data. */
+export interface Metrics {
+  readonly registry: Registry;
+  transactions: Counter;
+  changes: Counter;
+  events: Counter<'type'>;
+  lookups: Counter<'table'>;
+  reconnects: Counter;
+  halted: Gauge;
+  capturing: Gauge;
+  lagSeconds: Gauge;
+  attempts: Counter<'webhook' | 'outcome'>;
+  deliverySeconds: Histogram<'webhook'>;
+  commitToReceivedSeconds: Histogram;
+  queue: Gauge<'webhook'>;
+  inFlight: Gauge;
+}
+
+const prefix = 'odontology_webhooks_';
+const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60];
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry, prefix });
+  const counter = <L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> =>
+    new Counter({ name: `${prefix}${name}`, help, labelNames, registers });
+  const gauge = <L extends string>(name: string, help: string, labelNames: L[] = []): Gauge<L> =>
+    new Gauge({ name: `${prefix}${name}`, help, labelNames, registers });
+  return {
+    registry,
+    transactions: counter('transactions_total', 'Transactions with a watched row that were captured.'),
+    changes: counter('changes_total', 'Net row changes of watched tables.'),
+    events: counter('events_total', 'Events appended to the outbox.', ['type']),
+    lookups: counter('lookups_total', 'Questions to the source that a rule needed.', ['table']),
+    reconnects: counter('source_reconnects_total', 'Readers opened after the first.'),
+    halted: gauge('halted', '1 while capture is halted.'),
+    capturing: gauge('capturing', '1 in the process that captures, 0 in a standby.'),
+    lagSeconds: gauge('lag_seconds', 'Age of the last transaction that was captured, when it was captured.'),
+    attempts: counter('attempts_total', 'Attempts by outcome.', ['webhook', 'outcome']),
+    deliverySeconds: new Histogram({
+      name: `${prefix}attempt_seconds`,
+      help: 'Duration of an attempt.',
+      labelNames: ['webhook'],
+      buckets: seconds,
+      registers,
+    }),
+    commitToReceivedSeconds: new Histogram({
+      name: `${prefix}commit_to_received_seconds`,
+      help: 'From the commit at the source to the 2xx of the first attempt.',
+      buckets: seconds,
+      registers,
+    }),
+    queue: gauge('queue', 'Deliveries that are not at their end.', ['webhook']),
+    inFlight: gauge('in_flight', 'Requests under way.'),
+  };
+}

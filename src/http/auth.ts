@@ -1,0 +1,51 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { FastifyReply, FastifyRequest, preHandlerHookHandler } from 'fastify';
+import type { ApiToken, Role } from '../config/types.ts';
+
+/** Who asks: the token's name and role, never the token. */
+export interface Actor {
+  name: string;
+  role: Role;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    actor: Actor | null;
+  }
+}
+
+/** A role may do what the roles behind it may do. */
+const rank: Readonly<Record<Role, number>> = { auditor: 1, operator: 2, admin: 3 };
+
+const refusal = { message: 'No autorizado' } as const;
+
+/**
+ * Finds the actor of an `Authorization: Bearer …` header. Every configured token is compared, in constant time, by its
+ * SHA-256, so that the answer's time tells nothing.
+ */
+export function findActor(tokens: readonly ApiToken[], header: string | undefined): Actor | null {
+  const token = /^Bearer ([\x21-\x7e]+)$/.exec(header ?? '')?.[1];
+  if (token === undefined) return null;
+  const given = createHash('sha256').update(token).digest();
+  let found: Actor | null = null;
+  for (const { name, role, sha256 } of tokens) {
+    if (timingSafeEqual(given, Buffer.from(sha256, 'hex'))) found = { name, role };
+  }
+  return found;
+}
+
+/** Refuses whoever has no valid token (401) or a lesser role (403). */
+export function requireRole(role: Role): preHandlerHookHandler {
+  return (request: FastifyRequest, reply: FastifyReply, done) => {
+    if (!request.actor) {
+      void reply
+        .code(401)
+        .header('www-authenticate', 'Bearer')
+        .send({ ...refusal, code: 'ERR_UNAUTHENTICATED' });
+    } else if (rank[request.actor.role] < rank[role]) {
+      void reply.code(403).send({ ...refusal, code: 'ERR_FORBIDDEN' });
+    } else {
+      done();
+    }
+  };
+}

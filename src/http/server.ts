@@ -1,0 +1,139 @@
+import helmet from '@fastify/helmet';
+import rateLimit from '@fastify/rate-limit';
+import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import type { AddressInfo } from 'node:net';
+import type { HttpConfig } from '../config/types.ts';
+import { AppError, codeOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { findActor, requireRole } from './auth.ts';
+
+/** How far the daemon is: `reasons` says in words why it is not ready. */
+export interface Readiness {
+  ready: boolean;
+  reasons: readonly string[];
+}
+
+/** What the routes are made of: the daemon gives them, so that this room knows nothing of loops. */
+export interface HttpVerbs {
+  readiness(): Readiness;
+  /** The Prometheus exposition. */
+  metrics(): Promise<string>;
+  status(): Promise<object>;
+  eventTypes(): readonly object[];
+}
+
+export interface HttpOptions {
+  config: HttpConfig;
+  verbs: HttpVerbs;
+  log: Log;
+}
+
+export interface HttpServer {
+  /** `http://127.0.0.1:8377`, with the port that was given out. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+const bodyLimitBytes = 64 * 1024;
+/** Refused tokens a minute and address: enough for a person's mistakes, too few to guess. */
+const refusedPerMinute = 20;
+
+/** Starts to listen. AppError ERR_PORT_IN_USE when somebody else does. */
+export async function startHttp(options: HttpOptions): Promise<HttpServer> {
+  const { config, log } = options;
+  const app = await createApp(options);
+  try {
+    await app.listen({ host: config.host, port: config.port });
+  } catch (error) {
+    await app.close();
+    throw explainListenError(error, config);
+  }
+  const { port } = app.server.address() as AddressInfo;
+  const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+  log.info({ url }, 'listening');
+  return { url, stop: () => app.close() };
+}
+
+/** The application without a socket: what tests inject requests into. */
+export async function createApp({ config, verbs, log }: HttpOptions): Promise<FastifyInstance> {
+  const app = Fastify({ bodyLimit: bodyLimitBytes, forceCloseConnections: true, requestTimeout: 30_000 });
+  await app.register(helmet);
+  await app.register(rateLimit, { global: false, max: refusedPerMinute, timeWindow: '1 minute' });
+  const countRefusal = app.createRateLimit({ max: refusedPerMinute, timeWindow: '1 minute' });
+  app.decorateRequest('actor', null);
+  app.addHook('onRequest', async (request, reply) => {
+    request.actor = findActor(config.tokens, request.headers.authorization);
+    if (request.actor || request.headers.authorization === undefined) return;
+    const limit = await countRefusal(request);
+    if (!limit.isAllowed && limit.isExceeded) {
+      await reply
+        .code(429)
+        .send({ message: 'Too many refused tokens; wait a minute.', code: 'ERR_RATE_LIMITED' });
+    }
+  });
+  app.setNotFoundHandler((_request, reply) =>
+    reply.code(404).send({ message: 'No such address.', code: 'ERR_NOT_FOUND' }),
+  );
+  app.setErrorHandler<FastifyError>((error, _request, reply) => sendError(error, reply, log));
+  addRoutes(app, verbs);
+  return app;
+}
+
+function addRoutes(app: FastifyInstance, verbs: HttpVerbs): void {
+  app.get('/healthz', () => ({ status: 'ok' }));
+  app.get('/readyz', (_request, reply) => {
+    const { ready, reasons } = verbs.readiness();
+    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not ready', reasons });
+  });
+  app.get('/metrics', async (_request, reply) =>
+    reply.type('text/plain; version=0.0.4; charset=utf-8').send(await verbs.metrics()),
+  );
+  app.get('/api/status', { preHandler: requireRole('auditor') }, () => verbs.status());
+  app.get('/api/events', { preHandler: requireRole('auditor') }, () => ({ events: verbs.eventTypes() }));
+}
+
+type Reply = Parameters<Parameters<FastifyInstance['setErrorHandler']>[0]>[2];
+
+/** What a person did wrong is told; a fault of ours is logged and kept to ourselves. */
+function sendError(error: FastifyError, reply: Reply, log: Log): unknown {
+  if (error instanceof AppError)
+    return reply.code(statusOf(error)).send({ message: error.message, code: error.code });
+  if (error.statusCode !== undefined && error.statusCode < 500) {
+    return reply.code(error.statusCode).send({ message: error.message, code: error.code });
+  }
+  log.error({ code: codeOf(error) ?? error.name }, 'a request failed');
+  return reply.code(500).send({ message: 'The request failed; the log says why.', code: 'ERR_INTERNAL' });
+}
+
+function statusOf(error: AppError): number {
+  switch (error.code) {
+    case 'ERR_NOT_FOUND':
+      return 404;
+    case 'ERR_CONFLICT':
+      return 409;
+    case 'ERR_USAGE':
+    case 'ERR_CONFIG':
+      return 400;
+    default:
+      return 503;
+  }
+}
+
+function explainListenError(error: unknown, { host, port }: HttpConfig): AppError {
+  const code = codeOf(error);
+  if (code === 'EADDRINUSE') {
+    return new AppError('ERR_PORT_IN_USE', `Something already listens on ${host}:${port}.`, {
+      remedy: `Stop it (ss -ltnp 'sport = :${port}' shows it), or set http.listen to another port.`,
+      cause: error,
+    });
+  }
+  return new AppError(
+    'ERR_CONFIG',
+    `http.listen: ${host}:${port} cannot be listened on (${code ?? 'unknown reason'}).`,
+    {
+      remedy:
+        'Set http.listen to an address of this machine, for example 127.0.0.1:8377, and a port above 1023.',
+      cause: error,
+    },
+  );
+}
