@@ -1,8 +1,5 @@
 import { codeOf, messageOf } from '../lib/errors.ts';
-
-/** Why there was no answer. The words are stable: they stand in the log, in metrics and in the API. */
-export type FailureReason =
-  'dns' | 'refused' | 'unreachable' | 'reset' | 'tls' | 'timeout' | 'protocol' | 'local' | 'other';
+import type { FailureReason } from './types.ts';
 
 const reasons: Readonly<Record<string, FailureReason>> = {
   ENOTFOUND: 'dns',
@@ -26,6 +23,8 @@ const reasons: Readonly<Record<string, FailureReason>> = {
   ETIMEDOUT: 'timeout',
   UND_ERR_CONNECT_TIMEOUT: 'timeout',
   ERR_DEADLINE: 'timeout',
+  UND_ERR_DESTROYED: 'local',
+  UND_ERR_CLOSED: 'local',
   UND_ERR_HEADERS_OVERFLOW: 'protocol',
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'protocol',
   ERR_RESPONSE: 'protocol',

@@ -1,3 +1,5 @@
+import type { ClaimedDelivery, Webhook } from '../outbox/types.ts';
+
 /** What is to be sent once: everything an attempt needs, no more. */
 export interface Request {
   eventId: string;
@@ -11,6 +13,10 @@ export interface Request {
   legacySignature: boolean;
 }
 
+/** Why there was no answer. The words are stable: they stand in the log, in metrics and in the API. */
+export type FailureReason =
+  'dns' | 'refused' | 'unreachable' | 'reset' | 'tls' | 'timeout' | 'protocol' | 'local' | 'other';
+
 /** How an attempt ended. Expected ends are values; only a fault of ours throws. */
 export type Outcome =
   | { kind: 'delivered'; status: number; responseBody: string; durationMs: number }
@@ -18,7 +24,73 @@ export type Outcome =
   | { kind: 'rejected'; status: number; responseBody: string; durationMs: number; retryAfterMs?: number }
   /** 410: the receiver wants no more. */
   | { kind: 'gone'; status: 410; responseBody: string; durationMs: number }
-  /** No answer: `reason` is a stable word (`dns`, `refused`, `reset`, `tls`, `timeout`, `protocol`, …). */
-  | { kind: 'failed'; reason: string; message: string; durationMs: number }
+  /** No complete answer. */
+  | { kind: 'failed'; reason: FailureReason; message: string; durationMs: number }
   /** The address is not allowed; nothing was sent. */
   | { kind: 'forbidden'; message: string; durationMs: number };
+
+/** What the store is to record of an attempt. */
+export interface Settlement {
+  delivery: ClaimedDelivery;
+  outcome: Outcome;
+  /** When the outcome was known, ms since 1970 UTC. */
+  endedAtMs: number;
+  next:
+    | { kind: 'delivered' }
+    /** Due again `delayMs` after `endedAtMs`. */
+    | { kind: 'retry'; delayMs: number }
+    /** The schedule is used up: visible, replayable, no longer tried; the next of its lane may go. */
+    | { kind: 'exhausted' };
+}
+
+/** Why the engine disabled a webhook: it answered 410, or failed for `disable_after` without a pause. */
+export type DisableReason = 'gone' | 'failing';
+
+export interface SettlerVerbs {
+  /** Records outcomes in one transaction. Returns whether that made other deliveries due (the next of their lanes). */
+  settle(settlements: readonly Settlement[]): Promise<boolean>;
+  /** Takes back claims that were not sent: due again at once, behind an earlier one of their lane. */
+  release(deliveries: readonly ClaimedDelivery[]): Promise<void>;
+  /** Disables a webhook; its deliveries wait until a person enables it. */
+  disable(webhookId: number, reason: DisableReason): Promise<void>;
+}
+
+/** How many deliveries of one webhook the dispatcher takes now. */
+export interface Want {
+  webhookId: number;
+  room: number;
+}
+
+export interface Claimed {
+  /** Those of one lane in the order in which they are to be sent. */
+  deliveries: readonly ClaimedDelivery[];
+  /** When the next one of the wanted webhooks is due, ms from now; undefined when none is pending. */
+  nextDueInMs: number | undefined;
+}
+
+export interface DispatcherVerbs extends SettlerVerbs {
+  /** Claims what is due: retries, what a restart left, what capture found no room for. */
+  claim(wants: readonly Want[]): Promise<Claimed>;
+}
+
+export interface Attempted {
+  webhook: Webhook;
+  delivery: ClaimedDelivery;
+  outcome: Outcome;
+  next: Settlement['next'];
+}
+
+/** What capture may hand over without a query. */
+export interface Room {
+  total: number;
+  of(webhookId: number): number;
+}
+
+/** What stands in memory, for status and metrics. */
+export interface DispatcherStats {
+  inFlight: number;
+  queued: number;
+  /** Results that the store does not have yet. */
+  unsettled: number;
+  webhooks: { webhookId: number; inFlight: number; queued: number; breaker: 'closed' | 'open' | 'probing' }[];
+}

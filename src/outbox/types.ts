@@ -1,3 +1,7 @@
+import type { Flavour, Position } from '../binlog/types.ts';
+import type { Halt } from '../binlog/halt.ts';
+import type { Store } from '../db/client.ts';
+
 /** A subscription, as the engine uses it. Secrets are in the clear here and nowhere else. */
 export interface Webhook {
   id: number;
@@ -18,6 +22,16 @@ export interface Webhook {
   ratePerSecond: number | null;
   timeoutMs: number;
   legacySignature: boolean;
+  /** Since when every attempt has failed, ms since 1970 UTC; null or absent while it is well. */
+  failingSinceMs?: number | null;
+}
+
+/** A webhook with what only the outbox and the daemon need to know of it. */
+export interface Subscription extends Webhook {
+  /** Whether its events are queued: while it is active, and while the engine has disabled it (they wait until it is enabled). */
+  collects: boolean;
+  /** Since when every attempt has failed, ms UTC; null while it is well. */
+  failingSinceMs: number | null;
 }
 
 /** A delivery that this process may send now: claimed in the store under `claim` until it is settled or the claim expires. */
@@ -29,8 +43,64 @@ export interface ClaimedDelivery {
   /** Deliveries of one lane and webhook go one after the other; empty when the webhook has `order: none`. */
   lane: string;
   body: string;
-  /** 1 for the first. */
+  /** 1 for the first; counted anew when a person has the delivery sent again. */
   attempt: number;
   /** When the change was committed at the source, ms UTC: for the latency histogram. */
   occurredAtMs: number;
+}
+
+/** A process that claims. */
+export interface Claimant {
+  store: Store;
+  /** A name that no other process has, nor this one's next life: at most 64 ASCII characters. */
+  owner: string;
+  /** How long a claim holds, ms: longer than a delivery waits in memory and its request may take together. */
+  claimMs: number;
+}
+
+/** How many fresh deliveries the claimant takes at once. */
+export interface Room {
+  total: number;
+  of(webhookId: number): number;
+}
+
+/** How an attempt ended, as far as the log wants to know. */
+export interface AttemptOutcome {
+  kind: 'delivered' | 'rejected' | 'gone' | 'failed' | 'forbidden';
+  durationMs: number;
+  status?: number;
+  responseBody?: string;
+  /** A stable word, where there was no answer. */
+  reason?: string;
+}
+
+/** What the store is to record of an attempt. */
+export interface Settlement {
+  delivery: ClaimedDelivery;
+  outcome: AttemptOutcome;
+  /** When the outcome was known, ms UTC. */
+  endedAtMs: number;
+  next: { kind: 'delivered' } | { kind: 'retry'; delayMs: number } | { kind: 'exhausted' };
+}
+
+/** Where capture goes on, and whose log that is. */
+export interface Checkpoint {
+  lineage: string;
+  flavour: Flavour;
+  /** Null where the server has none (MariaDB). */
+  serverUuid: string | null;
+  position: Position;
+  /** Commit time at the source of the last transaction before it, ms UTC; null before the first. */
+  committedAtMs: number | null;
+}
+
+/** The checkpoint's row, as `status` shows it. */
+export interface CaptureState {
+  /** Null before the first run. */
+  checkpoint: Checkpoint | null;
+  /** How often a person moved the position. */
+  epoch: number;
+  updatedAtMs: number;
+  /** Why capture stopped; null while it goes on. */
+  halt: (Halt & { atMs: number }) | null;
 }

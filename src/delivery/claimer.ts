@@ -1,0 +1,105 @@
+import { monotonicMs } from '../lib/clock.ts';
+import { type Background, createLoop, type Loop } from '../lib/loop.ts';
+import type { ClaimedDelivery } from '../outbox/types.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { DispatcherVerbs, Want } from './types.ts';
+
+export interface ClaimerOptions {
+  claim: DispatcherVerbs['claim'];
+  /** Done before every round, at least every `pollMs`. */
+  beforeRound(): void;
+  endpoints: ReadonlyMap<number, Endpoint>;
+  /** How many deliveries fit into memory, over all endpoints. */
+  totalRoom(): number;
+  accept(deliveries: readonly ClaimedDelivery[]): void;
+  /** How often the store is asked when nothing is known to be due, ms. */
+  pollMs: number;
+  onError(error: unknown): void;
+}
+
+/** The shortest pause after a claim that left something due which it could not have: another instance holds it. */
+const idleClaimMs = 200;
+
+/**
+ * Fetches what is due in the store: at once for an endpoint that has used up half its stock and is known to have more, for
+ * everybody when the next retry is due, when woken, and else every `pollMs`.
+ */
+export class Claimer implements Background {
+  readonly #options: ClaimerOptions;
+  readonly #loop: Loop;
+  /** When everybody is asked for next, by the monotonic clock. */
+  #nextAskMs = 0;
+
+  constructor(options: ClaimerOptions) {
+    this.#options = options;
+    this.#loop = createLoop({ step: () => this.#step(), onError: (error) => options.onError(error) });
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#loop.stop();
+  }
+
+  /** Asks the store for everybody in so many ms, if not sooner. */
+  askIn(delayMs: number): void {
+    const askMs = monotonicMs() + delayMs;
+    if (askMs >= this.#nextAskMs) return;
+    this.#nextAskMs = askMs;
+    this.#loop.wake();
+  }
+
+  /** Asks for one endpoint's deliveries when the store is known to have some and half the stock is used up. */
+  feed(endpoint: Endpoint): void {
+    if (endpoint.hungry && this.#room(endpoint, monotonicMs()) > 0) this.#loop.wake();
+  }
+
+  /** One round; returns how long to wait for the next, ms. */
+  async #step(): Promise<number> {
+    this.#options.beforeRound();
+    const nowMs = monotonicMs();
+    const everybody = nowMs >= this.#nextAskMs;
+    // Set before asking, so that a wake in the meantime is not overwritten.
+    if (everybody) this.#nextAskMs = nowMs + this.#options.pollMs;
+    const wants = this.#wants(nowMs, everybody);
+    if (wants.length > 0) {
+      const { deliveries, nextDueInMs } = await this.#options.claim(wants);
+      this.#noteHunger(wants, deliveries);
+      if (nextDueInMs !== undefined) this.askIn(Math.max(idleClaimMs, nextDueInMs));
+      this.#options.accept(deliveries);
+      if (this.#wants(monotonicMs(), false).length > 0) return 0;
+    }
+    return Math.max(1, this.#nextAskMs - monotonicMs());
+  }
+
+  /** Who is asked for, of everybody or of the hungry. */
+  #wants(nowMs: number, everybody: boolean): Want[] {
+    let total = this.#options.totalRoom();
+    const wants: Want[] = [];
+    for (const [webhookId, endpoint] of this.#options.endpoints) {
+      const room = everybody || endpoint.hungry ? Math.min(total, this.#room(endpoint, nowMs)) : 0;
+      if (room === 0) continue;
+      wants.push({ webhookId, room });
+      total -= room;
+    }
+    return wants;
+  }
+
+  /** What an endpoint takes now: nothing before half its stock is used up, so that claims come in worthwhile sizes. */
+  #room(endpoint: Endpoint, nowMs: number): number {
+    const room = endpoint.room(nowMs);
+    return room >= endpoint.stock(nowMs) / 2 ? room : 0;
+  }
+
+  /** Whoever got all it had room for is asked for again as soon as there is room. */
+  #noteHunger(wants: readonly Want[], deliveries: readonly ClaimedDelivery[]): void {
+    const counts = new Map<number, number>();
+    for (const { webhookId } of deliveries) counts.set(webhookId, (counts.get(webhookId) ?? 0) + 1);
+    for (const { webhookId, room } of wants) {
+      const endpoint = this.#options.endpoints.get(webhookId);
+      if (endpoint) endpoint.hungry = (counts.get(webhookId) ?? 0) >= room;
+    }
+  }
+}

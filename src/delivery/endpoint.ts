@@ -1,0 +1,149 @@
+import { systemClock } from '../lib/clock.ts';
+import type { Webhook } from '../outbox/types.ts';
+import { Breaker, type BreakerOptions } from './breaker.ts';
+import { Lanes } from './lanes.ts';
+import { TokenBucket } from './token-bucket.ts';
+import type { Outcome } from './types.ts';
+
+/**
+ * How an endpoint does, which decides the slots it may share: `quick` has answered, within a second on average;
+ * `slow` has not (yet); `failing` failed last.
+ */
+export type Pace = 'quick' | 'slow' | 'failing';
+
+const quickMs = 1_000;
+/** How many requests a new endpoint may have underway before its first answer. */
+const firstWindow = 8;
+/** How much work waits in memory: what the endpoint can do in this time. */
+const stockMs = 3_000;
+const maximumStock = 4_096;
+/** Weight of the newest attempt in the average duration. */
+const newestWeight = 0.2;
+
+/** Whether the endpoint itself is in trouble: no answer, 5xx, or too many requests. Other answers concern one delivery. */
+function isTrouble(outcome: Outcome): boolean {
+  if (outcome.kind === 'rejected') return outcome.status >= 500 || outcome.status === 429;
+  return outcome.kind === 'failed' || outcome.kind === 'forbidden';
+}
+
+/** One webhook as the dispatcher drives it: what waits for it, what is underway, and how it does. */
+export class Endpoint {
+  readonly lanes = new Lanes();
+  readonly breaker: Breaker;
+  #webhook: Webhook;
+  #bucket: TokenBucket | undefined;
+  #window: number;
+  #averageMs: number | undefined;
+  #failingSinceMs: number | undefined;
+  /** Requests underway. */
+  inFlight = 0;
+  /** In the dispatcher's ring. */
+  enlisted = false;
+  /** The store may have more for it than the last claim brought. */
+  hungry = true;
+  /** Disabled by us; the next snapshot of webhooks is to confirm it. */
+  blocked = false;
+  /** Wakes the dispatcher when a rate limit or the breaker lets the next one go. */
+  timer: NodeJS.Timeout | undefined;
+
+  constructor(webhook: Webhook, breaker: BreakerOptions, nowMs: number) {
+    this.#webhook = webhook;
+    this.breaker = new Breaker(breaker);
+    this.#window = Math.min(firstWindow, webhook.maxInFlight);
+    const { failingSinceMs } = webhook;
+    if (typeof failingSinceMs === 'number') {
+      // Known to fail from before a restart: it does not get the benefit of the doubt again.
+      this.#failingSinceMs = nowMs - (systemClock.now() - failingSinceMs);
+      this.#window = 1;
+    }
+    this.#setRate(nowMs);
+  }
+
+  get webhook(): Webhook {
+    return this.#webhook;
+  }
+
+  /** Takes over an edited subscription; a new URL is a new endpoint, with a clean slate. */
+  update(webhook: Webhook, nowMs: number): void {
+    const previous = this.#webhook;
+    this.#webhook = webhook;
+    this.blocked = false;
+    if (webhook.url !== previous.url) {
+      this.breaker.succeed();
+      this.#averageMs = undefined;
+      this.#failingSinceMs = undefined;
+      this.#window = firstWindow;
+    }
+    this.#window = Math.min(this.#window, webhook.maxInFlight);
+    if (webhook.ratePerSecond !== previous.ratePerSecond) this.#setRate(nowMs);
+  }
+
+  get pace(): Pace {
+    if (this.breaker.failures > 0) return 'failing';
+    if (this.#averageMs === undefined) return this.#failingSinceMs === undefined ? 'slow' : 'failing';
+    return this.#averageMs <= quickMs ? 'quick' : 'slow';
+  }
+
+  /** For how long every attempt has failed, ms, what the store remembers included. */
+  failingForMs(nowMs: number): number {
+    return this.#failingSinceMs === undefined ? 0 : nowMs - this.#failingSinceMs;
+  }
+
+  /** How many requests may be underway now, of `cap` that the dispatcher would give to any one endpoint. */
+  limit(nowMs: number, cap: number): number {
+    switch (this.breaker.state(nowMs)) {
+      case 'open':
+        return 0;
+      case 'probing':
+        return 1;
+      case 'closed':
+        return Math.min(this.#window, cap);
+    }
+  }
+
+  /**
+   * Asks to send one request: 0 when it may go (a token of the rate limit is then used up), else how long it must wait, ms;
+   * Infinity when something underway must end first.
+   */
+  admit(nowMs: number, cap: number): number {
+    if (this.inFlight >= this.limit(nowMs, cap)) return Infinity;
+    if (this.#bucket === undefined || this.#bucket.take(nowMs)) return 0;
+    return this.#bucket.waitMs;
+  }
+
+  /** How many deliveries it is worth having in memory: what goes out in 3 s at its present pace. */
+  stock(nowMs: number): number {
+    if (this.blocked) return 0;
+    const limit = this.limit(nowMs, Infinity);
+    if (this.breaker.state(nowMs) !== 'closed') return limit;
+    const perMs = limit / Math.max(this.#averageMs ?? quickMs, 0.1);
+    const paced = Math.min(perMs, (this.#webhook.ratePerSecond ?? Infinity) / 1_000);
+    return Math.min(maximumStock, Math.max(1, Math.ceil(paced * stockMs)));
+  }
+
+  /** How many more deliveries it takes into memory now. */
+  room(nowMs: number): number {
+    const taken = this.lanes.size + (this.breaker.state(nowMs) === 'closed' ? 0 : this.inFlight);
+    return Math.max(0, this.stock(nowMs) - taken);
+  }
+
+  /** Learns from an outcome. Returns whether the breaker opened. */
+  record(outcome: Outcome, nowMs: number): boolean {
+    if (outcome.kind === 'delivered') this.#failingSinceMs = undefined;
+    else this.#failingSinceMs ??= nowMs;
+    if (isTrouble(outcome)) {
+      this.#window = Math.max(1, Math.floor(this.#window / 2));
+      return this.breaker.fail(nowMs);
+    }
+    this.breaker.succeed();
+    this.#window = Math.min(this.#webhook.maxInFlight, this.#window + 1);
+    const { durationMs } = outcome;
+    this.#averageMs = (this.#averageMs ?? durationMs) * (1 - newestWeight) + durationMs * newestWeight;
+    return false;
+  }
+
+  #setRate(nowMs: number): void {
+    const rate = this.#webhook.ratePerSecond;
+    this.#bucket = rate === null ? undefined : new TokenBucket(rate, nowMs);
+  }
+}
