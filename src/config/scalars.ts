@@ -1,9 +1,10 @@
-import { createSecretKey, type KeyObject } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import type { EncryptionKey } from '../db/encryption.ts';
 import { type DatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { formatDuration, parseDuration } from '../lib/duration.ts';
 import { AppError, messageOf } from '../lib/errors.ts';
@@ -169,17 +170,21 @@ export function databaseUrl(baseDir: string) {
   });
 }
 
-/** 32 bytes as base64 or hex, or `file:PATH` of a file with either; PATH is relative to `baseDir`. */
+/**
+ * 32 bytes as base64 or hex, or `file:PATH` of a file with either; PATH is relative to `baseDir`. The key's id is the beginning of its
+ * SHA-256: it follows the key wherever that stands in the configuration, and tells nothing about it.
+ */
 export function encryptionKey(baseDir: string) {
-  return scalar<KeyObject>({
+  return scalar<EncryptionKey>({
     mustBe:
       '32 bytes as base64 or hex, or file: and the path of a file with them (make one: openssl rand -base64 32)',
     json: { type: 'string' },
     parse: ifText((given) => {
       const written = given.startsWith('file:') ? readKeyFile(resolve(baseDir, given.slice(5))) : given;
-      const key = Buffer.from(written, /^[0-9a-fA-F]{64}$/.test(written) ? 'hex' : 'base64');
-      const isCanonical = key.toString('hex') === written.toLowerCase() || key.toString('base64') === written;
-      return key.length === 32 && isCanonical ? createSecretKey(key) : undefined;
+      const isHex = /^[0-9a-f]{64}$/i.test(written);
+      const bytes = Buffer.from(written, isHex ? 'hex' : 'base64');
+      if (bytes.length !== 32 || !(isHex || bytes.toString('base64') === written)) return undefined;
+      return { id: createHash('sha256').update(bytes).digest('hex').slice(0, 16), bytes };
     }),
   });
 }
@@ -234,14 +239,14 @@ export function sha256() {
   });
 }
 
+const eventPatternForm = /^(\*|[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*\.(\*|[A-Za-z0-9_-]+))$/;
+
 /** `*`, `noun.*` or `noun.verb`: what checkWebhooks compares with the catalogue. */
 export function eventPattern() {
   return scalar<string>({
     mustBe: 'an event such as payment.received, all events of a noun such as "payment.*", or "*"',
-    json: { type: 'string', pattern: String.raw`^(\*|[a-z][a-z0-9_]*\.(\*|[a-z][a-z0-9_]*))$` },
-    parse: ifText((given) =>
-      given.length <= 128 && /^(\*|[a-z][a-z0-9_]*\.(\*|[a-z][a-z0-9_]*))$/.test(given) ? given : undefined,
-    ),
+    json: { type: 'string', maxLength: 128, pattern: eventPatternForm.source },
+    parse: ifText((given) => (given.length <= 128 && eventPatternForm.test(given) ? given : undefined)),
   });
 }
 

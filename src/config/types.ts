@@ -1,4 +1,4 @@
-import type { KeyObject } from 'node:crypto';
+import type { EncryptionKey } from '../db/encryption.ts';
 import type { DatabaseUrl } from '../lib/database-url.ts';
 import type { LogLevel } from '../lib/log.ts';
 import type { Position } from './problems.ts';
@@ -40,8 +40,8 @@ export interface SourceConfig {
 
 export interface StoreConfig {
   url: DatabaseUrl;
-  /** AES-256 keys: the first encrypts, every one decrypts. Empty without encryption at rest. */
-  encryptionKeys: readonly KeyObject[];
+  /** The first encrypts, every one decrypts. Empty without encryption at rest. */
+  encryptionKeys: readonly EncryptionKey[];
 }
 
 /** What is optional in a webhook. */

@@ -1,0 +1,130 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { monotonicMs } from '../lib/clock.ts';
+import { AppError } from '../lib/errors.ts';
+import { type Background, createLoop } from '../lib/loop.ts';
+import type { Environment } from './env.ts';
+import { loadConfig } from './load.ts';
+import type { Config } from './types.ts';
+import { watchFolders } from './watch-folders.ts';
+
+export interface ConfigChange {
+  config: Config;
+  /** Whether the rules are to be read again: their file was edited, or is another one now. */
+  rulesChanged: boolean;
+}
+
+export interface WatchOptions {
+  /**
+   * Told of every valid edit. It may refuse one by throwing an AppError (an unknown event, rules that do not compile): that goes
+   * to `onInvalid` and the edit is not brought again. Any other error goes there too, and the edit is brought again,
+   * with growing delays, until it is taken.
+   */
+  onChange(change: ConfigChange): Promise<void> | void;
+  /** Told why an edit was refused; what was in force stays in force. */
+  onInvalid(error: unknown): void;
+  env?: Environment;
+}
+
+/** SHA-256 of both files; null for one that is not there. */
+interface Fingerprints {
+  config: string | null;
+  rules: string | null;
+}
+
+/** A file must stay as it is for so long: editors write in several steps. */
+const settleMs = 100;
+/** Finds what the system does not tell: network file systems, bind mounts of containers, folders that come and go. */
+const pollMs = 2_000;
+
+/**
+ * Watches the configuration file and its rules file. Create it with the configuration in force before its rules are
+ * read, so that no edit falls between; `start` it when changes can be taken.
+ *
+ * An edit is: seen → settled → loaded (else refused) → taken by `onChange` (else refused).
+ */
+export function watchConfig(
+  initial: Config,
+  { onChange, onInvalid, env = process.env }: WatchOptions,
+): Background {
+  let inForce = { config: initial, rules: fingerprintOf(initial.rulesFile) };
+  /** The rules file of the last configuration that could be loaded, in force or not. */
+  let rulesFile = initial.rulesFile;
+  /** What was last loaded and brought to `onChange`; undefined when it has to be brought again. */
+  let judged: Fingerprints | undefined = { config: initial.fingerprint, rules: inForce.rules };
+  let settling: { fingerprints: Fingerprints; sinceMs: number } | undefined;
+  /** Why the file cannot be loaded. It is tried again at every step: a file that it names may have been what was missing. */
+  let refusal: string | undefined;
+
+  async function step(): Promise<number> {
+    folders.follow(rulesFile === null ? [initial.file] : [initial.file, rulesFile]);
+    const now = { config: fingerprintOf(initial.file), rules: fingerprintOf(rulesFile) };
+    if (!isSame(now, judged)) {
+      if (!settling || !isSame(now, settling.fingerprints)) {
+        settling = { fingerprints: now, sinceMs: monotonicMs() };
+      }
+      const restMs = settling.sinceMs + settleMs - monotonicMs();
+      if (restMs > 0) return restMs;
+    } else if (refusal === undefined) {
+      return pollMs;
+    }
+    const config = load(now);
+    if (config) await bring(config);
+    return pollMs;
+  }
+
+  function load(now: Fingerprints): Config | undefined {
+    try {
+      const config = loadConfig(initial.file, env);
+      refusal = undefined;
+      return config;
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      judged = now;
+      if (error.message !== refusal) onInvalid(error);
+      refusal = error.message;
+      return undefined;
+    }
+  }
+
+  async function bring(config: Config): Promise<void> {
+    rulesFile = config.rulesFile;
+    const rules = fingerprintOf(rulesFile);
+    const rulesChanged = rulesFile !== inForce.config.rulesFile || rules !== inForce.rules;
+    judged = { config: config.fingerprint, rules };
+    try {
+      await onChange({ config, rulesChanged });
+      inForce = { config, rules };
+    } catch (error) {
+      if (error instanceof AppError && !error.retryable) {
+        onInvalid(error);
+      } else {
+        judged = undefined;
+        throw error;
+      }
+    }
+  }
+
+  const loop = createLoop({ step, onError: onInvalid });
+  const folders = watchFolders(() => loop.wake());
+  return {
+    start: () => loop.start(),
+    async stop() {
+      await loop.stop();
+      folders.close();
+    },
+  };
+}
+
+function isSame(a: Fingerprints, b: Fingerprints | undefined): boolean {
+  return a.config === b?.config && a.rules === b.rules;
+}
+
+function fingerprintOf(file: string | null): string | null {
+  if (file === null) return null;
+  try {
+    return createHash('sha256').update(readFileSync(file)).digest('hex');
+  } catch {
+    return null;
+  }
+}
