@@ -253,7 +253,10 @@ describe('isolation', () => {
     const healthy = await receiver();
     const failing = { timeoutMs: 20_000, failingSinceMs: Date.now() - 1_000 };
     const dead = range(1, 20).map((id) => testWebhook(id, hanging.url, failing));
-    const { store, dispatcher } = engine([...dead, testWebhook(21, healthy.url)], { concurrency: 16, drainMs: 0 });
+    const { store, dispatcher } = engine([...dead, testWebhook(21, healthy.url)], {
+      concurrency: 16,
+      drainMs: 0,
+    });
     for (const { id } of dead) dispatcher.accept(store.append(id, lanesOf(10, 10), 10));
     await waitFor(() => hanging.received.length === 4, { what: 'a quarter of the slots' });
     dispatcher.accept(store.append(21, lanesOf(50, 50), 50));
