@@ -1,3 +1,4 @@
+import { AppError } from '../lib/errors.ts';
 import { quoteName } from './quote-name.ts';
 import type { Source, SourceIdentity, SourceRow } from './source.ts';
 import type { ColumnKind, SourceColumn, SourceTable } from './types.ts';
@@ -73,8 +74,7 @@ const kinds: Readonly<Record<string, ColumnKind>> = {
 
 /** Reads the dictionary of the source's schema (that of its URL). Needs no more than SELECT on the tables. */
 export async function readDictionary(source: Source, identity: SourceIdentity): Promise<Dictionary> {
-  const [name] = await source.query('SELECT DATABASE() AS name');
-  const schema = String(name!['name']);
+  const schema = await currentSchema(source);
   const [tableRows, columnRows, keyRows, collationRows] = await Promise.all([
     source.query(
       'SELECT table_name AS name, table_type AS type, engine AS engine FROM information_schema.tables WHERE table_schema = ?',
@@ -108,6 +108,15 @@ export async function readDictionary(source: Source, identity: SourceIdentity): 
     tables: byLowerName(tables),
     charsets: new Map(collationRows.map((row) => [Number(row['id']), String(row['charset'])])),
   };
+}
+
+async function currentSchema(source: Source): Promise<string> {
+  const [row] = await source.query('SELECT DATABASE() AS name');
+  if (typeof row?.['name'] === 'string') return row['name'];
+  throw new AppError('ERR_SOURCE_ACCESS', 'source.url names no schema.', {
+    remedy:
+      'Write the schema of the application at the end of source.url: mysql://user:password@host:3306/ontology_db',
+  });
 }
 
 function toTable(

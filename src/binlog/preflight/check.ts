@@ -1,0 +1,73 @@
+import type { Clock } from '../../lib/clock.ts';
+import type { Dictionary, DictionaryTable } from '../dictionary.ts';
+import type { Checkpoint } from '../lineage.ts';
+import type { LogStatus } from '../log-file.ts';
+import { nameVersion } from '../server-version.ts';
+import type { Source, SourceIdentity } from '../source.ts';
+
+/** `skip`: could not be asked, or needs what another line says is missing. Never `pass` without an answer. */
+export type CheckLevel = 'pass' | 'warn' | 'fail' | 'skip';
+
+export interface Finding {
+  level: CheckLevel;
+  /** One or two sentences. */
+  detail: string;
+  /** What mends it, ready to paste; not there when there is nothing to mend. */
+  remedy?: string;
+}
+
+/** One question to the source, and the judgement of its answer. */
+export interface Check {
+  /** A stable word: `binlog-format`. */
+  id: string;
+  title: string;
+  /** null: the question does not arise on this server. */
+  run(facts: Facts): Finding | null | Promise<Finding | null>;
+}
+
+/** A table that the rules read, as we found it. */
+export interface TableFacts {
+  /** As the rules spell it. */
+  wanted: string;
+  /** Whether its changes are read from the log; else it is only looked up. */
+  watched: boolean;
+  access: 'ok' | 'denied' | 'missing';
+  /** Of a table that may be read: the columns that it does not have. */
+  missingColumns: readonly string[];
+  table: DictionaryTable | null;
+}
+
+/** What the server said, asked once for all checks. */
+export interface Facts {
+  source: Source;
+  identity: SourceIdentity;
+  dictionary: Dictionary;
+  /** Global variables by name; one that may not be read is not there. */
+  variables: ReadonlyMap<string, string>;
+  log: { state: 'on'; status: LogStatus } | { state: 'off' } | { state: 'denied' };
+  tables: readonly TableFacts[];
+  mayReplicate: boolean;
+  /** Our replication server id; null when there is none yet. */
+  serverId: number | null;
+  /** Whether a reader of ours is connected now, so that one of our id is as it should be. */
+  readerRuns: boolean;
+  checkpoint: Checkpoint | null;
+  /** Tries to write to the store; throws what hinders it. Null when the caller asks for no such check. */
+  probeStore: (() => Promise<void>) | null;
+  clock: Clock;
+}
+
+export const pass = (detail: string): Finding => ({ level: 'pass', detail });
+export const skip = (detail: string): Finding => ({ level: 'skip', detail });
+export const warn = (detail: string, remedy: string): Finding => ({ level: 'warn', detail, remedy });
+export const fail = (detail: string, remedy: string): Finding => ({ level: 'fail', detail, remedy });
+
+/** The statement that sets a variable for good. MariaDB has no SET PERSIST. */
+export function setting({ flavour }: SourceIdentity, name: string, value: string): string {
+  return flavour === 'mysql'
+    ? `SET PERSIST ${name} = ${value};`
+    : `SET GLOBAL ${name} = ${value}; -- and under [mysqld] in my.cnf: ${name} = ${value.replaceAll("'", '')}`;
+}
+
+export const unreadable = (facts: Facts, name: string): Finding =>
+  skip(`${nameVersion(facts.identity.version)} does not show the variable ${name}.`);

@@ -1,0 +1,122 @@
+import { errnoOf } from '../../lib/connect-error.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { readDictionary, type Dictionary } from '../dictionary.ts';
+import { mayReplicate, readLogStatus } from '../log-file.ts';
+import { quoteName } from '../quote-name.ts';
+import type { Source, SourceIdentity } from '../source.ts';
+import type { Watch } from '../types.ts';
+import type { Facts, TableFacts } from './check.ts';
+import type { PreflightOptions } from './preflight.ts';
+
+const variableNames = [
+  'log_bin',
+  'binlog_format',
+  'binlog_row_image',
+  'binlog_row_metadata',
+  'binlog_row_value_options',
+  'binlog_transaction_compression',
+  'log_bin_compress',
+  'log_replica_updates',
+  'log_slave_updates',
+  'sync_binlog',
+  'binlog_expire_logs_seconds',
+  'binlog_expire_logs_auto_purge',
+  'expire_logs_days',
+  'max_binlog_total_size',
+  'binlog_space_limit',
+  'innodb_native_foreign_keys',
+];
+
+const denied = new Set([1142, 1143, 1227, 1044]);
+
+/** Asks the source once for what the checks judge. Throws when it cannot be reached. */
+export async function collectFacts(
+  options: PreflightOptions & { lookups: Watch; clock: Clock },
+): Promise<Facts> {
+  const { source, watch, lookups, clock } = options;
+  const identity = await source.identify();
+  const dictionary = await readDictionary(source, identity);
+  const wanted = [
+    ...[...watch].map(([name, columns]) => ({ name, columns, watched: true })),
+    ...[...lookups]
+      .filter(([name]) => !watch.has(name))
+      .map(([name, columns]) => ({ name, columns, watched: false })),
+  ];
+  return {
+    source,
+    identity,
+    dictionary,
+    variables: await readVariables(source),
+    log: await readLogState(source, identity),
+    tables: await Promise.all(wanted.map((each) => probeTable(source, dictionary, each))),
+    mayReplicate: await mayReplicate(source),
+    serverId: options.serverId ?? null,
+    readerRuns: options.readerRuns ?? false,
+    checkpoint: options.checkpoint ?? null,
+    probeStore: options.probeStore ?? null,
+    clock,
+  };
+}
+
+async function readVariables(source: Source): Promise<Map<string, string>> {
+  const names = variableNames.map((name) => `'${name}'`).join(', ');
+  const rows = await source.query(`SHOW GLOBAL VARIABLES WHERE Variable_name IN (${names})`);
+  return new Map(rows.map((row) => [String(row['Variable_name']), String(row['Value'])]));
+}
+
+async function readLogState(source: Source, identity: SourceIdentity): Promise<Facts['log']> {
+  try {
+    const status = await readLogStatus(source, identity);
+    return status ? { state: 'on', status } : { state: 'off' };
+  } catch (error) {
+    if (denied.has(errnoOf(error) ?? 0)) return { state: 'denied' };
+    throw error;
+  }
+}
+
+interface WantedTable {
+  name: string;
+  columns: ReadonlySet<string>;
+  watched: boolean;
+}
+
+/** By doing: the dictionary hides what our user may not read, so that a column without a grant looks like one that is not there. */
+async function probeTable(
+  source: Source,
+  dictionary: Dictionary,
+  { name, columns, watched }: WantedTable,
+): Promise<TableFacts> {
+  const table = dictionary.tables.get(name.toLowerCase()) ?? null;
+  const shown = [...columns].filter((column) => table?.columnOf.has(column.toLowerCase()));
+  const hidden = [...columns].filter((column) => !table?.columnOf.has(column.toLowerCase()));
+  const spelled = table?.name ?? name;
+  const facts = { wanted: spelled, watched, table, missingColumns: [] };
+  const whole = await trySelect(source, spelled, [...shown, ...(table?.key ?? [])]);
+  if (whole !== 'ok') return { ...facts, access: whole === 'no-column' ? 'denied' : whole };
+  const missingColumns: string[] = [];
+  for (const column of hidden) {
+    const found = await trySelect(source, spelled, [column]);
+    if (found === 'denied') return { ...facts, access: 'denied' };
+    missingColumns.push(column);
+  }
+  return { ...facts, access: 'ok', missingColumns };
+}
+
+async function trySelect(
+  source: Source,
+  table: string,
+  columns: readonly string[],
+): Promise<'ok' | 'denied' | 'missing' | 'no-column'> {
+  try {
+    await source.query(
+      `SELECT ${columns.length > 0 ? columns.map(quoteName).join(', ') : '1'} FROM ${quoteName(table)} LIMIT 0`,
+    );
+    return 'ok';
+  } catch (error) {
+    const number = errnoOf(error) ?? 0;
+    if (denied.has(number)) return 'denied';
+    if (number === 1146) return 'missing';
+    if (number === 1054) return 'no-column';
+    throw error;
+  }
+}

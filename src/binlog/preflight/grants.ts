@@ -1,0 +1,44 @@
+import { quoteName } from '../quote-name.ts';
+import { fail, pass, skip, type Check } from './check.ts';
+
+const replicationSlave: Check = {
+  id: 'grant-replication-slave',
+  title: 'Right to read the log',
+  run({ mayReplicate, identity: { account } }) {
+    if (mayReplicate) return pass(`${account} has REPLICATION SLAVE.`);
+    return fail(`${account} may not read the log.`, `GRANT REPLICATION SLAVE ON *.* TO ${account};`);
+  },
+};
+
+const replicationClient: Check = {
+  id: 'grant-replication-client',
+  title: "Right to ask for the log's status",
+  run({ log, identity: { account, flavour } }) {
+    const privilege = flavour === 'mysql' ? 'REPLICATION CLIENT' : 'BINLOG MONITOR';
+    if (log.state !== 'denied') return pass(`${account} has ${privilege}.`);
+    return fail(`${account} may not ask where the log ends.`, `GRANT ${privilege} ON *.* TO ${account};`);
+  },
+};
+
+const select: Check = {
+  id: 'grant-select',
+  title: 'Right to read the tables',
+  run({ tables, identity: { account }, dictionary: { schema } }) {
+    const denied = tables.filter(({ access }) => access === 'denied').map(({ wanted }) => wanted);
+    if (denied.length > 0) {
+      return fail(
+        `${account} may not read ${denied.join(', ')}, or not all the columns that the rules name (or there is no such table).`,
+        denied
+          .map((name) => `GRANT SELECT ON ${quoteName(schema)}.${quoteName(name)} TO ${account};`)
+          .join('\n'),
+      );
+    }
+    const readable = tables.filter(({ access }) => access === 'ok').length;
+    return readable === 0
+      ? skip('None of the tables that the rules name is there.')
+      : pass(`${account} may read the ${readable} tables that the rules name.`);
+  },
+};
+
+/** The least that works: each asked by doing what needs it, so that roles and wildcards count. */
+export const grantChecks: readonly Check[] = [replicationSlave, replicationClient, select];

@@ -1,0 +1,112 @@
+import { systemClock, type Clock } from '../../lib/clock.ts';
+import { errnoOf } from '../../lib/connect-error.ts';
+import { AppError, codeOf } from '../../lib/errors.ts';
+import type { Checkpoint } from '../lineage.ts';
+import { nameVersion } from '../server-version.ts';
+import type { Source } from '../source.ts';
+import type { Watch } from '../types.ts';
+import type { Check, CheckLevel, Facts, Finding } from './check.ts';
+import { collectFacts } from './facts.ts';
+import { grantChecks } from './grants.ts';
+import { logSafetyChecks, logSettingChecks } from './log-settings.ts';
+import { retention } from './retention.ts';
+import { surroundingChecks } from './surroundings.ts';
+import { tableChecks } from './tables.ts';
+
+export interface CheckResult {
+  /** A stable word: `binlog-format`. */
+  id: string;
+  title: string;
+  level: CheckLevel;
+  detail: string;
+  /** What mends it, ready to paste; null when there is nothing to mend. */
+  remedy: string | null;
+}
+
+export interface PreflightReport {
+  /** Whether capture may begin: nothing fails. */
+  ok: boolean;
+  /** `MySQL 9.7.4 at db.example.com:3306, schema ontology_db`. */
+  server: string;
+  checks: readonly CheckResult[];
+}
+
+export interface PreflightOptions {
+  source: Source;
+  /** Tables whose changes are read, with the columns that the rules name. */
+  watch: Watch;
+  /** Tables that are only looked up, likewise. */
+  lookups?: Watch;
+  /** Our replication server id. */
+  serverId?: number;
+  /** Whether a reader of ours is connected now. */
+  readerRuns?: boolean;
+  checkpoint?: Checkpoint | null;
+  /** Tries to write to the store; throws an AppError that says what hinders it. */
+  probeStore?: () => Promise<void>;
+  clock?: Clock;
+}
+
+const checks: readonly Check[] = [
+  ...logSettingChecks,
+  ...grantChecks,
+  ...tableChecks,
+  ...logSafetyChecks,
+  retention,
+  ...surroundingChecks,
+];
+
+/**
+ * Asks the source everything that must hold before its log is read, and says what mends what does not. The same at start, on
+ * reconnect and hourly. Never throws for what a server says: a server that cannot be reached is a failed check too.
+ */
+export async function runPreflight(options: PreflightOptions): Promise<PreflightReport> {
+  const { source } = options;
+  const place = `${source.url.host}:${source.url.port}, schema ${source.url.database}`;
+  let facts: Facts;
+  try {
+    facts = await collectFacts({ lookups: new Map(), clock: systemClock, ...options });
+  } catch (error) {
+    return { ok: false, server: place, checks: [unreachable(error)] };
+  }
+  const results: CheckResult[] = [{ ...reachable, detail: `As ${facts.identity.account}.` }];
+  for (const check of checks) {
+    const finding = await runCheck(check, facts);
+    if (finding) results.push({ id: check.id, title: check.title, remedy: null, ...finding });
+  }
+  return {
+    ok: results.every(({ level }) => level !== 'fail'),
+    server: `${nameVersion(facts.identity.version)} at ${place}`,
+    checks: results,
+  };
+}
+
+const reachable = { id: 'connection', title: 'Connection', level: 'pass', remedy: null } as const;
+
+function unreachable(error: unknown): CheckResult {
+  const known = error instanceof AppError ? error : unexpected(error);
+  return { ...reachable, level: 'fail', detail: known.message, remedy: known.remedy };
+}
+
+async function runCheck(check: Check, facts: Facts): Promise<Finding | null> {
+  try {
+    return await check.run(facts);
+  } catch (error) {
+    const known = error instanceof AppError ? error : unexpected(error);
+    return { level: 'fail', detail: `It could not be checked: ${known.message}`, remedy: known.remedy };
+  }
+}
+
+/** The server's own text is not repeated: it may quote a value. */
+function unexpected(error: unknown): AppError {
+  const number = errnoOf(error);
+  if (number === undefined) throw error;
+  return new AppError(
+    'ERR_SOURCE_ACCESS',
+    `the server refused the question (${codeOf(error) ?? 'error'} ${number}).`,
+    {
+      remedy:
+        'odontology-webhooks check --json -- run it again; if it stays, report it with the server version',
+    },
+  );
+}

@@ -1,0 +1,121 @@
+import { isIP } from 'node:net';
+import { monotonicMs } from '../../lib/clock.ts';
+import { AppError } from '../../lib/errors.ts';
+import { proveLineage } from '../lineage.ts';
+import { isAtLeast } from '../server-version.ts';
+import { fail, pass, skip, warn, type Check, type Facts } from './check.ts';
+
+const tls: Check = {
+  id: 'tls',
+  title: 'Encrypted connection',
+  run({ source: { url } }) {
+    if (isLocal(url.host)) return pass('The server is on this machine.');
+    if (!url.tls) {
+      return warn(
+        `Patient data crosses the network to ${url.host} in the clear.`,
+        'Add ?ssl=true to source.url (with a self-signed certificate also &ssl-ca=/path/to/ca.pem).',
+      );
+    }
+    if (url.tls.verify) return pass('The connection is encrypted, and the certificate is verified.');
+    return warn(
+      `The connection to ${url.host} is encrypted, but anybody may be at its other end.`,
+      'Write ssl=verify-ca&ssl-ca=/path/to/ca.pem instead of ssl=skip-verify in source.url.',
+    );
+  },
+};
+
+function isLocal(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+const maxSkewMs = 1_000;
+
+const clockSkew: Check = {
+  id: 'clock',
+  title: "The server's clock",
+  async run({ source, clock }) {
+    const skews: { skewMs: number; tripMs: number }[] = [];
+    for (let i = 0; i < 3; i += 1) {
+      const sent = monotonicMs();
+      const [row] = await source.query('SELECT UNIX_TIMESTAMP(NOW(6)) AS now');
+      const tripMs = monotonicMs() - sent;
+      skews.push({ skewMs: Number(row!['now']) * 1_000 - (clock.now() - tripMs / 2), tripMs });
+    }
+    // The quickest answer is the least uncertain one: the first may have had to connect.
+    const { skewMs, tripMs } = skews.reduce((best, each) => (each.tripMs < best.tripMs ? each : best));
+    if (Math.abs(skewMs) - tripMs / 2 <= maxSkewMs) return pass('It agrees with ours to the second.');
+    return warn(
+      `It is ${(Math.abs(skewMs) / 1_000).toFixed(1)} s ${skewMs > 0 ? 'ahead of' : 'behind'} ours: timestamps of events are off by as much.`,
+      'sudo timedatectl set-ntp true -- on both machines',
+    );
+  },
+};
+
+const serverId: Check = {
+  id: 'server-id',
+  title: 'Our replication server id',
+  async run(facts) {
+    const { serverId: ours, identity } = facts;
+    if (ours === null) return null;
+    if (identity.serverId === ours) {
+      return fail(
+        `The server itself has our id, ${ours}.`,
+        'Give the server another server_id in my.cnf and restart it.',
+      );
+    }
+    const readers = await countReaders(facts, ours);
+    if (readers === null) return skip('The server does not tell who reads its log.');
+    if (readers <= (facts.readerRuns ? 1 : 0)) return pass(`Nobody else reads the log as ${ours}.`);
+    return warn(
+      `A reader is connected as ${identity.account} with our id, ${ours}. Unless it is the running daemon, the two would cut each other off for ever.`,
+      'Stop the other daemon; if it is a copy of this installation (a cloned machine), give it a store of its own in store.url.',
+    );
+  },
+};
+
+/** Readers under our server id; on MariaDB, where the list of replicas takes a further privilege, those under our user. */
+async function countReaders(
+  { source, identity: { flavour, version } }: Facts,
+  ours: number,
+): Promise<number | null> {
+  const renamed = flavour === 'mysql' && isAtLeast(version, '8.0.22');
+  try {
+    const rows = await source.query(renamed ? 'SHOW REPLICAS' : 'SHOW SLAVE HOSTS');
+    return rows.filter((row) => Number(row['Server_Id'] ?? row['Server_id']) === ours).length;
+  } catch {
+    if (flavour === 'mysql') return null;
+    const rows = await source.query('SHOW PROCESSLIST');
+    return rows.filter((row) => String(row['Command']).startsWith('Binlog Dump')).length;
+  }
+}
+
+const lineage: Check = {
+  id: 'lineage',
+  title: 'Checkpoint within the log',
+  async run({ source, identity, checkpoint, log }) {
+    if (!checkpoint) return null;
+    if (log.state !== 'on') return skip('Needs the binary log and the right to ask for its status.');
+    const proof = await proveLineage(source, identity, checkpoint);
+    return proof.kind === 'ok'
+      ? pass('The log goes on from the checkpoint.')
+      : fail(`${proof.kind}: ${proof.message}`, proof.remedy);
+  },
+};
+
+const store: Check = {
+  id: 'store',
+  title: 'Our own schema',
+  async run({ probeStore }) {
+    if (!probeStore) return null;
+    try {
+      await probeStore();
+      return pass('It can be written.');
+    } catch (error) {
+      if (error instanceof AppError) return fail(error.message, error.remedy);
+      throw error;
+    }
+  },
+};
+
+/** The connection, the clock, other readers, and our own past. */
+export const surroundingChecks: readonly Check[] = [tls, clockSkew, serverId, lineage, store];

@@ -1,0 +1,145 @@
+import { readForeignKeys, type ForeignKey } from '../foreign-key.ts';
+import { quoteName } from '../quote-name.ts';
+import { fail, pass, skip, warn, type Check, type Facts } from './check.ts';
+import type { DictionaryTable } from '../dictionary.ts';
+
+function watchedTables({ tables }: Facts): DictionaryTable[] {
+  return tables.flatMap(({ watched, table }) => (watched && table ? [table] : []));
+}
+
+const namesOf = (tables: readonly { name: string }[]): string => tables.map(({ name }) => name).join(', ');
+
+const nothingThere = skip('None of the watched tables can be seen.');
+
+const present: Check = {
+  id: 'tables',
+  title: 'Tables and columns of the rules',
+  run({ tables, dictionary: { schema } }) {
+    const missing = tables.filter(({ access }) => access === 'missing').map(({ wanted }) => wanted);
+    const columns = tables.flatMap(({ wanted, missingColumns }) =>
+      missingColumns.map((name) => `${wanted}.${name}`),
+    );
+    if (missing.length === 0 && columns.length === 0) return pass(`All are there in ${schema}.`);
+    const parts = [
+      ...(missing.length > 0
+        ? [`The schema ${schema} has no table ${missing.join(', ')}: its events never fire.`]
+        : []),
+      ...(columns.length > 0 ? [`There is no column ${columns.join(', ')}: it is null in payloads.`] : []),
+    ];
+    return warn(
+      parts.join(' '),
+      'Name the tables and columns of this clinic in a rules file (rules: events.yaml), or leave it when they are not wanted.',
+    );
+  },
+};
+
+const primaryKeys: Check = {
+  id: 'primary-keys',
+  title: 'Primary keys',
+  run(facts) {
+    const tables = watchedTables(facts).filter(({ isView }) => !isView);
+    if (tables.length === 0) return nothingThere;
+    const without = tables.filter(({ key }) => key.length === 0);
+    if (without.length === 0) return pass('Every watched table has one.');
+    return fail(
+      `${namesOf(without)} has none: its rows cannot be told apart.`,
+      without
+        .map(
+          ({ name }) =>
+            `ALTER TABLE ${quoteName(facts.dictionary.schema)}.${quoteName(name)} ADD COLUMN row_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY INVISIBLE;`,
+        )
+        .join('\n'),
+    );
+  },
+};
+
+const engines: Check = {
+  id: 'engines',
+  title: 'Storage engine',
+  run(facts) {
+    const tables = watchedTables(facts);
+    if (tables.length === 0) return nothingThere;
+    const views = tables.filter(({ isView }) => isView);
+    if (views.length > 0) {
+      return fail(
+        `${namesOf(views)} is a view: the log has the rows of the tables beneath it.`,
+        'Name the tables beneath it in the rules: SHOW CREATE VIEW shows them.',
+      );
+    }
+    const others = tables.filter(({ engine }) => engine?.toLowerCase() !== 'innodb');
+    if (others.length === 0) return pass('Every watched table is InnoDB.');
+    return fail(
+      `${others.map(({ name, engine }) => `${name} (${engine ?? 'none'})`).join(', ')} is not InnoDB: a change that is undone stays in the log.`,
+      others
+        .map(
+          ({ name }) => `ALTER TABLE ${quoteName(facts.dictionary.schema)}.${quoteName(name)} ENGINE=InnoDB;`,
+        )
+        .join('\n'),
+    );
+  },
+};
+
+const labels: Check = {
+  id: 'labels',
+  title: 'Labels of ENUM and SET',
+  run(facts) {
+    const tables = watchedTables(facts);
+    if (tables.length === 0) return nothingThere;
+    const odd = tables.flatMap(({ name, columns }) =>
+      columns
+        .filter((column) => column.labels?.some((label) => /[,'"]/.test(label)))
+        .map((column) => `${name}.${column.name}`),
+    );
+    if (odd.length === 0) return pass('None has a comma or a quote in it.');
+    return warn(
+      `Labels of ${odd.join(', ')} hold a comma or a quote: they are read right, but must be quoted in the rules, and whoever splits a payload at commas is misled.`,
+      'Write such a label in double quotes in the rules: becomes: ["a, b"].',
+    );
+  },
+};
+
+const cascades: Check = {
+  id: 'cascades',
+  title: 'Cascades of foreign keys',
+  async run(facts) {
+    const tables = watchedTables(facts).filter(({ isView }) => !isView);
+    if (tables.length === 0) return nothingThere;
+    // Since MySQL 9.6 the server, not InnoDB, carries cascades out, and logs them.
+    if (facts.variables.get('innodb_native_foreign_keys') === 'OFF')
+      return pass('The server logs what cascades change.');
+    const { keys, unread } = await readForeignKeys(facts.source, tables);
+    const silent = keys.filter(({ onDelete, onUpdate }) => onDelete !== null || onUpdate !== null);
+    if (silent.length > 0) {
+      return warn(
+        `This server does not log what a foreign key changes by itself. Not seen will be: ${silent.map(describe).join('; ')}.`,
+        'Let the application change these rows itself, in the same transaction, before it changes the parent:\n' +
+          silent.map(byHand).join('\n') +
+          '\nOr move to MySQL 9.6 or later, which logs cascades.',
+      );
+    }
+    return unread.length > 0
+      ? skip(`The definition of ${unread.join(', ')} cannot be read: SELECT is granted on some columns only.`)
+      : pass('No foreign key changes a watched table by itself.');
+  },
+};
+
+/** The statement that does what the key does, but is logged. */
+function byHand({ table, columns, onDelete }: ForeignKey): string {
+  const rows = columns.map((name) => `${quoteName(name)} = …`).join(' AND ');
+  if (onDelete === 'cascade') return `DELETE FROM ${quoteName(table)} WHERE ${rows};`;
+  const values = columns.map((name) => `${quoteName(name)} = ${onDelete === null ? '…' : 'NULL'}`).join(', ');
+  return `UPDATE ${quoteName(table)} SET ${values} WHERE ${rows};`;
+}
+
+function describe({ table, columns, parent, onDelete, onUpdate }: ForeignKey): string {
+  const on = [
+    ...(onDelete === 'cascade' ? [`rows of ${table} deleted with their ${parent}`] : []),
+    ...(onDelete === 'set null'
+      ? [`${table}.${columns.join(', ')} set to NULL when its ${parent} is deleted`]
+      : []),
+    ...(onUpdate !== null ? [`${table}.${columns.join(', ')} changed with the key of ${parent}`] : []),
+  ];
+  return on.join(', ');
+}
+
+export const tableChecks: readonly Check[] = [present, primaryKeys, engines, labels, cascades];
