@@ -51,18 +51,20 @@ export async function fetchDebianPackages({
 
 /** The address of the machine's own Debian mirror. It is asked of apt, so a site's local mirror or proxy is honoured. */
 async function askMirror(env: NodeJS.ProcessEnv): Promise<string> {
-  const [{ stdout }, osRelease] = await Promise.all([
-    run('apt-get', ['indextargets', '--format', '$(REPO_URI) $(RELEASE) $(ORIGIN)', 'Created-By: Packages'], {
-      env,
-    }),
-    readFile('/etc/os-release', 'utf8'),
-  ]);
-  const codename = /^VERSION_CODENAME=(.*)$/m.exec(osRelease)?.[1];
-  const targets = stdout.split('\n').map((line) => line.split(' '));
-  const own = targets.filter(([, release]) => release === codename || release === 'stable');
-  // Another vendor's repository may carry the same suite name; the origin is known only after a first `apt-get update`.
-  const mirror = (own.find(([, , origin]) => origin === 'Debian') ?? own[0])?.[0];
-  if (mirror) return mirror;
+  const codename = /^VERSION_CODENAME=(.*)$/m.exec(await readFile('/etc/os-release', 'utf8'))?.[1];
+  // Where `apt-get update` never ran (a fresh container image), apt knows its sources only without release files,
+  // and then not their origin, which tells Debian from another vendor that uses the same suite name.
+  for (const mode of [[], ['--no-release-info']]) {
+    const format = '$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)';
+    const args = [...mode, 'indextargets', '--format', format, 'Created-By: Packages'];
+    const { stdout } = await run('apt-get', args, { env });
+    const targets = stdout.split('\n').map((line) => line.split(' '));
+    const own = targets.filter(
+      ([, release, component]) => component === 'main' && (release === codename || release === 'stable'),
+    );
+    const mirror = (own.find(([, , , origin]) => origin === 'Debian') ?? own[0])?.[0];
+    if (mirror) return mirror;
+  }
   throw new AppError('ERR_SERVER_BINARY', 'apt-get knows no Debian mirror on this machine.');
 }
 

@@ -70,15 +70,15 @@ export async function startPrivateServer(options: PrivateServerOptions): Promise
   await removeAbandonedFolders();
   const dir = await mkdtemp(join(tmpdir(), folderPrefix));
   const dataDir = join(dir, 'data');
+  const wanted = settings.map((setting) => setting.replace(/^--/, ''));
+  const { server, start } = createLives({ binary, dir, dataDir, settings: wanted });
   try {
     await writeFile(join(dir, 'owner.pid'), String(process.pid));
-    const wanted = settings.map((setting) => setting.replace(/^--/, ''));
     await createDataDirectory(binary, dataDir, wanted);
-    const lives = createLives({ binary, dir, dataDir, settings: wanted });
-    await lives.start();
-    return lives.server;
+    await start();
+    return server;
   } catch (error) {
-    await rm(dir, { recursive: true, force: true });
+    await server.stop();
     throw error;
   }
 }
@@ -107,6 +107,8 @@ function createLives({ binary, dir, dataDir, settings }: LivesOptions): {
     rmSync(dir, { recursive: true, force: true, maxRetries: 10 });
   }
 
+  process.once('exit', cleanUpAtExit);
+
   async function launch(): Promise<void> {
     const args = serverOptions({ binary, dataDir, socketPath, port, serverId, settings });
     const child = await spawnServer(binary, args);
@@ -120,7 +122,6 @@ function createLives({ binary, dir, dataDir, settings }: LivesOptions): {
 
   /** A free port may be taken between asking and listening: then another is tried. */
   async function start(): Promise<void> {
-    process.once('exit', cleanUpAtExit);
     for (let attempt = 1; ; attempt += 1) {
       port = await findFreePort();
       try {
@@ -129,10 +130,7 @@ function createLives({ binary, dir, dataDir, settings }: LivesOptions): {
       } catch (error) {
         await kill('SIGKILL');
         const taken = /Address already in use|port: \d+ \?|bind on (tcp\/ip )?port/i.test(log);
-        if (!taken || attempt === 3) {
-          process.removeListener('exit', cleanUpAtExit);
-          throw error;
-        }
+        if (!taken || attempt === 3) throw error;
       }
     }
   }

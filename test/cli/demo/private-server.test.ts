@@ -179,7 +179,7 @@ describe('resolving a server', () => {
   test('a mirror that does not answer is named as the reason, and leaves nothing half done', async () => {
     const bin = await program(
       'apt-get',
-      `case "$*" in *indextargets*) echo "http://127.0.0.1:9/debian bookworm Debian";; *) echo "E: Could not connect" >&2; exit 100;; esac`,
+      `case "$*" in *indextargets*) echo "http://127.0.0.1:9/debian stable main Debian";; *) echo "E: Could not connect" >&2; exit 100;; esac`,
     );
     const cache = join(dir, 'offline');
     const failure = resolveServerBinary('mysql', { env: { PATH: `${bin}:/bin`, XDG_CACHE_HOME: cache } });
@@ -189,6 +189,21 @@ describe('resolving a server', () => {
     });
     expect(await gone(join(cache, 'odontology-webhooks/servers/mysql-sid'))).toBe(true);
     expect(await gone(join(cache, 'odontology-webhooks/servers/mysql-sid.lock'))).toBe(true);
+  });
+
+  test('a machine whose apt never downloaded a list is asked without release files', async () => {
+    const bin = await program(
+      'apt-get',
+      `case "$*" in
+        *--no-release-info*indextargets*) echo "http://127.0.0.1:9/fresh stable main ?";;
+        *indextargets*) ;;
+        *) echo "E: $(cat $(dirname "$2")/sources.list)" >&2; exit 100;;
+      esac`,
+    );
+    const failure = resolveServerBinary('mysql', {
+      env: { PATH: `${bin}:/bin`, XDG_CACHE_HOME: join(dir, 'fresh') },
+    });
+    await expect(failure).rejects.toThrow(/http:\/\/127\.0\.0\.1:9\/fresh sid main/);
   });
 
   test('an unusable home falls back to the temporary folder', async () => {
