@@ -154,7 +154,7 @@ function learn(before: Row, between: Row, later: Row): Row {
 }
 
 /** The primary key as text; see `Change.key`. */
-function keyOf(table: TableSchema, row: Row): string {
+export function keyOf(table: TableSchema, row: Row): string {
   const { key } = table;
   if (key.length === 1) return cellText(row[key[0]!]);
   if (key.length === 0) return hash('sha256', row.map(escaped).join(','), 'hex').slice(0, 32);

@@ -1,0 +1,221 @@
+import type { BinlogStream } from '../binlog/stream.ts';
+import { HaltError, Tripwire } from '../binlog/halt.ts';
+import type { RowEvent, TransactionPart } from '../binlog/types.ts';
+import { netChanges } from '../change/net-changes.ts';
+import type { DomainEvent, MapContext, Rules } from '../event/types.ts';
+import { monotonicMs, systemClock } from '../lib/clock.ts';
+import type { Appended, AppendedTransaction, Appender } from '../outbox/append.ts';
+import type { Router } from '../outbox/fan-out.ts';
+import type { Checkpoint, ClaimedDelivery, Room, Subscription } from '../outbox/types.ts';
+import { SpilledTransaction } from './spilled-transaction.ts';
+
+/** A burst commits so many events together; a lone one commits at once. */
+const BATCH_EVENTS = 500;
+/** Up to so many bytes of rows a transaction is held in memory; a larger one goes through files. */
+const IN_MEMORY_BYTES = 8 * 1024 * 1024;
+/** Transactions without an event, our own among them, move the checkpoint only so often. */
+const ADVANCE_EVERY_MS = 5_000;
+
+/** Everything that one transaction is mapped with: taken anew at every transaction, so that a reload falls between two. */
+export interface Mapping {
+  rules: Rules;
+  route: Router;
+  webhooks: readonly Subscription[];
+}
+
+export interface CaptureOptions {
+  appender: Appender;
+  mapping(): Mapping;
+  /** For one batch: look-ups are asked once within it. */
+  lookups(): Pick<MapContext, 'resolve' | 'reread'>;
+  room(): Room;
+  dispatch(fresh: readonly ClaimedDelivery[]): void;
+  /** A definition named watched tables: looks at the live schema again, and throws a Tripwire when it no longer fits. */
+  redefine(tables: readonly string[]): Promise<void>;
+  /** Told of every append: metrics. */
+  onAppended(
+    appended: Appended,
+    batch: { transactions: number; changes: number; committedAtMs: number },
+  ): void;
+}
+
+/**
+ * Reads until the reader ends: parts → net changes → events → one commit with the checkpoint → dispatch.
+ * Throws what the reader throws; a HaltError stands before the transaction that cannot be read.
+ */
+export async function capture(
+  reader: BinlogStream,
+  from: Checkpoint,
+  options: CaptureOptions,
+): Promise<void> {
+  const session = new CaptureSession(from, options);
+  try {
+    for (;;) {
+      const parts = await reader.take();
+      if (parts.length === 0) return;
+      await session.handle(parts);
+    }
+  } finally {
+    await session.abandon();
+  }
+}
+
+class CaptureSession {
+  readonly #options: CaptureOptions;
+  #checkpoint: Checkpoint;
+  /** Position behind the last transaction that was mapped. */
+  #reached: Checkpoint;
+  #advancedAt = monotonicMs();
+  #transactions: AppendedTransaction[] = [];
+  #events = 0;
+  #changes = 0;
+  #partial: RowEvent[] = [];
+  #partialBytes = 0;
+  #spilled: SpilledTransaction | undefined;
+
+  constructor(from: Checkpoint, options: CaptureOptions) {
+    this.#checkpoint = from;
+    this.#reached = from;
+    this.#options = options;
+  }
+
+  async handle(parts: readonly TransactionPart[]): Promise<void> {
+    const lookups = this.#options.lookups();
+    for (const part of parts) {
+      try {
+        await this.#take(part, lookups);
+      } catch (error) {
+        // What came before the unreadable transaction is written first.
+        await this.#flush();
+        throw toHalt(error, part, this.#reached);
+      }
+      if (this.#events >= BATCH_EVENTS) await this.#flush();
+    }
+    if (this.#events > 0 || this.#isDue()) await this.#flush();
+  }
+
+  /** Forgets a transaction that was cut in the middle: it is read again from its beginning. */
+  async abandon(): Promise<void> {
+    this.#partial = [];
+    await this.#spilled?.discard();
+    this.#spilled = undefined;
+  }
+
+  async #take(part: TransactionPart, lookups: Pick<MapContext, 'resolve' | 'reread'>): Promise<void> {
+    if (part.commit === null || this.#spilled || this.#partial.length > 0) {
+      await this.#gather(part);
+    }
+    const { commit } = part;
+    if (commit === null) return;
+    if (part.ddl.length > 0) await this.#options.redefine(part.ddl);
+    const context: MapContext = {
+      ...lookups,
+      lineage: this.#checkpoint.lineage,
+      transactionId: part.id,
+      committedAtMs: commit.committedAtMs,
+    };
+    const next = { ...this.#checkpoint, position: commit.position, committedAtMs: commit.committedAtMs };
+    if (this.#spilled) {
+      await this.#finishSpilled(this.#spilled, context, next);
+      return;
+    }
+    const rows = this.#partial.length > 0 ? this.#partial : part.rows;
+    if (rows.length > 0) this.#add(part.id, await this.#map(rows, context));
+    this.#partial = [];
+    this.#partialBytes = 0;
+    // Only now: a transaction that could not be mapped must not move the checkpoint.
+    this.#reached = next;
+  }
+
+  async #map(rows: readonly RowEvent[], context: MapContext): Promise<DomainEvent[]> {
+    const changes = netChanges(rows);
+    this.#changes += changes.length;
+    return changes.length === 0 ? [] : this.#options.mapping().rules.map(changes, context);
+  }
+
+  #add(id: string, events: readonly DomainEvent[]): void {
+    if (events.length === 0) return;
+    this.#transactions.push({ id, events });
+    this.#events += events.length;
+  }
+
+  /** Keeps the rows of a transaction that comes in parts, in memory while they are few. */
+  async #gather(part: TransactionPart): Promise<void> {
+    this.#partialBytes += part.bytes;
+    if (!this.#spilled && this.#partialBytes > IN_MEMORY_BYTES) {
+      // The staging takes its place in the log behind what came before it.
+      await this.#flush();
+      this.#spilled = await SpilledTransaction.open();
+      await this.#spilled.add(this.#partial);
+      this.#partial = [];
+    }
+    if (this.#spilled) await this.#spilled.add(part.rows);
+    else for (const row of part.rows) this.#partial.push(row);
+  }
+
+  /** A huge transaction's events are staged where nobody sees them, and shown all at once. */
+  async #finishSpilled(spilled: SpilledTransaction, context: MapContext, next: Checkpoint): Promise<void> {
+    const { appender } = this.#options;
+    const { rules, route, webhooks } = this.#options.mapping();
+    let events = 0;
+    await appender.discard();
+    for await (const mapped of spilled.mapped((changes) => {
+      this.#changes += changes.length;
+      return rules.map(changes, context);
+    })) {
+      events += (await appender.stage({ id: context.transactionId, events: mapped }, route)).events;
+    }
+    await appender.flip(next, webhooks);
+    this.#reached = next;
+    await this.abandon();
+    this.#partialBytes = 0;
+    this.#flushed({ events, copies: 0, deliveries: 0, fresh: [] }, 1);
+  }
+
+  #isDue(): boolean {
+    return this.#reached !== this.#checkpoint && monotonicMs() - this.#advancedAt >= ADVANCE_EVERY_MS;
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#reached === this.#checkpoint) return;
+    const { appender, dispatch, mapping, room } = this.#options;
+    if (this.#events === 0) {
+      await appender.advance(this.#reached);
+      this.#flushed(undefined, 0);
+      return;
+    }
+    const transactions = this.#transactions;
+    const appended = await appender.append(
+      { transactions, checkpoint: this.#reached },
+      { route: mapping().route, room: room() },
+    );
+    dispatch(appended.fresh);
+    this.#flushed(appended, transactions.length);
+  }
+
+  #flushed(appended: Appended | undefined, transactions: number): void {
+    if (appended) {
+      const committedAtMs = this.#reached.committedAtMs ?? systemClock.now();
+      this.#options.onAppended(appended, { transactions, changes: this.#changes, committedAtMs });
+    }
+    this.#checkpoint = this.#reached;
+    this.#advancedAt = monotonicMs();
+    this.#transactions = [];
+    this.#events = 0;
+    this.#changes = 0;
+  }
+}
+
+/** A Tripwire of the rules or of the live schema, with the place where it happened. */
+function toHalt(error: unknown, part: TransactionPart, reached: Checkpoint): unknown {
+  if (!(error instanceof Tripwire)) return error;
+  const { gtid, file, offset } = reached.position;
+  return new HaltError({
+    reason: error.reason,
+    message: `Capture stopped before the transaction at ${gtid === null ? '' : `GTID ${part.id}, `}after ${file}:${offset}: ${error.message}.`,
+    remedy: error.remedy,
+    position: reached.position,
+    transactionId: part.id,
+    table: error.table,
+  });
+}
