@@ -2,6 +2,7 @@ import { createConnection, type Connection } from 'mysql2';
 import { crc32 } from 'node:zlib';
 import { monotonicMs } from '../lib/clock.ts';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
+import { errnoOf, explainConnectError } from '../lib/connect-error.ts';
 import { AppError } from '../lib/errors.ts';
 import {
   asCommandConnection,
@@ -10,11 +11,13 @@ import {
   registerPacket,
   ServerCommand,
 } from './dump-command.ts';
+import { classifyDumpError } from './dump-error.ts';
 import { createGtidTracker } from './gtid.ts';
 import { encodeGtidSet, parseGtidSet } from './gtid-set.ts';
+import { HaltError } from './halt.ts';
 import { CHECKSUM_BYTES, eventType, HEADER_BYTES, readLogEvent, type LogEvent } from './log-event.ts';
 import { MAX_DUMP_OFFSET, TransactionAssembler, type AssemblerOptions } from './transaction-assembler.ts';
-import type { Flavour, Position, TransactionPart } from './types.ts';
+import type { Position, TransactionPart } from './types.ts';
 
 /** So many heartbeats may be missed before the connection counts as dead. */
 const MISSED_HEARTBEATS = 3;
@@ -99,7 +102,7 @@ class StreamReader implements BinlogStream {
       emit: (part) => this.#push(part),
       room: () => this.#room(),
     });
-    connection.on('error', (error: Error) => this.#fail(lost(error)));
+    connection.on('error', (error: Error) => this.#fail(this.#explained(error)));
     this.#watchdog = setInterval(() => this.#watch(), Math.max(50, options.heartbeatMs / 2));
     this.#watchdog.unref();
   }
@@ -124,7 +127,7 @@ class StreamReader implements BinlogStream {
     this.#command = new ServerCommand(payload, {
       onPacket: (buffer, start, end) => this.#receive(buffer, start, end),
       onEnd: () => this.#fail(lost(new Error('the server ended the stream'))),
-      onError: (error) => this.#fail(lost(error)),
+      onError: (error) => this.#fail(this.#refused(error)),
     });
     asCommandConnection(this.#connection).addCommand(this.#command);
   }
@@ -173,9 +176,30 @@ class StreamReader implements BinlogStream {
     ];
   }
 
+  #explained(error: Error): AppError {
+    const role = {
+      key: 'source.url',
+      unreachable: 'ERR_SOURCE_UNREACHABLE',
+      access: 'ERR_SOURCE_ACCESS',
+    } as const;
+    return explainConnectError(error, this.#options.url, role) ?? lost(error);
+  }
+
+  /** What the server says against the dump itself: another try, or a halt. */
+  #refused(error: Error): AppError {
+    const { flavour, position } = this.#options;
+    const { halt, message, remedy, retryable } = classifyDumpError(errnoOf(error), error.message, flavour);
+    if (halt !== null)
+      return new HaltError(
+        { reason: halt, message, remedy, position, transactionId: null, table: null },
+        error,
+      );
+    return new AppError('ERR_SOURCE_UNREACHABLE', message, { remedy, retryable, cause: error });
+  }
+
   #query(sql: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#connection.query(sql, (error) => (error ? reject(lost(error)) : resolve()));
+      this.#connection.query(sql, (error) => (error ? reject(this.#explained(error)) : resolve()));
     });
   }
 
@@ -190,7 +214,7 @@ class StreamReader implements BinlogStream {
             return true;
           },
           onEnd: resolve,
-          onError: (error) => reject(lost(error)),
+          onError: (error) => reject(this.#explained(error)),
         },
       );
       asCommandConnection(this.#connection).addCommand(command);

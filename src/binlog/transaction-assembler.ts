@@ -60,6 +60,7 @@ export class TransactionAssembler {
   #offset: number;
   /** A dump cannot be asked to start beyond 4 GiB: it starts at the file's begin, and all up to here is passed over. */
   readonly #skipUntil: number;
+  #fileCreatedAt: number | undefined;
   /** Position behind the last whole transaction. */
   #committed: Position;
   #id = '';
@@ -78,6 +79,7 @@ export class TransactionAssembler {
     this.#committed = options.position;
     this.#file = options.position.file;
     this.#offset = options.position.offset;
+    this.#fileCreatedAt = options.position.fileCreatedAt;
     this.#skipUntil = options.gtidSet === null && this.#offset > MAX_DUMP_OFFSET ? this.#offset : 0;
   }
 
@@ -139,6 +141,7 @@ export class TransactionAssembler {
         return;
       case eventType.formatDescription:
         this.#tables.clear();
+        this.#fileCreatedAt = event.timestamp;
         return;
       case eventType.xaPrepare:
         this.#xaPrepare(event);
@@ -309,6 +312,12 @@ export class TransactionAssembler {
     this.#options.emit(part);
   }
 
+  #position(): Position {
+    const gtid = this.#options.gtidSet?.toString() ?? null;
+    const position = { gtid, file: this.#file, offset: this.#offset };
+    return this.#fileCreatedAt === undefined ? position : { ...position, fileCreatedAt: this.#fileCreatedAt };
+  }
+
   #query(event: LogEvent): void {
     this.#statement(event, 0);
   }
@@ -431,6 +440,7 @@ export class TransactionAssembler {
     const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
     const offset = Number(reader.uint64());
     const file = reader.utf8(reader.remaining);
+    if (file !== this.#file) this.#fileCreatedAt = undefined;
     this.#file = file;
     this.#offset = offset;
   }
