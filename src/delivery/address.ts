@@ -27,9 +27,13 @@ const v4Compatible = network('::/96');
 const globalUnicastV6 = network('2000::/3');
 const nat64 = network('64:ff9b::/96');
 
-/** Reads an address; undefined when the text is none. Zone ids (`fe80::1%eth0`) are allowed and ignored. */
+/** Reads an address; undefined when the text is none. A zone id (`fe80::1%eth0`) is ignored. */
 export function parseAddress(text: string): Address | undefined {
-  return ipaddr.isValid(text) ? ipaddr.parse(text) : undefined;
+  const bare = text.replace(/%.*$/s, '');
+  if (!bare.includes(':')) return ipaddr.IPv4.isValid(bare) ? ipaddr.IPv4.parse(bare) : undefined;
+  // Spelled anew by the URL parser: ipaddr.js reads ::8.8.8.8 as if it were ::ffff:8.8.8.8.
+  const canonical = URL.parse(`http://[${bare}]/`)?.hostname.slice(1, -1);
+  return canonical === undefined ? undefined : ipaddr.IPv6.parse(canonical);
 }
 
 /** Whether the address lies in the network; false when they are of different families. */
