@@ -15,7 +15,7 @@ export function sharedServer(flavour: Flavour): SharedServer {
 }
 
 type ServerAddress = Pick<SharedServer, 'host' | 'port' | 'url'>;
-export type Row = Record<string, unknown>;
+type Row = Record<string, unknown>;
 
 export interface TestUser {
   user: string;

@@ -29,7 +29,7 @@ export interface DayObserver {
  * A day at the clinic of config/clinic/ontology_db.sql, freshly loaded: the numbers of new rows follow from its rows.
  * Every event of the catalogue fires at least once, and some steps must fire nothing.
  */
-export const clinicDay: readonly DayStep[] = [
+const clinicDay: readonly DayStep[] = [
   {
     time: '08:00',
     label: 'A new patient is registered',

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, codeOf } from '../../lib/errors.ts';
-import { removeUnfinished, withFileLock } from './file-lock.ts';
+import { exists, removeUnfinished, withFileLock } from './file-lock.ts';
 import type { ServerBinary } from './server-binaries.ts';
 
 const systemTableScripts = [
@@ -37,21 +37,14 @@ export async function createDataDirectory(
     await initialise(binary, dataDir, birth);
     return;
   }
-  const template = `${binary.cacheDir}-${binary.version}`;
-  try {
-    await copyTemplate(template, dataDir);
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-    await withFileLock(`${template}.lock`, () => makeTemplate(binary, template));
-    await copyTemplate(template, dataDir);
-  }
+  const template = binary.templateDir;
+  if (!(await exists(template))) await withFileLock(`${template}.lock`, () => makeTemplate(binary));
+  await cp(template, dataDir, { recursive: true, mode: constants.COPYFILE_FICLONE });
 }
 
-async function copyTemplate(template: string, dataDir: string): Promise<void> {
-  await cp(template, dataDir, { recursive: true, mode: constants.COPYFILE_FICLONE, errorOnExist: false });
-}
-
-async function makeTemplate(binary: ServerBinary, template: string): Promise<void> {
+async function makeTemplate(binary: ServerBinary): Promise<void> {
+  const template = binary.templateDir;
+  if (await exists(template)) return;
   await removeUnfinished(template);
   const scratch = await mkdtemp(`${template}.part-`);
   try {
@@ -72,7 +65,11 @@ async function initialise(binary: ServerBinary, dataDir: string, settings: reado
   if (binary.flavour === 'mysql') {
     const initFile = `${dataDir}.init.sql`;
     await writeFile(initFile, mysqlAccounts);
-    const options = ['--initialize-insecure', `--init-file=${initFile}`, '--innodb-redo-log-capacity=64M'];
+    const options = [
+      '--initialize-insecure',
+      `--init-file=${initFile}`,
+      '--loose-innodb-redo-log-capacity=64M',
+    ];
     await runServer(binary, [...common, ...options, `--datadir=${dataDir}`], '');
     await rm(initFile);
     return;

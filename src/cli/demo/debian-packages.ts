@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { AppError, messageOf } from '../../lib/errors.ts';
+import { exists } from './file-lock.ts';
 
 const run = promisify(execFile);
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
@@ -76,10 +77,7 @@ async function writeAptConfig(request: { intoDir: string; suite: string; mirror:
   await mkdir(join(cache, 'archives', 'partial'), { recursive: true });
   await writeFile(join(state, 'status'), '');
   // Newer releases keep no key in trusted.gpg.d, only the keyring that their own sources name.
-  const signedBy = await access(keyring).then(
-    () => `[signed-by=${keyring}] `,
-    () => '',
-  );
+  const signedBy = (await exists(keyring)) ? `[signed-by=${keyring}] ` : '';
   await writeFile(join(intoDir, 'sources.list'), `deb ${signedBy}${mirror} ${suite} main\n`);
   const path = join(intoDir, 'apt.conf');
   await writeFile(path, aptConfig(intoDir));

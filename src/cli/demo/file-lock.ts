@@ -1,10 +1,17 @@
-import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { codeOf } from '../../lib/errors.ts';
 import { sleep } from '../../lib/clock.ts';
 
 const abandonedAfterMs = 15 * 60_000;
 const pollMs = 100;
+
+export async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
 
 /** Whether a process of this id exists on this machine. */
 export function isAlive(pid: number): boolean {

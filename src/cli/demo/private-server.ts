@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { randomInt } from 'node:crypto';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { createConnection } from 'mysql2/promise';
 import { AppError, messageOf } from '../../lib/errors.ts';
 import { monotonicMs, sleep } from '../../lib/clock.ts';
 import { createDataDirectory, identityOptions } from './data-directory.ts';
-import { isAlive } from './file-lock.ts';
+import { exists, isAlive } from './file-lock.ts';
 import {
   resolveServerBinary,
   type Flavour,
@@ -204,8 +204,9 @@ function serverOptions({ binary, dataDir, socketPath, port, serverId, settings }
   const mysql = [
     'gtid-mode=ON',
     'enforce-gtid-consistency=ON',
-    'mysqlx=OFF',
-    'innodb-redo-log-capacity=64M',
+    'loose-mysqlx=OFF',
+    // loose: unknown before 8.0.30
+    'loose-innodb-redo-log-capacity=64M',
     // The tables stay (SHOW REPLICAS and friends read them), the instruments cost 60 MB and say nothing here.
     'performance-schema-instrument=%=OFF',
     'performance-schema-digests-size=100',
@@ -230,10 +231,7 @@ function serverOptions({ binary, dataDir, socketPath, port, serverId, settings }
 async function spawnServer(binary: ServerBinary, options: readonly string[]): Promise<ChildProcess> {
   // The kernel then ends the server with us even when we are killed without a chance to tidy up.
   const guardian = '/usr/bin/setpriv';
-  const guarded = await access(guardian).then(
-    () => [guardian, '--pdeathsig', 'KILL'],
-    () => [],
-  );
+  const guarded = (await exists(guardian)) ? [guardian, '--pdeathsig', 'KILL'] : [];
   const [program, ...args] = [...guarded, ...binary.command, ...options];
   // Its own process group: Ctrl-C in the terminal is for us, the server is stopped in its turn.
   const child = spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });

@@ -13,7 +13,7 @@ export interface ReportOptions {
   signal?: AbortSignal;
 }
 
-export interface Summary {
+interface Summary {
   /** The table of every event, ready to print. */
   text: string;
   /** One sentence each; empty when everything promised was received, verified, once. */

@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { homedir, tmpdir, userInfo } from 'node:os';
-import { basename, delimiter, dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { AppError } from '../../lib/errors.ts';
 import { fetchDebianPackages } from './debian-packages.ts';
-import { removeUnfinished, withFileLock } from './file-lock.ts';
+import { exists, removeUnfinished, withFileLock } from './file-lock.ts';
 
 const run = promisify(execFile);
 
@@ -25,8 +25,8 @@ export interface ServerBinary {
   options: readonly string[];
   /** Holds error messages and, for MariaDB, the SQL that makes the system tables. */
   shareDir: string;
-  /** Where an initialised data directory may be kept for the next start. */
-  cacheDir: string;
+  /** Where an initialised data directory is kept for the next start. */
+  templateDir: string;
 }
 
 export interface ResolveOptions {
@@ -97,7 +97,7 @@ export async function resolveServerBinary(
 }
 
 /** The folder that keeps fetched servers: under XDG_CACHE_HOME or the home folder, else under the temporary folder. */
-export async function serverCacheDir(env: NodeJS.ProcessEnv = process.env): Promise<string> {
+async function serverCacheDir(env: NodeJS.ProcessEnv): Promise<string> {
   const home = env['XDG_CACHE_HOME'] ?? join(env['HOME'] ?? homedir(), '.cache');
   const usual = join(home, 'odontology-webhooks', 'servers');
   if (await isWritable(usual)) return usual;
@@ -120,13 +120,6 @@ async function isWritable(dir: string): Promise<boolean> {
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
-
 async function findOnPath(
   source: VariantSource,
   { env, cache }: { env: NodeJS.ProcessEnv; cache: string },
@@ -143,7 +136,7 @@ async function findOnPath(
       command: [path],
       options: [],
       shareDir: await findShareDir(dirname(dirname(await realpath(path)))),
-      cacheDir: join(cache, `${source.flavour}-path-${number}`),
+      templateDir: join(cache, `${source.flavour}-path-data-${number}`),
     };
   }
   return undefined;
@@ -201,9 +194,10 @@ async function describeFetched(source: VariantSource, root: string): Promise<Ser
     });
   }
   const shareDir = await findShareDir(join(root, 'usr'));
+  const number = numberOf(version);
   return {
     flavour: source.flavour,
-    version: numberOf(version),
+    version: number,
     command,
     options: [
       `--basedir=${join(root, 'usr')}`,
@@ -212,7 +206,7 @@ async function describeFetched(source: VariantSource, root: string): Promise<Ser
       `--character-sets-dir=${join(shareDir, 'charsets')}`,
     ],
     shareDir,
-    cacheDir: join(dirname(root), `${basename(root)}-data`),
+    templateDir: `${root}-data-${number}`,
   };
 }
 

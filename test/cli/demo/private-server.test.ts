@@ -1,4 +1,4 @@
-import { access, chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { access, chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -7,7 +7,7 @@ import { createConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { startPrivateServer, type PrivateServer } from '../../../src/cli/demo/private-server.ts';
 import { isAlive } from '../../../src/cli/demo/file-lock.ts';
-import { resolveServerBinary, serverCacheDir } from '../../../src/cli/demo/server-binaries.ts';
+import { resolveServerBinary } from '../../../src/cli/demo/server-binaries.ts';
 import { createSchema, createUser, flavours, sharedServer } from '../../support/server.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
@@ -207,14 +207,18 @@ describe('resolving a server', () => {
   });
 
   test('an unusable home falls back to the temporary folder', async () => {
+    const bin = await program(
+      'mysqld',
+      'echo "mysqld  Ver 8.4.3 for Linux on x86_64 (MySQL Community Server - GPL)"',
+    );
     const blocked = join(dir, 'a-file');
     await writeFile(blocked, '');
     vi.stubEnv('TMPDIR', dir);
-    expect(await serverCacheDir({ HOME: blocked })).toMatch(new RegExp(`^${dir}/odontology-webhooks-`));
+    const fallback = await resolveServerBinary('mysql', { env: { PATH: bin, HOME: blocked } });
     vi.unstubAllEnvs();
-    const home = join(dir, 'home');
-    await mkdir(home);
-    expect(await serverCacheDir({ HOME: home })).toBe(join(home, '.cache/odontology-webhooks/servers'));
+    expect(fallback.templateDir).toMatch(new RegExp(`^${dir}/odontology-webhooks-`));
+    const usual = await resolveServerBinary('mysql', { env: { PATH: bin, HOME: dir } });
+    expect(dirname(usual.templateDir)).toBe(join(dir, '.cache/odontology-webhooks/servers'));
   });
 });
 
