@@ -57,7 +57,7 @@ export function watchConfig(
   let refusal: string | undefined;
 
   async function step(): Promise<number> {
-    folders.follow(rulesFile === null ? [initial.file] : [initial.file, rulesFile]);
+    listen();
     const now = { config: fingerprintOf(initial.file), rules: fingerprintOf(rulesFile) };
     if (!isSame(now, judged)) {
       if (!settling || !isSame(now, settling.fingerprints)) {
@@ -89,6 +89,7 @@ export function watchConfig(
 
   async function bring(config: Config): Promise<void> {
     rulesFile = config.rulesFile;
+    listen();
     const rules = fingerprintOf(rulesFile);
     const rulesChanged = rulesFile !== inForce.config.rulesFile || rules !== inForce.rules;
     judged = { config: config.fingerprint, rules };
@@ -103,6 +104,10 @@ export function watchConfig(
         throw error;
       }
     }
+  }
+
+  function listen(): void {
+    folders.follow(rulesFile === null ? [initial.file] : [initial.file, rulesFile]);
   }
 
   const loop = createLoop({ step, onError: onInvalid });

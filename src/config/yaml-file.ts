@@ -56,7 +56,8 @@ export function readYamlFile(
   const bytes = readBytes(file, code, missingRemedy);
   const lines = new LineCounter();
   // Pretty errors quote the line, which may hold a secret.
-  const document = parseDocument(decodeUtf8(bytes, file, code), {
+  const text = decodeUtf8(bytes, file, code);
+  const document = parseDocument(text, {
     lineCounter: lines,
     prettyErrors: false,
     stringKeys: true,
@@ -67,11 +68,10 @@ export function readYamlFile(
     return { file, line: Math.max(1, line), column: Math.max(1, col) };
   };
   const at = (path: YamlPath) => position(offsetOf(document, path));
-  const broken: Problem[] = [...document.errors, ...document.warnings].map((error) => ({
-    path: [],
-    position: position(error.pos[0]),
-    message: describe(error),
-  }));
+  const broken = [...document.errors, ...document.warnings]
+    .map((error): Problem => ({ path: [], position: position(error.pos[0]), message: describe(error, text) }))
+    // One a line: the others follow from it.
+    .filter(({ position: { line } }, index, all) => line !== all[index - 1]?.position.line);
   if (broken.length === 0) broken.push(...judgeAliases(document, at));
   const fingerprint = createHash('sha256').update(bytes).digest('hex');
   if (broken.length > 0) return { file, value: null, at, problems: broken, fingerprint };
@@ -186,7 +186,8 @@ function toValue(document: Document, file: string, code: ErrorCode): unknown {
 const unresolvedAlias = 'a value that begins with * must be in quotes, as in "*"';
 
 /** The library's messages, except where they quote what stands in the file, or where a better hint is known. */
-function describe({ code, message }: YAMLError): string {
+function describe({ code, message, pos }: YAMLError, text: string): string {
+  if (text.slice(pos[0] - 1, pos[0] + 1) === '${') return 'inside [ ] or { }, ${…} must be in quotes';
   switch (code) {
     case 'BAD_ALIAS':
       return unresolvedAlias;

@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { checkWebhooks, judgeEventPattern } from '../../src/config/check-webhooks.ts';
+import { formatProblem } from '../../src/config/problems.ts';
+import { loadText } from './folder.ts';
+
+const eventTypes = {
+  domain: ['payment.received', 'payment.refunded', 'appointment.confirmed', 'inventory.low_stock'],
+  own: ['webhook.disabled', 'audit.sealed', 'capture.gap'],
+};
+
+describe('judgeEventPattern', () => {
+  it.each(['*', 'payment.*', 'payment.received', 'webhook.disabled'])('accepts %s', (pattern) => {
+    expect(judgeEventPattern(pattern, eventTypes)).toBeUndefined();
+  });
+
+  it.each([
+    ['paymnt.received', 'there is no event "paymnt.received", did you mean "payment.received"?'],
+    ['paymnt.*', 'no event begins with "paymnt.", did you mean "payment.*"?'],
+    ['capture.gaps', 'there is no event "capture.gaps", did you mean "capture.gap"?'],
+    ['unrelated.thing', 'there is no event "unrelated.thing"'],
+    // Our own events are sent only to those who name them.
+    ['webhook.*', 'no event begins with "webhook."'],
+  ])('refuses %s', (pattern, message) => {
+    expect(judgeEventPattern(pattern, eventTypes)).toBe(message);
+  });
+});
+
+describe('checkWebhooks', () => {
+  const load = () =>
+    loadText(`webhooks:
+  - name: A
+    url: https://a.example/
+    events:
+      - payment.received
+      - paymnt.received
+    secret: \${env:WEBHOOK_SECRET}
+  - name: B
+    url: https://b.example/
+    events: ["*"]
+    secret: \${env:WEBHOOK_SECRET}
+    headers: { Host: x }
+`).webhooks;
+
+  it('tells what the rules, the guard and the rules for headers have against them, with places', () => {
+    const problems = checkWebhooks(load(), {
+      eventTypes,
+      judgeUrl: (url) => (url.includes('a.example') ? ['leads to a forbidden address'] : []),
+      judgeHeaders: (headers) => Object.keys(headers).map((name) => `${name} would change the request`),
+    });
+    expect(problems.map((problem) => formatProblem(problem).replace(/^.*webhooks\.yaml/, ''))).toEqual([
+      ':3:5 webhooks[0].url: leads to a forbidden address',
+      ':6:9 webhooks[0].events[1]: there is no event "paymnt.received", did you mean "payment.received"?',
+      ':12:5 webhooks[1].headers: Host would change the request',
+    ]);
+  });
+
+  it('is silent about good ones', () => {
+    const judges = { eventTypes, judgeUrl: () => [], judgeHeaders: () => [] };
+    expect(checkWebhooks(load().slice(1), judges)).toEqual([]);
+  });
+});
