@@ -11,7 +11,7 @@ import { validate } from './validate.ts';
 import { readYamlFile } from './yaml-file.ts';
 
 /** The defaults. The same way up from `src/config` and from `dist/config`. */
-export const defaultsFile = fileURLToPath(new URL('../../config/default.yaml', import.meta.url));
+const defaultsFile = fileURLToPath(new URL('../../config/default.yaml', import.meta.url));
 
 /**
  * Reads the configuration: the user's file over `config/default.yaml`, with the environment put in, checked whole and frozen.

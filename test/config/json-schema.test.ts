@@ -4,7 +4,7 @@ import { Ajv } from 'ajv';
 import { format, resolveConfig } from 'prettier';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { configJsonSchema } from '../../src/config/json-schema.ts';
+import { configJsonSchema } from './editor-schema.ts';
 
 const folder = join(import.meta.dirname, '../../config');
 const schemaFile = join(folder, 'schema/odontology-webhooks.schema.json');

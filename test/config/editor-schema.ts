@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isMap, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
 import { z } from 'zod';
-import { defaultsFile } from './load.ts';
-import { createConfigSchema } from './schema.ts';
+import { createConfigSchema } from '../../src/config/schema.ts';
 
 interface JsonSchema {
   [keyword: string]: unknown;
@@ -17,7 +16,9 @@ interface JsonSchema {
  */
 export function configJsonSchema(): object {
   const schema = z.toJSONSchema(createConfigSchema('.'), { io: 'input', target: 'draft-07' }) as JsonSchema;
-  const defaults = parseDocument(readFileSync(defaultsFile, 'utf8')).contents;
+  const defaults = parseDocument(
+    readFileSync(new URL('../../config/default.yaml', import.meta.url), 'utf8'),
+  ).contents;
   if (!isMap(defaults)) throw new TypeError('config/default.yaml is not a map');
   document(schema, defaults);
   const settings = defaults.get('webhook_defaults');
