@@ -11,6 +11,8 @@ export interface ClinicZone {
    * had it not been moved; of a repeated one the earlier is taken. (The same choice as Temporal's `compatible`.)
    */
   toIso(localTime: string): string;
+  /** What the clinic's clock showed at an instant: `2026-03-07 19:30:00` in UTC → `2026-03-07 15:30:00`, fraction kept. */
+  toLocal(utcTime: string): string;
 }
 
 const dayMs = 86_400_000;
@@ -55,6 +57,11 @@ export function createClinicZone(name: string): ClinicZone {
 
   return {
     name,
+    toLocal(utcTime) {
+      const utcMs = Date.parse(`${utcTime.slice(0, 10)}T${utcTime.slice(11, 19)}Z`);
+      const local = new Date(utcMs + offsetAt(utcMs)).toISOString();
+      return `${local.slice(0, 10)} ${local.slice(11, 19)}${utcTime.slice(19)}`;
+    },
     toIso(localTime) {
       const day = localTime.slice(0, 10);
       const clock = withMilliseconds(localTime.slice(11));

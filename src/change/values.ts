@@ -1,82 +1,89 @@
 import type { Cell, ColumnKind } from '../binlog/types.ts';
 import { withMilliseconds, type ClinicZone } from './clinic-zone.ts';
-import { exactNumber, parseExactJson } from './exact-json.ts';
+import { parseExactJson, quoteJson } from './exact-json.ts';
 
-/** A cell as the JSON value that stands for it in a payload. An absent cell is null, as SQL NULL is. */
-export type ToJson = (cell: Cell) => unknown;
+/** A cell as the JSON text that stands for it in a payload. An absent cell is null, as SQL NULL is. */
+export type ToJsonText = (cell: Cell) => string;
 
 /**
  * The codec of a kind of column: DECIMAL is exact, an integer is a number while safe and a string beyond 2^53, DATE is
  * `YYYY-MM-DD`, TIME `HH:MM:SS` with its fraction, TIMESTAMP ISO 8601 in UTC, DATETIME ISO 8601 with the clinic's
  * offset, ENUM and SET their labels, JSON itself, binary base64. A date with a zero month or day is no date: null.
+ * It writes text rather than values because a payload is read far less often than it is sent.
  */
-export function jsonCodec(kind: ColumnKind, zone: ClinicZone): ToJson {
+export function jsonText(kind: ColumnKind, zone: ClinicZone): ToJsonText {
   switch (kind) {
     case 'integer':
     case 'bit':
     case 'year':
-      return integerToJson;
+      return integerText;
     case 'decimal':
-      return (cell) => (typeof cell === 'string' ? exactNumber(cell) : (cell ?? null));
+      return decimalText;
     case 'float':
-      return floatToJson;
+      return floatText;
     case 'date':
-      return (cell) => (isZeroDate(cell) ? null : (cell ?? null));
+      return (cell) => (isZeroDate(cell) ? 'null' : textText(cell));
     case 'timestamp':
-      return (cell) => (typeof cell !== 'string' || isZeroDate(cell) ? null : utcToIso(cell));
+      return (cell) => (typeof cell !== 'string' || isZeroDate(cell) ? 'null' : `"${utcToIso(cell)}"`);
     case 'datetime':
-      return (cell) => (typeof cell !== 'string' || isZeroDate(cell) ? null : zone.toIso(cell));
+      return (cell) => (typeof cell !== 'string' || isZeroDate(cell) ? 'null' : `"${zone.toIso(cell)}"`);
     case 'json':
-      return (cell) => (typeof cell === 'string' ? jsonColumn(cell) : (cell ?? null));
+      return jsonColumnText;
     case 'binary':
     case 'geometry':
-      return bytesToJson;
     case 'time':
     case 'text':
     case 'enum':
     case 'set':
     case 'uuid':
     case 'inet':
-      return textToJson;
+      return textText;
   }
 }
 
-/** Whether a date or time of day is one that does not exist: a month or a day is zero. */
+/** Whether a date or time of day is one that does not exist: its month or day is zero. */
 export function isZeroDate(cell: Cell): boolean {
   return typeof cell === 'string' && /^\d{4}-(?:00|\d\d-00)/.test(cell);
 }
 
-function integerToJson(cell: Cell): unknown {
-  if (typeof cell !== 'string') return cell ?? null;
-  const number = Number(cell);
-  return Number.isSafeInteger(number) ? number : cell;
+function integerText(cell: Cell): string {
+  if (typeof cell === 'number') return String(cell);
+  if (typeof cell !== 'string') return textText(cell);
+  return Number.isSafeInteger(Number(cell)) ? String(Number(cell)) : quoteJson(cell);
 }
 
-function floatToJson(cell: Cell): unknown {
-  if (cell === null || cell === undefined) return null;
-  const number = Number(cell);
-  return Number.isFinite(number) ? number : null;
+const jsonNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/;
+
+/** Exact. JSON has no leading zeros, which a SELECT prints for ZEROFILL columns. */
+function decimalText(cell: Cell): string {
+  if (typeof cell !== 'string') return floatText(cell);
+  if (jsonNumber.test(cell)) return cell;
+  const trimmed = cell.replace(/^(-?)0+(?=\d)/, '$1');
+  return jsonNumber.test(trimmed) ? trimmed : quoteJson(cell);
 }
 
-function bytesToJson(cell: Cell): unknown {
-  if (!(cell instanceof Uint8Array)) return cell ?? null;
-  return Buffer.from(cell.buffer, cell.byteOffset, cell.byteLength).toString('base64');
+function floatText(cell: Cell): string {
+  return typeof cell === 'number' && Number.isFinite(cell) ? String(cell) : 'null';
 }
 
-/** Text as it is; bytes where text is due (a character set that nobody knows) as base64, never as garbled text. */
-function textToJson(cell: Cell): unknown {
-  return cell instanceof Uint8Array ? bytesToJson(cell) : (cell ?? null);
+/** Text as it is; bytes as base64, also where text is due (a character set that nobody knows): never as garbled text. */
+function textText(cell: Cell): string {
+  if (typeof cell === 'string') return quoteJson(cell);
+  if (typeof cell === 'number') return String(cell);
+  if (!(cell instanceof Uint8Array)) return 'null';
+  return `"${Buffer.from(cell.buffer, cell.byteOffset, cell.byteLength).toString('base64')}"`;
 }
 
 function utcToIso(text: string): string {
   return `${text.slice(0, 10)}T${withMilliseconds(text.slice(11))}Z`;
 }
 
-/** MariaDB's JSON is text with a check that may be off: what is no JSON is told as the text that it is. */
-function jsonColumn(text: string): unknown {
+/** Compact. MariaDB's JSON is text with a check that may be off: what is no JSON is told as the text that it is. */
+function jsonColumnText(cell: Cell): string {
+  if (typeof cell !== 'string') return textText(cell);
   try {
-    return parseExactJson(text);
+    return JSON.stringify(parseExactJson(cell));
   } catch {
-    return text;
+    return quoteJson(cell);
   }
 }

@@ -210,12 +210,3 @@ export const rulesFile = strict({
     .refine((events) => Object.keys(events).length > 0, 'names no event')
     .describe('Event type → its rule, or a list of alternative rules of which the first that holds fires.'),
 });
-
-/** The JSON schema of a rules file, for editors. */
-export function rulesJsonSchema(): object {
-  return {
-    ...z.toJSONSchema(rulesFile, { io: 'input' }),
-    $id: 'events.schema.json',
-    title: 'odontology-webhooks: events and the rules by which they fire',
-  };
-}

@@ -1,4 +1,4 @@
-import type { Watch } from '../binlog/types.ts';
+import type { Row, Watch } from '../binlog/types.ts';
 import type { Change } from '../change/types.ts';
 
 /** A JSON value; DECIMAL is a `JSON.rawJSON` object, so that 500.00 stays 500.00. */
@@ -16,6 +16,8 @@ export interface DomainEvent {
   /** The body of every delivery: `{"event":…,"timestamp":…,"data":…}`, rendered once. */
   body: string;
   data: Readonly<Record<string, JsonValue>>;
+  /** Columns of the changed row that were not in the log and were read from the source later: they may be of a later moment. */
+  readLate?: readonly string[];
   /** A column of the changed row (after, else before) as JSON; undefined when the table lacks it. For webhook filters. */
   column(name: string): JsonValue;
 }
@@ -43,11 +45,19 @@ export interface MapContext {
   lineage: string;
   transactionId: string;
   committedAtMs: number;
+  /** Whether the changes are not all of the transaction, so that rows that belong together may be in another part of it. */
+  isPart?: boolean;
   resolve: ResolveLookup;
+  /**
+   * Reads a changed row again by its key, for a rule that needs a cell that the log left out: cells aligned with
+   * `change.table.columns`, null when the row is gone. Without it such a change is a tripwire at once.
+   */
+  reread?(change: Change): Promise<Row | null>;
 }
 
 export interface EventTypeInfo {
   type: string;
+  /** The tables of its rules, joined by commas. */
   table: string;
   /** The rule in words, for `events list`. */
   rule: string;
@@ -61,6 +71,9 @@ export interface Rules {
   types: readonly EventTypeInfo[];
   /** Columns and tables that this clinic lacks, one sentence each. */
   warnings: readonly string[];
-  /** Maps a transaction's net changes to events, in the catalogue's order for each change. */
+  /**
+   * Maps a transaction's net changes to events, in the catalogue's order for each change. Throws a Tripwire when a rule hangs
+   * on a cell that the log left out and that cannot be read again.
+   */
   map(changes: readonly Change[], context: MapContext): Promise<DomainEvent[]>;
 }

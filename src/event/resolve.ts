@@ -1,0 +1,104 @@
+import type { SourceColumn, SourceSchema } from '../binlog/types.ts';
+import { createProblems, formatProblem, problemsError, type YamlPath } from '../config/problems.ts';
+import { findColumn, findTable, watchColumns, type Lookout, type Report } from './lookout.ts';
+import { resolveChecks } from './resolve-checks.ts';
+import { resolveSource } from './resolve-source.ts';
+import type { Rule } from './rule.ts';
+import type { RuleFile } from './rule-file.ts';
+import type { RuleSpec } from './rule-spec.ts';
+
+/** A rules file laid over a schema. */
+export interface Resolution {
+  /** In the order of the file, without those whose table is not there. */
+  rules: readonly Rule[];
+  /** Columns that must be read, by table, all in lower case. */
+  watch: Map<string, Set<string>>;
+  warnings: readonly string[];
+}
+
+/** Finds every name of a rules file in the schema. Throws ERR_RULES with all mistakes, each with line and nearest right word. */
+export function resolveRules(file: RuleFile, schema: SourceSchema): Resolution {
+  const problems = createProblems({ at: file.at, problems: [] });
+  const warnings: string[] = [];
+  const watch = new Map<string, Set<string>>();
+  const isStrict = file.missing === 'error';
+  const report: Report = {
+    isStrict,
+    wrong: problems.add,
+    lacking(path, { message, suggestion, consequence }) {
+      if (isStrict) problems.add(path, message + suggestion);
+      else
+        warnings.push(
+          formatProblem({ path, position: file.at(path), message: `${message}: ${consequence}` }),
+        );
+    },
+  };
+  const rules = file.events.flatMap(({ type, rules: alternatives }) =>
+    alternatives.flatMap((given) => resolveRule({ type, ...given }, { schema, watch, report }) ?? []),
+  );
+  const mistakes = problems.list();
+  if (mistakes.length > 0) throw problemsError('ERR_RULES', mistakes);
+  return { rules, watch, warnings };
+}
+
+interface GivenRule {
+  type: string;
+  path: YamlPath;
+  spec: RuleSpec;
+}
+
+function resolveRule(
+  { type, path, spec }: GivenRule,
+  surroundings: Pick<Lookout, 'schema' | 'watch' | 'report'>,
+): Rule | undefined {
+  const table = findTable(surroundings, {
+    name: spec.table,
+    path: [...path, 'table'],
+    consequence: `${type} is off`,
+  });
+  if (!table) return undefined;
+  const changed: SourceColumn[] = [];
+  const lookout: Lookout = { ...surroundings, table, changed, named: new Map() };
+  const rule: Rule = {
+    type,
+    table,
+    ops: new Set([spec.on ?? (['insert', 'update'] as const)].flat()),
+    conditions: resolveConditions({ type, path, spec }, lookout),
+    columns: resolveColumns({ type, path, spec }, lookout),
+    key: resolveKey({ type, path, spec }, lookout),
+    data: Object.entries(spec.data).map(([name, source]) => ({
+      name,
+      source: resolveSource({ spec: source, path: [...path, 'data', name] }, lookout),
+    })),
+  };
+  // Without a list of its own, $changed tells of all columns that the rule names.
+  changed.push(...(rule.columns ?? lookout.named.values()));
+  watchColumns(lookout.watch, table, [...lookout.named.keys(), ...table.key]);
+  return rule;
+}
+
+function resolveConditions({ type, path, spec }: GivenRule, lookout: Lookout): Rule['conditions'] {
+  return Object.entries(spec.when ?? {}).map(([name, given]) => {
+    const at = [...path, 'when', name];
+    const consequence = `it counts as NULL, so ${type} may never fire`;
+    const column = findColumn(lookout, { name, path: at, consequence });
+    return {
+      column: column?.name.toLowerCase() ?? null,
+      checks: resolveChecks({ given, column, path: at }, lookout),
+    };
+  });
+}
+
+function resolveColumns({ path, spec }: GivenRule, lookout: Lookout): Rule['columns'] {
+  if (!spec.columns) return null;
+  return spec.columns.flatMap((name, index) => {
+    const mention = { name, path: [...path, 'columns', index], consequence: 'its changes are not told' };
+    return findColumn(lookout, mention) ?? [];
+  });
+}
+
+function resolveKey({ path, spec }: GivenRule, lookout: Lookout): string | null {
+  if (spec.key === undefined) return null;
+  const mention = { name: spec.key, path: [...path, 'key'], consequence: 'the primary key is used' };
+  return findColumn(lookout, mention)?.name.toLowerCase() ?? null;
+}
