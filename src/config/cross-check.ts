@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { type DatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
 import { type Environment, findProxy } from './env.ts';
 import { isMap, valueAt } from './layer.ts';
-import type { Problems, YamlPath } from './problems.ts';
+import { formatPath, type Problems, type YamlPath } from './problems.ts';
 
 /** What the values of the file depend on besides each other. */
 export interface Surroundings {
@@ -97,15 +97,11 @@ function checkUnique({ value, path, key }: Uniqueness, problems: Problems): void
     if (!isMap(item) || typeof given !== 'string') return;
     const first = seen.get(given);
     if (first === undefined) seen.set(given, index);
-    else problems.add([...path, index, key], `is the same as that of the ${ordinal(first)} one`);
+    else problems.add([...path, index, key], `is the same as ${formatPath([...path, first, key])}`);
   });
 }
 
 function listAt(value: unknown, path: YamlPath): readonly unknown[] {
   const list = valueAt(value, path);
   return Array.isArray(list) ? list : [];
-}
-
-function ordinal(index: number): string {
-  return ['first', 'second', 'third'][index] ?? `${index + 1}th`;
 }

@@ -1,24 +1,8 @@
 import { z } from 'zod';
-import {
-  databaseUrl,
-  duration,
-  encryptionKey,
-  eventPattern,
-  filterValues,
-  flag,
-  headerValue,
-  integer,
-  listenAddress,
-  network,
-  oneOf,
-  rate,
-  sha256,
-  signingSecret,
-  size,
-  text,
-  timezone,
-  webhookUrl,
-} from './scalars.ts';
+import { databaseUrl, listenAddress, network, webhookUrl } from './address-scalars.ts';
+import { duration, flag, integer, oneOf, rate, size, text, timezone } from './plain-scalars.ts';
+import { encryptionKey, sha256, signingSecret } from './secret-scalars.ts';
+import { eventPattern, filterValues, headerValue } from './webhook-scalars.ts';
 
 const mebibyte = 2 ** 20;
 

@@ -351,6 +351,26 @@ describe('one mistake gives one message', () => {
   });
 });
 
+describe('names', () => {
+  const token = (name: string, byte: string) =>
+    `{ name: ${name}, role: admin, sha256: '${byte.repeat(32)}' }`;
+
+  it('are given once, tokens too', () => {
+    const again = webhook('').replace('webhooks:\n', '');
+    expect(problemsOf(webhook(again))).toEqual([
+      'webhooks.yaml:6:5 webhooks[1].name: is the same as webhooks[0].name',
+    ]);
+    expect(
+      problemsOf(
+        `http:\n  tokens:\n    - ${token('ana', 'ab')}\n    - ${token('luz', 'cd')}\n    - ${token('ana', 'cd')}\n`,
+      ),
+    ).toEqual([
+      'webhooks.yaml:5:9 http.tokens[2].name: is the same as http.tokens[0].name',
+      'webhooks.yaml:5:33 http.tokens[2].sha256: is the same as http.tokens[1].sha256',
+    ]);
+  });
+});
+
 describe('many mistakes', () => {
   const content = `sorce: {}
 source:

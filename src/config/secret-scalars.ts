@@ -1,0 +1,55 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { EncryptionKey } from '../db/encryption.ts';
+import { AppError, messageOf } from '../lib/errors.ts';
+import { checkSecret } from '../lib/secret.ts';
+import { ifText, scalar } from './scalar.ts';
+
+/**
+ * 32 bytes as base64 or hex, or `file:PATH` of a file with either; PATH is relative to `baseDir`. The key's id is the beginning of its
+ * SHA-256: it follows the key wherever that stands in the configuration, and tells nothing about it.
+ */
+export function encryptionKey(baseDir: string) {
+  return scalar<EncryptionKey>({
+    mustBe:
+      '32 bytes as base64 or hex, or file: and the path of a file with them (make one: openssl rand -base64 32)',
+    json: { type: 'string' },
+    parse: ifText((given) => {
+      const written = given.startsWith('file:') ? readKeyFile(resolve(baseDir, given.slice(5))) : given;
+      const isHex = /^[0-9a-f]{64}$/i.test(written);
+      const bytes = Buffer.from(written, isHex ? 'hex' : 'base64');
+      if (bytes.length !== 32 || !(isHex || bytes.toString('base64') === written)) return undefined;
+      return { id: createHash('sha256').update(bytes).digest('hex').slice(0, 16), bytes };
+    }),
+  });
+}
+
+function readKeyFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    throw new AppError('ERR_CONFIG', `names a file that cannot be read (${messageOf(error)})`);
+  }
+}
+
+export function sha256() {
+  return scalar<string>({
+    mustBe: 'the SHA-256 of the token, 64 hex characters in quotes: printf %s "$TOKEN" | sha256sum',
+    json: { type: 'string', pattern: '^[0-9a-fA-F]{64}$' },
+    parse: ifText((given) => (/^[0-9a-f]{64}$/i.test(given) ? given.toLowerCase() : undefined)),
+  });
+}
+
+/** See lib/secret. */
+export function signingSecret() {
+  return scalar<string>({
+    mustBe: 'a secret: write whsec_ and what `openssl rand -hex 32` prints',
+    json: { type: 'string', minLength: 32, maxLength: 512 },
+    parse: ifText((given) => {
+      const problem = checkSecret(given);
+      if (problem === undefined) return given;
+      throw new AppError('ERR_CONFIG', `${problem}: write whsec_ and what \`openssl rand -hex 32\` prints`);
+    }),
+  });
+}

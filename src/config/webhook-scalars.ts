@@ -1,0 +1,40 @@
+import { ifText, scalar } from './scalar.ts';
+
+const eventPatternForm = /^(\*|[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*\.(\*|[A-Za-z0-9_-]+))$/;
+
+/** `*`, `noun.*` or `noun.verb`: what checkWebhooks compares with the catalogue. */
+export function eventPattern() {
+  return scalar<string>({
+    mustBe: 'an event such as payment.received, all events of a noun such as "payment.*", or "*"',
+    json: { type: 'string', maxLength: 128, pattern: eventPatternForm.source },
+    parse: ifText((given) => (given.length <= 128 && eventPatternForm.test(given) ? given : undefined)),
+  });
+}
+
+/** The value of a header; which headers are allowed is judged by checkWebhooks. */
+export function headerValue() {
+  return scalar<string>({
+    mustBe: 'text, in quotes where YAML would read something else',
+    json: { type: 'string' },
+    parse: ifText((given) => given),
+  });
+}
+
+type FilterValue = string | number | boolean | null;
+
+/** A value, or a list of them; always a list afterwards. */
+export function filterValues() {
+  const single = ['string', 'number', 'boolean', 'null'];
+  return scalar<readonly FilterValue[]>({
+    mustBe: 'a value or a list of values: text, numbers, true, false or null',
+    json: { anyOf: [{ type: single }, { type: 'array', minItems: 1, items: { type: single } }] },
+    parse: (input) => {
+      const values: readonly unknown[] = Array.isArray(input) ? input : [input];
+      return values.length > 0 && values.every(isFilterValue) ? values : undefined;
+    },
+  });
+}
+
+function isFilterValue(value: unknown): value is FilterValue {
+  return value === null || ['string', 'number', 'boolean'].includes(typeof value);
+}
