@@ -5,7 +5,7 @@ export interface Metrics {
   readonly registry: Registry;
   transactions: Counter;
   changes: Counter;
-  events: Counter<'type'>;
+  events: Counter;
   lookups: Counter<'table'>;
   reconnects: Counter;
   halted: Gauge;
@@ -33,7 +33,7 @@ export function createMetrics(): Metrics {
     registry,
     transactions: counter('transactions_total', 'Transactions with a watched row that were captured.'),
     changes: counter('changes_total', 'Net row changes of watched tables.'),
-    events: counter('events_total', 'Events appended to the outbox.', ['type']),
+    events: counter('events_total', 'Events appended to the outbox.'),
     lookups: counter('lookups_total', 'Questions to the source that a rule needed.', ['table']),
     reconnects: counter('source_reconnects_total', 'Readers opened after the first.'),
     halted: gauge('halted', '1 while capture is halted.'),

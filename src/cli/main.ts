@@ -1,0 +1,32 @@
+import { Command, CommanderError } from 'commander';
+import { createRequire } from 'node:module';
+import { AppError } from '../lib/errors.ts';
+import { checkCommand } from './check.ts';
+import { demoCommand } from './demo.ts';
+import { migrateCommand } from './migrate.ts';
+import { formatError, printError } from './output.ts';
+import { receiveCommand } from './receive.ts';
+import { runCommand } from './run.ts';
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+
+/** Runs one command line; gives the exit code: 0 done, 1 the check or the operation failed, 2 bad usage or configuration. */
+export async function main(args: readonly string[]): Promise<number> {
+  const program = new Command('odontology-webhooks')
+    .description('Signed, retried, audited webhooks for OdontologyApp, read from the binlog of its database.')
+    .version(version)
+    .showSuggestionAfterError()
+    .showHelpAfterError('Run it with --help.');
+  for (const command of [runCommand(), checkCommand(), migrateCommand(), receiveCommand(), demoCommand()]) {
+    program.addCommand(command);
+  }
+  for (const command of [program, ...program.commands]) command.exitOverride();
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    printError(formatError(error));
+    return error instanceof AppError ? error.exitCode : 1;
+  }
+}

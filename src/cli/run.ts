@@ -1,0 +1,47 @@
+import { Command } from 'commander';
+import { once } from 'node:events';
+import { PreflightError, startDaemon } from '../daemon.ts';
+import { createLog } from '../lib/log.ts';
+import { formatReport } from './check.ts';
+import { configOf, configOption, type ConfigOptions } from './config-option.ts';
+import { printError } from './output.ts';
+
+/** `odontology-webhooks run` */
+export function runCommand(): Command {
+  return new Command('run')
+    .description('capture, deliver and listen until SIGTERM')
+    .addOption(configOption())
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ SOURCE_DATABASE_URL=mysql://webhooks:…@db/ontology_db npx odontology-webhooks run',
+    )
+    .action(async (options: ConfigOptions) => {
+      const config = configOf(options);
+      const log = createLog(config.log.level);
+      const stopSignal = untilSignal();
+      try {
+        const daemon = await startDaemon(config, log);
+        const signal = await stopSignal;
+        log.info({ signal }, 'stopping: what is under way is sent and recorded first');
+        await daemon.stop();
+        log.info({}, 'stopped');
+      } catch (error) {
+        if (error instanceof PreflightError) printError(formatReport(error.report, { only: ['fail'] }));
+        throw error;
+      }
+    });
+}
+
+/** The first SIGTERM or SIGINT. A second one ends the process at once, as it would without us. */
+async function untilSignal(): Promise<NodeJS.Signals> {
+  const stop = new AbortController();
+  const wait = async (signal: NodeJS.Signals): Promise<NodeJS.Signals> => {
+    await once(process, signal, { signal: stop.signal });
+    return signal;
+  };
+  const waits = [wait('SIGTERM'), wait('SIGINT')];
+  const signal = await Promise.race(waits);
+  stop.abort();
+  await Promise.allSettled(waits);
+  return signal;
+}

@@ -1,0 +1,133 @@
+import { Tripwire } from '../binlog/halt.ts';
+import { readDictionary, type Dictionary } from '../binlog/dictionary.ts';
+import { createLookUp, readRowByKey } from '../binlog/source-lookup.ts';
+import type { Source, SourceIdentity } from '../binlog/source.ts';
+import type { StreamOptions } from '../binlog/stream.ts';
+import type { Row, Watch } from '../binlog/types.ts';
+import type { Change } from '../change/types.ts';
+import type { Config } from '../config/types.ts';
+import { compileRules } from '../event/compile.ts';
+import { builtInRulesFile, readRules } from '../event/rule-file.ts';
+import type { MapContext, Rules } from '../event/types.ts';
+
+/** What the source looks like now, and the rules compiled against it. Replaced whole, never changed. */
+export interface Clinic {
+  identity: SourceIdentity;
+  dictionary: Dictionary;
+  rules: Rules;
+}
+
+/** Reads the live schema and compiles the rules against it. Throws ERR_RULES, ERR_SOURCE_*. */
+export async function readClinic(
+  source: Source,
+  config: Config,
+  filterNames: Iterable<string>,
+): Promise<Clinic> {
+  const identity = await source.identify();
+  const dictionary = await readDictionary(source, identity);
+  const file = readRules(config.rulesFile ?? builtInRulesFile);
+  const rules = compileRules(file, {
+    schema: dictionary.tables,
+    timeZone: config.source.timezone,
+    filterNames,
+  });
+  return { identity, dictionary, rules };
+}
+
+/** How the stream is to read this clinic's tables. */
+export function readingOf({
+  identity,
+  dictionary,
+  rules,
+}: Clinic): Pick<
+  StreamOptions,
+  'flavour' | 'charsetOf' | 'columnsOf' | 'hintsOf' | 'isWatchedSchema' | 'watchedTables'
+> {
+  const fold =
+    identity.lowerCaseTableNames === 0 ? (name: string) => name : (name: string) => name.toLowerCase();
+  const schema = fold(dictionary.schema);
+  const watched = new Map(
+    [...rules.watch].map(([table, columns]) => [fold(spellingOf(dictionary, table)), columns]),
+  );
+  return {
+    flavour: identity.flavour,
+    charsetOf: (collation) => dictionary.charsets.get(collation),
+    columnsOf: (database, table) => (fold(database) === schema ? watched.get(fold(table)) : undefined),
+    hintsOf(table) {
+      const known = dictionary.tables.get(table.toLowerCase());
+      if (!known) return undefined;
+      const types = new Map(known.columns.flatMap(({ name, kind, type }) => hintOf(name, kind, type)));
+      return { types, rowEnd: known.rowEnd?.toLowerCase() ?? null };
+    },
+    isWatchedSchema: (name) => fold(name) === schema,
+    watchedTables: () => watched.keys(),
+  };
+}
+
+function spellingOf(dictionary: Dictionary, table: string): string {
+  return dictionary.tables.get(table.toLowerCase())?.name ?? table;
+}
+
+type Hint = [string, 'uuid' | 'inet4' | 'inet6' | 'json'];
+
+function hintOf(name: string, kind: string, type: string): Hint[] {
+  const lower = name.toLowerCase();
+  if (kind === 'uuid' || kind === 'json') return [[lower, kind]];
+  if (kind === 'inet') return [[lower, type === 'inet4' ? 'inet4' : 'inet6']];
+  return [];
+}
+
+/** The questions of one batch of transactions to the source: each is asked once. */
+export function lookupsOf(
+  source: Source,
+  { dictionary }: Clinic,
+  onAsked: (table: string) => void,
+): Pick<MapContext, 'resolve' | 'reread'> {
+  const lookUp = createLookUp(source, dictionary);
+  return {
+    resolve(lookup) {
+      onAsked(lookup.table);
+      return lookUp(lookup) as ReturnType<MapContext['resolve']>;
+    },
+    async reread(change) {
+      onAsked(change.table.name);
+      return reread(source, dictionary, change);
+    },
+  };
+}
+
+async function reread(
+  source: Source,
+  dictionary: Dictionary,
+  { table, after, before }: Change,
+): Promise<Row | null> {
+  const known = dictionary.tables.get(table.name.toLowerCase());
+  const image = after ?? before;
+  if (!known || !image || table.key.length === 0) return null;
+  const key: Record<string, string | number> = {};
+  for (const index of table.key) {
+    const cell = image[index];
+    if (typeof cell !== 'string' && typeof cell !== 'number') return null;
+    key[table.columns[index]!.name] = cell;
+  }
+  const select = table.columns.map(({ name }) => name);
+  const row = await readRowByKey(source, known, { key, select });
+  return row && select.map((name) => row[name.toLowerCase()] ?? null);
+}
+
+/** Throws a Tripwire when a column that was read is not there any more. */
+export function requireSameWatch(before: Watch, after: Watch, tables: readonly string[]): void {
+  for (const table of tables.map((name) => name.toLowerCase())) {
+    for (const column of before.get(table) ?? []) {
+      if (after.get(table)?.has(column)) continue;
+      throw new Tripwire(
+        'column-changed',
+        `a definition took ${table}.${column} away, which the rules need`,
+        {
+          table,
+          remedy: `Correct the rules for ${table}, then: odontology-webhooks resume --accept-gap --reason "…"`,
+        },
+      );
+    }
+  }
+}

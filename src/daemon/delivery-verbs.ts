@@ -1,0 +1,45 @@
+import type { DispatcherVerbs } from '../delivery/types.ts';
+import type { Log } from '../lib/log.ts';
+import { claim } from '../outbox/claim.ts';
+import { release } from '../outbox/give-back.ts';
+import { settle } from '../outbox/settle.ts';
+import type { Claimant } from '../outbox/types.ts';
+import { disableByEngine } from '../outbox/webhook-state.ts';
+
+export interface DeliveryVerbOptions {
+  claimant: Claimant;
+  log: Log;
+  nameOf(webhookId: number): string;
+  /** The engine has disabled a webhook: its subscriptions must be read anew. */
+  onDisabled(webhookId: number): void;
+}
+
+/** What the dispatcher needs of the store. */
+export function createDeliveryVerbs({
+  claimant,
+  log,
+  nameOf,
+  onDisabled,
+}: DeliveryVerbOptions): DispatcherVerbs {
+  return {
+    claim: (wants) => claim(claimant, wants),
+    async settle(settlements) {
+      const { lost, promoted } = await settle(claimant, settlements);
+      if (lost > 0)
+        log.warn(
+          { lost },
+          'claims had expired before their outcomes were known: those deliveries are sent again',
+        );
+      return promoted > 0;
+    },
+    release: (deliveries) => release(claimant, deliveries),
+    async disable(webhookId, reason) {
+      if (!(await disableByEngine(claimant.store, webhookId, reason))) return;
+      log.error(
+        { webhook: nameOf(webhookId), reason },
+        'webhook disabled; its events wait until it is enabled',
+      );
+      onDisabled(webhookId);
+    },
+  };
+}

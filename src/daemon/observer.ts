@@ -1,0 +1,71 @@
+import type { Store } from '../db/client.ts';
+import type { Attempted, DispatcherStats } from '../delivery/types.ts';
+import type { Readiness } from '../http/server.ts';
+import { systemClock } from '../lib/clock.ts';
+import type { Appended } from '../outbox/append.ts';
+import { readQueueDepths } from '../outbox/claim.ts';
+import type { CaptureStatus } from './capture-loop.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface ObserverOptions {
+  metrics: Metrics;
+  nameOf(webhookId: number): string;
+}
+
+/** Turns what happens into metrics and readiness. */
+export interface Observer {
+  onAppended(
+    appended: Appended,
+    batch: { transactions: number; changes: number; committedAtMs: number },
+  ): void;
+  onAttempt(attempted: Attempted): void;
+  /** Ready while capture makes progress here, or another process has it. */
+  readiness(capture: CaptureStatus, heartbeatMs: number): Readiness;
+  /** The Prometheus exposition, with what is only known when asked. */
+  metrics(capture: CaptureStatus, delivery: DispatcherStats, store: Store): Promise<string>;
+}
+
+/** Beyond so many missed heartbeats the stream counts as silent. */
+const MISSED_HEARTBEATS = 3;
+
+export function createObserver({ metrics, nameOf }: ObserverOptions): Observer {
+  return {
+    onAppended({ events }, { transactions, changes, committedAtMs }) {
+      metrics.transactions.inc(transactions);
+      metrics.changes.inc(changes);
+      metrics.events.inc(events);
+      metrics.lagSeconds.set(Math.max(0, systemClock.now() - committedAtMs) / 1_000);
+    },
+    onAttempt({ webhook, delivery, outcome }) {
+      metrics.attempts.inc({ webhook: webhook.name, outcome: outcome.kind });
+      metrics.deliverySeconds.observe({ webhook: webhook.name }, outcome.durationMs / 1_000);
+      if (outcome.kind === 'delivered' && delivery.attempt === 1) {
+        metrics.commitToReceivedSeconds.observe(
+          Math.max(0, systemClock.now() - delivery.occurredAtMs) / 1_000,
+        );
+      }
+    },
+    readiness(capture, heartbeatMs) {
+      const reasons: string[] = [];
+      if (capture.role === 'halted') reasons.push(`capture is halted: ${capture.halt?.message ?? ''}`);
+      if (capture.role === 'connecting')
+        reasons.push(`capture is not connected: ${capture.lastError ?? 'connecting'}`);
+      if (capture.role === 'capturing' && (capture.silentMs ?? 0) > heartbeatMs * MISSED_HEARTBEATS) {
+        reasons.push('the source has been silent for three heartbeats');
+      }
+      return { ready: reasons.length === 0, reasons };
+    },
+    async metrics(capture, delivery, store) {
+      metrics.halted.set(capture.role === 'halted' ? 1 : 0);
+      metrics.capturing.set(capture.role === 'capturing' ? 1 : 0);
+      metrics.reconnects.reset();
+      metrics.reconnects.inc(Math.max(0, capture.readers - 1));
+      metrics.inFlight.set(delivery.inFlight);
+      metrics.queue.reset();
+      for (const { webhookId, pending, waiting, sending } of await readQueueDepths(store)) {
+        metrics.queue.set({ webhook: nameOf(webhookId) }, pending + waiting + sending);
+      }
+      return metrics.registry.metrics();
+    },
+  };
+}

@@ -1,0 +1,52 @@
+import type { Store } from '../db/client.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { createLoop, type Background } from '../lib/loop.ts';
+import { rescueExpired } from '../outbox/give-back.ts';
+import { sweepLanes } from '../outbox/promote.ts';
+
+const RESCUE_EVERY_MS = 2_000;
+const SWEEP_EVERY_MS = 5_000;
+const SWEEP_LANES = 1_000;
+
+export interface UpkeepOptions {
+  store: Store;
+  log: Log;
+  /** Something became due. */
+  onDue(): void;
+}
+
+/** What must be done now and then: claims of dead processes end, and nothing waits for what is over. */
+export function createUpkeep({ store, log, onDue }: UpkeepOptions): Background {
+  const onError = (error: unknown): void =>
+    log.warn({ error: messageOf(error) }, 'upkeep failed, trying again');
+  let afterLane = 0;
+  const loops = [
+    createLoop({
+      onError,
+      async step() {
+        const rescued = await rescueExpired(store);
+        if (rescued > 0) {
+          log.warn({ rescued }, 'claims expired without an outcome: those deliveries are sent again');
+          onDue();
+        }
+        return rescued > 0 ? 0 : RESCUE_EVERY_MS;
+      },
+    }),
+    createLoop({
+      onError,
+      async step() {
+        const { promoted, nextLane } = await sweepLanes(store, { afterLane, lanes: SWEEP_LANES });
+        afterLane = nextLane ?? 0;
+        if (promoted > 0) onDue();
+        return nextLane === null ? SWEEP_EVERY_MS : 50;
+      },
+    }),
+  ];
+  return {
+    start: () => loops.forEach((loop) => loop.start()),
+    async stop() {
+      await Promise.all(loops.map((loop) => loop.stop()));
+    },
+  };
+}
