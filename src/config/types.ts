@@ -23,7 +23,7 @@ export interface Config {
   log: { level: LogLevel };
 }
 
-export interface SourceConfig {
+interface SourceConfig {
   /** With the schema that is read in `database`. */
   url: DatabaseUrl;
   /** Where a first run begins. */
@@ -38,7 +38,7 @@ export interface SourceConfig {
   bufferBytes: number;
 }
 
-export interface StoreConfig {
+interface StoreConfig {
   url: DatabaseUrl;
   /** The first encrypts, every one decrypts. Empty without encryption at rest. */
   encryptionKeys: readonly EncryptionKey[];
@@ -71,7 +71,7 @@ export interface ConfiguredWebhook extends WebhookSettings {
   positions: Readonly<Record<string, Position>>;
 }
 
-export interface DeliveryConfig {
+interface DeliveryConfig {
   /** Requests in flight at most, of all webhooks together. */
   concurrency: number;
   /** Delays before the second, third, … attempt. */

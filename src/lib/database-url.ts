@@ -4,7 +4,7 @@ import { AppError, messageOf } from './errors.ts';
 import { didYouMean } from './suggest.ts';
 
 /** How a connection is encrypted; null settings mean plain text. */
-export interface DatabaseTls {
+interface DatabaseTls {
   /** PEM text of the authority that signed the server's certificate; without it, the system's authorities. */
   ca?: string;
   /** Whether the certificate must be signed by a known authority. */
