@@ -1,3 +1,4 @@
+import { errors } from 'undici';
 import { codeOf, messageOf } from '../lib/errors.ts';
 import type { FailureReason } from './types.ts';
 
@@ -40,9 +41,14 @@ const reasons: Readonly<Record<string, FailureReason>> = {
 };
 
 function reasonOfCode(code: string): FailureReason {
-  if (code.startsWith('HPE_')) return 'protocol';
   if (/^(?:ERR_TLS_|ERR_SSL_|CERT_|CRL_|HOSTNAME_MISMATCH)/.test(code)) return 'tls';
   return reasons[code] ?? 'other';
+}
+
+function reasonOf(error: unknown, code: string | undefined): FailureReason {
+  // The parser's errors carry no code.
+  if (error instanceof errors.HTTPParserError) return 'protocol';
+  return code === undefined ? 'other' : reasonOfCode(code);
 }
 
 /** The word and the sentence for an error of the connection. Of several addresses that failed, the last one speaks. */
@@ -51,7 +57,7 @@ export function toFailure(error: unknown): { reason: FailureReason; message: str
     error instanceof AggregateError && error.errors.length > 0 ? error.errors.at(-1) : error;
   const code = codeOf(told) ?? codeOf(error);
   return {
-    reason: code === undefined ? 'other' : reasonOfCode(code),
+    reason: reasonOf(told, code),
     message: messageOf(told).slice(0, 300),
   };
 }

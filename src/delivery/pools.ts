@@ -86,8 +86,8 @@ export class Pools {
         createdMs: nowMs,
         lastUsedMs: nowMs,
       };
+      this.#makeRoom();
       this.#pools.set(key, pool);
-      this.#evict();
     }
     pool.inFlight += 1;
     pool.lastUsedMs = nowMs;
@@ -111,15 +111,13 @@ export class Pools {
     }
   }
 
-  #evict(): void {
-    if (this.#pools.size <= (this.#options.maximum ?? 256)) return;
-    let oldest: [string, OriginPool] | undefined;
-    for (const entry of this.#pools) {
-      const idle = entry[1].inFlight === 0;
-      // The newest is last in the map and is about to be used.
-      if (idle && (!oldest || entry[1].lastUsedMs < oldest[1].lastUsedMs)) oldest = entry;
-    }
-    if (oldest) this.#close(...oldest);
+  /** Closes the pools idle for longest until one more fits; those in use stay, even when there are too many. */
+  #makeRoom(): void {
+    const surplus = this.#pools.size + 1 - (this.#options.maximum ?? 256);
+    if (surplus <= 0) return;
+    const idle = [...this.#pools].filter(([, pool]) => pool.inFlight === 0);
+    idle.sort(([, a], [, b]) => a.lastUsedMs - b.lastUsedMs);
+    for (const [key, pool] of idle.slice(0, surplus)) this.#close(key, pool);
   }
 
   #close(key: string, pool: OriginPool): void {

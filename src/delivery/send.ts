@@ -13,7 +13,6 @@ export interface SenderOptions {
   resolve?: Resolve;
   /** Certificate authorities (PEM) instead of the system's. */
   ca?: string;
-  maximumPools?: number;
 }
 
 /** Sends one request once. */
@@ -56,7 +55,6 @@ export function createSender(options: SenderOptions): Sender {
     guard,
     resolve: options.resolve ?? createResolve(),
     ca: options.ca,
-    ...(options.maximumPools === undefined ? {} : { maximum: options.maximumPools }),
   });
   const verdicts = new Map<string, Verdict>();
   const headerProblems = new WeakMap<object, string>();

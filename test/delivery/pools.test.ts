@@ -1,0 +1,46 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createGuard, type Target } from '../../src/delivery/guard.ts';
+import { Pools } from '../../src/delivery/pools.ts';
+
+const target = (index: number): Target => ({
+  origin: `https://place-${index}.example.com`,
+  path: '/',
+  port: 443,
+});
+
+let pools: Pools;
+
+beforeEach(() => {
+  pools = new Pools({
+    guard: createGuard({ allowHttp: false, allowPrivateNetworks: [], allowedPorts: [443], forbidden: [] }),
+    resolve: () => Promise.resolve([]),
+    ca: undefined,
+    maximum: 4,
+  });
+});
+
+afterEach(() => pools.close());
+
+test('one place and deadline has one pool', () => {
+  const first = pools.acquire(target(1), 1_000);
+  expect(pools.acquire({ ...target(1), path: '/other' }, 1_000)).toBe(first);
+  expect(pools.acquire(target(1), 2_000)).not.toBe(first);
+});
+
+test('are bounded, however many places there are: the one idle for longest goes', () => {
+  const held = pools.acquire(target(0), 1_000);
+  for (let index = 1; index <= 20; index += 1) {
+    pools.release(pools.acquire(target(index), 1_000));
+    expect(pools.size).toBeLessThanOrEqual(4);
+  }
+  expect(pools.acquire(target(0), 1_000)).toBe(held);
+});
+
+test('one in use is never closed, even when there are too many', () => {
+  const held = Array.from({ length: 6 }, (_, index) => pools.acquire(target(index), 1_000));
+  expect(pools.size).toBe(6);
+  expect(held.every(({ dispatcher }) => !('closed' in dispatcher && dispatcher.closed))).toBe(true);
+  for (const pool of held) pools.release(pool);
+  pools.release(pools.acquire(target(7), 1_000));
+  expect(pools.size).toBe(4);
+});
