@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { runPreflight, type PreflightReport } from './binlog/preflight/preflight.ts';
 import { openSource, type Source } from './binlog/source.ts';
 import { checkWebhooks } from './config/check-webhooks.ts';
@@ -25,6 +25,7 @@ import { AppError, messageOf } from './lib/errors.ts';
 import type { Log } from './lib/log.ts';
 import { readCaptureState } from './outbox/checkpoint.ts';
 import { createRouter } from './outbox/fan-out.ts';
+import { announceAlive } from './outbox/liveness.ts';
 import type { Claimant, Subscription } from './outbox/types.ts';
 import { createWebhookFeed } from './outbox/webhook-feed.ts';
 import { syncWebhooks } from './outbox/webhook-sync.ts';
@@ -91,7 +92,7 @@ async function assemble({
   stack,
 }: Parts): Promise<Omit<Daemon, 'stop'>> {
   const installation = await ensureInstallation(store);
-  const claimant: Claimant = { store, owner: randomUUID(), claimMs: CLAIM_MS };
+  const claimant: Claimant = { store, owner: randomBytes(16).toString('hex'), claimMs: CLAIM_MS };
   const vault = { store, box: createSecretBox(initial.store.encryptionKeys) };
   const metrics = createMetrics();
   let config = initial;
@@ -177,6 +178,7 @@ async function assemble({
     },
   });
 
+  await announceAlive(claimant);
   await feed.refresh();
   const readiness = (): Readiness => observer.readiness(captureLoop.status(), config.source.heartbeatMs);
   const http = await startHttp({
@@ -214,8 +216,8 @@ async function assemble({
       ),
   });
 
-  const upkeep = createUpkeep({ store, log, onDue: () => dispatcher.wake() });
-  for (const part of [dispatcher, feed, upkeep, captureLoop, watcher]) {
+  const upkeep = createUpkeep({ claimant, log, onDue: () => dispatcher.wake() });
+  for (const part of [upkeep, dispatcher, feed, captureLoop, watcher]) {
     part.start();
     stack.defer(() => part.stop());
   }

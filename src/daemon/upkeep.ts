@@ -1,8 +1,9 @@
-import type { Store } from '../db/client.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
 import { rescueExpired } from '../outbox/give-back.ts';
+import { announceAlive, announceEnd, expireOrphans } from '../outbox/liveness.ts';
+import type { Claimant } from '../outbox/types.ts';
 import { sweepLanes } from '../outbox/promote.ts';
 
 const RESCUE_EVERY_MS = 2_000;
@@ -10,21 +11,25 @@ const SWEEP_EVERY_MS = 5_000;
 const SWEEP_LANES = 1_000;
 
 export interface UpkeepOptions {
-  store: Store;
+  claimant: Claimant;
   log: Log;
   /** Something became due. */
   onDue(): void;
 }
 
 /** What must be done now and then: claims of dead processes end, and nothing waits for what is over. */
-export function createUpkeep({ store, log, onDue }: UpkeepOptions): Background {
+export function createUpkeep({ claimant, log, onDue }: UpkeepOptions): Background {
   const onError = (error: unknown): void =>
     log.warn({ error: messageOf(error) }, 'upkeep failed, trying again');
+  const { store } = claimant;
   let afterLane = 0;
   const loops = [
     createLoop({
       onError,
       async step() {
+        // In this order: a store that could not be reached for a while must not make us take our own claims for orphans.
+        await announceAlive(claimant);
+        await expireOrphans(store);
         const rescued = await rescueExpired(store);
         if (rescued > 0) {
           log.warn({ rescued }, 'claims expired without an outcome: those deliveries are sent again');
@@ -47,6 +52,7 @@ export function createUpkeep({ store, log, onDue }: UpkeepOptions): Background {
     start: () => loops.forEach((loop) => loop.start()),
     async stop() {
       await Promise.all(loops.map((loop) => loop.stop()));
+      await announceEnd(claimant);
     },
   };
 }

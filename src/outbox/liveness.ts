@@ -1,0 +1,36 @@
+import type { Store } from '../db/client.ts';
+import { leaseTiming } from '../db/lease.ts';
+import type { Claimant } from './types.ts';
+
+/** A process that was not heard for so long is dead, whatever its claims say. */
+const aliveMicroseconds = leaseTiming.ttlMs * 1_000;
+
+/**
+ * Says that this process lives, for as long as a lease; again every `leaseTiming.renewMs`. Its claims outlast a whole request
+ * (minutes), so those of a killed process must not be waited for.
+ */
+export async function announceAlive({ store, owner }: Claimant): Promise<void> {
+  await store.run(
+    `INSERT INTO leases (name, holder, token, expires_at) VALUES (?, ?, 1, UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND)
+     ON DUPLICATE KEY UPDATE expires_at = VALUES(expires_at)`,
+    [owner, owner, aliveMicroseconds],
+  );
+}
+
+/** Says good-bye. */
+export async function announceEnd({ store, owner }: Claimant): Promise<void> {
+  await store.run('DELETE FROM leases WHERE name = ? AND holder = ?', [owner, owner]);
+}
+
+/** Lets the claims of dead processes expire at once, so that the rescue takes them. Returns how many. */
+export async function expireOrphans(store: Store): Promise<number> {
+  const { affectedRows } = await store.run(
+    `UPDATE queue FORCE INDEX (queue_due) SET due_at = UTC_TIMESTAMP(3) - INTERVAL 1 SECOND
+     WHERE state = 'sending' AND due_at > UTC_TIMESTAMP(3)
+       AND claimed_by NOT IN (SELECT name FROM leases WHERE expires_at >= UTC_TIMESTAMP(3))`,
+  );
+  await store.run(
+    'DELETE FROM leases WHERE name = holder AND expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 HOUR',
+  );
+  return affectedRows;
+}
