@@ -19,18 +19,22 @@ export interface Resolution {
 /** Finds every name of a rules file in the schema. Throws ERR_RULES with all mistakes, each with line and nearest right word. */
 export function resolveRules(file: RuleFile, schema: SourceSchema): Resolution {
   const problems = createProblems({ at: file.at, problems: [] });
-  const warnings: string[] = [];
+  // An alias repeats a part of the file, and what it lacks.
+  const warnings = new Map<string, string>();
   const watch = new Map<string, Set<string>>();
   const isStrict = file.missing === 'error';
   const report: Report = {
     isStrict,
     wrong: problems.add,
     lacking(path, { message, suggestion, consequence }) {
-      if (isStrict) problems.add(path, message + suggestion);
-      else
-        warnings.push(
-          formatProblem({ path, position: file.at(path), message: `${message}: ${consequence}` }),
-        );
+      if (isStrict) {
+        problems.add(path, message + suggestion);
+        return;
+      }
+      const position = file.at(path);
+      const warning = { path, position, message: `${message}: ${consequence}` };
+      const place = `${position.line}:${position.column} ${warning.message}`;
+      if (!warnings.has(place)) warnings.set(place, formatProblem(warning));
     },
   };
   const rules = file.events.flatMap(({ type, rules: alternatives }) =>
@@ -38,7 +42,7 @@ export function resolveRules(file: RuleFile, schema: SourceSchema): Resolution {
   );
   const mistakes = problems.list();
   if (mistakes.length > 0) throw problemsError('ERR_RULES', mistakes);
-  return { rules, watch, warnings };
+  return { rules, watch, warnings: [...warnings.values()] };
 }
 
 interface GivenRule {

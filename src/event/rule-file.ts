@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import type { z } from 'zod';
 import {
   createProblems,
@@ -30,7 +31,7 @@ export interface EventSpec {
 }
 
 /** The catalogue for OdontologyApp that comes with the package. */
-export const builtInRulesFile = new URL('../../config/events.yaml', import.meta.url).pathname;
+export const builtInRulesFile = fileURLToPath(new URL('../../config/events.yaml', import.meta.url));
 
 /** Reads a rules file. Throws ERR_RULES with all mistakes of form, each with line and nearest right word. */
 export function readRules(path: string): RuleFile {
