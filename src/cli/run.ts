@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { once } from 'node:events';
-import { PreflightError, startDaemon } from '../daemon.ts';
+import { startDaemon } from '../daemon.ts';
+import { PreflightError } from '../daemon/judge.ts';
 import { createLog } from '../lib/log.ts';
 import { formatReport } from './check.ts';
 import { configOf, configOption, type ConfigOptions } from './config-option.ts';

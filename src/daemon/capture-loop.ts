@@ -5,7 +5,7 @@ import type { Source, SourceIdentity } from '../binlog/source.ts';
 import { openStream, type BinlogStream } from '../binlog/stream.ts';
 import type { Position } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
-import { acquireLease, leaseTiming, releaseLease, renewLease, type Lease } from '../db/lease.ts';
+import { leaseTiming, type Lease } from '../db/lease.ts';
 import type { Installation } from '../db/installation.ts';
 import { monotonicMs, sleep } from '../lib/clock.ts';
 import { AppError, messageOf } from '../lib/errors.ts';
@@ -14,6 +14,7 @@ import { createLoop, type Background } from '../lib/loop.ts';
 import { openAppender, type Appender } from '../outbox/append.ts';
 import { readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
 import type { Checkpoint, Claimant, Subscription } from '../outbox/types.ts';
+import { withCaptureLease } from './capture-lease.ts';
 import { capture, type CaptureOptions } from './capture.ts';
 import { readingOf, type Clinic } from './clinic.ts';
 
@@ -69,42 +70,10 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   let reader: BinlogStream | undefined;
 
   async function step(signal: AbortSignal): Promise<number> {
-    const lease = await acquireLease(claimant.store, {
-      name: 'capture',
-      holder: claimant.owner,
-      ttlMs: leaseTiming.ttlMs,
-    });
-    if (!lease) {
-      status.role = 'standby';
-      return leaseTiming.pollMs;
-    }
-    const lost = new AbortController();
-    const held = AbortSignal.any([signal, lost.signal]);
-    const renewing = renew(lease, held, () => lost.abort());
-    try {
-      await captureWhile(lease, held);
-    } finally {
-      lost.abort();
-      await renewing;
-      await releaseLease(claimant.store, lease);
-    }
-    return 0;
-  }
-
-  /** Extends the lease until the signal ends; tells when it has passed to another, or could not be extended in time. */
-  async function renew(lease: Lease, signal: AbortSignal, onLost: () => void): Promise<void> {
-    let renewedAt = monotonicMs();
-    while (!signal.aborted) {
-      await sleep(leaseTiming.renewMs, signal);
-      if (signal.aborted) return;
-      try {
-        if (!(await renewLease(claimant.store, lease, leaseTiming.ttlMs))) return onLost();
-        renewedAt = monotonicMs();
-      } catch (error) {
-        log.warn({ error: messageOf(error) }, 'the capture lease could not be extended');
-        if (monotonicMs() - renewedAt > leaseTiming.ttlMs) return onLost();
-      }
-    }
+    const had = await withCaptureLease({ claimant, log, signal }, captureWhile);
+    if (had) return 0;
+    status.role = 'standby';
+    return leaseTiming.pollMs;
   }
 
   async function captureWhile(lease: Lease, signal: AbortSignal): Promise<void> {

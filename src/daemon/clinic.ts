@@ -87,7 +87,7 @@ export function lookupsOf(
   return {
     resolve(lookup) {
       onAsked(lookup.table);
-      return lookUp(lookup) as ReturnType<MapContext['resolve']>;
+      return lookUp(lookup);
     },
     async reread(change) {
       onAsked(change.table.name);

@@ -1,0 +1,30 @@
+import type { Config } from '../config/types.ts';
+import { createRouter, type Router } from '../outbox/fan-out.ts';
+import type { Subscription } from '../outbox/types.ts';
+import type { Clinic } from './clinic.ts';
+
+/** What is in force now. Each part is replaced whole: by an edit of the file, of a webhook, or of the source's schema. */
+export interface InForce {
+  config: Config;
+  clinic: Clinic;
+  webhooks: readonly Subscription[];
+  route: Router;
+}
+
+export function firstInForce(config: Config, clinic: Clinic): InForce {
+  return { config, clinic, webhooks: [], route: createRouter([]) };
+}
+
+/** The name of a webhook for people; its number when it is gone. */
+export function nameOf({ webhooks }: InForce, id: number): string {
+  return webhooks.find((webhook) => webhook.id === id)?.name ?? String(id);
+}
+
+interface Filtered {
+  filter: Readonly<Record<string, unknown>> | null;
+}
+
+/** The names in webhooks' filters: each may be a column, which then must be read. */
+export function filterNames(...webhooks: readonly (readonly Filtered[])[]): Set<string> {
+  return new Set(webhooks.flat().flatMap(({ filter }) => Object.keys(filter ?? {})));
+}

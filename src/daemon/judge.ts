@@ -1,0 +1,70 @@
+import { runPreflight, type PreflightReport } from '../binlog/preflight/preflight.ts';
+import type { Source } from '../binlog/source.ts';
+import { checkWebhooks } from '../config/check-webhooks.ts';
+import { problemsError } from '../config/problems.ts';
+import type { Config } from '../config/types.ts';
+import type { Store } from '../db/client.ts';
+import { checkWebhookUrl, type GuardOptions } from '../delivery/guard.ts';
+import { checkWebhookHeaders } from '../delivery/headers.ts';
+import { ownEventTypes } from '../event/rule-spec.ts';
+import { AppError } from '../lib/errors.ts';
+import { readCaptureState } from '../outbox/checkpoint.ts';
+import type { Clinic } from './clinic.ts';
+
+/** The source is not ready to be read; `report` says what mends it. */
+export class PreflightError extends AppError {
+  readonly report: PreflightReport;
+
+  constructor(report: PreflightReport) {
+    const failed = report.checks.filter(({ level }) => level === 'fail').length;
+    super(
+      'ERR_PREFLIGHT',
+      `${report.server} is not ready: ${failed} of ${report.checks.length} checks fail.`,
+    );
+    this.report = report;
+  }
+}
+
+export interface Preconditions {
+  clinic: Clinic;
+  store: Store;
+  source: Source;
+  serverId: number;
+}
+
+/** Throws PreflightError when a check fails. */
+export async function requireReady({ clinic, store, source, serverId }: Preconditions): Promise<void> {
+  const { checkpoint } = await readCaptureState(store);
+  const report = await runPreflight({
+    source,
+    serverId,
+    watch: clinic.rules.watch,
+    readerRuns: false,
+    checkpoint: checkpoint && { ...checkpoint, serverUuid: checkpoint.serverUuid ?? '' },
+  });
+  if (!report.ok) throw new PreflightError(report);
+}
+
+/** What deliveries may reach: what the configuration opens, never our own doors. */
+export function guardOptions({ delivery, http, source, store }: Config): GuardOptions {
+  const { allowHttp, allowPrivateNetworks, allowedPorts, proxyUrl } = delivery;
+  const databases = [source.url, store.url].map(({ host, port }) => ({ address: host, port }));
+  return {
+    allowHttp,
+    allowPrivateNetworks,
+    allowedPorts,
+    forbidden: [...databases, { address: http.host, port: http.port }],
+    ...(proxyUrl === null ? {} : { proxyUrl }),
+  };
+}
+
+/** Event names, URLs and headers of the file's webhooks: throws ERR_CONFIG with each mistake and its line. */
+export function requireFitWebhooks(config: Config, { rules }: Clinic): void {
+  const guard = guardOptions(config);
+  const problems = checkWebhooks(config.webhooks, {
+    eventTypes: { domain: rules.types.map(({ type }) => type), own: ownEventTypes },
+    judgeUrl: (url) => checkWebhookUrl(url, guard),
+    judgeHeaders: (headers) => checkWebhookHeaders(headers),
+  });
+  if (problems.length > 0) throw problemsError('ERR_CONFIG', problems);
+}
