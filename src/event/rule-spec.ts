@@ -112,7 +112,7 @@ export type ConditionSpec = z.infer<typeof condition>;
 const fieldName = z
   .string()
   .regex(
-    /^(?!__proto__$)[\p{L}_][\p{L}\p{N}_.-]*$/u,
+    /^[\p{L}_][\p{L}\p{N}_.-]*$/u,
     'a field name is made of letters, digits, "_", "." and "-", and does not begin with a digit',
   );
 
@@ -121,50 +121,43 @@ const literal = strict({ value: z.unknown().describe('Sent as it is.') }).refine
 );
 
 const source: z.ZodType<SourceSpec> = z
-  .lazy(() =>
-    z.union(
-      [
-        name.describe(
-          'A column; old.<column>; <json column>.<key>; $commit_time; or $changed, the columns that changed with old and new value.',
-        ),
-        strict({ lookup: name.describe('A parent row: the table to look in.'), ...findShape() }),
-        strict({ rows: name.describe('Child rows: the table to look in.'), ...findShape() }),
-        strict({
-          translate: source.describe('Where the code comes from.'),
-          words: z
-            .record(z.string(), scalar)
-            .describe('Code → word. A code that is not here is sent as it is.'),
-        }),
-        strict({ date_of: name.describe('The date in a DATETIME or TIMESTAMP column.') }),
-        strict({ time_of: name.describe('The time of day in a DATETIME or TIMESTAMP column.') }),
-        literal,
-        z
-          .array(source)
-          .min(1, 'the list is empty')
-          .describe('The first of these that is there and not null.'),
-      ],
-      {
-        error:
-          'expected a column, old.<column>, $commit_time, $changed, a list of them, or a map with value, lookup, rows, translate, date_of or time_of',
-      },
-    ),
-  )
+  .lazy(() => sourceForms)
   .meta({ id: 'source', description: 'Where the value comes from.' });
 
 /** What `lookup` and `rows` have in common. */
-function findShape() {
-  return {
-    by: z
-      .record(name, z.union([name, literal], { error: 'expected a column of this row, or { value: … }' }))
-      .refine((given) => Object.keys(given).length > 0, 'needs at least one column')
-      .describe('Column there → column of this row (or { value: … }) that it equals.'),
-    select: z
-      .union([source, z.record(fieldName, source)])
-      .describe(
-        'What to take from each row found: a source, or a map of field → source, over the columns there.',
-      ),
-  };
-}
+const findShape = {
+  by: z
+    .record(name, z.union([name, literal], { error: 'expected a column of this row, or { value: … }' }))
+    .refine((given) => Object.keys(given).length > 0, 'needs at least one column')
+    .describe('Column there → column of this row (or { value: … }) that it equals.'),
+  select: z
+    .union([source, z.record(fieldName, source)])
+    .describe(
+      'What to take from each row found: a source, or a map of field → source, over the columns there.',
+    ),
+};
+
+const sourceForms = z.union(
+  [
+    name.describe(
+      'A column; old.<column>; <json column>.<key>; $commit_time; or $changed, the columns that changed with old and new value.',
+    ),
+    strict({ lookup: name.describe('A parent row: the table to look in.'), ...findShape }),
+    strict({ rows: name.describe('Child rows: the table to look in.'), ...findShape }),
+    strict({
+      translate: source,
+      words: z.record(z.string(), scalar).describe('Code → word. A code that is not here is sent as it is.'),
+    }),
+    strict({ date_of: name.describe('The date in a DATETIME or TIMESTAMP column.') }),
+    strict({ time_of: name.describe('The time of day in a DATETIME or TIMESTAMP column.') }),
+    literal,
+    z.array(source).min(1, 'the list is empty').describe('The first of these that is there and not null.'),
+  ],
+  {
+    error:
+      'expected a column, old.<column>, $commit_time, $changed, a list of them, or a map with value, lookup, rows, translate, date_of or time_of',
+  },
+);
 
 const operation = z.enum(['insert', 'update', 'delete']);
 

@@ -1,0 +1,134 @@
+import { describe, expect, test } from 'vitest';
+import { compileRules } from '../../src/event/compile.ts';
+import { builtInRulesFile, readRules } from '../../src/event/rule-file.ts';
+import {
+  judgeSelection,
+  matchesFilter,
+  matchesPattern,
+  selectFields,
+  type Filter,
+} from '../../src/event/subscription.ts';
+import { compileBuiltIn, ontology, statementsOn, timeZone, transact } from './clinic.ts';
+
+describe('a pattern', () => {
+  const cases: [string, string, boolean][] = [
+    ['payment.received', 'payment.received', true],
+    ['payment.received', 'payment.refunded', false],
+    ['payment.*', 'payment.refunded', true],
+    ['payment.*', 'payments.x', false],
+    ['pay.*', 'payment.refunded', false],
+    ['*', 'payment.received', true],
+    ['medical_record.*', 'medical_record.created', true],
+    ['*', 'webhook.disabled', false],
+    ['*', 'audit.sealed', false],
+    ['*', 'capture.gap', false],
+    ['webhook.*', 'webhook.disabled', false],
+    ['webhook.disabled', 'webhook.disabled', true],
+    ['', 'payment.received', false],
+    ['.*', 'payment.received', false],
+  ];
+  test.each(cases)('%s and %s: %s', (pattern, type, expected) => {
+    expect(matchesPattern(pattern, type)).toBe(expected);
+  });
+});
+
+const rules = compileRules(readRules(builtInRulesFile), {
+  schema: ontology,
+  timeZone,
+  filterNames: ['branch_id', 'CREATED_AT', 'nada'],
+});
+const payment = {
+  id: 5,
+  patient_id: 45,
+  amount: '500.00',
+  payment_method: 'cash',
+  status: 'completed',
+  notes: null,
+  processed_by: '9007199254740993',
+  created_at: '2026-03-07 15:30:00',
+};
+const [event] = await transact(rules, [statementsOn(ontology, 'payments', rules).insert(payment)]);
+
+describe('a filter', () => {
+  const cases: [Filter, boolean][] = [
+    [{}, true],
+    [{ patient_id: [45] }, true],
+    [{ patient_id: ['45'] }, true],
+    [{ patient_id: [1, 45] }, true],
+    [{ patient_id: [1, 2] }, false],
+    [{ patient_id: [] }, false],
+    [{ payment_method: [' CASH '] }, true],
+    [{ payment_method: ['check'] }, false],
+    [{ amount: [500] }, true],
+    [{ amount: ['500.0'] }, true],
+    [{ amount: [501] }, false],
+    [{ notes: [null] }, true],
+    [{ notes: [''] }, false],
+    [{ processed_by: ['9007199254740993'] }, true],
+    [{ patient_id: [45], payment_method: ['check'] }, false],
+    // Columns of the row that are not in the payload.
+    [{ status: ['completed'] }, true],
+    [{ status: ['refunded'] }, false],
+    [{ created_at: ['2026-03-07T15:30:00.000Z'] }, true],
+    // What the event does not have.
+    [{ branch_id: [1] }, false],
+    [{ branch_id: [null] }, false],
+    [{ toString: [null] }, false],
+  ];
+  test.each(cases)('%j: %s', (filter, expected) => {
+    expect(matchesFilter(filter, event!)).toBe(expected);
+  });
+
+  test('sees true and false as 1 and 0, and no lists and objects', () => {
+    const made = { data: { yes: true, one: 1, list: [1] }, column: () => undefined };
+    expect(matchesFilter({ yes: [1] }, made)).toBe(true);
+    expect(matchesFilter({ yes: [true] }, made)).toBe(true);
+    expect(matchesFilter({ one: [true] }, made)).toBe(true);
+    expect(matchesFilter({ one: [false] }, made)).toBe(false);
+    expect(matchesFilter({ list: [1] }, made)).toBe(false);
+  });
+
+  test('has its columns read where the table of a rule has them, and nowhere else', () => {
+    expect(rules.watch.get('appointments')).toContain('branch_id');
+    expect(rules.watch.get('payments')).toContain('created_at');
+    expect(rules.watch.get('payments')).not.toContain('branch_id');
+    expect(rules.watch.get('services')).not.toContain('created_at');
+    expect(compileBuiltIn().watch.get('payments')).not.toContain('created_at');
+  });
+});
+
+describe('fields', () => {
+  const body = (data: string) =>
+    `{"event":"payment.received","timestamp":"2026-03-07T15:30:00.000Z","data":${data}}`;
+  test.each([
+    [['amount', 'payment_id'], body('{"payment_id":5,"amount":500.00}')],
+    [['amount', 'nada'], body('{"amount":500.00}')],
+    [[], body('{}')],
+  ])('%j', (fields, expected) => {
+    expect(selectFields(event!, fields)).toBe(expected);
+  });
+
+  test('all of them are the body of the event', () => {
+    expect(selectFields(event!, Object.keys(event!.data))).toBe(event!.body);
+  });
+});
+
+describe('a selection', () => {
+  test.each([
+    [{ events: ['payment.*'], fields: ['amount'], filter: { patient_id: [1] } }, []],
+    [{ events: ['payment.*'], fields: ['refund_time'], filter: null }, []],
+    [
+      { events: ['payment.*'], fields: ['amuont'], filter: null },
+      ['fields: none of its events has "amuont", did you mean "amount"?'],
+    ],
+    [{ events: ['payment.*'], fields: null, filter: { created_at: [1] } }, []],
+    [
+      { events: ['payment.*'], fields: null, filter: { branch_id: [1] } },
+      [expect.stringContaining('filter: none of its events has "branch_id"')],
+    ],
+    [{ events: ['*'], fields: null, filter: { branch_id: [1] } }, []],
+    [{ events: ['webhook.disabled'], fields: ['x'], filter: null }, []],
+  ])('%j', (selection, expected) => {
+    expect(judgeSelection(selection, rules)).toEqual(expected);
+  });
+});
