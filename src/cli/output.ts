@@ -40,7 +40,7 @@ export function formatTable(head: readonly string[], rows: readonly (readonly un
   });
   table.push(
     ...rows.map((row) =>
-      row.map((cell) => (cell === null || cell === undefined ? '–' : String(cell as string))),
+      row.map((cell) => (cell === null || cell === undefined ? '–' : `${cell as string | number}`)),
     ),
   );
   return table.toString();

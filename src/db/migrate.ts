@@ -30,7 +30,7 @@ export async function migrateStore(url: DatabaseUrl): Promise<Migrated> {
   let account: string | undefined;
   let connection: Connection | undefined;
   try {
-    const { database: _, ...server } = toConnectionTarget(url);
+    const server = toConnectionTarget({ ...url, database: '' });
     connection = await createConnection({
       ...server,
       charset: 'utf8mb4',
@@ -102,7 +102,7 @@ async function withLock<T>(connection: Connection, schema: string, work: () => P
   }
 }
 
-async function readAccount(connection: Connection): Promise<string | undefined> {
+export async function readAccount(connection: Connection): Promise<string | undefined> {
   const [[row]] = await connection.query<RowDataPacket[]>('SELECT CURRENT_USER() AS account');
   const account = String(row?.['account']);
   const at = account.lastIndexOf('@');

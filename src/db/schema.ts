@@ -192,6 +192,8 @@ export const checkpoint = mysqlTable('checkpoint', {
   gtid: longText(),
   file: text({ length: 512 }),
   offset: bigint(number),
+  /** When `file` was begun, seconds since 1970 UTC: tells it from a file of the same name after a RESET. */
+  fileCreatedAt: bigint('file_created_at', number),
   /** Commit time, at the source, of the last transaction before the position. */
   committedAt: utcMoment('committed_at'),
   updatedAt: utcMoment('updated_at').notNull().default(utcNow),
@@ -207,6 +209,10 @@ export const checkpoint = mysqlTable('checkpoint', {
   unqueuedTo: bigint('unqueued_to', number),
   /** Why capture stopped; null while it goes on. */
   halt: json(),
+  /** Ids of transactions whose loss a person accepted: they are passed over. */
+  waived: json(),
+  /** Watched columns and their kinds as last seen in the log, by table. */
+  baseline: json(),
   haltedAt: utcMoment('halted_at'),
 });
 

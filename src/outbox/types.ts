@@ -1,4 +1,4 @@
-import type { Flavour, Position } from '../binlog/types.ts';
+import type { ColumnKind, Flavour, Position } from '../binlog/types.ts';
 import type { Halt } from '../binlog/halt.ts';
 import type { Store } from '../db/client.ts';
 
@@ -94,6 +94,9 @@ export interface Checkpoint {
   committedAtMs: number | null;
 }
 
+/** Kinds of the watched columns, by lower-case table and column. */
+export type Baseline = Readonly<Record<string, Readonly<Record<string, ColumnKind>>>>;
+
 /** The checkpoint's row, as `status` shows it. */
 export interface CaptureState {
   /** Null before the first run. */
@@ -101,6 +104,10 @@ export interface CaptureState {
   /** How often a person moved the position. */
   epoch: number;
   updatedAtMs: number;
+  /** Ids of transactions whose loss a person accepted. */
+  waived: readonly string[];
+  /** Watched columns and their kinds as last seen in the log, by lower-case table and column. */
+  baseline: Baseline;
   /** Why capture stopped; null while it goes on. */
   halt: (Halt & { atMs: number }) | null;
 }

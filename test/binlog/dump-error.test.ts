@@ -112,9 +112,10 @@ describe.each(flavours)('the end of a dump on %s', (flavour) => {
   });
 
   it('is told apart by GTID', async () => {
-    const [[row]] = (await root.query(
+    const [rows] = await root.query(
       flavour === 'mysql' ? 'SELECT @@server_uuid AS source' : 'SELECT @@server_id AS source',
-    )) as unknown as Record<string, unknown>[][];
+    );
+    const [row] = rows as Record<string, unknown>[];
     const source = String(row!['source']);
     expect(await kindOf(byGtid(flavour === 'mysql' ? `${source}:1-1000` : `0-${source}-1000`))).toBe(
       'ahead-of-source',

@@ -1,0 +1,95 @@
+import { literal } from '../db/sql-text.ts';
+import type { DomainEvent } from '../event/types.ts';
+import type { Planned } from './fan-out.ts';
+import { storedKey } from './lane.ts';
+import { momentText } from './moment.ts';
+
+/** An event with its place in the log. */
+export interface PlacedEvent {
+  seq: number;
+  event: DomainEvent;
+  transactionId: string;
+}
+
+export type QueueState = 'sending' | 'pending' | 'waiting';
+
+/** A delivery with its place in the log and in the queue. */
+export interface PlacedDelivery extends Planned {
+  id: number;
+  of: PlacedEvent;
+  state: QueueState;
+}
+
+/** Rows of one INSERT end here, so that no statement outgrows a packet. */
+const statementCharacters = 2 ** 20;
+
+const eventColumns = 'seq, id, type, entity_table, entity_key, transaction_id, occurred_at, staging, body';
+
+/** INSERTs of events; `staging` as in the schema. */
+export function insertEvents(events: readonly PlacedEvent[], staging: number): string[] {
+  return inserts(
+    `event_log (${eventColumns})`,
+    events.map(
+      ({ seq, event, transactionId }) =>
+        `(${seq},${literal(event.id)},${literal(event.type)},${literal(event.entity.table)},` +
+        `${literal(storedKey(event.entity.key))},${literal(transactionId)},'${momentText(event.occurredAtMs)}',` +
+        `${staging},${literal(event.body)})`,
+    ),
+  );
+}
+
+export function insertDeliveries(deliveries: readonly PlacedDelivery[]): string[] {
+  return inserts(
+    'delivery_log (id, webhook_id, event_seq, payload)',
+    deliveries.map(({ id, webhookId, of, payload }) => `(${id},${webhookId},${of.seq},${literal(payload)})`),
+  );
+}
+
+export interface QueueRow {
+  id: number;
+  webhookId: number;
+  eventSeq: number;
+  lane: number | null;
+  state: QueueState;
+  /** Attempts that it had before it was opened again; 0 for a new one. */
+  attemptsBefore?: number;
+}
+
+/** INSERTs of queue rows, those that are sending claimed by `owner`. They need `claimVariables` in the same script. */
+export function insertQueue(rows: readonly QueueRow[], owner: string): string[] {
+  const claimed = `@now,${literal(owner)}`;
+  return inserts(
+    'queue (delivery_id, webhook_id, event_seq, lane, state, due_at, attempt, attempts_before, claimed_at, claimed_by)',
+    rows.map(({ id, webhookId, eventSeq, lane, state, attemptsBefore = 0 }) => {
+      const key = `${id},${webhookId},${eventSeq},${lane ?? 'NULL'}`;
+      switch (state) {
+        case 'sending':
+          return `(${key},'sending',@until,${attemptsBefore + 1},${attemptsBefore},${claimed})`;
+        case 'pending':
+          return `(${key},'pending',@now,${attemptsBefore},${attemptsBefore},NULL,NULL)`;
+        case 'waiting':
+          return `(${key},'waiting',NULL,${attemptsBefore},${attemptsBefore},NULL,NULL)`;
+      }
+    }),
+  );
+}
+
+/** One reading of the store's clock for all rows of a script: `@now`, and `@until` for the end of a claim. */
+export function claimVariables(claimMs: number): string {
+  return `SET @now = UTC_TIMESTAMP(3), @until = UTC_TIMESTAMP(3) + INTERVAL ${literal(claimMs * 1_000)} MICROSECOND`;
+}
+
+function inserts(into: string, rows: readonly string[]): string[] {
+  const statements: string[] = [];
+  let from = 0;
+  let size = 0;
+  for (const [index, row] of rows.entries()) {
+    size += row.length;
+    if (size > statementCharacters || index === rows.length - 1) {
+      statements.push(`INSERT INTO ${into} VALUES ${rows.slice(from, index + 1).join(',')}`);
+      from = index + 1;
+      size = 0;
+    }
+  }
+  return statements;
+}

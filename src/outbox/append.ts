@@ -1,0 +1,257 @@
+import type { DomainEvent } from '../event/types.ts';
+import {
+  claimVariables,
+  insertDeliveries,
+  insertEvents,
+  insertQueue,
+  type PlacedDelivery,
+  type PlacedEvent,
+  type QueueRow,
+} from './append-statements.ts';
+import { positionAssignments, type Counters } from './checkpoint.ts';
+import type { Planned, Router } from './fan-out.ts';
+import { isDuplicate, openGuardedWriter, type Plan } from './guarded-writer.ts';
+import { laneText } from './lane.ts';
+import { promoteLanes } from './promote.ts';
+import { lanesInUse, lanesOf } from './queue-lanes.ts';
+import { discardStaged, flipStaged, queueStaged, stageEvents } from './staging.ts';
+import type { Checkpoint, ClaimedDelivery, Claimant, Room, Subscription } from './types.ts';
+
+/** The events of one source transaction, or of a part of one. */
+export interface AppendedTransaction {
+  id: string;
+  events: readonly DomainEvent[];
+}
+
+export interface Appended {
+  /** Events that were new. */
+  events: number;
+  /** Events that the log had already, refused. */
+  copies: number;
+  deliveries: number;
+  /** Claimed by this process within the same commit: to be sent now, those of a lane in order. */
+  fresh: ClaimedDelivery[];
+}
+
+export interface AppendOptions {
+  route: Router;
+  room: Room;
+}
+
+/** Writes the outbox for as long as this process has the capture lease. One call at a time. */
+export interface Appender {
+  /** Writes events, their deliveries and the checkpoint in one transaction. */
+  append(
+    batch: { transactions: readonly AppendedTransaction[]; checkpoint: Checkpoint },
+    options: AppendOptions,
+  ): Promise<Appended>;
+  /** Moves the checkpoint alone. */
+  advance(checkpoint: Checkpoint): Promise<void>;
+  /** Writes a part of a huge transaction, invisible, in bounded transactions. */
+  stage(part: AppendedTransaction, route: Router): Promise<Pick<Appended, 'events' | 'copies'>>;
+  /** Shows all that was staged at once, together with the checkpoint; then puts its deliveries into the queue. */
+  flip(checkpoint: Checkpoint, webhooks: readonly Subscription[]): Promise<void>;
+  /** Forgets what was staged: the source's transaction is going to be read again. */
+  discard(): Promise<void>;
+  /** Waits for what goes on after an append. */
+  close(): Promise<void>;
+}
+
+export interface AppenderOptions {
+  /** Token of the capture lease. */
+  fence: number;
+  webhooks: readonly Subscription[];
+  /** Told when followers could not be looked after; the sweep finds them later. */
+  onError(error: unknown): void;
+}
+
+/**
+ * Takes over the writing: from here on every append of an earlier holder fails. Removes what a crashed one left staged, and
+ * finishes what it had flipped. Throws AppError ERR_LEASE_LOST, as do all verbs, when a later holder was faster.
+ */
+export async function openAppender(claimant: Claimant, options: AppenderOptions): Promise<Appender> {
+  const { store } = claimant;
+  const writer = await openGuardedWriter(store, options.fence);
+  await discardStaged(store, writer);
+  await queueStaged(claimant, writer, options.webhooks);
+  let followUp: Promise<unknown> = Promise.resolve();
+
+  return {
+    async append({ transactions, checkpoint }, { route, room }) {
+      const { result, waitingLanes } = await withoutCopies(claimant, transactions, (kept) =>
+        writer.commit((counters) => planAppend(claimant, { kept, checkpoint, route, room, counters })),
+      );
+      if (waitingLanes.size > 0) {
+        // Not awaited: it must not hold up what is fresh.
+        followUp = followUp.then(() => promoteLanes(store, waitingLanes)).catch(options.onError);
+      }
+      return result;
+    },
+    advance: (checkpoint) =>
+      writer.commit((counters) =>
+        Promise.resolve({
+          set: positionAssignments(checkpoint),
+          statements: [],
+          after: counters,
+          result: undefined,
+        }),
+      ),
+    stage: (part, route) => withoutCopies(claimant, [part], (kept) => stageEvents(writer, kept, route)),
+    async flip(checkpoint, webhooks) {
+      await flipStaged(writer, checkpoint);
+      await queueStaged(claimant, writer, webhooks);
+    },
+    discard: () => discardStaged(store, writer),
+    async close() {
+      await followUp;
+    },
+  };
+}
+
+/** Events of a batch that are to be written, and how many were left out. */
+export interface Kept {
+  events: readonly { event: DomainEvent; transactionId: string }[];
+  copies: number;
+}
+
+/**
+ * Tries without asking which events are there already, because after a restart the checkpoint and the events agree; when the
+ * server finds one that is, asks, and tries again without the copies.
+ */
+async function withoutCopies<T>(
+  { store }: Claimant,
+  transactions: readonly AppendedTransaction[],
+  write: (kept: Kept) => Promise<T>,
+): Promise<T> {
+  const all = transactions.flatMap(({ id, events }) => events.map((event) => ({ event, transactionId: id })));
+  try {
+    return await write({ events: all, copies: 0 });
+  } catch (error) {
+    if (!isDuplicate(error)) throw error;
+    const seen = await knownIds(
+      store,
+      all.map(({ event }) => event.id),
+    );
+    const events = all.filter(({ event }) => {
+      const isNew = !seen.has(event.id);
+      seen.add(event.id);
+      return isNew;
+    });
+    if (events.length === all.length) throw error;
+    return write({ events, copies: all.length - events.length });
+  }
+}
+
+async function knownIds(store: Claimant['store'], ids: readonly string[]): Promise<Set<string>> {
+  const rows = await store.rows<{ id: string }>('SELECT id FROM event_log WHERE id IN (?)', [ids]);
+  return new Set(rows.map(({ id }) => id));
+}
+
+interface AppendInput extends AppendOptions {
+  kept: Kept;
+  checkpoint: Checkpoint;
+  counters: Counters;
+}
+
+interface Planning {
+  result: Appended;
+  /** Lanes with a delivery that waits for one of an earlier append. */
+  waitingLanes: Set<number>;
+}
+
+async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<Planning>> {
+  const { kept, checkpoint, route, room, counters } = input;
+  const events = placeEvents(kept, counters);
+  const planned = events.flatMap((of) => route(of.event).map((delivery) => ({ ...delivery, of })));
+  const used = await lanesInUse(claimant.store, lanesOf(planned));
+  const deliveries = placeDeliveries(planned, { firstId: counters.nextDeliveryId, used, room });
+  return {
+    set: positionAssignments(checkpoint),
+    statements: [
+      ...insertEvents(events, 0),
+      ...insertDeliveries(deliveries),
+      ...(deliveries.length === 0 ? [] : [claimVariables(claimant.claimMs)]),
+      ...insertQueue(deliveries.map(toQueueRow), claimant.owner),
+    ],
+    after: {
+      ...counters,
+      nextEventSeq: counters.nextEventSeq + events.length,
+      nextDeliveryId: counters.nextDeliveryId + deliveries.length,
+    },
+    ...witnessOf(events),
+    result: {
+      result: {
+        events: events.length,
+        copies: kept.copies,
+        deliveries: deliveries.length,
+        fresh: deliveries.filter(({ state }) => state === 'sending').map(toFresh),
+      },
+      waitingLanes: lanesOf(deliveries.filter(({ lane }) => lane !== null && used.has(lane))),
+    },
+  };
+}
+
+/** Gives events their places in the log. */
+export function placeEvents(kept: Kept, counters: Counters): PlacedEvent[] {
+  return kept.events.map((entry, index) => ({ ...entry, seq: counters.nextEventSeq + index }));
+}
+
+/** What proves, after a lost answer, that the plan was committed. */
+export function witnessOf(events: readonly PlacedEvent[]): Pick<Plan<unknown>, 'witness'> {
+  const first = events[0];
+  return first === undefined ? {} : { witness: { seq: first.seq, id: first.event.id } };
+}
+
+interface Placing {
+  firstId: number;
+  used: ReadonlySet<number>;
+  room: Room;
+}
+
+/**
+ * Decides for each delivery where it stands: behind an earlier append's in its lane it waits; else it is claimed for this
+ * process while there is room. Of a lane, those claimed are a beginning: after one that was not, none is.
+ */
+function placeDeliveries(
+  planned: readonly (Planned & { of: PlacedEvent })[],
+  { firstId, used, room }: Placing,
+): PlacedDelivery[] {
+  let total = room.total;
+  const roomLeft = new Map<number, number>();
+  const held = new Set(used);
+  const heads = new Set<number>();
+  return planned.map((delivery, index) => {
+    const { lane, webhookId } = delivery;
+    const left = roomLeft.get(webhookId) ?? room.of(webhookId);
+    const free = lane === null || !held.has(lane);
+    const claim = free && left > 0 && total > 0;
+    if (claim) {
+      total -= 1;
+      roomLeft.set(webhookId, left - 1);
+    }
+    const first = lane === null || (free && !heads.has(lane));
+    if (lane !== null) {
+      heads.add(lane);
+      if (!claim) held.add(lane);
+    }
+    return { ...delivery, id: firstId + index, state: claim ? 'sending' : first ? 'pending' : 'waiting' };
+  });
+}
+
+function toQueueRow({ id, webhookId, of, lane, state }: PlacedDelivery): QueueRow {
+  return { id, webhookId, eventSeq: of.seq, lane, state };
+}
+
+function toFresh({ id, webhookId, of, lane, payload }: PlacedDelivery): ClaimedDelivery {
+  const { event } = of;
+  return {
+    id,
+    webhookId,
+    eventId: event.id,
+    eventType: event.type,
+    lane: laneText(lane),
+    body: payload ?? event.body,
+    attempt: 1,
+    occurredAtMs: event.occurredAtMs,
+  };
+}

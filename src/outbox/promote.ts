@@ -1,0 +1,58 @@
+import type { Session, Store } from '../db/client.ts';
+import { idList } from '../db/sql-text.ts';
+import { readHeads, selectWaitingHeads } from './queue-lanes.ts';
+
+interface Head {
+  id: number;
+  webhookId: number;
+  lane: number;
+}
+
+/** UPDATE that makes waiting deliveries due, if they still wait. */
+export function makeDue(ids: readonly number[]): string {
+  return `UPDATE queue SET state = 'pending', due_at = UTC_TIMESTAMP(3) WHERE delivery_id IN (${idList(ids)}) AND state = 'waiting'`;
+}
+
+/**
+ * Makes the first delivery of each of these lanes due, where it waits for nobody any more. Returns how many.
+ *
+ * An append that put a delivery behind another cannot know whether that one was being settled at the same moment: neither
+ * transaction sees the other's rows. So the append looks again after its commit, and waits for such a settlement to end:
+ * either that one came later and has seen the follower, or it is over and this look sees that its delivery is gone.
+ */
+export async function promoteLanes(store: Store, lanes: ReadonlySet<number>): Promise<number> {
+  if (lanes.size === 0) return 0;
+  const heads = await readHeads(store, lanes);
+  // Nothing is done with these locks: getting them means that no settlement of these deliveries is under way.
+  await store.rows(`SELECT 1 FROM queue WHERE delivery_id IN (${idList(heads)}) LOCK IN SHARE MODE`);
+  return promoteFree(store, lanes);
+}
+
+/**
+ * A step of the sweep that finds what was left waiting by a process that died between a commit and its look afterwards. Goes
+ * through the lanes in order of number; returns where the next step begins, null after the last.
+ */
+export async function sweepLanes(
+  store: Store,
+  { afterLane, lanes: limit }: { afterLane: number; lanes: number },
+): Promise<{ promoted: number; nextLane: number | null }> {
+  const rows = await store.rows<{ lane: number }>(
+    'SELECT DISTINCT lane FROM queue FORCE INDEX (queue_lane) WHERE lane > ? ORDER BY lane LIMIT ?',
+    [afterLane, limit],
+  );
+  const last = rows.at(-1);
+  if (last === undefined) return { promoted: 0, nextLane: null };
+  const promoted = await promoteFree(store, new Set(rows.map(({ lane }) => lane)));
+  return { promoted, nextLane: rows.length < limit ? null : last.lane };
+}
+
+/** A delivery that was opened again stands first and waits behind a later one that is under way: it is left alone. */
+async function promoteFree(session: Session, lanes: ReadonlySet<number>): Promise<number> {
+  const [heads = []] = await session.script<Head>([
+    `SELECT w.* FROM (${selectWaitingHeads(lanes)}) w WHERE NOT EXISTS
+       (SELECT 1 FROM queue a FORCE INDEX (queue_lane) WHERE a.lane = w.lane AND a.state <> 'waiting')`,
+  ]);
+  if (heads.length === 0) return 0;
+  const { affectedRows } = await session.run(makeDue(heads.map(({ id }) => id)));
+  return affectedRows;
+}

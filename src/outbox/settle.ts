@@ -1,0 +1,162 @@
+import type { Session } from '../db/client.ts';
+import { idList, literal } from '../db/sql-text.ts';
+import { momentText } from './moment.ts';
+import { makeDue } from './promote.ts';
+import { selectWaitingHeads } from './queue-lanes.ts';
+import type { Claimant, Settlement } from './types.ts';
+
+export interface Settled {
+  settled: number;
+  /** Claims that had expired and were rescued meanwhile: nothing is recorded for those, somebody else has them. */
+  lost: number;
+  /** Deliveries that waited for one of these and are due now. */
+  promoted: number;
+}
+
+interface OwnedRow {
+  id: number;
+  lane: number | null;
+  attempt: number;
+  attemptsBefore: number;
+}
+
+/** A settlement whose claim still holds, with what the queue knows of it. */
+interface Owned extends Settlement {
+  lane: number | null;
+  /** Of the attempt, over all openings. */
+  number: number;
+}
+
+/** What is kept of an answer: enough to see what a receiver complains of. */
+const keptBodyCharacters = 4_096;
+
+/**
+ * Records what became of attempts, many in one transaction: the attempt in the log, the delivery's outcome, its end or its
+ * next due time, and the next of its lane. Repeating it after a lost answer does no harm: those it had settled count as lost.
+ */
+export async function settle(
+  { store, owner }: Claimant,
+  settlements: readonly Settlement[],
+): Promise<Settled> {
+  if (settlements.length === 0) return { settled: 0, lost: 0, promoted: 0 };
+  return store.transaction(async (tx) => {
+    const owned = await lockOwned(tx, owner, settlements);
+    const lost = settlements.length - owned.length;
+    if (owned.length === 0) return { settled: 0, lost, promoted: 0 };
+    const ended = owned.filter(({ next }) => next.kind !== 'retry');
+    const freed = ended.map(({ lane }) => lane).filter((lane) => lane !== null);
+    const [heads = []] = await tx.script<{ id: number }>([
+      'SET @now = UTC_TIMESTAMP(3)',
+      insertAttempts(owned),
+      ...updateLog(owned),
+      ...updateQueue(owned, ended),
+      ...updateHealth(owned),
+      ...(freed.length === 0 ? [] : [selectWaitingHeads(new Set(freed))]),
+    ]);
+    if (heads.length > 0) await tx.run(makeDue(heads.map(({ id }) => id)));
+    return { settled: owned.length, lost, promoted: heads.length };
+  });
+}
+
+/** Locks the claims, in the order of their ids, so that two settlements cannot lock each other out. */
+async function lockOwned(tx: Session, owner: string, settlements: readonly Settlement[]): Promise<Owned[]> {
+  const rows = await tx.rows<OwnedRow>(
+    `SELECT delivery_id AS id, lane, attempt, attempts_before AS attemptsBefore FROM queue FORCE INDEX (PRIMARY)
+     WHERE delivery_id IN (${idList(settlements.map(({ delivery }) => delivery.id))})
+       AND state = 'sending' AND claimed_by = ? ORDER BY delivery_id FOR UPDATE`,
+    [owner],
+  );
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return settlements.flatMap((settlement) => {
+    const row = byId.get(settlement.delivery.id);
+    // The same owner may have claimed it a second time, after a rescue: then it is another attempt.
+    if (row === undefined || row.attempt - row.attemptsBefore !== settlement.delivery.attempt) return [];
+    byId.delete(row.id);
+    return [{ ...settlement, lane: row.lane, number: row.attempt }];
+  });
+}
+
+function insertAttempts(owned: readonly Owned[]): string {
+  const rows = owned.map(({ delivery, number, outcome, endedAtMs }) => {
+    const durationMs = Math.round(outcome.durationMs);
+    return (
+      `(${delivery.id},${number},'${momentText(endedAtMs - durationMs)}',${durationMs},'${outcome.kind}',` +
+      `${literal(outcome.status ?? null)},${literal(outcome.reason ?? null)})`
+    );
+  });
+  return (
+    'INSERT INTO attempts (delivery_id, number, started_at, duration_ms, outcome, response_status, reason) VALUES ' +
+    rows.join(',')
+  );
+}
+
+/** One UPDATE for all that have the same to record: mostly one for the whole batch. */
+function updateLog(owned: readonly Owned[]): string[] {
+  const groups = new Map<string, number[]>();
+  for (const settlement of owned) {
+    const assignments = logAssignments(settlement);
+    const group = groups.get(assignments);
+    if (group) group.push(settlement.delivery.id);
+    else groups.set(assignments, [settlement.delivery.id]);
+  }
+  return [...groups].map(
+    ([assignments, ids]) => `UPDATE delivery_log SET ${assignments} WHERE id IN (${idList(ids)})`,
+  );
+}
+
+function logAssignments({ outcome, next, number }: Owned): string {
+  const body = outcome.responseBody?.slice(0, keptBodyCharacters) ?? null;
+  const answer =
+    `response_status = ${literal(outcome.status ?? null)}, response_body = ${literal(body)},` +
+    ` retry_count = ${number - 1}`;
+  switch (next.kind) {
+    case 'delivered':
+      return `status = 'delivered', delivered_at = @now, failed_at = NULL, exhausted_at = NULL, ${answer}`;
+    case 'retry':
+      return `failed_at = @now, ${answer}`;
+    case 'exhausted':
+      return `status = 'exhausted', failed_at = @now, exhausted_at = @now, ${answer}`;
+  }
+}
+
+function updateQueue(owned: readonly Owned[], ended: readonly Owned[]): string[] {
+  const statements: string[] = [];
+  if (ended.length > 0) {
+    statements.push(
+      `DELETE FROM queue WHERE delivery_id IN (${idList(ended.map(({ delivery }) => delivery.id))})`,
+    );
+  }
+  const delays = owned.flatMap(({ delivery, next }) =>
+    next.kind === 'retry' ? [{ id: delivery.id, delayMs: next.delayMs }] : [],
+  );
+  if (delays.length > 0) {
+    const cases = delays
+      .map(({ id, delayMs }) => `WHEN ${id} THEN ${literal(Math.round(delayMs * 1_000))}`)
+      .join(' ');
+    statements.push(
+      `UPDATE queue SET state = 'pending', claimed_at = NULL, claimed_by = NULL,
+         due_at = @now + INTERVAL CASE delivery_id ${cases} END MICROSECOND
+       WHERE delivery_id IN (${idList(delays.map(({ id }) => id))})`,
+    );
+  }
+  return statements;
+}
+
+/** Since when a webhook has had no success. Changes a row only when it falls ill or gets well. */
+function updateHealth(owned: readonly Owned[]): string[] {
+  const well = new Set(
+    owned.filter(({ outcome }) => outcome.kind === 'delivered').map(({ delivery }) => delivery.webhookId),
+  );
+  const ill = new Set(owned.map(({ delivery }) => delivery.webhookId).filter((id) => !well.has(id)));
+  const update = (ids: ReadonlySet<number>, value: string, where: string): string[] =>
+    ids.size === 0
+      ? []
+      : // A row that is edited by the engine has not been edited.
+        [
+          `UPDATE webhooks SET failing_since = ${value}, updated_at = updated_at WHERE id IN (${idList(ids)}) AND ${where}`,
+        ];
+  return [
+    ...update(well, 'NULL', 'failing_since IS NOT NULL'),
+    ...update(ill, '@now', 'failing_since IS NULL'),
+  ];
+}

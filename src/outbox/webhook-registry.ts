@@ -1,0 +1,285 @@
+import { and, asc, eq, getTableColumns, isNull } from 'drizzle-orm';
+import type { Session, Store } from '../db/client.ts';
+import type { SecretBox } from '../db/encryption.ts';
+import { webhooks } from '../db/schema.ts';
+import type { WebhookSettings } from '../config/types.ts';
+import { AppError } from '../lib/errors.ts';
+import { checkSecret, generateSecret } from '../lib/secret.ts';
+import {
+  isOverlapping,
+  secretContext,
+  toProblem,
+  toRecord,
+  toSubscription,
+  type WebhookProblem,
+  type WebhookRecord,
+  type WebhookRow,
+} from './webhook-row.ts';
+import { endQueued } from './end-queued.ts';
+import type { Subscription } from './types.ts';
+
+/** Where webhooks are kept, and how their secrets are sealed. */
+export interface WebhookVault {
+  store: Store;
+  box: SecretBox;
+}
+
+export interface NewWebhook extends Partial<WebhookSettings> {
+  name: string;
+  url: string;
+  events: readonly string[];
+  /** Without one, one is made. */
+  secret?: string;
+}
+
+export type WebhookChanges = Partial<Omit<NewWebhook, 'secret'>>;
+
+const live = isNull(webhooks.deletedAt);
+
+/** Everything that is subscribed, active or not, and the rows that cannot be used as they are. */
+export async function loadWebhooks({
+  store,
+  box,
+}: WebhookVault): Promise<{ webhooks: Subscription[]; problems: WebhookProblem[] }> {
+  const loaded: Subscription[] = [];
+  const problems: WebhookProblem[] = [];
+  for (const { row, overlapping } of await selectRows(store)) {
+    try {
+      loaded.push(toSubscription(row, overlapping, box));
+    } catch (error) {
+      problems.push(toProblem(row, error));
+    }
+  }
+  return { webhooks: loaded, problems };
+}
+
+/**
+ * A text that changes with every change that matters to the engine, also by plain SQL, and when a rotation's overlap ends.
+ * A checksum of the rows, because an UPDATE within the same millisecond leaves `updated_at` as it was.
+ */
+export async function readWebhooksVersion(session: Session): Promise<string> {
+  const columns = [
+    ...[
+      'id',
+      'name',
+      'url',
+      'events',
+      'secret',
+      'is_active',
+      'managed_by',
+      'previous_secret',
+      'filter',
+      'fields',
+    ],
+    ...['headers', 'delivery_order', 'max_in_flight', 'rate_per_second', 'timeout_ms', 'legacy_signature'],
+    ...['disabled_reason', 'deleted_at', 'previous_secret_expires_at > UTC_TIMESTAMP(3)'],
+  ];
+  const [row] = await session.rows<{ version: string }>(
+    `SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CRC32(CONCAT_WS('|', ${columns
+      .map((column) => `COALESCE(${column}, '~')`)
+      .join(', ')}))), 0)) AS version FROM webhooks`,
+  );
+  return row!.version;
+}
+
+export async function listWebhooks(session: Session): Promise<WebhookRecord[]> {
+  const rows = await selectRows(session);
+  return rows.map(({ row, overlapping }) => toRecord(row, overlapping));
+}
+
+/** Throws AppError ERR_NOT_FOUND. */
+export async function getWebhook(session: Session, id: number): Promise<WebhookRecord> {
+  const [found] = await selectRows(session, id);
+  if (!found) throw notFound(id);
+  return toRecord(found.row, found.overlapping);
+}
+
+/** The id of the live webhook that a person names by id or by name. Throws AppError ERR_NOT_FOUND, ERR_USAGE when two have the name. */
+export async function findWebhookId(session: Session, idOrName: string): Promise<number> {
+  const all = await selectRows(session);
+  const found = all.filter(({ row }) => String(row.id) === idOrName || row.name === idOrName);
+  if (found.length > 1) {
+    throw new AppError('ERR_USAGE', `${found.length} webhooks are named "${idOrName}"`, {
+      remedy: `Use an id: ${found.map(({ row }) => row.id).join(', ')}.`,
+    });
+  }
+  if (!found[0]) throw notFound(idOrName);
+  return found[0].row.id;
+}
+
+/**
+ * Adds a webhook that the database manages. Returns the secret, which nobody can read again. What `settings` leaves out has the
+ * column's default. Throws AppError ERR_USAGE for a secret that is not fit, ERR_CONFLICT when the file has that name.
+ */
+export async function createWebhook(
+  { store, box }: WebhookVault,
+  { secret = generateSecret(), ...input }: NewWebhook,
+): Promise<{ id: number; secret: string }> {
+  requireFitSecret(secret);
+  return store.transaction(async (tx) => {
+    await refuseNameOfFile(tx, input.name);
+    const id = await insertWebhook(tx, { ...toColumns(input), ...required(input), managedBy: 'database' });
+    await tx.drizzle
+      .update(webhooks)
+      .set({ secret: box.seal(secret, secretContext(id)) })
+      .where(eq(webhooks.id, id));
+    return { id, secret };
+  });
+}
+
+/** Edits what a person may edit. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file manages it. */
+export async function updateWebhook(store: Store, id: number, changes: WebhookChanges): Promise<void> {
+  await store.transaction(async (tx) => {
+    const row = await lockEditable(tx, id);
+    if (changes.name !== undefined && changes.name !== row.name) await refuseNameOfFile(tx, changes.name);
+    const moved = changes.url !== undefined && changes.url !== row.url;
+    const set = { ...toColumns(changes), ...(moved ? freshStart : {}) };
+    if (Object.keys(set).length > 0) await tx.drizzle.update(webhooks).set(set).where(eq(webhooks.id, id));
+  });
+}
+
+/** Ends a webhook: nothing more is sent to it, what was waiting is given up, the log stays. Throws as `updateWebhook`. */
+export async function deleteWebhook(store: Store, id: number): Promise<void> {
+  await store.transaction(async (tx) => {
+    await lockEditable(tx, id);
+    await tx.run(
+      `UPDATE webhooks SET deleted_at = UTC_TIMESTAMP(3), is_active = FALSE, secret = '', previous_secret = NULL WHERE id = ?`,
+      [id],
+    );
+  });
+  await endQueued(store, id);
+}
+
+/**
+ * Gives it another secret. Both sign for `overlapMs`, so that the receiver can change at its leisure; a rotation within
+ * an overlap drops the oldest. Throws as `updateWebhook`, and ERR_USAGE for a secret that is not fit.
+ */
+export async function rotateSecret(
+  { store, box }: WebhookVault,
+  id: number,
+  { overlapMs, secret = generateSecret() }: { overlapMs: number; secret?: string },
+): Promise<{ secret: string }> {
+  requireFitSecret(secret);
+  await store.transaction(async (tx) => {
+    await lockEditable(tx, id);
+    await replaceSecret(tx, { id, sealed: box.seal(secret, secretContext(id)), overlapMs });
+  });
+  return { secret };
+}
+
+/** Seals what lies in the clear or under an older key. Returns how many rows; then the older keys may go. */
+export async function resealSecrets({ store, box }: WebhookVault): Promise<number> {
+  return store.transaction(async (tx) => {
+    const rows = await tx.drizzle.select().from(webhooks).where(live).for('update');
+    let resealed = 0;
+    for (const { id, secret, previousSecret } of rows) {
+      if (!box.isStale(secret) && (previousSecret === null || !box.isStale(previousSecret))) continue;
+      const again = (stored: string) => box.seal(box.open(stored, secretContext(id)), secretContext(id));
+      await tx.drizzle
+        .update(webhooks)
+        .set({
+          secret: again(secret),
+          previousSecret: previousSecret === null ? null : again(previousSecret),
+        })
+        .where(eq(webhooks.id, id));
+      resealed += 1;
+    }
+    return resealed;
+  });
+}
+
+/** The former secret becomes the previous one, valid for `overlapMs` by the store's clock. */
+export async function replaceSecret(
+  tx: Session,
+  { id, sealed, overlapMs }: { id: number; sealed: string; overlapMs: number },
+): Promise<void> {
+  await tx.run(
+    `UPDATE webhooks SET previous_secret = secret, secret = ?,
+       previous_secret_expires_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE id = ?`,
+    [sealed, overlapMs * 1_000, id],
+  );
+}
+
+/** Forgets that the engine disabled it, or that it was failing. */
+export const freshStart = { failingSince: null, disabledAt: null, disabledReason: null } as const;
+
+/** The columns of what a person or the file says; what is not said is left out. */
+export function toColumns(input: WebhookChanges): Partial<WebhookRow> {
+  const columns = {
+    name: input.name,
+    url: input.url,
+    events: input.events,
+    isActive: input.isActive,
+    filter: input.filter,
+    fields: input.fields,
+    headers: input.headers,
+    deliveryOrder: input.order,
+    maxInFlight: input.maxInFlight,
+    ratePerSecond: input.ratePerSecond,
+    timeoutMs: input.timeoutMs,
+    legacySignature: input.legacySignature,
+  };
+  return Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== undefined));
+}
+
+/** Inserts a row without a secret, which is sealed for the id that this returns. */
+export async function insertWebhook(
+  tx: Session,
+  row: Partial<WebhookRow> & Pick<WebhookRow, 'name' | 'url' | 'events' | 'managedBy'>,
+): Promise<number> {
+  const [{ insertId }] = await tx.drizzle.insert(webhooks).values({ ...row, secret: '' });
+  return insertId;
+}
+
+function required({ name, url, events }: Pick<NewWebhook, 'name' | 'url' | 'events'>) {
+  return { name, url, events };
+}
+
+/** Locks a row for an edit by a person. */
+export async function lockEditable(tx: Session, id: number): Promise<WebhookRow> {
+  const [row] = await tx.drizzle
+    .select()
+    .from(webhooks)
+    .where(and(eq(webhooks.id, id), live))
+    .for('update');
+  if (!row) throw notFound(id);
+  if (row.managedBy === 'file') throw managedByFile(row.name);
+  return row;
+}
+
+export function notFound(what: number | string): AppError {
+  return new AppError('ERR_NOT_FOUND', `there is no webhook ${what}`, {
+    remedy: 'Look it up: webhooks list.',
+  });
+}
+
+export function managedByFile(name: string): AppError {
+  return new AppError('ERR_CONFLICT', `the webhook "${name}" is managed by the configuration file`);
+}
+
+async function refuseNameOfFile(tx: Session, name: string): Promise<void> {
+  const [taken] = await tx.drizzle
+    .select({ id: webhooks.id })
+    .from(webhooks)
+    .where(and(eq(webhooks.name, name), eq(webhooks.managedBy, 'file'), live));
+  if (taken) throw managedByFile(name);
+}
+
+function requireFitSecret(secret: string): void {
+  const problem = checkSecret(secret);
+  if (problem !== undefined) {
+    throw new AppError('ERR_USAGE', problem, { remedy: 'Leave it out: one is made, and shown once.' });
+  }
+}
+
+async function selectRows(
+  session: Session,
+  id?: number,
+): Promise<{ row: WebhookRow; overlapping: boolean }[]> {
+  const rows = await session.drizzle
+    .select({ row: getTableColumns(webhooks), overlapping: isOverlapping })
+    .from(webhooks)
+    .where(id === undefined ? live : and(live, eq(webhooks.id, id)))
+    .orderBy(asc(webhooks.id));
+  return rows.map(({ row, overlapping }) => ({ row, overlapping: overlapping === 1 }));
+}

@@ -1,0 +1,140 @@
+import { sql, type InferSelectModel } from 'drizzle-orm';
+import type { SecretBox } from '../db/encryption.ts';
+import { webhooks } from '../db/schema.ts';
+import { AppError, messageOf } from '../lib/errors.ts';
+import type { Subscription, Webhook } from './types.ts';
+
+/** A webhook as people see it: without its secrets. */
+export interface WebhookRecord extends Omit<Webhook, 'secrets'> {
+  createdAt: Date;
+  updatedAt: Date;
+  /** Until when two secrets sign; null outside a rotation. */
+  rotationEndsAt: Date | null;
+  failingSince: Date | null;
+  disabledAt: Date | null;
+  /** Why the engine disabled it; null when a person did, or when it is active. */
+  disabledReason: DisableReason | null;
+}
+
+/** Why the engine disabled a webhook: it answered 410, or failed for `disable_after` without a pause. */
+export type DisableReason = 'gone' | 'failing';
+
+export type WebhookRow = InferSelectModel<typeof webhooks>;
+
+/** True while a rotation overlaps, by the store's clock. */
+export const isOverlapping = sql<number>`coalesce(${webhooks.previousSecretExpiresAt} > utc_timestamp(3), 0)`;
+
+/** What a sealed secret is bound to, so that it opens in no other row. */
+export function secretContext(id: number): string {
+  return `webhook ${id}`;
+}
+
+/**
+ * A row as the engine uses it. A row may have been written by hand: throws AppError ERR_CONFIG that names what is wrong in
+ * it, ERR_SECRET_KEY when its secret does not open.
+ */
+export function toSubscription(row: WebhookRow, overlapping: boolean, box: SecretBox): Subscription {
+  const { isActive } = row;
+  const secrets = [row.secret, ...(overlapping && row.previousSecret !== null ? [row.previousSecret] : [])];
+  return {
+    ...toShape(row),
+    secrets: secrets.map((secret) => box.open(secret, secretContext(row.id))),
+    collects: isActive || row.disabledReason !== null,
+    failingSinceMs: row.failingSince?.getTime() ?? null,
+  };
+}
+
+export function toRecord(row: WebhookRow, overlapping: boolean): WebhookRecord {
+  return {
+    ...toShape(row),
+    createdAt: row.createdAt,
+    updatedAt: row.updatedAt,
+    rotationEndsAt: overlapping ? row.previousSecretExpiresAt : null,
+    failingSince: row.failingSince,
+    disabledAt: row.isActive ? null : row.disabledAt,
+    disabledReason: row.isActive ? null : (row.disabledReason as DisableReason | null),
+  };
+}
+
+function toShape(row: WebhookRow): Omit<Webhook, 'secrets'> {
+  return {
+    id: row.id,
+    name: row.name,
+    url: row.url,
+    events: checked(row, 'events', isTextList),
+    isActive: row.isActive,
+    managedBy: row.managedBy,
+    filter: toFilter(row),
+    fields: row.fields === null ? null : checked(row, 'fields', isTextList),
+    headers: row.headers === null ? {} : checked(row, 'headers', isTextMap),
+    order: row.deliveryOrder,
+    maxInFlight: Math.max(1, row.maxInFlight),
+    ratePerSecond: row.ratePerSecond,
+    timeoutMs: row.timeoutMs,
+    legacySignature: row.legacySignature,
+  };
+}
+
+type Scalar = string | number | boolean | null;
+
+/** A single value may stand for a list of one, as in YAML. */
+function toFilter(row: WebhookRow): Webhook['filter'] {
+  if (row.filter === null) return null;
+  const filter = checked(row, 'filter', isFilter);
+  return Object.fromEntries(
+    Object.entries(filter).map(([name, values]) => [name, Array.isArray(values) ? values : [values]]),
+  );
+}
+
+function checked<T>(
+  row: WebhookRow,
+  column: 'events' | 'fields' | 'headers' | 'filter',
+  is: (value: unknown) => value is T,
+): T {
+  const value = row[column];
+  if (is(value)) return value;
+  throw new AppError('ERR_CONFIG', `the webhook ${row.id} (${row.name}) has a malformed ${column}`, {
+    remedy: `Correct the column webhooks.${column}: ${examples[column]}`,
+  });
+}
+
+const examples = {
+  events: '["payment.received","appointment.*"]',
+  fields: '["payment_id","amount"]',
+  headers: '{"X-Clinic":"central"}',
+  filter: '{"branch_id":[1,2]}',
+};
+
+function isTextList(value: unknown): value is string[] {
+  return Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string');
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isTextMap(value: unknown): value is Record<string, string> {
+  return isObject(value) && Object.values(value).every((item) => typeof item === 'string');
+}
+
+function isScalar(value: unknown): value is Scalar {
+  return value === null || ['string', 'number', 'boolean'].includes(typeof value);
+}
+
+function isFilter(value: unknown): value is Record<string, Scalar | Scalar[]> {
+  return (
+    isObject(value) &&
+    Object.values(value).every((item) => isScalar(item) || (Array.isArray(item) && item.every(isScalar)))
+  );
+}
+
+/** What is wrong with a row, for the log; never its secret. */
+export interface WebhookProblem {
+  id: number;
+  name: string;
+  message: string;
+}
+
+export function toProblem(row: WebhookRow, error: unknown): WebhookProblem {
+  return { id: row.id, name: row.name, message: messageOf(error) };
+}

@@ -1,0 +1,86 @@
+import { and, eq, isNull } from 'drizzle-orm';
+import type { Session, Store } from '../db/client.ts';
+import { webhooks } from '../db/schema.ts';
+import { freshStart, lockEditable, managedByFile, notFound } from './webhook-registry.ts';
+import type { DisableReason } from './webhook-row.ts';
+
+const retryRows = 2_000;
+
+/**
+ * Who says whether a webhook is active:
+ *
+ *   a person: `is_active` and no reason     inactive: its events are not queued; what was queued waits
+ *   the engine: not active, with a reason   its events go on being queued; `enable` sends them in order
+ *
+ * The file says it for its own; but what the engine has disabled, a person may enable for the file as well.
+ */
+
+/** Lets it have its deliveries again, those that waited first. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file says inactive. */
+export async function enableWebhook(store: Store, id: number): Promise<void> {
+  await store.transaction(async (tx) => {
+    const [row] = await tx.drizzle
+      .select()
+      .from(webhooks)
+      .where(and(eq(webhooks.id, id), isNull(webhooks.deletedAt)))
+      .for('update');
+    if (!row) throw notFound(id);
+    if (!row.isActive && row.managedBy === 'file' && row.disabledReason === null)
+      throw managedByFile(row.name);
+    await tx.drizzle
+      .update(webhooks)
+      .set({ isActive: true, ...freshStart })
+      .where(eq(webhooks.id, id));
+  });
+  await makeRetriesDue(store, id);
+}
+
+/** Retries that were hours away are due: somebody has just mended the endpoint. In bounded steps: there may be 100,000. */
+async function makeRetriesDue(store: Store, id: number): Promise<void> {
+  for (let moved = retryRows; moved === retryRows;) {
+    const written = await store.run(
+      `UPDATE queue FORCE INDEX (queue_due) SET due_at = UTC_TIMESTAMP(3)
+       WHERE state = 'pending' AND webhook_id = ? AND due_at > UTC_TIMESTAMP(3) LIMIT ?`,
+      [id, retryRows],
+    );
+    moved = written.affectedRows;
+  }
+}
+
+/** Stops it by a person's decision. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file manages it. */
+export async function disableWebhook(store: Store, id: number): Promise<void> {
+  await store.transaction(async (tx) => {
+    await lockEditable(tx, id);
+    await tx.drizzle
+      .update(webhooks)
+      .set({ isActive: false, disabledAt: null, disabledReason: null })
+      .where(eq(webhooks.id, id));
+  });
+}
+
+/**
+ * Stops it by the engine's decision. Returns false when it was not active any more, so that of several processes one tells of
+ * it. Run it in a transaction together with `announce`.
+ */
+export async function disableByEngine(session: Session, id: number, reason: DisableReason): Promise<boolean> {
+  const { affectedRows } = await session.run(
+    `UPDATE webhooks SET is_active = FALSE, disabled_at = UTC_TIMESTAMP(3), disabled_reason = ?
+     WHERE id = ? AND is_active = TRUE AND deleted_at IS NULL`,
+    [reason, id],
+  );
+  return affectedRows === 1;
+}
+
+/**
+ * Active webhooks that have had no success for so long, and have not been edited either (somebody may have enabled one by
+ * plain SQL): the candidates for `disableByEngine`.
+ */
+export async function findLongFailing(
+  session: Session,
+  afterMs: number,
+): Promise<{ id: number; name: string }[]> {
+  return session.rows<{ id: number; name: string }>(
+    `SELECT id, name FROM webhooks WHERE is_active = TRUE AND deleted_at IS NULL
+       AND GREATEST(failing_since, updated_at) < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND ORDER BY id`,
+    [afterMs * 1_000],
+  );
+}

@@ -1,0 +1,109 @@
+import { and, asc, eq, isNull } from 'drizzle-orm';
+import { isDeepStrictEqual } from 'node:util';
+import type { Session } from '../db/client.ts';
+import type { SecretBox } from '../db/encryption.ts';
+import { webhooks } from '../db/schema.ts';
+import type { ConfiguredWebhook } from '../config/types.ts';
+import {
+  freshStart,
+  insertWebhook,
+  replaceSecret,
+  toColumns,
+  type WebhookVault,
+} from './webhook-registry.ts';
+import { secretContext, type WebhookRow } from './webhook-row.ts';
+
+/** Names of the webhooks that a sync changed. */
+export interface Synced {
+  created: string[];
+  updated: string[];
+  /** They left the file: inactive, and from now on the database's to manage. */
+  deactivated: string[];
+}
+
+/**
+ * Makes the store's webhooks those of the file. One of the same name that the database managed is taken over with its log
+ * and its queue; one that has left the file is deactivated, never deleted. A changed secret is a rotation.
+ */
+export async function syncWebhooks(
+  { store, box }: WebhookVault,
+  configured: readonly ConfiguredWebhook[],
+  { overlapMs }: { overlapMs: number },
+): Promise<Synced> {
+  return store.transaction(async (tx) => {
+    // Any one row will do: two daemons that start together must not both insert.
+    await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
+    const rows = await tx.drizzle
+      .select()
+      .from(webhooks)
+      .where(isNull(webhooks.deletedAt))
+      .orderBy(asc(webhooks.id))
+      .for('update');
+    const synced: Synced = { created: [], updated: [], deactivated: [] };
+    for (const webhook of configured) {
+      const named = rows.filter(({ name }) => name === webhook.name);
+      const row = named.find(({ managedBy }) => managedBy === 'file') ?? named[0];
+      if (!row) {
+        await create(tx, webhook, box);
+        synced.created.push(webhook.name);
+      } else if (await update(tx, { row, webhook, box, overlapMs })) {
+        synced.updated.push(webhook.name);
+      }
+    }
+    const names = new Set(configured.map(({ name }) => name));
+    for (const row of rows.filter(({ managedBy, name }) => managedBy === 'file' && !names.has(name))) {
+      await tx.drizzle
+        .update(webhooks)
+        .set({ isActive: false, disabledAt: null, disabledReason: null, managedBy: 'database' })
+        .where(and(eq(webhooks.id, row.id)));
+      synced.deactivated.push(row.name);
+    }
+    return synced;
+  });
+}
+
+async function create(tx: Session, webhook: ConfiguredWebhook, box: SecretBox): Promise<void> {
+  const { name, url, events } = webhook;
+  const id = await insertWebhook(tx, { ...toColumns(webhook), name, url, events, managedBy: 'file' });
+  await tx.drizzle
+    .update(webhooks)
+    .set({ secret: box.seal(webhook.secret, secretContext(id)) })
+    .where(eq(webhooks.id, id));
+}
+
+interface UpdateInput {
+  row: WebhookRow;
+  webhook: ConfiguredWebhook;
+  box: SecretBox;
+  overlapMs: number;
+}
+
+/** Returns whether anything changed. */
+async function update(tx: Session, { row, webhook, box, overlapMs }: UpdateInput): Promise<boolean> {
+  const wanted: Partial<WebhookRow> = { ...toColumns(webhook), managedBy: 'file' };
+  const moved = row.url !== webhook.url;
+  if (moved) Object.assign(wanted, freshStart);
+  // What the engine has disabled stays so over restarts, until somebody enables it or gives it another address.
+  else if (row.disabledReason !== null && !row.isActive) delete wanted.isActive;
+  const changes = Object.fromEntries(
+    Object.entries(wanted).filter(([key, value]) => !isDeepStrictEqual(value, row[key as keyof WebhookRow])),
+  );
+  if (Object.keys(changes).length > 0) {
+    await tx.drizzle.update(webhooks).set(changes).where(eq(webhooks.id, row.id));
+  }
+  const rotated = !opensTo(box, row, webhook.secret);
+  if (rotated) {
+    const sealed = box.seal(webhook.secret, secretContext(row.id));
+    await replaceSecret(tx, { id: row.id, sealed, overlapMs });
+  }
+  return rotated || Object.keys(changes).length > 0;
+}
+
+/** A stored secret that does not open, because its key is gone, is replaced by the file's. */
+function opensTo(box: SecretBox, row: WebhookRow, secret: string): boolean {
+  try {
+    return box.open(row.secret, secretContext(row.id)) === secret;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,171 @@
+import { hash, randomUUID } from 'node:crypto';
+import { acquireLease } from '../../src/db/lease.ts';
+import { openStore, type Store } from '../../src/db/client.ts';
+import { ensureInstallation } from '../../src/db/installation.ts';
+import { clearBox } from '../../src/db/encryption.ts';
+import { migrateStore } from '../../src/db/migrate.ts';
+import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import type { DomainEvent } from '../../src/event/types.ts';
+import { openAppender, type Appended, type Appender } from '../../src/outbox/append.ts';
+import { createRouter } from '../../src/outbox/fan-out.ts';
+import type {
+  Checkpoint,
+  ClaimedDelivery,
+  Claimant,
+  Room,
+  Settlement,
+  Subscription,
+} from '../../src/outbox/types.ts';
+import {
+  createWebhook,
+  loadWebhooks,
+  type NewWebhook,
+  type WebhookVault,
+} from '../../src/outbox/webhook-registry.ts';
+import { createSchema, sharedServer, type TestSchema } from '../support/server.ts';
+
+/** A migrated store in a schema of its own. */
+export interface TestStore {
+  schema: TestSchema;
+  store: Store;
+  vault: WebhookVault;
+  /** Another process on the same store: a pool of its own. */
+  another(): Store;
+  close(): Promise<void>;
+}
+
+export async function openTestStore(flavour: 'mysql' | 'mariadb'): Promise<TestStore> {
+  const schema = await createSchema(sharedServer(flavour));
+  const url = parseDatabaseUrl(schema.url());
+  await migrateStore(url);
+  const store = openStore(url);
+  await ensureInstallation(store);
+  const others: Store[] = [];
+  return {
+    schema,
+    store,
+    vault: { store, box: clearBox },
+    another() {
+      const other = openStore(url);
+      others.push(other);
+      return other;
+    },
+    async close() {
+      await Promise.all([store, ...others].map((each) => each.close()));
+      await schema.drop();
+    },
+  };
+}
+
+export const noRoom: Room = { total: 0, of: () => 0 };
+export const muchRoom: Room = { total: 10_000, of: () => 10_000 };
+
+export function claimant(store: Store, overrides: Partial<Claimant> = {}): Claimant {
+  return { store, owner: randomUUID(), claimMs: 60_000, ...overrides };
+}
+
+export async function addWebhook(vault: WebhookVault, overrides: Partial<NewWebhook> = {}): Promise<number> {
+  const { id } = await createWebhook(vault, {
+    name: `hook ${randomUUID()}`,
+    url: 'https://receiver.example/hook',
+    events: ['*'],
+    ...overrides,
+  });
+  return id;
+}
+
+/** An event about one appointment; `name` makes its id. */
+export function eventOf(name: string, overrides: Partial<DomainEvent> & { key?: string } = {}): DomainEvent {
+  const { key = '1', type = 'appointment.confirmed', ...rest } = overrides;
+  const data = { appointment_id: key, note: `${name} ñ '\\ 😷` };
+  const occurredAtMs = rest.occurredAtMs ?? Date.parse('2026-03-07T15:30:00.123Z');
+  return {
+    id: `evt_${hash('sha256', name).slice(0, 32)}`,
+    type,
+    occurredAtMs,
+    entity: { table: 'appointments', key },
+    body: JSON.stringify({ event: type, timestamp: new Date(occurredAtMs).toISOString(), data }),
+    data,
+    column: () => undefined,
+    ...rest,
+  };
+}
+
+export function checkpointAt(offset: number): Checkpoint {
+  return {
+    lineage: 'lineage-1',
+    flavour: 'mysql',
+    serverUuid: 'b8b5e0a4-0000-4000-8000-000000000001',
+    position: { gtid: `b8b5e0a4-0000-4000-8000-000000000001:1-${offset}`, file: 'binlog.000001', offset },
+    committedAtMs: Date.parse('2026-03-07T15:30:00.000Z'),
+  };
+}
+
+/** An appender of its own lease term, with the webhooks that the table has. */
+export interface TestAppender {
+  appender: Appender;
+  webhooks: readonly Subscription[];
+  /** Appends one transaction. */
+  append(events: readonly DomainEvent[], options?: { room?: Room; offset?: number }): Promise<Appended>;
+}
+
+export async function openTestAppender(claims: Claimant, vault: WebhookVault): Promise<TestAppender> {
+  const { webhooks } = await loadWebhooks(vault);
+  const lease = await acquireLease(claims.store, { name: 'capture', holder: claims.owner, ttlMs: 60_000 });
+  const appender = await openAppender(claims, {
+    fence: lease!.token,
+    webhooks,
+    onError(error) {
+      throw error;
+    },
+  });
+  const route = createRouter(webhooks);
+  let offset = 0;
+  return {
+    appender,
+    webhooks,
+    append: (events, options = {}) =>
+      appender.append(
+        {
+          transactions: [{ id: `tx-${(offset += 1)}`, events }],
+          checkpoint: checkpointAt(options.offset ?? offset),
+        },
+        { route, room: options.room ?? noRoom },
+      ),
+  };
+}
+
+export function delivered(delivery: ClaimedDelivery): Settlement {
+  return {
+    delivery,
+    outcome: { kind: 'delivered', status: 200, responseBody: 'ok', durationMs: 12 },
+    endedAtMs: Date.parse('2026-03-07T15:30:01.000Z'),
+    next: { kind: 'delivered' },
+  };
+}
+
+export function failed(delivery: ClaimedDelivery, next: Settlement['next']): Settlement {
+  return {
+    delivery,
+    outcome: { kind: 'failed', reason: 'timeout', durationMs: 15_000 },
+    endedAtMs: Date.parse('2026-03-07T15:30:15.000Z'),
+    next,
+  };
+}
+
+/** The queue, in order of id, as `id:state`. */
+export async function readQueue(store: Store): Promise<string[]> {
+  const rows = await store.rows<{ id: number; state: string }>(
+    'SELECT delivery_id AS id, state FROM queue ORDER BY delivery_id',
+  );
+  return rows.map(({ id, state }) => `${id}:${state}`);
+}
+
+/** A store as after its first migration. */
+export async function emptyTables({ schema }: TestStore): Promise<void> {
+  const tables = ['webhooks', 'queue', 'delivery_log', 'event_log', 'attempts', 'leases', 'replays'];
+  for (const table of tables) await schema.query(`TRUNCATE ${table}`);
+  await schema.query(
+    'DELETE FROM checkpoint; INSERT INTO checkpoint (id) VALUES (1); UPDATE installation SET payloads_pruned_to = 0',
+  );
+}
