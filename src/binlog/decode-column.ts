@@ -223,7 +223,7 @@ function lengthBytesOf({ type, meta }: ColumnSpec): number | undefined {
 }
 
 /** A CHAR longer than 255 bytes hides two bits of its length, inverted, in the type byte (MySQL sql/field.h). */
-export function stringLength(meta: readonly [number, number]): number {
+function stringLength(meta: readonly [number, number]): number {
   return (((meta[0] & 0x30) ^ 0x30) << 4) | meta[1];
 }
 

@@ -47,7 +47,7 @@ export function parseGtidSet(text: string): GtidSet {
 }
 
 /** Adds an interval in place, joining it with those that it meets. An empty one (last < first) adds nothing. */
-export function addInterval(set: GtidSet, source: string, { first, last }: GtidInterval): void {
+function addInterval(set: GtidSet, source: string, { first, last }: GtidInterval): void {
   if (last < first) return;
   const old = set.get(source) ?? [];
   const left = old.filter((interval) => interval.last < first - 1n);
@@ -58,17 +58,6 @@ export function addInterval(set: GtidSet, source: string, { first, last }: GtidI
     last: (met.at(-1)?.last ?? last) > last ? met.at(-1)!.last : last,
   };
   set.set(source, [...left, merged, ...right]);
-}
-
-/** Whether every GTID of `inner` is in `outer`. */
-export function isGtidSubset(inner: GtidSet, outer: GtidSet): boolean {
-  for (const [source, intervals] of inner) {
-    const room = outer.get(source) ?? [];
-    for (const { first, last } of intervals) {
-      if (!room.some((interval) => interval.first <= first && last <= interval.last)) return false;
-    }
-  }
-  return true;
 }
 
 /** How many transactions the set names. */

@@ -33,7 +33,7 @@ export function checkCommand(): Command {
 }
 
 /** The preflight of `run`, without a migration and without a daemon. Throws ERR_RULES for mistakes in the rules file. */
-export async function checkSource(config: Config): Promise<PreflightReport> {
+async function checkSource(config: Config): Promise<PreflightReport> {
   const source = openSource(config.source.url);
   try {
     const [watch, state] = await Promise.all([readWatch(source, config), readState(config)]);

@@ -64,12 +64,3 @@ export async function releaseLease(session: Session, lease: Lease): Promise<void
     [lease.name, lease.token],
   );
 }
-
-/** Who has it now; null when nobody does. For `status`. */
-export async function readLease(session: Session, name: string): Promise<{ holder: string } | null> {
-  const [row] = await session.rows<{ holder: string }>(
-    'SELECT holder FROM leases WHERE name = ? AND expires_at >= UTC_TIMESTAMP(3)',
-    [name],
-  );
-  return row ?? null;
-}

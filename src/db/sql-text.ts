@@ -20,7 +20,7 @@ export function literal(value: Literal): string {
 }
 
 /** `(a,b),(c,d)`: the rows of a multi-row INSERT. */
-export function literalRows(rows: readonly (readonly Literal[])[]): string {
+function literalRows(rows: readonly (readonly Literal[])[]): string {
   return rows.map((row) => `(${row.map(literal).join(',')})`).join(',');
 }
 

@@ -43,7 +43,7 @@ export function toStoreError(error: unknown, url: DatabaseUrl, account?: string)
 }
 
 /** The statement that gives our user what it needs in the store. */
-export function grantRemedy(url: DatabaseUrl, account = `'${quoted(url.user)}'@'%'`): string {
+function grantRemedy(url: DatabaseUrl, account = `'${quoted(url.user)}'@'%'`): string {
   return `GRANT ALL ON \`${url.database}\`.* TO ${account};`;
 }
 

@@ -7,7 +7,7 @@ import { parseRetryAfter } from './retry.ts';
 import type { Outcome } from './types.ts';
 
 /** How much of a response's body is read. */
-export const maximumResponseBytes = 16_384;
+const maximumResponseBytes = 16_384;
 /** More interim answers (1xx) than this and the peer is playing with us. */
 const maximumInterimResponses = 16;
 

@@ -45,7 +45,7 @@ export interface RetryOptions {
 }
 
 /** The schedule's delay after attempt `attempt` (1 is the first) with ±20 % jitter; undefined when it is used up. */
-export function scheduledDelayMs(
+function scheduledDelayMs(
   attempt: number,
   { scheduleMs, random = Math.random }: RetryOptions,
 ): number | undefined {

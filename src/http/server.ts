@@ -55,7 +55,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
 }
 
 /** The application without a socket: what tests inject requests into. */
-export async function createApp({ config, verbs, log }: HttpOptions): Promise<FastifyInstance> {
+async function createApp({ config, verbs, log }: HttpOptions): Promise<FastifyInstance> {
   const app = Fastify({ bodyLimit: bodyLimitBytes, forceCloseConnections: true, requestTimeout: 30_000 });
   await app.register(helmet);
   await app.register(rateLimit, { global: false, max: refusedPerMinute, timeWindow: '1 minute' });

@@ -1,12 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createConnection, type Connection } from 'mysql2/promise';
 import { proveLineage, type Checkpoint, type Lineage } from '../../src/binlog/lineage.ts';
-import { currentPosition, listLogFiles, oldestPosition } from '../../src/binlog/log-file.ts';
+import {
+  currentPosition,
+  listLogFiles,
+  oldestPosition,
+  readFileCreatedAt,
+} from '../../src/binlog/log-file.ts';
 import { estimateRunway } from '../../src/binlog/runway.ts';
 import { openSource, type Source } from '../../src/binlog/source.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
-import { flavours } from '../support/server.ts';
+import { endOfLog, openReader, takeUntil } from '../support/read-log.ts';
+import { createSchema, flavours, sharedServer } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /** A server of its own, whose log may be purged and reset. */
@@ -255,6 +261,37 @@ describe.each(flavours)('a failover on %s', (flavour) => {
     const proof = await replica.prove(byFile);
     expect(proof).toMatchObject({ kind: 'foreign-server' });
     if (proof.kind !== 'ok') expect(proof.message).toContain('gtid_mode=ON');
+  });
+});
+
+describe.each([
+  { name: 'by GTID on MySQL', flavour: 'mysql' as const, byFile: false },
+  { name: 'by file and offset on MySQL', flavour: 'mysql' as const, byFile: true },
+  { name: 'by GTID on MariaDB', flavour: 'mariadb' as const, byFile: false },
+])('what a reader $name gives out', ({ flavour, byFile }) => {
+  it('says when its file was begun, as the server does, within a file and after a rotation', async () => {
+    const schema = await createSchema(sharedServer(flavour), 'CREATE TABLE t (id INT PRIMARY KEY)');
+    const source = openSource(parseDatabaseUrl(schema.url()));
+    const identity = await source.identify();
+    await schema.query('INSERT INTO t VALUES (1)');
+    const end = await endOfLog(flavour, schema);
+    const reader = await openReader({
+      flavour,
+      schema,
+      watch: { t: ['id'] },
+      position: byFile ? { ...end, gtid: null } : end,
+    });
+    for (const statement of ['INSERT INTO t VALUES (2)', 'FLUSH BINARY LOGS; INSERT INTO t VALUES (3)']) {
+      await schema.query(statement);
+      const [last] = (await takeUntil(reader, ({ rows }) => rows.length > 0)).slice(-1);
+      const { position, committedAtMs } = last!.commit!;
+      expect(position.fileCreatedAt).toBe(await readFileCreatedAt(source, position.file));
+      const checkpoint = { position, committedAtMs, flavour, serverUuid: identity.serverUuid };
+      expect(await proveLineage(source, identity, checkpoint)).toEqual({ kind: 'ok' });
+    }
+    reader.close();
+    await source.close();
+    await schema.drop();
   });
 });
 

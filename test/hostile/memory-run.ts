@@ -14,8 +14,8 @@ export interface Memory {
 }
 
 export interface MemoryRun {
-  before: Memory;
-  after: Memory;
+  /** After the warm-up, then after each step. */
+  samples: Memory[];
   /** How often each outcome came. */
   outcomes: Record<string, number>;
 }
@@ -35,10 +35,10 @@ function measure(): Memory {
 }
 
 /**
- * Sends `warmUp` and then `count` requests to a server that answers each in another hostile way, and measures this process
- * before and after the latter.
+ * Sends `warmUp` and then `steps` times `count` requests to a server that answers each in another hostile way, and measures
+ * this process after the warm-up and after each step.
  */
-export async function runHostileResponses(warmUp: number, count: number): Promise<MemoryRun> {
+export async function runHostileResponses(warmUp: number, count: number, steps = 1): Promise<MemoryRun> {
   const child = fork(new URL('./memory-server.ts', import.meta.url), {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
@@ -67,9 +67,12 @@ export async function runHostileResponses(warmUp: number, count: number): Promis
 
   try {
     await send(warmUp);
-    const before = measure();
-    await send(count);
-    return { before, after: measure(), outcomes };
+    const samples = [measure()];
+    for (let step = 0; step < steps; step += 1) {
+      await send(count);
+      samples.push(measure());
+    }
+    return { samples, outcomes };
   } finally {
     await sender.close();
     child.disconnect();

@@ -1,8 +1,11 @@
 /*
- * Run by hand, `npm run test:hostile-memory`: RSS, heap and buffers before and after 10,000 hostile responses. The engine's heap
- * settles at its size within the first 8,000 or so: those are the warm-up.
+ * Run by hand, `npm run test:hostile-memory`: RSS, heap and buffers at every thousandth of 10,000 hostile responses, after a
+ * warm-up in which the engine's heap takes its size.
  */
 import { runHostileResponses } from './memory-run.ts';
 
-const { before, after, outcomes } = await runHostileResponses(8_000, 10_000);
-process.stdout.write(`${JSON.stringify({ unit: 'MiB', before, after, outcomes }, null, 2)}\n`);
+const { samples, outcomes } = await runHostileResponses(10_000, 1_000, 10);
+const lines = samples.map(({ rss, heap, external }, step) => [step * 1_000, rss, heap, external].join('\t'));
+process.stdout.write(
+  `responses\tRSS\theap\texternal (MiB)\n${lines.join('\n')}\n${JSON.stringify(outcomes)}\n`,
+);

@@ -1,3 +1,4 @@
+import { randomInt, randomUUID } from 'node:crypto';
 import type { TableHints } from '../../src/binlog/table-map.ts';
 import { openStream, type BinlogStream, type StreamOptions } from '../../src/binlog/stream.ts';
 import type { Cell, ColumnKind, Position, RowEvent, TransactionPart } from '../../src/binlog/types.ts';
@@ -35,8 +36,6 @@ export async function endOfLog(flavour: Flavour, schema: TestSchema): Promise<Po
   };
 }
 
-let nextServerId = 900_000 + (process.pid % 10_000) * 100;
-
 /** Opens a reader of ours on a test schema, at its log's end unless told otherwise. */
 export async function openReader(options: ReadOptions): Promise<BinlogStream> {
   const { flavour, schema, watch, hints = {} } = options;
@@ -46,8 +45,9 @@ export async function openReader(options: ReadOptions): Promise<BinlogStream> {
     url: parseDatabaseUrl(options.url ?? schema.url()),
     flavour,
     position: options.position ?? (await endOfLog(flavour, schema)),
-    serverId: (nextServerId += 1),
-    replicaUuid: '00000000-0000-0000-0000-00000000000a',
+    // A source ends the reader that has the id or the uuid of a newer one: test files run side by side.
+    serverId: randomInt(100_000, 4_000_000_000),
+    replicaUuid: randomUUID(),
     heartbeatMs: options.heartbeatMs ?? 1_000,
     bufferBytes: options.bufferBytes ?? 64 * 1024 * 1024,
     charsetOf: (collation) => charsets.get(collation),
