@@ -1,26 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Ajv } from 'ajv';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readDictionary } from '../../src/binlog/dictionary.ts';
-import { createLookUp } from '../../src/binlog/source-lookup.ts';
-import { openSource, type Source } from '../../src/binlog/source.ts';
-import type { BinlogStream } from '../../src/binlog/stream.ts';
-import type { SourceSchema } from '../../src/binlog/types.ts';
-import { netChanges } from '../../src/change/net-changes.ts';
-import { compileRules } from '../../src/event/compile.ts';
-import { eventSchemas } from '../../src/event/payload-schema.ts';
-import { readRules, type RuleFile } from '../../src/event/rule-file.ts';
-import type { DomainEvent, Rules } from '../../src/event/types.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
-import { endOfLog, openReader, takeUntil } from '../support/read-log.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
-import { timeZone } from './clinic.ts';
+import { expectStory, openClinic, typesIn, type LiveClinic, type Step } from './live-clinic.ts';
 
 const folder = join(import.meta.dirname, '../../config/examples');
-
-/** Statements of one transaction, and the events that it must fire: type and data, with T for the commit time. */
-type Step = [sql: string, ...events: string[]];
 
 const aurora: Step[] = [
   [
@@ -175,87 +159,27 @@ const norte: Step[] = [
   ],
 ];
 
-interface Clinic {
-  schema: TestSchema;
-  source: Source;
-  stream: BinlogStream;
-  tables: SourceSchema;
-  file: RuleFile;
-  rules: Rules;
-  lookUp: ReturnType<typeof createLookUp>;
-}
-
 describe.each(flavours)('%s', (flavour) => {
   describe.each([
     ['clinica-aurora', aurora],
     ['dental-del-norte', norte],
   ])('%s', (name, story) => {
-    let clinic: Clinic;
+    let schema: TestSchema;
+    let clinic: LiveClinic;
 
     beforeAll(async () => {
-      const schema = await createSchema(
-        sharedServer(flavour),
-        readFileSync(join(folder, name, 'schema.sql'), 'utf8'),
-      );
-      const source = openSource(parseDatabaseUrl(schema.url()));
-      const dictionary = await readDictionary(source, await source.identify());
-      const file = readRules(join(folder, name, 'events.yaml'));
-      const rules = compileRules(file, { schema: dictionary.tables, timeZone });
-      const watch = Object.fromEntries([...rules.watch].map(([table, columns]) => [table, [...columns]]));
-      const stream = await openReader({ flavour, schema, watch });
-      const lookUp = createLookUp(source, dictionary, { maxEntries: 1 });
-      clinic = { schema, source, stream, tables: dictionary.tables, file, rules, lookUp };
+      const sql = readFileSync(join(folder, name, 'schema.sql'), 'utf8');
+      schema = await createSchema(sharedServer(flavour), sql);
+      clinic = await openClinic(flavour, schema, join(folder, name, 'events.yaml'));
     });
 
     afterAll(async () => {
-      await clinic.stream.close();
-      await clinic.source.close();
-      await clinic.schema.drop();
+      await clinic.close();
+      await schema.drop();
     });
 
-    /** Runs statements and maps what the log then says of them. */
-    async function play(sql: string): Promise<DomainEvent[]> {
-      await clinic.schema.query(`SET time_zone = '+00:00'; ${sql}`);
-      const end = await endOfLog(flavour, clinic.schema);
-      const parts = await takeUntil(clinic.stream, ({ commit }) => {
-        if (!commit) return false;
-        const { file, offset } = commit.position;
-        return file > end.file || (file === end.file && offset >= end.offset);
-      });
-      const events = await Promise.all(
-        parts.map(({ id, rows, commit }) =>
-          clinic.rules.map(netChanges(rows), {
-            lineage: 'test',
-            transactionId: id,
-            committedAtMs: commit!.committedAtMs,
-            resolve: clinic.lookUp,
-          }),
-        ),
-      );
-      return events.flat();
-    }
-
-    const told = ({ type, body }: DomainEvent): string => {
-      const { timestamp } = JSON.parse(body) as { timestamp: string };
-      return `${type} ${body.slice(body.indexOf('"data":') + 7, -1).replaceAll(`"${timestamp}"`, 'T')}`;
-    };
-
     test('its statements become exactly these events', async () => {
-      const seen: Step[] = [];
-      const events: DomainEvent[] = [];
-      for (const [sql] of story) {
-        const fired = await play(sql);
-        events.push(...fired);
-        seen.push([sql, ...fired.map(told)]);
-      }
-      expect(seen).toEqual(story);
-      expect(new Set(events.map(({ id }) => id)).size).toBe(events.length);
-      const schemas = eventSchemas(clinic.file, clinic.tables);
-      const ajv = new Ajv({ strict: true, allowUnionTypes: true });
-      for (const { type, body } of events) {
-        const validate = ajv.getSchema(type) ?? ajv.compile({ ...schemas.get(type), $id: type });
-        expect(validate(JSON.parse(body)), JSON.stringify(validate.errors)).toBe(true);
-      }
+      const events = await expectStory(clinic, story);
       expect(events.map(({ body }) => body).join('\n')).not.toContain('secreto');
     });
 
@@ -263,9 +187,7 @@ describe.each(flavours)('%s', (flavour) => {
       const types = clinic.rules.types.map(({ type }) => type);
       expect(types).toHaveLength(15);
       expect(clinic.rules.warnings).toEqual([]);
-      expect(
-        [...new Set(story.flatMap(([, ...events]) => events.map((each) => each.split(' ')[0])))].toSorted(),
-      ).toEqual(types.toSorted());
+      expect(typesIn(story).toSorted()).toEqual(types.toSorted());
     });
 
     test('no password leaves the reader', () => {
