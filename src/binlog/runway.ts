@@ -33,7 +33,7 @@ const limitNames = [
   'binlog_space_limit',
 ];
 
-export async function readLogLimits(source: Source): Promise<LogLimits> {
+async function readLogLimits(source: Source): Promise<LogLimits> {
   const names = limitNames.map((name) => `'${name}'`).join(', ');
   const rows = await source.query(`SHOW GLOBAL VARIABLES WHERE Variable_name IN (${names})`);
   return toLogLimits(new Map(rows.map((row) => [String(row['Variable_name']), String(row['Value'])])));

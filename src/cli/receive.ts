@@ -107,7 +107,7 @@ function indent(body: string): string {
 }
 
 /** A webhook for people: what it is, whether it is genuine, and its body. */
-function formatReceived(received: ReceivedWebhook): string {
+export function formatReceived(received: ReceivedWebhook): string {
   const { standard, legacy } = received;
   const checks = standard === null || legacy === null ? undefined : { standard, legacy };
   const problems = checks === undefined ? [] : describeFaults(checks);
@@ -166,7 +166,7 @@ async function listen(server: Server, { host, port }: ReceiveOptions): Promise<s
  * Receives until the signal aborts, telling each webhook. Resolves when the port is free again.
  * @throws AppError ERR_PORT_IN_USE, ERR_USAGE
  */
-async function receive(
+export async function receive(
   options: ReceiveOptions,
   signal: AbortSignal,
   tell: { listening(url: string): void; received(webhook: ReceivedWebhook): void },

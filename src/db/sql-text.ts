@@ -19,11 +19,6 @@ export function literal(value: Literal): string {
   return `'${value.replace(specials, (char) => (char === '\0' ? '\\0' : `\\${char}`))}'`;
 }
 
-/** `(a,b),(c,d)`: the rows of a multi-row INSERT. */
-function literalRows(rows: readonly (readonly Literal[])[]): string {
-  return rows.map((row) => `(${row.map(literal).join(',')})`).join(',');
-}
-
 /** `1,2,3`, in ascending order, so that statements that lock lock in one order; `NULL` when empty, which matches nothing. */
 export function idList(ids: Iterable<number>): string {
   const sorted = [...ids].sort((a, b) => a - b);
