@@ -2,16 +2,27 @@ import type { RowOp, TableSchema } from '../binlog/types.ts';
 import type { ClinicZone } from '../change/clinic-zone.ts';
 import { cellText } from '../change/net-changes.ts';
 import type { Change } from '../change/types.ts';
-import { all, bindChanges, bindCondition, type Scope, type Test } from './condition.ts';
-import type { Rule } from './rule.ts';
-import { bindCell, bindFields, type Reader } from './source.ts';
+import { all, bindChanges, bindCondition, isColumnName, type Scope, type Test } from './condition.ts';
+import type { Condition, Rule } from './rule.ts';
+import { bindCell, bindFields, bindLookedUpCell, type Reader, type Run } from './source.ts';
 
 /** A rule compiled for rows of one layout. */
 export interface BoundRule {
+  /** All conditions, or those that can be told without the source. */
   test: Test;
+  /** What is to be asked for the others. */
+  borrowing: Borrowing | null;
   data: Reader;
   /** The entity's key; undefined when the row images lack it. */
   keyOf(change: Change): string | undefined;
+}
+
+/** Columns of parent rows, laid beside the row's own. */
+interface Borrowing {
+  /** The change with those columns in both images; undefined when it hangs on a cell that the images lack. */
+  extend(change: Change, run: Run): Promise<Change | undefined>;
+  /** The conditions that name them. */
+  test: Test;
 }
 
 /** The alternative rules of one event type for one operation: the first that holds fires. */
@@ -38,17 +49,53 @@ export function bindRules(rules: readonly Rule[], layout: TableSchema, zone: Cli
   return { insert: candidates('insert'), update: candidates('update'), delete: candidates('delete') };
 }
 
-function bindRule(
-  { conditions, columns, key, data }: Rule,
-  layout: TableSchema,
-  zone: ClinicZone,
-): BoundRule {
-  const tests = conditions.map((condition) => bindCondition(condition, layout));
-  if (columns) {
-    const names = columns.map(({ name }) => name.toLowerCase());
-    tests.push(bindChanges(names, layout));
+function bindRule(rule: Rule, ownLayout: TableSchema, zone: ClinicZone): BoundRule {
+  const { conditions, columns, borrowed, key, data } = rule;
+  const layout = withBorrowed(ownLayout, borrowed);
+  const names = new Set(borrowed.map(({ column }) => column.name.toLowerCase()));
+  const now: Test[] = [];
+  const later: Test[] = [];
+  for (const condition of conditions) {
+    const asks = columnsOf(condition).some((name) => names.has(name));
+    (asks ? later : now).push(bindCondition(condition, layout));
   }
-  return { test: all(tests), data: bindFields(data, { layout, zone }), keyOf: bindKey(key, layout) };
+  if (columns) {
+    const listed = columns.map(({ name }) => name.toLowerCase());
+    now.push(bindChanges(listed, layout));
+  }
+  return {
+    test: all(now),
+    borrowing: borrowed.length > 0 ? { extend: bindExtension(borrowed, ownLayout), test: all(later) } : null,
+    data: bindFields(data, { layout, zone }),
+    keyOf: bindKey(key, layout),
+  };
+}
+
+function withBorrowed(layout: TableSchema, borrowed: Rule['borrowed']): TableSchema {
+  if (borrowed.length === 0) return layout;
+  const columns = [...layout.columns, ...borrowed.map(({ column }) => column)];
+  const indexOf = new Map(columns.map(({ name }, index) => [name.toLowerCase(), index]));
+  return { ...layout, columns, indexOf };
+}
+
+/** The names of a condition's columns. */
+function columnsOf({ column, checks }: Condition): readonly string[] {
+  const operands = checks.flatMap((check): readonly unknown[] => {
+    if (check.verb === 'changes') return [];
+    return 'values' in check ? check.values.listed : [check.threshold];
+  });
+  const named = operands.map((each) => (isColumnName(each) ? each.column : null));
+  return [column, ...named].filter((name) => name !== null);
+}
+
+function bindExtension(borrowed: Rule['borrowed'], layout: TableSchema): Borrowing['extend'] {
+  const readers = borrowed.map(({ source }) => bindLookedUpCell(source, layout));
+  return async (change, run) => {
+    const cells = await Promise.all(readers.map((read) => read(change, run)));
+    if (cells.includes(undefined)) return undefined;
+    const { before, after } = change;
+    return { ...change, before: before && [...before, ...cells], after: after && [...after, ...cells] };
+  };
 }
 
 function bindKey(column: string | null, layout: TableSchema): BoundRule['keyOf'] {
@@ -60,12 +107,12 @@ function bindKey(column: string | null, layout: TableSchema): BoundRule['keyOf']
   };
 }
 
-/** The first rule that holds, if any; unknown when that hangs on cells that the log left out. */
+/** The first rule that holds, if any; unknown when that cannot be told from the change alone. */
 export function choose({ rules }: Candidate, change: Scope): BoundRule | 'unknown' | undefined {
   for (const rule of rules) {
     const verdict = rule.test(change);
-    if (verdict === true) return rule;
-    if (verdict === undefined) return 'unknown';
+    if (verdict === undefined || (verdict && rule.borrowing)) return 'unknown';
+    if (verdict) return rule;
   }
   return undefined;
 }

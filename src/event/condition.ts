@@ -152,7 +152,8 @@ function bindValues({ negated, listed }: AcceptedValues, index: number, layout: 
   };
 }
 
-const isColumnName = (value: unknown): value is ColumnName => typeof value === 'object' && value !== null;
+export const isColumnName = (value: unknown): value is ColumnName =>
+  typeof value === 'object' && value !== null;
 
 function bindThreshold(
   { verb, threshold }: Extract<Check, { verb: 'falls_to' | 'rises_to' }>,

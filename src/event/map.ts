@@ -119,17 +119,25 @@ async function fireLater(
 
 /** undefined when it hangs on cells that the log left out. */
 async function tryLater(
-  candidate: Candidate,
+  { type, rules }: Candidate,
   change: Change,
   transaction: Transaction,
 ): Promise<MappedEvent | null | undefined> {
-  const rule = choose(candidate, change);
-  if (rule === undefined) return null;
-  if (rule === 'unknown') return undefined;
-  const key = rule.keyOf(change);
-  const data = await rule.data.read(change, transaction);
-  if (key === undefined || data === undefined) return undefined;
-  return new MappedEvent({ type: candidate.type, change, key, data }, transaction);
+  for (const rule of rules) {
+    let verdict = rule.test(change);
+    let scope: Change | undefined = change;
+    if (verdict && rule.borrowing) {
+      scope = await rule.borrowing.extend(change, transaction);
+      verdict = scope && rule.borrowing.test(scope);
+    }
+    if (verdict === false) continue;
+    if (verdict === undefined || !scope) return undefined;
+    const key = rule.keyOf(scope);
+    const data = await rule.data.read(scope, transaction);
+    if (key === undefined || data === undefined) return undefined;
+    return new MappedEvent({ type, change, key, data }, transaction);
+  }
+  return null;
 }
 
 /** Fills in what the log left out of a row from the row as it is now. An old value that was overwritten stays unknown. */

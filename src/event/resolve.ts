@@ -1,9 +1,9 @@
 import type { SourceColumn, SourceSchema } from '../binlog/types.ts';
 import { createProblems, formatProblem, problemsError, type YamlPath } from '../config/problems.ts';
-import { findColumn, findTable, watchColumns, type Lookout, type Report } from './lookout.ts';
+import { findColumn, findTable, peekColumn, watchColumns, type Lookout, type Report } from './lookout.ts';
 import { resolveChecks } from './resolve-checks.ts';
 import { resolveSource } from './resolve-source.ts';
-import type { Rule } from './rule.ts';
+import type { Rule, Source } from './rule.ts';
 import type { RuleFile } from './rule-file.ts';
 import type { RuleSpec } from './rule-spec.ts';
 
@@ -62,10 +62,14 @@ function resolveRule(
   });
   if (!table) return undefined;
   const changed: SourceColumn[] = [];
-  const lookout: Lookout = { ...surroundings, table, changed, named: new Map() };
+  const own: Lookout = { ...surroundings, table, changed, named: new Map() };
+  const borrowed = resolveBorrowed({ type, path, spec }, own);
+  const columns = [...table.columns, ...borrowed.map(({ column }) => column)];
+  const lookout: Lookout = { ...own, table: { ...table, columns } };
   const rule: Rule = {
     type,
     table,
+    borrowed,
     ops: new Set([spec.on ?? (['insert', 'update'] as const)].flat()),
     conditions: resolveConditions({ type, path, spec }, lookout),
     columns: resolveColumns({ type, path, spec }, lookout),
@@ -75,10 +79,31 @@ function resolveRule(
       source: resolveSource({ spec: source, path: [...path, 'data', name] }, lookout),
     })),
   };
+  for (const { column } of borrowed) lookout.named.delete(column.name.toLowerCase());
   // Without a list of its own, $changed tells of all columns that the rule names.
   changed.push(...(rule.columns ?? lookout.named.values()));
   watchColumns(lookout.watch, table, [...lookout.named.keys(), ...table.key]);
   return rule;
+}
+
+function resolveBorrowed({ path, spec }: GivenRule, lookout: Lookout): Rule['borrowed'] {
+  return Object.entries(spec.with ?? {}).map(([name, given]) => {
+    const at = [...path, 'with', name];
+    const source = resolveSource({ spec: given, path: at }, lookout);
+    const found = source.kind === 'find' ? columnFound(source) : undefined;
+    if (peekColumn(lookout.table, name)) {
+      lookout.report.wrong(at, `table "${lookout.table.name}" has a column of this name`);
+    } else if (!found && source.kind !== 'nothing') {
+      lookout.report.wrong(at, 'expected a look-up of one column');
+    }
+    return { source, column: { kind: 'text', labels: null, ...found, name, nullable: true } };
+  });
+}
+
+/** The column at the end of a chain of look-ups; undefined when it does not end with one column as it is. */
+function columnFound(source: Source): SourceColumn | undefined {
+  if (source.kind === 'find') return source.find.many ? undefined : columnFound(source.find.select);
+  return source.kind === 'column' && source.path.length === 0 ? source.column : undefined;
 }
 
 function resolveConditions({ type, path, spec }: GivenRule, lookout: Lookout): Rule['conditions'] {

@@ -167,6 +167,12 @@ const rule = strict({
     .union([z.array(operation).min(1, 'the list is empty'), operation])
     .describe('Which changes fire; insert and update when left out.')
     .optional(),
+  with: z
+    .record(fieldName, source)
+    .describe(
+      'Name → a look-up of one column of a parent row, which then is a column of this row to the rest of the rule.',
+    )
+    .optional(),
   when: z.record(name, condition).describe('Column → conditions; all must hold.').optional(),
   columns: z
     .array(name)

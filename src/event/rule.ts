@@ -7,12 +7,21 @@ export interface Rule {
   type: string;
   table: SourceTable;
   ops: ReadonlySet<RowOp>;
+  /** Columns of parent rows that conditions, key and data see as columns of the row itself. */
+  borrowed: readonly Borrowed[];
   conditions: readonly Condition[];
   /** At least one of these must change; null when the rule names none. */
   columns: readonly SourceColumn[] | null;
   /** The column that names the entity; null for the primary key. */
   key: string | null;
   data: readonly Field[];
+}
+
+export interface Borrowed {
+  /** Under the name that the rule gives it. */
+  column: SourceColumn;
+  /** A look-up of one column, through one parent or several. */
+  source: Source;
 }
 
 export interface Field {

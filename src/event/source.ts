@@ -214,25 +214,56 @@ export function bindFields(fields: readonly Field[], binding: Binding): Reader {
 
 function bindFind(find: Find, { layout, zone }: Binding): Reader {
   const select = bindSource(find.select, { layout: find.layout, zone });
+  const rowsOf = bindQuestion(find, layout);
+  return {
+    asks: true,
+    read: async (scope, run) => {
+      const rows = await rowsOf(scope, run);
+      if (rows === undefined) return undefined;
+      const found = await Promise.all(rows.map(async (row) => select.read(foundRow(row, scope), run)));
+      return find.many ? `[${found.join(',')}]` : (found[0] ?? 'null');
+    },
+  };
+}
+
+/** The rows that a look-up finds for a row's change; undefined when the images lack what it looks up by. */
+function bindQuestion(
+  find: Find,
+  layout: TableSchema,
+): (scope: Scope, run: Run) => Promise<readonly Row[] | undefined> {
   const by = find.by.map(({ column, equals }) => {
     if (!('column' in equals)) return { column, cellOf: () => equals.value };
     return { column, cellOf: bindCell(equals.column.name.toLowerCase(), equals.old, layout) };
   });
-  return {
-    asks: true,
-    read: async (scope, run) => {
-      const values: Record<string, string | number> = {};
-      for (const { column, cellOf } of by) {
-        const cell = cellOf(scope);
-        if (cell === undefined) return undefined;
-        // No row has a key that is NULL; a key of bytes is refused when the rules are compiled.
-        if (cell === null || typeof cell === 'object') return find.many ? '[]' : 'null';
-        values[column] = cell;
-      }
-      const rows = await run.find(find, values, scope);
-      const found = await Promise.all(rows.map(async (row) => select.read(foundRow(row, scope), run)));
-      return find.many ? `[${found.join(',')}]` : (found[0] ?? 'null');
-    },
+  return async (scope, run) => {
+    const values: Record<string, string | number> = {};
+    for (const { column, cellOf } of by) {
+      const cell = cellOf(scope);
+      if (cell === undefined) return undefined;
+      // No row has a key that is NULL; a key of bytes is refused when the rules are compiled.
+      if (cell === null || typeof cell === 'object') return [];
+      values[column] = cell;
+    }
+    return run.find(find, values, scope);
+  };
+}
+
+/** The cell at the end of a chain of look-ups, as it stands in its table; undefined when it hangs on an absent one. */
+export function bindLookedUpCell(
+  source: Source,
+  layout: TableSchema,
+): (scope: Scope, run: Run) => Promise<Cell> {
+  if (source.kind === 'column') {
+    const cellOf = bindCell(source.column.name.toLowerCase(), source.old, layout);
+    return (scope) => Promise.resolve(cellOf(scope));
+  }
+  if (source.kind !== 'find') return () => Promise.resolve(null);
+  const rowsOf = bindQuestion(source.find, layout);
+  const select = bindLookedUpCell(source.find.select, source.find.layout);
+  return async (scope, run) => {
+    const rows = await rowsOf(scope, run);
+    if (rows === undefined) return undefined;
+    return rows[0] ? select(foundRow(rows[0], scope), run) : null;
   };
 }
 

@@ -154,7 +154,7 @@ const norte: Step[] = [
   ],
   ["UPDATE documentos SET firmado = b'1' WHERE cod_doc = 5"],
   [
-    'UPDATE existencias SET cantidad = cantidad - 2.5 WHERE cod_articulo = 1',
+    'BEGIN; UPDATE existencias SET cantidad = cantidad - 2.5 WHERE cod_articulo = 1; UPDATE existencias SET cantidad = 0 WHERE cod_articulo = 2; COMMIT',
     'inventory.low_stock {"item_id":1,"branch_id":"STI","name":"Algodón","current_stock":2.000,"min_stock":2.000,"timestamp":T}',
   ],
 ];

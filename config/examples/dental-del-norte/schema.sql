@@ -119,13 +119,14 @@ CREATE TABLE existencias (
   cod_articulo INT NOT NULL,
   sede CHAR(3) NOT NULL,
   cantidad DECIMAL(10, 3) NOT NULL,
-  minimo DECIMAL(10, 3) NOT NULL DEFAULT 0,
   PRIMARY KEY (cod_articulo, sede)
 ) ENGINE = InnoDB DEFAULT CHARSET = latin1;
 
 CREATE TABLE articulos (
   cod_articulo INT AUTO_INCREMENT PRIMARY KEY,
-  descripcion VARCHAR(100) NOT NULL
+  descripcion VARCHAR(100) NOT NULL,
+  -- 0: not kept in stock
+  minimo DECIMAL(10, 3) NOT NULL DEFAULT 0
 ) ENGINE = InnoDB DEFAULT CHARSET = latin1;
 
 INSERT INTO sedes VALUES ('SDQ', 'Santo Domingo'), ('STI', 'Santiago');
@@ -133,5 +134,5 @@ INSERT INTO personas (cod_persona, tipo, nombre, apellido, clave, movil, num_his
   (1, 'D', 'Óscar', 'Muñoz', '!', NULL, NULL, 'STI'),
   (2, 'P', 'María José', 'Báez Ureña', NULL, '829-555-0301', 5001, 'STI');
 INSERT INTO procedimientos VALUES ('D1110', 'Limpieza'), ('D7140', 'Extracción');
-INSERT INTO articulos VALUES (1, 'Algodón');
-INSERT INTO existencias VALUES (1, 'STI', 4.500, 2.000), (1, 'SDQ', 9.000, 2.000);
+INSERT INTO articulos VALUES (1, 'Algodón', 2.000), (2, 'Cepillo', 0);
+INSERT INTO existencias VALUES (1, 'STI', 4.500), (1, 'SDQ', 9.000), (2, 'STI', 3);
