@@ -4,7 +4,10 @@ import type { Row, RowOp, TableSchema } from '../binlog/types.ts';
 export interface Change {
   table: TableSchema;
   op: RowOp;
-  /** The primary key as text, parts joined by a comma (`45`, `7,2`); for a table without one, a hash of the row. */
+  /**
+   * The primary key as text: parts joined by a comma (`45`, `7,2`), a comma or backslash within a part of text escaped by a
+   * backslash, bytes in hex; for a table without a primary key, a hash of the row.
+   */
   key: string;
   /** null on insert. */
   before: Row | null;
