@@ -293,11 +293,7 @@ export class TransactionAssembler {
 
   #commit(event: LogEvent, ddl: readonly string[] = []): void {
     if (this.#gtid !== null) this.#options.gtidSet?.add(this.#gtid);
-    this.#committed = {
-      gtid: this.#options.gtidSet?.toString() ?? null,
-      file: this.#file,
-      offset: this.#offset,
-    };
+    this.#committed = this.#position();
     const part: TransactionPart = {
       id: this.#id,
       rows: this.#rows,

@@ -459,47 +459,6 @@ function seeded(seed: number): () => number {
   };
 }
 
-test.each([1, 2, 3])(
-  'two instances on one store, random trouble, one restarted: all delivered, each lane in order (seed %i)',
-  async (seed) => {
-    const random = seeded(seed);
-    const arrived: { webhook: string; lane: string; id: number }[] = [];
-    const target = await receiver((response, { path, body }) => {
-      const dice = random();
-      if (dice < 0.1) response.destroy();
-      else if (dice < 0.2) response.writeHead(500).end();
-      else if (dice < 0.25) response.writeHead(429, { 'retry-after': '0' }).end();
-      else {
-        const { data } = JSON.parse(body) as { data: { id: number; lane: string } };
-        arrived.push({ webhook: path, ...data });
-        response.writeHead(200).end();
-      }
-    });
-    const webhooks = range(1, 3).map((id) => testWebhook(id, `${target.url}/${id}`, { maxInFlight: 4 * id }));
-    const options = { retryScheduleMs: Array.from({ length: 60 }, () => 5), pollMs: 20 };
-    const first = engine(webhooks, options);
-    const { store } = first;
-    const second = engine(webhooks, options, store);
-    for (const { id } of webhooks) {
-      const fresh = store.append(id, lanesOf(300, 15), 50);
-      (id % 2 === 0 ? first : second).dispatcher.accept(fresh);
-    }
-    await waitFor(() => store.count('delivered') > 200);
-    await first.dispatcher.stop();
-    store.down = true;
-    await waitFor(() => second.dispatcher.stats().unsettled > 0);
-    store.down = false;
-    first.dispatcher.start();
-    await waitFor(() => store.count('delivered') === 900, { timeoutMs: 30_000 });
-    expect(store.count('exhausted')).toBe(0);
-    for (const lane of Map.groupBy(arrived, ({ webhook, lane: name }) => `${webhook} ${name}`).values()) {
-      const firsts = [...new Set(lane.map(({ id }) => id))];
-      expect(firsts).toHaveLength(20);
-      expect(firsts).toEqual(firsts.toSorted((x, y) => x - y));
-    }
-  },
-);
-
 test('an edited webhook is used from the next attempt on', async () => {
   const old = await receiver(status(500));
   const fresh = await receiver();
