@@ -450,15 +450,6 @@ describe('when the store or the process goes', () => {
   });
 });
 
-/** A generator with a seed, so that a failure can be repeated. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state * 1_664_525 + 1_013_904_223) % 2 ** 32;
-    return state / 2 ** 32;
-  };
-}
-
 test('an edited webhook is used from the next attempt on', async () => {
   const old = await receiver(status(500));
   const fresh = await receiver();
