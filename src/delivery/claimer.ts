@@ -74,17 +74,17 @@ export class Claimer implements Background {
     return Math.max(1, this.#nextAskMs - monotonicMs());
   }
 
-  /** Who is asked for, of everybody or of the hungry. */
+  /** Who is asked for, of everybody or of the hungry, each for its share of what fits into memory at most. */
   #wants(nowMs: number, everybody: boolean): Want[] {
-    let total = this.#options.totalRoom();
     const wants: Want[] = [];
     for (const [webhookId, endpoint] of this.#options.endpoints) {
-      const room = everybody || endpoint.hungry ? Math.min(total, this.#room(endpoint, nowMs)) : 0;
-      if (room === 0) continue;
-      wants.push({ webhookId, room });
-      total -= room;
+      const room = everybody || endpoint.hungry ? this.#room(endpoint, nowMs) : 0;
+      if (room > 0) wants.push({ webhookId, room });
     }
-    return wants;
+    const total = this.#options.totalRoom();
+    if (total === 0) return [];
+    const share = Math.max(1, Math.floor(total / wants.length));
+    return wants.map(({ webhookId, room }) => ({ webhookId, room: Math.min(room, share) }));
   }
 
   /** What an endpoint takes now: nothing before half its stock is used up, so that claims come in worthwhile sizes. */

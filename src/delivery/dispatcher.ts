@@ -202,7 +202,7 @@ export class Dispatcher implements Background {
   #take(delivery: ClaimedDelivery, nowMs: number): boolean {
     const endpoint = this.#endpoints.get(delivery.webhookId);
     if (endpoint === undefined || endpoint.blocked || this.#stopping) return false;
-    if (!this.#counted(endpoint, () => endpoint.lanes.put(delivery, nowMs))) return false;
+    this.#counted(endpoint, () => endpoint.lanes.put(delivery, nowMs));
     this.#enlist(endpoint, nowMs);
     return true;
   }
@@ -211,13 +211,13 @@ export class Dispatcher implements Background {
     const beforeMs = nowMs - (this.#options.holdMs ?? 30_000);
     for (const endpoint of this.#endpoints.values()) {
       if (endpoint.lanes.size === 0) continue;
-      this.#settler.release(this.#counted(endpoint, () => endpoint.lanes.takeOlder(beforeMs, nowMs)));
+      this.#settler.release(this.#counted(endpoint, () => endpoint.lanes.takeOlder(beforeMs)));
     }
   }
 
   #releaseAll(endpoint: Endpoint): void {
     clearTimeout(endpoint.timer);
-    this.#settler.release(this.#counted(endpoint, () => endpoint.lanes.takeOlder(Infinity, monotonicMs())));
+    this.#settler.release(this.#counted(endpoint, () => endpoint.lanes.takeOlder(Infinity)));
   }
 
   /** Does something to an endpoint's lanes and keeps the totals right. */
@@ -309,7 +309,7 @@ export class Dispatcher implements Background {
     const { delivery, next } = settlement;
     this.#settler.add(settlement);
     if (next.kind === 'retry') {
-      const behind = this.#counted(endpoint, () => endpoint.lanes.giveBack(delivery, monotonicMs()));
+      const behind = this.#counted(endpoint, () => endpoint.lanes.giveBack(delivery));
       this.#settler.release(behind);
       this.#claimer.askIn(next.delayMs);
     } else {

@@ -229,22 +229,3 @@ export function checkWebhookUrl(url: string, options: GuardOptions): string[] {
   const verdict = createGuard(options).judgeUrl(url);
   return 'problem' in verdict ? [verdict.problem] : [];
 }
-
-const proxyVariables = ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'];
-
-/**
- * The proxy that the environment asks for; undefined when it asks for none.
- * @throws AppError ERR_CONFIG when it asks for one and the configuration does not say that the proxy is the guard: behind a
- * proxy the address connected to is the proxy's, so nothing of our own judgement would hold.
- */
-export function proxyOf(
-  environment: Readonly<Record<string, string | undefined>>,
-  proxyIsGuard: boolean,
-): string | undefined {
-  const name = proxyVariables.find((variable) => environment[variable]);
-  if (name === undefined) return undefined;
-  if (proxyIsGuard) return environment[name];
-  throw new AppError('ERR_CONFIG', `${name} is set, and behind a proxy addresses cannot be judged here`, {
-    remedy: `Unset ${name}, or set delivery.proxy_is_guard: true when the proxy refuses internal addresses itself.`,
-  });
-}

@@ -1,28 +1,24 @@
 import type { ClaimedDelivery } from '../outbox/types.ts';
 
 /** A delivery in memory, with the time it came in, by the monotonic clock. */
-export interface Queued {
+interface Queued {
   delivery: ClaimedDelivery;
   sinceMs: number;
 }
 
-/** How long a lane stays shut after its head went back to the store: longer than any append takes that did not know yet. */
-const shutMs = 10_000;
-
 /**
  * The order of one webhook's deliveries: those of one lane go one after the other, in the order they came; lanes do not wait
- * for each other, and deliveries without a lane wait for nobody.
+ * for each other, and deliveries without a lane wait for nobody. The store gives out a delivery only when the one before it
+ * in its lane is at its end or was given to this process before it: so between processes there is nothing to watch here.
  *
  *   put → ready ──next──▶ underway ──finish──▶ gone; the lane's next is ready
- *           │                └──────giveBack──▶ gone, with all behind it; the lane is shut for later ones
+ *           │                └──────giveBack──▶ gone, with all behind it
  *           └─ behind another of its lane: waits
  */
 export class Lanes {
   #ready: Queued[] = [];
   /** Those behind the one that is ready or underway, by lane. An empty list is a lane whose head has no follower. */
   readonly #behind = new Map<string, Queued[]>();
-  /** The delivery that a shut lane waits for, and until when. */
-  readonly #shut = new Map<string, { headId: number; untilMs: number }>();
   #size = 0;
   #characters = 0;
 
@@ -40,28 +36,17 @@ export class Lanes {
     return this.#ready.length;
   }
 
-  /**
-   * Takes a delivery in. Returns false when it must go back: an earlier one of its lane went back to the store, and
-   * whoever handed this one out did not know yet.
-   */
-  put(delivery: ClaimedDelivery, nowMs: number): boolean {
-    const { lane } = delivery;
+  /** Takes a delivery in. */
+  put(delivery: ClaimedDelivery, nowMs: number): void {
     const queued = { delivery, sinceMs: nowMs };
-    if (lane === '') {
-      this.#ready.push(queued);
+    const behind = this.#behind.get(delivery.lane);
+    if (behind !== undefined) {
+      behind.push(queued);
     } else {
-      const shut = this.#shut.get(lane);
-      if (shut !== undefined && nowMs < shut.untilMs && delivery.id > shut.headId) return false;
-      const behind = this.#behind.get(lane);
-      if (behind === undefined) {
-        this.#behind.set(lane, []);
-        this.#ready.push(queued);
-      } else {
-        behind.push(queued);
-      }
+      if (delivery.lane !== '') this.#behind.set(delivery.lane, []);
+      this.#ready.push(queued);
     }
     this.#count(queued, 1);
-    return true;
   }
 
   /** The next one to send, now underway. */
@@ -73,60 +58,35 @@ export class Lanes {
   }
 
   /** Ends one that was underway for good: its lane goes on. */
-  finish({ id, lane }: ClaimedDelivery): void {
-    if (lane === '') return;
-    if ((this.#shut.get(lane)?.headId ?? Infinity) <= id) this.#shut.delete(lane);
+  finish({ lane }: ClaimedDelivery): void {
     const next = this.#behind.get(lane)?.shift();
     if (next === undefined) this.#behind.delete(lane);
     else this.#ready.push(next);
   }
 
   /** Ends one that was underway and will be tried again later. Returns those behind it, which must go back too. */
-  giveBack({ id, lane }: ClaimedDelivery, nowMs: number): ClaimedDelivery[] {
-    if (lane === '') return [];
-    this.#shutLane(lane, id, nowMs);
-    return this.#takeBehind(lane);
-  }
-
-  /** Takes out all that came in before `beforeMs`, with everything that stands behind them. */
-  takeOlder(beforeMs: number, nowMs: number): ClaimedDelivery[] {
-    const old = this.#ready.filter((queued) => queued.sinceMs < beforeMs);
-    if (old.length > 0) this.#ready = this.#ready.filter((queued) => queued.sinceMs >= beforeMs);
-    const taken = old.flatMap((queued) => {
-      this.#count(queued, -1);
-      return [queued.delivery, ...this.giveBack(queued.delivery, nowMs)];
-    });
-    for (const [lane, behind] of this.#behind) {
-      if (behind[0] === undefined || behind[0].sinceMs >= beforeMs) continue;
-      const headId = behind[0].delivery.id;
-      taken.push(...this.#takeBehind(lane));
-      // Its head is still underway.
-      this.#behind.set(lane, []);
-      this.#shutLane(lane, headId, nowMs);
-    }
-    return taken;
-  }
-
-  #takeBehind(lane: string): ClaimedDelivery[] {
+  giveBack({ lane }: ClaimedDelivery): ClaimedDelivery[] {
     const behind = this.#behind.get(lane) ?? [];
     this.#behind.delete(lane);
     for (const queued of behind) this.#count(queued, -1);
     return behind.map((queued) => queued.delivery);
   }
 
-  #shutLane(lane: string, headId: number, nowMs: number): void {
-    // Deleted first, so that the map stays in order of time.
-    this.#shut.delete(lane);
-    this.#shut.set(lane, { headId, untilMs: nowMs + shutMs });
-    this.#forgetShut(nowMs);
-  }
-
-  #forgetShut(nowMs: number): void {
-    for (const [lane, { untilMs }] of this.#shut) {
-      // In order of shutting: the first one that still holds ends it.
-      if (untilMs > nowMs) return;
-      this.#shut.delete(lane);
+  /** Takes out all that came in before `beforeMs`, with everything that stands behind them. */
+  takeOlder(beforeMs: number): ClaimedDelivery[] {
+    const old = this.#ready.filter((queued) => queued.sinceMs < beforeMs);
+    if (old.length > 0) this.#ready = this.#ready.filter((queued) => queued.sinceMs >= beforeMs);
+    const taken = old.flatMap((queued) => {
+      this.#count(queued, -1);
+      return [queued.delivery, ...this.giveBack(queued.delivery)];
+    });
+    for (const [lane, [first]] of this.#behind) {
+      if (first === undefined || first.sinceMs >= beforeMs) continue;
+      taken.push(...this.giveBack(first.delivery));
+      // The head of this lane is underway, or young and ready.
+      this.#behind.set(lane, []);
     }
+    return taken;
   }
 
   #count({ delivery }: Queued, sign: 1 | -1): void {

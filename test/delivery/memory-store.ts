@@ -20,6 +20,8 @@ export class MemoryStore {
   readonly disabled: { webhookId: number; reason: DisableReason }[] = [];
   claims = 0;
   settles = 0;
+  /** Deliveries handed back so far. */
+  released = 0;
   /** Makes verbs fail while set. */
   down = false;
   /** How long a settlement takes to be durable. */
@@ -84,9 +86,10 @@ export class MemoryStore {
 
   release = (deliveries: readonly ClaimedDelivery[]): Promise<void> => {
     this.#checkUp();
+    this.released += deliveries.length;
     for (const delivery of deliveries) {
       const row = this.#sendingRow(delivery);
-      row.state = 'pending';
+      row.state = this.#hasEarlier(row.delivery) ? 'waiting' : 'pending';
       row.dueMs = 0;
       row.delivery.attempt -= 1;
     }
@@ -113,6 +116,15 @@ export class MemoryStore {
     return (
       lane !== '' &&
       this.#inLane(webhookId, lane).some((row) => !['delivered', 'exhausted'].includes(row.state))
+    );
+  }
+
+  #hasEarlier({ id, webhookId, lane }: ClaimedDelivery): boolean {
+    return (
+      lane !== '' &&
+      this.#inLane(webhookId, lane).some(
+        (row) => row.delivery.id < id && (row.state === 'pending' || row.state === 'sending'),
+      )
     );
   }
 

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { createGuard, type GuardOptions, proxyOf } from '../../src/delivery/guard.ts';
+import { createGuard, type GuardOptions } from '../../src/delivery/guard.ts';
 import { createSender } from '../../src/delivery/send.ts';
 import { AppError } from '../../src/lib/errors.ts';
 import { startReceiver } from '../delivery/receiver.ts';
@@ -70,20 +70,6 @@ describe('opened networks', () => {
 });
 
 describe('proxies', () => {
-  test.each(['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'])(
-    '%s is refused unless the configuration says that the proxy is the guard',
-    (name) => {
-      const environment = { [name]: 'http://proxy.example:3128' };
-      expect(() => proxyOf(environment, false)).toThrow(/cannot be judged/);
-      expect(proxyOf(environment, true)).toBe('http://proxy.example:3128');
-    },
-  );
-
-  test('no variable, or an empty one, is no proxy', () => {
-    expect(proxyOf({}, false)).toBeUndefined();
-    expect(proxyOf({ HTTPS_PROXY: '' }, true)).toBeUndefined();
-  });
-
   test('the environment alone changes nothing: without the option we connect directly', async () => {
     const target = await startReceiver();
     const guard = {
