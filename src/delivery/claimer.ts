@@ -17,6 +17,8 @@ export interface ClaimerOptions {
   onError(error: unknown): void;
 }
 
+/** What one claim asks for, over all webhooks: its transaction stays short. */
+const maximumClaim = 1_000;
 /** The shortest pause after a claim that left something due which it could not have: another instance holds it. */
 const idleClaimMs = 200;
 
@@ -66,7 +68,7 @@ export class Claimer implements Background {
     const wants = this.#wants(nowMs, everybody);
     if (wants.length > 0) {
       const { deliveries, nextDueInMs } = await this.#options.claim(wants);
-      this.#noteHunger(wants, deliveries);
+      this.#noteHunger(wants, deliveries, nextDueInMs !== undefined && nextDueInMs <= 0);
       if (nextDueInMs !== undefined) this.askIn(Math.max(idleClaimMs, nextDueInMs));
       this.#options.accept(deliveries);
       if (this.#wants(monotonicMs(), false).length > 0) return 0;
@@ -74,14 +76,14 @@ export class Claimer implements Background {
     return Math.max(1, this.#nextAskMs - monotonicMs());
   }
 
-  /** Who is asked for, of everybody or of the hungry, each for its share of what fits into memory at most. */
+  /** Who is asked for, of everybody or of the hungry, each for its share of what one claim may bring and memory can take, at most. */
   #wants(nowMs: number, everybody: boolean): Want[] {
     const wants: Want[] = [];
     for (const [webhookId, endpoint] of this.#options.endpoints) {
       const room = everybody || endpoint.hungry ? this.#room(endpoint, nowMs) : 0;
       if (room > 0) wants.push({ webhookId, room });
     }
-    const total = this.#options.totalRoom();
+    const total = Math.min(maximumClaim, this.#options.totalRoom());
     if (total === 0) return [];
     const share = Math.max(1, Math.floor(total / wants.length));
     return wants.map(({ webhookId, room }) => ({ webhookId, room: Math.min(room, share) }));
@@ -93,13 +95,17 @@ export class Claimer implements Background {
     return room >= endpoint.stock(nowMs) / 2 ? room : 0;
   }
 
-  /** Whoever got all it had room for is asked for again as soon as there is room. */
-  #noteHunger(wants: readonly Want[], deliveries: readonly ClaimedDelivery[]): void {
+  /**
+   * Whoever got all it had room for, or something while more is due, is asked for again as soon as there is room; whoever got
+   * nothing is not, though something be due: another instance holds it.
+   */
+  #noteHunger(wants: readonly Want[], deliveries: readonly ClaimedDelivery[], moreIsDue: boolean): void {
     const counts = new Map<number, number>();
     for (const { webhookId } of deliveries) counts.set(webhookId, (counts.get(webhookId) ?? 0) + 1);
     for (const { webhookId, room } of wants) {
       const endpoint = this.#options.endpoints.get(webhookId);
-      if (endpoint) endpoint.hungry = (counts.get(webhookId) ?? 0) >= room;
+      const count = counts.get(webhookId) ?? 0;
+      if (endpoint) endpoint.hungry = count >= room || (count > 0 && moreIsDue);
     }
   }
 }
