@@ -165,6 +165,7 @@ async function listen(server: Server, { host, port }: ReceiveOptions): Promise<s
 /**
  * Receives until the signal aborts, telling each webhook. Resolves when the port is free again.
  * @throws AppError ERR_PORT_IN_USE, ERR_USAGE
+ * @internal
  */
 export async function receive(
   options: ReceiveOptions,

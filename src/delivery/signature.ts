@@ -11,14 +11,20 @@ export interface SignedMessage {
   body: string | Buffer;
 }
 
-/** `v1,<base64>`: HMAC-SHA256 of `id.timestamp.body` under the key that the secret encodes. */
+/**
+ * `v1,<base64>`: HMAC-SHA256 of `id.timestamp.body` under the key that the secret encodes.
+ * @internal
+ */
 export function signStandard(secret: string, { id, timestamp, body }: SignedMessage): string {
   const hmac = createHmac('sha256', secretKey(secret));
   hmac.update(`${id}.${timestamp}.`);
   return `v1,${hmac.update(body).digest('base64')}`;
 }
 
-/** Lower-case hex HMAC-SHA256 of the body, keyed with the whole secret string. */
+/**
+ * Lower-case hex HMAC-SHA256 of the body, keyed with the whole secret string.
+ * @internal
+ */
 export function signLegacy(secret: string, body: string | Buffer): string {
   return createHmac('sha256', secret).update(body).digest('hex');
 }
