@@ -106,7 +106,10 @@ function indent(body: string): string {
   return body.replaceAll(/^/gm, '    ');
 }
 
-/** A webhook for people: what it is, whether it is genuine, and its body. */
+/**
+ * A webhook for people: what it is, whether it is genuine, and its body.
+ * @internal
+ */
 export function formatReceived(received: ReceivedWebhook): string {
   const { standard, legacy } = received;
   const checks = standard === null || legacy === null ? undefined : { standard, legacy };
