@@ -75,11 +75,25 @@ function judgePeer(socket: Socket, { guard, port }: ConnectorOptions): Error | u
   return problem === undefined ? undefined : new ForbiddenAddressError(problem);
 }
 
+/** Looks up the names that must not be reached by this port: nearly always none, since no receiver shares a database's port. */
+async function learnForbidden({ guard, resolve, port }: ConnectorOptions): Promise<void> {
+  for (const name of guard.forbiddenNames(port)) {
+    // A name that cannot be looked up now keeps the addresses it had.
+    const addresses = await resolve(name).catch(() => undefined);
+    if (addresses !== undefined)
+      guard.learn(
+        name,
+        addresses.map(({ address }) => address),
+      );
+  }
+}
+
 /**
  * Opens connections to one origin, judged three times: a literal address before connecting (a socket calls no lookup
  * for it), every answer of DNS, from which the socket then takes its address and asks no second time, and the peer.
  */
 export function createConnector(options: ConnectorOptions): buildConnector.connector {
+  const { guard, port } = options;
   const connect = buildConnector({
     lookup: guardedLookup(options),
     timeout: options.timeoutMs,
@@ -88,9 +102,8 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
     maxCachedSessions: 4,
     ...(options.ca === undefined ? {} : { ca: options.ca }),
   });
-  return (target, callback) => {
-    const problem =
-      isIP(target.hostname) === 0 ? undefined : options.guard.judgeAddress(target.hostname, options.port);
+  const connectJudged: buildConnector.connector = (target, callback) => {
+    const problem = isIP(target.hostname) === 0 ? undefined : guard.judgeAddress(target.hostname, port);
     if (problem !== undefined) {
       queueMicrotask(() => callback(new ForbiddenAddressError(problem), null));
       return;
@@ -108,5 +121,9 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
         callback(null, socket);
       }
     });
+  };
+  return (target, callback) => {
+    if (guard.forbiddenNames(port).length === 0) connectJudged(target, callback);
+    else void learnForbidden(options).then(() => connectJudged(target, callback));
   };
 }

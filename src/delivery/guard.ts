@@ -41,6 +41,9 @@ export interface Guard {
   judgeUrl(url: string): { target: Target } | { problem: string };
   /** Judges an address about to be connected to, or already connected to; undefined when it is allowed. */
   judgeAddress(address: string, port: number): string | undefined;
+  /** The forbidden host names of a port: their addresses are to be looked up and told by `learn` before connecting. */
+  forbiddenNames(port: number): string[];
+  learn(name: string, addresses: readonly string[]): void;
   readonly proxyUrl: string | undefined;
 }
 
@@ -84,8 +87,10 @@ interface OpenNetwork {
 interface ForbiddenPlace {
   /** Lower case, without a trailing dot. */
   name: string;
-  address: Address | undefined;
+  /** Whether it is a name, whose addresses must be asked for. */
+  isName: boolean;
   port: number;
+  addresses: Address[];
   onThisMachine: boolean;
 }
 
@@ -102,15 +107,16 @@ function parseNetwork({ cidr, port }: { cidr: string; port?: number | undefined 
 
 const plainName = (hostname: string): string => hostname.toLowerCase().replace(/\.+$/, '');
 
+function setAddresses(place: ForbiddenPlace, texts: readonly string[]): void {
+  place.addresses = texts.flatMap((text) => parseAddress(text) ?? []);
+  place.onThisMachine = place.name === 'localhost' || place.addresses.flatMap(facesOf).some(isThisMachine);
+}
+
 function toForbiddenPlace({ address, port }: { address: string; port: number }): ForbiddenPlace {
-  const name = plainName(address);
-  const parsed = parseAddress(address);
-  return {
-    name,
-    address: parsed,
-    port,
-    onThisMachine: name === 'localhost' || (parsed !== undefined && facesOf(parsed).some(isThisMachine)),
-  };
+  const isName = parseAddress(address) === undefined;
+  const place = { name: plainName(address), isName, port, addresses: [], onThisMachine: false };
+  setAddresses(place, [address]);
+  return place;
 }
 
 /** The literal address of a URL's host, without brackets; undefined for a name. */
@@ -151,7 +157,8 @@ export function createGuard(options: GuardOptions): Guard {
     return forbidden.some(
       (place) =>
         place.port === port &&
-        (place.address?.toString() === face.toString() || (place.onThisMachine && isThisMachine(face))),
+        (place.addresses.some((address) => address.toString() === face.toString()) ||
+          (place.onThisMachine && isThisMachine(face))),
     );
   }
 
@@ -216,6 +223,11 @@ export function createGuard(options: GuardOptions): Guard {
       const problem = judgeText(text) ?? judgeParsed(url);
       if (problem !== undefined) return { problem };
       return { target: { origin: url.origin, path: url.pathname + url.search, port: portOf(url) } };
+    },
+    forbiddenNames: (port) =>
+      forbidden.filter((place) => place.isName && place.port === port).map(({ name }) => name),
+    learn(name, addresses) {
+      for (const place of forbidden) if (place.name === name) setAddresses(place, addresses);
     },
     proxyUrl: options.proxyUrl,
   };

@@ -216,6 +216,28 @@ describe('what belongs to this process', () => {
     expect(guard.judgeAddress(address, port)).toBeUndefined();
   });
 
+  test.each([
+    ['another name for its address', 'http://alias.example.com'],
+    ['its address', 'http://127.0.0.2'],
+  ])('the database by %s, though the configuration has only its name', async (_kind, origin) => {
+    const target = await startReceiver();
+    const sender = createSender({
+      guard: {
+        ...open,
+        allowedPorts: [target.port],
+        forbidden: [{ address: 'db.clinic.example', port: target.port }],
+      },
+      resolve: () => Promise.resolve([{ address: '127.0.0.2', family: 4 }]),
+    });
+    const outcome = await sender.send(testRequest({ url: `${origin}:${target.port}/` }));
+    expect(outcome).toMatchObject({
+      kind: 'forbidden',
+      message: expect.stringMatching(/its database: never/),
+    });
+    await sender.close();
+    await target.close();
+  });
+
   test('the database by its name', () => {
     expect(guard.judgeUrl('http://DB.clinic.example.:3306/')).toHaveProperty('problem');
     expect(guard.judgeUrl('http://db.clinic.example:8377/')).toHaveProperty('target');
