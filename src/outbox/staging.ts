@@ -65,19 +65,28 @@ function planStage(kept: Kept, route: Router, counters: Counters) {
   };
 }
 
-/** Makes everything staged visible together with the checkpoint, by changing one row. */
+/**
+ * Makes everything staged visible together with the checkpoint, by changing one row. Only the holder of the lease raises the
+ * staging number: when it is planned again and the number is higher, the answer to the first commit was lost, and a second
+ * flip would forget what is still to be queued.
+ */
 export async function flipStaged(writer: GuardedWriter, checkpoint: Checkpoint): Promise<void> {
+  const { staging } = writer.counters;
   await writer.commit((counters) =>
     Promise.resolve({
       set: [
         ...positionAssignments(checkpoint),
-        'unqueued_from = staged_from_delivery',
-        `unqueued_to = IF(staged_from_delivery IS NULL, NULL, ${counters.nextDeliveryId})`,
-        'staged_from_seq = NULL',
-        'staged_from_delivery = NULL',
+        ...(counters.staging > staging
+          ? []
+          : [
+              'unqueued_from = staged_from_delivery',
+              `unqueued_to = IF(staged_from_delivery IS NULL, NULL, ${counters.nextDeliveryId})`,
+              'staged_from_seq = NULL',
+              'staged_from_delivery = NULL',
+            ]),
       ],
       statements: [],
-      after: { ...counters, staging: counters.staging + 1 },
+      after: { ...counters, staging: staging + 1 },
       result: undefined,
     }),
   );
