@@ -183,7 +183,9 @@ async function play(options: ChaosOptions, stage: Stage): Promise<ChaosReport> {
     ),
   );
   const query = (sql: string): Promise<void> =>
-    withConnection(url, async (connection) => void (await connection.query(sql)));
+    withConnection(url, async (connection) => {
+      await connection.query(sql);
+    });
   const dealing = deal({ ...stage, query }, { random, meanPauseMs }, stop.signal);
   await sleep(durationMs);
   stop.abort();
@@ -205,7 +207,7 @@ async function play(options: ChaosOptions, stage: Stage): Promise<ChaosReport> {
   return {
     ...compare(expected, groupDelivered(inbox, entities)),
     faults,
-    daemon: keeper.counts,
+    daemon: { ...keeper.counts },
     workload,
     changes: history.length,
     transitions: transitions.length,

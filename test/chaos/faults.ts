@@ -14,7 +14,7 @@ export interface FaultTargets {
   query(sql: string): Promise<void>;
 }
 
-type Fault = (targets: FaultTargets, random: Random) => Promise<void>;
+type Fault = (targets: FaultTargets, random: Random) => void | Promise<void>;
 
 const frozenMs = { least: 200, most: 5_000 };
 
@@ -27,10 +27,10 @@ async function freeze(proxy: FaultProxy, random: Random): Promise<void> {
 }
 
 const faults = {
-  'daemon killed': ({ keeper }) => Promise.resolve(keeper.kill()),
-  'source cut': ({ source }) => Promise.resolve(source.cut()),
+  'daemon killed': ({ keeper }) => keeper.kill(),
+  'source cut': ({ source }) => source.cut(),
   'source frozen': ({ source }, random) => freeze(source, random),
-  'store cut': ({ store }) => Promise.resolve(store.cut()),
+  'store cut': ({ store }) => store.cut(),
   'store frozen': ({ store }, random) => freeze(store, random),
   'log rotated': ({ query }) => query('FLUSH BINARY LOGS'),
   'server killed': async ({ server }) => {

@@ -72,13 +72,13 @@ export async function readHistory(connection: Connection): Promise<RecordedRow[]
     seq: Number(row['seq']),
     transaction: String(row['transaction_name']),
     table: row['table_name'] as TableName,
-    before: parseImage(row['before_image']),
-    after: parseImage(row['after_image']),
+    before: parseImage(row['before_image'] as string | null),
+    after: parseImage(row['after_image'] as string | null),
   }));
 }
 
-function parseImage(text: unknown): Image | null {
-  return text === null ? null : (JSON.parse(String(text)) as Image);
+function parseImage(text: string | null): Image | null {
+  return text === null ? null : (JSON.parse(text) as Image);
 }
 
 /** A row within its transaction. */
