@@ -22,7 +22,7 @@ import type { Position, TransactionPart } from './types.ts';
 /** So many heartbeats may be missed before the connection counts as dead. */
 const MISSED_HEARTBEATS = 3;
 /** A reader that is held back longer than this disconnects: the server would cut it anyway, without the client noticing. */
-const MAX_HELD_BACK_MS = 30_000;
+const HELD_BACK_MS = 30_000;
 /** Survived a pause of 90 s where the default of 60 s was cut at 65 s. */
 const NET_WRITE_TIMEOUT_SECONDS = 600;
 
@@ -46,6 +46,8 @@ export interface StreamOptions extends Pick<
   heartbeatMs: number;
   /** Bytes of log that may wait to be taken. */
   bufferBytes: number;
+  /** How long the server is held back, at most, while the buffer is full; default 30 s. */
+  heldBackMs?: number;
 }
 
 export interface BinlogStream {
@@ -153,6 +155,7 @@ class StreamReader implements BinlogStream {
 
   close(): void {
     this.#closed = true;
+    this.#queue = [];
     this.#disconnect();
   }
 
@@ -287,12 +290,18 @@ class StreamReader implements BinlogStream {
     this.#wake = undefined;
   }
 
-  /** What a producer that cannot be paused by its socket waits for. */
-  #room(): Promise<void> | undefined {
-    if (this.#heldBackSince === undefined || this.#error || this.#closed) return undefined;
-    return new Promise((resolve) => {
-      this.#roomWaiter = resolve;
-    });
+  /** What a producer that cannot be paused by its socket waits for. It ends with the reader: what it holds may be huge. */
+  async #room(): Promise<void> {
+    while (this.#heldBackSince !== undefined && !this.#ended()) {
+      await new Promise<void>((resolve) => {
+        this.#roomWaiter = resolve;
+      });
+    }
+    if (this.#ended()) throw new Error('the reader ended');
+  }
+
+  #ended(): boolean {
+    return this.#closed || this.#error !== undefined;
   }
 
   #tellRoom(): void {
@@ -316,8 +325,9 @@ class StreamReader implements BinlogStream {
 
   #watch(): void {
     const heldBackMs = this.#heldBackSince === undefined ? 0 : monotonicMs() - this.#heldBackSince;
-    if (heldBackMs > MAX_HELD_BACK_MS) {
-      this.#fail(lost(new Error('the outbox took nothing for 30 s; the buffer is full')));
+    const limitMs = this.#options.heldBackMs ?? HELD_BACK_MS;
+    if (heldBackMs > limitMs) {
+      this.#fail(lost(new Error(`the outbox took nothing for ${limitMs / 1_000} s; the buffer is full`)));
     } else if (!this.#unpacking && this.silentMs() > this.#options.heartbeatMs * MISSED_HEARTBEATS) {
       this.#fail(lost(new Error(`the server was silent for ${MISSED_HEARTBEATS} heartbeats`)));
     }

@@ -18,6 +18,9 @@ export interface ReadOptions {
   baseline?: Map<string, Map<string, ColumnKind>>;
   bufferBytes?: number;
   heartbeatMs?: number;
+  heldBackMs?: number;
+  /** Default: ones that nobody else has. */
+  identity?: Pick<StreamOptions, 'serverId' | 'replicaUuid'>;
   url?: string;
 }
 
@@ -48,8 +51,10 @@ export async function openReader(options: ReadOptions): Promise<BinlogStream> {
     // A source ends the reader that has the id or the uuid of a newer one: test files run side by side.
     serverId: randomInt(100_000, 4_000_000_000),
     replicaUuid: randomUUID(),
+    ...options.identity,
     heartbeatMs: options.heartbeatMs ?? 1_000,
     bufferBytes: options.bufferBytes ?? 64 * 1024 * 1024,
+    ...(options.heldBackMs === undefined ? {} : { heldBackMs: options.heldBackMs }),
     charsetOf: (collation) => charsets.get(collation),
     columnsOf: (database, table) => (database === schema.name ? watched.get(table) : undefined),
     hintsOf: (table) => hints[table],

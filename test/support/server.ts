@@ -30,6 +30,8 @@ export interface TestSchema {
   query(sql: string, values?: readonly unknown[]): Promise<Row[]>;
   /** A connection of its own, as root, in this schema; closed by `drop`. */
   connect(): Promise<Connection>;
+  /** Opens the connection of `query` anew: the server was restarted. */
+  reconnect(): Promise<void>;
   drop(): Promise<void>;
 }
 
@@ -48,7 +50,7 @@ function connectTo(uri: string): Promise<Connection> {
 /** A schema with a name of its own, filled with `sql` (no DELIMITER; several statements are fine). */
 export async function createSchema(server: ServerAddress, sql?: string): Promise<TestSchema> {
   const name = unique('t');
-  const root = await connectTo(server.url);
+  let root = await connectTo(server.url);
   const others: Connection[] = [];
   await root.query(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4; USE \`${name}\``);
   if (sql !== undefined) await root.query(sql);
@@ -68,6 +70,10 @@ export async function createSchema(server: ServerAddress, sql?: string): Promise
       const connection = await connectTo(`${server.url}/${name}`);
       others.push(connection);
       return connection;
+    },
+    async reconnect() {
+      root.destroy();
+      root = await connectTo(`${server.url}/${name}`);
     },
     async drop() {
       await Promise.all(others.map((connection) => connection.end().catch(() => undefined)));

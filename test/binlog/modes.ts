@@ -1,0 +1,39 @@
+import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
+import { createSchema, type TestSchema } from '../support/server.ts';
+
+/** A way in which a server keeps its log. */
+export interface Mode {
+  name: string;
+  flavour: Flavour;
+  /** Whether a position is a set of GTIDs, or a file and an offset alone. */
+  gtid: boolean;
+  settings: string[];
+}
+
+/** MySQL's own default. */
+export const withoutGtid: Mode = {
+  name: 'MySQL with GTIDs off',
+  flavour: 'mysql',
+  gtid: false,
+  settings: ['gtid-mode=OFF', 'enforce-gtid-consistency=OFF'],
+};
+
+/** For `describe.each(modes)`: what is promised of reading is promised in all of them. */
+export const modes: readonly Mode[] = [
+  { name: 'MySQL', flavour: 'mysql', gtid: true, settings: [] },
+  withoutGtid,
+  { name: 'MariaDB', flavour: 'mariadb', gtid: true, settings: [] },
+];
+
+export const resetLog = { mysql: 'RESET BINARY LOGS AND GTIDS', mariadb: 'RESET MASTER' } as const;
+
+/** A server of its own in a mode, with a schema that holds the watched table `t`. */
+export async function startMode(mode: Mode): Promise<{ server: PrivateServer; schema: TestSchema }> {
+  const server = await startPrivateServer({ flavour: mode.flavour, settings: mode.settings });
+  const schema = await createSchema(
+    server,
+    'CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, text LONGTEXT)',
+  );
+  return { server, schema };
+}
