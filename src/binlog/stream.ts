@@ -21,6 +21,8 @@ import type { Position, TransactionPart } from './types.ts';
 
 /** So many heartbeats may be missed before the connection counts as dead. */
 const MISSED_HEARTBEATS = 3;
+/** What is taken is in memory besides what waits: no more at a time than makes good batches. */
+const MAX_TAKEN_BYTES = 4 * 1024 * 1024;
 /** A reader that is held back longer than this disconnects: the server would cut it anyway, without the client noticing. */
 const HELD_BACK_MS = 30_000;
 /** Survived a pause of 90 s where the default of 60 s was cut at 65 s. */
@@ -44,7 +46,7 @@ export interface StreamOptions extends Pick<
   /** Shown by the source beside the server id. */
   replicaUuid: string;
   heartbeatMs: number;
-  /** Bytes of log that may wait to be taken. */
+  /** Bytes that may wait to be taken. */
   bufferBytes: number;
   /** How long the server is held back, at most, while the buffer is full; default 30 s. */
   heldBackMs?: number;
@@ -52,7 +54,7 @@ export interface StreamOptions extends Pick<
 
 export interface BinlogStream {
   /**
-   * Everything that has arrived, at least one part; waits when there is nothing. After an error what arrived before it is
+   * What has arrived, at least one part, up to 4 MiB; waits when there is nothing. After an error what arrived before it is
    * still given out, then the error is thrown: a HaltError, or an AppError that is retryable. Empty after `close`.
    */
   take(): Promise<TransactionPart[]>;
@@ -142,10 +144,12 @@ class StreamReader implements BinlogStream {
         this.#wake = resolve;
       });
     }
-    const taken = this.#queue;
-    this.#queue = [];
-    this.#queuedBytes = 0;
-    this.#release();
+    let bytes = 0;
+    let count = 0;
+    while (count < this.#queue.length && bytes < MAX_TAKEN_BYTES) bytes += this.#queue[count++]!.bytes;
+    const taken = this.#queue.splice(0, count);
+    this.#queuedBytes -= bytes;
+    if (this.#queuedBytes <= this.#options.bufferBytes) this.#release();
     return taken;
   }
 

@@ -21,6 +21,9 @@ import type { ColumnKind, Position, RowEvent, RowOp, TransactionPart } from './t
 
 /** Beyond so many bytes of rows a transaction leaves in parts, so that its size does not bound our memory. */
 const PART_BYTES = 4 * 1024 * 1024;
+/** What a decoded row and each of its values take in memory besides their bytes: a short row takes ten times its log. */
+const ROW_BYTES = 100;
+const CELL_BYTES = 32;
 
 /** Table maps are kept while a server uses the same ids; a restart or many ALTERs must not let them grow for ever. */
 const MAX_CACHED_TABLES = 2_000;
@@ -270,8 +273,10 @@ export class TransactionAssembler {
       });
     }
     if (!cached.table) return;
+    const known = this.#rows.length;
     for (const row of readRows(event, op, cached.table)) this.#rows.push(row);
-    this.#bytes += event.size;
+    const cells = cached.table.schema.columns.length * (op === 'update' ? 2 : 1);
+    this.#bytes += event.size + (this.#rows.length - known) * (ROW_BYTES + CELL_BYTES * cells);
     if (this.#bytes >= PART_BYTES) this.#emitPart();
   }
 

@@ -97,7 +97,7 @@ export interface TransactionPart {
   commit: Commit | null;
   /** Watched tables that a definition statement of this transaction names: their live schema must be looked at again. */
   ddl: readonly string[];
-  /** Bytes of log that the part stands for: the measure of the buffer. */
+  /** About what the part takes in memory: the measure of the buffer. */
   bytes: number;
 }
 
