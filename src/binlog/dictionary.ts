@@ -1,5 +1,6 @@
 import { AppError } from '../lib/errors.ts';
 import { quoteName } from './quote-name.ts';
+import { isAtLeast } from './server-version.ts';
 import type { Source, SourceIdentity, SourceRow } from './source.ts';
 import type { ColumnKind, SourceColumn, SourceTable } from './types.ts';
 
@@ -75,7 +76,7 @@ const kinds: Readonly<Record<string, ColumnKind>> = {
 /** Reads the dictionary of the source's schema (that of its URL). Needs no more than SELECT on the tables. */
 export async function readDictionary(source: Source, identity: SourceIdentity): Promise<Dictionary> {
   const schema = await currentSchema(source);
-  const [tableRows, columnRows, keyRows, collationRows] = await Promise.all([
+  const [tableRows, columnRows, keyRows, charsets] = await Promise.all([
     source.query(
       'SELECT table_name AS name, table_type AS type, engine AS engine FROM information_schema.tables WHERE table_schema = ?',
       [schema],
@@ -91,9 +92,7 @@ export async function readDictionary(source: Source, identity: SourceIdentity): 
         " WHERE table_schema = ? AND index_name = 'PRIMARY' ORDER BY table_name, seq_in_index",
       [schema],
     ),
-    source.query(
-      'SELECT id AS id, character_set_name AS charset FROM information_schema.collations WHERE id IS NOT NULL',
-    ),
+    readCharsets(source, identity),
   ]);
   const columns = Map.groupBy(columnRows, (row) => String(row['tableName']));
   const keys = Map.groupBy(keyRows, (row) => String(row['tableName']));
@@ -103,11 +102,25 @@ export async function readDictionary(source: Source, identity: SourceIdentity): 
       return identity.flavour === 'mariadb' ? refineMariadb(source, table, row) : table;
     }),
   );
-  return {
-    schema,
-    tables: byLowerName(tables),
-    charsets: new Map(collationRows.map((row) => [Number(row['id']), String(row['charset'])])),
-  };
+  return { schema, tables: byLowerName(tables), charsets };
+}
+
+/**
+ * Character set name by collation id. From MariaDB 10.10 on one name, uca1400_ai_ci, stands for a collation of every Unicode
+ * character set, and only the list of what applies to what has their ids.
+ */
+export async function readCharsets(
+  source: Source,
+  { flavour, version }: SourceIdentity,
+): Promise<ReadonlyMap<number, string>> {
+  const list =
+    flavour === 'mariadb' && isAtLeast(version, '10.10.1')
+      ? 'collation_character_set_applicability'
+      : 'collations';
+  const rows = await source.query(
+    `SELECT id AS id, character_set_name AS charset FROM information_schema.${list}`,
+  );
+  return new Map(rows.map((row) => [Number(row['id']), String(row['charset'])]));
 }
 
 async function currentSchema(source: Source): Promise<string> {

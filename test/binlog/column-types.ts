@@ -1,3 +1,5 @@
+import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
+
 /** Every column type at its boundaries, as SQL: what goes in, and how the server itself says what is there. */
 export interface TypeCase {
   name: string;
@@ -6,7 +8,8 @@ export interface TypeCase {
   values: string[];
   /** How SELECT and cell are compared. */
   compare: 'text' | 'number' | 'float32' | 'float64' | 'hex' | 'utf8-hex' | 'json';
-  only?: 'mysql' | 'mariadb';
+  /** Only where this server has it; `mariadb` means every MariaDB. */
+  only?: ServerVariant;
 }
 
 const q = (text: string): string => `'${text.replaceAll("'", "''")}'`;
@@ -366,6 +369,36 @@ export const typeCases: TypeCase[] = [
     values: ['0.0.0.0', '192.0.2.1', '255.255.255.255'].map(q),
     compare: 'text',
     only: 'mariadb',
+  },
+  ...[
+    'VARCHAR(63) CHARACTER SET utf8mb4 COLLATE utf8mb4_uca1400_ai_ci',
+    'TEXT CHARACTER SET utf16 COLLATE utf16_uca1400_as_cs',
+    "ENUM('ñandú','x') CHARACTER SET utf8mb3 COLLATE utf8mb3_uca1400_swedish_ai_ci",
+  ].map((definition): TypeCase => ({
+    name: definition.toLowerCase(),
+    definition,
+    values: [q('ñandú'), q('x')],
+    compare: 'utf8-hex',
+    only: 'mariadb',
+  })),
+  {
+    name: 'timestamp beyond 2038',
+    definition: 'TIMESTAMP(6) NULL',
+    values: [
+      '2038-01-19 03:14:07.999999',
+      '2038-01-19 03:14:08',
+      '2099-12-31 23:59:59.5',
+      '2106-02-07 06:28:15.999999',
+    ].map(q),
+    compare: 'text',
+    only: 'mariadb-11.8',
+  },
+  {
+    name: 'vector of MariaDB',
+    definition: 'VECTOR(4)',
+    values: ["VEC_FromText('[1,2.5,-3,0]')"],
+    compare: 'hex',
+    only: 'mariadb-11.8',
   },
   {
     name: 'varchar compressed',

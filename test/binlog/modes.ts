@@ -12,7 +12,7 @@ export interface Mode {
 }
 
 /** MySQL's own default. */
-export const withoutGtid: Mode = {
+const withoutGtid: Mode = {
   name: 'MySQL with GTIDs off',
   flavour: 'mysql',
   gtid: false,
@@ -25,8 +25,6 @@ export const modes: readonly Mode[] = [
   withoutGtid,
   { name: 'MariaDB', flavour: 'mariadb', gtid: true, settings: [] },
 ];
-
-export const resetLog = { mysql: 'RESET BINARY LOGS AND GTIDS', mariadb: 'RESET MASTER' } as const;
 
 /** A server of its own in a mode, with a schema that holds the watched table `t`. */
 export async function startMode(mode: Mode): Promise<{ server: PrivateServer; schema: TestSchema }> {

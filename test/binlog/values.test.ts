@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TableHints } from '../../src/binlog/table-map.ts';
 import type { Cell } from '../../src/binlog/types.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
 import { byName, openReader, takeRows } from '../support/read-log.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
 import { typeCases, type TypeCase } from './column-types.ts';
@@ -42,15 +44,25 @@ function selected(value: unknown, compare: TypeCase['compare']): unknown {
 
 const hintsFor: Record<string, 'uuid' | 'inet4' | 'inet6'> = { uuid: 'uuid', inet4: 'inet4', inet6: 'inet6' };
 
-describe.each(flavours)('every column type, read from the log of %s', (flavour) => {
+const variants: readonly ServerVariant[] = [...flavours, 'mariadb-11.8'];
+
+describe.each(variants)('every column type, read from the log of %s', (variant) => {
+  const flavour = variant === 'mysql' ? 'mysql' : 'mariadb';
+  let server: PrivateServer | undefined;
   let schema: TestSchema;
   beforeAll(async () => {
-    schema = await createSchema(sharedServer(flavour));
+    if (variant !== flavour) server = await startPrivateServer({ flavour: variant });
+    schema = await createSchema(server ?? sharedServer(flavour));
     await schema.query("SET SESSION sql_mode = '', time_zone = '+00:00'");
   });
-  afterAll(() => schema.drop());
+  afterAll(async () => {
+    await schema.drop();
+    await server?.stop();
+  });
 
-  it.each(typeCases.filter(({ only }) => only === undefined || only === flavour))('$name', async (type) => {
+  const isHere = ({ only }: TypeCase): boolean => only === undefined || only === variant || only === flavour;
+
+  it.each(typeCases.filter(isHere))('$name', async (type) => {
     const table = `c${typeCases.indexOf(type)}`;
     await schema.query(
       `CREATE TABLE ${table} (id INT PRIMARY KEY AUTO_INCREMENT, filler INT, v ${type.definition}, rest VARCHAR(10)) CHARACTER SET utf8mb4`,

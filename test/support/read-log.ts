@@ -1,8 +1,10 @@
 import { randomInt, randomUUID } from 'node:crypto';
+import { readCharsets } from '../../src/binlog/dictionary.ts';
+import { openSource } from '../../src/binlog/source.ts';
 import type { TableHints } from '../../src/binlog/table-map.ts';
 import { openStream, type BinlogStream, type StreamOptions } from '../../src/binlog/stream.ts';
 import type { Cell, ColumnKind, Position, RowEvent, TransactionPart } from '../../src/binlog/types.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { parseDatabaseUrl, type DatabaseUrl } from '../../src/lib/database-url.ts';
 import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
 import type { TestSchema } from './server.ts';
 
@@ -42,10 +44,11 @@ export async function endOfLog(flavour: Flavour, schema: TestSchema): Promise<Po
 /** Opens a reader of ours on a test schema, at its log's end unless told otherwise. */
 export async function openReader(options: ReadOptions): Promise<BinlogStream> {
   const { flavour, schema, watch, hints = {} } = options;
-  const charsets = await readCharsets(schema);
+  const url = parseDatabaseUrl(options.url ?? schema.url());
+  const charsets = await charsetsOf(parseDatabaseUrl(schema.url()));
   const watched = new Map(Object.entries(watch).map(([table, columns]) => [table, new Set(columns)]));
   const streamOptions: StreamOptions = {
-    url: parseDatabaseUrl(options.url ?? schema.url()),
+    url,
     flavour,
     position: options.position ?? (await endOfLog(flavour, schema)),
     // A source ends the reader that has the id or the uuid of a newer one: test files run side by side.
@@ -66,11 +69,14 @@ export async function openReader(options: ReadOptions): Promise<BinlogStream> {
   return openStream(streamOptions);
 }
 
-async function readCharsets(schema: TestSchema): Promise<Map<number, string>> {
-  const rows = await schema.query(
-    'SELECT id AS id, character_set_name AS charset FROM information_schema.collations WHERE id IS NOT NULL',
-  );
-  return new Map(rows.map((row) => [Number(row['id']), row['charset'] as string]));
+/** As the daemon knows them. */
+async function charsetsOf(url: DatabaseUrl): Promise<ReadonlyMap<number, string>> {
+  const source = openSource(url);
+  try {
+    return await readCharsets(source, await source.identify());
+  } finally {
+    await source.close();
+  }
 }
 
 /** Takes parts until so many watched rows have come. */
