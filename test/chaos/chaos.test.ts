@@ -12,7 +12,7 @@ const modes = [
 describe('the crash test', () => {
   it.each(modes)(
     'on $flavour (gtid $gtid): delivers exactly the history, in order, whatever is killed, cut and frozen',
-    { timeout: 240_000 },
+    { timeout: 480_000 },
     async ({ flavour, gtid }) => {
       const report = await runChaos({ flavour, gtid, seed: 7, durationMs: 20_000, meanPauseMs: 700 });
       expect(report).toMatchObject({ lost: 0, doubled: 0, invented: 0, outOfOrder: 0, examples: [] });

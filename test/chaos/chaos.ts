@@ -56,8 +56,11 @@ const store = 'odontology_webhooks';
 const writers = 4;
 /** Expected minus delivered, from where on the writers wait. */
 const backlog = 3_000;
-/** Without one more accepted event for so long, nothing more will come: twice what a lease and a retry take. */
-const idleMs = 30_000;
+/**
+ * Without one more accepted event for so long, nothing more will come. A server that was killed last of all takes 20 s to come
+ * back on a busy machine, and everything that waits for it tries again every 15 s by then.
+ */
+const idleMs = 120_000;
 
 /** Everything that stands around the daemon, and is taken down in reverse. */
 interface Stage {
