@@ -25,6 +25,9 @@ export const ascii = customType<{
   dataType: ({ length }) => `varchar(${length}) character set ascii collate ascii_bin`,
 });
 
+/** A SHA-256, as it is: of the sealed log there are millions. */
+export const digest = customType<{ data: Buffer; driverData: Buffer }>({ dataType: () => 'binary(32)' });
+
 export const longText = customType<{ data: string; driverData: string }>({
   dataType: () => 'longtext character set utf8mb4 collate utf8mb4_bin',
 });

@@ -8,10 +8,11 @@ import {
   mysqlEnum,
   mysqlTable,
   smallint,
+  primaryKey,
   tinyint,
   uniqueIndex,
 } from 'drizzle-orm/mysql-core';
-import { ascii, editedMoment, json, longText, text, utcMoment } from './columns.ts';
+import { ascii, digest, editedMoment, json, longText, text, utcMoment } from './columns.ts';
 
 /*
  * The store. What is read by people and what the engine works on are kept apart:
@@ -84,18 +85,21 @@ export const eventLog = mysqlTable(
     type: text({ length: 128 }).notNull(),
     entityTable: text('entity_table', { length: 64 }).notNull(),
     entityKey: text('entity_key', { length: 255 }).notNull(),
+    /** The patient whose data it carries; null for an event about nobody. */
+    subject: text({ length: 255 }),
     transactionId: text('transaction_id', { length: 255 }).notNull(),
     occurredAt: utcMoment('occurred_at').notNull(),
     /** 0, or the number of the staging that wrote it: visible once `checkpoint.staging` is greater. */
     staging: int().notNull().default(0),
     createdAt: utcMoment('created_at').notNull().default(utcNow),
-    /** The exact bytes that are sent; null once pruned or erased. */
+    /** The exact bytes that are sent, encrypted under the subject's key where one is configured; null once pruned or erased. */
     body: longText(),
   },
   (table) => [
     uniqueIndex('event_log_id').on(table.id),
     index('event_log_occurred_at').on(table.occurredAt),
     index('event_log_entity').on(table.entityTable, table.entityKey),
+    index('event_log_subject').on(table.subject),
   ],
 );
 
@@ -237,6 +241,72 @@ export const auditLog = mysqlTable(
     details: json(),
   },
   (table) => [index('audit_log_at').on(table.at)],
+);
+
+/**
+ * A key for each patient, and one (subject '') for what is about nobody. It salts the hashes by which the sealed log remembers
+ * payloads, and encrypts the payloads where encryption at rest is configured. Erasing a patient deletes it.
+ */
+export const subjectKeys = mysqlTable(
+  'subject_keys',
+  {
+    id: int().autoincrement().primaryKey(),
+    subject: text({ length: 255 }).notNull(),
+    /** 32 bytes in base64, in the clear or sealed by db/encryption. */
+    key: text({ length: 255 }).notNull(),
+    createdAt: utcMoment('created_at').notNull().default(utcNow),
+  },
+  (table) => [uniqueIndex('subject_keys_subject').on(table.subject)],
+);
+
+/*
+ * The sealed log: every row of `attempts` and `audit_log` becomes a leaf, the leaves of an interval a Merkle tree, and the trees'
+ * roots a signed chain. src/audit/seal.ts has the story.
+ */
+
+/** One row: the key of the installation and how far has been sealed. */
+export const sealState = mysqlTable('seal_state', {
+  id: tinyint().primaryKey(),
+  /** SPKI in base64. */
+  publicKey: ascii('public_key', { length: 128 }).notNull(),
+  /** PKCS #8 in base64, in the clear or sealed by db/encryption. */
+  privateKey: ascii('private_key', { length: 512 }).notNull(),
+  /** For each log the highest id read, and ranges of ids below it in which rows may still appear. */
+  progress: json().notNull(),
+  /** Where the chain begins since retention dropped its beginning. */
+  anchorNumber: bigint('anchor_number', number).notNull().default(0),
+  anchorHash: ascii('anchor_hash', { length: 64 }).notNull(),
+  anchorSignature: ascii('anchor_signature', { length: 128 }).notNull(),
+});
+
+export const seals = mysqlTable('seals', {
+  number: bigint(number).primaryKey(),
+  sealedAt: utcMoment('sealed_at').notNull(),
+  /** Number of its leaves. */
+  entries: int().notNull(),
+  /** Merkle root of the leaves. */
+  root: ascii({ length: 64 }).notNull(),
+  previousHash: ascii('previous_hash', { length: 64 }).notNull(),
+  hash: ascii({ length: 64 }).notNull(),
+  /** Ed25519 over `hash`, in base64. */
+  signature: ascii({ length: 128 }).notNull(),
+});
+
+export const sealLeaves = mysqlTable(
+  'seal_leaves',
+  {
+    seal: bigint(number).notNull(),
+    place: int().notNull(),
+    log: mysqlEnum(['attempts', 'audit_log']).notNull(),
+    entryId: bigint('entry_id', number).notNull(),
+    hash: digest().notNull(),
+    /** Of the payload that an attempt sent, salted with its subject's key; null where it was gone already. */
+    payloadHash: digest('payload_hash'),
+  },
+  (table) => [
+    primaryKey({ columns: [table.seal, table.place] }),
+    uniqueIndex('seal_leaves_entry').on(table.log, table.entryId),
+  ],
 );
 
 /** Replays: past events sent again to one webhook, in steps that go on after a restart. */

@@ -4,7 +4,7 @@ import { cellText } from '../change/net-changes.ts';
 import type { Change } from '../change/types.ts';
 import { all, bindChanges, bindCondition, isColumnName, type Scope, type Test } from './condition.ts';
 import type { Condition, Rule } from './rule.ts';
-import { bindCell, bindFields, bindLookedUpCell, type Reader, type Run } from './source.ts';
+import { bindCell, bindFields, bindLookedUpCell, bindSource, type Reader, type Run } from './source.ts';
 
 /** A rule compiled for rows of one layout. */
 export interface BoundRule {
@@ -13,6 +13,8 @@ export interface BoundRule {
   /** What is to be asked for the others. */
   borrowing: Borrowing | null;
   data: Reader;
+  /** Whose data it is. */
+  subject: Reader;
   /** The entity's key; undefined when the row images lack it. */
   keyOf(change: Change): string | undefined;
 }
@@ -50,7 +52,7 @@ export function bindRules(rules: readonly Rule[], layout: TableSchema, zone: Cli
 }
 
 function bindRule(rule: Rule, ownLayout: TableSchema, zone: ClinicZone): BoundRule {
-  const { conditions, columns, borrowed, key, data } = rule;
+  const { conditions, columns, borrowed, key, data, subject } = rule;
   const layout = withBorrowed(ownLayout, borrowed);
   const names = new Set(borrowed.map(({ column }) => column.name.toLowerCase()));
   const now: Test[] = [];
@@ -67,6 +69,7 @@ function bindRule(rule: Rule, ownLayout: TableSchema, zone: ClinicZone): BoundRu
     test: all(now),
     borrowing: borrowed.length > 0 ? { extend: bindExtension(borrowed, ownLayout), test: all(later) } : null,
     data: bindFields(data, { layout, zone }),
+    subject: bindSource(subject ?? { kind: 'nothing' }, { layout, zone }),
     keyOf: bindKey(key, layout),
   };
 }

@@ -94,11 +94,12 @@ interface Firing {
 
 /** The event, if the change alone tells everything about it. */
 function fire({ type, rule, change }: Firing, transaction: Transaction): DomainEvent | undefined {
-  if (rule.data.asks) return undefined;
+  if (rule.data.asks || rule.subject.asks) return undefined;
   const key = rule.keyOf(change);
   const data = rule.data.read(change, transaction);
-  if (key === undefined || data === undefined) return undefined;
-  return new MappedEvent({ type, change, key, data }, transaction);
+  const subject = rule.subject.read(change, transaction);
+  if (key === undefined || data === undefined || subject === undefined) return undefined;
+  return new MappedEvent({ type, change, key, data, subject }, transaction);
 }
 
 /** The same with answers from the source: rows looked up, and the row itself read again where the log lacks cells. */
@@ -134,8 +135,9 @@ async function tryLater(
     if (verdict === undefined || !scope) return undefined;
     const key = rule.keyOf(scope);
     const data = await rule.data.read(scope, transaction);
-    if (key === undefined || data === undefined) return undefined;
-    return new MappedEvent({ type, change, key, data }, transaction);
+    const subject = await rule.subject.read(scope, transaction);
+    if (key === undefined || data === undefined || subject === undefined) return undefined;
+    return new MappedEvent({ type, change, key, data, subject }, transaction);
   }
   return null;
 }

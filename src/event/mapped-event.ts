@@ -13,6 +13,8 @@ export interface Fired {
   key: string;
   /** JSON text. */
   data: string;
+  /** JSON text of a value that names the patient. */
+  subject: string;
 }
 
 /** What the events of one transaction have in common. */
@@ -31,6 +33,7 @@ export class MappedEvent implements DomainEvent {
   readonly type: string;
   readonly occurredAtMs: number;
   readonly entity: { table: string; key: string };
+  readonly subject: string | null;
   readonly body: string;
   readLate: readonly string[] = [];
   readonly #change: Change;
@@ -39,7 +42,7 @@ export class MappedEvent implements DomainEvent {
   #data: Readonly<Record<string, JsonValue>> | undefined;
 
   constructor(
-    { type, change, key, data }: Fired,
+    { type, change, key, data, subject }: Fired,
     { context, commitTime, idPart: transaction, zone }: Origin,
   ) {
     const { name } = change.table;
@@ -48,6 +51,7 @@ export class MappedEvent implements DomainEvent {
     this.type = type;
     this.occurredAtMs = context.committedAtMs;
     this.entity = { table: name, key };
+    this.subject = subjectText(subject);
     this.body = renderBody(type, commitTime, data);
     this.#change = change;
     this.#zone = zone;
@@ -64,4 +68,9 @@ export class MappedEvent implements DomainEvent {
     if (index === undefined) return undefined;
     return parseExactJson(jsonText(table.columns[index]!.kind, this.#zone)((after ?? before)?.[index]));
   }
+}
+
+function subjectText(json: string): string | null {
+  if (json === 'null') return null;
+  return json.startsWith('"') ? (JSON.parse(json) as string) : json;
 }

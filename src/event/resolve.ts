@@ -45,6 +45,9 @@ export function resolveRules(file: RuleFile, schema: SourceSchema): Resolution {
   return { rules, watch, warnings: [...warnings.values()] };
 }
 
+/** The field of the payload that names the patient, where a rule does not say it. */
+const subjectField = 'patient_id';
+
 interface GivenRule {
   type: string;
   path: YamlPath;
@@ -74,11 +77,13 @@ function resolveRule(
     conditions: resolveConditions({ type, path, spec }, lookout),
     columns: resolveColumns({ type, path, spec }, lookout),
     key: resolveKey({ type, path, spec }, lookout),
+    subject: spec.subject ? resolveSource({ spec: spec.subject, path: [...path, 'subject'] }, lookout) : null,
     data: Object.entries(spec.data).map(([name, source]) => ({
       name,
       source: resolveSource({ spec: source, path: [...path, 'data', name] }, lookout),
     })),
   };
+  rule.subject ??= rule.data.find(({ name }) => name === subjectField)?.source ?? null;
   for (const { column } of borrowed) lookout.named.delete(column.name.toLowerCase());
   // Without a list of its own, $changed tells of all columns that the rule names.
   changed.push(...(rule.columns ?? lookout.named.values()));

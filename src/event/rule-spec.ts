@@ -182,6 +182,11 @@ const rule = strict({
   key: name
     .describe('The column that names the entity, for order and search; the primary key when left out.')
     .optional(),
+  subject: source
+    .describe(
+      'Names the patient whose data the event carries: for "who received what about patient X" and for erasure. The field patient_id of data when left out.',
+    )
+    .optional(),
   data: z
     .record(fieldName, source)
     .describe('Payload field → where its value comes from, in the order of the payload.'),

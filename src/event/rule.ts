@@ -14,6 +14,8 @@ export interface Rule {
   columns: readonly SourceColumn[] | null;
   /** The column that names the entity; null for the primary key. */
   key: string | null;
+  /** Names the patient whose data the event carries; null for an event about nobody. */
+  subject: Source | null;
   data: readonly Field[];
 }
 

@@ -30,7 +30,7 @@ export interface Binding {
 }
 
 /** Compiles a source for rows of a layout. */
-function bindSource(source: Source, binding: Binding): Reader {
+export function bindSource(source: Source, binding: Binding): Reader {
   switch (source.kind) {
     case 'nothing':
       return constant('null');

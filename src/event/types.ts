@@ -13,6 +13,8 @@ export interface DomainEvent {
   occurredAtMs: number;
   /** For order and search: the source table and the key column's value. */
   entity: { table: string; key: string };
+  /** The patient whose data it carries, by number as the clinic has it; null when it is about nobody. */
+  subject: string | null;
   /** The body of every delivery: `{"event":…,"timestamp":…,"data":…}`, rendered once. */
   body: string;
   data: Readonly<Record<string, JsonValue>>;

@@ -23,7 +23,8 @@ export interface PlacedDelivery extends Planned {
 /** Rows of one INSERT end here, so that no statement outgrows a packet. */
 const statementCharacters = 2 ** 20;
 
-const eventColumns = 'seq, id, type, entity_table, entity_key, transaction_id, occurred_at, staging, body';
+const eventColumns =
+  'seq, id, type, entity_table, entity_key, subject, transaction_id, occurred_at, staging, body';
 
 /** INSERTs of events; `staging` as in the schema. */
 export function insertEvents(events: readonly PlacedEvent[], staging: number): string[] {
@@ -32,7 +33,8 @@ export function insertEvents(events: readonly PlacedEvent[], staging: number): s
     events.map(
       ({ seq, event, transactionId }) =>
         `(${seq},${literal(event.id)},${literal(event.type)},${literal(event.entity.table)},` +
-        `${literal(storedKey(event.entity.key))},${literal(transactionId)},'${momentText(event.occurredAtMs)}',` +
+        `${literal(storedKey(event.entity.key))},` +
+        `${literal(event.subject === null ? null : storedKey(event.subject))},${literal(transactionId)},'${momentText(event.occurredAtMs)}',` +
         `${staging},${literal(event.body)})`,
     ),
   );

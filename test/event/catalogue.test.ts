@@ -494,6 +494,17 @@ describe('the semantics', () => {
     expect(JSON.parse(text!).data).toMatchObject({ appointment_id: 12, method: null });
   });
 
+  test('every event names the patient whose data it carries', async () => {
+    const source = { ...tables, appointments: [{ ...appointment, id: 12, patient_id: 45 }] };
+    const subjectsOf = async (...rows: RowEvent[]): Promise<(string | null)[]> =>
+      (await transact(rules, rows, { resolve: sourceHolding(source).resolve })).map(({ subject }) => subject);
+    expect(await subjectsOf(patients.insert({ ...patient, id: 45 }))).toEqual(['45']);
+    expect(await subjectsOf(appointments.insert({ ...appointment, patient_id: 45 }))).toEqual(['45']);
+    expect(await subjectsOf(auditLogs.insert(reminder))).toEqual(['45']);
+    expect(await subjectsOf(auditLogs.insert({ ...reminder, entity_id: null }))).toEqual([null]);
+    expect(await subjectsOf(inventory.update(item, { stock: 2 }))).toEqual([null]);
+  });
+
   test('the budget of a clinic that writes items in a later transaction has those that are there by now', async () => {
     const [text] = await bodiesOf([budgets.insert(budget)], { budget_items: items });
     expect(JSON.parse(text!).data.items).toHaveLength(2);

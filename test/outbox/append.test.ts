@@ -65,6 +65,19 @@ describe.each(flavours)('append on %s', (flavour) => {
     });
   });
 
+  it('keeps whose data an event carries', async () => {
+    const { append } = await openTestAppender(claimant(test.store), test.vault);
+    await append([
+      eventOf('a', { subject: '45' }),
+      eventOf('b', { subject: 'ñandú 😷'.repeat(60) }),
+      eventOf('c'),
+    ]);
+    const rows = await test.schema.query('SELECT subject FROM event_log ORDER BY seq');
+    expect(rows[0]).toEqual({ subject: '45' });
+    expect(String(rows[1]!['subject'])).toMatch(/^ñandú 😷.*#[0-9a-f]{64}$/);
+    expect(rows[2]).toEqual({ subject: null });
+  });
+
   it('claims no more than there is room for, and leaves the rest due for claiming', async () => {
     const one = await addWebhook(test.vault);
     const two = await addWebhook(test.vault);

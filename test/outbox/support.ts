@@ -84,6 +84,7 @@ export function eventOf(name: string, overrides: Partial<DomainEvent> & { key?: 
     type,
     occurredAtMs,
     entity: { table: 'appointments', key },
+    subject: null,
     body: JSON.stringify({ event: type, timestamp: new Date(occurredAtMs).toISOString(), data }),
     data,
     column: () => undefined,
