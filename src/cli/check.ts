@@ -4,6 +4,7 @@ import { runPreflight, type CheckResult, type PreflightReport } from '../binlog/
 import { openSource, type Source } from '../binlog/source.ts';
 import type { Config } from '../config/types.ts';
 import { readClinic } from '../daemon/clinic.ts';
+import { filterNames } from '../daemon/in-force.ts';
 import { openStore } from '../db/client.ts';
 import { probeStore } from '../db/probe-store.ts';
 import { AppError } from '../lib/errors.ts';
@@ -52,9 +53,8 @@ async function checkSource(config: Config): Promise<PreflightReport> {
 
 /** A source that cannot be asked is told of by the preflight itself. */
 async function readWatch(source: Source, config: Config): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
-  const filterNames = config.webhooks.flatMap(({ filter }) => Object.keys(filter ?? {}));
   try {
-    return (await readClinic(source, config, filterNames)).rules.watch;
+    return (await readClinic(source, config, filterNames(config.webhooks))).rules.watch;
   } catch (error) {
     if (error instanceof AppError && error.code.startsWith('ERR_SOURCE_')) return new Map();
     throw error;

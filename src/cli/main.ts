@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { AppError } from '../lib/errors.ts';
 import { checkCommand } from './check.ts';
 import { demoCommand } from './demo.ts';
+import { eventsCommand } from './events.ts';
 import { migrateCommand } from './migrate.ts';
 import { formatError, printError } from './output.ts';
 import { receiveCommand } from './receive.ts';
@@ -17,10 +18,16 @@ export async function main(args: readonly string[]): Promise<number> {
     .version(version)
     .showSuggestionAfterError()
     .showHelpAfterError('Run it with --help.');
-  for (const command of [runCommand(), checkCommand(), migrateCommand(), receiveCommand(), demoCommand()]) {
-    program.addCommand(command);
-  }
-  for (const command of [program, ...program.commands]) command.exitOverride();
+  const commands = [
+    runCommand(),
+    checkCommand(),
+    migrateCommand(),
+    eventsCommand(),
+    receiveCommand(),
+    demoCommand(),
+  ];
+  for (const command of commands) program.addCommand(command);
+  overrideExit(program);
   try {
     await program.parseAsync(args, { from: 'user' });
     return Number(process.exitCode ?? 0);
@@ -29,4 +36,10 @@ export async function main(args: readonly string[]): Promise<number> {
     printError(formatError(error));
     return error instanceof AppError ? error.exitCode : 1;
   }
+}
+
+/** A command that exits by itself could not print its last lines. */
+function overrideExit(command: Command): void {
+  command.exitOverride();
+  for (const each of command.commands) overrideExit(each);
 }

@@ -1,0 +1,53 @@
+import { Command } from 'commander';
+import { styleText } from 'node:util';
+import { readDictionary } from '../../binlog/dictionary.ts';
+import { openSource } from '../../binlog/source.ts';
+import type { DatabaseUrl } from '../../lib/database-url.ts';
+import { describeRules } from '../../event/describe.ts';
+import { eventSchemas, type JsonSchema } from '../../event/payload-schema.ts';
+import { builtInRulesFile, readRules, type RuleFile } from '../../event/rule-file.ts';
+import type { EventTypeInfo } from '../../event/types.ts';
+import { configOf, configOption, type ConfigOptions } from '../config-option.ts';
+import { print, printJson } from '../output.ts';
+
+interface ListOptions extends ConfigOptions {
+  rules?: string;
+  schema?: true;
+  json?: true;
+}
+
+/** `odontology-webhooks events list` */
+export function eventsListCommand(): Command {
+  return new Command('list')
+    .description('every event type: its tables, its rule, the fields of its data')
+    .addOption(configOption())
+    .option('--rules <file>', 'another rules file than the one of the configuration')
+    .option('--schema', 'print the JSON schema of the body of each event, as the database is now')
+    .option('--json', 'print the list as JSON')
+    .action(async (options: ListOptions) => {
+      const file = readRules(rulesFileOf(options));
+      if (options.schema) printJson(await readSchemas(file, configOf(options).source.url));
+      else if (options.json) printJson({ events: describeRules(file) });
+      else print(describeRules(file).map(formatType).join('\n\n'));
+    });
+}
+
+/** A file that is named needs no configuration. */
+function rulesFileOf(options: ListOptions): string {
+  return options.rules ?? configOf(options).rulesFile ?? builtInRulesFile;
+}
+
+/** By event type; those whose tables the database lacks are left out. */
+async function readSchemas(file: RuleFile, url: DatabaseUrl): Promise<Record<string, JsonSchema>> {
+  const source = openSource(url);
+  try {
+    const { tables } = await readDictionary(source, await source.identify());
+    return Object.fromEntries(eventSchemas(file, tables));
+  } finally {
+    await source.close();
+  }
+}
+
+function formatType({ type, rule, fields }: EventTypeInfo): string {
+  return [styleText('bold', type), `  on    ${rule}`, `  data  ${fields.join(', ')}`].join('\n');
+}
