@@ -7,21 +7,21 @@ import { createSecretBox } from './db/encryption.ts';
 import { ensureInstallation, type Installation } from './db/installation.ts';
 import { migrateStore } from './db/migrate.ts';
 import { createCaptureLoop, type CaptureLoop } from './daemon/capture-loop.ts';
-import { lookupsOf, readClinic, requireSameWatch, type Clinic } from './daemon/clinic.ts';
+import { lookupsOf, nameOfRules, readClinic, requireSameWatch, type Clinic } from './daemon/clinic.ts';
 import { createDeliveryVerbs } from './daemon/delivery-verbs.ts';
-import { filterNames, firstInForce, nameOf, type InForce } from './daemon/in-force.ts';
-import { guardOptions, requireFitWebhooks, requireReady } from './daemon/judge.ts';
+import { filterNames, firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.ts';
+import { guardOptions, judgeWebhook, requireFitWebhooks, requireReady } from './daemon/judge.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';
 import { createObserver, type Observer } from './daemon/observer.ts';
 import { createUpkeep } from './daemon/upkeep.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { createSender } from './delivery/send.ts';
+import type { RuleFile } from './event/rule-file.ts';
 import { startHttp, type HttpServer } from './http/server.ts';
 import { messageOf } from './lib/errors.ts';
 import type { Log } from './lib/log.ts';
 import type { Background } from './lib/loop.ts';
 import { readCaptureState } from './outbox/checkpoint.ts';
-import { createRouter } from './outbox/fan-out.ts';
 import { announceAlive } from './outbox/liveness.ts';
 import type { Claimant } from './outbox/types.ts';
 import { createWebhookFeed, type WebhookFeed } from './outbox/webhook-feed.ts';
@@ -125,8 +125,18 @@ function vaultOf({ store, inForce }: Parts): Parameters<typeof syncWebhooks>[0] 
 }
 
 /** The tables and the rules, with the columns that any webhook's filter may name. */
-function clinicNow({ source, inForce }: Parts): Promise<Clinic> {
-  return readClinic(source, inForce.config, filterNames(inForce.config.webhooks, inForce.webhooks));
+function clinicNow({ source, inForce }: Parts, ruleFile: RuleFile): Promise<Clinic> {
+  const names = filterNames(inForce.config.webhooks, inForce.webhooks);
+  return readClinic(source, inForce.config, names, ruleFile);
+}
+
+/** Those of the file were judged when it was read; the others are rows that anybody may have written. */
+function warnOfUnfit({ inForce, log }: Parts): void {
+  for (const webhook of inForce.webhooks.filter(
+    ({ managedBy, collects }) => managedBy === 'database' && collects,
+  )) {
+    for (const problem of judgeWebhook(webhook, inForce.clinic)) log.warn({ webhook: webhook.name }, problem);
+  }
 }
 
 function createDelivery(
@@ -143,13 +153,11 @@ function createDelivery(
     vault: vaultOf(parts),
     onError,
     onChange(webhooks, problems) {
-      const known = filterNames(inForce.config.webhooks, inForce.webhooks);
       inForce.webhooks = webhooks;
-      inForce.route = createRouter(webhooks);
       dispatcher.setWebhooks(webhooks);
       for (const { name, message } of problems) log.error({ webhook: name }, message);
-      // A filter may name a column that is not read yet.
-      if (!filterNames(webhooks).isSubsetOf(known)) reopen();
+      if (reroute(inForce)) warnOfUnfit(parts);
+      else reopen();
     },
   });
   const dispatcher = new Dispatcher({
@@ -179,7 +187,8 @@ function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
     log,
     webhooks: () => inForce.webhooks,
     async reload() {
-      inForce.clinic = await clinicNow(parts);
+      inForce.clinic = await clinicNow(parts, inForce.ruleFile);
+      if (reroute(inForce)) warnOfUnfit(parts);
       return inForce.clinic;
     },
     steps: {
@@ -188,7 +197,7 @@ function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
       room: () => dispatcher.room(),
       dispatch: (fresh) => dispatcher.accept(fresh),
       async redefine(tables) {
-        const next = await clinicNow(parts);
+        const next = await clinicNow(parts, inForce.clinic.ruleFile);
         requireSameWatch(inForce.clinic.rules.watch, next.rules.watch, tables);
         inForce.clinic = next;
       },
@@ -240,9 +249,11 @@ async function reload(parts: Parts, { change, feed, captureLoop }: Reload): Prom
   const synced = await syncWebhooks(vaultOf(parts), change.config.webhooks, { overlapMs: secretOverlapMs });
   const before = inForce.config;
   inForce.config = change.config;
+  inForce.ruleFile = next.ruleFile;
   await feed.refresh();
   if (change.rulesChanged) captureLoop.reopen();
-  log.info({ ...synced, rules: change.rulesChanged }, 'configuration reloaded');
+  const rules = change.rulesChanged ? nameOfRules(next) : null;
+  log.info({ ...synced, rules }, 'configuration reloaded');
   const waiting = fixedSections.filter(
     (name) => JSON.stringify(before[name]) !== JSON.stringify(change.config[name]),
   );

@@ -15,6 +15,10 @@ export interface WebhookJudges {
   eventTypes: EventTypes;
   judgeUrl(url: string): readonly string[];
   judgeHeaders(headers: Readonly<Record<string, string>>): readonly string[];
+  /** What `filter` and `fields` name that none of its events has. */
+  judgeSelection(
+    webhook: Pick<ConfiguredWebhook, 'events' | 'filter' | 'fields'>,
+  ): readonly { key: 'filter' | 'fields'; message: string }[];
 }
 
 /** Says what is wrong with an entry of a webhook's `events`; undefined when it names something. */
@@ -49,6 +53,7 @@ export function checkWebhooks(webhooks: readonly ConfiguredWebhook[], judges: We
       ...judges
         .judgeHeaders(webhook.headers)
         .flatMap((message) => problemAt(['headers'], 'headers', message)),
+      ...judges.judgeSelection(webhook).flatMap(({ key, message }) => problemAt([key], key, message)),
     ];
   });
 }

@@ -16,7 +16,7 @@ import { readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
 import type { Checkpoint, Claimant, Subscription } from '../outbox/types.ts';
 import { withCaptureLease } from './capture-lease.ts';
 import { capture, type CaptureOptions } from './capture.ts';
-import { readingOf, type Clinic } from './clinic.ts';
+import { nameOfRules, readingOf, type Clinic } from './clinic.ts';
 
 /*
  *   standby ──lease──▶ connecting ──lineage proved──▶ capturing ──cut──▶ connecting
@@ -68,6 +68,8 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     readers: 0,
   };
   let reader: BinlogStream | undefined;
+  /** How often another reader was asked for: one that is just being opened may have begun with what was in force before. */
+  let asked = 0;
 
   async function step(signal: AbortSignal): Promise<number> {
     const had = await withCaptureLease({ claimant, log, signal }, captureWhile);
@@ -102,6 +104,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   /** The life of one reader. Ends without an error when it is closed. */
   async function readOnce(appender: Appender, signal: AbortSignal): Promise<void> {
     status.role = 'connecting';
+    const askedBefore = asked;
     const clinic = await options.reload();
     const checkpoint = await provenCheckpoint(options, clinic.identity, appender);
     const { config, installation, source } = options;
@@ -119,12 +122,13 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     reader = opened;
     const close = (): void => opened.close();
     signal.addEventListener('abort', close, { once: true });
-    if (signal.aborted) close();
+    if (signal.aborted || asked !== askedBefore) close();
     status.role = 'capturing';
     status.lastError = null;
     status.readers += 1;
     const { file, offset } = checkpoint.position;
-    log.info({ file, offset, server: clinic.identity.hostname }, 'capturing');
+    // Where an edit of the rules takes effect: it decides about every transaction behind this position, and about none before.
+    log.info({ file, offset, server: clinic.identity.hostname, rules: nameOfRules(clinic) }, 'capturing');
     try {
       await capture(opened, checkpoint, { ...options.steps, appender });
     } finally {
@@ -163,7 +167,10 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     start: () => loop.start(),
     stop: () => loop.stop(),
     status: () => ({ ...status, silentMs: reader ? reader.silentMs() : null }),
-    reopen: () => reader?.close(),
+    reopen() {
+      asked += 1;
+      reader?.close();
+    },
   };
 }
 

@@ -52,7 +52,10 @@ export async function capture(
   try {
     for (;;) {
       const parts = await reader.take();
-      if (parts.length === 0) return;
+      if (parts.length === 0) {
+        await session.settle();
+        return;
+      }
       await session.handle(parts);
     }
   } finally {
@@ -92,6 +95,11 @@ class CaptureSession {
       if (this.#events >= BATCH_EVENTS) await this.#flush();
     }
     if (this.#events > 0 || this.#isDue()) await this.#flush();
+  }
+
+  /** Moves the checkpoint behind the last transaction that was mapped: other rules must not judge it again. */
+  async settle(): Promise<void> {
+    await this.#flush();
   }
 
   /** Forgets a transaction that was cut in the middle: it is read again from its beginning. */

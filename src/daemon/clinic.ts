@@ -7,32 +7,43 @@ import type { Row, Watch } from '../binlog/types.ts';
 import type { Change } from '../change/types.ts';
 import type { Config } from '../config/types.ts';
 import { compileRules } from '../event/compile.ts';
-import { builtInRulesFile, readRules } from '../event/rule-file.ts';
+import { builtInRulesFile, readRules, type RuleFile } from '../event/rule-file.ts';
 import type { MapContext, Rules } from '../event/types.ts';
 
 /** What the source looks like now, and the rules compiled against it. Replaced whole, never changed. */
 export interface Clinic {
   identity: SourceIdentity;
   dictionary: Dictionary;
+  /** The rules as they were read: an edit that was refused is not in force. */
+  ruleFile: RuleFile;
   rules: Rules;
+  /** The names in webhooks' filters that were known when it was decided which columns are read. */
+  filterNames: ReadonlySet<string>;
 }
 
-/** Reads the live schema and compiles the rules against it. Throws ERR_RULES, ERR_SOURCE_*. */
+/**
+ * Reads the live schema and compiles the rules against it: those of the configuration's file, unless others are given that were read
+ * before. Throws ERR_RULES, ERR_SOURCE_*.
+ */
 export async function readClinic(
   source: Source,
   config: Config,
-  filterNames: Iterable<string>,
+  filterNames: ReadonlySet<string>,
+  ruleFile: RuleFile = readRules(config.rulesFile ?? builtInRulesFile),
 ): Promise<Clinic> {
   const identity = await source.identify();
   const dictionary = await readDictionary(source, identity);
-  const file = readRules(config.rulesFile ?? builtInRulesFile);
-  const rules = compileRules(file, {
+  const rules = compileRules(ruleFile, {
     schema: dictionary.tables,
     timeZone: config.source.timezone,
     filterNames,
   });
-  return { identity, dictionary, rules };
+  return { identity, dictionary, ruleFile, rules, filterNames };
 }
+
+/** Tells one edit of the rules from another in the log. */
+export const nameOfRules = ({ ruleFile }: Pick<Clinic, 'ruleFile'>): string =>
+  ruleFile.fingerprint.slice(0, 12);
 
 /** How the stream is to read this clinic's tables. */
 export function readingOf({

@@ -1,4 +1,5 @@
 import type { Config } from '../config/types.ts';
+import type { RuleFile } from '../event/rule-file.ts';
 import { createRouter, type Router } from '../outbox/fan-out.ts';
 import type { Subscription } from '../outbox/types.ts';
 import type { Clinic } from './clinic.ts';
@@ -6,13 +7,15 @@ import type { Clinic } from './clinic.ts';
 /** What is in force now. Each part is replaced whole: by an edit of the file, of a webhook, or of the source's schema. */
 export interface InForce {
   config: Config;
+  /** The rules that the next reader begins with. */
+  ruleFile: RuleFile;
   clinic: Clinic;
   webhooks: readonly Subscription[];
   route: Router;
 }
 
 export function firstInForce(config: Config, clinic: Clinic): InForce {
-  return { config, clinic, webhooks: [], route: createRouter([]) };
+  return { config, ruleFile: clinic.ruleFile, clinic, webhooks: [], route: createRouter([]) };
 }
 
 /** The name of a webhook for people; its number when it is gone. */
@@ -27,4 +30,14 @@ interface Filtered {
 /** The names in webhooks' filters: each may be a column, which then must be read. */
 export function filterNames(...webhooks: readonly (readonly Filtered[])[]): Set<string> {
   return new Set(webhooks.flat().flatMap(({ filter }) => Object.keys(filter ?? {})));
+}
+
+/**
+ * Routes events to the webhooks as they are now. False, with the old routes kept, when a filter names a column that is not read
+ * yet: an event without it would pass by a webhook that is to have it. A new reader must be opened first.
+ */
+export function reroute(inForce: InForce): boolean {
+  if (!filterNames(inForce.webhooks).isSubsetOf(inForce.clinic.filterNames)) return false;
+  inForce.route = createRouter(inForce.webhooks);
+  return true;
 }

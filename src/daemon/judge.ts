@@ -1,14 +1,16 @@
 import { runPreflight, type PreflightReport } from '../binlog/preflight/preflight.ts';
 import type { Source } from '../binlog/source.ts';
-import { checkWebhooks } from '../config/check-webhooks.ts';
+import { checkWebhooks, judgeEventPattern, type EventTypes } from '../config/check-webhooks.ts';
 import { problemsError } from '../config/problems.ts';
 import type { Config } from '../config/types.ts';
 import type { Store } from '../db/client.ts';
 import { checkWebhookUrl, type GuardOptions } from '../delivery/guard.ts';
 import { checkWebhookHeaders } from '../delivery/headers.ts';
 import { ownEventTypes } from '../event/rule-spec.ts';
+import { judgeSelection } from '../event/subscription.ts';
 import { AppError } from '../lib/errors.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
+import type { Subscription } from '../outbox/types.ts';
 import type { Clinic } from './clinic.ts';
 
 /** The source is not ready to be read; `report` says what mends it. */
@@ -58,13 +60,30 @@ export function guardOptions({ delivery, http, source, store }: Config): GuardOp
   };
 }
 
-/** Event names, URLs and headers of the file's webhooks: throws ERR_CONFIG with each mistake and its line. */
+/** Event names, URLs, headers, filters and fields of the file's webhooks: throws ERR_CONFIG with each mistake and its line. */
 export function requireFitWebhooks(config: Config, { rules }: Clinic): void {
   const guard = guardOptions(config);
   const problems = checkWebhooks(config.webhooks, {
-    eventTypes: { domain: rules.types.map(({ type }) => type), own: ownEventTypes },
+    eventTypes: eventTypesOf(rules),
     judgeUrl: (url) => checkWebhookUrl(url, guard),
     judgeHeaders: (headers) => checkWebhookHeaders(headers),
+    judgeSelection: (webhook) => judgeSelection(webhook, rules),
   });
   if (problems.length > 0) throw problemsError('ERR_CONFIG', problems);
+}
+
+/** What a webhook names that the rules do not make or have: sentences, for those that a person wrote into the table. */
+export function judgeWebhook(
+  { events, filter, fields }: Pick<Subscription, 'events' | 'filter' | 'fields'>,
+  { rules }: Clinic,
+): string[] {
+  const eventTypes = eventTypesOf(rules);
+  return [
+    ...events.map((pattern) => judgeEventPattern(pattern, eventTypes)).filter((each) => each !== undefined),
+    ...judgeSelection({ events, filter, fields }, rules).map(({ key, message }) => `${key}: ${message}`),
+  ];
+}
+
+function eventTypesOf({ types }: Clinic['rules']): EventTypes {
+  return { domain: types.map(({ type }) => type), own: ownEventTypes };
 }

@@ -57,23 +57,30 @@ export interface Selection {
   fields: readonly string[] | null;
 }
 
+/** What is wrong with one of the two keys of a webhook. */
+export interface SelectionProblem {
+  key: 'fields' | 'filter';
+  message: string;
+}
+
 /**
- * Sentences about names in `fields` and `filter` that none of the webhook's events has: nothing would ever be sent by
- * them. The rules must have been compiled with the filter's names.
+ * Finds names in `fields` and `filter` that none of the webhook's events has: nothing would ever be sent by them. The rules must
+ * have been compiled with the filter's names.
  */
-export function judgeSelection({ events, filter, fields }: Selection, { types, watch }: Rules): string[] {
+export function judgeSelection(
+  { events, filter, fields }: Selection,
+  { types, watch }: Pick<Rules, 'types' | 'watch'>,
+): SelectionProblem[] {
   const chosen = types.filter(({ type }) => events.some((pattern) => matchesPattern(pattern, type)));
   if (chosen.length === 0) return [];
   const known = new Set(chosen.flatMap((each) => each.fields));
   const columns = chosen.flatMap(({ table }) =>
     table.split(', ').flatMap((name) => [...(watch.get(name.toLowerCase()) ?? [])]),
   );
-  const judge = (kind: string, names: readonly string[], allowed: Iterable<string>): string[] => {
-    const choice = new Set(allowed);
-    return names
-      .filter((name) => !choice.has(name))
-      .map((name) => `${kind}: none of its events has "${name}"${didYouMean(name, choice)}`);
-  };
+  const strangers = (key: SelectionProblem['key'], names: readonly string[]): SelectionProblem[] =>
+    names
+      .filter((name) => !known.has(name))
+      .map((name) => ({ key, message: `none of its events has "${name}"${didYouMean(name, known)}` }));
   const filtered = Object.keys(filter ?? {}).filter((name) => !columns.includes(name.toLowerCase()));
-  return [...judge('fields', fields ?? [], known), ...judge('filter', filtered, known)];
+  return [...strangers('fields', fields ?? []), ...strangers('filter', filtered)];
 }

@@ -39,6 +39,7 @@ describe('checkWebhooks', () => {
     events: ["*"]
     secret: \${env:WEBHOOK_SECRET}
     headers: { Host: x }
+    fields: [amuont]
 `).webhooks;
 
   it('tells what the rules, the guard and the rules for headers have against them, with places', () => {
@@ -46,16 +47,19 @@ describe('checkWebhooks', () => {
       eventTypes,
       judgeUrl: (url) => (url.includes('a.example') ? ['leads to a forbidden address'] : []),
       judgeHeaders: (headers) => Object.keys(headers).map((name) => `${name} would change the request`),
+      judgeSelection: ({ fields }) =>
+        fields === null ? [] : [{ key: 'fields', message: `none of its events has "${fields[0]!}"` }],
     });
     expect(problems.map((problem) => formatProblem(problem).replace(/^.*webhooks\.yaml/, ''))).toEqual([
       ':3:5 webhooks[0].url: leads to a forbidden address',
       ':6:9 webhooks[0].events[1]: there is no event "paymnt.received", did you mean "payment.received"?',
       ':12:5 webhooks[1].headers: Host would change the request',
+      ':13:5 webhooks[1].fields: none of its events has "amuont"',
     ]);
   });
 
   it('is silent about good ones', () => {
-    const judges = { eventTypes, judgeUrl: () => [], judgeHeaders: () => [] };
+    const judges = { eventTypes, judgeUrl: () => [], judgeHeaders: () => [], judgeSelection: () => [] };
     expect(checkWebhooks(load().slice(1), judges)).toEqual([]);
   });
 });

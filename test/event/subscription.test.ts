@@ -119,12 +119,12 @@ describe('a selection', () => {
     [{ events: ['payment.*'], fields: ['refund_time'], filter: null }, []],
     [
       { events: ['payment.*'], fields: ['amuont'], filter: null },
-      ['fields: none of its events has "amuont", did you mean "amount"?'],
+      [{ key: 'fields', message: 'none of its events has "amuont", did you mean "amount"?' }],
     ],
     [{ events: ['payment.*'], fields: null, filter: { created_at: [1] } }, []],
     [
       { events: ['payment.*'], fields: null, filter: { branch_id: [1] } },
-      [expect.stringContaining('filter: none of its events has "branch_id"')],
+      [{ key: 'filter', message: expect.stringMatching(/^none of its events has "branch_id"/) }],
     ],
     [{ events: ['*'], fields: null, filter: { branch_id: [1] } }, []],
     [{ events: ['webhook.disabled'], fields: ['x'], filter: null }, []],

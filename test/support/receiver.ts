@@ -10,6 +10,8 @@ export interface Received {
   body: string;
   data: Record<string, unknown>;
   headers: IncomingHttpHeaders;
+  /** Of the URL: tells the webhooks apart. */
+  path: string;
   /** Whether both signatures held. */
   verified: boolean;
 }
@@ -43,6 +45,7 @@ export async function startTestReceiver(secret = testSecret): Promise<TestReceiv
         ...parsed,
         body,
         headers: request.headers,
+        path: request.url ?? '',
         verified,
       };
       const status = await receiver.answer(received);
