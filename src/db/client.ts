@@ -1,8 +1,9 @@
-import { drizzle, type MySql2Database } from 'drizzle-orm/mysql2';
+import type { MySql2Database } from 'drizzle-orm/mysql2';
 import { createPool, type Pool, type PoolConnection, type ResultSetHeader } from 'mysql2/promise';
 import { sleep } from '../lib/clock.ts';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
 import { codeOf } from '../lib/errors.ts';
+import { drizzle } from './drizzle.ts';
 
 /** Where statements run: the pool (each commits by itself), or one transaction. */
 export interface Session {

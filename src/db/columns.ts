@@ -1,4 +1,4 @@
-import { customType } from 'drizzle-orm/mysql-core';
+import { customType } from './drizzle.ts';
 
 /*
  * Column types that do not depend on the defaults of the schema: an operator may have created it with any character set.

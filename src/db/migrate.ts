@@ -1,9 +1,8 @@
 import { fileURLToPath } from 'node:url';
-import { drizzle } from 'drizzle-orm/mysql2';
-import { migrate as applyMigrations } from 'drizzle-orm/mysql2/migrator';
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
 import { AppError } from '../lib/errors.ts';
+import { drizzle, migrate as applyMigrations } from './drizzle.ts';
 import { toStoreError } from './store-error.ts';
 
 /** The same relative path from src/db and from dist/db. */

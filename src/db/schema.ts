@@ -1,17 +1,17 @@
-import { sql } from 'drizzle-orm';
 import {
   bigint,
   boolean,
   double,
   index,
   int,
+  mysqlCore,
   mysqlEnum,
   mysqlTable,
   smallint,
-  primaryKey,
+  sql,
   tinyint,
   uniqueIndex,
-} from 'drizzle-orm/mysql-core';
+} from './drizzle.ts';
 import { ascii, digest, editedMoment, json, longText, text, utcMoment } from './columns.ts';
 
 /*
@@ -304,7 +304,7 @@ export const sealLeaves = mysqlTable(
     payloadHash: digest('payload_hash'),
   },
   (table) => [
-    primaryKey({ columns: [table.seal, table.place] }),
+    mysqlCore.primaryKey({ columns: [table.seal, table.place] }),
     uniqueIndex('seal_leaves_entry').on(table.log, table.entryId),
   ],
 );

@@ -1,5 +1,5 @@
-import { and, asc, eq, getTableColumns, isNull } from 'drizzle-orm';
 import type { Session, Store } from '../db/client.ts';
+import { and, asc, eq, getTableColumns, isNull } from '../db/drizzle.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { webhooks } from '../db/schema.ts';
 import type { WebhookSettings } from '../config/types.ts';

@@ -1,5 +1,6 @@
-import { sql, type InferSelectModel } from 'drizzle-orm';
+import type { InferSelectModel } from 'drizzle-orm';
 import type { SecretBox } from '../db/encryption.ts';
+import { sql } from '../db/drizzle.ts';
 import { webhooks } from '../db/schema.ts';
 import { AppError, messageOf } from '../lib/errors.ts';
 import type { Subscription, Webhook } from './types.ts';

@@ -1,5 +1,5 @@
-import { and, eq, isNull } from 'drizzle-orm';
 import type { Session, Store } from '../db/client.ts';
+import { and, eq, isNull } from '../db/drizzle.ts';
 import { webhooks } from '../db/schema.ts';
 import { freshStart, lockEditable, managedByFile, notFound } from './webhook-registry.ts';
 import type { DisableReason } from './webhook-row.ts';

@@ -1,6 +1,6 @@
-import { and, asc, eq, isNull } from 'drizzle-orm';
 import { isDeepStrictEqual } from 'node:util';
 import type { Session } from '../db/client.ts';
+import { and, asc, eq, isNull } from '../db/drizzle.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { webhooks } from '../db/schema.ts';
 import type { ConfiguredWebhook } from '../config/types.ts';
