@@ -20,7 +20,7 @@ export interface CommandConnection {
   pause(): void;
   resume(): void;
   destroy(): void;
-  stream: { destroy(): void };
+  stream: { destroy(): void; readonly bytesRead: number };
 }
 
 export function asCommandConnection(connection: Connection): CommandConnection {

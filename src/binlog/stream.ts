@@ -92,6 +92,7 @@ class StreamReader implements BinlogStream {
   #closed = false;
   #checksums = false;
   #heardAt = monotonicMs();
+  #bytesRead = 0;
   #heldBackSince: number | undefined;
   #unpacking = false;
   #roomWaiter: (() => void) | undefined;
@@ -327,7 +328,16 @@ class StreamReader implements BinlogStream {
     if (!this.#unpacking) asCommandConnection(this.#connection).resume();
   }
 
+  /** One event may be a gigabyte: while its bytes come, the server is not silent. */
+  #listen(): void {
+    const { bytesRead } = asCommandConnection(this.#connection).stream;
+    if (bytesRead === this.#bytesRead) return;
+    this.#bytesRead = bytesRead;
+    this.#heardAt = monotonicMs();
+  }
+
   #watch(): void {
+    this.#listen();
     const heldBackMs = this.#heldBackSince === undefined ? 0 : monotonicMs() - this.#heldBackSince;
     const limitMs = this.#options.heldBackMs ?? HELD_BACK_MS;
     if (heldBackMs > limitMs) {

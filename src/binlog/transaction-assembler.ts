@@ -4,7 +4,9 @@ import { eventType, FLAG_ARTIFICIAL, FLAG_IGNORABLE, type LogEvent } from './log
 import { classifyStatement, namedTables, opensTransaction } from './query-text.ts';
 import { readGtid, readMariadbGtid, readTaggedGtid, type TransactionStart } from './read-gtid.ts';
 import { readPayload } from './read-payload.ts';
-import { inflateEnvelope, readRows, readTableId, rowOp } from './read-rows.ts';
+import { readRows, readTableId, rowOp } from './read-rows.ts';
+import { readStatement } from './read-statement.ts';
+import { findUnloggedRows } from './unlogged-rows.ts';
 import { readTableMap, type MappedTable, type TableMapContext } from './table-map.ts';
 import type { ColumnKind, Position, RowEvent, RowOp, TransactionPart } from './types.ts';
 
@@ -30,6 +32,10 @@ const MAX_CACHED_TABLES = 2_000;
 
 /** COM_BINLOG_DUMP carries the offset in 32 bits. */
 export const MAX_DUMP_OFFSET = 0xffff_ffff;
+/** The log's own count of a file's bytes begins anew here. */
+const WRAP = 0x1_0000_0000;
+/** Sent for the connection alone. */
+const notInFile: ReadonlySet<number> = new Set([eventType.heartbeat, eventType.heartbeatV2]);
 
 export interface AssemblerOptions extends TableMapContext {
   position: Position;
@@ -62,7 +68,7 @@ export class TransactionAssembler {
   #file: string;
   #offset: number;
   /** A dump cannot be asked to start beyond 4 GiB: it starts at the file's begin, and all up to here is passed over. */
-  readonly #skipUntil: number;
+  #skipUntil: number;
   #fileCreatedAt: number | undefined;
   /** Position behind the last whole transaction. */
   #committed: Position;
@@ -93,7 +99,7 @@ export class TransactionAssembler {
   handle(event: LogEvent): void | Promise<void> {
     const startOffset = this.#offset;
     this.#advance(event);
-    if (this.#offset <= this.#skipUntil && event.type !== eventType.rotate) return;
+    if (this.#skips(event)) return;
     try {
       if (event.type === eventType.transactionPayload) return this.#unpack(event);
       this.#dispatch(event, startOffset);
@@ -102,12 +108,25 @@ export class TransactionAssembler {
     }
   }
 
-  /** Our own count of the file's bytes: the log's is of 32 bits, and 0 where the server made the event up. */
+  /**
+   * Our own count of the file's bytes: the log's has 32 bits, and is 0 where the server made the event up and inside MariaDB's
+   * transactions. What a server leaves out because we have it lies between our count and the log's.
+   */
   #advance(event: LogEvent): void {
-    if (event.logPos === 0 || event.flags & FLAG_ARTIFICIAL) return;
-    const high = Math.floor(this.#offset / 0x1_0000_0000);
-    const low = this.#offset % 0x1_0000_0000;
-    this.#offset = (event.logPos < low ? high + 1 : high) * 0x1_0000_0000 + event.logPos;
+    if (event.flags & FLAG_ARTIFICIAL || notInFile.has(event.type)) return;
+    const isStated = event.logPos !== 0;
+    if (!isStated && (!this.#open || event.type === eventType.formatDescription)) return;
+    const end = this.#offset + event.size;
+    const leftOut = isStated ? (event.logPos - (end % WRAP) + WRAP) % WRAP : 0;
+    this.#offset = end + leftOut;
+  }
+
+  /** Whether the event stands before the place at which reading goes on. */
+  #skips(event: LogEvent): boolean {
+    if (this.#skipUntil === 0 || event.type === eventType.rotate) return false;
+    if (this.#offset <= this.#skipUntil) return true;
+    this.#skipUntil = 0;
+    return false;
   }
 
   #dispatch(event: LogEvent, startOffset: number): void {
@@ -137,7 +156,7 @@ export class TransactionAssembler {
         return;
       case eventType.query:
       case eventType.mariadbQueryCompressed:
-        this.#query(event);
+        this.#statement(event);
         return;
       case eventType.rotate:
         this.#rotate(event);
@@ -168,7 +187,7 @@ export class TransactionAssembler {
         }
         return;
       case eventType.executeLoadQuery:
-        this.#statement(event, 13);
+        this.#statement(event);
         return;
       case eventType.incident:
         if (this.#waived) return;
@@ -216,6 +235,8 @@ export class TransactionAssembler {
     this.#committedAtMs = start.committedAtMs;
     this.#standalone = start.standalone;
     this.#waived = this.#options.waived.has(this.#id);
+    // Not in mid-transaction: a statement maps all its tables before its rows.
+    if (this.#tables.size >= MAX_CACHED_TABLES) this.#tables.clear();
     this.#open = start.opens;
     this.#reset();
   }
@@ -233,7 +254,6 @@ export class TransactionAssembler {
     const body = event.buffer.subarray(event.bodyStart, event.bodyEnd);
     const cached = this.#tables.get(id);
     if (cached && cached.raw.equals(body)) return;
-    if (this.#tables.size >= MAX_CACHED_TABLES) this.#tables.clear();
     const reader = new ByteReader(event.buffer, event.bodyStart + 8, event.bodyEnd);
     const table = this.#waived ? null : readTableMap(reader, this.#options);
     if (table) this.#checkBaseline(table);
@@ -319,28 +339,8 @@ export class TransactionAssembler {
     return this.#fileCreatedAt === undefined ? position : { ...position, fileCreatedAt: this.#fileCreatedAt };
   }
 
-  #query(event: LogEvent): void {
-    this.#statement(event, 0);
-  }
-
-  /** `extra` bytes of post-header stand between a Query event's own and its status variables. */
-  #statement(event: LogEvent, extra: number): void {
-    const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
-    reader.skip(8);
-    const schemaLength = reader.uint8();
-    reader.skip(2);
-    const statusLength = reader.uint16();
-    reader.skip(extra + statusLength);
-    const schema = reader.utf8(schemaLength);
-    reader.skip(1);
-    const rest = reader.bytes(reader.remaining);
-    const text = (event.type === eventType.mariadbQueryCompressed ? inflateEnvelope(rest) : rest).toString(
-      'utf8',
-    );
-    this.#applyStatement(event, schema, text);
-  }
-
-  #applyStatement(event: LogEvent, schema: string, text: string): void {
+  #statement(event: LogEvent): void {
+    const { schema, text } = readStatement(event);
     const kind = classifyStatement(text);
     switch (kind) {
       case 'begin':
@@ -361,7 +361,7 @@ export class TransactionAssembler {
         return;
       case 'truncate':
       case 'ddl':
-        this.#define(event, kind, { schema, text });
+        this.#define(event, { schema, text });
         return;
       case 'dml':
         this.#refuseStatement(schema, text);
@@ -384,23 +384,40 @@ export class TransactionAssembler {
     if (kind === 'rollback') this.#commit(event);
   }
 
-  #define(event: LogEvent, kind: 'ddl' | 'truncate', statement: { schema: string; text: string }): void {
+  #define(event: LogEvent, statement: { schema: string; text: string }): void {
     const { watchedTables, isWatchedSchema } = this.#options;
     const concerns = isWatchedSchema(statement.schema) || this.#mentionsWatchedSchema(statement.text);
     const tables = concerns ? namedTables(statement.text, watchedTables()) : [];
-    if (kind === 'truncate' && tables.length > 0 && !this.#waived) {
-      throw new Tripwire('truncate', `TRUNCATE emptied ${tables.join(', ')} without logging the rows`, {
-        table: tables[0]!,
-        remedy:
-          'odontology-webhooks resume --accept-gap --reason "table emptied by TRUNCATE" -- and use DELETE in future',
-      });
-    }
+    if (!this.#waived) this.#refuseUnloggedRows(statement);
     // MySQL's CREATE TABLE … SELECT goes on with rows; so does MariaDB's, whose group is then not standalone.
     if (opensTransaction(statement.text) || (this.#open && !this.#standalone)) {
       this.#open = true;
       return;
     }
     this.#commit(event, tables);
+  }
+
+  /** Rows that come or go without row events: their changes cannot be told, and afterwards nothing shows that they are missing. */
+  #refuseUnloggedRows({ schema, text }: { schema: string; text: string }): void {
+    const unlogged = findUnloggedRows(text);
+    if (!unlogged) return;
+    const { columnsOf, isWatchedSchema } = this.#options;
+    const hit = unlogged.tables.find((named) => {
+      const database = named.schema ?? schema;
+      return named.table === null
+        ? isWatchedSchema(database)
+        : columnsOf(database, named.table) !== undefined;
+    });
+    if (!hit) return;
+    const name = [hit.schema ?? schema, ...(hit.table === null ? [] : [hit.table])].join('.');
+    throw new Tripwire(
+      'truncate',
+      `${unlogged.statement} took rows of ${name} away, or brought some, without logging them`,
+      {
+        ...(hit.table === null ? {} : { table: name }),
+        remedy: `odontology-webhooks resume --accept-gap --reason "${unlogged.statement}" -- and use DELETE in future`,
+      },
+    );
   }
 
   #mentionsWatchedSchema(text: string): boolean {
@@ -441,7 +458,10 @@ export class TransactionAssembler {
     const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
     const offset = Number(reader.uint64());
     const file = reader.utf8(reader.remaining);
-    if (file !== this.#file) this.#fileCreatedAt = undefined;
+    if (file !== this.#file) {
+      this.#fileCreatedAt = undefined;
+      this.#skipUntil = 0;
+    }
     this.#file = file;
     this.#offset = offset;
   }

@@ -1,6 +1,6 @@
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
 import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
-import { createSchema, type TestSchema } from '../support/server.ts';
+import { createSchema, sharedServer, type SharedServer, type TestSchema } from '../support/server.ts';
 
 /** A way in which a server keeps its log. */
 export interface Mode {
@@ -34,4 +34,12 @@ export async function startMode(mode: Mode): Promise<{ server: PrivateServer; sc
     'CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, text LONGTEXT)',
   );
   return { server, schema };
+}
+
+/** A server in a mode for what neither ends it nor changes its settings: the shared one where that is in this mode. */
+export async function borrowServer(mode: Mode): Promise<{ server: SharedServer; giveBack(): Promise<void> }> {
+  if (mode.settings.length === 0)
+    return { server: sharedServer(mode.flavour), giveBack: () => Promise.resolve() };
+  const server = await startPrivateServer({ flavour: mode.flavour, settings: mode.settings });
+  return { server, giveBack: () => server.stop() };
 }

@@ -132,6 +132,25 @@ describe.each(modes)('the stream of $name', (mode) => {
     },
   );
 
+  it('does not take a long event for silence: its bytes are heard', async () => {
+    const stream = await open();
+    await insert(1, 12 * 1024);
+    const megabytes = (): number => proxy.received() / MEGABYTE;
+    const began = megabytes();
+    const startedAt = monotonicMs();
+    while (monotonicMs() - startedAt < 1_500 && megabytes() - began < 10) {
+      const heldAt = monotonicMs();
+      proxy.freeze();
+      await waitFor(() => monotonicMs() - heldAt > 250, { what: 'more than a heartbeat' });
+      const before = megabytes();
+      proxy.thaw();
+      await waitFor(() => megabytes() > before, { what: 'some more of the event' });
+    }
+    expect(monotonicMs() - startedAt).toBeGreaterThan(3 * 200);
+    expect(await takeRows(stream, 1)).toHaveLength(1);
+    stream.close();
+  });
+
   it('notices a cut at once', async () => {
     const stream = await open({ heartbeatMs: 30_000 });
     await insert();

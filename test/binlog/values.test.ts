@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TableHints } from '../../src/binlog/table-map.ts';
-import type { Cell } from '../../src/binlog/types.ts';
+import { HaltError } from '../../src/binlog/halt.ts';
+import type { Cell, TransactionPart } from '../../src/binlog/types.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
 import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
-import { byName, openReader, takeRows } from '../support/read-log.ts';
+import { byName, openReader, takeRows, takeUntil } from '../support/read-log.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
 import { typeCases, type TypeCase } from './column-types.ts';
 
@@ -109,3 +110,46 @@ async function expectSameJson(schema: TestSchema, text: string, select: string):
   const compact = (json: string): string => json.replaceAll(/("(?:[^"\\]|\\.)*")|\s+/g, '$1');
   expect(compact(text).replace('e+', 'e')).toBe(compact(row!['v'] as string));
 }
+
+describe.each(flavours)('the log of %s while it does not name columns', (flavour) => {
+  let server: PrivateServer;
+  let schema: TestSchema;
+  beforeAll(async () => {
+    server = await startPrivateServer({ flavour });
+    schema = await createSchema(
+      server,
+      'CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20)); CREATE TABLE other (id INT)',
+    );
+  });
+  afterAll(() => server.stop());
+
+  it.each(flavour === 'mysql' ? ['MINIMAL'] : ['MINIMAL', 'NO_LOG'])(
+    'is refused, and read from where it names them: binlog_row_metadata=%s',
+    async (setting) => {
+      const stream = await openReader({ flavour, schema, watch: { t: ['name'] } });
+      await schema.query(`SET GLOBAL binlog_row_metadata = ${setting}`);
+      await schema.query("ALTER TABLE t COMMENT = 'a table map of its own'; INSERT INTO other VALUES (1)");
+      await schema.query("REPLACE INTO t VALUES (1, 'Ana')");
+      const parts: TransactionPart[] = [];
+      const error: unknown = await takeUntil(stream, (part) => parts.push(part) < 0).catch(
+        (caught: unknown) => caught,
+      );
+      if (!(error instanceof HaltError)) throw error;
+      expect(error.halt).toMatchObject({ reason: 'metadata-missing', table: `${schema.name}.t` });
+      expect(error.halt.position).toEqual(parts.at(-1)!.commit!.position);
+      const [remedy = ''] = error.remedy.split(' -- ');
+      await schema.query(flavour === 'mysql' ? remedy : remedy.replace('PERSIST', 'GLOBAL'));
+      const waived = await openReader({
+        flavour,
+        schema,
+        watch: { t: ['name'] },
+        position: error.halt.position!,
+        waived: [error.halt.transactionId!],
+      });
+      await schema.query("REPLACE INTO t VALUES (1, 'Bea')");
+      const [row] = await takeRows(waived, 1);
+      waived.close();
+      expect(byName(row!, 'after')).toMatchObject({ name: 'Bea' });
+    },
+  );
+});
