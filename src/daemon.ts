@@ -9,8 +9,10 @@ import { migrateStore } from './db/migrate.ts';
 import { createCaptureLoop, type CaptureLoop } from './daemon/capture-loop.ts';
 import { lookupsOf, nameOfRules, readClinic, requireSameWatch, type Clinic } from './daemon/clinic.ts';
 import { createDeliveryVerbs } from './daemon/delivery-verbs.ts';
+import { createDisabling, type DisableByEngine } from './daemon/disable-webhook.ts';
 import { filterNames, firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.ts';
 import { guardOptions, judgeWebhook, requireFitWebhooks, requireReady } from './daemon/judge.ts';
+import { createMaintenance } from './daemon/maintenance.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';
 import { createObserver, type Observer } from './daemon/observer.ts';
 import { createUpkeep } from './daemon/upkeep.ts';
@@ -85,14 +87,24 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
   stack.defer(() => source.close());
 
   const parts = await prepare(config, { log, store, source });
-  const { dispatcher, feed } = createDelivery(parts, { stack, reopen: () => captureLoop.reopen() });
+  const { dispatcher, feed, disable } = createDelivery(parts, { stack, reopen: () => captureLoop.reopen() });
   const captureLoop = createCapture(parts, dispatcher);
   await feed.refresh();
   const http = await listen(parts, captureLoop, dispatcher);
   stack.defer(() => http.stop());
 
-  const upkeep = createUpkeep({ claimant: parts.claimant, log, onDue: () => dispatcher.wake() });
-  const backgrounds: Background[] = [upkeep, dispatcher, feed, captureLoop, watcher];
+  const onDue = (): void => dispatcher.wake();
+  const upkeep = createUpkeep({ claimant: parts.claimant, log, onDue });
+  const maintenance = createMaintenance({
+    claimant: parts.claimant,
+    retention: config.retention,
+    disableAfterMs: config.delivery.disableAfterMs,
+    log,
+    webhooks: () => parts.inForce.webhooks,
+    disable,
+    onDue,
+  });
+  const backgrounds: Background[] = [upkeep, maintenance, dispatcher, feed, captureLoop, watcher];
   for (const background of backgrounds) {
     background.start();
     stack.defer(() => background.stop());
@@ -114,7 +126,11 @@ async function prepare(
   await announceAlive(claimant);
   const inForce = firstInForce(config, clinic);
   const metrics = createMetrics();
-  const observer = createObserver({ metrics, nameOf: (id) => nameOf(inForce, id) });
+  const observer = createObserver({
+    metrics,
+    nameOf: (id) => nameOf(inForce, id),
+    webhooks: () => inForce.webhooks,
+  });
   const parts = { log, store, source, claimant, installation, metrics, observer, inForce };
   await syncWebhooks(vaultOf(parts), config.webhooks, { overlapMs: config.delivery.secretOverlapMs });
   return parts;
@@ -142,8 +158,8 @@ function warnOfUnfit({ inForce, log }: Parts): void {
 function createDelivery(
   parts: Parts,
   { stack, reopen }: { stack: AsyncDisposableStack; reopen(): void },
-): { dispatcher: Dispatcher; feed: WebhookFeed } {
-  const { claimant, inForce, log, observer } = parts;
+): { dispatcher: Dispatcher; feed: WebhookFeed; disable: DisableByEngine } {
+  const { claimant, inForce, installation, log, observer } = parts;
   const { delivery } = inForce.config;
   const sender = createSender({ guard: guardOptions(inForce.config) });
   stack.defer(() => sender.close());
@@ -160,21 +176,23 @@ function createDelivery(
       else reopen();
     },
   });
+  const disable = createDisabling({
+    claimant,
+    installation,
+    log,
+    nameOf: (id) => nameOf(inForce, id),
+    route: () => inForce.route,
+    onDisabled: () => void feed.refresh().catch(onError),
+  });
   const dispatcher = new Dispatcher({
-    verbs: createDeliveryVerbs({
-      claimant,
-      log,
-      nameOf: (id) => nameOf(inForce, id),
-      onDisabled: () => void feed.refresh().catch(onError),
-    }),
+    verbs: createDeliveryVerbs({ claimant, log, disable }),
     sender,
     log,
     concurrency: delivery.concurrency,
     retryScheduleMs: delivery.retryScheduleMs,
-    disableAfterMs: delivery.disableAfterMs,
     onAttempt: (attempted) => observer.onAttempt(attempted),
   });
-  return { dispatcher, feed };
+  return { dispatcher, feed, disable };
 }
 
 function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {

@@ -4,23 +4,16 @@ import { claim } from '../outbox/claim.ts';
 import { release } from '../outbox/give-back.ts';
 import { settle } from '../outbox/settle.ts';
 import type { Claimant } from '../outbox/types.ts';
-import { disableByEngine } from '../outbox/webhook-state.ts';
+import type { DisableByEngine } from './disable-webhook.ts';
 
 export interface DeliveryVerbOptions {
   claimant: Claimant;
   log: Log;
-  nameOf(webhookId: number): string;
-  /** The engine has disabled a webhook: its subscriptions must be read anew. */
-  onDisabled(webhookId: number): void;
+  disable: DisableByEngine;
 }
 
 /** What the dispatcher needs of the store. */
-export function createDeliveryVerbs({
-  claimant,
-  log,
-  nameOf,
-  onDisabled,
-}: DeliveryVerbOptions): DispatcherVerbs {
+export function createDeliveryVerbs({ claimant, log, disable }: DeliveryVerbOptions): DispatcherVerbs {
   return {
     claim: (wants) => claim(claimant, wants),
     async settle(settlements) {
@@ -33,13 +26,6 @@ export function createDeliveryVerbs({
       return promoted > 0;
     },
     release: (deliveries) => release(claimant, deliveries),
-    async disable(webhookId, reason) {
-      if (!(await disableByEngine(claimant.store, webhookId, reason))) return;
-      log.error(
-        { webhook: nameOf(webhookId), reason },
-        'webhook disabled; its events wait until it is enabled',
-      );
-      onDisabled(webhookId);
-    },
+    disable: (webhookId) => disable(webhookId, 'gone'),
   };
 }

@@ -15,6 +15,7 @@ export interface Metrics {
   deliverySeconds: Histogram<'webhook'>;
   commitToReceivedSeconds: Histogram;
   queue: Gauge<'webhook'>;
+  disabled: Gauge<'webhook'>;
   inFlight: Gauge;
 }
 
@@ -54,6 +55,11 @@ export function createMetrics(): Metrics {
       registers,
     }),
     queue: gauge('queue', 'Deliveries that are not at their end.', ['webhook']),
+    disabled: gauge(
+      'webhook_disabled',
+      '1 while the engine has disabled the webhook: 410, or failing for too long.',
+      ['webhook'],
+    ),
     inFlight: gauge('in_flight', 'Requests under way.'),
   };
 }

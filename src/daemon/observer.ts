@@ -4,12 +4,14 @@ import type { Readiness } from '../http/server.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Appended } from '../outbox/append.ts';
 import { readQueueDepths } from '../outbox/claim.ts';
+import type { Subscription } from '../outbox/types.ts';
 import type { CaptureStatus } from './capture-loop.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface ObserverOptions {
   metrics: Metrics;
   nameOf(webhookId: number): string;
+  webhooks(): readonly Subscription[];
 }
 
 /** Turns what happens into metrics and readiness. */
@@ -28,7 +30,7 @@ export interface Observer {
 /** Beyond so many missed heartbeats the stream counts as silent. */
 const MISSED_HEARTBEATS = 3;
 
-export function createObserver({ metrics, nameOf }: ObserverOptions): Observer {
+export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): Observer {
   return {
     onAppended({ events }, { transactions, changes, committedAtMs }) {
       metrics.transactions.inc(transactions);
@@ -61,6 +63,10 @@ export function createObserver({ metrics, nameOf }: ObserverOptions): Observer {
       metrics.reconnects.reset();
       metrics.reconnects.inc(Math.max(0, capture.readers - 1));
       metrics.inFlight.set(delivery.inFlight);
+      metrics.disabled.reset();
+      for (const { name, isActive, collects } of webhooks()) {
+        metrics.disabled.set({ webhook: name }, !isActive && collects ? 1 : 0);
+      }
       metrics.queue.reset();
       for (const { webhookId, pending, waiting, sending } of await readQueueDepths(store)) {
         metrics.queue.set({ webhook: nameOf(webhookId) }, pending + waiting + sending);

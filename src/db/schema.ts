@@ -139,7 +139,8 @@ export const deliveryLog = mysqlTable(
  *                           ▲                  │
  *                           └──retry, rescue───┘
  *
- * A lane (one webhook and one entity) has at most one row that is pending or sending: the others wait for its end.
+ * A lane (one webhook and one entity) has at most one row that is pending, or some that one process is sending one after the
+ * other: the others wait for their end.
  */
 export const queue = mysqlTable(
   'queue',
@@ -161,9 +162,14 @@ export const queue = mysqlTable(
   },
   (table) => [
     index('queue_due').on(table.state, table.webhookId, table.dueAt),
-    index('queue_lane').on(table.lane, table.eventSeq),
+    index('queue_lane').on(table.lane, table.state, table.eventSeq),
   ],
 );
+
+/** Old events whose payload is kept beyond its time, because a delivery of them is still open. */
+export const keptPayloads = mysqlTable('kept_payloads', {
+  eventSeq: bigint('event_seq', number).primaryKey(),
+});
 
 /** Every attempt, appended when it ended and never changed. */
 export const attempts = mysqlTable(
@@ -322,6 +328,8 @@ export const replays = mysqlTable('replays', {
   requestedBy: text('requested_by', { length: 255 }).notNull(),
   reason: text({ length: 1024 }).notNull(),
   ratePerSecond: double('rate_per_second'),
+  /** Whether it sends only what was given up. */
+  exhaustedOnly: boolean('exhausted_only').notNull().default(false),
   state: mysqlEnum(['running', 'done', 'cancelled']).notNull().default('running'),
   /** The next event to look at. */
   nextSeq: bigint('next_seq', number).notNull(),

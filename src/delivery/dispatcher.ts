@@ -14,7 +14,6 @@ import type {
   Attempted,
   DispatcherStats,
   DispatcherVerbs,
-  DisableReason,
   Outcome,
   Request,
   Room,
@@ -28,8 +27,6 @@ export interface DispatcherOptions {
   /** Requests underway at once, over all webhooks. */
   concurrency: number;
   retryScheduleMs: readonly number[];
-  /** A webhook that failed this long without a single success is disabled. */
-  disableAfterMs: number;
   /** How often the store is asked when nothing is known to be due, ms. Default 1,000. */
   pollMs?: number;
   /** How long a delivery waits here before its claim is handed back, ms: claims must outlast it and the request. Default 30,000. */
@@ -284,8 +281,7 @@ export class Dispatcher implements Background {
     const step = nextStep(outcome, delivery.attempt, { scheduleMs: this.#options.retryScheduleMs });
     this.#settle({ delivery, outcome, endedAtMs: systemClock.now(), next: toRecordedStep(step) }, endpoint);
     if (opened) this.#pause(endpoint, nowMs);
-    if (step.kind === 'disable') this.#disable(endpoint, 'gone');
-    else if (endpoint.failingForMs(nowMs) >= this.#options.disableAfterMs) this.#disable(endpoint, 'failing');
+    if (step.kind === 'disable') this.#disable(endpoint);
     this.#options.onAttempt?.({ webhook, delivery, outcome, next: toRecordedStep(step) });
     this.#enlist(endpoint, nowMs);
     this.#pump();
@@ -333,15 +329,11 @@ export class Dispatcher implements Background {
     this.#comeBack(endpoint, openUntilMs - nowMs);
   }
 
-  #disable(endpoint: Endpoint, reason: DisableReason): void {
+  #disable(endpoint: Endpoint): void {
     if (endpoint.blocked) return;
     endpoint.blocked = true;
     this.#releaseAll(endpoint);
-    this.#options.log.warn(
-      { webhook: endpoint.webhook.name, reason },
-      'webhook disabled: its deliveries wait',
-    );
-    this.#settler.disable(endpoint.webhook.id, reason);
+    this.#settler.disable(endpoint.webhook.id);
   }
 
   #afterSettling(due: boolean): void {

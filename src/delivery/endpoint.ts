@@ -1,4 +1,3 @@
-import { systemClock } from '../lib/clock.ts';
 import type { Webhook } from '../outbox/types.ts';
 import { Breaker, type BreakerOptions } from './breaker.ts';
 import { Lanes } from './lanes.ts';
@@ -34,7 +33,8 @@ export class Endpoint {
   #bucket: TokenBucket | undefined;
   #window: number;
   #averageMs: number | undefined;
-  #failingSinceMs: number | undefined;
+  /** Known to fail from before a restart: it does not get the benefit of the doubt again. */
+  #wasFailing: boolean;
   /** Requests underway. */
   inFlight = 0;
   /** In the dispatcher's ring. */
@@ -50,12 +50,8 @@ export class Endpoint {
     this.#webhook = webhook;
     this.breaker = new Breaker(breaker);
     this.#window = Math.min(firstWindow, webhook.maxInFlight);
-    const { failingSinceMs } = webhook;
-    if (typeof failingSinceMs === 'number') {
-      // Known to fail from before a restart: it does not get the benefit of the doubt again.
-      this.#failingSinceMs = nowMs - (systemClock.now() - failingSinceMs);
-      this.#window = 1;
-    }
+    this.#wasFailing = typeof webhook.failingSinceMs === 'number';
+    if (this.#wasFailing) this.#window = 1;
     this.#setRate(nowMs);
   }
 
@@ -71,7 +67,7 @@ export class Endpoint {
     if (webhook.url !== previous.url) {
       this.breaker.succeed();
       this.#averageMs = undefined;
-      this.#failingSinceMs = undefined;
+      this.#wasFailing = false;
       this.#window = firstWindow;
     }
     this.#window = Math.min(this.#window, webhook.maxInFlight);
@@ -80,13 +76,8 @@ export class Endpoint {
 
   get pace(): Pace {
     if (this.breaker.failures > 0) return 'failing';
-    if (this.#averageMs === undefined) return this.#failingSinceMs === undefined ? 'slow' : 'failing';
+    if (this.#averageMs === undefined) return this.#wasFailing ? 'failing' : 'slow';
     return this.#averageMs <= quickMs ? 'quick' : 'slow';
-  }
-
-  /** For how long every attempt has failed, ms, what the store remembers included. */
-  failingForMs(nowMs: number): number {
-    return this.#failingSinceMs === undefined ? 0 : nowMs - this.#failingSinceMs;
   }
 
   /** How many requests may be underway now, of `cap` that the dispatcher would give to any one endpoint. */
@@ -129,8 +120,6 @@ export class Endpoint {
 
   /** Learns from an outcome. Returns whether the breaker opened. */
   record(outcome: Outcome, nowMs: number): boolean {
-    if (outcome.kind === 'delivered') this.#failingSinceMs = undefined;
-    else this.#failingSinceMs ??= nowMs;
     if (isTrouble(outcome)) {
       this.#window = Math.max(1, Math.floor(this.#window / 2));
       return this.breaker.fail(nowMs);

@@ -1,7 +1,7 @@
 import { backoffMs } from '../lib/backoff.ts';
 import { monotonicMs, sleep } from '../lib/clock.ts';
 import type { ClaimedDelivery } from '../outbox/types.ts';
-import type { DisableReason, Settlement, SettlerVerbs } from './types.ts';
+import type { Settlement, SettlerVerbs } from './types.ts';
 
 export interface SettlerOptions {
   verbs: SettlerVerbs;
@@ -23,7 +23,7 @@ export class Settler {
   readonly #options: SettlerOptions;
   #settlements: Settlement[] = [];
   #releases: ClaimedDelivery[] = [];
-  #disables: { webhookId: number; reason: DisableReason }[] = [];
+  #disables: number[] = [];
   #writing = 0;
   #running: Promise<void> | undefined;
   readonly #giveUp = new AbortController();
@@ -48,8 +48,8 @@ export class Settler {
     this.#start();
   }
 
-  disable(webhookId: number, reason: DisableReason): void {
-    this.#disables.push({ webhookId, reason });
+  disable(webhookId: number): void {
+    this.#disables.push(webhookId);
     this.#start();
   }
 
@@ -88,8 +88,8 @@ export class Settler {
       // Settled first: a release must find the one before it in its lane already marked for its retry.
       if (settlements.length > 0) due = (await this.#persist((verbs) => verbs.settle(settlements))) ?? false;
       if (releases.length > 0) await this.#persist((verbs) => verbs.release(releases));
-      for (const { webhookId, reason } of disables) {
-        await this.#persist((verbs) => verbs.disable(webhookId, reason));
+      for (const webhookId of disables) {
+        await this.#persist((verbs) => verbs.disable(webhookId));
       }
       this.#writing = 0;
       if (this.#giveUp.signal.aborted) return;

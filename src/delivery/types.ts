@@ -43,16 +43,13 @@ export interface Settlement {
     | { kind: 'exhausted' };
 }
 
-/** Why the engine disabled a webhook: it answered 410, or failed for `disable_after` without a pause. */
-export type DisableReason = 'gone' | 'failing';
-
 export interface SettlerVerbs {
   /** Records outcomes in one transaction. Returns whether that made other deliveries due (the next of their lanes). */
   settle(settlements: readonly Settlement[]): Promise<boolean>;
   /** Takes back claims that were not sent: due again at once, behind an earlier one of their lane. */
   release(deliveries: readonly ClaimedDelivery[]): Promise<void>;
-  /** Disables a webhook; its deliveries wait until a person enables it. */
-  disable(webhookId: number, reason: DisableReason): Promise<void>;
+  /** Disables a webhook that answered 410; its deliveries wait until a person enables it. */
+  disable(webhookId: number): Promise<void>;
 }
 
 /** How many deliveries of one webhook the dispatcher takes now. */

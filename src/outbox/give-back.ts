@@ -1,7 +1,7 @@
 import type { Session, Store } from '../db/client.ts';
 import { idList } from '../db/sql-text.ts';
 import { makeDue } from './promote.ts';
-import { lanesOf, selectWaitingHeads } from './queue-lanes.ts';
+import { lanesOf, selectFreeHeads } from './queue-lanes.ts';
 import type { ClaimedDelivery, Claimant } from './types.ts';
 
 interface ClaimRow {
@@ -71,7 +71,7 @@ async function putBack(
     `UPDATE queue SET state = IF(lane IS NULL, 'pending', 'waiting'), due_at = IF(lane IS NULL, UTC_TIMESTAMP(3), NULL),
        attempt = ${attempt}, claimed_at = NULL, claimed_by = NULL
      WHERE delivery_id IN (${idList(rows.map(({ id }) => id))})`,
-    ...(lanes.size === 0 ? [] : [selectWaitingHeads(lanes)]),
+    ...(lanes.size === 0 ? [] : [selectFreeHeads(lanes)]),
   ]);
   if (heads.length > 0) await tx.run(makeDue(heads.map(({ id }) => id)));
 }

@@ -1,12 +1,6 @@
-import type { Session, Store } from '../db/client.ts';
+import type { Store } from '../db/client.ts';
 import { idList } from '../db/sql-text.ts';
-import { readHeads, selectWaitingHeads } from './queue-lanes.ts';
-
-interface Head {
-  id: number;
-  webhookId: number;
-  lane: number;
-}
+import { readActive, selectFreeHeads } from './queue-lanes.ts';
 
 /** UPDATE that makes waiting deliveries due, if they still wait. */
 export function makeDue(ids: readonly number[]): string {
@@ -22,9 +16,9 @@ export function makeDue(ids: readonly number[]): string {
  */
 export async function promoteLanes(store: Store, lanes: ReadonlySet<number>): Promise<number> {
   if (lanes.size === 0) return 0;
-  const heads = await readHeads(store, lanes);
+  const active = await readActive(store, lanes);
   // Nothing is done with these locks: getting them means that no settlement of these deliveries is under way.
-  await store.rows(`SELECT 1 FROM queue WHERE delivery_id IN (${idList(heads)}) LOCK IN SHARE MODE`);
+  await store.rows(`SELECT 1 FROM queue WHERE delivery_id IN (${idList(active)}) LOCK IN SHARE MODE`);
   return promoteFree(store, lanes);
 }
 
@@ -46,13 +40,15 @@ export async function sweepLanes(
   return { promoted, nextLane: rows.length < limit ? null : last.lane };
 }
 
-/** A delivery that was opened again stands first and waits behind a later one that is under way: it is left alone. */
-async function promoteFree(session: Session, lanes: ReadonlySet<number>): Promise<number> {
-  const [heads = []] = await session.script<Head>([
-    `SELECT w.* FROM (${selectWaitingHeads(lanes)}) w WHERE NOT EXISTS
-       (SELECT 1 FROM queue a FORCE INDEX (queue_lane) WHERE a.lane = w.lane AND a.state <> 'waiting')`,
-  ]);
-  if (heads.length === 0) return 0;
-  const { affectedRows } = await session.run(makeDue(heads.map(({ id }) => id)));
-  return affectedRows;
+/** Seldom finds anything; then it decides alone, so that two who look at one lane do not make two of its deliveries due. */
+async function promoteFree(store: Store, lanes: ReadonlySet<number>): Promise<number> {
+  const seen = await store.rows(selectFreeHeads(lanes));
+  if (seen.length === 0) return 0;
+  return store.transaction(async (tx) => {
+    await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
+    const heads = await tx.rows<{ id: number }>(selectFreeHeads(lanes));
+    if (heads.length === 0) return 0;
+    const { affectedRows } = await tx.run(makeDue(heads.map(({ id }) => id)));
+    return affectedRows;
+  });
 }

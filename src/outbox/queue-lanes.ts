@@ -6,8 +6,10 @@ function laneTable(lanes: Iterable<number>): string {
   return `JSON_TABLE('[${[...lanes].map(literal).join(',')}]', '$[*]' COLUMNS (lane BIGINT PATH '$')) l`;
 }
 
-const firstOfLane =
-  '(SELECT h.delivery_id FROM queue h FORCE INDEX (queue_lane) WHERE h.lane = l.lane ORDER BY h.event_seq LIMIT 1)';
+const inLane = 'FROM queue h FORCE INDEX (queue_lane) WHERE h.lane = l.lane';
+/** Those that the others of the lane wait for. */
+const activeInLane = `${inLane} AND h.state IN ('sending', 'pending')`;
+const firstWaiting = `(SELECT h.delivery_id ${inLane} AND h.state = 'waiting' ORDER BY h.event_seq LIMIT 1)`;
 
 /** The lanes that occur in these. */
 export function lanesOf(deliveries: readonly { lane: number | null }[]): Set<number> {
@@ -18,23 +20,26 @@ export function lanesOf(deliveries: readonly { lane: number | null }[]): Set<num
 export async function lanesInUse(session: Session, lanes: ReadonlySet<number>): Promise<Set<number>> {
   if (lanes.size === 0) return new Set();
   const rows = await session.rows<{ lane: number }>(
-    `SELECT l.lane FROM ${laneTable(lanes)} WHERE ${firstOfLane} IS NOT NULL`,
+    `SELECT l.lane FROM ${laneTable(lanes)} WHERE EXISTS (SELECT 1 ${inLane})`,
   );
   return new Set(rows.map(({ lane }) => lane));
 }
 
-/** SELECT of the deliveries that stand first in these lanes and wait: `id`, `webhookId`, `lane`. Lanes must not be empty. */
-export function selectWaitingHeads(lanes: Iterable<number>): string {
+/**
+ * SELECT of the deliveries that wait first in these lanes and for nobody: `id`. One that was opened again is older than what is
+ * under way in its lane, and still waits for that one's end. Lanes must not be empty.
+ */
+export function selectFreeHeads(lanes: Iterable<number>): string {
   return (
-    'SELECT q.delivery_id AS id, q.webhook_id AS webhookId, q.lane AS lane' +
-    ` FROM ${laneTable(lanes)} JOIN queue q ON q.delivery_id = ${firstOfLane} WHERE q.state = 'waiting'`
+    `SELECT q.delivery_id AS id FROM ${laneTable(lanes)} JOIN queue q ON q.delivery_id = ${firstWaiting}` +
+    ` WHERE NOT EXISTS (SELECT 1 ${activeInLane})`
   );
 }
 
-/** Ids of the deliveries that stand first in these lanes. Lanes must not be empty. */
-export async function readHeads(session: Session, lanes: Iterable<number>): Promise<number[]> {
+/** Ids of the deliveries that the others of these lanes wait for, one for each lane. Lanes must not be empty. */
+export async function readActive(session: Session, lanes: Iterable<number>): Promise<number[]> {
   const rows = await session.rows<{ id: number | null }>(
-    `SELECT ${firstOfLane} AS id FROM ${laneTable(lanes)}`,
+    `SELECT (SELECT h.delivery_id ${activeInLane} ORDER BY h.state, h.event_seq LIMIT 1) AS id FROM ${laneTable(lanes)}`,
   );
   return rows.map(({ id }) => id).filter((id) => id !== null);
 }

@@ -2,7 +2,7 @@ import type { Session } from '../db/client.ts';
 import { idList, literal } from '../db/sql-text.ts';
 import { momentText } from './moment.ts';
 import { makeDue } from './promote.ts';
-import { selectWaitingHeads } from './queue-lanes.ts';
+import { selectFreeHeads } from './queue-lanes.ts';
 import type { Claimant, Settlement } from './types.ts';
 
 export interface Settled {
@@ -51,7 +51,7 @@ export async function settle(
       ...updateLog(owned),
       ...updateQueue(owned, ended),
       ...updateHealth(owned),
-      ...(freed.length === 0 ? [] : [selectWaitingHeads(new Set(freed))]),
+      ...(freed.length === 0 ? [] : [selectFreeHeads(new Set(freed))]),
     ]);
     if (heads.length > 0) await tx.run(makeDue(heads.map(({ id }) => id)));
     return { settled: owned.length, lost, promoted: heads.length };

@@ -71,8 +71,9 @@ export async function disableByEngine(session: Session, id: number, reason: Disa
 }
 
 /**
- * Active webhooks that have had no success for so long, and have not been edited either (somebody may have enabled one by
- * plain SQL): the candidates for `disableByEngine`.
+ * Active webhooks that have had no success for so long and fail now, for a delivery waits for its retry: the candidates for
+ * `disableByEngine`. One with rare traffic that failed once and had nothing to send since is not among them before it fails
+ * again. An edit starts the count anew: somebody may have enabled it by plain SQL.
  */
 export async function findLongFailing(
   session: Session,
@@ -80,7 +81,10 @@ export async function findLongFailing(
 ): Promise<{ id: number; name: string }[]> {
   return session.rows<{ id: number; name: string }>(
     `SELECT id, name FROM webhooks WHERE is_active = TRUE AND deleted_at IS NULL
-       AND GREATEST(failing_since, updated_at) < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND ORDER BY id`,
+       AND GREATEST(failing_since, updated_at) < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
+       AND EXISTS (SELECT 1 FROM queue q FORCE INDEX (queue_due)
+                   WHERE q.state = 'pending' AND q.webhook_id = webhooks.id AND q.attempt > q.attempts_before)
+     ORDER BY id`,
     [afterMs * 1_000],
   );
 }

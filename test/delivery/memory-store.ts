@@ -1,4 +1,4 @@
-import type { Claimed, DisableReason, Settlement, Want } from '../../src/delivery/types.ts';
+import type { Claimed, Settlement, Want } from '../../src/delivery/types.ts';
 import { sleep } from '../../src/lib/clock.ts';
 import type { ClaimedDelivery, Webhook } from '../../src/outbox/types.ts';
 
@@ -17,7 +17,7 @@ interface Row {
 export class MemoryStore {
   readonly rows = new Map<number, Row>();
   readonly settlements: Settlement[] = [];
-  readonly disabled: { webhookId: number; reason: DisableReason }[] = [];
+  readonly disabled: number[] = [];
   claims = 0;
   settles = 0;
   /** Deliveries handed back so far. */
@@ -96,9 +96,9 @@ export class MemoryStore {
     return Promise.resolve();
   };
 
-  disable = (webhookId: number, reason: DisableReason): Promise<void> => {
+  disable = (webhookId: number): Promise<void> => {
     this.#checkUp();
-    this.disabled.push({ webhookId, reason });
+    this.disabled.push(webhookId);
     return Promise.resolve();
   };
 

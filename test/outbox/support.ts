@@ -164,7 +164,16 @@ export async function readQueue(store: Store): Promise<string[]> {
 
 /** A store as after its first migration. */
 export async function emptyTables({ schema }: TestStore): Promise<void> {
-  const tables = ['webhooks', 'queue', 'delivery_log', 'event_log', 'attempts', 'leases', 'replays'];
+  const tables = [
+    'webhooks',
+    'queue',
+    'delivery_log',
+    'event_log',
+    'attempts',
+    'leases',
+    'replays',
+    'kept_payloads',
+  ];
   for (const table of tables) await schema.query(`TRUNCATE ${table}`);
   await schema.query(
     'DELETE FROM checkpoint; INSERT INTO checkpoint (id) VALUES (1); UPDATE installation SET payloads_pruned_to = 0',

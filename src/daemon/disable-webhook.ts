@@ -1,0 +1,65 @@
+import type { Installation } from '../db/installation.ts';
+import { formatTimestamp, renderBody } from '../event/body.ts';
+import { eventId, idPart } from '../event/event-id.ts';
+import type { DomainEvent } from '../event/types.ts';
+import { systemClock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
+import { announce } from '../outbox/announce.ts';
+import type { Router } from '../outbox/fan-out.ts';
+import type { Claimant } from '../outbox/types.ts';
+import type { DisableReason } from '../outbox/webhook-row.ts';
+import { disableByEngine } from '../outbox/webhook-state.ts';
+
+export interface DisablingOptions {
+  claimant: Claimant;
+  installation: Installation;
+  log: Log;
+  nameOf(webhookId: number): string;
+  route(): Router;
+  /** A webhook may have been disabled: the subscriptions must be read anew. */
+  onDisabled(): void;
+}
+
+/** Disables a webhook for the engine, and tells of it by log and by the event `webhook.disabled`; once, whoever else does it. */
+export type DisableByEngine = (webhookId: number, reason: DisableReason) => Promise<void>;
+
+export function createDisabling(options: DisablingOptions): DisableByEngine {
+  const { claimant, installation, log, nameOf, route, onDisabled } = options;
+  return async (webhookId, reason) => {
+    const name = nameOf(webhookId);
+    const event = disabledEvent(installation.uuid, { id: webhookId, name }, reason);
+    const done = await claimant.store.transaction(async (tx) => {
+      if (!(await disableByEngine(tx, webhookId, reason))) return false;
+      await announce(tx, event, route());
+      return true;
+    });
+    if (done) {
+      log.error(
+        { webhook: name, reason },
+        'webhook disabled; its events wait until it is enabled: webhooks enable',
+      );
+    }
+    onDisabled();
+  };
+}
+
+function disabledEvent(
+  installation: string,
+  { id, name }: { id: number; name: string },
+  reason: DisableReason,
+): DomainEvent {
+  const type = 'webhook.disabled';
+  const occurredAtMs = systemClock.now();
+  const timestamp = formatTimestamp(occurredAtMs);
+  const data = { webhook_id: id, name, reason, timestamp };
+  return {
+    id: eventId(idPart(installation), idPart(String(id), timestamp), type),
+    type,
+    occurredAtMs,
+    entity: { table: 'webhooks', key: String(id) },
+    subject: null,
+    body: renderBody(type, timestamp, JSON.stringify(data)),
+    data,
+    column: () => undefined,
+  };
+}

@@ -1,0 +1,113 @@
+import type { Config } from '../config/types.ts';
+import { acquireLease, leaseTiming } from '../db/lease.ts';
+import { monotonicMs } from '../lib/clock.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { createLoop, type Background } from '../lib/loop.ts';
+import { endOrphans } from '../outbox/end-queued.ts';
+import { pruneAttempts, pruneKept, pruneLog, prunePayloads } from '../outbox/prune.ts';
+import { listRunningReplays } from '../outbox/replay.ts';
+import { stepReplay } from '../outbox/replay-step.ts';
+import type { Claimant, Subscription } from '../outbox/types.ts';
+import { findLongFailing } from '../outbox/webhook-state.ts';
+import type { DisableByEngine } from './disable-webhook.ts';
+
+const HOUSEKEEPING_EVERY_MS = 10_000;
+const REPLAY_POLL_MS = 1_000;
+/** Between two batches, so that removing millions of rows leaves the store to others. */
+const BATCH_PAUSE_MS = 20;
+const BATCH = 250;
+
+export interface MaintenanceOptions {
+  claimant: Claimant;
+  retention: Config['retention'];
+  disableAfterMs: number;
+  log: Log;
+  webhooks(): readonly Subscription[];
+  disable: DisableByEngine;
+  /** Something became due. */
+  onDue(): void;
+}
+
+/** What one of the processes does for all: retention, replays, and webhooks that have failed for too long. */
+export function createMaintenance(options: MaintenanceOptions): Background {
+  const { claimant, log } = options;
+  const { store, owner } = claimant;
+  const onError = (error: unknown): void =>
+    log.warn({ error: messageOf(error) }, 'maintenance failed, trying again');
+
+  /** Whether it is for us to do; asking keeps it ours. */
+  const isOurs = async (): Promise<boolean> =>
+    (await acquireLease(store, { name: 'maintenance', holder: owner, ttlMs: leaseTiming.ttlMs })) !== null;
+
+  const stepReplays = createReplaySteps(options);
+  const loops = [
+    createLoop({
+      onError,
+      async step() {
+        if (!(await isOurs())) return HOUSEKEEPING_EVERY_MS;
+        return (await prune(options)) ? BATCH_PAUSE_MS : HOUSEKEEPING_EVERY_MS;
+      },
+    }),
+    createLoop({
+      onError,
+      async step() {
+        if (!(await isOurs())) return HOUSEKEEPING_EVERY_MS;
+        for (const { id } of await findLongFailing(store, options.disableAfterMs)) {
+          await options.disable(id, 'failing');
+        }
+        await endOrphans(store);
+        return HOUSEKEEPING_EVERY_MS;
+      },
+    }),
+    createLoop({
+      onError,
+      async step() {
+        const running = await listRunningReplays(store);
+        if (running.length === 0 || !(await isOurs())) return REPLAY_POLL_MS;
+        return stepReplays(running);
+      },
+    }),
+  ];
+  return {
+    start: () => loops.forEach((loop) => loop.start()),
+    async stop() {
+      await Promise.all(loops.map((loop) => loop.stop()));
+    },
+  };
+}
+
+/** One batch of each kind. Returns whether there is more to do. */
+async function prune({ claimant: { store }, retention }: MaintenanceOptions): Promise<boolean> {
+  const counts = [
+    await prunePayloads(store, { olderThanMs: retention.payloadsMs, batch: BATCH }),
+    await pruneKept(store, BATCH),
+    await pruneLog(store, { olderThanMs: retention.logMs, batch: BATCH }),
+    await pruneAttempts(store, { olderThanMs: retention.logMs, batch: BATCH }),
+  ];
+  return counts.some((count) => count >= BATCH);
+}
+
+/** One step of every replay whose time has come. Returns how long to wait for the next, ms. */
+function createReplaySteps({
+  claimant,
+  webhooks,
+  onDue,
+}: MaintenanceOptions): (ids: readonly number[]) => Promise<number> {
+  let dueAtMs = new Map<number, number>();
+  return async (ids) => {
+    const next = new Map<number, number>();
+    for (const id of ids) {
+      const dueMs = dueAtMs.get(id) ?? 0;
+      if (dueMs > monotonicMs()) {
+        next.set(id, dueMs);
+        continue;
+      }
+      const { queued, waitMs } = await stepReplay(claimant.store, id, webhooks());
+      if (queued > 0) onDue();
+      if (waitMs !== null) next.set(id, monotonicMs() + waitMs);
+    }
+    dueAtMs = next;
+    return Math.max(0, Math.min(REPLAY_POLL_MS, ...[...next.values()].map((dueMs) => dueMs - monotonicMs())));
+  };
+}

@@ -1,0 +1,133 @@
+import type { Session, Store } from '../db/client.ts';
+import { idList } from '../db/sql-text.ts';
+
+export interface PruneOptions {
+  /** What was recorded longer ago than this goes. */
+  olderThanMs: number;
+  /** Rows that one transaction looks at, at most. Default 250. */
+  batch?: number;
+}
+
+const defaultBatch = 250;
+
+/**
+ * Removes the payloads and the answers of the next events that are too old, in one bounded transaction; the record of what was
+ * sent stays. An event that is still owed to somebody keeps its payload until it is not: `pruneKept` comes back for it.
+ * Returns how many events it looked at; call again while that is the whole batch.
+ */
+export async function prunePayloads(store: Store, options: PruneOptions): Promise<number> {
+  return store.transaction(async (tx) => {
+    const [done] = await tx.rows<{ seq: number }>(
+      'SELECT payloads_pruned_to AS seq FROM installation WHERE id = 1 FOR UPDATE',
+    );
+    const seqs = await oldEvents(tx, done?.seq ?? 0, options);
+    if (seqs.length === 0) return 0;
+    const open = await openAmong(tx, seqs);
+    await tx.script([
+      ...removePayloads(seqs.filter((seq) => !open.has(seq))),
+      ...(open.size === 0
+        ? []
+        : [
+            `INSERT IGNORE INTO kept_payloads (event_seq) VALUES ${[...open].map((seq) => `(${seq})`).join(',')}`,
+          ]),
+      `UPDATE installation SET payloads_pruned_to = ${seqs.at(-1)!} WHERE id = 1`,
+    ]);
+    return seqs.length;
+  });
+}
+
+/** Removes the payloads that were kept for a delivery which has ended since. Returns how many; call again while that is a batch. */
+export async function pruneKept(store: Store, batch = defaultBatch): Promise<number> {
+  return store.transaction(async (tx) => {
+    const rows = await tx.rows<{ seq: number }>(
+      `SELECT k.event_seq AS seq FROM kept_payloads k WHERE NOT EXISTS
+         (SELECT 1 FROM delivery_log d WHERE d.event_seq = k.event_seq AND d.status = 'open') ORDER BY seq LIMIT ?`,
+      [batch],
+    );
+    const seqs = rows.map(({ seq }) => seq);
+    const open = await openAmong(tx, seqs);
+    const ended = seqs.filter((seq) => !open.has(seq));
+    if (ended.length === 0) return 0;
+    await tx.script([
+      ...removePayloads(ended),
+      `DELETE FROM kept_payloads WHERE event_seq IN (${idList(ended)})`,
+    ]);
+    return ended.length;
+  });
+}
+
+/**
+ * Removes the oldest events that are too old for the log, with their deliveries: a whole range from the beginning, which ends
+ * before the first that is still owed to somebody. `upToSeq` is where whoever needs the log lets it end. Returns how many
+ * events went; call again while that is the whole batch.
+ */
+export async function pruneLog(store: Store, options: PruneOptions & { upToSeq?: number }): Promise<number> {
+  return store.transaction(async (tx) => {
+    const old = await oldEvents(tx, 0, options);
+    const open = await openAmong(tx, old);
+    const { upToSeq = Infinity } = options;
+    const end = old.findIndex((seq) => open.has(seq) || seq > upToSeq);
+    const seqs = end < 0 ? old : old.slice(0, end);
+    if (seqs.length === 0) return 0;
+    const range = `<= ${seqs.at(-1)!}`;
+    await tx.script([
+      `DELETE FROM delivery_log WHERE event_seq ${range}`,
+      `DELETE FROM kept_payloads WHERE event_seq ${range}`,
+      `DELETE FROM event_log WHERE seq ${range}`,
+    ]);
+    return seqs.length;
+  });
+}
+
+/**
+ * Removes the oldest attempts that are too old for the log: a whole range from the beginning, up to the first that is young
+ * enough, and no further than `upToId`. Returns how many went; call again while that is the whole batch.
+ */
+export async function pruneAttempts(
+  store: Store,
+  { olderThanMs, batch = defaultBatch, upToId = Number.MAX_SAFE_INTEGER }: PruneOptions & { upToId?: number },
+): Promise<number> {
+  const rows = await store.rows<{ id: number; isOld: number }>(
+    `SELECT id, started_at < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND AS isOld
+     FROM attempts WHERE id <= ? ORDER BY id LIMIT ?`,
+    [olderThanMs * 1_000, upToId, batch],
+  );
+  const last = beginning(rows).at(-1);
+  if (last === undefined) return 0;
+  return (await store.run('DELETE FROM attempts WHERE id <= ?', [last.id])).affectedRows;
+}
+
+/** The events that follow in the log, up to the first that is young enough. */
+async function oldEvents(
+  tx: Session,
+  afterSeq: number,
+  { olderThanMs, batch = defaultBatch }: PruneOptions,
+): Promise<number[]> {
+  const rows = await tx.rows<{ seq: number; isOld: number }>(
+    `SELECT seq, created_at < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND AS isOld
+     FROM event_log FORCE INDEX (PRIMARY) WHERE seq > ? ORDER BY seq LIMIT ?`,
+    [olderThanMs * 1_000, afterSeq, batch],
+  );
+  return beginning(rows).map(({ seq }) => seq);
+}
+
+function beginning<Row extends { isOld: number }>(rows: readonly Row[]): readonly Row[] {
+  const young = rows.findIndex(({ isOld }) => isOld === 0);
+  return young < 0 ? rows : rows.slice(0, young);
+}
+
+/** Those that have not ended for everybody. Locks their deliveries, so that none is opened again meanwhile. */
+async function openAmong(tx: Session, seqs: readonly number[]): Promise<Set<number>> {
+  const rows = await tx.rows<{ seq: number; status: string }>(
+    `SELECT event_seq AS seq, status FROM delivery_log WHERE event_seq IN (${idList(seqs)}) FOR UPDATE`,
+  );
+  return new Set(rows.filter(({ status }) => status === 'open').map(({ seq }) => seq));
+}
+
+function removePayloads(seqs: readonly number[]): string[] {
+  if (seqs.length === 0) return [];
+  return [
+    `UPDATE event_log SET body = NULL WHERE seq IN (${idList(seqs)})`,
+    `UPDATE delivery_log SET payload = NULL, response_body = NULL WHERE event_seq IN (${idList(seqs)})`,
+  ];
+}
