@@ -15,6 +15,7 @@ import { guardOptions, judgeWebhook, requireFitWebhooks, requireReady } from './
 import { createMaintenance } from './daemon/maintenance.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';
 import { createObserver, type Observer } from './daemon/observer.ts';
+import { createSealing } from './daemon/sealing.ts';
 import { createUpkeep } from './daemon/upkeep.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { createSender } from './delivery/send.ts';
@@ -104,7 +105,8 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
     disable,
     onDue,
   });
-  const backgrounds: Background[] = [upkeep, maintenance, dispatcher, feed, captureLoop, watcher];
+  const sealing = createSealing({ vault: vaultOf(parts), intervalMs: config.audit.sealIntervalMs, log });
+  const backgrounds: Background[] = [sealing, upkeep, maintenance, dispatcher, feed, captureLoop, watcher];
   for (const background of backgrounds) {
     background.start();
     stack.defer(() => background.stop());

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { createRequire } from 'node:module';
 import { AppError } from '../lib/errors.ts';
+import { auditCommand } from './audit.ts';
 import { checkCommand } from './check.ts';
 import { demoCommand } from './demo.ts';
 import { eventsCommand } from './events.ts';
@@ -23,6 +24,7 @@ export async function main(args: readonly string[]): Promise<number> {
     checkCommand(),
     migrateCommand(),
     eventsCommand(),
+    auditCommand(),
     receiveCommand(),
     demoCommand(),
   ];

@@ -165,14 +165,8 @@ export async function readQueue(store: Store): Promise<string[]> {
 /** A store as after its first migration. */
 export async function emptyTables({ schema }: TestStore): Promise<void> {
   const tables = [
-    'webhooks',
-    'queue',
-    'delivery_log',
-    'event_log',
-    'attempts',
-    'leases',
-    'replays',
-    'kept_payloads',
+    ...['webhooks', 'queue', 'delivery_log', 'event_log', 'attempts', 'audit_log', 'leases', 'replays'],
+    ...['kept_payloads', 'subject_keys', 'seal_state', 'seals', 'seal_leaves'],
   ];
   for (const table of tables) await schema.query(`TRUNCATE ${table}`);
   await schema.query(

@@ -1,0 +1,49 @@
+import type { Session } from '../db/client.ts';
+import { AppError } from '../lib/errors.ts';
+import { sealHash, type Seal } from './seal.ts';
+import { fingerprintOf, isSigned, readSealState } from './seal-key.ts';
+
+/**
+ * The end of the chain, to be kept where the store's owner cannot reach it: whoever rewrites the whole log and signs it
+ * anew cannot rewrite this.
+ */
+export interface Head extends Seal {
+  publicKey: string;
+  /** Of the public key, for people. */
+  fingerprint: string;
+}
+
+/** Null before the first seal. */
+export async function readHead(session: Session): Promise<Head | null> {
+  const state = await readSealState(session);
+  const [last] = await session.rows<Seal>(`SELECT ${sealColumns} FROM seals ORDER BY number DESC LIMIT 1`);
+  if (!state || !last) return null;
+  const { publicKey } = state;
+  return { ...last, publicKey, fingerprint: fingerprintOf(publicKey) };
+}
+
+/** Reads what `audit head` wrote. Throws AppError ERR_USAGE for anything else, one that was edited included. */
+export function parseHead(text: string): Head {
+  const head = parse(text);
+  const isWhole =
+    head !== undefined &&
+    sealHash(head) === head.hash &&
+    isSigned(head.publicKey, head.hash, head.signature) &&
+    fingerprintOf(head.publicKey) === head.fingerprint;
+  if (isWhole) return head;
+  throw new AppError('ERR_USAGE', 'this is no head of a sealed log, or it was edited', {
+    remedy: 'Give a file that `audit head --out FILE` wrote.',
+  });
+}
+
+export const sealColumns =
+  'number, sealed_at AS sealedAt, entries, root, previous_hash AS previousHash, hash, signature';
+
+function parse(text: string): Head | undefined {
+  try {
+    const head = JSON.parse(text) as Partial<Head> | null;
+    return typeof head?.publicKey === 'string' && typeof head.hash === 'string' ? (head as Head) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,75 @@
+import type { Session } from '../db/client.ts';
+import {
+  actColumns,
+  attemptColumns,
+  attemptJoins,
+  type ActEntry,
+  type AttemptEntry,
+  type SealedLog,
+} from './entry.ts';
+
+/** A leaf with the entry that it stands for, as that is now; both null when it is gone. */
+export interface LeafRow {
+  seal: number;
+  place: number;
+  log: SealedLog;
+  entryId: number;
+  hash: Buffer;
+  payloadHash: Buffer | null;
+  attempt: AttemptEntry | null;
+  act: ActEntry | null;
+}
+
+type StoredLeaf = Omit<LeafRow, 'attempt' | 'act'>;
+
+const leavesAtOnce = 500;
+
+/** The leaves of seals `from` to `to`, in order. */
+export async function* readLeaves(
+  session: Session,
+  from: number,
+  to: number,
+): AsyncGenerator<LeafRow, void, undefined> {
+  let after = { seal: from, place: -1 };
+  for (;;) {
+    const leaves = await session.rows<StoredLeaf>(
+      `SELECT seal, place, log, entry_id AS entryId, hash, payload_hash AS payloadHash FROM seal_leaves
+       WHERE seal BETWEEN ? AND ? AND (seal > ? OR place > ?) ORDER BY seal, place LIMIT ?`,
+      [after.seal, to, after.seal, after.place, leavesAtOnce],
+    );
+    yield* await withEntries(session, leaves);
+    const last = leaves.at(-1);
+    if (!last || leaves.length < leavesAtOnce) return;
+    after = last;
+  }
+}
+
+async function withEntries(session: Session, leaves: readonly StoredLeaf[]): Promise<LeafRow[]> {
+  const idsOf = (log: SealedLog): number[] =>
+    leaves.filter((leaf) => leaf.log === log).map(({ entryId }) => entryId);
+  const attempts = await byId<AttemptEntry>(
+    session,
+    `SELECT ${attemptColumns} FROM attempts a ${attemptJoins} WHERE a.id IN (?)`,
+    idsOf('attempts'),
+  );
+  const acts = await byId<ActEntry>(
+    session,
+    `SELECT ${actColumns} FROM audit_log g WHERE g.id IN (?)`,
+    idsOf('audit_log'),
+  );
+  return leaves.map((leaf) => ({
+    ...leaf,
+    attempt: leaf.log === 'attempts' ? (attempts.get(leaf.entryId) ?? null) : null,
+    act: leaf.log === 'audit_log' ? (acts.get(leaf.entryId) ?? null) : null,
+  }));
+}
+
+async function byId<T extends { id: number }>(
+  session: Session,
+  sql: string,
+  ids: readonly number[],
+): Promise<Map<number, T>> {
+  if (ids.length === 0) return new Map();
+  const rows = await session.rows<T>(sql, [ids]);
+  return new Map(rows.map((row) => [row.id, row]));
+}

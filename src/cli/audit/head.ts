@@ -1,0 +1,42 @@
+import { Command } from 'commander';
+import { readHead } from '../../audit/head.ts';
+import { sealOnce } from '../../audit/seal.ts';
+import { AppError } from '../../lib/errors.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { print, printJson } from '../output.ts';
+import { writeNewFile } from '../text-file.ts';
+import { withStore } from '../with-store.ts';
+
+interface HeadOptions extends ConfigOptions {
+  out?: string;
+  json?: true;
+}
+
+/** `odontology-webhooks audit head` */
+export function auditHeadCommand(): Command {
+  return new Command('head')
+    .description('the end of the sealed log, to be kept where nobody of here can change it')
+    .addOption(configOption())
+    .option('--out <file>', 'write it to a new file')
+    .option('--json', 'print it as JSON')
+    .addHelpText(
+      'after',
+      `
+It holds hashes and a signature, nothing of a patient. \`audit verify --head FILE\` compares the log with it.
+
+Example:
+  $ odontology-webhooks audit head --out /mnt/notary/head-$(date +%F).json`,
+    )
+    .action(async (options: HeadOptions) => {
+      const head = await withStore(options, async (vault) => {
+        // What happened up to this moment belongs to it.
+        while (await sealOnce(vault));
+        return readHead(vault.store);
+      });
+      if (!head)
+        throw new AppError('ERR_NOT_FOUND', 'nothing has been sealed yet', { remedy: 'Start `run` first.' });
+      if (options.out !== undefined) writeNewFile(options.out, `${JSON.stringify(head, null, 2)}\n`);
+      if (options.json) printJson(head);
+      else print(`Head ${head.number} ${head.hash}\nSealed ${head.sealedAt} UTC\nKey ${head.fingerprint}`);
+    });
+}

@@ -1,0 +1,69 @@
+import { Command } from 'commander';
+import { listActs, type ActFilter, type ActRecord } from '../../audit/acts.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { formatTable, print, printJson } from '../output.ts';
+import { limitOption, sinceOption, untilOption } from '../time-option.ts';
+import { withStore } from '../with-store.ts';
+
+interface LogOptions extends ConfigOptions {
+  actor?: string;
+  action?: string;
+  target?: string;
+  since?: number;
+  until?: number;
+  limit: number;
+  json?: true;
+}
+
+/** `odontology-webhooks audit log` */
+export function auditLogCommand(): Command {
+  return new Command('log')
+    .description('who did what, newest first')
+    .addOption(configOption())
+    .option('--actor <name>', 'of one person')
+    .option('--action <action>', 'of one kind: webhook.update, or "webhook.*"')
+    .option('--target <target>', 'done to this webhook, delivery or patient')
+    .addOption(sinceOption())
+    .addOption(untilOption())
+    .addOption(limitOption())
+    .option('--json', 'print the acts as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ odontology-webhooks audit log --since 7d
+  $ odontology-webhooks audit log --action "webhook.*" --actor ana --json`,
+    )
+    .action(async (options: LogOptions) => {
+      const { items } = await withStore(options, ({ store }) =>
+        listActs(store, filterOf(options), { limit: options.limit }),
+      );
+      if (options.json) printJson({ acts: items });
+      else print(formatActs(items));
+    });
+}
+
+function filterOf({ actor, action, target, since, until }: LogOptions): ActFilter {
+  return {
+    ...(actor !== undefined && { actor }),
+    ...(action !== undefined && { action }),
+    ...(target !== undefined && { target }),
+    ...(since !== undefined && { sinceMs: since }),
+    ...(until !== undefined && { untilMs: until }),
+  };
+}
+
+function formatActs(acts: readonly ActRecord[]): string {
+  return formatTable(
+    ['id', 'when (UTC)', 'who', 'role', 'action', 'to', 'details'],
+    acts.map(({ id, atMs, actor, role, action, target, details }) => [
+      id,
+      new Date(atMs).toISOString(),
+      actor,
+      role,
+      action,
+      target,
+      details === null ? null : JSON.stringify(details),
+    ]),
+  );
+}

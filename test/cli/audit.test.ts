@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { recordAct } from '../../src/audit/record-act.ts';
+import { flavours } from '../support/server.ts';
+import { callCli } from '../support/call-cli.ts';
+import { writeConfig } from '../support/daemon.ts';
+import { openTestStore, type TestStore } from '../outbox/support.ts';
+
+describe.each(flavours)('audit on %s', (flavour) => {
+  let test: TestStore;
+  let config: Awaited<ReturnType<typeof writeConfig>>;
+
+  beforeAll(async () => {
+    test = await openTestStore(flavour);
+    config = await writeConfig(
+      `source: { url: "${test.schema.url()}_clinic" }\nstore: { url: "${test.schema.url()}" }\n`,
+    );
+    const details = { url: 'https://pagos.example/hook' };
+    await recordAct(test.store, {
+      actor: { name: 'ana', role: 'admin' },
+      action: 'webhook.create',
+      target: '1',
+      details,
+    });
+    await recordAct(test.store, {
+      actor: { name: 'luis', role: 'operator' },
+      action: 'delivery.retry',
+      target: '7',
+    });
+  });
+  afterAll(async () => {
+    await test.close();
+    await config.remove();
+  });
+
+  const audit = (...args: string[]) => callCli('audit', ...args, '--config', config.file);
+
+  it('lists who did what, for people and as JSON', async () => {
+    const { stdout } = await audit('log');
+    expect(
+      stdout
+        .split('\n')
+        .slice(1)
+        .map((line) => line.split(/ {2,}/).slice(2, 6)),
+    ).toEqual([['luis', 'operator', 'delivery.retry', '7'], ['ana', 'admin', 'webhook.create', '1'], []]);
+    const json = await audit('log', '--action', 'webhook.*', '--since', '1h', '--json');
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      acts: [{ actor: 'ana', action: 'webhook.create', details: { url: 'https://pagos.example/hook' } }],
+    });
+    expect(await audit('log', '--since', 'lunes')).toMatchObject({ code: 2 });
+  });
+
+  it('exports the head and verifies against it, until something is changed', async () => {
+    const file = join(config.folder, 'head.json');
+    const exported = await audit('head', '--out', file);
+    expect(exported).toMatchObject({ code: 0, stderr: '' });
+    const head = JSON.parse(await readFile(file, 'utf8')) as Record<string, string>;
+    const spki = Buffer.from(head['publicKey']!, 'base64');
+    const fingerprint = createHash('sha256').update(spki).digest('hex');
+    expect(head['fingerprint']!.replaceAll(':', '')).toBe(fingerprint);
+    expect(exported.stdout).toContain(`Key ${head['fingerprint']}`);
+    expect(await audit('head', '--out', file)).toMatchObject({ code: 2 });
+
+    const verified = await audit('verify', '--head', file);
+    expect(verified).toMatchObject({ code: 0, stderr: '' });
+    expect(verified.stdout).toContain('untouched: 2 entries in 1 seals (1 to 1) are as they were sealed.');
+
+    await writeFile(join(config.folder, 'edited.json'), JSON.stringify({ ...head, entries: 3 }));
+    expect(await audit('verify', '--head', join(config.folder, 'edited.json'))).toMatchObject({ code: 2 });
+
+    await test.schema.query("UPDATE audit_log SET actor = 'ana' WHERE actor = 'luis'");
+    const found = await audit('verify');
+    expect(found.code).toBe(1);
+    expect(found.stdout).toMatch(/^edited: act 2 was edited \(sealed .* in seal 1\)\n/);
+    expect(JSON.parse((await audit('verify', '--json')).stdout)).toMatchObject({
+      ok: false,
+      flaw: { kind: 'edited', seal: 1, log: 'audit_log', entryId: 2 },
+    });
+  });
+});

@@ -1,0 +1,21 @@
+import { vi } from 'vitest';
+import { main } from '../../src/cli/main.ts';
+import type { CliResult } from './daemon.ts';
+
+/** Runs one command line in this process, where a process of its own for each would cost seconds. One at a time. */
+export async function callCli(...args: readonly string[]): Promise<CliResult> {
+  const output = { stdout: '', stderr: '' };
+  const spies = (['stdout', 'stderr'] as const).map((name) =>
+    vi.spyOn(process[name], 'write').mockImplementation((chunk) => {
+      output[name] += String(chunk);
+      return true;
+    }),
+  );
+  process.exitCode = undefined;
+  try {
+    return { code: await main(args), ...output };
+  } finally {
+    process.exitCode = undefined;
+    for (const spy of spies) spy.mockRestore();
+  }
+}
