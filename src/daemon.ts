@@ -123,6 +123,7 @@ async function prepare(
   const clinic = await readClinic(source, config, filterNames(config.webhooks));
   for (const warning of clinic.rules.warnings) log.warn({}, warning);
   await requireReady({ clinic, store, source, serverId: config.source.serverId ?? installation.serverId });
+  log.info({}, 'the source is ready to be read');
   requireFitWebhooks(config, clinic);
   const claimant: Claimant = { store, owner: randomBytes(16).toString('hex'), claimMs: CLAIM_MS };
   await announceAlive(claimant);

@@ -1,0 +1,63 @@
+import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
+import { benchSecret } from './bench-store.ts';
+import type { Bench, BenchSchema } from './measure.ts';
+import type { Part } from './part.ts';
+import type { Receiver, Verdict } from './receiver.ts';
+
+export interface Hooks {
+  receiver: Part<Receiver>;
+  urls: readonly string[];
+  ports: readonly number[];
+}
+
+/** A receiver with so many endpoints, each an origin of its own. */
+export async function startReceiver(bench: Bench, endpoints = 1): Promise<Hooks> {
+  const module = new URL('receiver.ts', import.meta.url).href;
+  const receiver = await bench.part<Receiver>(module, 'createReceiver');
+  const ports: number[] = [];
+  for (let i = 0; i < endpoints; i += 1) ports.push((await receiver.call('listen')).port);
+  return { receiver, ports, urls: ports.map((port, i) => `http://127.0.0.1:${port}/hook-${i + 1}`) };
+}
+
+export interface BenchDaemonOptions {
+  clinic: BenchSchema;
+  store: BenchSchema;
+  hooks: Hooks;
+}
+
+/** The whole daemon, started as its users start it, with limits that a fast receiver does not reach. */
+export async function startBenchDaemon(
+  bench: Bench,
+  { clinic, store, hooks }: BenchDaemonOptions,
+): Promise<DaemonProcess> {
+  const webhooks = hooks.urls.map(
+    (url, i) =>
+      `  - { name: "hook ${i + 1}", url: "${url}", events: ["*"], secret: ${benchSecret}, max_in_flight: 256 }`,
+  );
+  const daemon = await startDaemonProcess({
+    sourceUrl: clinic.url,
+    storeUrl: store.url,
+    yaml: `
+webhooks:
+${webhooks.join('\n')}
+delivery:
+  concurrency: 512
+  allow_http: true
+  allow_private_networks: ["127.0.0.1/32"]
+  allowed_ports: [${hooks.ports.join(', ')}]
+`,
+    env:
+      bench.profileDir === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${bench.profileDir}` },
+  });
+  await daemon.untilReady();
+  return daemon;
+}
+
+/** What is wrong with what a receiver got, when each of its endpoints should have got `wanted`; undefined when nothing is. */
+export function faultOf(verdict: Verdict, { urls }: Hooks, wanted: number): string | undefined {
+  const counts = urls.map((url) => verdict.counts[new URL(url).pathname] ?? 0);
+  const { doubled, unverified, outOfOrder } = verdict;
+  const whole = counts.every((count) => count === wanted);
+  if (whole && doubled + unverified + outOfOrder === 0) return undefined;
+  return `received ${counts.join(', ')} of ${wanted}; ${doubled} twice, ${unverified} unverified, ${outOfOrder} out of order`;
+}

@@ -1,0 +1,58 @@
+import { acquireLease } from '../../src/db/lease.ts';
+import { openStore, type Store } from '../../src/db/client.ts';
+import { clearBox } from '../../src/db/encryption.ts';
+import { ensureInstallation } from '../../src/db/installation.ts';
+import { migrateStore } from '../../src/db/migrate.ts';
+import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { openAppender, type Appender } from '../../src/outbox/append.ts';
+import type { Claimant, Subscription } from '../../src/outbox/types.ts';
+import { createWebhook, loadWebhooks } from '../../src/outbox/webhook-registry.ts';
+
+export const benchSecret = `whsec_${'0123456789abcdef'.repeat(4)}`;
+
+/** A migrated store with one webhook. */
+export interface BenchStore {
+  store: Store;
+  claimant: Claimant;
+  webhooks: readonly Subscription[];
+  openAppender(): Promise<Appender>;
+  /** As it was in the beginning, the webhook kept. */
+  empty(): Promise<void>;
+}
+
+export async function openBenchStore(url: string, webhookUrl: string): Promise<BenchStore> {
+  const address = parseDatabaseUrl(url);
+  await migrateStore(address);
+  const store = openStore(address);
+  await ensureInstallation(store);
+  const vault = { store, box: clearBox };
+  await createWebhook(vault, {
+    name: 'bench',
+    url: webhookUrl,
+    events: ['*'],
+    secret: benchSecret,
+    maxInFlight: 64,
+  });
+  const claimant: Claimant = { store, owner: 'bench', claimMs: 360_000 };
+  const { webhooks } = await loadWebhooks(vault);
+  return {
+    store,
+    claimant,
+    webhooks,
+    async openAppender() {
+      const lease = await acquireLease(store, { name: 'capture', holder: claimant.owner, ttlMs: 3_600_000 });
+      return openAppender(claimant, {
+        fence: lease!.token,
+        webhooks,
+        onError(error) {
+          throw error;
+        },
+      });
+    },
+    async empty() {
+      for (const table of ['queue', 'delivery_log', 'event_log', 'attempts', 'leases'])
+        await store.run(`TRUNCATE ${table}`);
+      await store.script(['DELETE FROM checkpoint', 'INSERT INTO checkpoint (id) VALUES (1)']);
+    },
+  };
+}

@@ -1,0 +1,157 @@
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { cpus, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
+import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
+import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
+import { scales, VoidRun, type Bench, type Finding, type Measure, type Scale } from './measure.ts';
+import { startPart, type PartOptions } from './part.ts';
+import { renderFindings } from './report.ts';
+import { map, skip } from './skip-and-map.ts';
+import { captureMeasure } from './capture.ts';
+import { claimCost } from './claim-cost.ts';
+import { coldStart } from './cold-start.ts';
+import { deliver } from './deliver.ts';
+import { endToEnd } from './end-to-end.ts';
+import { hugeTransaction } from './huge-transaction.ts';
+import { latency } from './latency.ts';
+import { writeRate } from './write-rate.ts';
+
+const measures: readonly Measure[] = [
+  skip,
+  map,
+  captureMeasure,
+  deliver,
+  endToEnd,
+  latency,
+  writeRate,
+  hugeTransaction,
+  claimCost,
+  coldStart,
+];
+
+const usage = `npm run bench -- [--only ${measures.map(({ name }) => name).join(',')}] [--rounds 5] [--scale ${scales.join('|')}]
+  [--server mysql|mariadb] [--json FILE] [--profile FOLDER]
+`;
+
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    scale: { type: 'string', default: 'normal' },
+    server: { type: 'string', default: 'mysql' },
+    json: { type: 'string' },
+    profile: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+/** As durable as a server can be, and with memory enough that its disk is asked for commits only. */
+const settings = [
+  'sync-binlog=1',
+  'innodb-flush-log-at-trx-commit=1',
+  'innodb-buffer-pool-size=1G',
+  'max-allowed-packet=64M',
+];
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+interface Session {
+  server: PrivateServer;
+  root: Connection;
+  scale: Scale;
+  rounds: number;
+}
+
+function createBench({ server, root, scale, rounds }: Session, stack: AsyncDisposableStack): Bench {
+  const query: Bench['query'] = async (sql) => {
+    const [rows] = await root.query<RowDataPacket[]>(sql);
+    return Array.isArray(rows) ? rows : [];
+  };
+  return {
+    server,
+    scale,
+    rounds,
+    profileDir: values.profile,
+    query,
+    progress: (message) => void process.stderr.write(`    ${message}\n`),
+    defer: (end) =>
+      stack.defer(async () => {
+        await end();
+      }),
+    async part<V>(module: string, factory: string, options: { profiled?: boolean } = {}) {
+      const wanted: PartOptions = {
+        module,
+        factory,
+        profileDir: options.profiled === true ? values.profile : undefined,
+      };
+      const part = await startPart<V>(wanted);
+      stack.defer(() => part.stop());
+      return part;
+    },
+    async schema(prefix) {
+      const name = `${prefix}_${randomBytes(4).toString('hex')}`;
+      await query(`CREATE DATABASE ${name} CHARACTER SET utf8mb4`);
+      stack.defer(async () => {
+        await query(`DROP DATABASE IF EXISTS ${name}`);
+      });
+      return { name, url: `${server.url}/${name}` };
+    },
+  };
+}
+
+/** Runs one measure and ends all that it started. A void one has no findings, and says why. */
+async function runMeasure(measure: Measure, session: Session): Promise<Finding[] | VoidRun> {
+  await using stack = new AsyncDisposableStack();
+  try {
+    return await measure.run(createBench(session, stack));
+  } catch (error) {
+    if (error instanceof VoidRun) return error;
+    throw error;
+  }
+}
+
+async function main(): Promise<void> {
+  const wanted = values.only?.split(',') ?? measures.map(({ name }) => name);
+  const unknown = wanted.filter((name) => !measures.some((measure) => measure.name === name));
+  const scale = scales.find((each) => each === values.scale);
+  if (values.help || unknown.length > 0 || !scale) {
+    print(usage);
+    process.exitCode = values.help ? 0 : 2;
+    return;
+  }
+  await using stack = new AsyncDisposableStack();
+  const server = await startPrivateServer({ flavour: values.server as Flavour, settings, onProgress: print });
+  stack.defer(() => server.stop());
+  const root = await createConnection({ uri: server.url, multipleStatements: true });
+  stack.defer(() => root.end());
+  const conditions = {
+    cpu: `${cpus().length} × ${cpus()[0]!.model}`,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    node: process.version,
+    server: `${server.flavour} ${server.version}`,
+    settings,
+    rounds: Number(values.rounds),
+    scale,
+    at: new Date().toISOString(),
+  };
+  print(JSON.stringify(conditions));
+  const findings: Finding[] = [];
+  const voided: Record<string, string> = {};
+  for (const measure of measures.filter(({ name }) => wanted.includes(name))) {
+    process.stderr.write(`  ${measure.name}\n`);
+    const result = await runMeasure(measure, { server, root, scale, rounds: Number(values.rounds) });
+    if (result instanceof VoidRun) voided[measure.name] = result.message;
+    else findings.push(...result);
+  }
+  print(renderFindings(findings));
+  for (const [name, message] of Object.entries(voided)) print(`VOID ${name}: ${message}`);
+  if (Object.keys(voided).length > 0) process.exitCode = 1;
+  if (values.json !== undefined)
+    await writeFile(values.json, `${JSON.stringify({ conditions, findings, voided }, null, 2)}\n`);
+}
+
+await main();

@@ -1,0 +1,35 @@
+import Table from 'cli-table3';
+import type { Finding } from './measure.ts';
+import type { Spread } from './spread.ts';
+
+/** Three digits that count. */
+function format(value: number): string {
+  if (value >= 1_000) return Math.round(value).toLocaleString('en');
+  return String(Number(value.toPrecision(3)));
+}
+
+const withSpread = ({ median, q1, q3 }: Spread): string =>
+  q1 === q3 ? format(median) : `${format(median)} (${format(q1)}–${format(q3)})`;
+
+export const verdictOf = ({ reached }: Finding): string => (reached ? 'reached' : 'MISSED');
+
+/** Medians, with the quartiles in brackets. */
+export function renderFindings(findings: readonly Finding[]): string {
+  const table = new Table({
+    head: ['measure', 'ours', 'held against', 'ratio', 'reach', 'verdict'],
+    style: { head: [], border: [] },
+  });
+  for (const finding of findings) {
+    const { measure, unit, against, ours, limit, ratio, reach } = finding;
+    table.push([
+      `${measure}\n  ${unit}`,
+      withSpread(ours),
+      `${withSpread(limit)}\n  ${against}`,
+      withSpread(ratio),
+      `${reach.at === 'least' ? '≥' : '≤'} ${reach.value}`,
+      verdictOf(finding),
+    ]);
+  }
+  const notes = findings.flatMap(({ measure, note }) => (note === undefined ? [] : [`${measure}: ${note}`]));
+  return [table.toString(), ...notes].join('\n');
+}

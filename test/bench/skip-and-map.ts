@@ -1,0 +1,148 @@
+import type { DomainEvent } from '../../src/event/types.ts';
+import type { Appended, Appender } from '../../src/outbox/append.ts';
+import { createClinic, lastNote, writeStretch, type Stretch } from './clinic-log.ts';
+import { atLeast, check, interleave, judge, type Bench, type Finding, type Measure } from './measure.ts';
+import { readWithCapture, readWithZongji } from './read-stretch.ts';
+
+interface Mapped {
+  elapsedMs: number;
+  events: number;
+  distinctIds: number;
+  /** Events of a table that came before one with a lower key. */
+  outOfOrder: number;
+  /** The last event is that of the last row. */
+  endsRight: boolean;
+}
+
+/** Ours without a store: reading, net changes, rules, events; what would be written is only looked at. */
+export function createMapper() {
+  return {
+    async run(stretch: Stretch): Promise<Mapped> {
+      const events: DomainEvent[] = [];
+      const appender: Appender = {
+        append({ transactions }) {
+          for (const transaction of transactions) events.push(...transaction.events);
+          const count = transactions.reduce((sum, each) => sum + each.events.length, 0);
+          return Promise.resolve({ events: count, copies: 0, deliveries: 0, fresh: [] } satisfies Appended);
+        },
+        advance: () => Promise.resolve(),
+        stage: () => Promise.reject(new Error('nothing is huge here')),
+        flip: () => Promise.resolve(),
+        discard: () => Promise.resolve(),
+        close: () => Promise.resolve(),
+      };
+      const elapsedMs = await readWithCapture(stretch, {
+        appender,
+        isDone: () => events.length >= stretch.rows,
+      });
+      const distinctIds = new Set(events.map(({ id }) => id)).size;
+      const endsRight = events.at(-1)?.body.includes(lastNote) === true;
+      return {
+        elapsedMs,
+        events: events.length,
+        distinctIds,
+        outOfOrder: countOutOfOrder(events),
+        endsRight,
+      };
+    },
+  };
+}
+
+function countOutOfOrder(events: readonly DomainEvent[]): number {
+  const last = new Map<string, number>();
+  let count = 0;
+  for (const { entity } of events) {
+    const key = Number(entity.key);
+    if (key <= (last.get(entity.table) ?? 0)) count += 1;
+    last.set(entity.table, key);
+  }
+  return count;
+}
+
+export function createZongjiReader() {
+  return { run: (stretch: Stretch) => readWithZongji(stretch) };
+}
+
+interface Pass {
+  measure: string;
+  unit: string;
+  against: string;
+  reach: number;
+  count: number;
+}
+
+async function passes(bench: Bench, stretch: Stretch, pass: Pass): Promise<Finding> {
+  const mapper = await bench.part<ReturnType<typeof createMapper>>(import.meta.url, 'createMapper', {
+    profiled: true,
+  });
+  const zongji = await bench.part<ReturnType<typeof createZongjiReader>>(
+    import.meta.url,
+    'createZongjiReader',
+  );
+  const readings = await interleave(bench.rounds, {
+    async ours() {
+      const { elapsedMs, events, distinctIds, outOfOrder, endsRight } = await mapper.call('run', stretch);
+      check(
+        events === stretch.rows && distinctIds === stretch.rows && outOfOrder === 0,
+        `ours made ${events} events of ${stretch.rows} rows, ${distinctIds} ids, ${outOfOrder} out of order`,
+      );
+      check(endsRight, 'the last event is not that of the last row');
+      return (pass.count / elapsedMs) * 1_000;
+    },
+    async limit() {
+      const { elapsedMs, rows } = await zongji.call('run', stretch);
+      check(rows === stretch.rows, `zongji decoded ${rows} of ${stretch.rows} rows`);
+      return (pass.count / elapsedMs) * 1_000;
+    },
+  });
+  return judge({ ...pass, readings, reach: atLeast(pass.reach) });
+}
+
+export const skip: Measure = {
+  name: 'skip',
+  async run(bench) {
+    const schema = await createClinic(bench);
+    const rounds = { small: 20_000, normal: 100_000, full: 200_000 }[bench.scale];
+    const stretch = await writeStretch(bench, schema, { kind: 'unwatched', rounds });
+    const finding = await passes(bench, stretch, {
+      measure: 'skip: single-row transactions of unwatched tables',
+      unit: 'transactions/s',
+      against: 'bare zongji skipping the same',
+      reach: 0.9,
+      count: stretch.transactions,
+    });
+    return [finding];
+  },
+};
+
+export const map: Measure = {
+  name: 'map',
+  async run(bench) {
+    const rows = { small: 10_000, normal: 60_000, full: 100_000 }[bench.scale];
+    const against = 'bare zongji decoding the same rows';
+    const singles = await writeStretch(bench, await createClinic(bench, rows / 2), {
+      kind: 'single',
+      rounds: rows / 2,
+    });
+    const hundreds = await writeStretch(bench, await createClinic(bench, rows * 2), {
+      kind: 'hundreds',
+      rounds: (rows * 4) / 100,
+    });
+    return [
+      await passes(bench, singles, {
+        measure: 'map: rows to events, single-row transactions',
+        unit: 'rows/s',
+        against,
+        reach: 0.7,
+        count: singles.rows,
+      }),
+      await passes(bench, hundreds, {
+        measure: 'map: rows to events, 100-row transactions',
+        unit: 'rows/s',
+        against,
+        reach: 0.7,
+        count: hundreds.rows,
+      }),
+    ];
+  },
+};

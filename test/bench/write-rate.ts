@@ -1,0 +1,52 @@
+import type { Application } from './application.ts';
+import { faultOf, startBenchDaemon, startReceiver } from './bench-daemon.ts';
+import { benchSecret } from './bench-store.ts';
+import { createClinic } from './clinic-log.ts';
+import { atLeast, check, interleave, judge, type Finding, type Measure } from './measure.ts';
+
+/** What the application loses to the daemon on the same machine: it commits as fast as it can, with and without it. */
+export const writeRate: Measure = {
+  name: 'write-rate',
+  async run(bench) {
+    const hooks = await startReceiver(bench);
+    const { receiver } = hooks;
+    const module = new URL('application.ts', import.meta.url).href;
+    const app = await bench.part<Application>(module, 'createApplication');
+    const clinic = await createClinic(bench);
+    const store = await bench.schema('store');
+    const forMs = { small: 1_000, normal: 3_000, full: 5_000 }[bench.scale];
+    const findings: Finding[] = [];
+    for (const connections of [1, 16]) {
+      const run = { url: clinic.url, connections, forMs };
+      const rate = ({ commits, elapsedMs }: { commits: number; elapsedMs: number }): number =>
+        (commits / elapsedMs) * 1_000;
+      const off = await bench.schema('clinic_off');
+      await bench.query(`CREATE TABLE ${off.name}.payments LIKE ${clinic.name}.payments`);
+      const readings = await interleave(bench.rounds, {
+        async ours() {
+          const daemon = await startBenchDaemon(bench, { clinic, store, hooks });
+          await receiver.call('reset', {});
+          const warm = await app.call('run', { ...run, forMs: 500 });
+          const result = await app.call('run', run);
+          const wanted = warm.commits + result.commits;
+          await receiver.call('untilCount', wanted);
+          await daemon.stop();
+          const fault = faultOf(await receiver.call('judge', { secret: benchSecret }), hooks, wanted);
+          check(fault === undefined, fault ?? '');
+          return rate(result);
+        },
+        limit: async () => rate(await app.call('run', { ...run, url: off.url })),
+      });
+      findings.push(
+        judge({
+          measure: `the application's own writes, ${connections} connection${connections === 1 ? '' : 's'} at full speed`,
+          unit: 'commits/s',
+          against: 'the same without the daemon',
+          readings,
+          reach: atLeast(0.9),
+        }),
+      );
+    }
+    return findings;
+  },
+};
