@@ -54,7 +54,7 @@ async function fill(bench: Bench, { name }: BenchSchema, deliveries: number): Pr
     const numbers = `(WITH RECURSIVE r AS (SELECT ${first} AS n UNION ALL SELECT n + 1 FROM r WHERE n < ${last}) SELECT n FROM r) s`;
     const webhook = Array.from({ length: webhooks }, (_, i) => `SELECT ${i + 1} AS w`).join(' UNION ');
     await bench.query(`INSERT INTO ${name}.event_log (seq, id, type, entity_table, entity_key, transaction_id, occurred_at, body)
-      SELECT n, CONCAT('evt_', MD5(n)), 'payment.received', 'payments', n, CONCAT('tx-', n), UTC_TIMESTAMP(3), '${body}' FROM ${numbers}`);
+      SELECT n, CONCAT('evt_', LEFT(SHA2(n, 256), 32)), 'payment.received', 'payments', n, CONCAT('tx-', n), UTC_TIMESTAMP(3), '${body}' FROM ${numbers}`);
     await bench.query(`INSERT INTO ${name}.delivery_log (id, webhook_id, event_seq, status, response_status, delivered_at)
       SELECT n * ${webhooks} + w, w, n, IF(n > ${events * 0.9}, 'open', 'delivered'), 200, UTC_TIMESTAMP(3) FROM ${numbers}, (${webhook}) h`);
     await bench.query(`INSERT INTO ${name}.queue (delivery_id, webhook_id, event_seq, lane, state, due_at)

@@ -32,7 +32,10 @@ export const coldStart: Measure = {
       const fault = faultOf(verdict, hooks, 1);
       check(fault === undefined, fault ?? '');
       check(preflight !== undefined, 'the daemon did not tell of its preflight');
-      readings.push({ ours: verdict.firstMs + wallOffsetMs - Number(preflight!['time']), limit: 1_000 });
+      readings.push({
+        ours: verdict.firstMs + wallOffsetMs - Date.parse(String(preflight!['time'])),
+        limit: 1_000,
+      });
       fromNothing.push(verdict.firstMs - startedMs);
     }
     const common = { unit: 'ms', against: '1 s', reach: atMost(1) };

@@ -83,7 +83,8 @@ interface Stage {
   bench: Bench;
   hooks: Hooks;
   app: Part<Application>;
-  clinic: BenchSchema;
+  /** Ours and the relay's: what one is late with must not reach the other. */
+  clinics: { ours: BenchSchema; relay: BenchSchema };
 }
 
 interface Pace {
@@ -92,7 +93,11 @@ interface Pace {
 }
 
 /** Commits at a pace, after some that do not count, and gives the time from each commit's answer to its webhook, ms. */
-async function latencies({ hooks, app, clinic }: Stage, { count, everyMs }: Pace): Promise<number[]> {
+async function latencies(
+  { hooks, app }: Stage,
+  clinic: BenchSchema,
+  { count, everyMs }: Pace,
+): Promise<number[]> {
   const { receiver } = hooks;
   const warmUp = 200;
   await receiver.call('reset', {});
@@ -119,21 +124,25 @@ interface Wanted {
 }
 
 async function compare(stage: Stage, { pace, quantiles, measure }: Wanted): Promise<[Finding[], number[][]]> {
-  const { bench, clinic, hooks } = stage;
+  const { bench, clinics, hooks } = stage;
   const relay = await bench.part<ReturnType<typeof createRelay>>(import.meta.url, 'createRelay');
   const store = await bench.schema('store');
   const ours: number[][] = [];
   const limit: number[][] = [];
   await interleave(bench.rounds, {
     async ours(round) {
-      const daemon = await startBenchDaemon(bench, { clinic, store, hooks });
-      const each = await latencies(stage, pace).finally(() => daemon.stop());
+      const daemon = await startBenchDaemon(bench, { clinic: clinics.ours, store, hooks });
+      const each = await latencies(stage, clinics.ours, pace).finally(() => daemon.stop());
       if (round > 0) ours.push(each);
       return 0;
     },
     async limit(round) {
-      await relay.call('start', { url: clinic.url, schema: clinic.name, hook: hooks.urls[0]! });
-      const each = await latencies(stage, pace).finally(() => relay.call('stop'));
+      await relay.call('start', {
+        url: clinics.relay.url,
+        schema: clinics.relay.name,
+        hook: hooks.urls[0]!,
+      });
+      const each = await latencies(stage, clinics.relay, pace).finally(() => relay.call('stop'));
       if (round > 0) limit.push(each);
       return 0;
     },
@@ -156,7 +165,8 @@ export const latency: Measure = {
     const hooks = await startReceiver(bench);
     const module = new URL('application.ts', import.meta.url).href;
     const app = await bench.part<Application>(module, 'createApplication');
-    const stage = { bench, hooks, app, clinic: await createClinic(bench) };
+    const clinics = { ours: await createClinic(bench), relay: await createClinic(bench) };
+    const stage = { bench, hooks, app, clinics };
     const quiet = { count: { small: 100, normal: 400, full: 400 }[bench.scale], everyMs: 15 };
     const [quietFindings] = await compare(stage, {
       pace: quiet,

@@ -7,7 +7,7 @@ import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/priva
 import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
 import { scales, VoidRun, type Bench, type Finding, type Measure, type Scale } from './measure.ts';
 import { startPart, type PartOptions } from './part.ts';
-import { renderFindings } from './report.ts';
+import { renderFindings, renderLine } from './report.ts';
 import { map, skip } from './skip-and-map.ts';
 import { captureMeasure } from './capture.ts';
 import { claimCost } from './claim-cost.ts';
@@ -103,14 +103,13 @@ function createBench({ server, root, scale, rounds }: Session, stack: AsyncDispo
   };
 }
 
-/** Runs one measure and ends all that it started. A void one has no findings, and says why. */
-async function runMeasure(measure: Measure, session: Session): Promise<Finding[] | VoidRun> {
+/** Runs one measure and ends all that it started. One that is void, or failed, has no findings and says why. */
+async function runMeasure(measure: Measure, session: Session): Promise<Finding[] | string> {
   await using stack = new AsyncDisposableStack();
   try {
     return await measure.run(createBench(session, stack));
   } catch (error) {
-    if (error instanceof VoidRun) return error;
-    throw error;
+    return error instanceof VoidRun ? error.message : ((error as Error).stack ?? String(error));
   }
 }
 
@@ -126,7 +125,7 @@ async function main(): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const server = await startPrivateServer({ flavour: values.server as Flavour, settings, onProgress: print });
   stack.defer(() => server.stop());
-  const root = await createConnection({ uri: server.url, multipleStatements: true });
+  const root = await createConnection({ uri: `${server.url}/mysql`, multipleStatements: true });
   stack.defer(() => root.end());
   const conditions = {
     cpu: `${cpus().length} × ${cpus()[0]!.model}`,
@@ -144,8 +143,13 @@ async function main(): Promise<void> {
   for (const measure of measures.filter(({ name }) => wanted.includes(name))) {
     process.stderr.write(`  ${measure.name}\n`);
     const result = await runMeasure(measure, { server, root, scale, rounds: Number(values.rounds) });
-    if (result instanceof VoidRun) voided[measure.name] = result.message;
-    else findings.push(...result);
+    if (typeof result === 'string') {
+      voided[measure.name] = result;
+      process.stderr.write(`    VOID ${result}\n`);
+    } else {
+      findings.push(...result);
+      for (const finding of result) process.stderr.write(`    ${renderLine(finding)}\n`);
+    }
   }
   print(renderFindings(findings));
   for (const [name, message] of Object.entries(voided)) print(`VOID ${name}: ${message}`);

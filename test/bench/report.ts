@@ -11,7 +11,12 @@ function format(value: number): string {
 const withSpread = ({ median, q1, q3 }: Spread): string =>
   q1 === q3 ? format(median) : `${format(median)} (${format(q1)}–${format(q3)})`;
 
-export const verdictOf = ({ reached }: Finding): string => (reached ? 'reached' : 'MISSED');
+const verdictOf = ({ reached }: Finding): string => (reached ? 'reached' : 'MISSED');
+
+export function renderLine(finding: Finding): string {
+  const { measure, unit, against, ours, limit, ratio } = finding;
+  return `${measure}: ${format(ours.median)} ${unit} against ${format(limit.median)} (${against}): ${withSpread(ratio)}, ${verdictOf(finding)}`;
+}
 
 /** Medians, with the quartiles in brackets. */
 export function renderFindings(findings: readonly Finding[]): string {
