@@ -30,6 +30,7 @@ function eventOf(id: number): DomainEvent {
     occurredAtMs: Date.parse('2026-03-07T15:30:00.000Z'),
     entity: { table: 'payments', key: String(id) },
     body: bodyOf(id),
+    subject: '45',
     data: {},
     column: () => undefined,
   };
@@ -84,12 +85,11 @@ export function createDeliverer() {
       });
       let ended = 0;
       const dispatcher = new Dispatcher({
-        verbs: createDeliveryVerbs({ claimant, log, nameOf: String, onDisabled: () => undefined }),
+        verbs: createDeliveryVerbs({ claimant, log, disable: () => Promise.resolve() }),
         sender,
         log,
         concurrency,
         retryScheduleMs: [60_000],
-        disableAfterMs: 60_000,
         onAttempt: () => void (ended += 1),
       });
       dispatcher.setWebhooks(webhooks);

@@ -25,7 +25,7 @@ export async function readWithCapture(
 ): Promise<number> {
   const source = openSource(parseDatabaseUrl(stretch.url));
   const config = { rulesFile: null, source: { timezone: 'America/Santo_Domingo' } } as unknown as Config;
-  const clinic = await readClinic(source, config, []);
+  const clinic = await readClinic(source, config, new Set());
   const startedMs = performance.now();
   const stream = await openStream({
     ...readingOf(clinic),
