@@ -3,6 +3,7 @@
 // strips no types below node_modules, it runs the build. Plain JavaScript, so that an old Node can still say what is wrong.
 import { existsSync } from 'node:fs';
 import process from 'node:process';
+import { setFlagsFromString } from 'node:v8';
 
 const major = Number(process.versions.node.split('.')[0]);
 if (major < 24) {
@@ -12,6 +13,9 @@ if (major < 24) {
   );
   process.exit(1);
 }
+// V8 lets garbage lie for as long as the machine has memory: while a huge transaction passes, 330 MB of which 44 are in use. Told
+// to mind its size it stays at 157 MB, at no measured cost.
+setFlagsFromString('--optimize-for-size');
 const source = new URL('./main.ts', import.meta.url);
 const { main } = await import(
   existsSync(source) ? source.href : new URL('../../dist/cli/main.js', import.meta.url).href
