@@ -169,7 +169,8 @@ class CaptureSession {
     await appender.discard();
     for await (const mapped of spilled.mapped((changes) => {
       this.#changes += changes.length;
-      return rules.map(changes, context);
+      // Rows that belong together may be in another batch: what looks for them asks the source as well.
+      return rules.map(changes, { ...context, isPart: true });
     })) {
       events += (await appender.stage({ id: context.transactionId, events: mapped }, route)).events;
     }
