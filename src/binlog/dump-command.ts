@@ -48,14 +48,21 @@ class OutPacket {
 const COM_BINLOG_DUMP = 0x12;
 const COM_REGISTER_SLAVE = 0x15;
 const COM_BINLOG_DUMP_GTID = 0x1e;
+const NON_BLOCKING = 1;
 
 /** COM_BINLOG_DUMP: MariaDB takes the place to start from @slave_connect_state and ignores file and offset. */
-export function dumpPacket(options: { serverId: number; file: string; offset: number }): Buffer {
+export function dumpPacket(options: {
+  serverId: number;
+  file: string;
+  offset: number;
+  /** Ends the dump at the end of the log instead of waiting for more. */
+  endsWithLog?: boolean;
+}): Buffer {
   const file = Buffer.from(options.file, 'utf8');
   const out = Buffer.alloc(11 + file.length);
   out.writeUInt8(COM_BINLOG_DUMP, 0);
   out.writeUInt32LE(options.offset, 1);
-  out.writeUInt16LE(0, 5);
+  out.writeUInt16LE(options.endsWithLog ? NON_BLOCKING : 0, 5);
   out.writeUInt32LE(options.serverId, 7);
   file.copy(out, 11);
   return out;

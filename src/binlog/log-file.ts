@@ -97,8 +97,6 @@ export async function globalVariable(
   return String(row!['value'] ?? '');
 }
 
-const nonBlocking = 1;
-
 /**
  * When a file of the log was begun, seconds since 1970 UTC, from its first event, which no SQL statement shows; undefined when
  * the server does not give the file out. Reads it over a connection of its own, under a random replica id, and hangs up.
@@ -112,8 +110,7 @@ export async function readFileCreatedAt(source: Source, file: string): Promise<n
         (error) => (error ? reject(error) : resolve()),
       );
     });
-    const packet = dumpPacket({ serverId: randomServerId(), file, offset: 4 });
-    packet.writeUInt16LE(nonBlocking, 5);
+    const packet = dumpPacket({ serverId: randomServerId(), file, offset: 4, endsWithLog: true });
     return await new Promise<number | undefined>((resolve) => {
       const command = new ServerCommand(packet, {
         onPacket(buffer, start) {
@@ -161,7 +158,7 @@ export async function mayReplicate(source: Source): Promise<boolean> {
 }
 
 /** Far from the ids that people choose, so that no reader of theirs is thrown out. */
-function randomServerId(): number {
+export function randomServerId(): number {
   return randomInt(0x8000_0000, 0xffff_ffff);
 }
 

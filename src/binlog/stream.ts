@@ -48,6 +48,8 @@ export interface StreamOptions extends Pick<
   heartbeatMs: number;
   /** Bytes that may wait to be taken. */
   bufferBytes: number;
+  /** Reads what the log holds now, and ends there. Only from a position without a MySQL GTID set. */
+  endsWithLog?: boolean;
   /** How long the server is held back, at most, while the buffer is full; default 30 s. */
   heldBackMs?: number;
 }
@@ -55,7 +57,8 @@ export interface StreamOptions extends Pick<
 export interface BinlogStream {
   /**
    * What has arrived, at least one part, up to 4 MiB; waits when there is nothing. After an error what arrived before it is
-   * still given out, then the error is thrown: a HaltError, or an AppError that is retryable. Empty after `close`.
+   * still given out, then the error is thrown: a HaltError, or an AppError that is retryable. Empty after `close`, and behind the
+   * end of a log that is read only so far.
    */
   take(): Promise<TransactionPart[]>;
   /** Milliseconds since the server was last heard: a heartbeat counts. */
@@ -90,6 +93,8 @@ class StreamReader implements BinlogStream {
   #wake: (() => void) | undefined;
   #error: Error | undefined;
   #closed = false;
+  /** The whole log was read, and that was all that was wanted. */
+  #finished = false;
   #checksums = false;
   #heardAt = monotonicMs();
   #bytesRead = 0;
@@ -128,10 +133,11 @@ class StreamReader implements BinlogStream {
             serverId,
             file: position.file,
             offset: position.offset > MAX_DUMP_OFFSET ? 4 : position.offset,
+            endsWithLog: this.#options.endsWithLog ?? false,
           });
     this.#command = new ServerCommand(payload, {
       onPacket: (buffer, start, end) => this.#receive(buffer, start, end),
-      onEnd: () => this.#fail(lost(new Error('the server ended the stream'))),
+      onEnd: () => this.#end(),
       onError: (error) => this.#fail(this.#refused(error)),
     });
     asCommandConnection(this.#connection).addCommand(this.#command);
@@ -139,7 +145,7 @@ class StreamReader implements BinlogStream {
 
   async take(): Promise<TransactionPart[]> {
     while (this.#queue.length === 0) {
-      if (this.#closed) return [];
+      if (this.#closed || this.#finished) return [];
       if (this.#error) throw this.#error;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -347,9 +353,18 @@ class StreamReader implements BinlogStream {
     }
   }
 
+  #end(): void {
+    if (!this.#options.endsWithLog) {
+      this.#fail(lost(new Error('the server ended the stream')));
+      return;
+    }
+    this.#finished = true;
+    this.#disconnect();
+  }
+
   /** The first error ends the reader for good. */
   #fail(error: Error): void {
-    if (this.#error || this.#closed) return;
+    if (this.#error || this.#closed || this.#finished) return;
     this.#error = error;
     this.#disconnect();
   }

@@ -229,6 +229,6 @@ function firstCheckpoint(
  * What tells one history from another in the event ids. GTIDs are the same on every server of a history, so a failover changes
  * nothing; a file and offset means something on its own server only. An accepted gap begins a new epoch.
  */
-function lineageName({ flavour, gtidMode, serverUuid }: SourceIdentity, epoch: number): string {
+export function lineageName({ flavour, gtidMode, serverUuid }: SourceIdentity, epoch: number): string {
   return gtidMode === 'on' ? `${flavour}/${epoch}` : `${serverUuid}/${epoch}`;
 }

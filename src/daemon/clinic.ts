@@ -50,7 +50,7 @@ export function readingOf({
   identity,
   dictionary,
   rules,
-}: Clinic): Pick<
+}: Pick<Clinic, 'identity' | 'dictionary'> & { rules: Pick<Rules, 'watch'> }): Pick<
   StreamOptions,
   'flavour' | 'charsetOf' | 'columnsOf' | 'hintsOf' | 'isWatchedSchema' | 'watchedTables'
 > {
@@ -91,7 +91,7 @@ function hintOf(name: string, kind: string, type: string): Hint[] {
 /** The questions of one batch of transactions to the source: each is asked once. */
 export function lookupsOf(
   source: Source,
-  { dictionary }: Clinic,
+  { dictionary }: Pick<Clinic, 'dictionary'>,
   onAsked: (table: string) => void,
 ): Pick<MapContext, 'resolve' | 'reread'> {
   const lookUp = createLookUp(source, dictionary);

@@ -33,6 +33,7 @@ export class MappedEvent implements DomainEvent {
   readonly type: string;
   readonly occurredAtMs: number;
   readonly entity: { table: string; key: string };
+  readonly rowKey: string;
   readonly subject: string | null;
   readonly body: string;
   readLate: readonly string[] = [];
@@ -51,6 +52,7 @@ export class MappedEvent implements DomainEvent {
     this.type = type;
     this.occurredAtMs = context.committedAtMs;
     this.entity = { table: name, key };
+    this.rowKey = change.key;
     this.subject = subjectText(subject);
     this.body = renderBody(type, commitTime, data);
     this.#change = change;

@@ -13,6 +13,8 @@ export interface DomainEvent {
   occurredAtMs: number;
   /** For order and search: the source table and the key column's value. */
   entity: { table: string; key: string };
+  /** The primary key of the changed row, as text; not there for an event of our own. */
+  rowKey?: string;
   /** The patient whose data it carries, by number as the clinic has it; null when it is about nobody. */
   subject: string | null;
   /** The body of every delivery: `{"event":…,"timestamp":…,"data":…}`, rendered once. */

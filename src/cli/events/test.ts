@@ -1,0 +1,174 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { styleText } from 'node:util';
+import { findPositionAt } from '../../binlog/position-at.ts';
+import { openSource, type Source, type SourceIdentity } from '../../binlog/source.ts';
+import type { Config } from '../../config/types.ts';
+import { lineageName } from '../../daemon/capture-loop.ts';
+import { readClinic } from '../../daemon/clinic.ts';
+import { dryRun } from '../../daemon/dry-run.ts';
+import type { Difference, DryRunReport } from '../../daemon/dry-run-report.ts';
+import { filterNames } from '../../daemon/in-force.ts';
+import { openStore } from '../../db/client.ts';
+import { readRules } from '../../event/rule-file.ts';
+import type { Rules } from '../../event/types.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { AppError } from '../../lib/errors.ts';
+import { readCaptureState } from '../../outbox/checkpoint.ts';
+import { configOf, configOption, type ConfigOptions } from '../config-option.ts';
+import { parseMoment } from '../moment.ts';
+import { formatTable, print, printJson } from '../output.ts';
+import { createProgressBar } from '../progress-bar.ts';
+
+interface TestOptions extends ConfigOptions {
+  rules: string;
+  since: number;
+  until?: number;
+  limit: number;
+  showData?: true;
+  json?: true;
+}
+
+/** `odontology-webhooks events test` */
+export function eventsTestCommand(): Command {
+  return new Command('test')
+    .description(
+      'a dry run: what other rules would have made of past changes, beside what the present ones make',
+    )
+    .addOption(configOption())
+    .requiredOption('--rules <file>', 'the rules to try')
+    .requiredOption('--since <when>', 'how long ago (2h, 3d) or a time (2026-03-07T15:30:00Z)', parseMoment)
+    .option('--until <when>', 'the end of the range; now when left out', parseMoment)
+    .option('--limit <n>', 'examples of each kind of difference for each event type', parseLimit, 3)
+    .option('--show-data', "print the data of the examples as well: these are patients' data")
+    .option('--json', 'print the report as JSON')
+    .addHelpText(
+      'after',
+      `
+Nothing is sent and nothing is written; a running daemon is not disturbed. Rows that a rule looks up are read as they are now.
+Without --show-data the examples tell the names of fields and the key of the row, never a value.
+Exit code 1 when something in the range could not be read.
+
+Example:
+  $ npx odontology-webhooks events test --rules new.yaml --since 2h`,
+    )
+    .action(async (options: TestOptions) => {
+      const report = await testRules(options);
+      if (options.json) printJson(report);
+      else print(formatReport(report));
+      if (report.halts.length > 0) process.exitCode = 1;
+    });
+}
+
+async function testRules(options: TestOptions): Promise<DryRunReport> {
+  const config = configOf(options);
+  const file = readRules(options.rules);
+  const source = openSource(config.source.url);
+  const bar = createProgressBar('reading the binlog');
+  try {
+    const names = filterNames(config.webhooks);
+    const next = await readClinic(source, config, names, file);
+    const { rules: present, problem } = await compilePresent(source, config);
+    const sinceMs = Math.floor(options.since / 1_000) * 1_000;
+    const from = await findPositionAt(source, next.identity, sinceMs);
+    if (!from) throw new AppError('ERR_PREFLIGHT', 'The binary log of the source is off.');
+    const untilMs = options.until ?? systemClock.now();
+    const lineage = await readLineage(config, next.identity);
+    const { limit, showData = false } = options;
+    const report = await dryRun({
+      source,
+      next,
+      present,
+      from,
+      sinceMs,
+      untilMs,
+      lineage,
+      limit,
+      showData,
+      onProgress: bar.show,
+    });
+    const shorter = from.reachesBack
+      ? []
+      : [`the log begins at ${new Date(from.begunAtMs).toISOString()}: what came before is purged`];
+    return { ...report, warnings: [...shorter, ...problem, ...report.warnings] };
+  } finally {
+    bar.end();
+    await source.close();
+  }
+}
+
+/** Present rules that do not fit the schema make nothing: everything counts as added. */
+async function compilePresent(
+  source: Source,
+  config: Config,
+): Promise<{ rules: Rules | null; problem: string[] }> {
+  try {
+    return { rules: (await readClinic(source, config, filterNames(config.webhooks))).rules, problem: [] };
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== 'ERR_RULES') throw error;
+    return { rules: null, problem: [`the present rules do not fit, they count as none: ${error.message}`] };
+  }
+}
+
+/** That of the running installation, so that the ids are those under which events were delivered; else that of a first run. */
+async function readLineage(config: Config, identity: SourceIdentity): Promise<string> {
+  const store = openStore(config.store.url, { connections: 1 });
+  try {
+    const { checkpoint, epoch } = await readCaptureState(store);
+    return checkpoint?.lineage ?? lineageName(identity, epoch);
+  } catch {
+    return lineageName(identity, 0);
+  } finally {
+    await store.close();
+  }
+}
+
+function parseLimit(text: string): number {
+  const limit = Number(text);
+  if (!Number.isInteger(limit) || limit < 0)
+    throw new InvalidArgumentError('Write a whole number, 0 or more.');
+  return limit;
+}
+
+const marks = {
+  added: styleText('green', '+'),
+  removed: styleText('red', '-'),
+  changed: styleText('yellow', '~'),
+};
+
+function formatReport({ range, ...report }: DryRunReport): string {
+  const { events, differences, halts, definitions, lookups, warnings } = report;
+  const seen = events.filter((count) => count.present + count.new > 0);
+  const rows = seen.map((each) => [
+    each.event,
+    each.present,
+    each.new,
+    each.same,
+    each.changed,
+    each.added,
+    each.removed,
+  ]);
+  const notes = [
+    ...warnings,
+    ...definitions.map(
+      ({ at, tables }) =>
+        `${at}: a statement defined ${tables.join(', ')} anew; rows before it are judged by the tables as they are now`,
+    ),
+    ...(lookups > 0 ? [`${lookups} questions to the database were answered with rows as they are now`] : []),
+  ];
+  const unread = halts.map(({ message, remedy }) => `${styleText('red', 'not read')}  ${message}\n${remedy}`);
+  return [
+    `${range.since} to ${range.until}, from ${range.file} on: ${report.transactions} transactions, ${report.changes} changes of watched rows.`,
+    seen.length === 0
+      ? 'Neither the present rules nor the new ones make an event of it.'
+      : formatTable(['event', 'present', 'new', 'same', 'changed', 'added', 'removed'], rows),
+    ...(differences.length > 0 ? [differences.map(formatDifference).join('\n')] : []),
+    ...(notes.length > 0 ? [notes.map((note) => `${styleText('yellow', 'note')}  ${note}`).join('\n')] : []),
+    ...unread,
+  ].join('\n\n');
+}
+
+function formatDifference({ kind, event, id, at, table, key, fields, ...data }: Difference): string {
+  const line = `${marks[kind]} ${event}  ${table} ${key}  ${at}  ${id}  ${fields.join(', ')}`;
+  const shown = Object.entries(data).map(([side, values]) => `\n    ${side}: ${JSON.stringify(values)}`);
+  return line + shown.join('');
+}

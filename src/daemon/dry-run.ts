@@ -1,0 +1,258 @@
+import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { HaltError, Tripwire } from '../binlog/halt.ts';
+import { randomServerId } from '../binlog/log-file.ts';
+import type { PositionAt } from '../binlog/position-at.ts';
+import type { Source } from '../binlog/source.ts';
+import { openStream, type BinlogStream } from '../binlog/stream.ts';
+import type { Commit, Position, RowEvent, TransactionPart, Watch } from '../binlog/types.ts';
+import { netChanges } from '../change/net-changes.ts';
+import type { Change } from '../change/types.ts';
+import type { DomainEvent, MapContext, Rules } from '../event/types.ts';
+import { lookupsOf, readingOf, type Clinic } from './clinic.ts';
+import { Tally, type DryRunReport, type HaltInRange } from './dry-run-report.ts';
+import { createProjection, type Projection } from './projection.ts';
+import { SpilledTransaction } from './spilled-transaction.ts';
+
+/** Up to so many bytes of rows a transaction is held in memory; a larger one goes through a file. */
+const IN_MEMORY_BYTES = 8 * 1024 * 1024;
+const BUFFER_BYTES = 16 * 1024 * 1024;
+const HEARTBEAT_MS = 5_000;
+/** Where the log cannot be read again and again, the rest is not worth reading. */
+const MAX_HALTS = 20;
+
+export interface DryRunOptions {
+  source: Source;
+  /** The rules to try, against the schema as it is now. */
+  next: Clinic;
+  /** Those in force; null when they do not fit the schema. */
+  present: Rules | null;
+  from: PositionAt;
+  sinceMs: number;
+  untilMs: number;
+  /** Part of every event id. */
+  lineage: string;
+  limit: number;
+  showData: boolean;
+  onProgress(progress: Progress): void;
+}
+
+export interface Progress {
+  bytes: number;
+  ofBytes: number;
+}
+
+/**
+ * Reads past binlog under an identity of its own and maps it by both lists of rules. Nothing is sent and nothing is written,
+ * neither at the source nor in the store. What cannot be read is passed over whole and told.
+ */
+export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
+  const run = new DryRun(options);
+  await run.readAll();
+  return run.report();
+}
+
+/** One list of rules, and what it would have read. */
+interface Side {
+  rules: Rules;
+  projection: Projection;
+}
+
+class DryRun {
+  readonly #options: DryRunOptions;
+  readonly #sides: { present: Side | null; next: Side };
+  readonly #watch: Watch;
+  readonly #tally: Tally;
+  #halts: HaltInRange[] = [];
+  readonly #definitions: DryRunReport['definitions'][number][] = [];
+  #transactions = 0;
+  #changes = 0;
+  #lookups = 0;
+  #rows: RowEvent[] = [];
+  #bytes = 0;
+  #spilled: SpilledTransaction | undefined;
+  #position: Position;
+
+  constructor(options: DryRunOptions) {
+    const { next, present, from, limit, showData } = options;
+    const side = (rules: Rules): Side => ({ rules, projection: createProjection(rules.watch) });
+    this.#options = options;
+    this.#sides = { present: present && side(present), next: side(next.rules) };
+    this.#watch = union(next.rules.watch, present?.watch ?? new Map());
+    const types = [...next.rules.types, ...(present?.types ?? [])].map(({ type }) => type);
+    this.#tally = new Tally({ types: [...new Set(types)], limit, showData });
+    this.#position = from.position;
+  }
+
+  async readAll(): Promise<void> {
+    const waived = new Set<string>();
+    for (;;) {
+      const halt = await this.#readUntilHalt(waived);
+      if (!halt) return;
+      this.#halts.push(halt);
+      if (halt.transaction === null || waived.size === MAX_HALTS) return;
+      waived.add(halt.transaction);
+    }
+  }
+
+  report(): DryRunReport {
+    const { from, sinceMs, untilMs, next } = this.#options;
+    return {
+      range: {
+        file: from.position.file,
+        since: new Date(Math.max(sinceMs, from.begunAtMs)).toISOString(),
+        until: new Date(untilMs).toISOString(),
+      },
+      transactions: this.#transactions,
+      changes: this.#changes,
+      events: this.#tally.counts,
+      differences: this.#tally.differences,
+      halts: this.#halts,
+      definitions: this.#definitions,
+      lookups: this.#lookups,
+      warnings: next.rules.warnings,
+    };
+  }
+
+  /** Reads to the end, or to a transaction that cannot be read: from there a new reader goes on behind it. */
+  async #readUntilHalt(waived: ReadonlySet<string>): Promise<HaltInRange | null> {
+    const { source, next } = this.#options;
+    const stream = await openStream({
+      ...readingOf({ ...next, rules: { watch: this.#watch } }),
+      url: source.url,
+      position: this.#position,
+      // A reader with the id of another one would end it: the daemon's among them.
+      serverId: randomServerId(),
+      replicaUuid: randomUUID(),
+      heartbeatMs: HEARTBEAT_MS,
+      bufferBytes: BUFFER_BYTES,
+      endsWithLog: true,
+      waived,
+      baseline: new Map(),
+    });
+    try {
+      await this.#read(stream);
+      return null;
+    } catch (error) {
+      if (!(error instanceof HaltError)) throw error;
+      const { reason, message, remedy, table, transactionId } = error.halt;
+      return { reason, message, remedy, table, transaction: transactionId };
+    } finally {
+      stream.close();
+      await this.#forget();
+    }
+  }
+
+  async #read(stream: BinlogStream): Promise<void> {
+    for (;;) {
+      const parts = await stream.take();
+      if (parts.length === 0) return;
+      const lookups = lookupsOf(this.#options.source, this.#options.next, () => (this.#lookups += 1));
+      for (const part of parts) {
+        await this.#gather(part);
+        if (!part.commit) continue;
+        if (part.commit.committedAtMs > this.#options.untilMs) return;
+        await this.#judge(part, part.commit, lookups);
+        await this.#forget();
+        this.#position = part.commit.position;
+      }
+      this.#tellProgress();
+    }
+  }
+
+  /** Keeps the rows of a transaction until its commit: in memory while they are few. */
+  async #gather({ rows, bytes }: TransactionPart): Promise<void> {
+    for (const side of this.#both()) side.projection.note(rows);
+    this.#bytes += bytes;
+    if (!this.#spilled && this.#bytes > IN_MEMORY_BYTES) {
+      this.#spilled = await SpilledTransaction.open();
+      await this.#spilled.add(this.#rows);
+      this.#rows = [];
+    }
+    if (this.#spilled) await this.#spilled.add(rows);
+    else for (const row of rows) this.#rows.push(row);
+  }
+
+  async #forget(): Promise<void> {
+    for (const side of this.#both()) side.projection.reset();
+    this.#rows = [];
+    this.#bytes = 0;
+    await this.#spilled?.discard();
+    this.#spilled = undefined;
+  }
+
+  async #judge({ id, ddl }: TransactionPart, commit: Commit, lookups: Lookups): Promise<void> {
+    const { committedAtMs } = commit;
+    if (committedAtMs < this.#options.sinceMs) {
+      // What could not be read so far was before the range as well.
+      this.#halts = [];
+      return;
+    }
+    if (ddl.length > 0) {
+      this.#definitions.push({ at: new Date(committedAtMs).toISOString(), transaction: id, tables: ddl });
+    }
+    const { lineage } = this.#options;
+    const isPart = this.#spilled !== undefined;
+    const context: MapContext = { ...lookups, lineage, transactionId: id, committedAtMs, isPart };
+    this.#transactions += 1;
+    for await (const changes of this.#netChanges()) {
+      this.#changes += changes.length;
+      const [present, next] = await Promise.all(
+        [this.#sides.present, this.#sides.next].map((side) => this.#map(side, changes, context)),
+      );
+      // What one of the two cannot be told of is compared with nothing.
+      if (present && next) this.#tally.compare(present, next);
+    }
+  }
+
+  async *#netChanges(): AsyncGenerator<Change[], void, undefined> {
+    if (this.#spilled) yield* this.#spilled.mapped((changes) => Promise.resolve(changes));
+    else if (this.#rows.length > 0) yield netChanges(this.#rows);
+  }
+
+  /** A rule that hangs on what the log left out stops the daemon; here it is told, once a transaction. */
+  async #map(
+    side: Side | null,
+    changes: readonly Change[],
+    context: MapContext,
+  ): Promise<DomainEvent[] | null> {
+    if (!side) return [];
+    try {
+      return await side.rules.map(side.projection.project(changes), context);
+    } catch (error) {
+      if (!(error instanceof Tripwire)) throw error;
+      const { reason, message, remedy, table } = error;
+      const which = side === this.#sides.next ? 'the new rules' : 'the present rules';
+      const halt = {
+        reason,
+        message: `${which}: ${message}`,
+        remedy,
+        table,
+        transaction: context.transactionId,
+      };
+      if (!this.#halts.some((known) => isDeepStrictEqual(known, halt))) this.#halts.push(halt);
+      return null;
+    }
+  }
+
+  #both(): Side[] {
+    return [this.#sides.present, this.#sides.next].filter((side) => side !== null);
+  }
+
+  #tellProgress(): void {
+    const { files } = this.#options.from;
+    const { file, offset } = this.#position;
+    const at = files.findIndex(({ name }) => name === file);
+    const bytes = files.slice(0, Math.max(0, at)).reduce((sum, each) => sum + each.bytes, offset);
+    this.#options.onProgress({ bytes, ofBytes: files.reduce((sum, each) => sum + each.bytes, 0) });
+  }
+}
+
+type Lookups = Pick<MapContext, 'resolve' | 'reread'>;
+
+function union(a: Watch, b: Watch): Watch {
+  const tables = new Set([...a.keys(), ...b.keys()]);
+  return new Map(
+    [...tables].map((table) => [table, new Set([...(a.get(table) ?? []), ...(b.get(table) ?? [])])]),
+  );
+}
