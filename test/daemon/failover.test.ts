@@ -1,0 +1,196 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
+import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import { sleep } from '../../src/lib/clock.ts';
+import { modes } from '../binlog/modes.ts';
+import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
+import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
+import { createSchema, createUser, type TestSchema, type TestUser } from '../support/server.ts';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+/** Beyond the patients who are there from the start. */
+const firstId = 10_000;
+const insert = (id: number): string =>
+  `INSERT INTO patients (id, first_name, last_name, branch_id, phone) VALUES (${id}, 'Ana', 'Peña', 1, '0')`;
+/** The phone counts the changes of the row. */
+const touch = (id: number): string => `UPDATE patients SET phone = phone + 1 WHERE id = ${id}`;
+
+/**
+ * As it stands in a clinic: the store is on the source and is replicated with it, and everybody finds the server by one address,
+ * which leads to the replica afterwards.
+ */
+describe.each(modes)(
+  'a failover of $name, the store on the same server',
+  { timeout: 180_000 },
+  ({ flavour, gtid, settings }) => {
+    let source: PrivateServer;
+    let replica: PrivateServer;
+    let proxy: TcpProxy;
+    let receiver: TestReceiver;
+    let clinic: TestSchema;
+    let store: string;
+    let account: TestUser;
+    let daemon: DaemonProcess;
+    let onReplica: Connection;
+
+    beforeEach(async () => {
+      const own = flavour === 'mariadb' ? ['log-slave-updates=ON', 'gtid-strict-mode=ON'] : [];
+      [source, replica] = await Promise.all([
+        startPrivateServer({ flavour, settings }),
+        startPrivateServer({ flavour, settings: [...settings, ...own] }),
+      ]);
+      onReplica = await createConnection({ uri: replica.url, multipleStatements: true });
+      await replicate();
+      clinic = await createSchema(source);
+      await loadClinic(await clinic.connect());
+      store = `store_${clinic.name}`;
+      account = await createUser(source, [
+        'REPLICATION SLAVE, REPLICATION CLIENT ON *.*',
+        `SELECT ON ${clinic.name}.*`,
+        `ALL ON ${store}.*`,
+      ]);
+      proxy = await startTcpProxy(source);
+      receiver = await startTestReceiver();
+      const sourceUrl = proxy.through(clinic.url(account));
+      daemon = await startDaemonProcess({
+        sourceUrl,
+        storeUrl: sourceUrl.replace(`/${clinic.name}`, `/${store}`),
+        yaml: `
+webhooks: [{ name: all, url: "${receiver.url}", events: ["*"], secret: ${testSecret} }]
+${receiver.delivery}
+`,
+      });
+      await daemon.untilReady();
+    });
+    afterEach(async () => {
+      await daemon.kill();
+      await receiver.stop();
+      await proxy.stop();
+      onReplica.destroy();
+      await Promise.all([source.stop(), replica.stop()]);
+    });
+
+    async function replicate(): Promise<void> {
+      const { host, port } = source;
+      const account = flavour === 'mysql' ? "SOURCE_USER='root'" : "MASTER_USER='root'";
+      const statements: Record<string, string> = {
+        mysql: `RESET BINARY LOGS AND GTIDS; CHANGE REPLICATION SOURCE TO SOURCE_HOST='${host}', SOURCE_PORT=${port}, ${account}, ${gtid ? 'SOURCE_AUTO_POSITION=1' : "SOURCE_LOG_FILE='binlog.000001', SOURCE_LOG_POS=4"};
+        START REPLICA; SET GLOBAL super_read_only = ON`,
+        mariadb: `RESET MASTER; SET GLOBAL gtid_slave_pos=''; CHANGE MASTER TO MASTER_HOST='${host}', MASTER_PORT=${port}, ${account}, MASTER_USE_GTID=slave_pos;
+        START SLAVE; SET GLOBAL read_only = ON`,
+      };
+      await onReplica.query(statements[flavour]!);
+    }
+
+    /** Commits one change after another until the server is gone. */
+    async function workUntilGone(): Promise<void> {
+      const writer = await clinic.connect();
+      writer.on('error', () => undefined);
+      for (let n = 1; ; n += 1) {
+        try {
+          await writer.query(
+            `START TRANSACTION; ${insert(firstId + n)}; ${touch(firstId + Math.floor(n / 2))}; COMMIT`,
+          );
+        } catch {
+          return;
+        }
+        await sleep(2);
+      }
+    }
+
+    /** Lets the replica apply what it has received, and makes it the source. */
+    async function promote(): Promise<void> {
+      const word = flavour === 'mysql' ? 'REPLICA' : 'SLAVE';
+      await onReplica.query(`STOP ${word} IO_THREAD`);
+      await waitFor(
+        async () => {
+          const [rows] = await onReplica.query<RowDataPacket[]>(`SHOW ${word} STATUS`);
+          const state = String(
+            rows[0]![flavour === 'mysql' ? 'Replica_SQL_Running_State' : 'Slave_SQL_Running_State'],
+          );
+          return /has read all relay log/i.test(state);
+        },
+        { timeoutMs: 30_000, what: 'the replica to apply its relay log' },
+      );
+      await onReplica.query(`STOP ${word}; RESET ${word} ALL; SET GLOBAL read_only = OFF`);
+    }
+
+    async function failOver(): Promise<void> {
+      const working = workUntilGone();
+      await waitFor(() => receiver.received.length >= 150, {
+        timeoutMs: 30_000,
+        what: 'events before the failover',
+      });
+      await source.kill('SIGKILL');
+      await working;
+      proxy.pointTo(replica);
+      // For a while nobody can write there, as it is in life.
+      await waitFor(() => daemon.log.some(({ error }) => /read.only/i.test(String(error))), {
+        timeoutMs: 30_000,
+        what: 'the daemon to be told that the replica is read only',
+      });
+      await promote();
+      await onReplica.query(`USE ${clinic.name}`);
+      for (let n = 0; n < 40; n += 1)
+        await onReplica.query(`${insert(2 * firstId + n)}; ${touch(2 * firstId)}`);
+    }
+
+    const rowsOf = async <T>(sql: string): Promise<T[]> =>
+      (await onReplica.query<RowDataPacket[]>(sql))[0] as T[];
+
+    if (gtid) {
+      it('is followed: nothing is lost, nothing comes twice', async () => {
+        await failOver();
+        const patients = await rowsOf<{ id: number; phone: string }>(
+          `SELECT id, phone FROM patients WHERE id >= ${firstId}`,
+        );
+        const expected = patients.flatMap(({ id, phone }) => [
+          `patient.created ${id}`,
+          ...Array.from({ length: Number(phone) }, (_, i) => `patient.updated ${id} ${i + 1}`),
+        ]);
+        await waitFor(() => expected.every((each) => told(receiver).has(each)), {
+          timeoutMs: 60_000,
+          what: 'every change that the replica has',
+        });
+        // One event each, under one id, whichever server it was read from. What the replica never got may have been sent before.
+        expect([...told(receiver)].filter(([, ids]) => ids.size !== 1)).toEqual([]);
+        const outbox = await rowsOf<{ event: string; times: number }>(
+          `SELECT CONCAT(type, ' ', entity_key, ' ', body) AS event, COUNT(*) AS times FROM ${store}.event_log GROUP BY 1 HAVING COUNT(*) > 1`,
+        );
+        expect(outbox).toEqual([]);
+        const [count] = await rowsOf<{ events: number }>(`SELECT COUNT(*) AS events FROM ${store}.event_log`);
+        expect(count!.events).toBe(expected.length);
+        await daemon.untilReady();
+        expect(receiver.received.every(({ verified }) => verified)).toBe(true);
+      });
+    } else {
+      it('is refused, with the reason: a file and an offset mean nothing on another server', async () => {
+        await failOver();
+        const answer = await waitFor(
+          async () => {
+            const { status, body } = await daemon.get('/readyz');
+            return status === 503 && body.includes('gtid_mode=ON') ? body : undefined;
+          },
+          { timeoutMs: 60_000, what: 'the halt' },
+        );
+        expect(answer).toContain('is not the one that was read before');
+        const [row] = await rowsOf<{ halt: object }>(`SELECT halt FROM ${store}.checkpoint`);
+        expect(row!.halt).toMatchObject({ reason: 'foreign-server' });
+        expect(receiver.received.filter(({ data }) => Number(data['patient_id']) >= 2 * firstId)).toEqual([]);
+      });
+    }
+  },
+);
+
+/** The ids under which each change was told. */
+function told({ received }: TestReceiver): Map<string, Set<string>> {
+  const ids = new Map<string, Set<string>>();
+  for (const { event, data, id } of received) {
+    const fields = data['updated_fields'] as { phone: { new: string } } | undefined;
+    const text = `${event} ${String(data['patient_id'])} ${fields?.phone.new ?? ''}`.trim();
+    ids.set(text, (ids.get(text) ?? new Set()).add(id));
+  }
+  return ids;
+}
