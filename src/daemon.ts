@@ -7,7 +7,14 @@ import { createSecretBox } from './db/encryption.ts';
 import { ensureInstallation, type Installation } from './db/installation.ts';
 import { migrateStore } from './db/migrate.ts';
 import { createCaptureLoop, type CaptureLoop } from './daemon/capture-loop.ts';
-import { lookupsOf, nameOfRules, readClinic, requireSameWatch, type Clinic } from './daemon/clinic.ts';
+import {
+  isWithin,
+  lookupsOf,
+  nameOfRules,
+  readClinic,
+  requireSameWatch,
+  type Clinic,
+} from './daemon/clinic.ts';
 import { createDeliveryVerbs } from './daemon/delivery-verbs.ts';
 import { createDisabling, type DisableByEngine } from './daemon/disable-webhook.ts';
 import { filterNames, firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.ts';
@@ -219,8 +226,10 @@ function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
       dispatch: (fresh) => dispatcher.accept(fresh),
       async redefine(tables) {
         const next = await clinicNow(parts, inForce.clinic.ruleFile);
-        requireSameWatch(inForce.clinic.rules.watch, next.rules.watch, tables);
+        const { watch } = inForce.clinic.rules;
+        requireSameWatch(watch, next.rules.watch, tables);
         inForce.clinic = next;
+        return !isWithin(next.rules.watch, watch);
       },
       onAppended: (appended, batch) => observer.onAppended(appended, batch),
     },

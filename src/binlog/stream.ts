@@ -202,13 +202,18 @@ class StreamReader implements BinlogStream {
   /** What the server says against the dump itself: another try, or a halt. */
   #refused(error: Error): AppError {
     const { flavour, position } = this.#options;
-    const { halt, message, remedy, retryable } = classifyDumpError(errnoOf(error), error.message, flavour);
+    const { halt, kind, message, remedy, retryable } = classifyDumpError(
+      errnoOf(error),
+      error.message,
+      flavour,
+    );
     if (halt !== null)
       return new HaltError(
         { reason: halt, message, remedy, position, transactionId: null, table: null },
         error,
       );
-    return new AppError('ERR_SOURCE_UNREACHABLE', message, { remedy, retryable, cause: error });
+    const code = kind === 'server-id-taken' ? 'ERR_SERVER_ID_TAKEN' : 'ERR_SOURCE_UNREACHABLE';
+    return new AppError(code, message, { remedy, retryable, cause: error });
   }
 
   #query(sql: string): Promise<void> {

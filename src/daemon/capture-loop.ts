@@ -1,3 +1,4 @@
+import { countReaders } from '../binlog/count-readers.ts';
 import { HaltError, type Halt } from '../binlog/halt.ts';
 import { proveLineage } from '../binlog/lineage.ts';
 import { currentPosition, oldestPosition } from '../binlog/log-file.ts';
@@ -71,6 +72,9 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   /** How often another reader was asked for: one that is just being opened may have begun with what was in force before. */
   let asked = 0;
 
+  /** Set while another reader may have our server id: connecting would throw that one out, and it us, for ever. */
+  let displaced: AppError | undefined;
+
   async function step(signal: AbortSignal): Promise<number> {
     const had = await withCaptureLease({ claimant, log, signal }, captureWhile);
     if (had) return 0;
@@ -92,6 +96,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
         try {
           await readOnce(appender, signal);
         } catch (error) {
+          displaced = error instanceof AppError && error.code === 'ERR_SERVER_ID_TAKEN' ? error : undefined;
           if (!(error instanceof HaltError)) throw error;
           await halted(error.halt, signal);
         }
@@ -108,11 +113,14 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     const clinic = await options.reload();
     const checkpoint = await provenCheckpoint(options, clinic.identity, appender);
     const { config, installation, source } = options;
+    const serverId = config.source.serverId ?? installation.serverId;
+    if (displaced && (await countReaders(source, clinic.identity, serverId)) !== 0) throw displaced;
+    displaced = undefined;
     const opened = await openStream({
       ...readingOf(clinic),
       url: source.url,
       position: checkpoint.position,
-      serverId: config.source.serverId ?? installation.serverId,
+      serverId,
       replicaUuid: installation.uuid,
       heartbeatMs: config.source.heartbeatMs,
       bufferBytes: config.source.bufferBytes,

@@ -30,8 +30,11 @@ export interface CaptureOptions {
   lookups(): Pick<MapContext, 'resolve' | 'reread'>;
   room(): Room;
   dispatch(fresh: readonly ClaimedDelivery[]): void;
-  /** A definition named watched tables: looks at the live schema again, and throws a Tripwire when it no longer fits. */
-  redefine(tables: readonly string[]): Promise<void>;
+  /**
+   * A definition named watched tables: looks at the live schema again, and throws a Tripwire when it no longer fits. True when
+   * there is more to read than the reader was opened for.
+   */
+  redefine(tables: readonly string[]): Promise<boolean>;
   /** Told of every append: metrics. */
   onAppended(
     appended: Appended,
@@ -40,7 +43,8 @@ export interface CaptureOptions {
 }
 
 /**
- * Reads until the reader ends: parts → net changes → events → one commit with the checkpoint → dispatch.
+ * Reads until the reader ends: parts → net changes → events → one commit with the checkpoint → dispatch. Ends of itself behind a
+ * definition that gives more to read.
  * Throws what the reader throws; a HaltError stands before the transaction that cannot be read.
  */
 export async function capture(
@@ -56,7 +60,7 @@ export async function capture(
         await session.settle();
         return;
       }
-      await session.handle(parts);
+      if (await session.handle(parts)) return;
     }
   } finally {
     await session.abandon();
@@ -82,19 +86,24 @@ class CaptureSession {
     this.#options = options;
   }
 
-  async handle(parts: readonly TransactionPart[]): Promise<void> {
+  /** True when a new reader must read what comes next. */
+  async handle(parts: readonly TransactionPart[]): Promise<boolean> {
     const lookups = this.#options.lookups();
     for (const part of parts) {
+      let outgrown = false;
       try {
+        outgrown = part.ddl.length > 0 && (await this.#options.redefine(part.ddl));
         await this.#take(part, lookups);
       } catch (error) {
         // What came before the unreadable transaction is written first.
         await this.#flush();
         throw toHalt(error, part, this.#reached);
       }
-      if (this.#events >= BATCH_EVENTS) await this.#flush();
+      if (outgrown || this.#events >= BATCH_EVENTS) await this.#flush();
+      if (outgrown) return true;
     }
     if (this.#events > 0 || this.#isDue()) await this.#flush();
+    return false;
   }
 
   /** Moves the checkpoint behind the last transaction that was mapped: other rules must not judge it again. */
@@ -115,7 +124,6 @@ class CaptureSession {
     }
     const { commit } = part;
     if (commit === null) return;
-    if (part.ddl.length > 0) await this.#options.redefine(part.ddl);
     const context: MapContext = {
       ...lookups,
       lineage: this.#checkpoint.lineage,

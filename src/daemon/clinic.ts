@@ -71,8 +71,14 @@ export function readingOf({
       return { types, rowEnd: known.rowEnd?.toLowerCase() ?? null };
     },
     isWatchedSchema: (name) => fold(name) === schema,
-    watchedTables: () => watched.keys(),
+    // Those too that are not there yet: the definition that makes one must be noticed.
+    watchedTables: () => new Set([...watched.keys(), ...namesOf(rules.types).map(fold)]),
   };
+}
+
+/** The tables of a catalogue. */
+function namesOf(types: Rules['types']): string[] {
+  return types.flatMap(({ table }) => table.split(', '));
 }
 
 function spellingOf(dictionary: Dictionary, table: string): string {
@@ -124,6 +130,11 @@ async function reread(
   const select = table.columns.map(({ name }) => name);
   const row = await readRowByKey(source, known, { key, select });
   return row && select.map((name) => row[name.toLowerCase()] ?? null);
+}
+
+/** Whether everything of one watch is in the other. */
+export function isWithin(inner: Watch, outer: Watch): boolean {
+  return [...inner].every(([table, columns]) => columns.isSubsetOf(outer.get(table) ?? new Set()));
 }
 
 /** Throws a Tripwire when a column that was read is not there any more. */

@@ -33,6 +33,12 @@ export const errorCatalogue = {
     cause: 'The source server refuses the user, the password or the schema.',
     cure: 'Run the grants that `check` prints.',
   },
+  ERR_SERVER_ID_TAKEN: {
+    exit: 1,
+    cause:
+      'Another reader is connected to the source under our replication server id; this one stands aside while it is.',
+    cure: 'Stop the other daemon; give a copy of this installation a store of its own.',
+  },
   ERR_STORE_UNREACHABLE: {
     exit: 1,
     cause: 'The store does not answer.',

@@ -45,7 +45,7 @@ export async function readWithCapture(
     lookups: () => lookupsOf(source, clinic, () => undefined),
     room: () => ({ total: 0, of: () => 0 }),
     dispatch: () => undefined,
-    redefine: () => Promise.resolve(),
+    redefine: () => Promise.resolve(false),
     onAppended({ events }) {
       if (!isDone(events)) return;
       elapsedMs = performance.now() - startedMs;

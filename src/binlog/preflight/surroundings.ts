@@ -2,8 +2,8 @@ import { isIP } from 'node:net';
 import { monotonicMs } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
 import { proveLineage } from '../lineage.ts';
-import { isAtLeast } from '../server-version.ts';
-import { fail, pass, skip, warn, type Check, type Facts } from './check.ts';
+import { countReaders } from '../count-readers.ts';
+import { fail, pass, skip, warn, type Check } from './check.ts';
 
 const tls: Check = {
   id: 'tls',
@@ -63,7 +63,7 @@ const serverId: Check = {
         'Give the server another server_id in my.cnf and restart it.',
       );
     }
-    const readers = await countReaders(facts, ours);
+    const readers = await countReaders(facts.source, identity, ours);
     if (readers === null) return skip('The server does not tell who reads its log.');
     if (readers <= (facts.readerRuns ? 1 : 0)) return pass(`Nobody else reads the log as ${ours}.`);
     return warn(
@@ -72,22 +72,6 @@ const serverId: Check = {
     );
   },
 };
-
-/** Readers under our server id; on MariaDB, where the list of replicas takes a further privilege, those under our user. */
-async function countReaders(
-  { source, identity: { flavour, version } }: Facts,
-  ours: number,
-): Promise<number | null> {
-  const renamed = flavour === 'mysql' && isAtLeast(version, '8.0.22');
-  try {
-    const rows = await source.query(renamed ? 'SHOW REPLICAS' : 'SHOW SLAVE HOSTS');
-    return rows.filter((row) => Number(row['Server_Id'] ?? row['Server_id']) === ours).length;
-  } catch {
-    if (flavour === 'mysql') return null;
-    const rows = await source.query('SHOW PROCESSLIST');
-    return rows.filter((row) => String(row['Command']).startsWith('Binlog Dump')).length;
-  }
-}
 
 const lineage: Check = {
   id: 'lineage',
