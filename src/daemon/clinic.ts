@@ -50,7 +50,7 @@ export function readingOf({
   identity,
   dictionary,
   rules,
-}: Pick<Clinic, 'identity' | 'dictionary'> & { rules: Pick<Rules, 'watch'> }): Pick<
+}: Pick<Clinic, 'identity' | 'dictionary'> & { rules: Pick<Rules, 'watch' | 'types'> }): Pick<
   StreamOptions,
   'flavour' | 'charsetOf' | 'columnsOf' | 'hintsOf' | 'isWatchedSchema' | 'watchedTables'
 > {

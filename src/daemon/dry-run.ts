@@ -118,7 +118,7 @@ class DryRun {
   async #readUntilHalt(waived: ReadonlySet<string>): Promise<HaltInRange | null> {
     const { source, next } = this.#options;
     const stream = await openStream({
-      ...readingOf({ ...next, rules: { watch: this.#watch } }),
+      ...readingOf({ ...next, rules: { ...next.rules, watch: this.#watch } }),
       url: source.url,
       position: this.#position,
       // A reader with the id of another one would end it: the daemon's among them.
