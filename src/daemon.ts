@@ -105,6 +105,7 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
   const upkeep = createUpkeep({ claimant: parts.claimant, log, onDue });
   const maintenance = createMaintenance({
     claimant: parts.claimant,
+    vault: vaultOf(parts),
     retention: config.retention,
     disableAfterMs: config.delivery.disableAfterMs,
     log,

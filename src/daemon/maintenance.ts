@@ -1,3 +1,5 @@
+import { dropSeals } from '../audit/drop-seals.ts';
+import type { SealVault } from '../audit/seal.ts';
 import type { Config } from '../config/types.ts';
 import { acquireLease, leaseTiming } from '../db/lease.ts';
 import { monotonicMs } from '../lib/clock.ts';
@@ -5,7 +7,7 @@ import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
 import { endOrphans } from '../outbox/end-queued.ts';
-import { pruneAttempts, pruneKept, pruneLog, prunePayloads } from '../outbox/prune.ts';
+import { pruneKept, pruneLog, prunePayloads } from '../outbox/prune.ts';
 import { listRunningReplays } from '../outbox/replay.ts';
 import { stepReplay } from '../outbox/replay-step.ts';
 import type { Claimant, Subscription } from '../outbox/types.ts';
@@ -20,6 +22,7 @@ const BATCH = 250;
 
 export interface MaintenanceOptions {
   claimant: Claimant;
+  vault: SealVault;
   retention: Config['retention'];
   disableAfterMs: number;
   log: Log;
@@ -78,14 +81,15 @@ export function createMaintenance(options: MaintenanceOptions): Background {
 }
 
 /** One batch of each kind. Returns whether there is more to do. */
-async function prune({ claimant: { store }, retention }: MaintenanceOptions): Promise<boolean> {
+async function prune({ vault, retention }: MaintenanceOptions): Promise<boolean> {
+  const { store } = vault;
+  const { more } = await dropSeals(vault, { olderThanMs: retention.logMs });
   const counts = [
     await prunePayloads(store, { olderThanMs: retention.payloadsMs, batch: BATCH }),
     await pruneKept(store, BATCH),
     await pruneLog(store, { olderThanMs: retention.logMs, batch: BATCH }),
-    await pruneAttempts(store, { olderThanMs: retention.logMs, batch: BATCH }),
   ];
-  return counts.some((count) => count >= BATCH);
+  return more || counts.some((count) => count >= BATCH);
 }
 
 /** One step of every replay whose time has come. Returns how long to wait for the next, ms. */

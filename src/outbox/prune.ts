@@ -58,15 +58,15 @@ export async function pruneKept(store: Store, batch = defaultBatch): Promise<num
 
 /**
  * Removes the oldest events that are too old for the log, with their deliveries: a whole range from the beginning, which ends
- * before the first that is still owed to somebody. `upToSeq` is where whoever needs the log lets it end. Returns how many
- * events went; call again while that is the whole batch.
+ * before the first that is still owed to somebody, or whose attempts the sealed log still has. Returns how many events went; call
+ * again while that is the whole batch.
  */
-export async function pruneLog(store: Store, options: PruneOptions & { upToSeq?: number }): Promise<number> {
+export async function pruneLog(store: Store, options: PruneOptions): Promise<number> {
   return store.transaction(async (tx) => {
     const old = await oldEvents(tx, 0, options);
     const open = await openAmong(tx, old);
-    const { upToSeq = Infinity } = options;
-    const end = old.findIndex((seq) => open.has(seq) || seq > upToSeq);
+    const attempted = await attemptedAmong(tx, old);
+    const end = old.findIndex((seq) => open.has(seq) || attempted.has(seq));
     const seqs = end < 0 ? old : old.slice(0, end);
     if (seqs.length === 0) return 0;
     const range = `<= ${seqs.at(-1)!}`;
@@ -77,24 +77,6 @@ export async function pruneLog(store: Store, options: PruneOptions & { upToSeq?:
     ]);
     return seqs.length;
   });
-}
-
-/**
- * Removes the oldest attempts that are too old for the log: a whole range from the beginning, up to the first that is young
- * enough, and no further than `upToId`. Returns how many went; call again while that is the whole batch.
- */
-export async function pruneAttempts(
-  store: Store,
-  { olderThanMs, batch = defaultBatch, upToId = Number.MAX_SAFE_INTEGER }: PruneOptions & { upToId?: number },
-): Promise<number> {
-  const rows = await store.rows<{ id: number; isOld: number }>(
-    `SELECT id, started_at < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND AS isOld
-     FROM attempts WHERE id <= ? ORDER BY id LIMIT ?`,
-    [olderThanMs * 1_000, upToId, batch],
-  );
-  const last = beginning(rows).at(-1);
-  if (last === undefined) return 0;
-  return (await store.run('DELETE FROM attempts WHERE id <= ?', [last.id])).affectedRows;
 }
 
 /** The events that follow in the log, up to the first that is young enough. */
@@ -122,6 +104,14 @@ async function openAmong(tx: Session, seqs: readonly number[]): Promise<Set<numb
     `SELECT event_seq AS seq, status FROM delivery_log WHERE event_seq IN (${idList(seqs)}) FOR UPDATE`,
   );
   return new Set(rows.filter(({ status }) => status === 'open').map(({ seq }) => seq));
+}
+
+async function attemptedAmong(tx: Session, seqs: readonly number[]): Promise<Set<number>> {
+  const rows = await tx.rows<{ seq: number }>(
+    `SELECT DISTINCT d.event_seq AS seq FROM delivery_log d JOIN attempts a ON a.delivery_id = d.id
+     WHERE d.event_seq IN (${idList(seqs)})`,
+  );
+  return new Set(rows.map(({ seq }) => seq));
 }
 
 function removePayloads(seqs: readonly number[]): string[] {

@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { listActs } from '../../src/audit/acts.ts';
+import { dropSeals } from '../../src/audit/drop-seals.ts';
+import { erasePatient } from '../../src/audit/erase.ts';
 import { parseHead, readHead, type Head } from '../../src/audit/head.ts';
 import { recordAct, type Actor } from '../../src/audit/record-act.ts';
 import { sealOnce, type Seal } from '../../src/audit/seal.ts';
@@ -206,6 +209,59 @@ describe.each(flavours)('the sealed log on %s', (flavour) => {
       ok: false,
       flaw: { kind: 'inserted', log: 'audit_log', entryId: 1 },
     });
+  });
+
+  it('drops the seals whose time is over, with their entries, and still verifies', async () => {
+    const old = await sealThree();
+    const day = 86_400_000;
+    expect(await dropSeals(test.vault, { olderThanMs: day })).toEqual({ dropped: 0, more: false });
+    expect(await dropSeals(test.vault, { olderThanMs: -day })).toEqual({ dropped: 2, more: false });
+    expect(await verifyLog(test.vault, { head: old })).toMatchObject({
+      ok: true,
+      firstSeal: 3,
+      lastSeal: 3,
+      entries: 3,
+      headCompared: true,
+    });
+    const counts = await test.schema.query(
+      'SELECT (SELECT COUNT(*) FROM attempts) AS attempts, (SELECT COUNT(*) FROM audit_log) AS acts, (SELECT COUNT(*) FROM seal_leaves) AS leaves',
+    );
+    expect(counts).toEqual([{ attempts: 1, acts: 2, leaves: 3 }]);
+    await send('51');
+    expect(await seal()).toMatchObject({ number: 4, entries: 1 });
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, seals: 2 });
+    await dropSeals(test.vault, { olderThanMs: -day });
+    expect(await verifyLog(test.vault, { head: (await readHead(test.store))! })).toMatchObject({
+      ok: true,
+      firstSeal: 4,
+    });
+    expect(await verifyLog(test.vault, { head: old })).toMatchObject({ headCompared: true, ok: true });
+    await test.schema.query(
+      'DELETE FROM seals; DELETE FROM seal_leaves; DELETE FROM attempts; DELETE FROM audit_log',
+    );
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: false, flaw: { kind: 'truncated', seal: 4 } });
+  });
+
+  it('verifies after an erasure, and knows it from a payload that somebody removed', async () => {
+    await sealThree();
+    expect(await erasePatient(test.store, { patient: '45', reason: 'she asked for it', actor: ana })).toEqual(
+      {
+        events: 3,
+        ended: 0,
+        beingSent: 0,
+      },
+    );
+    await send('45');
+    await seal();
+    expect(await verifyLog(test.vault)).toMatchObject({
+      ok: true,
+      payloads: { proved: 5, pruned: 0, erased: 3 },
+    });
+    expect(await listActs(test.store, { action: 'patient.erase' }, { limit: 2 })).toMatchObject({
+      items: [{ actor: 'ana', target: '45', details: { reason: 'she asked for it', events: 3 } }],
+    });
+    await test.schema.query("UPDATE event_log SET body = NULL WHERE subject = '45'");
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: false, flaw: { kind: 'deleted', seal: 4 } });
   });
 
   it('seals every entry of concurrent writers once, by two sealers at once', async () => {

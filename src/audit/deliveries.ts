@@ -1,0 +1,200 @@
+import type { Session } from '../db/client.ts';
+import { AppError } from '../lib/errors.ts';
+import { storedKey } from '../outbox/lane.ts';
+import { momentMs, momentText, nullableMomentMs } from '../outbox/moment.ts';
+import { matchWord, toPage, whereAll, type Condition, type Page, type Paging } from './page.ts';
+
+const deliveryStatuses = ['pending', 'waiting', 'sending', 'delivered', 'exhausted'] as const;
+export type DeliveryStatus = (typeof deliveryStatuses)[number];
+
+export interface DeliveryFilter {
+  /** An event type, or `noun.*`. */
+  event?: string;
+  webhookId?: number;
+  status?: DeliveryStatus;
+  /** The row that changed. */
+  entity?: { table: string; key: string };
+  /** The patient whose data it carried. */
+  patient?: string;
+  /** Commit time of the change: from (inclusive) and to (exclusive), ms UTC. */
+  sinceMs?: number;
+  untilMs?: number;
+}
+
+/** One delivery as people see it, without its payload. */
+export interface DeliveryRecord {
+  id: number;
+  webhookId: number;
+  /** Kept after the webhook was deleted. */
+  webhookName: string | null;
+  /** As it is now; acts tell what it was. */
+  webhookUrl: string | null;
+  eventId: string;
+  eventType: string;
+  entity: { table: string; key: string };
+  patient: string | null;
+  status: DeliveryStatus;
+  responseStatus: number | null;
+  retryCount: number;
+  occurredAtMs: number;
+  createdAtMs: number;
+  deliveredAtMs: number | null;
+  failedAtMs: number | null;
+  nextAttemptAtMs: number | null;
+}
+
+export interface AttemptRecord {
+  number: number;
+  startedAtMs: number;
+  durationMs: number;
+  outcome: 'delivered' | 'rejected' | 'gone' | 'failed' | 'forbidden' | 'lost';
+  responseStatus: number | null;
+  reason: string | null;
+}
+
+export interface DeliveryDetail extends DeliveryRecord {
+  transactionId: string;
+  /** The bytes that are sent; null once pruned or erased. */
+  payload: string | null;
+  /** The beginning of the last answer. */
+  responseBody: string | null;
+  attempts: AttemptRecord[];
+}
+
+/** What one delivery told a receiver about a patient. */
+export interface AccessRecord extends DeliveryRecord {
+  /** Fields of data that were sent; null once the payload is gone. */
+  fields: string[] | null;
+}
+
+type Moment = 'occurredAt' | 'createdAt';
+type NullableMoment = 'deliveredAt' | 'failedAt' | 'nextAttemptAt';
+
+type DeliveryRow = Omit<DeliveryRecord, 'entity' | `${Moment | NullableMoment}Ms`> & {
+  entityTable: string;
+  entityKey: string;
+} & Record<Moment, string> &
+  Record<NullableMoment, string | null>;
+
+const columns = `d.id, d.webhook_id AS webhookId, w.name AS webhookName, w.url AS webhookUrl, e.id AS eventId,
+  e.type AS eventType, e.entity_table AS entityTable, e.entity_key AS entityKey, e.subject AS patient,
+  COALESCE(q.state, IF(d.status = 'open', 'pending', d.status)) AS status,
+  d.response_status AS responseStatus, d.retry_count AS retryCount, e.occurred_at AS occurredAt,
+  d.created_at AS createdAt, d.delivered_at AS deliveredAt, d.failed_at AS failedAt,
+  IF(q.state = 'pending', q.due_at, NULL) AS nextAttemptAt`;
+
+const joins = `FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq
+  LEFT JOIN queue q ON q.delivery_id = d.id LEFT JOIN webhooks w ON w.id = d.webhook_id`;
+
+/** Of a staged transaction nothing is shown before all of it is. */
+const visible: Condition = ['e.staging < (SELECT c.staging FROM checkpoint c WHERE c.id = 1)'];
+
+/** Deliveries, newest first. */
+export async function listDeliveries(
+  session: Session,
+  filter: DeliveryFilter,
+  { cursor, limit }: Paging,
+): Promise<Page<DeliveryRecord>> {
+  const conditions = toConditions(filter);
+  if (cursor !== undefined) conditions.push(['d.id < ?', cursor]);
+  const { where, values } = whereAll(conditions);
+  const rows = await session.rows<DeliveryRow>(
+    `SELECT ${columns} ${joins} ${where} ORDER BY d.id DESC LIMIT ?`,
+    [...values, limit + 1],
+  );
+  return toPage(rows.map(toRecord), limit);
+}
+
+export async function countDeliveries(session: Session, filter: DeliveryFilter): Promise<number> {
+  const { where, values } = whereAll(toConditions(filter));
+  const [row] = await session.rows<{ n: number }>(`SELECT COUNT(*) AS n ${joins} ${where}`, values);
+  return row!.n;
+}
+
+/** One delivery with its payload and its attempts, oldest first. Throws AppError ERR_NOT_FOUND. */
+export async function getDelivery(session: Session, id: number): Promise<DeliveryDetail> {
+  type DetailRow = DeliveryRow & Pick<DeliveryDetail, 'payload' | 'responseBody' | 'transactionId'>;
+  const { where, values } = whereAll([visible, ['d.id = ?', id]]);
+  const [row] = await session.rows<DetailRow>(
+    `SELECT ${columns}, COALESCE(d.payload, e.body) AS payload, d.response_body AS responseBody,
+       e.transaction_id AS transactionId ${joins} ${where}`,
+    values,
+  );
+  if (!row) throw new AppError('ERR_NOT_FOUND', `there is no delivery ${id}`);
+  const { payload, responseBody, transactionId } = row;
+  return {
+    ...toRecord(row),
+    transactionId,
+    payload,
+    responseBody,
+    attempts: await listAttempts(session, id),
+  };
+}
+
+/** Who received what about a patient: every delivery that carried that patient's data, and which fields, newest first. */
+export async function listAccess(
+  session: Session,
+  patient: string,
+  paging: Paging,
+): Promise<Page<AccessRecord>> {
+  const { items, nextCursor } = await listDeliveries(session, { patient }, paging);
+  if (items.length === 0) return { items: [], nextCursor };
+  const rows = await session.rows<{ id: number; payload: string | null }>(
+    `SELECT d.id, COALESCE(d.payload, e.body) AS payload FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq
+     WHERE d.id IN (?)`,
+    [items.map(({ id }) => id)],
+  );
+  const fields = new Map(rows.map(({ id, payload }) => [id, payload === null ? null : fieldsOf(payload)]));
+  return { items: items.map((item) => ({ ...item, fields: fields.get(item.id) ?? null })), nextCursor };
+}
+
+function fieldsOf(payload: string): string[] {
+  return Object.keys((JSON.parse(payload) as { data: object }).data);
+}
+
+async function listAttempts(session: Session, deliveryId: number): Promise<AttemptRecord[]> {
+  const rows = await session.rows<Omit<AttemptRecord, 'startedAtMs'> & { startedAt: string }>(
+    `SELECT number, started_at AS startedAt, duration_ms AS durationMs, outcome, response_status AS responseStatus, reason
+     FROM attempts WHERE delivery_id = ? ORDER BY id`,
+    [deliveryId],
+  );
+  return rows.map(({ startedAt, ...attempt }) => ({ ...attempt, startedAtMs: momentMs(startedAt) }));
+}
+
+function toConditions(filter: DeliveryFilter): Condition[] {
+  const { event, webhookId, status, entity, patient, sinceMs, untilMs } = filter;
+  const conditions: Condition[] = [visible];
+  if (event !== undefined) conditions.push(matchWord('e.type', event));
+  if (webhookId !== undefined) conditions.push(['d.webhook_id = ?', webhookId]);
+  if (sinceMs !== undefined) conditions.push(['e.occurred_at >= ?', momentText(sinceMs)]);
+  if (untilMs !== undefined) conditions.push(['e.occurred_at < ?', momentText(untilMs)]);
+  if (patient !== undefined) conditions.push(['e.subject = ?', storedKey(patient)]);
+  if (status === 'exhausted') conditions.push(['d.exhausted_at IS NOT NULL']);
+  else if (status === 'delivered') conditions.push(["d.status = 'delivered'"]);
+  else if (status !== undefined) conditions.push(['q.state = ?', status]);
+  if (entity !== undefined) {
+    conditions.push(['e.entity_table = ? AND e.entity_key = ?', entity.table, storedKey(entity.key)]);
+  }
+  return conditions;
+}
+
+function toRecord(row: DeliveryRow): DeliveryRecord {
+  return {
+    id: row.id,
+    webhookId: row.webhookId,
+    webhookName: row.webhookName,
+    webhookUrl: row.webhookUrl,
+    eventId: row.eventId,
+    eventType: row.eventType,
+    entity: { table: row.entityTable, key: row.entityKey },
+    patient: row.patient,
+    status: row.status,
+    responseStatus: row.responseStatus,
+    retryCount: row.retryCount,
+    occurredAtMs: momentMs(row.occurredAt),
+    createdAtMs: momentMs(row.createdAt),
+    deliveredAtMs: nullableMomentMs(row.deliveredAt),
+    failedAtMs: nullableMomentMs(row.failedAt),
+    nextAttemptAtMs: nullableMomentMs(row.nextAttemptAt),
+  };
+}

@@ -1,0 +1,103 @@
+import type { Session, Store } from '../db/client.ts';
+import { idList } from '../db/sql-text.ts';
+import { giveUp } from '../outbox/end-queued.ts';
+import { storedKey } from '../outbox/lane.ts';
+import { recordAct, type Actor } from './record-act.ts';
+
+export interface Erasure {
+  /** As the clinic numbers patients. */
+  patient: string;
+  reason: string;
+  actor: Actor;
+}
+
+export interface Erased {
+  /** Events that carried the patient's data. */
+  events: number;
+  /** Deliveries that had not been sent yet: they end, on record. */
+  ended: number;
+  /** Deliveries that a process holds in memory at this moment: it may still send them. */
+  beingSent: number;
+}
+
+const eventsAtOnce = 250;
+
+/**
+ * Makes the payloads and the answers that carried a patient's data unreadable in the store. That they were sent, to whom, when and
+ * with what outcome stays, and the sealed log still verifies: it remembers payloads by hashes whose salt goes with the
+ * patient's key. What the application writes later is not touched: erase there first.
+ */
+export async function erasePatient(store: Store, erasure: Erasure): Promise<Erased> {
+  const subject = storedKey(erasure.patient);
+  const { last, events } = await beginErasure(store, subject, erasure);
+  let ended = 0;
+  for (let after = 0; ;) {
+    const step = await store.transaction((tx) => eraseEvents(tx, subject, { after, last }));
+    if (!step) break;
+    ended += step.ended;
+    after = step.after;
+  }
+  const [row] = await store.rows<{ n: number }>(
+    `SELECT COUNT(*) AS n FROM event_log e JOIN delivery_log d ON d.event_seq = e.seq JOIN queue q ON q.delivery_id = d.id
+     WHERE e.subject = ? AND e.seq <= ? AND q.state = 'sending'`,
+    [subject, last],
+  );
+  return { events, ended, beingSent: row!.n };
+}
+
+/** Events that an erasure would make unreadable, to be shown before it begins. */
+export async function countErasable(session: Session, patient: string): Promise<number> {
+  const [row] = await session.rows<{ n: number }>(
+    'SELECT COUNT(*) AS n FROM event_log WHERE subject = ? AND body IS NOT NULL',
+    [storedKey(patient)],
+  );
+  return row!.n;
+}
+
+/** Destroys the key, and puts on record up to which event payloads are missing rightly: together, so that `audit verify` knows. */
+function beginErasure(
+  store: Store,
+  subject: string,
+  { actor, reason }: Erasure,
+): Promise<{ last: number; events: number }> {
+  return store.transaction(async (tx) => {
+    // Waits for the append that is being committed: its events belong to those that go.
+    await tx.rows('SELECT 1 FROM checkpoint WHERE id = 1 FOR UPDATE');
+    const [found] = await tx.rows<{ last: number; events: number }>(
+      'SELECT COALESCE(MAX(seq), 0) AS last, COUNT(*) AS events FROM event_log WHERE subject = ?',
+      [subject],
+    );
+    const { last, events } = found!;
+    await tx.run('DELETE FROM subject_keys WHERE subject = ?', [subject]);
+    const details = { reason, events, last_event: last };
+    await recordAct(tx, { actor, action: 'patient.erase', target: subject, details });
+    return { last, events };
+  });
+}
+
+async function eraseEvents(
+  tx: Session,
+  subject: string,
+  { after, last }: { after: number; last: number },
+): Promise<{ ended: number; after: number } | undefined> {
+  const rows = await tx.rows<{ seq: number }>(
+    'SELECT seq FROM event_log WHERE subject = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?',
+    [subject, after, last, eventsAtOnce],
+  );
+  const end = rows.at(-1);
+  if (!end) return undefined;
+  const seqs = idList(rows.map(({ seq }) => seq));
+  const queued = await tx.rows<{ id: number }>(
+    `SELECT q.delivery_id AS id FROM queue q JOIN delivery_log d ON d.id = q.delivery_id
+     WHERE d.event_seq IN (${seqs}) AND q.state <> 'sending' ORDER BY q.delivery_id FOR UPDATE`,
+  );
+  await giveUp(
+    tx,
+    queued.map(({ id }) => id),
+  );
+  await tx.script([
+    `UPDATE event_log SET body = NULL WHERE seq IN (${seqs})`,
+    `UPDATE delivery_log SET payload = NULL, response_body = NULL WHERE event_seq IN (${seqs})`,
+  ]);
+  return { ended: queued.length, after: end.seq };
+}
