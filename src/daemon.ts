@@ -252,6 +252,11 @@ function listen(parts: Parts, captureLoop: CaptureLoop, dispatcher: Dispatcher):
     verbs: {
       readiness: () => readinessOf(parts, captureLoop),
       metrics: () => observer.metrics(captureLoop.status(), dispatcher.stats(), store),
+    },
+    api: {
+      vault: vaultOf(parts),
+      webhooks: () => inForce.webhooks,
+      onQueued: () => dispatcher.wake(),
       status: async () => ({
         capture: { ...captureLoop.status(), ...(await readCaptureState(store)) },
         delivery: dispatcher.stats(),

@@ -4,7 +4,7 @@ import { storedKey } from '../outbox/lane.ts';
 import { momentMs, momentText, nullableMomentMs } from '../outbox/moment.ts';
 import { matchWord, toPage, whereAll, type Condition, type Page, type Paging } from './page.ts';
 
-const deliveryStatuses = ['pending', 'waiting', 'sending', 'delivered', 'exhausted'] as const;
+export const deliveryStatuses = ['pending', 'waiting', 'sending', 'delivered', 'exhausted'] as const;
 export type DeliveryStatus = (typeof deliveryStatuses)[number];
 
 export interface DeliveryFilter {

@@ -1,9 +1,12 @@
 import { Command, CommanderError } from 'commander';
 import { createRequire } from 'node:module';
 import { AppError } from '../lib/errors.ts';
+import { accessCommand } from './access.ts';
 import { auditCommand } from './audit.ts';
 import { checkCommand } from './check.ts';
+import { deliveriesCommand } from './deliveries.ts';
 import { demoCommand } from './demo.ts';
+import { eraseCommand } from './erase.ts';
 import { eventsCommand } from './events.ts';
 import { migrateCommand } from './migrate.ts';
 import { formatError, printError } from './output.ts';
@@ -24,6 +27,9 @@ export async function main(args: readonly string[]): Promise<number> {
     checkCommand(),
     migrateCommand(),
     eventsCommand(),
+    deliveriesCommand(),
+    accessCommand(),
+    eraseCommand(),
     auditCommand(),
     receiveCommand(),
     demoCommand(),

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { FastifyReply, FastifyRequest, preHandlerHookHandler } from 'fastify';
+import type { FastifyReply, FastifyRequest, preValidationHookHandler } from 'fastify';
 import type { ApiToken, Role } from '../config/types.ts';
 
 /** Who asks: the token's name and role, never the token. */
@@ -35,7 +35,7 @@ export function findActor(tokens: readonly ApiToken[], header: string | undefine
 }
 
 /** Refuses whoever has no valid token (401) or a lesser role (403). */
-export function requireRole(role: Role): preHandlerHookHandler {
+export function requireRole(role: Role): preValidationHookHandler {
   return (request: FastifyRequest, reply: FastifyReply, done) => {
     if (!request.actor) {
       void reply

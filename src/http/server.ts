@@ -1,11 +1,13 @@
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
-import Fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { HttpConfig } from '../config/types.ts';
 import { AppError, codeOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { findActor, requireRole } from './auth.ts';
+import { object, type ApiContext, type ApiRoute } from './route.ts';
+import { apiRoutes } from './routes.ts';
 
 /** How far the daemon is: `reasons` says in words why it is not ready. */
 export interface Readiness {
@@ -13,18 +15,17 @@ export interface Readiness {
   reasons: readonly string[];
 }
 
-/** What the routes are made of: the daemon gives them, so that this room knows nothing of loops. */
+/** What health and metrics are made of. */
 export interface HttpVerbs {
   readiness(): Readiness;
   /** The Prometheus exposition. */
   metrics(): Promise<string>;
-  status(): Promise<object>;
-  eventTypes(): readonly object[];
 }
 
 export interface HttpOptions {
   config: HttpConfig;
   verbs: HttpVerbs;
+  api: ApiContext;
   log: Log;
 }
 
@@ -55,8 +56,14 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
 }
 
 /** The application without a socket: what tests inject requests into. */
-async function createApp({ config, verbs, log }: HttpOptions): Promise<FastifyInstance> {
-  const app = Fastify({ bodyLimit: bodyLimitBytes, forceCloseConnections: true, requestTimeout: 30_000 });
+async function createApp({ config, verbs, api, log }: HttpOptions): Promise<FastifyInstance> {
+  const app = Fastify({
+    bodyLimit: bodyLimitBytes,
+    forceCloseConnections: true,
+    requestTimeout: 30_000,
+    // What is not in a schema is refused, neither dropped nor bent into shape.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
+  });
   await app.register(helmet);
   await app.register(rateLimit, { global: false, max: refusedPerMinute, timeWindow: '1 minute' });
   const countRefusal = app.createRateLimit({ max: refusedPerMinute, timeWindow: '1 minute' });
@@ -76,6 +83,7 @@ async function createApp({ config, verbs, log }: HttpOptions): Promise<FastifyIn
   );
   app.setErrorHandler<FastifyError>((error, _request, reply) => sendError(error, reply, log));
   addRoutes(app, verbs);
+  for (const route of apiRoutes) addApiRoute(app, route, api);
   return app;
 }
 
@@ -88,8 +96,36 @@ function addRoutes(app: FastifyInstance, verbs: HttpVerbs): void {
   app.get('/metrics', async (_request, reply) =>
     reply.type('text/plain; version=0.0.4; charset=utf-8').send(await verbs.metrics()),
   );
-  app.get('/api/status', { preHandler: requireRole('auditor') }, () => verbs.status());
-  app.get('/api/events', { preHandler: requireRole('auditor') }, () => ({ events: verbs.eventTypes() }));
+}
+
+function addApiRoute(app: FastifyInstance, route: ApiRoute, context: ApiContext): void {
+  const { method, path, role, params = {}, query = {}, body, status = 200, handle } = route;
+  app.route({
+    method,
+    url: path,
+    preValidation: requireRole(role),
+    schema: {
+      params: object(params, Object.keys(params)),
+      querystring: object(query),
+      ...(method !== 'GET' && { body: body ?? nothing }),
+    },
+    async handler(request, reply) {
+      const answer = await handle(toApiRequest(request), context);
+      return reply.code(status).header('cache-control', 'no-store').send(answer);
+    },
+  });
+}
+
+/** The body of a route that takes none. */
+const nothing = { type: ['object', 'null'], maxProperties: 0 };
+
+function toApiRequest({ actor, params, query, body }: FastifyRequest): Parameters<ApiRoute['handle']>[0] {
+  return {
+    actor: actor!,
+    params: params as Record<string, string>,
+    query: query as Record<string, string>,
+    body,
+  };
 }
 
 type Reply = Parameters<Parameters<FastifyInstance['setErrorHandler']>[0]>[2];

@@ -1,0 +1,63 @@
+import { Command } from 'commander';
+import { listAccess, type AccessRecord } from '../audit/deliveries.ts';
+import { recordAct } from '../audit/record-act.ts';
+import { toJson } from '../audit/to-json.ts';
+import { configOption, type ConfigOptions } from './config-option.ts';
+import { localActor } from './local-actor.ts';
+import { formatTable, print, printJson } from './output.ts';
+import { limitOption } from './time-option.ts';
+import { withStore } from './with-store.ts';
+
+interface AccessOptions extends ConfigOptions {
+  patient: string;
+  limit: number;
+  json?: true;
+}
+
+/** `odontology-webhooks access` */
+export function accessCommand(): Command {
+  return new Command('access')
+    .description('who received what about a patient: every delivery that carried that patient’s data')
+    .addOption(configOption())
+    .requiredOption('--patient <id>', 'as the clinic numbers patients')
+    .addOption(limitOption())
+    .option('--json', 'print the deliveries as JSON')
+    .addHelpText(
+      'after',
+      `
+That it was asked is put on record.
+
+Example:
+  $ odontology-webhooks access --patient 45`,
+    )
+    .action(async ({ patient, limit, ...options }: AccessOptions) => {
+      const { items, nextCursor } = await withStore(options, async ({ store }) => {
+        await recordAct(store, { actor: localActor(), action: 'patient.access', target: patient });
+        return listAccess(store, patient, { limit });
+      });
+      if (options.json) printJson({ deliveries: toJson(items), next_cursor: nextCursor });
+      else if (items.length === 0) print('Nothing about this patient was sent to anybody.');
+      else
+        print(formatTable(['delivery', 'when (UTC)', 'to', 'event', 'fields', 'outcome'], items.map(toLine)));
+      if (!options.json && nextCursor !== null) print(`There are more than ${limit}: --limit.`);
+    });
+}
+
+function toLine({
+  id,
+  occurredAtMs,
+  webhookId,
+  webhookName,
+  webhookUrl,
+  ...record
+}: AccessRecord): unknown[] {
+  const { eventType, fields, status, responseStatus } = record;
+  return [
+    id,
+    new Date(occurredAtMs).toISOString(),
+    `${webhookName ?? webhookId} ${webhookUrl ?? ''}`,
+    eventType,
+    fields?.join(', ') ?? 'pruned or erased',
+    responseStatus === null ? status : `${status} (${responseStatus})`,
+  ];
+}

@@ -1,0 +1,87 @@
+import { Command, Option } from 'commander';
+import { countDeliveries, listDeliveries, type DeliveryRecord } from '../../audit/deliveries.ts';
+import { recordAct } from '../../audit/record-act.ts';
+import { toJson } from '../../audit/to-json.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { formatCsv, formatLine } from '../csv.ts';
+import { localActor } from '../local-actor.ts';
+import { createProgress } from '../progress.ts';
+import { withStore, type OpenedStore } from '../with-store.ts';
+import { addFilter, filterOf, type FilterOptions } from './filter.ts';
+
+interface ExportOptions extends ConfigOptions, FilterOptions {
+  format: 'csv' | 'json';
+}
+
+const rowsAtOnce = 500;
+
+/** `odontology-webhooks deliveries export` */
+export function deliveriesExportCommand(): Command {
+  const command = new Command('export')
+    .description('what was sent to whom, without payloads, for a spreadsheet or a program')
+    .addOption(configOption())
+    .addOption(
+      new Option('--format <format>', 'csv, or json: one object a line')
+        .choices(['csv', 'json'])
+        .default('csv'),
+    );
+  return addFilter(command)
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ odontology-webhooks deliveries export --since 30d > deliveries.csv',
+    )
+    .action((options: ExportOptions) => withStore(options, (opened) => exportAll(opened, options)));
+}
+
+async function exportAll({ store }: OpenedStore, options: ExportOptions): Promise<void> {
+  const filter = await filterOf(store, options);
+  const total = await countDeliveries(store, filter);
+  await recordAct(store, { actor: localActor(), action: 'delivery.export', details: { deliveries: total } });
+  const progress = createProgress('exporting');
+  if (options.format === 'csv') await write(formatCsv(columns, []));
+  let done = 0;
+  for (let cursor: number | null | undefined; cursor !== null;) {
+    const page = await listDeliveries(store, filter, { limit: rowsAtOnce, ...(cursor && { cursor }) });
+    await write(page.items.map(options.format === 'csv' ? toCsvLine : toJsonLine).join(''));
+    progress.update((done += page.items.length), Math.max(total, done));
+    cursor = page.nextCursor;
+  }
+  progress.end();
+}
+
+/** Waits for whoever reads more slowly than we write. */
+function write(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+const columns = [
+  ...[
+    'id',
+    'event',
+    'event_id',
+    'table',
+    'key',
+    'patient',
+    'webhook_id',
+    'webhook',
+    'url',
+    'status',
+    'response_status',
+  ],
+  ...['retry_count', 'occurred_at', 'created_at', 'delivered_at', 'failed_at'],
+];
+
+function toCsvLine(row: DeliveryRecord): string {
+  const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
+  return formatLine([
+    ...[row.id, row.eventType, row.eventId, row.entity.table, row.entity.key, row.patient, row.webhookId],
+    ...[row.webhookName, row.webhookUrl, row.status, row.responseStatus, row.retryCount],
+    ...[iso(row.occurredAtMs), iso(row.createdAtMs), iso(row.deliveredAtMs), iso(row.failedAtMs)],
+  ]);
+}
+
+function toJsonLine(row: DeliveryRecord): string {
+  return `${JSON.stringify(toJson(row))}\n`;
+}

@@ -1,0 +1,58 @@
+import { Command } from 'commander';
+import { listDeliveries, type DeliveryRecord } from '../../audit/deliveries.ts';
+import { toJson } from '../../audit/to-json.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { formatTable, print, printJson } from '../output.ts';
+import { limitOption } from '../time-option.ts';
+import { withStore } from '../with-store.ts';
+import { addFilter, filterOf, type FilterOptions } from './filter.ts';
+
+interface ListOptions extends ConfigOptions, FilterOptions {
+  limit: number;
+  json?: true;
+}
+
+/** `odontology-webhooks deliveries list` */
+export function deliveriesListCommand(): Command {
+  const command = new Command('list')
+    .description('what was sent to whom, newest first')
+    .addOption(configOption())
+    .addOption(limitOption())
+    .option('--json', 'print the deliveries as JSON');
+  return addFilter(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ odontology-webhooks deliveries list --status exhausted --since 24h
+  $ odontology-webhooks deliveries list --webhook Pagos --event "payment.*" --json`,
+    )
+    .action(async (options: ListOptions) => {
+      const { items, nextCursor } = await withStore(options, async ({ store }) =>
+        listDeliveries(store, await filterOf(store, options), { limit: options.limit }),
+      );
+      if (options.json) printJson({ deliveries: toJson(items), next_cursor: nextCursor });
+      else
+        print(
+          formatTable(
+            ['id', 'when (UTC)', 'event', 'of', 'to', 'status', 'answer', 'retries'],
+            items.map(toLine),
+          ),
+        );
+    });
+}
+
+function toLine(delivery: DeliveryRecord): unknown[] {
+  const { id, occurredAtMs, eventType, entity, webhookId, webhookName, status, responseStatus, retryCount } =
+    delivery;
+  return [
+    id,
+    new Date(occurredAtMs).toISOString(),
+    eventType,
+    `${entity.table}:${entity.key}`,
+    webhookName ?? webhookId,
+    status,
+    responseStatus,
+    retryCount,
+  ];
+}

@@ -1,0 +1,52 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { getDelivery, type DeliveryDetail } from '../../audit/deliveries.ts';
+import { recordAct } from '../../audit/record-act.ts';
+import { toJson } from '../../audit/to-json.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { localActor } from '../local-actor.ts';
+import { formatTable, print, printJson } from '../output.ts';
+import { withStore } from '../with-store.ts';
+
+/** `odontology-webhooks deliveries show` */
+export function deliveriesShowCommand(): Command {
+  return new Command('show')
+    .description('one delivery with its payload and its attempts; that it was read is put on record')
+    .argument('<id>', 'number of the delivery', parseId)
+    .addOption(configOption())
+    .option('--json', 'print it as JSON')
+    .action(async (id: number, options: ConfigOptions & { json?: true }) => {
+      const delivery = await withStore(options, async ({ store }) => {
+        const found = await getDelivery(store, id);
+        await recordAct(store, { actor: localActor(), action: 'delivery.read', target: String(id) });
+        return found;
+      });
+      if (options.json) printJson(toJson(delivery));
+      else print(formatDelivery(delivery));
+    });
+}
+
+function parseId(text: string): number {
+  if (/^[1-9]\d{0,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('expected a number');
+}
+
+function formatDelivery(delivery: DeliveryDetail): string {
+  const { id, eventType, eventId, entity, webhookId, webhookName, webhookUrl, status, payload, attempts } =
+    delivery;
+  return [
+    `Delivery ${id}: ${eventType} (${eventId}) of ${entity.table}:${entity.key}`,
+    `To ${webhookName ?? webhookId} ${webhookUrl ?? ''}: ${status}`,
+    payload ?? 'The payload was pruned or erased.',
+    formatTable(
+      ['attempt', 'begun (UTC)', 'ms', 'outcome', 'answer', 'reason'],
+      attempts.map(({ number, startedAtMs, durationMs, outcome, responseStatus, reason }) => [
+        number,
+        new Date(startedAtMs).toISOString(),
+        durationMs,
+        outcome,
+        responseStatus,
+        reason,
+      ]),
+    ),
+  ].join('\n');
+}

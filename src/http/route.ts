@@ -1,0 +1,103 @@
+import type { Actor } from '../audit/record-act.ts';
+import type { SealVault } from '../audit/seal.ts';
+import type { Role } from '../config/types.ts';
+import { AppError } from '../lib/errors.ts';
+import type { Subscription } from '../outbox/types.ts';
+
+/** A JSON schema. */
+export type Schema = Readonly<Record<string, unknown>>;
+
+/** What routes work on: the daemon gives it, so that this room knows nothing of loops. */
+export interface ApiContext {
+  vault: SealVault;
+  /** The subscriptions in force. */
+  webhooks(): readonly Subscription[];
+  /** A delivery has entered the queue. */
+  onQueued(): void;
+  status(): Promise<object>;
+  eventTypes(): readonly object[];
+}
+
+export interface ApiRequest {
+  actor: Actor;
+  params: Readonly<Record<string, string>>;
+  query: Readonly<Record<string, string>>;
+  body: unknown;
+}
+
+/** One route of the API. The server, the OpenAPI document and the test of roles are made of the same list. */
+export interface ApiRoute {
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  /** `:name` is a parameter. */
+  path: string;
+  /** The least that one must be. */
+  role: Role;
+  summary: string;
+  /** By parameter of the path and of the query: its schema; those of the query may be left out. */
+  params?: Readonly<Record<string, Schema>>;
+  query?: Readonly<Record<string, Schema>>;
+  body?: Schema;
+  /** Default 200. */
+  status?: 200 | 201;
+  handle(request: ApiRequest, context: ApiContext): Promise<object>;
+}
+
+export const text = (maxLength: number): Schema => ({ type: 'string', minLength: 1, maxLength });
+export const id: Schema = { type: 'string', pattern: '^[1-9][0-9]{0,15}$', description: 'A number.' };
+const moment: Schema = {
+  type: 'string',
+  pattern: '^\\d{4}-\\d\\d-\\d\\d(T\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,9})?)?(Z|[+-]\\d\\d:\\d\\d))?$',
+  description: 'ISO 8601 with an offset: 2026-03-07T15:30:00Z; or a date, in UTC.',
+};
+
+export const period = { since: moment, until: moment } as const;
+
+export const paging = {
+  cursor: { ...id, description: 'next_cursor of the page before.' },
+  limit: {
+    type: 'string',
+    pattern: '^([1-9][0-9]?|[1-4][0-9]{2}|500)$',
+    description: '1 to 500; default 50.',
+  },
+} as const;
+
+/** An object that has these keys and no other. */
+export function object(
+  properties: Readonly<Record<string, Schema>>,
+  required: readonly string[] = [],
+): Schema {
+  return { type: 'object', properties, required, additionalProperties: false };
+}
+
+export function pagingOf({ cursor, limit }: ApiRequest['query']): { cursor?: number; limit: number } {
+  return { ...(cursor !== undefined && { cursor: Number(cursor) }), limit: Number(limit ?? 50) };
+}
+
+export function periodOf({ since, until }: { since?: string; until?: string }): {
+  sinceMs?: number;
+  untilMs?: number;
+} {
+  return {
+    ...(since !== undefined && { sinceMs: momentOf(since) }),
+    ...(until !== undefined && { untilMs: momentOf(until) }),
+  };
+}
+
+function momentOf(given: string): number {
+  const ms = Date.parse(given);
+  if (!Number.isNaN(ms)) return ms;
+  throw new AppError('ERR_USAGE', 'there is no such moment', { remedy: 'Write it as 2026-03-07T15:30:00Z.' });
+}
+
+/** `appointments:45` */
+export const entity: Schema = {
+  type: 'string',
+  pattern: '^[^:]+:.+$',
+  maxLength: 320,
+  description: 'table:key',
+};
+
+export function entityOf(given: string): { table: string; key: string } {
+  const colon = given.indexOf(':');
+  return { table: given.slice(0, colon), key: given.slice(colon + 1) };
+}

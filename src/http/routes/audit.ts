@@ -1,0 +1,84 @@
+import { listActs } from '../../audit/acts.ts';
+import { listAccess } from '../../audit/deliveries.ts';
+import { erasePatient } from '../../audit/erase.ts';
+import { readHead } from '../../audit/head.ts';
+import { recordAct } from '../../audit/record-act.ts';
+import { toJson } from '../../audit/to-json.ts';
+import { verifyLog } from '../../audit/verify.ts';
+import { object, paging, pagingOf, period, periodOf, text, type ApiRoute } from '../route.ts';
+
+const patient = { patient: { ...text(255), description: 'As the clinic numbers patients.' } };
+
+/** Who did what, what the log is worth, and what became of a patient's data. */
+export const auditRoutes: readonly ApiRoute[] = [
+  {
+    method: 'GET',
+    path: '/api/audit',
+    role: 'auditor',
+    summary: 'Who did what, newest first.',
+    query: {
+      actor: text(255),
+      action: { ...text(64), description: 'An action, or noun.*' },
+      target: text(255),
+      ...period,
+      ...paging,
+    },
+    async handle({ query }, { vault: { store } }) {
+      const { actor, action, target } = query;
+      const filter = {
+        ...periodOf(query),
+        ...(actor !== undefined && { actor }),
+        ...(action !== undefined && { action }),
+        ...(target !== undefined && { target }),
+      };
+      const { items, nextCursor } = await listActs(store, filter, pagingOf(query));
+      return { acts: toJson(items), next_cursor: nextCursor };
+    },
+  },
+  {
+    method: 'GET',
+    path: '/api/audit/head',
+    role: 'auditor',
+    summary: 'The end of the sealed log, to be kept elsewhere; null before the first seal.',
+    handle: async (_request, { vault: { store } }) => ({ head: await readHead(store) }),
+  },
+  {
+    method: 'POST',
+    path: '/api/audit/verify',
+    role: 'auditor',
+    summary: 'Walks the sealed log and names the first flaw. Takes as long as the log is.',
+    async handle({ actor }, { vault }) {
+      const verification = await verifyLog(vault);
+      const { ok, lastSeal } = verification;
+      await recordAct(vault.store, { actor, action: 'audit.verify', details: { ok, last_seal: lastSeal } });
+      return { verification: toJson(verification) as object };
+    },
+  },
+  {
+    method: 'GET',
+    path: '/api/patients/:patient/deliveries',
+    role: 'auditor',
+    summary: 'Who received what about a patient. That it was asked is put on record.',
+    params: patient,
+    query: paging,
+    async handle({ actor, params, query }, { vault: { store } }) {
+      const target = params['patient']!;
+      const { items, nextCursor } = await listAccess(store, target, pagingOf(query));
+      await recordAct(store, { actor, action: 'patient.access', target });
+      return { deliveries: toJson(items), next_cursor: nextCursor };
+    },
+  },
+  {
+    method: 'POST',
+    path: '/api/patients/:patient/erase',
+    role: 'admin',
+    summary: "Makes a patient's payloads unreadable in the store.",
+    params: patient,
+    body: object({ reason: text(1_024) }, ['reason']),
+    async handle({ actor, params, body }, { vault: { store } }) {
+      const { reason } = body as { reason: string };
+      const erased = await erasePatient(store, { patient: params['patient']!, reason, actor });
+      return { success: true, ...(toJson(erased) as object) };
+    },
+  },
+];

@@ -1,0 +1,20 @@
+import { toJson } from '../../audit/to-json.ts';
+import type { ApiRoute } from '../route.ts';
+
+/** What goes on, and what there is. */
+export const statusRoutes: readonly ApiRoute[] = [
+  {
+    method: 'GET',
+    path: '/api/status',
+    role: 'auditor',
+    summary: 'Position, queue and webhooks now.',
+    handle: (_request, { status }) => status(),
+  },
+  {
+    method: 'GET',
+    path: '/api/events',
+    role: 'auditor',
+    summary: 'Every event type with its rule and its fields.',
+    handle: (_request, { eventTypes }) => Promise.resolve({ events: toJson(eventTypes()) }),
+  },
+];
