@@ -6,8 +6,9 @@ import type { CliResult } from './daemon.ts';
 export async function callCli(...args: readonly string[]): Promise<CliResult> {
   const output = { stdout: '', stderr: '' };
   const spies = (['stdout', 'stderr'] as const).map((name) =>
-    vi.spyOn(process[name], 'write').mockImplementation((chunk) => {
+    vi.spyOn(process[name], 'write').mockImplementation((chunk, encoding, written) => {
       output[name] += String(chunk);
+      (typeof encoding === 'function' ? encoding : written)?.();
       return true;
     }),
   );
