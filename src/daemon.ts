@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { runPreflight } from './binlog/preflight/preflight.ts';
 import { openSource, type Source } from './binlog/source.ts';
+import type { Baseline } from './binlog/types.ts';
 import type { Config } from './config/types.ts';
 import { watchConfig, type ConfigChange } from './config/watch.ts';
 import { openStore, type Store } from './db/client.ts';
@@ -13,6 +15,7 @@ import {
   nameOfRules,
   readClinic,
   requireSameWatch,
+  requireTables,
   type Clinic,
 } from './daemon/clinic.ts';
 import { createDeliveryVerbs } from './daemon/delivery-verbs.ts';
@@ -23,6 +26,7 @@ import { createMaintenance } from './daemon/maintenance.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';
 import { createObserver, type Observer } from './daemon/observer.ts';
 import { createSealing } from './daemon/sealing.ts';
+import { createPreflightWatch, type PreflightWatch } from './daemon/preflight-watch.ts';
 import { createUpkeep } from './daemon/upkeep.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { createSender } from './delivery/send.ts';
@@ -30,7 +34,6 @@ import type { RuleFile } from './event/rule-file.ts';
 import { startHttp, type HttpServer } from './http/server.ts';
 import { messageOf } from './lib/errors.ts';
 import type { Log } from './lib/log.ts';
-import type { Background } from './lib/loop.ts';
 import { readCaptureState } from './outbox/checkpoint.ts';
 import { announceAlive } from './outbox/liveness.ts';
 import type { Claimant } from './outbox/types.ts';
@@ -63,6 +66,7 @@ interface Parts {
   installation: Installation;
   metrics: Metrics;
   observer: Observer;
+  preflight: PreflightWatch;
   inForce: InForce;
 }
 
@@ -114,8 +118,17 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
     onDue,
   });
   const sealing = createSealing({ vault: vaultOf(parts), intervalMs: config.audit.sealIntervalMs, log });
-  const backgrounds: Background[] = [sealing, upkeep, maintenance, dispatcher, feed, captureLoop, watcher];
-  for (const background of backgrounds) {
+  const { preflight } = parts;
+  for (const background of [
+    sealing,
+    upkeep,
+    maintenance,
+    preflight,
+    dispatcher,
+    feed,
+    captureLoop,
+    watcher,
+  ]) {
     background.start();
     stack.defer(() => background.stop());
   }
@@ -128,9 +141,11 @@ async function prepare(
   { log, store, source }: Pick<Parts, 'log' | 'store' | 'source'>,
 ): Promise<Parts> {
   const installation = await ensureInstallation(store);
-  const clinic = await readClinic(source, config, filterNames(config.webhooks));
+  const { baseline } = await readCaptureState(store);
+  const clinic = await readClinic(source, config, { filterNames: filterNames(config.webhooks), baseline });
   for (const warning of clinic.rules.warnings) log.warn({}, warning);
-  await requireReady({ clinic, store, source, serverId: config.source.serverId ?? installation.serverId });
+  const serverId = config.source.serverId ?? installation.serverId;
+  const first = await requireReady({ clinic, store, source, serverId });
   log.info({}, 'the source is ready to be read');
   requireFitWebhooks(config, clinic);
   const claimant: Claimant = { store, owner: randomBytes(16).toString('hex'), claimMs: CLAIM_MS };
@@ -142,7 +157,13 @@ async function prepare(
     nameOf: (id) => nameOf(inForce, id),
     webhooks: () => inForce.webhooks,
   });
-  const parts = { log, store, source, claimant, installation, metrics, observer, inForce };
+  const preflight = createPreflightWatch({
+    first,
+    ask: () => runPreflight({ source, serverId, watch: inForce.clinic.rules.watch, readerRuns: true }),
+    log,
+    onReport: (report) => observer.onPreflight(report),
+  });
+  const parts = { log, store, source, claimant, installation, metrics, observer, preflight, inForce };
   await syncWebhooks(vaultOf(parts), config.webhooks, { overlapMs: config.delivery.secretOverlapMs });
   return parts;
 }
@@ -152,9 +173,9 @@ function vaultOf({ store, inForce }: Parts): Parameters<typeof syncWebhooks>[0] 
 }
 
 /** The tables and the rules, with the columns that any webhook's filter may name. */
-function clinicNow({ source, inForce }: Parts, ruleFile: RuleFile): Promise<Clinic> {
+function clinicNow({ source, inForce }: Parts, ruleFile: RuleFile, baseline: Baseline): Promise<Clinic> {
   const names = filterNames(inForce.config.webhooks, inForce.webhooks);
-  return readClinic(source, inForce.config, names, ruleFile);
+  return readClinic(source, inForce.config, { filterNames: names, ruleFile, baseline });
 }
 
 /** Those of the file were judged when it was read; the others are rows that anybody may have written. */
@@ -207,7 +228,7 @@ function createDelivery(
 }
 
 function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
-  const { claimant, inForce, installation, log, metrics, observer, source } = parts;
+  const { claimant, inForce, installation, log, metrics, observer, preflight, source } = parts;
   return createCaptureLoop({
     config: inForce.config,
     source,
@@ -215,19 +236,24 @@ function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
     claimant,
     log,
     webhooks: () => inForce.webhooks,
-    async reload() {
-      inForce.clinic = await clinicNow(parts, inForce.ruleFile);
+    async reload(baseline) {
+      inForce.clinic = await clinicNow(parts, inForce.ruleFile, baseline);
       if (reroute(inForce)) warnOfUnfit(parts);
       return inForce.clinic;
     },
+    onReconnected: () => preflight.wake(),
     steps: {
       mapping: () => ({ rules: inForce.clinic.rules, route: inForce.route, webhooks: inForce.webhooks }),
-      lookups: () => lookupsOf(source, inForce.clinic, (table) => metrics.lookups.inc({ table })),
+      lookups: () =>
+        lookupsOf(source, inForce.clinic, (table, what) =>
+          (what === 'lookup' ? metrics.lookups : metrics.readLate).inc({ table }),
+        ),
       room: () => dispatcher.room(),
       dispatch: (fresh) => dispatcher.accept(fresh),
-      async redefine(tables) {
-        const next = await clinicNow(parts, inForce.clinic.ruleFile);
+      async redefine(tables, baseline) {
+        const next = await clinicNow(parts, inForce.clinic.ruleFile, baseline);
         const { watch } = inForce.clinic.rules;
+        requireTables(next, baseline);
         requireSameWatch(watch, next.rules.watch, tables);
         inForce.clinic = next;
         return !isWithin(next.rules.watch, watch);
@@ -238,10 +264,10 @@ function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
 }
 
 function readinessOf(
-  { inForce, observer }: Parts,
+  { inForce, observer, preflight }: Parts,
   captureLoop: CaptureLoop,
 ): ReturnType<Observer['readiness']> {
-  return observer.readiness(captureLoop.status(), inForce.config.source.heartbeatMs);
+  return observer.readiness(captureLoop.status(), inForce.config.source.heartbeatMs, preflight.failing());
 }
 
 function listen(parts: Parts, captureLoop: CaptureLoop, dispatcher: Dispatcher): Promise<HttpServer> {
@@ -278,8 +304,10 @@ interface Reload {
 
 /** Takes a valid edit: webhooks at once, rules from the next transaction on. Throws what makes the edit unfit. */
 async function reload(parts: Parts, { change, feed, captureLoop }: Reload): Promise<void> {
-  const { inForce, log, source } = parts;
-  const next = await readClinic(source, change.config, filterNames(change.config.webhooks, inForce.webhooks));
+  const { inForce, log, source, store } = parts;
+  const { baseline } = await readCaptureState(store);
+  const names = filterNames(change.config.webhooks, inForce.webhooks);
+  const next = await readClinic(source, change.config, { filterNames: names, baseline });
   requireFitWebhooks(change.config, next);
   const { secretOverlapMs } = change.config.delivery;
   const synced = await syncWebhooks(vaultOf(parts), change.config.webhooks, { overlapMs: secretOverlapMs });

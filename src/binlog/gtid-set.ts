@@ -60,6 +60,14 @@ function addInterval(set: GtidSet, source: string, { first, last }: GtidInterval
   set.set(source, [...left, merged, ...right]);
 }
 
+/** What either set names. */
+export function joinGtidSets(a: GtidSet, b: GtidSet): GtidSet {
+  const joined: GtidSet = new Map(a);
+  for (const [source, intervals] of b)
+    for (const interval of intervals) addInterval(joined, source, interval);
+  return joined;
+}
+
 /** How many transactions the set names. */
 export function countGtids(set: GtidSet): bigint {
   let count = 0n;

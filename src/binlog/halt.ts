@@ -30,6 +30,15 @@ export interface Halt {
   transactionId: string | null;
   /** `schema.table`, where one is concerned. */
   table: string | null;
+  /** What the log lacks: a set of GTIDs, or file and offset from and to. Null when it is a transaction, or cannot be told. */
+  missing: string | null;
+  /** When that was committed, ms since 1970 UTC, as closely as it can be told; null ends are open. */
+  span: TimeSpan;
+}
+
+export interface TimeSpan {
+  fromMs: number | null;
+  untilMs: number | null;
 }
 
 /** Reading on would lose, invent or misread a change. Thrown before the transaction's checkpoint. */
@@ -54,4 +63,34 @@ export class Tripwire extends Error {
     this.remedy = options.remedy;
     this.table = options.table ?? null;
   }
+}
+
+/** Whatever was thrown over the bytes of the log: its own text may hold some of them, and is not repeated. */
+export function toTripwire(error: unknown): Tripwire {
+  if (error instanceof Tripwire) return error;
+  const kind = error instanceof Error ? error.name : 'fault';
+  return new Tripwire('undecodable', `an event of the log could not be read (${kind})`, {
+    remedy: 'Report it with the server\'s version, or: odontology-webhooks resume --accept-gap --reason "…"',
+  });
+}
+
+/** The halt of a tripwire, at the position before the transaction (or the log) that it concerns. */
+export function haltOf(
+  { reason, message, remedy, table }: Tripwire,
+  position: Position,
+  transaction?: { id: string; committedAtMs: number | null },
+): Halt {
+  const { gtid, file, offset } = position;
+  const at = transaction && `before the transaction at ${gtid === null ? '' : `GTID ${transaction.id}, `}`;
+  const committedAtMs = transaction?.committedAtMs ?? null;
+  return {
+    reason,
+    message: `Capture stopped ${at ?? ''}after ${file}:${offset}: ${message}.`,
+    remedy,
+    position,
+    transactionId: transaction?.id ?? null,
+    table,
+    missing: null,
+    span: { fromMs: committedAtMs, untilMs: committedAtMs },
+  };
 }

@@ -1,6 +1,6 @@
 import { countGtids, formatGtidSet, parseGtidSet } from './gtid-set.ts';
 import { formatMariadbGtid, parseMariadbGtids } from './gtid.ts';
-import type { HaltReason } from './halt.ts';
+import type { Halt, HaltReason, TimeSpan } from './halt.ts';
 import { globalVariable, gtidAtStart, listLogFiles, readFileCreatedAt, type LogFile } from './log-file.ts';
 import type { Source, SourceIdentity } from './source.ts';
 import type { Flavour, Position } from './types.ts';
@@ -24,11 +24,16 @@ export type Lineage =
       /** The missing transactions: a GTID set, or file and offset from and to; null when it cannot be told. */
       missing: string | null;
       /** When they were committed, as closely as it can be told; null ends are open. */
-      span: { fromMs: number | null; untilMs: number | null };
+      span: TimeSpan;
       remedy: string;
     };
 
-type Broken = Exclude<Lineage, { kind: 'ok' }>;
+export type BrokenLineage = Exclude<Lineage, { kind: 'ok' }>;
+
+/** The halt of a broken lineage, at the checkpoint. */
+export function lineageHalt({ kind, ...rest }: BrokenLineage, position: Position): Halt {
+  return { reason: kind, ...rest, position, transactionId: null, table: null };
+}
 
 interface Proof {
   source: Source;
@@ -195,7 +200,7 @@ async function proveMariadbUnpurged(proof: Proof, gtid: string): Promise<Lineage
   return purgedBroken(proof, missing, `${transactions(count)} that were never read: ${missing}`);
 }
 
-function purgedFiles(proof: Proof): Promise<Broken> {
+function purgedFiles(proof: Proof): Promise<BrokenLineage> {
   const { file, offset } = proof.checkpoint.position;
   const oldest = proof.files[0]!.name;
   const missing = `${file}:${offset} to ${oldest}:4`;
@@ -206,7 +211,7 @@ function purgedFiles(proof: Proof): Promise<Broken> {
   );
 }
 
-async function purgedBroken(proof: Proof, missing: string, what: string): Promise<Broken> {
+async function purgedBroken(proof: Proof, missing: string, what: string): Promise<BrokenLineage> {
   const { source, files, checkpoint, identity } = proof;
   const oldestAt = files[0] ? await readFileCreatedAt(source, files[0].name) : undefined;
   const span = {
@@ -225,7 +230,11 @@ async function purgedBroken(proof: Proof, missing: string, what: string): Promis
   };
 }
 
-function foreign({ serverUuid, hostname }: SourceIdentity, checkpoint: Checkpoint, why: string): Broken {
+function foreign(
+  { serverUuid, hostname }: SourceIdentity,
+  checkpoint: Checkpoint,
+  why: string,
+): BrokenLineage {
   return {
     kind: 'foreign-server',
     message: `The server (${hostname}, ${serverUuid}) is not the one that was read before (${checkpoint.serverUuid}). ${why}`,
@@ -239,7 +248,7 @@ function broken(
   { checkpoint }: Proof,
   kind: 'diverged' | 'ahead-of-source',
   { message, missing = null }: { message: string; missing?: string | null },
-): Broken {
+): BrokenLineage {
   return {
     kind,
     message,
@@ -278,7 +287,7 @@ function shortened(set: string): string {
 
 const time = (ms: number): string => new Date(ms).toISOString();
 
-function spanText({ fromMs, untilMs }: Broken['span']): string {
+function spanText({ fromMs, untilMs }: BrokenLineage['span']): string {
   if (fromMs === null) return untilMs === null ? '' : ` (committed before ${time(untilMs)})`;
   return untilMs === null
     ? ` (committed after ${time(fromMs)})`

@@ -70,12 +70,22 @@ export async function oldestPosition(
   identity: SourceIdentity,
 ): Promise<Position | undefined> {
   const [oldest] = await listLogFiles(source);
-  if (!oldest) return undefined;
+  return oldest && startOfFile(source, identity, oldest.name);
+}
+
+/** The position at the beginning of a file of the log. Needs REPLICATION SLAVE. */
+export async function startOfFile(source: Source, identity: SourceIdentity, file: string): Promise<Position> {
   let gtid: string | null = null;
-  if (identity.flavour === 'mariadb') gtid = await gtidAtStart(source, oldest.name);
-  else if (identity.gtidMode === 'on')
-    gtid = formatGtidSet(parseGtidSet(await globalVariable(source, 'gtid_purged')));
-  return withCreation(source, { gtid, file: oldest.name, offset: 4 });
+  if (identity.flavour === 'mariadb') gtid = await gtidAtStart(source, file);
+  else if (identity.gtidMode === 'on') gtid = await previousGtids(source, file);
+  return withCreation(source, { gtid, file, offset: 4 });
+}
+
+/** MySQL: everything that had been executed when the file was begun, as its second event says. */
+async function previousGtids(source: Source, file: string): Promise<string> {
+  const rows = await source.query('SHOW BINLOG EVENTS IN ? LIMIT 2', [file]);
+  const row = rows.find((each) => each['Event_type'] === 'Previous_gtids');
+  return formatGtidSet(parseGtidSet(String(row?.['Info'] ?? '')));
 }
 
 async function withCreation(source: Source, position: Position): Promise<Position> {
@@ -91,7 +101,7 @@ export async function gtidAtStart(source: Source, file: string): Promise<string>
 
 export async function globalVariable(
   source: Source,
-  name: 'gtid_binlog_pos' | 'gtid_binlog_state' | 'gtid_purged',
+  name: 'gtid_binlog_pos' | 'gtid_binlog_state',
 ): Promise<string> {
   const [row] = await source.query(`SELECT @@GLOBAL.${name} AS value`);
   return String(row!['value'] ?? '');

@@ -209,7 +209,16 @@ class StreamReader implements BinlogStream {
     );
     if (halt !== null)
       return new HaltError(
-        { reason: halt, message, remedy, position, transactionId: null, table: null },
+        {
+          reason: halt,
+          message,
+          remedy,
+          position,
+          transactionId: null,
+          table: null,
+          missing: null,
+          span: { fromMs: null, untilMs: null },
+        },
         error,
       );
     const code = kind === 'server-id-taken' ? 'ERR_SERVER_ID_TAKEN' : 'ERR_SOURCE_UNREACHABLE';
@@ -387,8 +396,14 @@ class StreamReader implements BinlogStream {
   }
 }
 
-function isBare(part: TransactionPart): boolean {
-  return part.commit !== null && part.rows.length === 0 && part.firstOrdinal === 0 && part.ddl.length === 0;
+function isBare({ commit, rows, firstOrdinal, ddl }: TransactionPart): boolean {
+  return (
+    commit !== null &&
+    commit.baseline === undefined &&
+    rows.length === 0 &&
+    firstOrdinal === 0 &&
+    ddl.length === 0
+  );
 }
 
 function lost(error: Error): AppError {

@@ -1,5 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import { ByteReader } from './byte-reader.ts';
-import { HaltError, Tripwire, type HaltReason } from './halt.ts';
+import { haltOf, HaltError, toTripwire, Tripwire } from './halt.ts';
 import { eventType, FLAG_ARTIFICIAL, FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
 import { classifyStatement, namedTables, opensTransaction } from './query-text.ts';
 import { readGtid, readMariadbGtid, readTaggedGtid, type TransactionStart } from './read-gtid.ts';
@@ -8,7 +9,7 @@ import { readRows, readTableId, rowOp } from './read-rows.ts';
 import { readStatement } from './read-statement.ts';
 import { findUnloggedRows } from './unlogged-rows.ts';
 import { readTableMap, type MappedTable, type TableMapContext } from './table-map.ts';
-import type { ColumnKind, Position, RowEvent, RowOp, TransactionPart } from './types.ts';
+import type { Baseline, Position, RowEvent, RowOp, TransactionPart } from './types.ts';
 
 /*
  * One transaction after another, out of one event after another:
@@ -46,10 +47,10 @@ export interface AssemblerOptions extends TableMapContext {
   /** Transactions whose loss the operator has accepted on record: passed over whole. */
   waived: ReadonlySet<string>;
   /**
-   * Watched columns and their kinds as last seen, by table. A column that was there and is gone, or changed its kind, stops
-   * the stream. Filled here; kept across restarts by the checkpoint.
+   * Watched columns and their kinds as last seen before the position. A column that was there and is gone, or changed its
+   * kind, stops the stream. What changes is told with the commit, for the checkpoint to keep.
    */
-  baseline: Map<string, Map<string, ColumnKind>>;
+  baseline: Baseline;
   emit(part: TransactionPart): void;
   /** A promise while the buffer behind `emit` is full. */
   room(): Promise<void> | undefined;
@@ -72,9 +73,14 @@ export class TransactionAssembler {
   #fileCreatedAt: number | undefined;
   /** Position behind the last whole transaction. */
   #committed: Position;
+  /** Of the transaction under way; empty between two. */
   #id = '';
+  /** Place of an event that stands between two transactions and cannot be passed over. */
+  #alone = '';
   #gtid: string | null = null;
   #committedAtMs: number | undefined;
+  #baseline: Baseline;
+  #baselineChanged = false;
   #standalone = false;
   #open = false;
   #waived = false;
@@ -86,6 +92,7 @@ export class TransactionAssembler {
   constructor(options: AssemblerOptions) {
     this.#options = options;
     this.#committed = options.position;
+    this.#baseline = options.baseline;
     this.#file = options.position.file;
     this.#offset = options.position.offset;
     this.#fileCreatedAt = options.position.fileCreatedAt;
@@ -104,7 +111,7 @@ export class TransactionAssembler {
       if (event.type === eventType.transactionPayload) return this.#unpack(event);
       this.#dispatch(event, startOffset);
     } catch (error) {
-      throw this.#halted(error);
+      throw this.#halted(error, event.timestamp);
     }
   }
 
@@ -190,7 +197,7 @@ export class TransactionAssembler {
         this.#statement(event);
         return;
       case eventType.incident:
-        if (this.#waived) return;
+        if (this.#isWaived(event)) return;
         throw new Tripwire('incident', 'the server logged an incident: changes may be missing from its log', {
           remedy:
             'Find the cause in the server\'s error log, then: odontology-webhooks resume --accept-gap --reason "…"',
@@ -214,12 +221,18 @@ export class TransactionAssembler {
       case eventType.mariadbStartEncryption:
         return;
       default:
-        if (event.flags & FLAG_IGNORABLE || this.#waived) return;
+        if (event.flags & FLAG_IGNORABLE || this.#isWaived(event)) return;
         throw new Tripwire('unknown-event', `the log holds an event of the unknown type ${event.type}`, {
           remedy:
             'Upgrade odontology-webhooks to a version that knows this server, or: odontology-webhooks resume --accept-gap --reason "…"',
         });
     }
+  }
+
+  /** Whether a person accepted the loss of what an event stands for: its transaction's, or its own where it stands alone. */
+  #isWaived(event: LogEvent): boolean {
+    if (this.#id === '') this.#alone = `${this.#file}:${this.#offset - event.size}`;
+    return this.#id === '' ? this.#options.waived.has(this.#alone) : this.#waived;
   }
 
   #start(start: TransactionStart, offset: number): void {
@@ -264,10 +277,11 @@ export class TransactionAssembler {
 
   #checkBaseline({ schema: { schema, name, columns } }: MappedTable): void {
     const wanted = this.#options.columnsOf(schema, name) ?? new Set();
-    const kinds = new Map(columns.map((column) => [column.name.toLowerCase(), column.kind]));
-    const known = this.#options.baseline.get(name.toLowerCase());
-    for (const [column, kind] of known ?? []) {
-      const now = kinds.get(column);
+    const kinds = Object.fromEntries(columns.map((column) => [column.name.toLowerCase(), column.kind]));
+    const known = this.#baseline[name.toLowerCase()];
+    if (known && isDeepStrictEqual(known, kinds)) return;
+    for (const [column, kind] of Object.entries(known ?? {})) {
+      const now = kinds[column];
       if (!wanted.has(column) || now === kind) continue;
       throw new Tripwire(
         'column-changed',
@@ -278,7 +292,8 @@ export class TransactionAssembler {
         },
       );
     }
-    this.#options.baseline.set(name.toLowerCase(), kinds);
+    this.#baseline = { ...this.#baseline, [name.toLowerCase()]: kinds };
+    this.#baselineChanged = true;
   }
 
   #addRows(event: LogEvent, op: RowOp): void {
@@ -323,11 +338,19 @@ export class TransactionAssembler {
       id: this.#id,
       rows: this.#rows,
       firstOrdinal: this.#ordinal,
-      commit: { position: this.#committed, committedAtMs: this.#committedAtMs ?? event.timestamp * 1000 },
+      commit: {
+        position: this.#committed,
+        committedAtMs: this.#committedAtMs ?? event.timestamp * 1000,
+        ...(this.#baselineChanged ? { baseline: this.#baseline } : {}),
+      },
       bytes: this.#bytes,
       ddl,
     };
     this.#open = false;
+    this.#waived = false;
+    this.#baselineChanged = false;
+    this.#committedAtMs = undefined;
+    this.#id = '';
     this.#gtid = null;
     this.#reset();
     this.#options.emit(part);
@@ -472,43 +495,30 @@ export class TransactionAssembler {
       return;
     }
     const inner = readPayload(event);
-    if (!Array.isArray(inner)) return this.#unpackStream(inner);
+    if (!Array.isArray(inner)) return this.#unpackStream(inner, event.timestamp);
     for (const each of inner) this.#dispatch(each, this.#offset);
   }
 
-  async #unpackStream(inner: AsyncGenerator<LogEvent, void, undefined>): Promise<void> {
+  async #unpackStream(inner: AsyncGenerator<LogEvent, void, undefined>, timestamp: number): Promise<void> {
     try {
       for await (const each of inner) {
         this.#dispatch(each, this.#offset);
         await this.#options.room();
       }
     } catch (error) {
-      throw this.#halted(error);
+      throw this.#halted(error, timestamp);
     }
   }
 
   /** Adds the position to what went wrong in the bytes. Nothing of the row or the statement goes into the message. */
-  #halted(error: unknown): HaltError {
+  #halted(error: unknown, timestamp: number): HaltError {
     if (error instanceof HaltError) return error;
-    const known = error instanceof Tripwire;
-    const reason: HaltReason = known ? error.reason : 'undecodable';
-    const { gtid, file, offset } = this.#committed;
-    const where = `${gtid === null ? '' : `GTID ${this.#id}, `}after ${file}:${offset}`;
-    const what = known
-      ? error.message
-      : `an event of the log could not be read (${error instanceof Error ? error.name : 'fault'})`;
+    const tripwire = toTripwire(error);
+    const id = this.#id === '' ? this.#alone : this.#id;
+    const committedAtMs = this.#committedAtMs ?? timestamp * 1_000;
     return new HaltError(
-      {
-        reason,
-        message: `Capture stopped before the transaction at ${where}: ${what}.`,
-        remedy: known
-          ? error.remedy
-          : 'Report it with the server\'s version, or: odontology-webhooks resume --accept-gap --reason "…"',
-        position: this.#committed,
-        transactionId: this.#id === '' ? null : this.#id,
-        table: known ? error.table : null,
-      },
-      known ? undefined : error,
+      haltOf(tripwire, this.#committed, id === '' ? undefined : { id, committedAtMs }),
+      tripwire === error ? undefined : error,
     );
   }
 }

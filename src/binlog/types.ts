@@ -43,6 +43,9 @@ export interface Column {
   kind: ColumnKind;
 }
 
+/** The columns that were read of each table and their kinds, as last seen in the log: by lower-case table and column. */
+export type Baseline = Readonly<Record<string, Readonly<Record<string, ColumnKind>>>>;
+
 /** A table as it was when the row was written, reduced to the columns that a rule or a filter names, plus its key. */
 export interface TableSchema {
   schema: string;
@@ -82,6 +85,8 @@ export interface Commit {
   position: Position;
   /** Commit time, milliseconds since 1970 UTC (whole seconds where the server logs no finer). */
   committedAtMs: number;
+  /** Where this transaction was the first to show a table, or a change of its columns: everything seen up to it. */
+  baseline?: Baseline;
 }
 
 /**

@@ -54,7 +54,7 @@ async function checkSource(config: Config): Promise<PreflightReport> {
 /** A source that cannot be asked is told of by the preflight itself. */
 async function readWatch(source: Source, config: Config): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
   try {
-    return (await readClinic(source, config, filterNames(config.webhooks))).rules.watch;
+    return (await readClinic(source, config, { filterNames: filterNames(config.webhooks) })).rules.watch;
   } catch (error) {
     if (error instanceof AppError && error.code.startsWith('ERR_SOURCE_')) return new Map();
     throw error;

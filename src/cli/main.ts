@@ -11,7 +11,9 @@ import { eventsCommand } from './events.ts';
 import { migrateCommand } from './migrate.ts';
 import { formatError, printError } from './output.ts';
 import { receiveCommand } from './receive.ts';
+import { resumeCommand } from './resume.ts';
 import { runCommand } from './run.ts';
+import { statusCommand } from './status.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
@@ -26,6 +28,8 @@ export async function main(args: readonly string[]): Promise<number> {
     runCommand(),
     checkCommand(),
     migrateCommand(),
+    statusCommand(),
+    resumeCommand(),
     eventsCommand(),
     deliveriesCommand(),
     accessCommand(),

@@ -1,10 +1,8 @@
 import { countReaders } from '../binlog/count-readers.ts';
 import { HaltError, type Halt } from '../binlog/halt.ts';
-import { proveLineage } from '../binlog/lineage.ts';
-import { currentPosition, oldestPosition } from '../binlog/log-file.ts';
-import type { Source, SourceIdentity } from '../binlog/source.ts';
-import { openStream, type BinlogStream } from '../binlog/stream.ts';
-import type { Position } from '../binlog/types.ts';
+import type { Source } from '../binlog/source.ts';
+import { openStream, type BinlogStream, type StreamOptions } from '../binlog/stream.ts';
+import type { Baseline } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
 import { leaseTiming, type Lease } from '../db/lease.ts';
 import type { Installation } from '../db/installation.ts';
@@ -13,11 +11,12 @@ import { AppError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
 import { openAppender, type Appender } from '../outbox/append.ts';
-import { readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
-import type { Checkpoint, Claimant, Subscription } from '../outbox/types.ts';
+import { endHalt, readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
+import type { CaptureState, Checkpoint, Claimant, Subscription } from '../outbox/types.ts';
 import { withCaptureLease } from './capture-lease.ts';
 import { capture, type CaptureOptions } from './capture.ts';
 import { nameOfRules, readingOf, type Clinic } from './clinic.ts';
+import { provenCheckpoint } from './proven-checkpoint.ts';
 
 /*
  *   standby ──lease──▶ connecting ──lineage proved──▶ capturing ──cut──▶ connecting
@@ -28,6 +27,7 @@ export type CaptureRole = 'standby' | 'connecting' | 'capturing' | 'halted';
 
 export interface CaptureStatus {
   role: CaptureRole;
+  /** Until reading goes on past it: also while it is tried again. */
   halt: Halt | null;
   /** Why the last reader ended, while there is no other. */
   lastError: string | null;
@@ -37,7 +37,7 @@ export interface CaptureStatus {
   readers: number;
 }
 
-/** While halted, the checkpoint is looked at so often: a person may have accepted the gap. */
+/** While halted, the checkpoint is looked at so often: a person may have accepted the gap, which takes effect within 2 s. */
 const HALT_POLL_MS = 1_000;
 /** And so often reading is tried again: the cause may be gone. */
 const HALT_RETRY_MS = 30_000;
@@ -50,8 +50,10 @@ export interface CaptureLoopOptions {
   log: Log;
   webhooks(): readonly Subscription[];
   /** Reads the live schema anew and compiles the rules against it: at every connect. */
-  reload(): Promise<Clinic>;
-  steps: Omit<CaptureOptions, 'appender'>;
+  reload(baseline: Baseline): Promise<Clinic>;
+  /** A reader was opened in place of another. */
+  onReconnected(): void;
+  steps: Omit<CaptureOptions, 'appender' | 'baseline' | 'onMoved'>;
 }
 
 export interface CaptureLoop extends Background {
@@ -71,6 +73,8 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   let reader: BinlogStream | undefined;
   /** How often another reader was asked for: one that is just being opened may have begun with what was in force before. */
   let asked = 0;
+  /** Of the checkpoint that the present reader began from. */
+  let epoch = 0;
 
   /** Set while another reader may have our server id: connecting would throw that one out, and it us, for ever. */
   let displaced: AppError | undefined;
@@ -92,15 +96,11 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
       onError,
     });
     try {
-      while (!signal.aborted) {
-        try {
-          await readOnce(appender, signal);
-        } catch (error) {
-          displaced = error instanceof AppError && error.code === 'ERR_SERVER_ID_TAKEN' ? error : undefined;
-          if (!(error instanceof HaltError)) throw error;
-          await halted(error.halt, signal);
-        }
-      }
+      while (!signal.aborted) await readOnce(appender, signal);
+    } catch (error) {
+      displaced = error instanceof AppError && error.code === 'ERR_SERVER_ID_TAKEN' ? error : undefined;
+      if (!(error instanceof HaltError)) throw error;
+      await halted(error.halt, signal);
     } finally {
       await appender.close();
     }
@@ -110,54 +110,65 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   async function readOnce(appender: Appender, signal: AbortSignal): Promise<void> {
     status.role = 'connecting';
     const askedBefore = asked;
-    const clinic = await options.reload();
-    const checkpoint = await provenCheckpoint(options, clinic.identity, appender);
-    const { config, installation, source } = options;
-    const serverId = config.source.serverId ?? installation.serverId;
-    if (displaced && (await countReaders(source, clinic.identity, serverId)) !== 0) throw displaced;
+    const state = await readCaptureState(claimant.store);
+    epoch = state.epoch;
+    const clinic = await options.reload(state.baseline);
+    const checkpoint = await provenCheckpoint({ ...options, clinic, state, appender });
+    const streaming = streamOptions(options, clinic, { ...state, checkpoint });
+    if (displaced && (await countReaders(options.source, clinic.identity, streaming.serverId)) !== 0)
+      throw displaced;
     displaced = undefined;
-    const opened = await openStream({
-      ...readingOf(clinic),
-      url: source.url,
-      position: checkpoint.position,
-      serverId,
-      replicaUuid: installation.uuid,
-      heartbeatMs: config.source.heartbeatMs,
-      bufferBytes: config.source.bufferBytes,
-      waived: new Set(),
-      baseline: new Map(),
-    });
+    const opened = await openStream(streaming);
     reader = opened;
     const close = (): void => opened.close();
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted || asked !== askedBefore) close();
     status.role = 'capturing';
     status.lastError = null;
+    if (status.readers > 0) options.onReconnected();
     status.readers += 1;
     const { file, offset } = checkpoint.position;
     // Where an edit of the rules takes effect: it decides about every transaction behind this position, and about none before.
     log.info({ file, offset, server: clinic.identity.hostname, rules: nameOfRules(clinic) }, 'capturing');
+    // Of the log as a whole this is the proof; of a transaction, only that it was read.
+    if (state.halt?.transactionId === null) await goneOn();
     try {
-      await capture(opened, checkpoint, { ...options.steps, appender });
+      await capture(opened, checkpoint, {
+        ...options.steps,
+        appender,
+        baseline: state.baseline,
+        onMoved: () => (status.halt = null),
+      });
     } finally {
       signal.removeEventListener('abort', close);
       close();
       reader = undefined;
     }
+  }
+
+  async function goneOn(): Promise<void> {
+    await endHalt(claimant.store, epoch);
     status.halt = null;
+    log.info({}, 'the cause of the halt is gone');
   }
 
   async function halted(halt: Halt, signal: AbortSignal): Promise<void> {
+    // It is tried again and again: said once.
+    if (status.halt?.message !== halt.message)
+      log.error({ reason: halt.reason, table: halt.table, remedy: halt.remedy }, halt.message);
     status.role = 'halted';
     status.halt = halt;
-    await recordHalt(claimant.store, halt);
-    log.error({ reason: halt.reason, table: halt.table, remedy: halt.remedy }, halt.message);
-    const { epoch } = await readCaptureState(claimant.store);
+    await recordHalt(claimant.store, halt, epoch);
     const until = monotonicMs() + HALT_RETRY_MS;
-    while (!signal.aborted && monotonicMs() < until) {
-      await sleep(HALT_POLL_MS, signal);
+    const askedBefore = asked;
+    while (!signal.aborted && asked === askedBefore && monotonicMs() < until) {
       const state = await readCaptureState(claimant.store);
-      if (state.epoch !== epoch || state.halt === null) return;
+      if (state.epoch !== epoch) {
+        status.halt = null;
+        log.info({}, 'capture goes on: the gap was accepted');
+        return;
+      }
+      await sleep(HALT_POLL_MS, signal);
     }
   }
 
@@ -182,61 +193,20 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   };
 }
 
-/** The checkpoint, proved to belong to this server; at the first run, one made as the configuration says. */
-async function provenCheckpoint(
-  { claimant, config, source }: CaptureLoopOptions,
-  identity: SourceIdentity,
-  appender: Appender,
-): Promise<Checkpoint> {
-  const { checkpoint, epoch } = await readCaptureState(claimant.store);
-  if (!checkpoint) {
-    const position = await (config.source.startFrom === 'now' ? currentPosition : oldestPosition)(
-      source,
-      identity,
-    );
-    const first = firstCheckpoint(identity, position, epoch);
-    await appender.advance(first);
-    return first;
-  }
-  const lineage = await proveLineage(source, identity, {
-    ...checkpoint,
-    serverUuid: checkpoint.serverUuid ?? '',
-  });
-  if (lineage.kind === 'ok') return { ...checkpoint, serverUuid: identity.serverUuid };
-  const { kind, message, remedy } = lineage;
-  throw new HaltError({
-    reason: kind,
-    message,
-    remedy,
-    position: checkpoint.position,
-    transactionId: null,
-    table: null,
-  });
-}
-
-function firstCheckpoint(
-  identity: SourceIdentity,
-  position: Position | undefined,
-  epoch: number,
-): Checkpoint {
-  if (!position) {
-    throw new AppError('ERR_PREFLIGHT', 'The binary log of the source is off.', {
-      remedy: "Add log_bin = binlog to the [mysqld] section of the server's configuration and restart it.",
-    });
-  }
+function streamOptions(
+  { config, installation, source }: CaptureLoopOptions,
+  clinic: Clinic,
+  { checkpoint, waived, baseline }: CaptureState & { checkpoint: Checkpoint },
+): StreamOptions {
   return {
-    lineage: lineageName(identity, epoch),
-    flavour: identity.flavour,
-    serverUuid: identity.serverUuid,
-    position,
-    committedAtMs: null,
+    ...readingOf(clinic),
+    url: source.url,
+    position: checkpoint.position,
+    serverId: config.source.serverId ?? installation.serverId,
+    replicaUuid: installation.uuid,
+    heartbeatMs: config.source.heartbeatMs,
+    bufferBytes: config.source.bufferBytes,
+    waived: new Set(waived),
+    baseline,
   };
-}
-
-/**
- * What tells one history from another in the event ids. GTIDs are the same on every server of a history, so a failover changes
- * nothing; a file and offset means something on its own server only. An accepted gap begins a new epoch.
- */
-export function lineageName({ flavour, gtidMode, serverUuid }: SourceIdentity, epoch: number): string {
-  return gtidMode === 'on' ? `${flavour}/${epoch}` : `${serverUuid}/${epoch}`;
 }

@@ -1,6 +1,6 @@
 import type { BinlogStream } from '../binlog/stream.ts';
-import { HaltError, Tripwire } from '../binlog/halt.ts';
-import type { RowEvent, TransactionPart } from '../binlog/types.ts';
+import { haltOf, HaltError, Tripwire } from '../binlog/halt.ts';
+import type { Baseline, RowEvent, TransactionPart } from '../binlog/types.ts';
 import { netChanges } from '../change/net-changes.ts';
 import type { DomainEvent, MapContext, Rules } from '../event/types.ts';
 import { monotonicMs, systemClock } from '../lib/clock.ts';
@@ -30,11 +30,15 @@ export interface CaptureOptions {
   lookups(): Pick<MapContext, 'resolve' | 'reread'>;
   room(): Room;
   dispatch(fresh: readonly ClaimedDelivery[]): void;
+  /** What the log has shown of the watched tables up to where reading begins. */
+  baseline: Baseline;
   /**
    * A definition named watched tables: looks at the live schema again, and throws a Tripwire when it no longer fits. True when
    * there is more to read than the reader was opened for.
    */
-  redefine(tables: readonly string[]): Promise<boolean>;
+  redefine(tables: readonly string[], baseline: Baseline): Promise<boolean>;
+  /** Told of every move of the checkpoint. */
+  onMoved(): void;
   /** Told of every append: metrics. */
   onAppended(
     appended: Appended,
@@ -72,7 +76,9 @@ class CaptureSession {
   #checkpoint: Checkpoint;
   /** Position behind the last transaction that was mapped. */
   #reached: Checkpoint;
-  #advancedAt = monotonicMs();
+  #baseline: Baseline;
+  /** Long ago: that reading goes on again is written at once. */
+  #advancedAt = -Infinity;
   #transactions: AppendedTransaction[] = [];
   #events = 0;
   #changes = 0;
@@ -84,6 +90,7 @@ class CaptureSession {
     this.#checkpoint = from;
     this.#reached = from;
     this.#options = options;
+    this.#baseline = options.baseline;
   }
 
   /** True when a new reader must read what comes next. */
@@ -92,7 +99,8 @@ class CaptureSession {
     for (const part of parts) {
       let outgrown = false;
       try {
-        outgrown = part.ddl.length > 0 && (await this.#options.redefine(part.ddl));
+        const baseline = part.commit?.baseline ?? this.#baseline;
+        outgrown = part.ddl.length > 0 && (await this.#options.redefine(part.ddl, baseline));
         await this.#take(part, lookups);
       } catch (error) {
         // What came before the unreadable transaction is written first.
@@ -124,13 +132,14 @@ class CaptureSession {
     }
     const { commit } = part;
     if (commit === null) return;
+    this.#baseline = commit.baseline ?? this.#baseline;
     const context: MapContext = {
       ...lookups,
       lineage: this.#checkpoint.lineage,
       transactionId: part.id,
       committedAtMs: commit.committedAtMs,
     };
-    const next = { ...this.#checkpoint, position: commit.position, committedAtMs: commit.committedAtMs };
+    const next: Checkpoint = { ...this.#reached, ...commit };
     if (this.#spilled) {
       await this.#finishSpilled(this.#spilled, context, next);
       return;
@@ -215,7 +224,9 @@ class CaptureSession {
       const committedAtMs = this.#reached.committedAtMs ?? systemClock.now();
       this.#options.onAppended(appended, { transactions, changes: this.#changes, committedAtMs });
     }
+    this.#reached = withoutBaseline(this.#reached);
     this.#checkpoint = this.#reached;
+    this.#options.onMoved();
     this.#advancedAt = monotonicMs();
     this.#transactions = [];
     this.#events = 0;
@@ -223,16 +234,15 @@ class CaptureSession {
   }
 }
 
+/** It is written once, with the checkpoint that it belongs to. */
+function withoutBaseline(checkpoint: Checkpoint): Checkpoint {
+  const rest = { ...checkpoint };
+  delete rest.baseline;
+  return rest;
+}
+
 /** A Tripwire of the rules or of the live schema, with the place where it happened. */
-function toHalt(error: unknown, part: TransactionPart, reached: Checkpoint): unknown {
+function toHalt(error: unknown, { id, commit }: TransactionPart, reached: Checkpoint): unknown {
   if (!(error instanceof Tripwire)) return error;
-  const { gtid, file, offset } = reached.position;
-  return new HaltError({
-    reason: error.reason,
-    message: `Capture stopped before the transaction at ${gtid === null ? '' : `GTID ${part.id}, `}after ${file}:${offset}: ${error.message}.`,
-    remedy: error.remedy,
-    position: reached.position,
-    transactionId: part.id,
-    table: error.table,
-  });
+  return new HaltError(haltOf(error, reached.position, { id, committedAtMs: commit?.committedAtMs ?? null }));
 }

@@ -3,7 +3,7 @@ import { readDictionary, type Dictionary } from '../binlog/dictionary.ts';
 import { createLookUp, readRowByKey } from '../binlog/source-lookup.ts';
 import type { Source, SourceIdentity } from '../binlog/source.ts';
 import type { StreamOptions } from '../binlog/stream.ts';
-import type { Row, Watch } from '../binlog/types.ts';
+import type { Baseline, Column, Row, SourceSchema, SourceTable, Watch } from '../binlog/types.ts';
 import type { Change } from '../change/types.ts';
 import type { Config } from '../config/types.ts';
 import { compileRules } from '../event/compile.ts';
@@ -21,20 +21,24 @@ export interface Clinic {
   filterNames: ReadonlySet<string>;
 }
 
-/**
- * Reads the live schema and compiles the rules against it: those of the configuration's file, unless others are given that were read
- * before. Throws ERR_RULES, ERR_SOURCE_*.
- */
+export interface ClinicOptions {
+  filterNames: ReadonlySet<string>;
+  /** What the log has shown of the tables up to where it is read next. */
+  baseline?: Baseline;
+  /** Rules that were read before; else those of the configuration's file are read. */
+  ruleFile?: RuleFile;
+}
+
+/** Reads the live schema and compiles the rules against it. Throws ERR_RULES, ERR_SOURCE_*. */
 export async function readClinic(
   source: Source,
   config: Config,
-  filterNames: ReadonlySet<string>,
-  ruleFile: RuleFile = readRules(config.rulesFile ?? builtInRulesFile),
+  { filterNames, baseline = {}, ruleFile = readRules(config.rulesFile ?? builtInRulesFile) }: ClinicOptions,
 ): Promise<Clinic> {
   const identity = await source.identify();
   const dictionary = await readDictionary(source, identity);
   const rules = compileRules(ruleFile, {
-    schema: dictionary.tables,
+    schema: withBaseline(dictionary.tables, baseline),
     timeZone: config.source.timezone,
     filterNames,
   });
@@ -44,6 +48,23 @@ export async function readClinic(
 /** Tells one edit of the rules from another in the log. */
 export const nameOfRules = ({ ruleFile }: Pick<Clinic, 'ruleFile'>): string =>
   ruleFile.fingerprint.slice(0, 12);
+
+/**
+ * A column that went away is still in the rows that were written before: the rules go on reading it until the log itself shows
+ * the table without it, which stops the stream.
+ */
+function withBaseline(live: SourceSchema, baseline: Baseline): SourceSchema {
+  const tables = new Map(live);
+  for (const [name, kinds] of Object.entries(baseline)) {
+    const table: SourceTable = live.get(name) ?? { name, columns: [], key: [] };
+    const known = new Set(table.columns.map((column) => column.name.toLowerCase()));
+    const gone = Object.entries(kinds)
+      .filter(([column]) => !known.has(column))
+      .map(([column, kind]) => ({ name: column, kind, nullable: true, labels: null }));
+    if (gone.length > 0) tables.set(name, { ...table, columns: [...table.columns, ...gone] });
+  }
+  return tables;
+}
 
 /** How the stream is to read this clinic's tables. */
 export function readingOf({
@@ -98,16 +119,16 @@ function hintOf(name: string, kind: string, type: string): Hint[] {
 export function lookupsOf(
   source: Source,
   { dictionary }: Pick<Clinic, 'dictionary'>,
-  onAsked: (table: string) => void,
+  onAsked: (table: string, what: 'lookup' | 'reread') => void,
 ): Pick<MapContext, 'resolve' | 'reread'> {
   const lookUp = createLookUp(source, dictionary);
   return {
     resolve(lookup) {
-      onAsked(lookup.table);
+      onAsked(lookup.table, 'lookup');
       return lookUp(lookup);
     },
     async reread(change) {
-      onAsked(change.table.name);
+      onAsked(change.table.name, 'reread');
       return reread(source, dictionary, change);
     },
   };
@@ -121,6 +142,10 @@ async function reread(
   const known = dictionary.tables.get(table.name.toLowerCase());
   const image = after ?? before;
   if (!known || !image || table.key.length === 0) return null;
+  // A column that is there no more cannot be read late: that is not NULL.
+  const isLost = ({ name }: Column, index: number): boolean =>
+    image[index] === undefined && !known.columnOf.has(name.toLowerCase());
+  if (table.columns.some(isLost)) return null;
   const key: Record<string, string | number> = {};
   for (const index of table.key) {
     const cell = image[index];
@@ -137,19 +162,25 @@ export function isWithin(inner: Watch, outer: Watch): boolean {
   return [...inner].every(([table, columns]) => columns.isSubsetOf(outer.get(table) ?? new Set()));
 }
 
-/** Throws a Tripwire when a column that was read is not there any more. */
+/** Throws a Tripwire when a table that was read is not there any more: what the log still has of it cannot be told for certain. */
+export function requireTables({ dictionary, rules }: Clinic, baseline: Baseline): void {
+  const gone = Object.keys(baseline).find((table) => rules.watch.has(table) && !dictionary.tables.has(table));
+  if (gone !== undefined) throw changed(gone, `the watched table ${gone} is gone`);
+}
+
+/** Throws a Tripwire when a column that was to be read, and that the log has not shown yet, is not there any more. */
 export function requireSameWatch(before: Watch, after: Watch, tables: readonly string[]): void {
   for (const table of tables.map((name) => name.toLowerCase())) {
     for (const column of before.get(table) ?? []) {
       if (after.get(table)?.has(column)) continue;
-      throw new Tripwire(
-        'column-changed',
-        `a definition took ${table}.${column} away, which the rules need`,
-        {
-          table,
-          remedy: `Correct the rules for ${table}, then: odontology-webhooks resume --accept-gap --reason "…"`,
-        },
-      );
+      throw changed(table, `a definition took ${table}.${column} away, which the rules need`);
     }
   }
+}
+
+function changed(table: string, message: string): Tripwire {
+  return new Tripwire('column-changed', message, {
+    table,
+    remedy: `Correct the rules for ${table}, then: odontology-webhooks resume --accept-gap --reason "…"`,
+  });
 }

@@ -128,7 +128,7 @@ class DryRun {
       bufferBytes: BUFFER_BYTES,
       endsWithLog: true,
       waived,
-      baseline: new Map(),
+      baseline: {},
     });
     try {
       await this.#read(stream);

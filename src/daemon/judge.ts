@@ -34,8 +34,13 @@ export interface Preconditions {
   serverId: number;
 }
 
-/** Throws PreflightError when a check fails. */
-export async function requireReady({ clinic, store, source, serverId }: Preconditions): Promise<void> {
+/** Throws PreflightError when a check fails, but for a broken lineage: that halts capture, and everything else goes on. */
+export async function requireReady({
+  clinic,
+  store,
+  source,
+  serverId,
+}: Preconditions): Promise<PreflightReport> {
   const { checkpoint } = await readCaptureState(store);
   const report = await runPreflight({
     source,
@@ -44,7 +49,9 @@ export async function requireReady({ clinic, store, source, serverId }: Precondi
     readerRuns: false,
     checkpoint: checkpoint && { ...checkpoint, serverUuid: checkpoint.serverUuid ?? '' },
   });
-  if (!report.ok) throw new PreflightError(report);
+  if (report.checks.some(({ level, id }) => level === 'fail' && id !== 'lineage'))
+    throw new PreflightError(report);
+  return report;
 }
 
 /** What deliveries may reach: what the configuration opens, never our own doors. */

@@ -8,6 +8,8 @@ export interface Metrics {
   events: Counter;
   lookups: Counter<'table'>;
   reconnects: Counter;
+  readLate: Counter<'table'>;
+  preflight: Gauge<'level'>;
   halted: Gauge;
   capturing: Gauge;
   lagSeconds: Gauge;
@@ -37,6 +39,12 @@ export function createMetrics(): Metrics {
     events: counter('events_total', 'Events appended to the outbox.'),
     lookups: counter('lookups_total', 'Questions to the source that a rule needed.', ['table']),
     reconnects: counter('source_reconnects_total', 'Readers opened after the first.'),
+    readLate: counter(
+      'read_late_total',
+      'Rows of which the log lacked values that a rule needs, read from their table later than the change.',
+      ['table'],
+    ),
+    preflight: gauge('preflight_checks', 'Checks of the last preflight by level.', ['level']),
     halted: gauge('halted', '1 while capture is halted.'),
     capturing: gauge('capturing', '1 in the process that captures, 0 in a standby.'),
     lagSeconds: gauge('lag_seconds', 'Age of the last transaction that was captured, when it was captured.'),

@@ -1,3 +1,4 @@
+import type { CheckResult, PreflightReport } from '../binlog/preflight/preflight.ts';
 import type { Store } from '../db/client.ts';
 import type { Attempted, DispatcherStats } from '../delivery/types.ts';
 import type { Readiness } from '../http/server.ts';
@@ -21,8 +22,10 @@ export interface Observer {
     batch: { transactions: number; changes: number; committedAtMs: number },
   ): void;
   onAttempt(attempted: Attempted): void;
-  /** Ready while capture makes progress here, or another process has it. */
-  readiness(capture: CaptureStatus, heartbeatMs: number): Readiness;
+  /** The preflight was asked again. */
+  onPreflight(report: PreflightReport): void;
+  /** Ready while capture makes progress here, or another process has it, and no check of the preflight fails. */
+  readiness(capture: CaptureStatus, heartbeatMs: number, failing: readonly CheckResult[]): Readiness;
   /** The Prometheus exposition, with what is only known when asked. */
   metrics(capture: CaptureStatus, delivery: DispatcherStats, store: Store): Promise<string>;
 }
@@ -47,10 +50,15 @@ export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): 
         );
       }
     },
-    readiness(capture, heartbeatMs) {
-      const reasons: string[] = [];
-      if (capture.role === 'halted') reasons.push(`capture is halted: ${capture.halt?.message ?? ''}`);
-      if (capture.role === 'connecting')
+    onPreflight({ checks }) {
+      for (const level of ['pass', 'warn', 'fail', 'skip'] as const) {
+        metrics.preflight.set({ level }, checks.filter((check) => check.level === level).length);
+      }
+    },
+    readiness(capture, heartbeatMs, failing) {
+      const reasons = failing.map(({ id, detail }) => `the check ${id} fails: ${detail}`);
+      if (capture.halt) reasons.push(`capture is halted (${capture.halt.reason}): ${capture.halt.message}`);
+      else if (capture.role === 'connecting')
         reasons.push(`capture is not connected: ${capture.lastError ?? 'connecting'}`);
       if (capture.role === 'capturing' && (capture.silentMs ?? 0) > heartbeatMs * MISSED_HEARTBEATS) {
         reasons.push('the source has been silent for three heartbeats');
@@ -58,7 +66,7 @@ export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): 
       return { ready: reasons.length === 0, reasons };
     },
     async metrics(capture, delivery, store) {
-      metrics.halted.set(capture.role === 'halted' ? 1 : 0);
+      metrics.halted.set(capture.halt ? 1 : 0);
       metrics.capturing.set(capture.role === 'capturing' ? 1 : 0);
       metrics.reconnects.reset();
       metrics.reconnects.inc(Math.max(0, capture.readers - 1));

@@ -92,6 +92,8 @@ export const eventLog = mysqlTable(
     /** 0, or the number of the staging that wrote it: visible once `checkpoint.staging` is greater. */
     staging: int().notNull().default(0),
     createdAt: utcMoment('created_at').notNull().default(utcNow),
+    /** Columns of the row that the log had left out, read from the table later than the change; null for none. */
+    readLate: json('read_late'),
     /** The exact bytes that are sent, encrypted under the subject's key where one is configured; null once pruned or erased. */
     body: longText(),
   },

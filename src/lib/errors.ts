@@ -85,6 +85,11 @@ export const errorCatalogue = {
     cause: 'Capture is halted: going on would lose, invent or misread a change.',
     cure: 'Mend the cause, or accept the gap on record: `resume --accept-gap --reason "…"`.',
   },
+  ERR_NOT_HALTED: {
+    exit: 1,
+    cause: 'Capture is not halted: there is no gap to accept.',
+    cure: 'Nothing to do; `status` shows where capture stands.',
+  },
   ERR_SERVER_BINARY: {
     exit: 1,
     cause: 'No database server could be had for the private throwaway server.',

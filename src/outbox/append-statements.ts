@@ -24,7 +24,7 @@ export interface PlacedDelivery extends Planned {
 const statementCharacters = 2 ** 20;
 
 const eventColumns =
-  'seq, id, type, entity_table, entity_key, subject, transaction_id, occurred_at, staging, body';
+  'seq, id, type, entity_table, entity_key, subject, transaction_id, occurred_at, staging, read_late, body';
 
 /** INSERTs of events; `staging` as in the schema. */
 export function insertEvents(events: readonly PlacedEvent[], staging: number): string[] {
@@ -35,7 +35,7 @@ export function insertEvents(events: readonly PlacedEvent[], staging: number): s
         `(${seq},${literal(event.id)},${literal(event.type)},${literal(event.entity.table)},` +
         `${literal(storedKey(event.entity.key))},` +
         `${literal(event.subject === null ? null : storedKey(event.subject))},${literal(transactionId)},'${momentText(event.occurredAtMs)}',` +
-        `${staging},${literal(event.body)})`,
+        `${staging},${literal(event.readLate?.length ? JSON.stringify(event.readLate) : null)},${literal(event.body)})`,
     ),
   );
 }

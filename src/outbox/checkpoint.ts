@@ -1,9 +1,9 @@
-import type { Flavour } from '../binlog/types.ts';
+import type { Baseline, Flavour } from '../binlog/types.ts';
 import type { Halt } from '../binlog/halt.ts';
 import type { Session } from '../db/client.ts';
 import { literal } from '../db/sql-text.ts';
 import { momentMs, momentText, nullableMomentMs } from './moment.ts';
-import type { Baseline, CaptureState, Checkpoint } from './types.ts';
+import type { CaptureState, Checkpoint } from './types.ts';
 
 /** The part of the checkpoint's row that every append must find unchanged, and moves on. */
 export interface Counters {
@@ -91,9 +91,11 @@ export function guardedUpdate(fence: number, counters: Counters, set: readonly s
   );
 }
 
+const noHalt = ['halt = NULL', 'halted_at = NULL'];
+
 /** Assignments that move the position. Going on is what ends a halt. */
 export function positionAssignments(checkpoint: Checkpoint): string[] {
-  const { position, committedAtMs } = checkpoint;
+  const { position, committedAtMs, baseline } = checkpoint;
   return [
     `lineage = ${literal(checkpoint.lineage)}`,
     `flavour = ${literal(checkpoint.flavour)}`,
@@ -103,40 +105,48 @@ export function positionAssignments(checkpoint: Checkpoint): string[] {
     `\`offset\` = ${literal(position.offset)}`,
     `file_created_at = ${literal(position.fileCreatedAt ?? null)}`,
     `committed_at = ${literal(committedAtMs === null ? null : momentText(committedAtMs))}`,
-    'halt = NULL',
-    'halted_at = NULL',
+    ...(baseline === undefined ? [] : [`baseline = ${literal(JSON.stringify(baseline))}`]),
+    ...noHalt,
   ];
 }
 
-/** Records why capture stopped, so that it survives restarts; the position stays. */
-export async function recordHalt(session: Session, halt: Halt): Promise<void> {
-  await session.run(
-    'UPDATE checkpoint SET halt = ?, halted_at = COALESCE(halted_at, UTC_TIMESTAMP(3)) WHERE id = 1',
-    [JSON.stringify(halt)],
+/**
+ * Records why capture stopped, so that it survives restarts; the position stays. False when a person has let it go on
+ * meanwhile: then what was found is out of date.
+ */
+export async function recordHalt(session: Session, halt: Halt, epoch: number): Promise<boolean> {
+  const { affectedRows } = await session.run(
+    'UPDATE checkpoint SET halt = ?, halted_at = COALESCE(halted_at, UTC_TIMESTAMP(3)) WHERE id = 1 AND epoch = ?',
+    [JSON.stringify(halt), epoch],
   );
+  return affectedRows === 1;
+}
+
+/** The cause is gone: capture goes on by itself. */
+export async function endHalt(session: Session, epoch: number): Promise<void> {
+  await session.run(`UPDATE checkpoint SET ${noHalt.join(', ')} WHERE id = 1 AND epoch = ?`, [epoch]);
 }
 
 /**
- * Moves the position by hand: a person accepts a gap. The growing epoch makes a process that still captures from the
- * old position fail at its next append (ERR_LEASE_LOST) and read the new one.
+ * Moves the position by hand: a person accepts a gap. What was known of single transactions and of the tables goes with the
+ * log that it was read from.
  */
-export async function moveCheckpoint(session: Session, checkpoint: Checkpoint): Promise<void> {
-  const set = ['epoch = epoch + 1', ...positionAssignments(checkpoint), 'updated_at = UTC_TIMESTAMP(3)'];
-  await session.script([`UPDATE checkpoint SET ${set.join(', ')} WHERE id = 1`]);
+export function moveCheckpoint(session: Session, checkpoint: Checkpoint): Promise<void> {
+  return beginEpoch(session, [...positionAssignments(checkpoint), 'waived = NULL', 'baseline = NULL']);
 }
 
-/** Remembers which watched columns the log has shown, so that one that goes away is noticed over restarts too. */
-export async function recordBaseline(session: Session, baseline: Baseline): Promise<void> {
-  await session.run('UPDATE checkpoint SET baseline = ? WHERE id = 1', [JSON.stringify(baseline)]);
+/** Lets capture pass over these transactions: a person accepts their loss. The position stays. */
+export function waiveTransactions(session: Session, ids: readonly string[]): Promise<void> {
+  return beginEpoch(session, [`waived = ${literal(JSON.stringify(ids))}`, ...noHalt]);
 }
 
-/**
- * Lets capture pass over one transaction: a person accepts its loss. The position stays; what the columns were like is
- * forgotten, because the definition that changed them is part of what was accepted.
- */
-export async function waiveTransaction(session: Session, waived: readonly string[]): Promise<void> {
-  await session.run(
-    'UPDATE checkpoint SET waived = ?, baseline = NULL, halt = NULL, halted_at = NULL, epoch = epoch + 1 WHERE id = 1',
-    [JSON.stringify(waived)],
-  );
+/** Takes the tables as they are now: a person accepts that columns went away or changed their kind. The position stays. */
+export function acceptBaseline(session: Session, baseline: Baseline): Promise<void> {
+  return beginEpoch(session, [`baseline = ${literal(JSON.stringify(baseline))}`, ...noHalt]);
+}
+
+/** The growing epoch makes a process that still captures fail at its next append (ERR_LEASE_LOST) and read the row anew. */
+async function beginEpoch(session: Session, set: readonly string[]): Promise<void> {
+  const all = ['epoch = epoch + 1', ...set, 'updated_at = UTC_TIMESTAMP(3)'];
+  await session.script([`UPDATE checkpoint SET ${all.join(', ')} WHERE id = 1`]);
 }

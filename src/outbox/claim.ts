@@ -151,3 +151,13 @@ export async function readQueueDepths(session: Session): Promise<QueueDepth[]> {
      FROM queue GROUP BY webhook_id ORDER BY webhook_id`,
   );
 }
+
+/** By webhook, how the last attempt ended of the newest delivery that is to be tried again: a status or a word. */
+export async function readQueueErrors(session: Session): Promise<Map<number, string>> {
+  const rows = await session.rows<{ webhookId: number; error: string }>(
+    `SELECT q.webhook_id AS webhookId, CAST(COALESCE(a.response_status, a.reason, a.outcome) AS CHAR) AS error
+     FROM (SELECT webhook_id, MAX(delivery_id) AS delivery_id FROM queue WHERE state = 'pending' AND attempt > 0 GROUP BY webhook_id) q
+     JOIN attempts a ON a.id = (SELECT MAX(b.id) FROM attempts b WHERE b.delivery_id = q.delivery_id)`,
+  );
+  return new Map(rows.map(({ webhookId, error }) => [webhookId, error]));
+}

@@ -1,4 +1,4 @@
-import type { Store } from '../db/client.ts';
+import type { Session, Store } from '../db/client.ts';
 import { leaseTiming } from '../db/lease.ts';
 import type { Claimant } from './types.ts';
 
@@ -33,4 +33,13 @@ export async function expireOrphans(store: Store): Promise<number> {
     'DELETE FROM leases WHERE name = holder AND expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 HOUR',
   );
   return affectedRows;
+}
+
+/** Processes that live, and whether one of them captures. */
+export async function countAlive(session: Session): Promise<{ running: number; capturing: boolean }> {
+  const [row] = await session.rows<{ running: number; capturing: number }>(
+    `SELECT COUNT(IF(name = holder, 1, NULL)) AS running, COUNT(IF(name = 'capture', 1, NULL)) AS capturing
+     FROM leases WHERE expires_at >= UTC_TIMESTAMP(3)`,
+  );
+  return { running: row!.running, capturing: row!.capturing > 0 };
 }

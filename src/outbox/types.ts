@@ -1,4 +1,4 @@
-import type { ColumnKind, Flavour, Position } from '../binlog/types.ts';
+import type { Baseline, Flavour, Position } from '../binlog/types.ts';
 import type { Halt } from '../binlog/halt.ts';
 import type { Store } from '../db/client.ts';
 
@@ -92,10 +92,9 @@ export interface Checkpoint {
   position: Position;
   /** Commit time at the source of the last transaction before it, ms UTC; null before the first. */
   committedAtMs: number | null;
+  /** Where it has changed since the last checkpoint: what the log has shown of the watched tables. */
+  baseline?: Baseline;
 }
-
-/** Kinds of the watched columns, by lower-case table and column. */
-export type Baseline = Readonly<Record<string, Readonly<Record<string, ColumnKind>>>>;
 
 /** The checkpoint's row, as `status` shows it. */
 export interface CaptureState {
@@ -106,7 +105,7 @@ export interface CaptureState {
   updatedAtMs: number;
   /** Ids of transactions whose loss a person accepted. */
   waived: readonly string[];
-  /** Watched columns and their kinds as last seen in the log, by lower-case table and column. */
+  /** What the log has shown of the watched tables up to the checkpoint. */
   baseline: Baseline;
   /** Why capture stopped; null while it goes on. */
   halt: (Halt & { atMs: number }) | null;

@@ -25,7 +25,7 @@ export async function readWithCapture(
 ): Promise<number> {
   const source = openSource(parseDatabaseUrl(stretch.url));
   const config = { rulesFile: null, source: { timezone: 'America/Santo_Domingo' } } as unknown as Config;
-  const clinic = await readClinic(source, config, new Set());
+  const clinic = await readClinic(source, config, { filterNames: new Set() });
   const startedMs = performance.now();
   const stream = await openStream({
     ...readingOf(clinic),
@@ -36,7 +36,7 @@ export async function readWithCapture(
     heartbeatMs: 5_000,
     bufferBytes: 64 * 2 ** 20,
     waived: new Set(),
-    baseline: new Map(),
+    baseline: {},
   });
   let elapsedMs = 0;
   const options: CaptureOptions = {
@@ -45,6 +45,8 @@ export async function readWithCapture(
     lookups: () => lookupsOf(source, clinic, () => undefined),
     room: () => ({ total: 0, of: () => 0 }),
     dispatch: () => undefined,
+    baseline: {},
+    onMoved: () => undefined,
     redefine: () => Promise.resolve(false),
     onAppended({ events }) {
       if (!isDone(events)) return;

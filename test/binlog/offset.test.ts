@@ -39,7 +39,7 @@ function createLog(position: Position): {
     isWatchedSchema: () => false,
     watchedTables: () => [],
     waived: new Set(),
-    baseline: new Map(),
+    baseline: {},
     emit: (part) => parts.push(part),
     room: () => undefined,
   });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { acquireLease } from '../../src/db/lease.ts';
 import { claim } from '../../src/outbox/claim.ts';
+import type { Halt } from '../../src/binlog/halt.ts';
 import { moveCheckpoint, readCaptureState, recordHalt } from '../../src/outbox/checkpoint.ts';
 import { createRouter } from '../../src/outbox/fan-out.ts';
 import { settle } from '../../src/outbox/settle.ts';
@@ -111,14 +112,20 @@ describe.each(flavours)('append on %s', (flavour) => {
 
   it('moves the checkpoint alone, and ends a halt by going on', async () => {
     const { appender } = await openTestAppender(claimant(test.store), test.vault);
-    await recordHalt(test.store, {
+    const halt: Halt = {
       reason: 'truncate',
       message: 'TRUNCATE of a watched table',
       remedy: 'resume',
       position: null,
       transactionId: null,
       table: 'clinic.patients',
-    });
+      missing: null,
+      span: { fromMs: null, untilMs: null },
+    };
+    const { epoch } = await readCaptureState(test.store);
+    expect(await recordHalt(test.store, halt, epoch + 1)).toBe(false);
+    expect((await readCaptureState(test.store)).halt).toBeNull();
+    expect(await recordHalt(test.store, halt, epoch)).toBe(true);
     expect((await readCaptureState(test.store)).halt).toMatchObject({
       reason: 'truncate',
       table: 'clinic.patients',

@@ -3,7 +3,7 @@ import { readCharsets } from '../../src/binlog/dictionary.ts';
 import { openSource } from '../../src/binlog/source.ts';
 import type { TableHints } from '../../src/binlog/table-map.ts';
 import { openStream, type BinlogStream, type StreamOptions } from '../../src/binlog/stream.ts';
-import type { Cell, ColumnKind, Position, RowEvent, TransactionPart } from '../../src/binlog/types.ts';
+import type { Baseline, Cell, Position, RowEvent, TransactionPart } from '../../src/binlog/types.ts';
 import { parseDatabaseUrl, type DatabaseUrl } from '../../src/lib/database-url.ts';
 import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
 import type { TestSchema } from './server.ts';
@@ -17,7 +17,7 @@ export interface ReadOptions {
   hints?: Record<string, TableHints>;
   position?: Position;
   waived?: string[];
-  baseline?: Map<string, Map<string, ColumnKind>>;
+  baseline?: Baseline;
   bufferBytes?: number;
   heartbeatMs?: number;
   heldBackMs?: number;
@@ -64,7 +64,7 @@ export async function openReader(options: ReadOptions): Promise<BinlogStream> {
     isWatchedSchema: (name) => name === schema.name,
     watchedTables: () => watched.keys(),
     waived: new Set(options.waived ?? []),
-    baseline: options.baseline ?? new Map(),
+    baseline: options.baseline ?? {},
   };
   return openStream(streamOptions);
 }

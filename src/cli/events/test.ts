@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 import { findPositionAt } from '../../binlog/position-at.ts';
 import { openSource, type Source, type SourceIdentity } from '../../binlog/source.ts';
 import type { Config } from '../../config/types.ts';
-import { lineageName } from '../../daemon/capture-loop.ts';
+import { lineageName } from '../../daemon/proven-checkpoint.ts';
 import { readClinic } from '../../daemon/clinic.ts';
 import { dryRun } from '../../daemon/dry-run.ts';
 import type { Difference, DryRunReport } from '../../daemon/dry-run-report.ts';
@@ -66,7 +66,7 @@ async function testRules(options: TestOptions): Promise<DryRunReport> {
   const bar = createProgressBar('reading the binlog');
   try {
     const names = filterNames(config.webhooks);
-    const next = await readClinic(source, config, names, file);
+    const next = await readClinic(source, config, { filterNames: names, ruleFile: file });
     const { rules: present, problem } = await compilePresent(source, config);
     const sinceMs = Math.floor(options.since / 1_000) * 1_000;
     const from = await findPositionAt(source, next.identity, sinceMs);
@@ -102,7 +102,10 @@ async function compilePresent(
   config: Config,
 ): Promise<{ rules: Rules | null; problem: string[] }> {
   try {
-    return { rules: (await readClinic(source, config, filterNames(config.webhooks))).rules, problem: [] };
+    return {
+      rules: (await readClinic(source, config, { filterNames: filterNames(config.webhooks) })).rules,
+      problem: [],
+    };
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== 'ERR_RULES') throw error;
     return { rules: null, problem: [`the present rules do not fit, they count as none: ${error.message}`] };

@@ -1,0 +1,68 @@
+import { Command } from 'commander';
+import { styleText } from 'node:util';
+import { readStatus, type InstallationStatus } from '../daemon/status.ts';
+import { formatDuration } from '../lib/duration.ts';
+import { configOption, type ConfigOptions } from './config-option.ts';
+import { formatTable, print, printJson } from './output.ts';
+import { withDatabases } from './with-databases.ts';
+
+/** `odontology-webhooks status` */
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('position, lag, runway, queues, and why capture is halted; with or without a daemon')
+    .addOption(configOption())
+    .option('--json', 'print it as JSON')
+    .action(async (options: ConfigOptions & { json?: true }) => {
+      const status = await withDatabases(options, ({ source, store }) => readStatus(source, store));
+      if (options.json) printJson(status);
+      else print(formatStatus(status));
+    });
+}
+
+function formatStatus({ daemon, capture, source, webhooks }: InstallationStatus): string {
+  const { position, halt } = capture;
+  const place =
+    position &&
+    `${position.file}:${position.offset}${position.gtid === null ? '' : `, GTIDs ${position.gtid}`}`;
+  const facts: [string, string][] = [
+    ['daemon', daemonText(daemon)],
+    ['capture', halt ? styleText('red', `halted since ${halt.at}`) : position ? 'goes on' : 'never began'],
+    ['position', place ?? 'none yet'],
+    ['last change', capture.committed_at ?? 'none yet'],
+    ['lag', capture.lag_ms === null ? 'not known' : formatDuration(roundedSeconds(capture.lag_ms))],
+    ...sourceFacts(source),
+  ];
+  const rows = webhooks.map((webhook) => [
+    webhook.id,
+    webhook.name,
+    webhook.active ? 'active' : (webhook.disabled_reason ?? 'inactive'),
+    webhook.queued,
+    webhook.sending,
+    webhook.last_error,
+  ]);
+  return [
+    formatTable(['', ''], facts),
+    ...(halt ? [`${styleText('bold', 'Why it is halted:')} ${halt.message}\n\n${halt.remedy}`] : []),
+    rows.length > 0
+      ? formatTable(['id', 'webhook', 'state', 'queued', 'sending', 'last error'], rows)
+      : 'There are no webhooks.',
+  ].join('\n\n');
+}
+
+function daemonText({ running, capturing }: InstallationStatus['daemon']): string {
+  if (running === 0) return 'not running';
+  const count = running === 1 ? 'running' : `${running} are running`;
+  return capturing ? count : `${count}, none of them captures`;
+}
+
+function sourceFacts(source: InstallationStatus['source']): [string, string][] {
+  if ('error' in source) return [['source', `${source.error} ${source.remedy}`]];
+  const { until_purge_ms: untilPurgeMs, behind_bytes: behindBytes } = source;
+  return [
+    ['unread log', `${(behindBytes / 1_048_576).toFixed(1)} MiB`],
+    ['until it is purged', untilPurgeMs === null ? 'never' : formatDuration(roundedMinutes(untilPurgeMs))],
+  ];
+}
+
+const roundedSeconds = (ms: number): number => Math.round(ms / 1_000) * 1_000;
+const roundedMinutes = (ms: number): number => Math.floor(ms / 60_000) * 60_000;

@@ -1,0 +1,131 @@
+import type { Halt } from '../binlog/halt.ts';
+import { estimateRunway, type Runway } from '../binlog/runway.ts';
+import type { Source } from '../binlog/source.ts';
+import type { Position } from '../binlog/types.ts';
+import type { Store } from '../db/client.ts';
+import { systemClock } from '../lib/clock.ts';
+import { AppError } from '../lib/errors.ts';
+import { readQueueDepths, readQueueErrors } from '../outbox/claim.ts';
+import { readCaptureState } from '../outbox/checkpoint.ts';
+import { countAlive } from '../outbox/liveness.ts';
+import type { CaptureState } from '../outbox/types.ts';
+import { listWebhooks } from '../outbox/webhook-registry.ts';
+
+/** Where everything stands, as the store and the source tell it: with or without a daemon. */
+export interface InstallationStatus {
+  daemon: {
+    /** Processes that were heard of within the last seconds. */
+    running: number;
+    /** Whether one of them has the lease to capture. */
+    capturing: boolean;
+  };
+  capture: {
+    /** Null before the first run. */
+    position: Position | null;
+    /** Commit time of the last transaction before it. */
+    committed_at: string | null;
+    /** Age of that transaction while there is more to read; 0 when all is read; null when that cannot be told. */
+    lag_ms: number | null;
+    halt: (Halt & { at: string }) | null;
+  };
+  source: SourceStatus | { error: string; remedy: string };
+  webhooks: readonly WebhookStatus[];
+}
+
+export interface SourceStatus {
+  /** Until the log at the position may be purged; null when the server keeps its log for ever. */
+  until_purge_ms: number | null;
+  behind_bytes: number;
+  log_bytes: number;
+}
+
+export interface WebhookStatus {
+  id: number;
+  name: string;
+  active: boolean;
+  /** Why the engine disabled it. */
+  disabled_reason: string | null;
+  failing_since: string | null;
+  /** Deliveries that are to be sent, or wait for one before them. */
+  queued: number;
+  sending: number;
+  /** How the last attempt of a delivery ended that will be tried again: `503`, `timeout`. */
+  last_error: string | null;
+}
+
+/** Throws AppError ERR_STORE_*; a source that cannot be asked is part of the answer. */
+export async function readStatus(source: Source, store: Store): Promise<InstallationStatus> {
+  const state = await readCaptureState(store);
+  const [daemon, webhooks, log] = await Promise.all([
+    countAlive(store),
+    readWebhookStatus(store),
+    readSourceStatus(source, state),
+  ]);
+  return { daemon, capture: toCapture(state, log), source: log, webhooks };
+}
+
+async function readSourceStatus(
+  source: Source,
+  { checkpoint }: CaptureState,
+): Promise<InstallationStatus['source']> {
+  try {
+    const position = checkpoint?.position ?? { gtid: null, file: '', offset: 0 };
+    return toSourceStatus(await estimateRunway(source, position));
+  } catch (error) {
+    if (error instanceof AppError) return { error: error.message, remedy: error.remedy };
+    return {
+      error: 'The source does not tell how long it keeps its log.',
+      remedy: 'odontology-webhooks check',
+    };
+  }
+}
+
+function toSourceStatus({ untilPurgeMs, behindBytes, logBytes }: Runway): SourceStatus {
+  return { until_purge_ms: untilPurgeMs, behind_bytes: behindBytes, log_bytes: logBytes };
+}
+
+function toCapture(
+  { checkpoint, halt }: CaptureState,
+  source: InstallationStatus['source'],
+): InstallationStatus['capture'] {
+  const committedAtMs = checkpoint?.committedAtMs ?? null;
+  const isRead = 'behind_bytes' in source && source.behind_bytes === 0;
+  const age = committedAtMs === null ? null : Math.max(0, systemClock.now() - committedAtMs);
+  let told: InstallationStatus['capture']['halt'] = null;
+  if (halt) {
+    const { atMs, ...rest } = halt;
+    told = { ...rest, at: toMoment(atMs) };
+  }
+  return {
+    position: checkpoint?.position ?? null,
+    committed_at: committedAtMs === null ? null : toMoment(committedAtMs),
+    lag_ms: isRead ? 0 : age,
+    halt: told,
+  };
+}
+
+async function readWebhookStatus(store: Store): Promise<WebhookStatus[]> {
+  const [records, depths, errors] = await Promise.all([
+    listWebhooks(store),
+    readQueueDepths(store),
+    readQueueErrors(store),
+  ]);
+  const depthOf = new Map(depths.map((depth) => [depth.webhookId, depth]));
+  return records.map(({ id, name, isActive, disabledReason, failingSince }) => {
+    const { pending = 0, waiting = 0, sending = 0 } = depthOf.get(id) ?? {};
+    return {
+      id,
+      name,
+      active: isActive,
+      disabled_reason: disabledReason,
+      failing_since: failingSince && failingSince.toISOString(),
+      queued: pending + waiting,
+      sending,
+      last_error: errors.get(id) ?? null,
+    };
+  });
+}
+
+function toMoment(ms: number): string {
+  return new Date(ms).toISOString();
+}
