@@ -73,7 +73,7 @@ function describeGap(gap: Gap): string {
       ? [['Where it goes on', `${placeOf(gap.to.position)}. ${gap.why}`] as [string, string]]
       : []),
   ];
-  return formatTable(['', ''], rows);
+  return formatTable(['', ''], rows).trimStart();
 }
 
 function lossOf({ kind, halt }: Gap): string {

@@ -41,7 +41,7 @@ function formatStatus({ daemon, capture, source, webhooks }: InstallationStatus)
     webhook.last_error,
   ]);
   return [
-    formatTable(['', ''], facts),
+    formatTable(['', ''], facts).trimStart(),
     ...(halt ? [`${styleText('bold', 'Why it is halted:')} ${halt.message}\n\n${halt.remedy}`] : []),
     rows.length > 0
       ? formatTable(['id', 'webhook', 'state', 'queued', 'sending', 'last error'], rows)
