@@ -159,16 +159,11 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     status.role = 'halted';
     status.halt = halt;
     await recordHalt(claimant.store, halt, epoch);
-    const until = monotonicMs() + HALT_RETRY_MS;
     const askedBefore = asked;
-    while (!signal.aborted && asked === askedBefore && monotonicMs() < until) {
-      const state = await readCaptureState(claimant.store);
-      if (state.epoch !== epoch) {
-        status.halt = null;
-        log.info({}, 'capture goes on: the gap was accepted');
-        return;
-      }
-      await sleep(HALT_POLL_MS, signal);
+    const isHalted = (): boolean => !signal.aborted && asked === askedBefore;
+    if (await isAccepted({ claimant, epoch, signal }, isHalted)) {
+      status.halt = null;
+      log.info({}, 'capture goes on: the gap was accepted');
     }
   }
 
@@ -191,6 +186,19 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
       reader?.close();
     },
   };
+}
+
+/** Looks at the checkpoint until a person has let capture go on, which gives true, or until it is time to try again. */
+async function isAccepted(
+  { claimant, epoch, signal }: { claimant: Claimant; epoch: number; signal: AbortSignal },
+  isHalted: () => boolean,
+): Promise<boolean> {
+  const until = monotonicMs() + HALT_RETRY_MS;
+  while (isHalted() && monotonicMs() < until) {
+    if ((await readCaptureState(claimant.store)).epoch !== epoch) return true;
+    await sleep(HALT_POLL_MS, signal);
+  }
+  return false;
 }
 
 function streamOptions(
