@@ -1,7 +1,7 @@
 import type { SourceSchema } from '../binlog/types.ts';
 import { createClinicZone } from '../change/clinic-zone.ts';
 import { describeRules } from './describe.ts';
-import { watchColumns } from './lookout.ts';
+import { holdsPassword, watchColumns } from './lookout.ts';
 import { createMap } from './map.ts';
 import { resolveRules } from './resolve.ts';
 import type { RuleFile } from './rule-file.ts';
@@ -25,7 +25,8 @@ export function compileRules(file: RuleFile, { schema, timeZone, filterNames = [
   const { rules, watch, warnings } = resolveRules(file, schema);
   const wanted = new Set([...filterNames].map((name) => name.toLowerCase()));
   for (const { table } of rules) {
-    const columns = table.columns.map(({ name }) => name.toLowerCase());
+    const readable = table.columns.filter((column) => !holdsPassword(column));
+    const columns = readable.map(({ name }) => name.toLowerCase());
     watchColumns(
       watch,
       table,

@@ -61,6 +61,13 @@ export function findColumn(lookout: Lookout, mention: Mention): SourceColumn | u
   const { table, report } = lookout;
   const { name, path, consequence } = mention;
   const column = peekColumn(table, name);
+  if (column && holdsPassword(column)) {
+    report.wrong(
+      path,
+      `"${column.name}" holds passwords, which are never read; name a column that changes with it, such as a date`,
+    );
+    return undefined;
+  }
   if (column) {
     lookout.named.set(name.toLowerCase(), column);
     return column;
@@ -74,6 +81,12 @@ export function findColumn(lookout: Lookout, mention: Mention): SourceColumn | u
     consequence,
   });
   return undefined;
+}
+
+/** By its name, and because it holds text or bytes: password_changed_at is none. */
+export function holdsPassword({ name, kind }: Pick<SourceColumn, 'name' | 'kind'>): boolean {
+  const isPassword = /(password|passwd|pwd|passphrase|contrase(ñ|n)a)(_?hash)?$/iu;
+  return (kind === 'text' || kind === 'binary') && isPassword.test(name.normalize('NFC'));
 }
 
 export function peekColumn(table: SourceTable, name: string): SourceColumn | undefined {

@@ -114,7 +114,7 @@ async function follow(child: ChildProcess, { token, config }: Started): Promise<
       if (exited) throw new Error(`the daemon ended with ${String(exited.code)}: ${stderr}`);
       return log.find(({ msg }) => msg === 'listening')?.['url'] as string | undefined;
     },
-    { timeoutMs: 30_000, what: 'the daemon to listen' },
+    { timeoutMs: 90_000, what: 'the daemon to listen' },
   ).catch((error: unknown) => {
     child.kill('SIGKILL');
     throw new Error(`the daemon did not start: ${stderr} ${JSON.stringify(log)}`, { cause: error });
