@@ -122,6 +122,8 @@ export interface SourceTable {
   columns: readonly SourceColumn[];
   /** Column names of the primary key, in key order; empty when the table has none. */
   key: readonly string[];
+  /** The log has changes of tables alone. */
+  isView?: boolean;
 }
 
 /** The tables of the source's schema as they are now, by lower-case name. */

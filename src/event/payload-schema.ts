@@ -70,6 +70,8 @@ function shapeOf(source: Source): Shape {
       return { schema: changedSchema(source.columns), isNullable: false };
     case 'part':
       return { schema: source.part === 'date' ? date : timeOfDay, isNullable: canBeNull(source.column) };
+    case 'minus':
+      return { schema: columnSchema(source.column), isNullable: canBeNull(source.column) };
     case 'translate':
       return translatedShape(shapeOf(source.source), [...source.words.values()]);
     case 'first':

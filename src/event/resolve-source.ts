@@ -2,9 +2,9 @@ import type { Column, SourceColumn, SourceTable, TableSchema } from '../binlog/t
 import type { YamlPath } from '../config/problems.ts';
 import { didYouMean } from '../lib/suggest.ts';
 import { findColumn, findTable, peekColumn, watchColumns, type Lookout, type Mention } from './lookout.ts';
-import { canonicalLiteral } from './match.ts';
+import { canonicalLiteral, isNumeric } from './match.ts';
 import type { Find, Source } from './rule.ts';
-import type { FindSpec, LiteralSpec, PartSpec, SourceSpec, TranslateSpec } from './rule-spec.ts';
+import type { FindSpec, LiteralSpec, MinusSpec, PartSpec, SourceSpec, TranslateSpec } from './rule-spec.ts';
 
 interface Given<Spec> {
   spec: Spec;
@@ -20,6 +20,7 @@ export function resolveSource({ spec, path }: Given<SourceSpec>, lookout: Lookou
   if (isList(spec)) return resolveFirst({ spec, path }, lookout);
   if ('value' in spec) return { kind: 'literal', value: spec.value };
   if ('translate' in spec) return resolveTranslate({ spec, path }, lookout);
+  if ('minus' in spec) return resolveMinus({ spec, path }, lookout);
   if ('by' in spec) return resolveFind({ spec, path }, lookout);
   return resolvePart({ spec, path }, lookout);
 }
@@ -88,6 +89,16 @@ function resolveTranslate({ spec, path }: Given<TranslateSpec>, lookout: Lookout
     ([code, word]) => [canonicalLiteral('text', code), word] as const,
   );
   return { kind: 'translate', source, words: new Map(words) };
+}
+
+function resolveMinus({ spec, path }: Given<MinusSpec>, lookout: Lookout): Source {
+  const at = [...path, 'minus'];
+  const column = findColumn(lookout, { name: spec.minus, path: at, consequence: nullInstead });
+  if (!column) return nothing;
+  if (isNumeric(column.kind)) return { kind: 'minus', column };
+  const message = `"${column.name}" is no column of numbers`;
+  lookout.report.lacking(at, { message, suggestion: '', consequence: nullInstead });
+  return nothing;
 }
 
 function resolvePart({ spec, path }: Given<PartSpec>, lookout: Lookout): Source {
@@ -168,7 +179,7 @@ function resolveSelect({ spec, path }: Given<FindSpec['select']>, there: Lookout
 function isSource(spec: FindSpec['select']): spec is SourceSpec {
   if (typeof spec === 'string' || Array.isArray(spec)) return true;
   const keys = Object.keys(spec);
-  if (keys.length === 1) return ['value', 'date_of', 'time_of'].includes(keys[0]!);
+  if (keys.length === 1) return ['value', 'date_of', 'time_of', 'minus'].includes(keys[0]!);
   return keys.includes('by')
     ? keys.includes('lookup') || keys.includes('rows')
     : keys.includes('translate') && keys.includes('words');

@@ -64,6 +64,10 @@ function resolveRule(
     consequence: `${type} is off`,
   });
   if (!table) return undefined;
+  if (table.isView) {
+    const message = `"${table.name}" is a view, of which the log tells no change; name the table beneath it (views can be looked up)`;
+    surroundings.report.wrong([...path, 'table'], message);
+  }
   const changed: SourceColumn[] = [];
   const own: Lookout = { ...surroundings, table, changed, named: new Map() };
   const borrowed = resolveBorrowed({ type, path, spec }, own);

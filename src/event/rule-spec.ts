@@ -20,7 +20,8 @@ export type ValuesSpec = Listed | readonly Listed[] | { not: Scalar | readonly S
 export type ThresholdSpec = number | string | ColumnOperand;
 
 /** Where a value of the payload comes from. */
-export type SourceSpec = string | readonly SourceSpec[] | LiteralSpec | FindSpec | TranslateSpec | PartSpec;
+export type SourceSpec =
+  string | readonly SourceSpec[] | LiteralSpec | FindSpec | TranslateSpec | PartSpec | MinusSpec;
 
 export interface LiteralSpec {
   value: unknown;
@@ -41,6 +42,10 @@ export interface TranslateSpec {
 export interface PartSpec {
   date_of?: string | undefined;
   time_of?: string | undefined;
+}
+
+export interface MinusSpec {
+  minus: string;
 }
 
 export const ownEventTypes = ['webhook.disabled', 'audit.sealed', 'capture.gap'] as const;
@@ -150,12 +155,13 @@ const sourceForms = z.union(
     }),
     strict({ date_of: name.describe('The date in a DATETIME or TIMESTAMP column.') }),
     strict({ time_of: name.describe('The time of day in a DATETIME or TIMESTAMP column.') }),
+    strict({ minus: name.describe('A column of numbers, with the other sign.') }),
     literal,
     z.array(source).min(1, 'the list is empty').describe('The first of these that is there and not null.'),
   ],
   {
     error:
-      'expected a column, old.<column>, $commit_time, $changed, a list of them, or a map with value, lookup, rows, translate, date_of or time_of',
+      'expected a column, old.<column>, $commit_time, $changed, a list of them, or a map with value, lookup, rows, translate, date_of, time_of or minus',
   },
 );
 

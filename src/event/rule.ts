@@ -62,6 +62,8 @@ export type Source =
   | { kind: 'first'; sources: readonly Source[] }
   | { kind: 'translate'; source: Source; words: ReadonlyMap<string, Scalar> }
   | { kind: 'part'; part: 'date' | 'time'; column: SourceColumn }
+  /** The number with the other sign. */
+  | { kind: 'minus'; column: SourceColumn }
   | { kind: 'fields'; fields: readonly Field[] }
   | { kind: 'find'; find: Find };
 

@@ -1,4 +1,4 @@
-import type { Cell, ColumnKind, Row, TableSchema } from '../binlog/types.ts';
+import type { Cell, ColumnKind, Row, SourceColumn, TableSchema } from '../binlog/types.ts';
 import type { ClinicZone } from '../change/clinic-zone.ts';
 import { numberText, parseExactJson, quoteJson } from '../change/exact-json.ts';
 import { sameCell } from '../change/net-changes.ts';
@@ -44,6 +44,8 @@ export function bindSource(source: Source, binding: Binding): Reader {
       return bindChanged(source.columns, binding);
     case 'part':
       return bindPart(source, binding);
+    case 'minus':
+      return bindMinus(source.column, binding);
     case 'translate':
       return bindTranslate(source.words, bindSource(source.source, binding));
     case 'first':
@@ -71,7 +73,7 @@ const kindOf = (column: string, layout: TableSchema): ColumnKind =>
 function bindColumn(
   { column, old, path }: Extract<Source, { kind: 'column' }>,
   { layout, zone }: Binding,
-): Reader {
+): Extract<Reader, { asks: false }> {
   const name = column.name.toLowerCase();
   const cellOf = bindCell(name, old, layout);
   const toText = path.length > 0 ? jsonPath(path) : jsonText(kindOf(name, layout), zone);
@@ -140,6 +142,20 @@ function bindPart({ part, column }: Extract<Source, { kind: 'part' }>, { layout,
       if (kind === part) return `"${cell}"`;
       const local = kind === 'timestamp' ? zone.toLocal(cell) : cell;
       return part === 'date' ? `"${local.slice(0, 10)}"` : `"${local.slice(11)}"`;
+    },
+  };
+}
+
+/** With all its digits, as the column itself is written; beyond 2^53 a whole number is text. */
+function bindMinus(column: SourceColumn, binding: Binding): Reader {
+  const reader = bindColumn({ kind: 'column', column, old: false, path: [] }, binding);
+  return {
+    asks: false,
+    read: (scope, run) => {
+      const text = reader.read(scope, run);
+      if (text === undefined || text === 'null') return text;
+      const [, quote, sign, digits] = /^("?)(-?)(.*)$/.exec(text)!;
+      return `${quote}${sign === '-' || /^[0.]*"?$/.test(digits!) ? '' : '-'}${digits}`;
     },
   };
 }

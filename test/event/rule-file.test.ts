@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { compileRules } from '../../src/event/compile.ts';
 import { builtInRulesFile, readRules } from '../../src/event/rule-file.ts';
 import { describeRules } from '../../src/event/describe.ts';
-import { compile, rulesFrom, sourceSchema, sourceTable } from './clinic.ts';
+import { compile, rulesFrom, sourceSchema, sourceTable, timeZone } from './clinic.ts';
 
 const schema = sourceSchema(
   sourceTable('Citas', [
@@ -276,6 +277,36 @@ describe('a mistake is told with its line, and the nearest right word', () => {
   ];
   test.each(cases)('%s', (_name, yaml, expected) => {
     expect(problemsOf(yaml)).toEqual(expected);
+  });
+
+  test.each(['password', 'user_passwd', 'CONTRASEÑA', 'contrasena', 'password_hash', 'userPassword'])(
+    'a password is never read, whatever the rule wants of it: %s',
+    (name) => {
+      const users = sourceSchema(
+        sourceTable('usuarios', ['id', `${name} text`, 'password_changed_at datetime']),
+      );
+      const compiling = (yaml: string) => () => compile(yaml, users);
+      const told = `"${name}" holds passwords, which are never read`;
+      const head = 'missing: warn\nevents: { user.changed: { table: usuarios,';
+      expect(compiling(`${head} data: { p: ${name} } } }`)).toThrow(told);
+      expect(compiling(`${head} when: { ${name}: { changes: true } }, data: { id: id } } }`)).toThrow(told);
+      expect(compiling(`${head} key: ${name}, data: { id: id } } }`)).toThrow(told);
+      const find = `{ lookup: usuarios, by: { id: id }, select: ${name} }`;
+      expect(compiling(`${head} data: { p: ${find} } } }`)).toThrow(told);
+      const file = rulesFrom(`${head} data: { at: password_changed_at } } }`);
+      const { watch } = compileRules(file, { schema: users, timeZone, filterNames: [name] });
+      expect([...watch.get('usuarios')!].toSorted()).toEqual(['id', 'password_changed_at']);
+    },
+  );
+
+  test('a view has no changes, and can be looked up', () => {
+    const view = { ...sourceTable('v_citas', ['id', 'estado text']), isView: true };
+    const withView = sourceSchema(view, sourceTable('citas', ['id']));
+    expect(() => compile('events: { a.b: { table: v_citas, data: { id: id } } }', withView)).toThrow(
+      'rules.yaml:1:18 events.a.b.table: "v_citas" is a view, of which the log tells no change',
+    );
+    const find = '{ lookup: v_citas, by: { id: id }, select: estado }';
+    expect(compile(`events: { a.b: { table: citas, data: { e: ${find} } } }`, withView).warnings).toEqual([]);
   });
 
   test('all mistakes are told at once, in the order of the file', () => {

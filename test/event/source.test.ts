@@ -131,6 +131,9 @@ describe('a source', () => {
     ['{ time_of: creado }', '"22:30:00"'],
     ['{ date_of: dia }', '"2026-03-07"'],
     ['{ time_of: hora }', '"11:30:00"'],
+    ['{ minus: monto }', '-500.00'],
+    ['{ minus: grande }', '"-9007199254740993"'],
+    ['{ rows: lineas, by: { pago_id: id }, select: { minus: precio } }', '[-1.00,-2.00]'],
     ['{ lookup: citas, by: { id: cita_id }, select: paciente_id }', '45'],
     ['{ lookup: citas, by: { id: cita_id, estado: { value: confirmada } }, select: paciente_id }', '45'],
     ['{ lookup: citas, by: { id: cita_id, estado: { value: otra } }, select: paciente_id }', 'null'],
@@ -167,6 +170,14 @@ describe('a source', () => {
   ];
   test.each(cases)('%s is %s', async (source, expected) => {
     expect(await valueOf(source)).toBe(expected);
+  });
+
+  test.each([
+    ['-12.50', '12.50'],
+    ['0.00', '0.00'],
+    [null, 'null'],
+  ])('with the other sign: of %s it is %s', async (monto, expected) => {
+    expect(await valueOf('{ minus: monto }', { after: { ...row, monto } })).toBe(expected);
   });
 
   test('of an update is the new value, with old. the former one', async () => {
