@@ -61,6 +61,8 @@ export interface BinlogStream {
    * end of a log that is read only so far.
    */
   take(): Promise<TransactionPart[]>;
+  /** Whether `take` would give something at once. */
+  hasMore(): boolean;
   /** Milliseconds since the server was last heard: a heartbeat counts. */
   silentMs(): number;
   close(): void;
@@ -158,6 +160,10 @@ class StreamReader implements BinlogStream {
     this.#queuedBytes -= bytes;
     if (this.#queuedBytes <= this.#options.bufferBytes) this.#release();
     return taken;
+  }
+
+  hasMore(): boolean {
+    return this.#queue.length > 0;
   }
 
   silentMs(): number {

@@ -64,7 +64,7 @@ export async function capture(
         await session.settle();
         return;
       }
-      if (await session.handle(parts)) return;
+      if (await session.handle(parts, () => reader.hasMore())) return;
     }
   } finally {
     await session.abandon();
@@ -74,7 +74,7 @@ export async function capture(
 class CaptureSession {
   readonly #options: CaptureOptions;
   #checkpoint: Checkpoint;
-  /** Position behind the last transaction that was mapped. */
+  /** Position behind the last transaction that was mapped. `#checkpoint` is that of the last batch that was begun to be written. */
   #reached: Checkpoint;
   #baseline: Baseline;
   /** Long ago: that reading goes on again is written at once. */
@@ -85,6 +85,8 @@ class CaptureSession {
   #partial: RowEvent[] = [];
   #partialBytes = 0;
   #spilled: SpilledTransaction | undefined;
+  /** The append under way, or the one that failed: then nothing may be written behind it. */
+  #writing: Promise<void> | undefined;
 
   constructor(from: Checkpoint, options: CaptureOptions) {
     this.#checkpoint = from;
@@ -94,7 +96,7 @@ class CaptureSession {
   }
 
   /** True when a new reader must read what comes next. */
-  async handle(parts: readonly TransactionPart[]): Promise<boolean> {
+  async handle(parts: readonly TransactionPart[], hasMore: () => boolean): Promise<boolean> {
     const lookups = this.#options.lookups();
     for (const part of parts) {
       let outgrown = false;
@@ -107,10 +109,16 @@ class CaptureSession {
         await this.#flush();
         throw toHalt(error, part, this.#reached);
       }
-      if (outgrown || this.#events >= BATCH_EVENTS) await this.#flush();
-      if (outgrown) return true;
+      if (outgrown) {
+        await this.#flush();
+        return true;
+      }
+      if (this.#events >= BATCH_EVENTS) await this.#write();
     }
+    // Behind a burst's append that is under way, the next batch goes on growing.
+    if (this.#writing && hasMore()) return false;
     if (this.#events > 0 || this.#isDue()) await this.#flush();
+    await this.#writing;
     return false;
   }
 
@@ -121,6 +129,8 @@ class CaptureSession {
 
   /** Forgets a transaction that was cut in the middle: it is read again from its beginning. */
   async abandon(): Promise<void> {
+    // The next session must not write beside it.
+    await this.#writing?.catch(() => undefined);
     this.#partial = [];
     await this.#spilled?.discard();
     this.#spilled = undefined;
@@ -195,43 +205,80 @@ class CaptureSession {
     this.#reached = next;
     await this.abandon();
     this.#partialBytes = 0;
-    this.#flushed({ events, copies: 0, deliveries: 0, fresh: [] }, 1);
+    this.#tell(
+      { events, copies: 0, deliveries: 0, fresh: [] },
+      { transactions: 1, changes: this.#changes, reached: next },
+    );
+    this.#begin();
+    this.#moved();
   }
 
   #isDue(): boolean {
     return this.#reached !== this.#checkpoint && monotonicMs() - this.#advancedAt >= ADVANCE_EVERY_MS;
   }
 
+  /** Writes all that was mapped. */
   async #flush(): Promise<void> {
-    if (this.#reached === this.#checkpoint) return;
-    const { appender, dispatch, mapping, room } = this.#options;
-    if (this.#events === 0) {
-      await appender.advance(this.#reached);
-      this.#flushed(undefined, 0);
-      return;
-    }
-    const transactions = this.#transactions;
-    const appended = await appender.append(
-      { transactions, checkpoint: this.#reached },
-      { route: mapping().route, room: room() },
-    );
-    dispatch(appended.fresh);
-    this.#flushed(appended, transactions.length);
+    await this.#write();
+    await this.#writing;
   }
 
-  #flushed(appended: Appended | undefined, transactions: number): void {
-    if (appended) {
-      const committedAtMs = this.#reached.committedAtMs ?? systemClock.now();
-      this.#options.onAppended(appended, { transactions, changes: this.#changes, committedAtMs });
+  /** Begins to write what was mapped, as soon as what came before it is written: the next transactions are mapped meanwhile. */
+  async #write(): Promise<void> {
+    await this.#writing;
+    if (this.#reached === this.#checkpoint) return;
+    const batch = { transactions: this.#transactions, changes: this.#changes, reached: this.#reached };
+    this.#begin();
+    this.#writing = this.#append(batch).then(() => {
+      this.#writing = undefined;
+    });
+    // Whoever comes next awaits it and is told.
+    this.#writing.catch(() => undefined);
+  }
+
+  async #append({ transactions, changes, reached }: Batch): Promise<void> {
+    const { appender, dispatch, mapping, room } = this.#options;
+    if (transactions.length === 0) {
+      await appender.advance(reached);
+    } else {
+      const appended = await appender.append(
+        { transactions, checkpoint: reached },
+        { route: mapping().route, room: room() },
+      );
+      dispatch(appended.fresh);
+      this.#tell(appended, { transactions: transactions.length, changes, reached });
     }
-    this.#reached = withoutBaseline(this.#reached);
-    this.#checkpoint = this.#reached;
+    this.#moved();
+  }
+
+  #moved(): void {
     this.#options.onMoved();
     this.#advancedAt = monotonicMs();
+  }
+
+  #tell(
+    appended: Appended,
+    { transactions, changes, reached }: { transactions: number; changes: number; reached: Checkpoint },
+  ): void {
+    const committedAtMs = reached.committedAtMs ?? systemClock.now();
+    this.#options.onAppended(appended, { transactions, changes, committedAtMs });
+  }
+
+  /** Begins a new batch behind what was mapped. */
+  #begin(): void {
+    this.#reached = withoutBaseline(this.#reached);
+    this.#checkpoint = this.#reached;
     this.#transactions = [];
     this.#events = 0;
     this.#changes = 0;
   }
+}
+
+/** What is written in one commit. */
+interface Batch {
+  transactions: readonly AppendedTransaction[];
+  changes: number;
+  reached: Checkpoint;
 }
 
 /** It is written once, with the checkpoint that it belongs to. */

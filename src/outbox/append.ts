@@ -12,8 +12,9 @@ import { positionAssignments, type Counters } from './checkpoint.ts';
 import type { Planned, Router } from './fan-out.ts';
 import { isDuplicate, openGuardedWriter, type Plan } from './guarded-writer.ts';
 import { laneText } from './lane.ts';
+import { LaneMemory } from './lane-memory.ts';
 import { promoteLanes } from './promote.ts';
-import { lanesInUse, lanesOf } from './queue-lanes.ts';
+import { lanesOf } from './queue-lanes.ts';
 import { discardStaged, flipStaged, queueStaged, stageEvents } from './staging.ts';
 import type { Checkpoint, ClaimedDelivery, Claimant, Room, Subscription } from './types.ts';
 
@@ -74,12 +75,13 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
   const writer = await openGuardedWriter(store, options.fence);
   await discardStaged(store, writer);
   await queueStaged(claimant, writer, options.webhooks);
+  const memory = new LaneMemory(store);
   let followUp: Promise<unknown> = Promise.resolve();
 
   return {
     async append({ transactions, checkpoint }, { route, room }) {
       const { result, waitingLanes } = await withoutCopies(claimant, transactions, (kept) =>
-        writer.commit((counters) => planAppend(claimant, { kept, checkpoint, route, room, counters })),
+        writer.commit((counters) => planAppend(claimant, { kept, checkpoint, route, room, counters, memory })),
       );
       if (waitingLanes.size > 0) {
         // Not awaited: it must not hold up what is fresh.
@@ -99,6 +101,7 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
     stage: (part, route) => withoutCopies(claimant, [part], (kept) => stageEvents(writer, kept, route)),
     async flip(checkpoint, webhooks) {
       await flipStaged(writer, checkpoint);
+      memory.forget();
       await queueStaged(claimant, writer, webhooks);
     },
     discard: () => discardStaged(store, writer),
@@ -151,6 +154,7 @@ interface AppendInput extends AppendOptions {
   kept: Kept;
   checkpoint: Checkpoint;
   counters: Counters;
+  memory: LaneMemory;
 }
 
 interface Planning {
@@ -160,11 +164,18 @@ interface Planning {
 }
 
 async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<Planning>> {
-  const { kept, checkpoint, route, room, counters } = input;
+  const { kept, checkpoint, route, room, counters, memory } = input;
   const events = placeEvents(kept, counters);
   const planned = events.flatMap((of) => route(of.event).map((delivery) => ({ ...delivery, of })));
-  const used = await lanesInUse(claimant.store, lanesOf(planned));
+  const lanes = lanesOf(planned);
+  const used = await memory.inUse(lanes, counters);
   const deliveries = placeDeliveries(planned, { firstId: counters.nextDeliveryId, used, room });
+  const after = {
+    ...counters,
+    nextEventSeq: counters.nextEventSeq + events.length,
+    nextDeliveryId: counters.nextDeliveryId + deliveries.length,
+  };
+  memory.remember(lanes, after);
   return {
     set: positionAssignments(checkpoint),
     statements: [
@@ -173,11 +184,7 @@ async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<
       ...(deliveries.length === 0 ? [] : [claimVariables(claimant.claimMs)]),
       ...insertQueue(deliveries.map(toQueueRow), claimant.owner),
     ],
-    after: {
-      ...counters,
-      nextEventSeq: counters.nextEventSeq + events.length,
-      nextDeliveryId: counters.nextDeliveryId + deliveries.length,
-    },
+    after,
     ...witnessOf(events),
     result: {
       result: {
