@@ -81,7 +81,9 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
   return {
     async append({ transactions, checkpoint }, { route, room }) {
       const { result, waitingLanes } = await withoutCopies(claimant, transactions, (kept) =>
-        writer.commit((counters) => planAppend(claimant, { kept, checkpoint, route, room, counters, memory })),
+        writer.commit((counters) =>
+          planAppend(claimant, { kept, checkpoint, route, room, counters, memory }),
+        ),
       );
       if (waitingLanes.size > 0) {
         // Not awaited: it must not hold up what is fresh.

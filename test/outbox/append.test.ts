@@ -4,6 +4,7 @@ import { claim } from '../../src/outbox/claim.ts';
 import type { Halt } from '../../src/binlog/halt.ts';
 import { moveCheckpoint, readCaptureState, recordHalt } from '../../src/outbox/checkpoint.ts';
 import { createRouter } from '../../src/outbox/fan-out.ts';
+import { retryDelivery } from '../../src/outbox/reopen.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import { flavours } from '../support/server.ts';
 import {
@@ -192,6 +193,41 @@ describe.each(flavours)('append on %s', (flavour) => {
       '5:waiting',
       '6:sending',
     ]);
+  });
+
+  it('waits behind a delivery that a person opened again, in a lane that it never saw', async () => {
+    await addWebhook(test.vault);
+    const me = claimant(test.store);
+    const before = await openTestAppender(me, test.vault);
+    const { fresh } = await before.append([eventOf('old', { key: '1' })], { room: muchRoom });
+    await settle(me, fresh.map(delivered));
+    // Opens with an empty queue, which its first append shows it.
+    const { append } = await openTestAppender(me, test.vault);
+    await append([eventOf('other', { key: '2' })]);
+
+    expect(await retryDelivery(test.store, fresh[0]!.id)).toBe('reopened');
+    await append([eventOf('third', { key: '3' })]);
+    await append([eventOf('new', { key: '1' })], { offset: 9 });
+    expect(await readQueue(test.store)).toEqual(['1:pending', '2:pending', '4:pending', '5:waiting']);
+  });
+
+  it('waits behind what the queue held when it took over, and no longer than that is there', async () => {
+    await addWebhook(test.vault);
+    const me = claimant(test.store);
+    const before = await openTestAppender(me, test.vault);
+    const { fresh } = await before.append([eventOf('a', { key: '1' })], { room: muchRoom });
+    const { append, appender } = await openTestAppender(me, test.vault);
+    await append([eventOf('b', { key: '1' })], { room: muchRoom });
+    await appender.close();
+    expect(await readQueue(test.store)).toEqual(['1:sending', '2:waiting']);
+
+    await settle(me, fresh.map(delivered));
+    await settle(
+      me,
+      (await claim(me, [{ webhookId: fresh[0]!.webhookId, room: 5 }])).deliveries.map(delivered),
+    );
+    await append([eventOf('c', { key: '1' })], { room: muchRoom, offset: 9 });
+    expect(await readQueue(test.store)).toEqual(['3:sending']);
   });
 
   it('lets nobody wait for anybody where the webhook says so', async () => {
