@@ -38,6 +38,7 @@ import { readCaptureState } from './outbox/checkpoint.ts';
 import { announceAlive } from './outbox/liveness.ts';
 import type { Claimant } from './outbox/types.ts';
 import { createWebhookFeed, type WebhookFeed } from './outbox/webhook-feed.ts';
+import { resealSecrets } from './outbox/webhook-registry.ts';
 import { syncWebhooks } from './outbox/webhook-sync.ts';
 
 /*
@@ -165,6 +166,8 @@ async function prepare(
   });
   const parts = { log, store, source, claimant, installation, metrics, observer, preflight, inForce };
   await syncWebhooks(vaultOf(parts), config.webhooks, { overlapMs: config.delivery.secretOverlapMs });
+  const resealed = await resealSecrets(vaultOf(parts));
+  if (resealed > 0) log.info({ resealed }, 'secrets sealed with the present encryption key');
   return parts;
 }
 

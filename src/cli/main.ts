@@ -11,9 +11,11 @@ import { eventsCommand } from './events.ts';
 import { migrateCommand } from './migrate.ts';
 import { formatError, printError } from './output.ts';
 import { receiveCommand } from './receive.ts';
+import { replayCommand } from './replay.ts';
 import { resumeCommand } from './resume.ts';
 import { runCommand } from './run.ts';
 import { statusCommand } from './status.ts';
+import { webhooksCommand } from './webhooks.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
@@ -30,8 +32,10 @@ export async function main(args: readonly string[]): Promise<number> {
     migrateCommand(),
     statusCommand(),
     resumeCommand(),
+    webhooksCommand(),
     eventsCommand(),
     deliveriesCommand(),
+    replayCommand(),
     accessCommand(),
     eraseCommand(),
     auditCommand(),

@@ -19,7 +19,8 @@ const webhookSettings = {
   legacy_signature: flag(),
 };
 
-const webhook = z.strictObject({
+/** The keys of a webhook, each with its judge. */
+export const webhookShape = {
   name: text(255).describe('How people and the log call it; it must not be used twice.'),
   url: webhookUrl().describe('Where its events are sent.'),
   events: z
@@ -29,7 +30,7 @@ const webhook = z.strictObject({
     .describe('Event types (payment.received), all of a noun ("payment.*"), or all ("*").'),
   secret: signingSecret().describe('The signing secret: whsec_ and 64 hex characters, best as ${env:NAME}.'),
   ...webhookSettings,
-});
+};
 
 const token = z.strictObject({
   name: text(255).describe('Who it is, for the audit log.'),
@@ -58,7 +59,7 @@ export function createConfigSchema(baseDir: string) {
     }),
     rules: text(4_096).nullable(),
     webhook_defaults: z.strictObject(webhookSettings),
-    webhooks: z.array(webhook),
+    webhooks: z.array(z.strictObject(webhookShape)),
     delivery: z.strictObject({
       concurrency: integer(1, 4_096),
       retry_schedule: z.array(duration('100ms', '30d')).min(1, 'is empty: give at least one delay'),

@@ -6,6 +6,8 @@ import type { Config } from '../config/types.ts';
 import type { Store } from '../db/client.ts';
 import { checkWebhookUrl, type GuardOptions } from '../delivery/guard.ts';
 import { checkWebhookHeaders } from '../delivery/headers.ts';
+import { describeRules } from '../event/describe.ts';
+import { builtInRulesFile, readRules } from '../event/rule-file.ts';
 import { ownEventTypes } from '../event/rule-spec.ts';
 import { judgeSelection } from '../event/subscription.ts';
 import { AppError } from '../lib/errors.ts';
@@ -93,4 +95,23 @@ export function judgeWebhook(
 
 function eventTypesOf({ types }: Clinic['rules']): EventTypes {
   return { domain: types.map(({ type }) => type), own: ownEventTypes };
+}
+
+/**
+ * What is wrong with a webhook that a person writes at the command line or by the API: a courtesy, without asking the source.
+ * What it names of the source's columns is told by the daemon.
+ */
+export function judgeInput(
+  { url, events, headers }: Partial<Pick<Subscription, 'url' | 'events' | 'headers'>>,
+  config: Config,
+): string[] {
+  const types = describeRules(readRules(config.rulesFile ?? builtInRulesFile));
+  const eventTypes: EventTypes = { domain: types.map(({ type }) => type), own: ownEventTypes };
+  return [
+    ...(url === undefined ? [] : checkWebhookUrl(url, guardOptions(config))),
+    ...(events ?? [])
+      .map((pattern) => judgeEventPattern(pattern, eventTypes))
+      .filter((each) => each !== undefined),
+    ...(headers === undefined ? [] : checkWebhookHeaders(headers)),
+  ];
 }

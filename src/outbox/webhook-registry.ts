@@ -1,5 +1,5 @@
 import type { Session, Store } from '../db/client.ts';
-import { and, asc, eq, getTableColumns, isNull } from '../db/drizzle.ts';
+import { and, asc, eq, getTableColumns, isNull, sql } from '../db/drizzle.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { webhooks } from '../db/schema.ts';
 import type { WebhookSettings } from '../config/types.ts';
@@ -8,6 +8,7 @@ import { checkSecret, generateSecret } from '../lib/secret.ts';
 import {
   isOverlapping,
   secretContext,
+  toParked,
   toProblem,
   toRecord,
   toSubscription,
@@ -34,9 +35,15 @@ export interface NewWebhook extends Partial<WebhookSettings> {
 
 export type WebhookChanges = Partial<Omit<NewWebhook, 'secret'>>;
 
+/** Writes what belongs to a change (who made it) into the same transaction. */
+export type Along = (tx: Session, id: number) => Promise<void>;
+
 const live = isNull(webhooks.deletedAt);
 
-/** Everything that is subscribed, active or not, and the rows that cannot be used as they are. */
+/**
+ * Everything that is subscribed, active or not, and what is wrong with rows. One whose secret cannot be used is not sent
+ * anything, but its events are queued until it can.
+ */
 export async function loadWebhooks({
   store,
   box,
@@ -45,9 +52,13 @@ export async function loadWebhooks({
   const problems: WebhookProblem[] = [];
   for (const { row, overlapping } of await selectRows(store)) {
     try {
-      loaded.push(toSubscription(row, overlapping, box));
+      const webhook = toSubscription(row, overlapping, box);
+      loaded.push(webhook);
+      const weakness = checkSecret(webhook.secrets[0]!);
+      if (weakness !== undefined) problems.push({ id: row.id, name: row.name, message: weakness });
     } catch (error) {
       problems.push(toProblem(row, error));
+      loaded.push(...toParked(row));
     }
   }
   return { webhooks: loaded, problems };
@@ -114,6 +125,7 @@ export async function findWebhookId(session: Session, idOrName: string): Promise
 export async function createWebhook(
   { store, box }: WebhookVault,
   { secret = generateSecret(), ...input }: NewWebhook,
+  along?: Along,
 ): Promise<{ id: number; secret: string }> {
   requireFitSecret(secret);
   return store.transaction(async (tx) => {
@@ -123,29 +135,37 @@ export async function createWebhook(
       .update(webhooks)
       .set({ secret: box.seal(secret, secretContext(id)) })
       .where(eq(webhooks.id, id));
+    await along?.(tx, id);
     return { id, secret };
   });
 }
 
 /** Edits what a person may edit. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file manages it. */
-export async function updateWebhook(store: Store, id: number, changes: WebhookChanges): Promise<void> {
+export async function updateWebhook(
+  store: Store,
+  id: number,
+  changes: WebhookChanges,
+  along?: Along,
+): Promise<void> {
   await store.transaction(async (tx) => {
     const row = await lockEditable(tx, id);
     if (changes.name !== undefined && changes.name !== row.name) await refuseNameOfFile(tx, changes.name);
     const moved = changes.url !== undefined && changes.url !== row.url;
     const set = { ...toColumns(changes), ...(moved ? freshStart : {}) };
     if (Object.keys(set).length > 0) await tx.drizzle.update(webhooks).set(set).where(eq(webhooks.id, id));
+    await along?.(tx, id);
   });
 }
 
 /** Ends a webhook: nothing more is sent to it, what was waiting is given up, the log stays. Throws as `updateWebhook`. */
-export async function deleteWebhook(store: Store, id: number): Promise<void> {
+export async function deleteWebhook(store: Store, id: number, along?: Along): Promise<void> {
   await store.transaction(async (tx) => {
     await lockEditable(tx, id);
     await tx.run(
       `UPDATE webhooks SET deleted_at = UTC_TIMESTAMP(3), is_active = FALSE, secret = '', previous_secret = NULL WHERE id = ?`,
       [id],
     );
+    await along?.(tx, id);
   });
   await endQueued(store, id);
 }
@@ -158,34 +178,50 @@ export async function rotateSecret(
   { store, box }: WebhookVault,
   id: number,
   { overlapMs, secret = generateSecret() }: { overlapMs: number; secret?: string },
+  along?: Along,
 ): Promise<{ secret: string }> {
   requireFitSecret(secret);
   await store.transaction(async (tx) => {
     await lockEditable(tx, id);
     await replaceSecret(tx, { id, sealed: box.seal(secret, secretContext(id)), overlapMs });
+    await along?.(tx, id);
   });
   return { secret };
 }
 
-/** Seals what lies in the clear or under an older key. Returns how many rows; then the older keys may go. */
+/**
+ * Seals what lies in the clear or under an older key, so that the older keys may go. What does not open is left as it is:
+ * `loadWebhooks` tells of it. Returns how many rows.
+ */
 export async function resealSecrets({ store, box }: WebhookVault): Promise<number> {
   return store.transaction(async (tx) => {
     const rows = await tx.drizzle.select().from(webhooks).where(live).for('update');
     let resealed = 0;
     for (const { id, secret, previousSecret } of rows) {
-      if (!box.isStale(secret) && (previousSecret === null || !box.isStale(previousSecret))) continue;
-      const again = (stored: string) => box.seal(box.open(stored, secretContext(id)), secretContext(id));
+      const again = (stored: string) => reseal(box, id, stored);
+      const set = {
+        secret: again(secret),
+        previousSecret: previousSecret === null ? null : again(previousSecret),
+      };
+      if (set.secret === secret && set.previousSecret === previousSecret) continue;
       await tx.drizzle
         .update(webhooks)
-        .set({
-          secret: again(secret),
-          previousSecret: previousSecret === null ? null : again(previousSecret),
-        })
+        .set({ ...set, updatedAt: sql`${webhooks.updatedAt}` })
         .where(eq(webhooks.id, id));
       resealed += 1;
     }
     return resealed;
   });
+}
+
+function reseal(box: SecretBox, id: number, stored: string): string {
+  if (stored === '' || !box.isStale(stored)) return stored;
+  try {
+    return box.seal(box.open(stored, secretContext(id)), secretContext(id));
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'ERR_SECRET_KEY') return stored;
+    throw error;
+  }
 }
 
 /** The former secret becomes the previous one, valid for `overlapMs` by the store's clock. */

@@ -37,12 +37,28 @@ export function secretContext(id: number): string {
 export function toSubscription(row: WebhookRow, overlapping: boolean, box: SecretBox): Subscription {
   const { isActive } = row;
   const secrets = [row.secret, ...(overlapping && row.previousSecret !== null ? [row.previousSecret] : [])];
+  const opened = secrets.map((secret) => box.open(secret, secretContext(row.id)));
+  if (opened[0] === '') {
+    throw new AppError('ERR_CONFIG', `the webhook ${row.id} (${row.name}) has no secret: its events wait`, {
+      remedy: 'Give it one: webhooks rotate-secret.',
+    });
+  }
   return {
     ...toShape(row),
-    secrets: secrets.map((secret) => box.open(secret, secretContext(row.id))),
+    secrets: opened,
     collects: isActive || row.disabledReason !== null,
     failingSinceMs: row.failingSince?.getTime() ?? null,
   };
+}
+
+/** A row that cannot be used, as far as its events can be queued until it can. */
+export function toParked(row: WebhookRow): Subscription[] {
+  const collects = row.isActive || row.disabledReason !== null;
+  try {
+    return [{ ...toShape(row), isActive: false, secrets: [], collects, failingSinceMs: null }];
+  } catch {
+    return [];
+  }
 }
 
 export function toRecord(row: WebhookRow, overlapping: boolean): WebhookRecord {

@@ -1,7 +1,7 @@
 import type { Session, Store } from '../db/client.ts';
 import { and, eq, isNull } from '../db/drizzle.ts';
 import { webhooks } from '../db/schema.ts';
-import { freshStart, lockEditable, managedByFile, notFound } from './webhook-registry.ts';
+import { freshStart, lockEditable, managedByFile, notFound, type Along } from './webhook-registry.ts';
 import type { DisableReason } from './webhook-row.ts';
 
 const retryRows = 2_000;
@@ -16,7 +16,7 @@ const retryRows = 2_000;
  */
 
 /** Lets it have its deliveries again, those that waited first. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file says inactive. */
-export async function enableWebhook(store: Store, id: number): Promise<void> {
+export async function enableWebhook(store: Store, id: number, along?: Along): Promise<void> {
   await store.transaction(async (tx) => {
     const [row] = await tx.drizzle
       .select()
@@ -30,6 +30,7 @@ export async function enableWebhook(store: Store, id: number): Promise<void> {
       .update(webhooks)
       .set({ isActive: true, ...freshStart })
       .where(eq(webhooks.id, id));
+    await along?.(tx, id);
   });
   await makeRetriesDue(store, id);
 }
@@ -47,13 +48,14 @@ async function makeRetriesDue(store: Store, id: number): Promise<void> {
 }
 
 /** Stops it by a person's decision. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file manages it. */
-export async function disableWebhook(store: Store, id: number): Promise<void> {
+export async function disableWebhook(store: Store, id: number, along?: Along): Promise<void> {
   await store.transaction(async (tx) => {
     await lockEditable(tx, id);
     await tx.drizzle
       .update(webhooks)
       .set({ isActive: false, disabledAt: null, disabledReason: null })
       .where(eq(webhooks.id, id));
+    await along?.(tx, id);
   });
 }
 

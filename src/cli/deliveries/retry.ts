@@ -1,0 +1,34 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { recordAct } from '../../audit/record-act.ts';
+import { retryDelivery, type Retried } from '../../outbox/reopen.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { localActor } from '../local-actor.ts';
+import { print, printJson } from '../output.ts';
+import { withStore } from '../with-store.ts';
+
+const inWords: Record<Retried, string> = {
+  reopened: 'is sent again, with the whole retry schedule before it',
+  due: 'was waiting for its retry and is due now',
+  unchanged: 'is being sent, or waits for an earlier one of its entity: it was left as it is',
+};
+
+/** `odontology-webhooks deliveries retry` */
+export function deliveriesRetryCommand(): Command {
+  return new Command('retry')
+    .description('send one delivery again: the same id and body, a new webhook-timestamp')
+    .argument('<id>', 'the id of the delivery', (text: string) => {
+      if (/^[1-9]\d{0,15}$/.test(text)) return Number(text);
+      throw new InvalidArgumentError('expected the id of a delivery');
+    })
+    .addOption(configOption())
+    .option('--json', 'print the result as JSON')
+    .action(async (id: number, options: ConfigOptions & { json?: true }) => {
+      const result = await withStore(options, ({ store }) =>
+        retryDelivery(store, id, (tx) =>
+          recordAct(tx, { actor: localActor(), action: 'delivery.retry', target: String(id) }),
+        ),
+      );
+      if (options.json) printJson({ id, result });
+      else print(`Delivery ${id} ${inWords[result]}.`);
+    });
+}

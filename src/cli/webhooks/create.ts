@@ -1,0 +1,43 @@
+import { Command } from 'commander';
+import { createWebhook } from '../../outbox/webhook-registry.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { print, printJson } from '../output.ts';
+import { withStore } from '../with-store.ts';
+import { recordAlong } from './record.ts';
+import { addSettings, settingsOf, type SettingsOptions } from './settings.ts';
+
+interface CreateOptions extends ConfigOptions, SettingsOptions {
+  name: string;
+  url: string;
+  json?: true;
+}
+
+/** `odontology-webhooks webhooks create` */
+export function webhooksCreateCommand(): Command {
+  const command = new Command('create')
+    .description('add a webhook; its secret is shown once, now')
+    .addOption(configOption())
+    .requiredOption('--name <name>', 'how people and the log call it')
+    .requiredOption('--url <url>', 'where its events are sent')
+    .option('--json', 'print the result as JSON');
+  return addSettings(command)
+    .addHelpText(
+      'after',
+      `
+Example:
+  $ odontology-webhooks webhooks create --name Pagos --url https://api.example.com/webhooks --event payment.received "appointment.*"`,
+    )
+    .action(async (options: CreateOptions) => {
+      const made = await withStore(options, ({ config, store, box }) => {
+        const { name, url, event = ['*'] } = options;
+        const input = { ...config.webhookDefaults, ...settingsOf({ ...options, event }, config) };
+        return createWebhook(
+          { store, box },
+          { ...input, name, url, events: event },
+          recordAlong('webhook.create', { name, events: event }),
+        );
+      });
+      if (options.json) printJson(made);
+      else print(`Webhook ${made.id} was made. Its secret, which is not shown again:\n${made.secret}`);
+    });
+}

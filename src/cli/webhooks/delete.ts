@@ -1,0 +1,30 @@
+import { Command } from 'commander';
+import { deleteWebhook, findWebhookId, getWebhook } from '../../outbox/webhook-registry.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { confirm, yesDescription, yesFlag, type ConfirmOptions } from '../confirm.ts';
+import { print, printJson } from '../output.ts';
+import { withStore } from '../with-store.ts';
+import { recordAlong } from './record.ts';
+
+/** `odontology-webhooks webhooks delete` */
+export function webhooksDeleteCommand(): Command {
+  return new Command('delete')
+    .description('end a webhook: what waits for it is given up, its log stays')
+    .argument('<webhook>', 'id or name')
+    .addOption(configOption())
+    .option(yesFlag, yesDescription)
+    .option('--json', 'print the result as JSON')
+    .action(async (idOrName: string, options: ConfigOptions & ConfirmOptions & { json?: true }) => {
+      const { id, name } = await withStore(options, async ({ store }) => {
+        const webhook = await getWebhook(store, await findWebhookId(store, idOrName));
+        await confirm(
+          `Delete webhook ${webhook.id} (${webhook.name}), and give up what waits for it?`,
+          options,
+        );
+        await deleteWebhook(store, webhook.id, recordAlong('webhook.delete', { name: webhook.name }));
+        return webhook;
+      });
+      if (options.json) printJson({ id, deleted: true });
+      else print(`Webhook ${id} (${name}) was deleted.`);
+    });
+}

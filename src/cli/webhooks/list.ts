@@ -1,0 +1,40 @@
+import { Command } from 'commander';
+import { listWebhooks } from '../../outbox/webhook-registry.ts';
+import type { WebhookRecord } from '../../outbox/webhook-row.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { formatTable, print, printJson } from '../output.ts';
+import { withStore } from '../with-store.ts';
+
+/** `odontology-webhooks webhooks list` */
+export function webhooksListCommand(): Command {
+  return new Command('list')
+    .description('every webhook, active or not; never its secret')
+    .addOption(configOption())
+    .option('--json', 'print the list as JSON')
+    .action(async (options: ConfigOptions & { json?: true }) => {
+      const webhooks = await withStore(options, ({ store }) => listWebhooks(store));
+      if (options.json) printJson({ webhooks });
+      else if (webhooks.length === 0) print('There is no webhook. Make one: webhooks create, or the file.');
+      else print(formatTable(['id', 'name', 'url', 'events', 'state', 'managed by'], webhooks.map(toLine)));
+    });
+}
+
+function toLine(webhook: WebhookRecord): unknown[] {
+  const { id, name, url, events, managedBy } = webhook;
+  return [id, name, url, events.join(' '), stateOf(webhook), managedBy];
+}
+
+/** In words: whether a person or the engine stopped it, and since when it fails. */
+function stateOf({
+  isActive,
+  disabledReason,
+  disabledAt,
+  failingSince,
+  rotationEndsAt,
+}: WebhookRecord): string {
+  const at = (moment: Date | null): string => moment?.toISOString().slice(0, 19).concat('Z') ?? '';
+  if (!isActive)
+    return disabledReason === null ? 'inactive' : `disabled ${at(disabledAt)} (${disabledReason})`;
+  const rotating = rotationEndsAt === null ? '' : `, two secrets until ${at(rotationEndsAt)}`;
+  return (failingSince === null ? 'active' : `failing since ${at(failingSince)}`) + rotating;
+}

@@ -1,0 +1,63 @@
+import { Command } from 'commander';
+import { guardOptions } from '../../daemon/judge.ts';
+import { createSender } from '../../delivery/send.ts';
+import { testWebhook } from '../../delivery/test-webhook.ts';
+import type { Outcome } from '../../delivery/types.ts';
+import { AppError } from '../../lib/errors.ts';
+import { findWebhookId, loadWebhooks } from '../../outbox/webhook-registry.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { print, printJson } from '../output.ts';
+import { withStore, type OpenedStore } from '../with-store.ts';
+import { recordAlong } from './record.ts';
+
+/** `odontology-webhooks webhooks test` */
+export function webhooksTestCommand(): Command {
+  return new Command('test')
+    .description('send it one signed webhook.test event, and say what became of it')
+    .argument('<webhook>', 'id or name')
+    .addOption(configOption())
+    .option('--json', 'print the outcome as JSON')
+    .addHelpText(
+      'after',
+      '\nThe event holds no data of a patient and stands in no log. Exit code 1 unless it was answered with 2xx.',
+    )
+    .action(async (idOrName: string, options: ConfigOptions & { json?: true }) => {
+      const outcome = await withStore(options, (opened) => tryOut(opened, idOrName));
+      if (options.json) printJson(outcome);
+      else print(inWords(outcome));
+      if (outcome.kind !== 'delivered') process.exitCode = 1;
+    });
+}
+
+async function tryOut({ config, store, box }: OpenedStore, idOrName: string): Promise<Outcome> {
+  const id = await findWebhookId(store, idOrName);
+  const { webhooks, problems } = await loadWebhooks({ store, box });
+  const webhook = webhooks.find((candidate) => candidate.id === id);
+  if (webhook === undefined || webhook.secrets.length === 0) {
+    const problem = problems.find((candidate) => candidate.id === id);
+    throw new AppError('ERR_CONFIG', problem?.message ?? `the webhook ${id} cannot be used`);
+  }
+  const sender = createSender({ guard: guardOptions(config) });
+  try {
+    const outcome = await testWebhook(sender, webhook);
+    await recordAlong('webhook.test', { outcome: outcome.kind })(store, id);
+    return outcome;
+  } finally {
+    await sender.close();
+  }
+}
+
+function inWords(outcome: Outcome): string {
+  const took = `${Math.round(outcome.durationMs)} ms`;
+  switch (outcome.kind) {
+    case 'delivered':
+      return `Delivered: ${outcome.status} in ${took}.`;
+    case 'rejected':
+    case 'gone':
+      return `Refused: ${outcome.status} in ${took}. ${outcome.responseBody.slice(0, 200)}`;
+    case 'failed':
+      return `Failed (${outcome.reason}) after ${took}: ${outcome.message}`;
+    case 'forbidden':
+      return `Not sent: ${outcome.message}`;
+  }
+}

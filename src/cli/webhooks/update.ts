@@ -1,0 +1,37 @@
+import { Command } from 'commander';
+import { AppError } from '../../lib/errors.ts';
+import { findWebhookId, getWebhook, updateWebhook } from '../../outbox/webhook-registry.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { print, printJson } from '../output.ts';
+import { withStore } from '../with-store.ts';
+import { recordAlong } from './record.ts';
+import { addSettings, settingsOf, type SettingsOptions } from './settings.ts';
+
+/** `odontology-webhooks webhooks update` */
+export function webhooksUpdateCommand(): Command {
+  const command = new Command('update')
+    .description('change a webhook; what is not named stays as it is')
+    .argument('<webhook>', 'id or name')
+    .addOption(configOption())
+    .option('--name <name>', 'how people and the log call it')
+    .option('--url <url>', 'where its events are sent')
+    .option('--json', 'print the webhook as JSON');
+  return addSettings(command).action(
+    async (idOrName: string, options: ConfigOptions & SettingsOptions & { json?: true }) => {
+      const webhook = await withStore(options, async ({ config, store }) => {
+        const changes = settingsOf(options, config);
+        if (Object.keys(changes).length === 0) throw new AppError('ERR_USAGE', 'no change was named');
+        const id = await findWebhookId(store, idOrName);
+        await updateWebhook(
+          store,
+          id,
+          changes,
+          recordAlong('webhook.update', { changed: Object.keys(changes) }),
+        );
+        return getWebhook(store, id);
+      });
+      if (options.json) printJson(webhook);
+      else print(`Webhook ${webhook.id} (${webhook.name}) was changed.`);
+    },
+  );
+}

@@ -1,0 +1,176 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { clearBox, createSecretBox } from '../../src/db/encryption.ts';
+import { announce } from '../../src/outbox/announce.ts';
+import { claim } from '../../src/outbox/claim.ts';
+import { createRouter } from '../../src/outbox/fan-out.ts';
+import { settle } from '../../src/outbox/settle.ts';
+import type { Claimant } from '../../src/outbox/types.ts';
+import {
+  createWebhook,
+  loadWebhooks,
+  resealSecrets,
+  rotateSecret,
+} from '../../src/outbox/webhook-registry.ts';
+import { disableByEngine, enableWebhook, findLongFailing } from '../../src/outbox/webhook-state.ts';
+import { testSecret } from '../support/receiver.ts';
+import { flavours } from '../support/server.ts';
+import {
+  addWebhook,
+  claimant,
+  delivered,
+  emptyTables,
+  eventOf,
+  failed,
+  muchRoom,
+  openTestAppender,
+  openTestStore,
+  readQueue,
+  type TestStore,
+} from './support.ts';
+
+const hour = 3_600_000;
+
+describe.each(flavours)('webhooks on %s', (flavour) => {
+  let test: TestStore;
+  let me: Claimant;
+
+  beforeAll(async () => {
+    test = await openTestStore(flavour);
+  });
+  afterAll(() => test.close());
+  beforeEach(async () => {
+    await emptyTables(test);
+    me = claimant(test.store);
+  });
+
+  it('finds those that have had no success for so long and still fail, rare as their traffic may be', async () => {
+    const webhookId = await addWebhook(test.vault, { name: 'dead' });
+    const { append } = await openTestAppender(me, test.vault);
+    const found = async () => (await findLongFailing(test.store, hour)).map(({ name }) => name);
+    const age = (column: string) =>
+      test.schema.query(
+        `UPDATE webhooks SET ${column} = ${column} - INTERVAL 2 HOUR, updated_at = updated_at - INTERVAL 2 HOUR`,
+      );
+    const { fresh } = await append([eventOf('a')], { room: muchRoom });
+    await settle(me, [failed(fresh[0]!, { kind: 'retry', delayMs: hour })]);
+    expect(await found()).toEqual([]);
+    await age('failing_since');
+    expect(await found()).toEqual(['dead']);
+    // Nothing to send since it failed: nobody knows whether it still does.
+    const [again] = await claimNow(webhookId);
+    await settle(me, [failed(again!, { kind: 'exhausted' })]);
+    expect(await found()).toEqual([]);
+    const next = await append([eventOf('b')], { room: muchRoom });
+    await settle(me, [failed(next.fresh[0]!, { kind: 'retry', delayMs: hour })]);
+    expect(await found()).toEqual(['dead']);
+    await test.schema.query("UPDATE webhooks SET name = 'edited'");
+    expect(await found()).toEqual([]);
+    await age('created_at');
+    expect(await found()).toEqual(['edited']);
+    const [last] = await claimNow(webhookId);
+    await settle(me, [delivered(last!)]);
+    expect(await found()).toEqual([]);
+  });
+
+  async function claimNow(webhookId: number) {
+    await test.schema.query("UPDATE queue SET due_at = UTC_TIMESTAMP(3) WHERE state = 'pending'");
+    return (await claim(me, [{ webhookId, room: 9 }])).deliveries;
+  }
+
+  it('parks the events of one that the engine disabled, tells of it once, and resumes in order', async () => {
+    const webhookId = await addWebhook(test.vault, { events: ['*'] });
+    const watcher = await addWebhook(test.vault, { events: ['webhook.disabled'] });
+    const before = await openTestAppender(me, test.vault);
+    const { fresh } = await before.append([eventOf('a1'), eventOf('a2')], {
+      room: { total: 1, of: () => 1 },
+    });
+    await settle(me, [failed(fresh[0]!, { kind: 'retry', delayMs: hour })]);
+    const disabled = eventOf('told', { type: 'webhook.disabled', key: String(webhookId) });
+    const disable = () =>
+      test.store.transaction(async (tx) => {
+        if (!(await disableByEngine(tx, webhookId, 'failing'))) return 'was already';
+        return announce(tx, disabled, createRouter(before.webhooks));
+      });
+    expect(await disable()).toBe(1);
+    expect(await disable()).toBe('was already');
+    expect((await claim(me, [{ webhookId: watcher, room: 9 }])).deliveries).toMatchObject([
+      { eventType: 'webhook.disabled', eventId: disabled.id, body: disabled.body },
+    ]);
+
+    const during = await openTestAppender(me, test.vault);
+    expect(during.webhooks.find(({ id }) => id === webhookId)).toMatchObject({
+      isActive: false,
+      collects: true,
+    });
+    await during.append([eventOf('a3'), eventOf('b1', { key: 'b' })]);
+    await enableWebhook(test.store, webhookId);
+    const order: string[] = [];
+    for (let claimed = await claimNow(webhookId); claimed.length > 0; claimed = await claimNow(webhookId)) {
+      order.push(...claimed.map(({ eventId }) => eventId));
+      await settle(me, claimed.map(delivered));
+    }
+    const lane = ['a1', 'a2', 'a3'].map((name) => eventOf(name).id);
+    expect(order.filter((id) => lane.includes(id))).toEqual(lane);
+    expect(order).toHaveLength(4);
+    // The watcher's is still claimed.
+    expect(await readQueue(test.store)).toHaveLength(1);
+  });
+
+  describe('secrets at rest', () => {
+    const boxOf = (...ids: string[]) =>
+      createSecretBox(ids.map((id) => ({ id, bytes: Buffer.alloc(32, id) })));
+    const stored = async () =>
+      (await test.schema.query('SELECT secret, previous_secret FROM webhooks ORDER BY id')).flatMap((row) =>
+        Object.values(row).map((value) => (value as string | null)?.slice(0, 10) ?? null),
+      );
+
+    it('are sealed with the present key, former ones too, and sealed anew when the key changes', async () => {
+      const { id } = await createWebhook(
+        { store: test.store, box: clearBox },
+        { name: 'a', url: 'https://a.example/', events: ['*'] },
+      );
+      await rotateSecret({ store: test.store, box: clearBox }, id, { overlapMs: hour });
+      const { webhooks: clear } = await loadWebhooks({ store: test.store, box: clearBox });
+      const [edited] = await test.schema.query('SELECT updated_at FROM webhooks');
+      expect(await resealSecrets({ store: test.store, box: clearBox })).toBe(0);
+      for (const box of [boxOf('k1'), boxOf('k2', 'k1')]) {
+        expect(await resealSecrets({ store: test.store, box })).toBe(1);
+        expect(await resealSecrets({ store: test.store, box })).toBe(0);
+        expect(await stored()).toEqual([`enc:v1:${box.keyId!}:`, `enc:v1:${box.keyId!}:`]);
+        expect((await loadWebhooks({ store: test.store, box })).webhooks).toEqual(clear);
+      }
+      expect(await test.schema.query('SELECT updated_at FROM webhooks')).toEqual([edited]);
+    });
+
+    it('that do not open stop the sending, never the queueing, and are left as they are', async () => {
+      await createWebhook(
+        { store: test.store, box: boxOf('k1') },
+        { name: 'a', url: 'https://a.example/', events: ['*'] },
+      );
+      await addWebhook(test.vault, { name: 'b' });
+      await addWebhook(test.vault, { name: 'c', secret: testSecret });
+      await test.schema.query("UPDATE webhooks SET secret = IF(name = 'b', '', secret)");
+      const before = await stored();
+      const vault = { store: test.store, box: boxOf('k2') };
+      expect(await resealSecrets(vault)).toBe(1);
+      expect((await stored()).slice(0, 2)).toEqual(before.slice(0, 2));
+      const { webhooks, problems } = await loadWebhooks(vault);
+      expect(webhooks.map(({ name, isActive, collects }) => [name, isActive, collects])).toEqual([
+        ['a', false, true],
+        ['b', false, true],
+        ['c', true, true],
+      ]);
+      expect(problems.map(({ name }) => name)).toEqual(['a', 'b']);
+      const outbox = await openTestAppender(me, vault);
+      expect(await outbox.append([eventOf('e')])).toMatchObject({ deliveries: 3 });
+    });
+
+    it('in another row, or changed, do not open', () => {
+      const box = boxOf('k1');
+      const sealed = box.seal(testSecret, 'webhook 1');
+      expect(box.open(sealed, 'webhook 1')).toBe(testSecret);
+      expect(() => box.open(sealed, 'webhook 2')).toThrow('does not open');
+      expect(() => box.open(`${sealed.slice(0, -6)}AAAAA=`, 'webhook 1')).toThrow('does not open');
+    });
+  });
+});
