@@ -23,7 +23,7 @@ function bodyOf(id: number): string {
   return `{"event":"payment.received","timestamp":"2026-03-07T15:30:00.000Z","data":{"payment_id":${id},"patient_id":45,"budget_id":null,"amount":1500.50,"payment_method":"transfer","notes":"cuota ${id}, recepción","processed_by":1,"timestamp":"2026-03-07T15:30:00.000Z"}}`;
 }
 
-function eventOf(id: number): DomainEvent {
+export function paymentEvent(id: number): DomainEvent {
   return {
     id: `evt_${id.toString(16).padStart(32, '0')}`,
     type: 'payment.received',
@@ -62,7 +62,9 @@ export function createDeliverer() {
         committedAtMs: null,
       } as const;
       for (let first = 1; first <= count; first += 500) {
-        const events = Array.from({ length: Math.min(500, count - first + 1) }, (_, i) => eventOf(first + i));
+        const events = Array.from({ length: Math.min(500, count - first + 1) }, (_, i) =>
+          paymentEvent(first + i),
+        );
         await appender.append(
           { transactions: [{ id: `tx-${first}`, events }], checkpoint },
           { route: createRouter(bench.webhooks), room: { total: 0, of: () => 0 } },
@@ -122,7 +124,7 @@ export function createRequester() {
         while (next <= count) {
           const id = (next += 1) - 1;
           const body = bodyOf(id);
-          const eventId = eventOf(id).id;
+          const eventId = paymentEvent(id).id;
           const timestamp = String(Math.floor(Date.now() / 1_000));
           const signature = createHmac('sha256', key)
             .update(`${eventId}.${timestamp}.${body}`)

@@ -14,6 +14,7 @@ import { claimCost } from './claim-cost.ts';
 import { coldStart } from './cold-start.ts';
 import { deliver } from './deliver.ts';
 import { endToEnd } from './end-to-end.ts';
+import { fairness } from './fairness.ts';
 import { hugeTransaction } from './huge-transaction.ts';
 import { latency } from './latency.ts';
 import { writeRate } from './write-rate.ts';
@@ -25,6 +26,7 @@ const measures: readonly Measure[] = [
   deliver,
   endToEnd,
   latency,
+  fairness,
   writeRate,
   hugeTransaction,
   claimCost,
