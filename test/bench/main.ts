@@ -7,7 +7,7 @@ import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/priva
 import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
 import { scales, VoidRun, type Bench, type Finding, type Measure, type Scale } from './measure.ts';
 import { startPart, type PartOptions } from './part.ts';
-import { renderFindings, renderLine } from './report.ts';
+import { renderFindings, renderLine, renderMarkdown } from './report.ts';
 import { map, skip } from './skip-and-map.ts';
 import { captureMeasure } from './capture.ts';
 import { claimCost } from './claim-cost.ts';
@@ -34,7 +34,7 @@ const measures: readonly Measure[] = [
 ];
 
 const usage = `npm run bench -- [--only ${measures.map(({ name }) => name).join(',')}] [--rounds 5] [--scale ${scales.join('|')}]
-  [--server mysql|mariadb] [--json FILE] [--profile FOLDER]
+  [--server mysql|mariadb] [--json FILE] [--markdown] [--profile FOLDER]
 `;
 
 const { values } = parseArgs({
@@ -44,6 +44,7 @@ const { values } = parseArgs({
     scale: { type: 'string', default: 'normal' },
     server: { type: 'string', default: 'mysql' },
     json: { type: 'string' },
+    markdown: { type: 'boolean', default: false },
     profile: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -153,7 +154,7 @@ async function main(): Promise<void> {
       for (const finding of result) process.stderr.write(`    ${renderLine(finding)}\n`);
     }
   }
-  print(renderFindings(findings));
+  print((values.markdown ? renderMarkdown : renderFindings)(findings));
   for (const [name, message] of Object.entries(voided)) print(`VOID ${name}: ${message}`);
   if (Object.keys(voided).length > 0) process.exitCode = 1;
   if (values.json !== undefined)

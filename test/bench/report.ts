@@ -38,3 +38,23 @@ export function renderFindings(findings: readonly Finding[]): string {
   const notes = findings.flatMap(({ measure, note }) => (note === undefined ? [] : [`${measure}: ${note}`]));
   return [table.toString(), ...notes].join('\n');
 }
+
+/** The same as a table of Markdown, for the README. */
+export function renderMarkdown(findings: readonly Finding[]): string {
+  const rows = findings.map(({ measure, unit, against, ours, limit, ratio, reach, reached }) => {
+    const wanted = `${reach.at === 'least' ? '≥' : '≤'} ${reach.value}`;
+    const cells = [
+      `${measure} (${unit})`,
+      format(ours.median),
+      `${against}: ${format(limit.median)}`,
+      withSpread(ratio),
+      `${wanted}${reached ? '' : ', **missed**'}`,
+    ];
+    return `| ${cells.join(' | ')} |`;
+  });
+  return [
+    '| measure | ours | held against | ratio | reach |',
+    '| --- | --- | --- | --- | --- |',
+    ...rows,
+  ].join('\n');
+}
