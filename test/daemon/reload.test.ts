@@ -153,7 +153,8 @@ describe.each(flavours)('edits while it runs, on %s', (flavour) => {
     await clinic.query(`KILL ${Number(dump!['id'] ?? dump!['ID'])}`);
     await waitFor(() => logged('capturing').length > readers, { what: 'another reader' });
     await untilSent('patients', await addPatient());
-    await writeFile(rules, goodRules);
+    // The next edit must not take the line of this one for its own.
+    await edit(rules, () => goodRules, taken);
   });
 
   it('takes new rules at a transaction boundary that it names, and judges nothing before it again', async () => {
