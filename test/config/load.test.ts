@@ -15,7 +15,7 @@ describe('a good file', () => {
       timezone: 'America/Santo_Domingo',
       serverId: null,
       heartbeatMs: 5_000,
-      bufferBytes: 64 * 1024 * 1024,
+      bufferBytes: 16 * 1024 * 1024,
     });
     expect(config).toMatchObject({
       rulesFile: null,
