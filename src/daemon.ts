@@ -245,6 +245,7 @@ function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
       return inForce.clinic;
     },
     onReconnected: () => preflight.wake(),
+    onDue: () => dispatcher.wake(),
     steps: {
       mapping: () => ({ rules: inForce.clinic.rules, route: inForce.route, webhooks: inForce.webhooks }),
       lookups: () =>

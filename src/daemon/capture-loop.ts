@@ -53,6 +53,8 @@ export interface CaptureLoopOptions {
   reload(baseline: Baseline): Promise<Clinic>;
   /** A reader was opened in place of another. */
   onReconnected(): void;
+  /** A delivery became due without being handed over: it is to be claimed. */
+  onDue(): void;
   steps: Omit<CaptureOptions, 'appender' | 'baseline' | 'onMoved'>;
 }
 
@@ -88,12 +90,11 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
 
   async function captureWhile(lease: Lease, signal: AbortSignal): Promise<void> {
     status.role = 'connecting';
-    const onError = (error: unknown): void =>
-      log.warn({ error: messageOf(error) }, 'waiting deliveries could not be looked after');
     const appender = await openAppender(claimant, {
       fence: lease.token,
       webhooks: options.webhooks(),
-      onError,
+      onDue: () => options.onDue(),
+      onError: (error) => log.warn({ error: messageOf(error) }, 'waiting deliveries were not looked after'),
     });
     try {
       while (!signal.aborted) await readOnce(appender, signal);

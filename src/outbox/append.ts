@@ -62,6 +62,8 @@ export interface AppenderOptions {
   /** Token of the capture lease. */
   fence: number;
   webhooks: readonly Subscription[];
+  /** Told that a follower became due after its append. */
+  onDue(): void;
   /** Told when followers could not be looked after; the sweep finds them later. */
   onError(error: unknown): void;
 }
@@ -87,7 +89,12 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
       );
       if (waitingLanes.size > 0) {
         // Not awaited: it must not hold up what is fresh.
-        followUp = followUp.then(() => promoteLanes(store, waitingLanes)).catch(options.onError);
+        followUp = followUp
+          .then(() => promoteLanes(store, waitingLanes))
+          .then((promoted) => {
+            if (promoted > 0) options.onDue();
+          })
+          .catch(options.onError);
       }
       return result;
     },

@@ -44,6 +44,7 @@ export async function openBenchStore(url: string, webhookUrl: string): Promise<B
       return openAppender(claimant, {
         fence: lease!.token,
         webhooks,
+        onDue: () => undefined,
         onError(error) {
           throw error;
         },

@@ -321,6 +321,22 @@ describe.each(flavours)('append on %s', (flavour) => {
     expect(await readQueue(test.store)).toHaveLength(1);
   });
 
+  it('says so when a follower became due behind a predecessor that was being settled', async () => {
+    await addWebhook(test.vault);
+    let due = 0;
+    const { appender, append } = await openTestAppender(claimant(test.store), test.vault, () => {
+      due += 1;
+    });
+    const { fresh } = await append([eventOf('a')], { room: muchRoom });
+    await test.store.transaction(async (tx) => {
+      await tx.run('DELETE FROM queue WHERE delivery_id = ?', [fresh[0]!.id]);
+      await append([eventOf('b')], { room: noRoom });
+      expect(due).toBe(0);
+    });
+    await appender.close();
+    expect(due).toBe(1);
+  });
+
   it('hands the lease over with a greater token each time', async () => {
     const request = { name: 'capture', ttlMs: 60_000 };
     const first = await acquireLease(test.store, { ...request, holder: 'a' });

@@ -110,12 +110,17 @@ export interface TestAppender {
   append(events: readonly DomainEvent[], options?: { room?: Room; offset?: number }): Promise<Appended>;
 }
 
-export async function openTestAppender(claims: Claimant, vault: WebhookVault): Promise<TestAppender> {
+export async function openTestAppender(
+  claims: Claimant,
+  vault: WebhookVault,
+  onDue: () => void = () => undefined,
+): Promise<TestAppender> {
   const { webhooks } = await loadWebhooks(vault);
   const lease = await acquireLease(claims.store, { name: 'capture', holder: claims.owner, ttlMs: 60_000 });
   const appender = await openAppender(claims, {
     fence: lease!.token,
     webhooks,
+    onDue,
     onError(error) {
       throw error;
     },
