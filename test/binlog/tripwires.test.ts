@@ -1,7 +1,13 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HaltError } from '../../src/binlog/halt.ts';
+import { FLAG_IGNORABLE } from '../../src/binlog/log-event.ts';
+import { rowOp } from '../../src/binlog/read-rows.ts';
 import type { BinlogStream } from '../../src/binlog/stream.ts';
 import type { TransactionPart } from '../../src/binlog/types.ts';
+import { startAlteringProxy } from '../support/altering-proxy.ts';
 import { byName, endOfLog, openReader, takeRows } from '../support/read-log.ts';
 import { createSchema, type SharedServer, type TestSchema } from '../support/server.ts';
 import { borrowServer, modes } from './modes.ts';
@@ -102,6 +108,82 @@ describe.each(modes)('a change that cannot be read from the log of $name', (mode
       ],
       /binlog_format = 'ROW'/,
     );
+  });
+
+  it('halts at a file that was loaded and logged as a statement', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'odontology-webhooks-test-'));
+    const file = join(folder, 'rows.txt');
+    await writeFile(file, '2\tmarca-privada\t{}\tx\n');
+    await expectHalt(
+      'statement-format',
+      [
+        "SET SESSION binlog_format = 'STATEMENT'",
+        `LOAD DATA INFILE '${file}' INTO TABLE t`,
+        "SET SESSION binlog_format = 'ROW'",
+      ],
+      /binlog_format = 'ROW'/,
+    );
+    await rm(folder, { recursive: true });
+  });
+
+  it('halts at a column whose character set it cannot decode', async () => {
+    const { message, halt } = await expectHalt(
+      'unsupported-type',
+      [
+        'ALTER TABLE t ADD COLUMN old VARCHAR(20) CHARACTER SET dec8',
+        "INSERT INTO t (id, status) VALUES (2, 'marca-privada')",
+      ],
+      /ALTER TABLE .* FORCE/,
+    );
+    expect(message).toContain(`${schema.name}.t.old`);
+    expect(halt.table).toBe(`${schema.name}.t`);
+  });
+
+  describe('an event of a type that nobody knows', () => {
+    const UNKNOWN = 99;
+    const events = { flags: 0 };
+    let url: string;
+    let stop: () => Promise<void>;
+    beforeAll(async () => {
+      const proxy = await startAlteringProxy(server, (event) => {
+        if (!rowOp(event[4]!) || !event.includes('desconocido')) return;
+        event[4] = UNKNOWN;
+        event[17]! |= events.flags;
+      });
+      url = proxy.through(server.url);
+      ({ stop } = proxy);
+    });
+    afterAll(() => stop());
+    const openThrough = (extra: object = {}): Promise<BinlogStream> =>
+      open({ url: `${url}${url.endsWith('/') ? '' : '/'}${schema.name}`, ...extra });
+    const statements = `INSERT INTO t VALUES (1, 'before', NULL, NULL);
+      INSERT INTO other VALUES (1, 'desconocido'); INSERT INTO t VALUES (2, 'after', NULL, NULL)`;
+    beforeEach(() => schema.query('ALTER TABLE other ADD COLUMN text VARCHAR(20)'));
+
+    it('halts, until the loss of its transaction is accepted', async () => {
+      events.flags = 0;
+      const position = await endOfLog(flavour, schema);
+      const stream = await openThrough({ position });
+      await schema.query(statements);
+      const { parts, error } = await untilHalt(stream);
+      expect(error.halt.reason).toBe('unknown-event');
+      expect(error.message).toContain(`type ${UNKNOWN}`);
+      expect(parts.flatMap(({ rows }) => rows).map((row) => byName(row, 'after')['id'])).toEqual([1]);
+      expect(error.halt.position).toEqual(parts.at(-1)!.commit!.position);
+      const waived = await openThrough({ position, waived: [error.halt.transactionId!] });
+      const rows = await takeRows(waived, 2);
+      expect(rows.map((row) => byName(row, 'after')['id'])).toEqual([1, 2]);
+      waived.close();
+    });
+
+    it('passes over one that its writer marked as unimportant', async () => {
+      events.flags = FLAG_IGNORABLE;
+      const stream = await openThrough();
+      await schema.query(statements);
+      const rows = await takeRows(stream, 2);
+      expect(rows.map((row) => byName(row, 'after')['id'])).toEqual([1, 2]);
+      stream.close();
+    });
   });
 
   it('halts when a watched column goes away', async () => {

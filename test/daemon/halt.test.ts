@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
 import { main } from '../../src/cli/main.ts';
 import type { HaltReason } from '../../src/binlog/halt.ts';
@@ -33,7 +34,7 @@ events:
 interface Case {
   name: string;
   reason: HaltReason;
-  only?: 'mysql';
+  only?: Flavour;
   /** Whether the daemon is stopped before. */
   down?: true;
   statements: string[];
@@ -98,6 +99,17 @@ const cases: Case[] = [
       "INSERT INTO items (name) VALUES ('nameless')",
       "SET GLOBAL binlog_row_metadata = 'FULL'",
       "ALTER TABLE items COMMENT = ''",
+    ],
+    loses: true,
+  },
+  {
+    name: 'a column in the format of a server of long ago',
+    reason: 'unsupported-type',
+    only: 'mariadb',
+    statements: [
+      'SET GLOBAL mysql56_temporal_format = OFF; ALTER TABLE items ADD COLUMN seen_at DATETIME; SET GLOBAL mysql56_temporal_format = ON',
+      "INSERT INTO items (name, seen_at) VALUES ('old format', '2026-03-07 15:30:00')",
+      'ALTER TABLE items FORCE',
     ],
     loses: true,
   },
