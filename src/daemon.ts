@@ -107,7 +107,7 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
   stack.defer(() => http.stop());
 
   const onDue = (): void => dispatcher.wake();
-  const upkeep = createUpkeep({ claimant: parts.claimant, log, onDue });
+  const upkeep = createUpkeep({ claimant: parts.claimant, log, held: () => dispatcher.held(), onDue });
   const maintenance = createMaintenance({
     claimant: parts.claimant,
     vault: vaultOf(parts),

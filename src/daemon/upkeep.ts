@@ -1,7 +1,7 @@
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
-import { rescueExpired } from '../outbox/give-back.ts';
+import { releaseForgotten, rescueExpired } from '../outbox/give-back.ts';
 import { announceAlive, announceEnd, expireOrphans } from '../outbox/liveness.ts';
 import type { Claimant } from '../outbox/types.ts';
 import { sweepLanes } from '../outbox/promote.ts';
@@ -9,16 +9,21 @@ import { sweepLanes } from '../outbox/promote.ts';
 const RESCUE_EVERY_MS = 2_000;
 const SWEEP_EVERY_MS = 5_000;
 const SWEEP_LANES = 1_000;
+const FORGOTTEN_EVERY_MS = 5_000;
+/** An answer of the store that takes longer than this is taken for lost. */
+const FORGOTTEN_AFTER_MS = 30_000;
 
 export interface UpkeepOptions {
   claimant: Claimant;
   log: Log;
+  /** Ids of the deliveries that this process has in hand. */
+  held(): ReadonlySet<number>;
   /** Something became due. */
   onDue(): void;
 }
 
 /** What must be done now and then: claims of dead processes end, and nothing waits for what is over. */
-export function createUpkeep({ claimant, log, onDue }: UpkeepOptions): Background {
+export function createUpkeep({ claimant, log, held, onDue }: UpkeepOptions): Background {
   const onError = (error: unknown): void =>
     log.warn({ error: messageOf(error) }, 'upkeep failed, trying again');
   const { store } = claimant;
@@ -36,6 +41,17 @@ export function createUpkeep({ claimant, log, onDue }: UpkeepOptions): Backgroun
           onDue();
         }
         return rescued > 0 ? 0 : RESCUE_EVERY_MS;
+      },
+    }),
+    createLoop({
+      onError,
+      async step() {
+        const released = await releaseForgotten(claimant, { held, afterMs: FORGOTTEN_AFTER_MS });
+        if (released > 0) {
+          log.warn({ released }, 'claims whose answer was lost are taken back: those deliveries are sent now');
+          onDue();
+        }
+        return FORGOTTEN_EVERY_MS;
       },
     }),
     createLoop({

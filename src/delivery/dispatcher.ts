@@ -76,6 +76,8 @@ export class Dispatcher implements Background {
   readonly #claimer: Claimer;
   readonly #endpoints = new Map<number, Endpoint>();
   readonly #breaker: BreakerOptions;
+  /** Everything that was accepted and whose end the store does not know yet. */
+  readonly #held = new Set<ClaimedDelivery>();
   #queued = 0;
   #queuedCharacters = 0;
   #stopping = false;
@@ -90,7 +92,7 @@ export class Dispatcher implements Background {
     this.#breaker = { threshold: 5, firstMs, maxMs, ...options.breaker };
     this.#settler = new Settler({
       verbs: options.verbs,
-      onSettled: (due) => this.#afterSettling(due),
+      onSettled: (written, due) => this.#afterSettling(written, due),
       onError: (error, failures) => {
         options.log.error(
           { error: messageOf(error), failures },
@@ -157,9 +159,15 @@ export class Dispatcher implements Background {
   /** Takes deliveries that this process has claimed, those of a lane in order. What it cannot send goes back at once. */
   accept(deliveries: readonly ClaimedDelivery[]): void {
     const nowMs = monotonicMs();
+    for (const delivery of deliveries) this.#held.add(delivery);
     const refused = deliveries.filter((delivery) => !this.#take(delivery, nowMs));
     this.#settler.release(refused);
     this.#pump();
+  }
+
+  /** Ids of all that this process has claimed, as far as it knows: what the store has under its name besides was forgotten. */
+  held(): Set<number> {
+    return new Set([...this.#held].map(({ id }) => id));
   }
 
   /** Says that the store may have something due: asks it at once. */
@@ -336,7 +344,8 @@ export class Dispatcher implements Background {
     this.#settler.disable(endpoint.webhook.id);
   }
 
-  #afterSettling(due: boolean): void {
+  #afterSettling(written: readonly ClaimedDelivery[], due: boolean): void {
+    for (const delivery of written) this.#held.delete(delivery);
     if (due) this.wake();
     this.#pump();
   }

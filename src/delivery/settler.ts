@@ -5,8 +5,8 @@ import type { Settlement, SettlerVerbs } from './types.ts';
 
 export interface SettlerOptions {
   verbs: SettlerVerbs;
-  /** Told after every batch; `due` when it made deliveries due. */
-  onSettled(due: boolean): void;
+  /** Told after every batch: what the store knows now, and whether that made deliveries due. */
+  onSettled(written: readonly ClaimedDelivery[], due: boolean): void;
   /** Told when the store refuses or does not answer; the batch is tried again. */
   onError(error: unknown, failures: number): void;
 }
@@ -98,7 +98,7 @@ export class Settler {
       }
       this.#writing = 0;
       if (this.#giveUp.signal.aborted) return;
-      this.#options.onSettled(due);
+      this.#options.onSettled([...settlements.map(({ delivery }) => delivery), ...releases], due);
     }
   }
 

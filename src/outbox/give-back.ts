@@ -36,6 +36,37 @@ export async function release(
 }
 
 /**
+ * Takes back this process's own claims that it knows nothing of: the answer to the commit that made them was lost on the way,
+ * and nobody sends them. Not before `afterMs`, because until then an answer may still be coming. Returns how many.
+ */
+export async function releaseForgotten(
+  { store, owner }: Claimant,
+  { held, afterMs }: { held: () => ReadonlySet<number>; afterMs: number },
+): Promise<number> {
+  const old = `state = 'sending' AND claimed_by = ? AND claimed_at < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND`;
+  const values = [owner, afterMs * 1_000];
+  const withoutHeld = (rows: readonly ClaimRow[]): ClaimRow[] => {
+    const ids = held();
+    return rows.filter(({ id }) => !ids.has(id));
+  };
+  const seen = withoutHeld(
+    await store.rows<ClaimRow>(`SELECT ${claimColumns} FROM queue FORCE INDEX (queue_due) WHERE ${old}`, values),
+  );
+  if (seen.length === 0) return 0;
+  return store.transaction(async (tx) => {
+    const locked = await tx.rows<ClaimRow>(
+      `SELECT ${claimColumns} FROM queue FORCE INDEX (PRIMARY)
+       WHERE delivery_id IN (${idList(seen.map(({ id }) => id))}) AND ${old} ORDER BY delivery_id FOR UPDATE`,
+      values,
+    );
+    // Asked again: what was held meanwhile may have been settled and claimed anew.
+    const forgotten = withoutHeld(locked);
+    await putBack(tx, forgotten, 'attempt - 1');
+    return forgotten.length;
+  });
+}
+
+/**
  * Ends claims that expired: their process died or hung. The attempt, which may have reached the receiver, is recorded as
  * `lost`, and the delivery is due again. Returns how many were rescued; call again at once while that is `rescueRows`.
  */

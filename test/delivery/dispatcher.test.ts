@@ -104,6 +104,19 @@ describe('fresh deliveries', () => {
     expect(store.settles).toBe(before + 1);
   });
 
+  test('are in hand until the store knows their end: waiting, under way, refused and unsettled', async () => {
+    const target = await receiver();
+    const { store, dispatcher } = engine([testWebhook(1, target.url, { maxInFlight: 1 })]);
+    store.down = true;
+    dispatcher.accept(store.append(1, ['a', 'b', 'c'], 3));
+    dispatcher.accept(store.append(2, [''], 1));
+    await waitFor(() => target.received.length === 3);
+    expect(dispatcher.held()).toEqual(new Set([1, 2, 3, 4]));
+    store.down = false;
+    await waitFor(() => dispatcher.held().size === 0);
+    expect(store.count('delivered')).toBe(3);
+  });
+
   test('for a webhook that is not there go back at once', async () => {
     const target = await receiver();
     const { store, dispatcher } = engine([testWebhook(1, target.url)]);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { claim, readQueueDepths, renewClaims } from '../../src/outbox/claim.ts';
-import { release, rescueExpired } from '../../src/outbox/give-back.ts';
+import { release, releaseForgotten, rescueExpired } from '../../src/outbox/give-back.ts';
 import { promoteLanes, sweepLanes } from '../../src/outbox/promote.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import type { Claimant, ClaimedDelivery } from '../../src/outbox/types.ts';
@@ -189,6 +189,23 @@ describe.each(flavours)('claim and settle on %s', (flavour) => {
     expect(await rescueExpired(test.store)).toBe(2);
     expect(await readQueue(test.store)).toEqual(['1:pending', '2:waiting', '3:waiting']);
     expect(await rescueExpired(test.store)).toBe(0);
+  });
+
+  it('takes back its own claims of which it never heard, and no others', async () => {
+    await outbox.append([eventOf('theirs', { key: 'theirs' })]);
+    await claimAll(claimant(test.another()));
+    // The answers of these two were lost, so that nobody holds them; the third one is in hand.
+    await outbox.append([eventOf('a1'), eventOf('a2')], { room: muchRoom });
+    const { fresh } = await outbox.append([eventOf('b1', { key: 'b' })], { room: muchRoom });
+    const held = (): Set<number> => new Set(fresh.map(({ id }) => id));
+
+    expect(await releaseForgotten(me, { held, afterMs: 60_000 })).toBe(0);
+    expect(await releaseForgotten(me, { held, afterMs: 0 })).toBe(2);
+    expect(await readQueue(test.store)).toEqual(['1:sending', '2:pending', '3:waiting', '4:sending']);
+    expect(await releaseForgotten(me, { held, afterMs: 0 })).toBe(0);
+    // They were never sent: no attempt is on record, and none is counted.
+    expect(await attempts()).toEqual([]);
+    expect(await claimAll()).toMatchObject([{ id: 2, attempt: 1 }]);
   });
 
   it('leaves claims alone that hold, and those that were renewed', async () => {
