@@ -48,7 +48,10 @@ export function createUpkeep({ claimant, log, held, onDue }: UpkeepOptions): Bac
       async step() {
         const released = await releaseForgotten(claimant, { held, afterMs: FORGOTTEN_AFTER_MS });
         if (released > 0) {
-          log.warn({ released }, 'claims whose answer was lost are taken back: those deliveries are sent now');
+          log.warn(
+            { released },
+            'claims whose answer was lost are taken back: those deliveries are sent now',
+          );
           onDue();
         }
         return FORGOTTEN_EVERY_MS;

@@ -50,7 +50,10 @@ export async function releaseForgotten(
     return rows.filter(({ id }) => !ids.has(id));
   };
   const seen = withoutHeld(
-    await store.rows<ClaimRow>(`SELECT ${claimColumns} FROM queue FORCE INDEX (queue_due) WHERE ${old}`, values),
+    await store.rows<ClaimRow>(
+      `SELECT ${claimColumns} FROM queue FORCE INDEX (queue_due) WHERE ${old}`,
+      values,
+    ),
   );
   if (seen.length === 0) return 0;
   return store.transaction(async (tx) => {

@@ -1,5 +1,5 @@
 import { createConnection as createProtocolConnection, type Connection as ProtocolConnection } from 'mysql2';
-import { createConnection, type Connection } from 'mysql2/promise';
+import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   asCommandConnection,
@@ -11,8 +11,8 @@ import { classifyDumpError, type DumpErrorKind } from '../../src/binlog/dump-err
 import { encodeGtidSet, parseGtidSet } from '../../src/binlog/gtid-set.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
 import { errnoOf } from '../../src/lib/connect-error.ts';
+import { purgeLogs } from '../support/purge-logs.ts';
 import { flavours } from '../support/server.ts';
-import { waitFor } from '../support/wait-for.ts';
 
 interface Dump {
   payload: Buffer;
@@ -79,14 +79,6 @@ describe.each(flavours)('the end of a dump on %s', (flavour) => {
           sql: [`SET @slave_connect_state = '${gtid}', @slave_gtid_strict_mode = 1`],
         };
 
-  /** MariaDB keeps a file until the engine has flushed what stands in it: true when only one is left. */
-  async function purgeOldFiles(): Promise<boolean> {
-    const [rows] = await root.query('SHOW BINARY LOGS');
-    const files = (rows as Record<string, unknown>[]).map((each) => String(each['Log_name']));
-    await root.query(`PURGE BINARY LOGS TO '${files.at(-1)!}'`);
-    return files.length === 1;
-  }
-
   beforeAll(async () => {
     server = await startPrivateServer({ flavour });
     root = await createConnection({ uri: server.url, multipleStatements: true });
@@ -123,7 +115,7 @@ describe.each(flavours)('the end of a dump on %s', (flavour) => {
     if (flavour === 'mariadb') expect(await kindOf(byGtid('0-77-1'))).toBe('diverged');
     await root.query('FLUSH BINARY LOGS');
     await root.query('INSERT INTO c.t VALUES (1)');
-    await waitFor(purgeOldFiles, { what: 'the old files to be purged' });
+    await purgeLogs(async (sql) => (await root.query<RowDataPacket[]>(sql))[0]);
     expect(await kindOf(byGtid(flavour === 'mysql' ? `${source}:1` : `0-${source}-1`))).toBe('purged');
   });
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createConnection, type Connection } from 'mysql2/promise';
+import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
 import { proveLineage, type Checkpoint, type Lineage } from '../../src/binlog/lineage.ts';
 import {
   currentPosition,
@@ -12,6 +12,7 @@ import { openSource, type Source } from '../../src/binlog/source.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { endOfLog, openReader, takeUntil } from '../support/read-log.ts';
+import { purgeLogs } from '../support/purge-logs.ts';
 import { createSchema, flavours, sharedServer } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -62,18 +63,7 @@ async function startClinic(flavour: 'mysql' | 'mariadb', settings: string[] = []
       };
     },
     prove: async (checkpoint) => proveLineage(source, await source.identify(), checkpoint),
-    async purge() {
-      const newest = (await listLogFiles(source)).at(-1)!.name;
-      // MariaDB keeps a file until the engine has flushed what stands in it.
-      await waitFor(
-        async () => {
-          await clinic.sql(`PURGE BINARY LOGS TO '${newest}'`);
-          return (await listLogFiles(source)).length === 1;
-        },
-        { what: 'the old files to be purged' },
-      );
-      return newest;
-    },
+    purge: () => withRoot((root) => purgeLogs(async (sql) => (await root.query<RowDataPacket[]>(sql))[0])),
     async close() {
       await source.close();
       await server.stop();

@@ -40,8 +40,8 @@ export interface ChaosReport extends Differences {
   transitions: number;
   /** Events that the history asks for. */
   expected: number;
-  /** Rows and distinct ids of the outbox. */
-  outbox: { events: number; ids: number };
+  /** Rows and distinct ids of the outbox, and deliveries that are left in its queue. */
+  outbox: { events: number; ids: number; queued: number };
   /** Distinct events that the receiver accepted, and further copies of them. */
   delivered: number;
   copies: number;
@@ -271,9 +271,10 @@ async function readEntities(connection: Connection): Promise<Map<string, string>
 
 async function countOutbox(connection: Connection): Promise<ChaosReport['outbox']> {
   const [rows] = await connection.query<RowDataPacket[]>(
-    'SELECT COUNT(*) AS events, COUNT(DISTINCT id) AS ids FROM event_log',
+    'SELECT COUNT(*) AS events, COUNT(DISTINCT id) AS ids, (SELECT COUNT(*) FROM queue) AS queued FROM event_log',
   );
-  return { events: Number(rows[0]!['events']), ids: Number(rows[0]!['ids']) };
+  const { events, ids, queued } = rows[0]!;
+  return { events: Number(events), ids: Number(ids), queued: Number(queued) };
 }
 
 function groupTold(entries: readonly (readonly [entity: string, told: Told])[]): Map<string, Told[]> {

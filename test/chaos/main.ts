@@ -33,7 +33,8 @@ function isSound({
 }: ChaosReport): boolean {
   return (
     lost + doubled + invented + outOfOrder + unverified + (exitCode ?? 1) === 0 &&
-    outbox.events === outbox.ids
+    outbox.events === outbox.ids &&
+    outbox.queued === 0
   );
 }
 

@@ -17,6 +17,7 @@ import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { runCli, writeConfig } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
+import { purgeLogs } from '../support/purge-logs.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -327,14 +328,14 @@ ${receiver.delivery}`);
     { timeout: 120_000 },
     async () => {
       if (!daemon) await start();
+      await untilReady();
       await create('before the purge');
       await untilDelivered('before the purge');
       await stop();
       await create('lost in the purge');
       await clinic.query('FLUSH BINARY LOGS');
       await create('after the purge');
-      const newest = (await clinic.query('SHOW BINARY LOGS')).at(-1)!['Log_name'] as string;
-      await clinic.query(`PURGE BINARY LOGS TO '${newest}'`);
+      await purgeLogs(clinic.query);
       await start();
       await untilHalted('purged');
 
