@@ -8,6 +8,7 @@ import { openStore, type Store } from './db/client.ts';
 import { createSecretBox } from './db/encryption.ts';
 import { ensureInstallation, type Installation } from './db/installation.ts';
 import { migrateStore } from './db/migrate.ts';
+import { createApiContext, type ApiParts } from './daemon/api.ts';
 import { createCaptureLoop, type CaptureLoop } from './daemon/capture-loop.ts';
 import {
   isWithin,
@@ -29,7 +30,7 @@ import { createSealing } from './daemon/sealing.ts';
 import { createPreflightWatch, type PreflightWatch } from './daemon/preflight-watch.ts';
 import { createUpkeep } from './daemon/upkeep.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
-import { createSender } from './delivery/send.ts';
+import { createSender, type Sender } from './delivery/send.ts';
 import type { RuleFile } from './event/rule-file.ts';
 import { startHttp, type HttpServer } from './http/server.ts';
 import { messageOf } from './lib/errors.ts';
@@ -100,10 +101,13 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
   stack.defer(() => source.close());
 
   const parts = await prepare(config, { log, store, source });
-  const { dispatcher, feed, disable } = createDelivery(parts, { stack, reopen: () => captureLoop.reopen() });
+  const { dispatcher, feed, sender, disable } = createDelivery(parts, {
+    stack,
+    reopen: () => captureLoop.reopen(),
+  });
   const captureLoop = createCapture(parts, dispatcher);
   await feed.refresh();
-  const http = await listen(parts, captureLoop, dispatcher);
+  const http = await listen(parts, { captureLoop, dispatcher, feed, sender });
   stack.defer(() => http.stop());
 
   const onDue = (): void => dispatcher.wake();
@@ -193,18 +197,17 @@ function warnOfUnfit({ inForce, log }: Parts): void {
 function createDelivery(
   parts: Parts,
   { stack, reopen }: { stack: AsyncDisposableStack; reopen(): void },
-): { dispatcher: Dispatcher; feed: WebhookFeed; disable: DisableByEngine } {
+): { dispatcher: Dispatcher; feed: WebhookFeed; sender: Sender; disable: DisableByEngine } {
   const { claimant, inForce, installation, log, observer } = parts;
   const { delivery } = inForce.config;
   const sender = createSender({ guard: guardOptions(inForce.config) });
   stack.defer(() => sender.close());
-  const onError = (error: unknown): void =>
-    log.warn({ error: messageOf(error) }, 'the webhooks could not be read, trying again');
   const feed = createWebhookFeed({
     vault: vaultOf(parts),
-    onError,
+    onError: (error) => log.warn({ error: messageOf(error) }, 'the webhooks could not be read, trying again'),
     onChange(webhooks, problems) {
       inForce.webhooks = webhooks;
+      inForce.problems = problems;
       dispatcher.setWebhooks(webhooks);
       for (const { name, message } of problems) log.error({ webhook: name }, message);
       if (reroute(inForce)) warnOfUnfit(parts);
@@ -217,7 +220,7 @@ function createDelivery(
     log,
     nameOf: (id) => nameOf(inForce, id),
     route: () => inForce.route,
-    onDisabled: () => void feed.refresh().catch(onError),
+    onDisabled: () => void feed.edited(),
   });
   const dispatcher = new Dispatcher({
     verbs: createDeliveryVerbs({ claimant, log, disable }),
@@ -227,7 +230,7 @@ function createDelivery(
     retryScheduleMs: delivery.retryScheduleMs,
     onAttempt: (attempted) => observer.onAttempt(attempted),
   });
-  return { dispatcher, feed, disable };
+  return { dispatcher, feed, sender, disable };
 }
 
 function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
@@ -274,8 +277,11 @@ function readinessOf(
   return observer.readiness(captureLoop.status(), inForce.config.source.heartbeatMs, preflight.failing());
 }
 
-function listen(parts: Parts, captureLoop: CaptureLoop, dispatcher: Dispatcher): Promise<HttpServer> {
+type Served = Pick<ApiParts, 'captureLoop' | 'dispatcher' | 'feed' | 'sender'>;
+
+function listen(parts: Parts, served: Served): Promise<HttpServer> {
   const { inForce, log, observer, store } = parts;
+  const { captureLoop, dispatcher } = served;
   return startHttp({
     config: inForce.config.http,
     log,
@@ -283,17 +289,7 @@ function listen(parts: Parts, captureLoop: CaptureLoop, dispatcher: Dispatcher):
       readiness: () => readinessOf(parts, captureLoop),
       metrics: () => observer.metrics(captureLoop.status(), dispatcher.stats(), store),
     },
-    api: {
-      vault: vaultOf(parts),
-      webhooks: () => inForce.webhooks,
-      onQueued: () => dispatcher.wake(),
-      status: async () => ({
-        capture: { ...captureLoop.status(), ...(await readCaptureState(store)) },
-        delivery: dispatcher.stats(),
-        webhooks: inForce.webhooks.map(({ id, name, isActive }) => ({ id, name, is_active: isActive })),
-      }),
-      eventTypes: () => inForce.clinic.rules.types,
-    },
+    api: createApiContext({ ...served, vault: vaultOf(parts), source: parts.source, inForce }),
   });
 }
 

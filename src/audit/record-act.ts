@@ -1,4 +1,7 @@
+import type { WebhookInput } from '../config/webhook-input.ts';
 import type { Session } from '../db/client.ts';
+import type { Along } from '../outbox/webhook-registry.ts';
+import { underscored } from './to-json.ts';
 
 /** Who did something: a token's name with its role, or the operating system's user at the command line. */
 export interface Actor {
@@ -25,4 +28,23 @@ export async function recordAct(session: Session, { actor, action, target, detai
     target ?? null,
     details === undefined ? null : JSON.stringify(details),
   ]);
+}
+
+/** Puts what is done to a webhook on record, within the transaction of the change. */
+export function recordAlong(actor: Actor, action: `webhook.${string}`, details?: Act['details']): Along {
+  return (tx, id) =>
+    recordAct(tx, { actor, action, target: String(id), ...(details !== undefined && { details }) });
+}
+
+/**
+ * What stands on record of a change of a webhook: what was named, and where its events go. Never the secret; filters and headers by
+ * name alone, for their values may be secrets or about a patient.
+ */
+export function changeDetails({ url, events, ...rest }: WebhookInput): Act['details'] {
+  const said = { ...(url !== undefined && { url }), ...(events && { events }), ...rest };
+  return {
+    changed: Object.keys(said).map(underscored),
+    ...(url !== undefined && { url }),
+    ...(events !== undefined && { events }),
+  };
 }

@@ -18,6 +18,7 @@ export function toJson(value: unknown): unknown {
   );
 }
 
-function underscored(name: string): string {
+/** `ratePerSecond` → `rate_per_second` */
+export function underscored(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

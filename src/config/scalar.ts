@@ -16,13 +16,13 @@ interface Kind<T> {
 }
 
 /** What an editor accepts in the place of any value. */
-const reference = { type: 'string', pattern: String.raw`\$\{env:` };
+export const referenceToEnvironment = { type: 'string', pattern: String.raw`\$\{env:` };
 
 /** The zod schema of a kind of value. */
 export function scalar<T>({ mustBe, json, parse }: Kind<T>) {
   return z
     .unknown()
-    .meta({ anyOf: [json, reference] })
+    .meta({ anyOf: [json, referenceToEnvironment] })
     .transform((input, context): T => {
       const refuse = (message: string) => {
         context.addIssue({ code: 'custom', message });

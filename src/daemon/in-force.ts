@@ -2,6 +2,7 @@ import type { Config } from '../config/types.ts';
 import type { RuleFile } from '../event/rule-file.ts';
 import { createRouter, type Router } from '../outbox/fan-out.ts';
 import type { Subscription } from '../outbox/types.ts';
+import type { WebhookProblem } from '../outbox/webhook-row.ts';
 import type { Clinic } from './clinic.ts';
 
 /** What is in force now. Each part is replaced whole: by an edit of the file, of a webhook, or of the source's schema. */
@@ -11,11 +12,13 @@ export interface InForce {
   ruleFile: RuleFile;
   clinic: Clinic;
   webhooks: readonly Subscription[];
+  /** What is wrong with rows of webhooks. */
+  problems: readonly WebhookProblem[];
   route: Router;
 }
 
 export function firstInForce(config: Config, clinic: Clinic): InForce {
-  return { config, ruleFile: clinic.ruleFile, clinic, webhooks: [], route: createRouter([]) };
+  return { config, ruleFile: clinic.ruleFile, clinic, webhooks: [], problems: [], route: createRouter([]) };
 }
 
 /** The name of a webhook for people; its number when it is gone. */

@@ -7,8 +7,8 @@ import type { Store } from '../db/client.ts';
 import { checkWebhookUrl, type GuardOptions } from '../delivery/guard.ts';
 import { checkWebhookHeaders } from '../delivery/headers.ts';
 import { describeRules } from '../event/describe.ts';
+import { ownEventTypes } from '../event/own-events.ts';
 import { builtInRulesFile, readRules } from '../event/rule-file.ts';
-import { ownEventTypes } from '../event/rule-spec.ts';
 import { judgeSelection } from '../event/subscription.ts';
 import { AppError } from '../lib/errors.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
@@ -93,20 +93,21 @@ export function judgeWebhook(
   ];
 }
 
-function eventTypesOf({ types }: Clinic['rules']): EventTypes {
+function eventTypesOf({ types }: Pick<Clinic['rules'], 'types'>): EventTypes {
   return { domain: types.map(({ type }) => type), own: ownEventTypes };
 }
 
 /**
  * What is wrong with a webhook that a person writes at the command line or by the API: a courtesy, without asking the source.
- * What it names of the source's columns is told by the daemon.
+ * What it names of the source's columns is told by the daemon. `types`: those of the rules in force; without them, the
+ * configuration's rules are read.
  */
 export function judgeInput(
   { url, events, headers }: Partial<Pick<Subscription, 'url' | 'events' | 'headers'>>,
   config: Config,
+  types: Clinic['rules']['types'] = describeRules(readRules(config.rulesFile ?? builtInRulesFile)),
 ): string[] {
-  const types = describeRules(readRules(config.rulesFile ?? builtInRulesFile));
-  const eventTypes: EventTypes = { domain: types.map(({ type }) => type), own: ownEventTypes };
+  const eventTypes = eventTypesOf({ types });
   return [
     ...(url === undefined ? [] : checkWebhookUrl(url, guardOptions(config))),
     ...(events ?? [])

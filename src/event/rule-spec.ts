@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { didYouMean } from '../lib/suggest.ts';
+import { ownEventTypes } from './own-events.ts';
 
 /**
  * The form of a rules file. One definition serves three purposes: it checks the file, it types what was read, and the JSON
@@ -47,8 +48,6 @@ export interface PartSpec {
 export interface MinusSpec {
   minus: string;
 }
-
-export const ownEventTypes = ['webhook.disabled', 'audit.sealed', 'capture.gap'] as const;
 
 /** An object whose unknown keys are told with the nearest known one. */
 function strict<Shape extends z.core.$ZodShape>(shape: Shape) {
@@ -206,7 +205,7 @@ const eventType = z
     /^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+$/,
     'an event type is written noun.verb, as in appointment.confirmed',
   )
-  .refine((type) => !(ownEventTypes as readonly string[]).includes(type), 'this event type is our own');
+  .refine((type) => !ownEventTypes.includes(type), 'this event type is our own');
 
 export const rulesFile = strict({
   missing: z

@@ -2,7 +2,7 @@ import { numberText } from '../change/exact-json.ts';
 import { didYouMean } from '../lib/suggest.ts';
 import { formatTimestamp, renderBody } from './body.ts';
 import { canonicalLiteral, type Scalar } from './match.ts';
-import { ownEventTypes } from './rule-spec.ts';
+import { ownEventTypes } from './own-events.ts';
 import type { DomainEvent, JsonValue, Rules } from './types.ts';
 
 /** Field of data, or column of the changed row → the values it may have. */
@@ -11,7 +11,7 @@ export type Filter = Readonly<Record<string, readonly Scalar[]>>;
 /** Whether an entry of a webhook's `events` means an event type. `*` and `noun.*` never mean our own events. */
 export function matchesPattern(pattern: string, type: string): boolean {
   if (pattern === type) return true;
-  if ((ownEventTypes as readonly string[]).includes(type)) return false;
+  if (ownEventTypes.includes(type)) return false;
   return pattern === '*' || (pattern.endsWith('.*') && type.startsWith(pattern.slice(0, -1)));
 }
 

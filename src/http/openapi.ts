@@ -23,7 +23,11 @@ export function openApiOf(routes: readonly ApiRoute[], version: string): object 
       schemas: {
         Error: {
           type: 'object',
-          properties: { message: { type: 'string' }, code: { type: 'string' } },
+          properties: {
+            message: { type: 'string', description: 'What is wrong.' },
+            code: { type: 'string', description: 'The same in a stable word.' },
+            remedy: { type: 'string', description: 'What mends it, where that is known.' },
+          },
           required: ['message', 'code'],
         },
       },

@@ -1,21 +1,35 @@
 import type { Actor } from '../audit/record-act.ts';
 import type { SealVault } from '../audit/seal.ts';
-import type { Role } from '../config/types.ts';
+import type { Role, WebhookSettings } from '../config/types.ts';
+import type { Sender } from '../delivery/send.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Subscription } from '../outbox/types.ts';
 
 /** A JSON schema. */
 export type Schema = Readonly<Record<string, unknown>>;
 
+/** What a person says of a webhook, as far as it can be judged before it is sent to. */
+export type Judged = Partial<Pick<Subscription, 'url' | 'events' | 'headers' | 'fields'>>;
+
 /** What routes work on: the daemon gives it, so that this room knows nothing of loops. */
 export interface ApiContext {
   vault: SealVault;
+  sender: Sender;
   /** The subscriptions in force. */
   webhooks(): readonly Subscription[];
+  /** What is wrong with webhooks in force that were saved all the same, by id. */
+  problems(): ReadonlyMap<number, readonly string[]>;
+  webhookDefaults(): WebhookSettings;
+  secretOverlapMs(): number;
+  /** What is wrong with a webhook that is to be saved: sentences. */
+  judge(webhook: Judged): string[];
+  /** A webhook was changed: takes effect before this resolves. */
+  onWebhooksChanged(): Promise<void>;
   /** A delivery has entered the queue. */
   onQueued(): void;
   status(): Promise<object>;
-  eventTypes(): readonly object[];
+  /** The catalogue: those that the rules make, and our own. */
+  eventTypes(): { events: readonly object[]; own: readonly object[] };
 }
 
 export interface ApiRequest {
@@ -37,6 +51,8 @@ export interface ApiRoute {
   params?: Readonly<Record<string, Schema>>;
   query?: Readonly<Record<string, Schema>>;
   body?: Schema;
+  /** The route reads its body by itself, in better words than a schema has; `body` is for the document. */
+  readsBody?: true;
   /** Default 200. */
   status?: 200 | 201;
   handle(request: ApiRequest, context: ApiContext): Promise<object>;

@@ -3,7 +3,9 @@ import { openApiOf } from './openapi.ts';
 import type { ApiRoute } from './route.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { deliveryRoutes } from './routes/deliveries.ts';
+import { replayRoutes } from './routes/replays.ts';
 import { statusRoutes } from './routes/status.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
@@ -16,4 +18,11 @@ const openApi: ApiRoute = {
 };
 
 /** Every route of the API. */
-export const apiRoutes: readonly ApiRoute[] = [...statusRoutes, ...deliveryRoutes, ...auditRoutes, openApi];
+export const apiRoutes: readonly ApiRoute[] = [
+  ...statusRoutes,
+  ...webhookRoutes,
+  ...deliveryRoutes,
+  ...replayRoutes,
+  ...auditRoutes,
+  openApi,
+];

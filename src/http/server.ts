@@ -99,7 +99,7 @@ function addRoutes(app: FastifyInstance, verbs: HttpVerbs): void {
 }
 
 function addApiRoute(app: FastifyInstance, route: ApiRoute, context: ApiContext): void {
-  const { method, path, role, params = {}, query = {}, body, status = 200, handle } = route;
+  const { method, path, role, params = {}, query = {}, body, readsBody, status = 200, handle } = route;
   app.route({
     method,
     url: path,
@@ -107,7 +107,7 @@ function addApiRoute(app: FastifyInstance, route: ApiRoute, context: ApiContext)
     schema: {
       params: object(params, Object.keys(params)),
       querystring: object(query),
-      ...(method !== 'GET' && { body: body ?? nothing }),
+      ...(method !== 'GET' && { body: readsBody ? anyObject : (body ?? nothing) }),
     },
     async handler(request, reply) {
       const answer = await handle(toApiRequest(request), context);
@@ -118,6 +118,7 @@ function addApiRoute(app: FastifyInstance, route: ApiRoute, context: ApiContext)
 
 /** The body of a route that takes none. */
 const nothing = { type: ['object', 'null'], maxProperties: 0 };
+const anyObject = { type: ['object', 'null'] };
 
 function toApiRequest({ actor, params, query, body }: FastifyRequest): Parameters<ApiRoute['handle']>[0] {
   return {
@@ -132,13 +133,21 @@ type Reply = Parameters<Parameters<FastifyInstance['setErrorHandler']>[0]>[2];
 
 /** What a person did wrong is told; a fault of ours is logged and kept to ourselves. */
 function sendError(error: FastifyError, reply: Reply, log: Log): unknown {
-  if (error instanceof AppError)
-    return reply.code(statusOf(error)).send({ message: error.message, code: error.code });
+  if (error instanceof AppError) {
+    const { message, code, remedy } = error;
+    return reply.code(statusOf(error)).send({ message, code, remedy });
+  }
   if (error.statusCode !== undefined && error.statusCode < 500) {
-    return reply.code(error.statusCode).send({ message: error.message, code: error.code });
+    return reply.code(error.statusCode).send({ message: inWords(error), code: error.code });
   }
   log.error({ code: codeOf(error) ?? error.name }, 'a request failed');
   return reply.code(500).send({ message: 'The request failed; the log says why.', code: 'ERR_INTERNAL' });
+}
+
+/** Names what no schema knows, which the validator does not. */
+function inWords({ message, validation, validationContext }: FastifyError): string {
+  const unknown = validation?.[0]?.params['additionalProperty'];
+  return typeof unknown === 'string' ? `${validationContext} has no field "${unknown}"` : message;
 }
 
 function statusOf(error: AppError): number {

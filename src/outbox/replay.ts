@@ -107,8 +107,15 @@ export async function createReplay(
   });
 }
 
-export async function listReplays(session: Session, limit = 100): Promise<Replay[]> {
-  const rows = await session.rows<ReplayRow>('SELECT * FROM replays ORDER BY id DESC LIMIT ?', [limit]);
+/** Newest first, from below the id `cursor`. */
+export async function listReplays(
+  session: Session,
+  { limit, cursor = Number.MAX_SAFE_INTEGER }: { limit: number; cursor?: number },
+): Promise<Replay[]> {
+  const rows = await session.rows<ReplayRow>('SELECT * FROM replays WHERE id < ? ORDER BY id DESC LIMIT ?', [
+    cursor,
+    limit,
+  ]);
   return rows.map(toReplay);
 }
 

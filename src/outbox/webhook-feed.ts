@@ -15,8 +15,10 @@ export interface WebhookFeedOptions {
 export interface WebhookFeed extends Background {
   /** The subscriptions as last read. */
   current(): readonly Subscription[];
-  /** Reads them now, where they changed: before the start, and after an edit of our own. */
+  /** Reads them now, where they changed. */
   refresh(): Promise<void>;
+  /** After an edit of our own, which is committed: reads them now. Where that fails, the next poll does it. */
+  edited(): Promise<void>;
 }
 
 /** Follows the table of webhooks, whoever edits it. */
@@ -28,8 +30,9 @@ export function createWebhookFeed({
 }: WebhookFeedOptions): WebhookFeed {
   let version: string | undefined;
   let webhooks: readonly Subscription[] = [];
+  let reading: Promise<unknown> = Promise.resolve();
 
-  async function refresh(): Promise<void> {
+  async function read(): Promise<void> {
     const present = await readWebhooksVersion(vault.store);
     if (present === version) return;
     // Read after the version: a change in between is seen twice rather than never.
@@ -39,6 +42,13 @@ export function createWebhookFeed({
     onChange(webhooks, loaded.problems);
   }
 
+  /** One after the other: of two at once, the one that read first could end last. */
+  function refresh(): Promise<void> {
+    const next = reading.then(read);
+    reading = next.catch(() => undefined);
+    return next;
+  }
+
   const loop = createLoop({
     async step() {
       await refresh();
@@ -46,5 +56,11 @@ export function createWebhookFeed({
     },
     onError,
   });
-  return { start: () => loop.start(), stop: () => loop.stop(), current: () => webhooks, refresh };
+  return {
+    start: () => loop.start(),
+    stop: () => loop.stop(),
+    current: () => webhooks,
+    refresh,
+    edited: () => refresh().catch(onError),
+  };
 }

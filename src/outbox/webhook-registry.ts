@@ -64,6 +64,13 @@ export async function loadWebhooks({
   return { webhooks: loaded, problems };
 }
 
+/** One webhook as it is sent to. Throws AppError ERR_NOT_FOUND, and what keeps it from being used. */
+export async function loadWebhook({ store, box }: WebhookVault, id: number): Promise<Subscription> {
+  const [found] = await selectRows(store, id);
+  if (!found) throw notFound(id);
+  return toSubscription(found.row, found.overlapping, box);
+}
+
 /**
  * A text that changes with every change that matters to the engine, also by plain SQL, and when a rotation's overlap ends.
  * A checksum of the rows, because an UPDATE within the same millisecond leaves `updated_at` as it was.
@@ -290,7 +297,9 @@ export function notFound(what: number | string): AppError {
 }
 
 export function managedByFile(name: string): AppError {
-  return new AppError('ERR_CONFLICT', `the webhook "${name}" is managed by the configuration file`);
+  return new AppError('ERR_CONFLICT', `the webhook "${name}" is managed by the configuration file`, {
+    remedy: 'Edit it under `webhooks` in that file: the daemon takes a valid edit at once.',
+  });
 }
 
 async function refuseNameOfFile(tx: Session, name: string): Promise<void> {

@@ -77,7 +77,7 @@ ${receiver.delivery}
           id,
           events: ['payment.*', 'budget.created'],
           headers: { 'X-Clinic': 'central' },
-          ratePerSecond: 50,
+          rate_limit: '50/s',
           fields: ['amount'],
         },
       ],

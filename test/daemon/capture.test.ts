@@ -9,8 +9,8 @@ import { waitFor } from '../support/wait-for.ts';
 interface Status {
   capture: {
     readers: number;
-    lastError: string | null;
-    checkpoint: { position: { file: string; offset: number } };
+    last_error: string | null;
+    position: { file: string; offset: number };
   };
 }
 
@@ -100,11 +100,11 @@ ${receiver.delivery}
   it('moves its position on while nothing that it watches changes, and never for its own writes alone', async () => {
     const daemon = await start();
     await clinic.query('CREATE TABLE busy (id INT PRIMARY KEY AUTO_INCREMENT)');
-    const before = (await statusOf(daemon)).checkpoint.position;
+    const before = (await statusOf(daemon)).position;
     await clinic.query(Array.from({ length: 200 }, () => 'INSERT INTO busy () VALUES ()').join(';'));
     const moved = await waitFor(
       async () => {
-        const { position } = (await statusOf(daemon)).checkpoint;
+        const { position } = await statusOf(daemon);
         return position.offset - before.offset > 200 * 100 ? position : undefined;
       },
       { timeoutMs: 30_000, what: 'the position to move on' },
@@ -112,7 +112,7 @@ ${receiver.delivery}
     // Each move is a transaction in the same log: quiet, they follow one another in five seconds at the earliest.
     const next = await waitFor(
       async () => {
-        const { position } = (await statusOf(daemon)).checkpoint;
+        const { position } = await statusOf(daemon);
         return position.offset > moved.offset ? position : undefined;
       },
       { timeoutMs: 30_000, what: 'the next move' },
@@ -143,7 +143,7 @@ ${receiver.delivery}
       );
     const second = await start({ yaml, storeUrl: `${server.url}/${clone}` });
     await clinic.query(book(904));
-    await waitFor(async () => (await statusOf(first)).lastError?.includes('Another reader'), {
+    await waitFor(async () => (await statusOf(first)).last_error?.includes('Another reader'), {
       timeoutMs: 30_000,
       what: 'the first to notice',
     });

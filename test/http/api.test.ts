@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { listActs } from '../../src/audit/acts.ts';
 import { sealOnce } from '../../src/audit/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
+import { createSender, type Sender } from '../../src/delivery/send.ts';
 import { startHttp, type HttpServer } from '../../src/http/server.ts';
 import { apiRoutes } from '../../src/http/routes.ts';
 import { silentLog } from '../../src/lib/log.ts';
@@ -48,6 +49,7 @@ interface Body {
 describe.each(flavours)('the API on %s', (flavour) => {
   let test: TestStore;
   let http: HttpServer;
+  let sender: Sender;
   let queued = 0;
 
   beforeAll(async () => {
@@ -64,6 +66,9 @@ describe.each(flavours)('the API on %s', (flavour) => {
       failed(fresh[1]!, { kind: 'exhausted' }),
       failed(fresh[2]!, { kind: 'retry', delayMs: 3_600_000 }),
     ]);
+    sender = createSender({
+      guard: { allowHttp: false, allowPrivateNetworks: [], allowedPorts: [443], forbidden: [] },
+    });
     http = await startHttp({
       config: {
         host: '127.0.0.1',
@@ -78,15 +83,22 @@ describe.each(flavours)('the API on %s', (flavour) => {
       verbs: { readiness: () => ({ ready: true, reasons: [] }), metrics: () => Promise.resolve('') },
       api: {
         vault: test.vault,
+        sender,
         webhooks: () => outbox.webhooks,
+        problems: () => new Map(),
+        webhookDefaults: () => ({}) as never,
+        secretOverlapMs: () => 0,
+        judge: () => [],
+        onWebhooksChanged: () => Promise.resolve(),
         onQueued: () => (queued += 1),
         status: () => Promise.resolve({ capture: {} }),
-        eventTypes: () => [],
+        eventTypes: () => ({ events: [], own: [] }),
       },
     });
   });
   afterAll(async () => {
     await http.stop();
+    await sender.close();
     await test.close();
   });
 
@@ -211,6 +223,20 @@ describe.each(flavours)('the API on %s', (flavour) => {
     });
   });
 
+  it('names a field that it does not know', async () => {
+    const body = { webhook: 'Pagos', since: '2026-01-01', reason: 'r', extra: 1 };
+    expect((await call('POST', '/api/replays', { ...as('admin'), body })).body).toMatchObject({
+      message: 'body has no field "extra"',
+    });
+  });
+
+  it('tells whose token it is', async () => {
+    expect((await call('GET', '/api/me', as('auditor'))).body).toEqual({
+      name: 'an auditor',
+      role: 'auditor',
+    });
+  });
+
   it('refuses a body that is too large, and what is not there', async () => {
     const body = { webhook: 'Pagos', since: '2026-01-01', reason: 'x'.repeat(70_000) };
     expect(await call('POST', '/api/replays', { ...as('admin'), body })).toMatchObject({ status: 413 });
@@ -239,14 +265,20 @@ describe.each(flavours)('the API on %s', (flavour) => {
       body: { success: true, result: 'reopened' },
     });
     expect(queued).toBe(before + 1);
+    const selection = { webhook: 'Pagos', since: '2026-03-01', events: ['appointment.*'] };
+    const counted = await call('POST', '/api/replays/preview', { ...as('operator'), body: selection });
+    expect(counted.body).toEqual({ total: 3, by_type: [{ type: 'appointment.confirmed', count: 3 }] });
     const made = await call('POST', '/api/replays', {
       ...as('operator'),
-      body: { webhook: 'Pagos', since: '2026-03-01', reason: 'restored', events: ['appointment.*'] },
+      body: { ...selection, reason: 'restored' },
     });
     expect(made).toMatchObject({ status: 201, body: { success: true, id: 1, total: 3 } });
     expect((await call('GET', '/api/replays', as('auditor'))).body.replays).toMatchObject([
       { id: 1, webhook_id: 1, reason: 'restored', requested_by: 'an operator', state: 'running' },
     ]);
+    expect((await call('GET', '/api/replays/1', as('auditor'))).body).toMatchObject({
+      replay: { id: 1, queued: 0, total: 3, since_ms: Date.parse('2026-03-01') },
+    });
     expect((await call('POST', '/api/replays/1/cancel', as('operator'))).body).toEqual({
       success: true,
       cancelled: true,

@@ -46,6 +46,8 @@ export interface DaemonOptions {
   sourceUrl: string;
   /** A schema of its own for each test. */
   storeUrl: string;
+  /** YAML of further tokens: `{ name: luz, role: auditor, sha256: "…" }`. */
+  tokens?: string;
   /** YAML below the fixed part: webhooks, delivery, … */
   yaml?: string;
   env?: Record<string, string>;
@@ -76,7 +78,7 @@ export async function startDaemonProcess(options: DaemonOptions): Promise<Daemon
   const config = await writeConfig(`
 source: { url: "\${env:SOURCE_DATABASE_URL}", heartbeat: 1s }
 store: { url: "\${env:STORE_DATABASE_URL}" }
-http: { listen: "127.0.0.1:0", tokens: [{ name: test, role: admin, sha256: "${sha256}" }] }
+http: { listen: "127.0.0.1:0", tokens: [{ name: test, role: admin, sha256: "${sha256}" }${options.tokens ? `, ${options.tokens}` : ''}] }
 ${options.yaml ?? ''}
 `);
   const child = spawn(process.execPath, [bin, 'run', '--config', config.file], {

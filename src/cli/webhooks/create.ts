@@ -1,9 +1,10 @@
 import { Command } from 'commander';
+import { recordAlong } from '../../audit/record-act.ts';
 import { createWebhook } from '../../outbox/webhook-registry.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
+import { localActor } from '../local-actor.ts';
 import { print, printJson } from '../output.ts';
 import { withStore } from '../with-store.ts';
-import { recordAlong } from './record.ts';
 import { addSettings, settingsOf, type SettingsOptions } from './settings.ts';
 
 interface CreateOptions extends ConfigOptions, SettingsOptions {
@@ -34,7 +35,7 @@ Example:
         return createWebhook(
           { store, box },
           { ...input, name, url, events: event },
-          recordAlong('webhook.create', { name, events: event }),
+          recordAlong(localActor(), 'webhook.create', { name, url, events: event }),
         );
       });
       if (options.json) printJson(made);

@@ -1,10 +1,11 @@
 import { Command } from 'commander';
+import { recordAlong } from '../../audit/record-act.ts';
 import { deleteWebhook, findWebhookId, getWebhook } from '../../outbox/webhook-registry.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { confirm, yesDescription, yesFlag, type ConfirmOptions } from '../confirm.ts';
+import { localActor } from '../local-actor.ts';
 import { print, printJson } from '../output.ts';
 import { withStore } from '../with-store.ts';
-import { recordAlong } from './record.ts';
 
 /** `odontology-webhooks webhooks delete` */
 export function webhooksDeleteCommand(): Command {
@@ -21,7 +22,11 @@ export function webhooksDeleteCommand(): Command {
           `Delete webhook ${webhook.id} (${webhook.name}), and give up what waits for it?`,
           options,
         );
-        await deleteWebhook(store, webhook.id, recordAlong('webhook.delete', { name: webhook.name }));
+        await deleteWebhook(
+          store,
+          webhook.id,
+          recordAlong(localActor(), 'webhook.delete', { name: webhook.name }),
+        );
         return webhook;
       });
       if (options.json) printJson({ id, deleted: true });

@@ -1,10 +1,11 @@
 import { Command } from 'commander';
+import { recordAlong } from '../../audit/record-act.ts';
 import { findWebhookId } from '../../outbox/webhook-registry.ts';
 import { enableWebhook } from '../../outbox/webhook-state.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
+import { localActor } from '../local-actor.ts';
 import { print, printJson } from '../output.ts';
 import { withStore } from '../with-store.ts';
-import { recordAlong } from './record.ts';
 
 /** `odontology-webhooks webhooks enable` */
 export function webhooksEnableCommand(): Command {
@@ -16,7 +17,7 @@ export function webhooksEnableCommand(): Command {
     .action(async (idOrName: string, options: ConfigOptions & { json?: true }) => {
       const id = await withStore(options, async ({ store }) => {
         const found = await findWebhookId(store, idOrName);
-        await enableWebhook(store, found, recordAlong('webhook.enable'));
+        await enableWebhook(store, found, recordAlong(localActor(), 'webhook.enable'));
         return found;
       });
       if (options.json) printJson({ id, is_active: true });

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { webhookJson } from '../../outbox/webhook-json.ts';
 import { listWebhooks } from '../../outbox/webhook-registry.ts';
 import type { WebhookRecord } from '../../outbox/webhook-row.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
@@ -13,7 +14,8 @@ export function webhooksListCommand(): Command {
     .option('--json', 'print the list as JSON')
     .action(async (options: ConfigOptions & { json?: true }) => {
       const webhooks = await withStore(options, ({ store }) => listWebhooks(store));
-      if (options.json) printJson({ webhooks });
+      if (options.json)
+        printJson({ webhooks: webhooks.map((webhook) => webhookJson(webhook, { withHeaders: true })) });
       else if (webhooks.length === 0) print('There is no webhook. Make one: webhooks create, or the file.');
       else print(formatTable(['id', 'name', 'url', 'events', 'state', 'managed by'], webhooks.map(toLine)));
     });

@@ -1,11 +1,12 @@
 import { Command } from 'commander';
+import { recordAlong } from '../../audit/record-act.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import { findWebhookId, rotateSecret } from '../../outbox/webhook-registry.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { confirm, yesDescription, yesFlag, type ConfirmOptions } from '../confirm.ts';
+import { localActor } from '../local-actor.ts';
 import { print, printJson } from '../output.ts';
 import { withStore } from '../with-store.ts';
-import { recordAlong } from './record.ts';
 
 /** `odontology-webhooks webhooks rotate-secret` */
 export function webhooksRotateSecretCommand(): Command {
@@ -24,7 +25,7 @@ export function webhooksRotateSecretCommand(): Command {
           { store, box },
           id,
           { overlapMs },
-          recordAlong('webhook.rotate-secret'),
+          recordAlong(localActor(), 'webhook.rotate-secret', { overlap: formatDuration(overlapMs) }),
         );
         return { id, secret, overlap: formatDuration(overlapMs) };
       });

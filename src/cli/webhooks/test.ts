@@ -1,14 +1,15 @@
 import { Command } from 'commander';
+import { recordAlong } from '../../audit/record-act.ts';
+import { toJson } from '../../audit/to-json.ts';
 import { guardOptions } from '../../daemon/judge.ts';
 import { createSender } from '../../delivery/send.ts';
 import { testWebhook } from '../../delivery/test-webhook.ts';
 import type { Outcome } from '../../delivery/types.ts';
-import { AppError } from '../../lib/errors.ts';
-import { findWebhookId, loadWebhooks } from '../../outbox/webhook-registry.ts';
+import { findWebhookId, loadWebhook } from '../../outbox/webhook-registry.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
+import { localActor } from '../local-actor.ts';
 import { print, printJson } from '../output.ts';
 import { withStore, type OpenedStore } from '../with-store.ts';
-import { recordAlong } from './record.ts';
 
 /** `odontology-webhooks webhooks test` */
 export function webhooksTestCommand(): Command {
@@ -23,7 +24,7 @@ export function webhooksTestCommand(): Command {
     )
     .action(async (idOrName: string, options: ConfigOptions & { json?: true }) => {
       const outcome = await withStore(options, (opened) => tryOut(opened, idOrName));
-      if (options.json) printJson(outcome);
+      if (options.json) printJson(toJson(outcome));
       else print(inWords(outcome));
       if (outcome.kind !== 'delivered') process.exitCode = 1;
     });
@@ -31,16 +32,11 @@ export function webhooksTestCommand(): Command {
 
 async function tryOut({ config, store, box }: OpenedStore, idOrName: string): Promise<Outcome> {
   const id = await findWebhookId(store, idOrName);
-  const { webhooks, problems } = await loadWebhooks({ store, box });
-  const webhook = webhooks.find((candidate) => candidate.id === id);
-  if (webhook === undefined || webhook.secrets.length === 0) {
-    const problem = problems.find((candidate) => candidate.id === id);
-    throw new AppError('ERR_CONFIG', problem?.message ?? `the webhook ${id} cannot be used`);
-  }
+  const webhook = await loadWebhook({ store, box }, id);
   const sender = createSender({ guard: guardOptions(config) });
   try {
     const outcome = await testWebhook(sender, webhook);
-    await recordAlong('webhook.test', { outcome: outcome.kind })(store, id);
+    await recordAlong(localActor(), 'webhook.test', { outcome: outcome.kind })(store, id);
     return outcome;
   } finally {
     await sender.close();

@@ -1,10 +1,12 @@
 import { Command } from 'commander';
+import { changeDetails, recordAlong } from '../../audit/record-act.ts';
 import { AppError } from '../../lib/errors.ts';
+import { webhookJson } from '../../outbox/webhook-json.ts';
 import { findWebhookId, getWebhook, updateWebhook } from '../../outbox/webhook-registry.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
+import { localActor } from '../local-actor.ts';
 import { print, printJson } from '../output.ts';
 import { withStore } from '../with-store.ts';
-import { recordAlong } from './record.ts';
 import { addSettings, settingsOf, type SettingsOptions } from './settings.ts';
 
 /** `odontology-webhooks webhooks update` */
@@ -26,11 +28,11 @@ export function webhooksUpdateCommand(): Command {
           store,
           id,
           changes,
-          recordAlong('webhook.update', { changed: Object.keys(changes) }),
+          recordAlong(localActor(), 'webhook.update', changeDetails(changes)),
         );
         return getWebhook(store, id);
       });
-      if (options.json) printJson(webhook);
+      if (options.json) printJson(webhookJson(webhook, { withHeaders: true }));
       else print(`Webhook ${webhook.id} (${webhook.name}) was changed.`);
     },
   );

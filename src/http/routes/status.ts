@@ -15,6 +15,13 @@ export const statusRoutes: readonly ApiRoute[] = [
     path: '/api/events',
     role: 'auditor',
     summary: 'Every event type with its rule and its fields.',
-    handle: (_request, { eventTypes }) => Promise.resolve({ events: toJson(eventTypes()) }),
+    handle: (_request, { eventTypes }) => Promise.resolve(toJson(eventTypes()) as object),
+  },
+  {
+    method: 'GET',
+    path: '/api/me',
+    role: 'auditor',
+    summary: 'Whose token this is, and what it may do.',
+    handle: ({ actor: { name, role } }) => Promise.resolve({ name, role }),
   },
 ];

@@ -1,0 +1,159 @@
+import { toPage } from '../../audit/page.ts';
+import { recordAct } from '../../audit/record-act.ts';
+import { toJson } from '../../audit/to-json.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { AppError } from '../../lib/errors.ts';
+import {
+  cancelReplay,
+  createReplay,
+  getReplay,
+  listReplays,
+  previewReplay,
+  type ReplayRequest,
+} from '../../outbox/replay.ts';
+import { findWebhookId } from '../../outbox/webhook-registry.ts';
+import {
+  entity,
+  entityOf,
+  id,
+  object,
+  paging,
+  pagingOf,
+  period,
+  periodOf,
+  text,
+  type ApiContext,
+  type ApiRequest,
+  type ApiRoute,
+  type Schema,
+} from '../route.ts';
+
+const selection: Readonly<Record<string, Schema>> = {
+  webhook: { ...text(255), description: 'Id or name.' },
+  events: { type: 'array', items: text(128), minItems: 1, maxItems: 100 },
+  entity,
+  ...period,
+  exhausted_only: { type: 'boolean' },
+};
+
+/** Sending past events again: count, start, look on, cancel. */
+export const replayRoutes: readonly ApiRoute[] = [
+  {
+    method: 'GET',
+    path: '/api/replays',
+    role: 'auditor',
+    summary: 'Replays, newest first.',
+    query: paging,
+    async handle({ query }, { vault: { store } }) {
+      const { limit, ...from } = pagingOf(query);
+      const { items, nextCursor } = toPage(await listReplays(store, { ...from, limit: limit + 1 }), limit);
+      return { replays: toJson(items), next_cursor: nextCursor };
+    },
+  },
+  {
+    method: 'GET',
+    path: '/api/replays/:id',
+    role: 'auditor',
+    summary: 'How far one replay is: `queued` of at most `total`.',
+    params: { id },
+    async handle({ params }, { vault: { store } }) {
+      return { replay: toJson(await getReplay(store, Number(params['id']))) };
+    },
+  },
+  {
+    method: 'POST',
+    path: '/api/replays/preview',
+    role: 'operator',
+    summary: 'Counts what a replay would send, by event.',
+    body: object(selection, ['webhook', 'since']),
+    async handle({ body }, context) {
+      const request = await toRequest(body as ReplayBody, context);
+      return toJson(await previewReplay(context.vault.store, request, context.webhooks())) as object;
+    },
+  },
+  {
+    method: 'POST',
+    path: '/api/replays',
+    role: 'operator',
+    summary: 'Sends past events again to one webhook.',
+    body: object(
+      {
+        ...selection,
+        rate: { type: 'number', exclusiveMinimum: 0, maximum: 100_000, description: 'A second.' },
+        reason: text(1_024),
+      },
+      ['webhook', 'since', 'reason'],
+    ),
+    status: 201,
+    handle: start,
+  },
+  {
+    method: 'POST',
+    path: '/api/replays/:id/cancel',
+    role: 'operator',
+    summary: 'Ends a replay; what it has put into the queue is still sent.',
+    params: { id },
+    async handle({ actor, params }, { vault: { store } }) {
+      const target = params['id']!;
+      await getReplay(store, Number(target));
+      const cancelled = await store.transaction(async (tx) => {
+        const was = await cancelReplay(tx, Number(target));
+        if (was) await recordAct(tx, { actor, action: 'replay.cancel', target });
+        return was;
+      });
+      return { success: true, cancelled };
+    },
+  },
+];
+
+interface ReplayBody {
+  webhook: string;
+  events?: string[];
+  entity?: string;
+  since: string;
+  until?: string;
+  exhausted_only?: boolean;
+}
+
+/** Throws AppError ERR_USAGE, ERR_NOT_FOUND. */
+async function toRequest(
+  { webhook, events, entity, since, until, exhausted_only = false }: ReplayBody,
+  { vault, judge }: ApiContext,
+): Promise<ReplayRequest> {
+  const { sinceMs = 0, untilMs = systemClock.now() } = periodOf({
+    since,
+    ...(until !== undefined && { until }),
+  });
+  if (sinceMs >= untilMs) throw new AppError('ERR_USAGE', 'since must lie before until');
+  const problems = judge({ events: events ?? [] });
+  if (problems.length > 0) throw new AppError('ERR_USAGE', problems.join('\n'));
+  return {
+    webhookId: await findWebhookId(vault.store, webhook),
+    sinceMs,
+    untilMs,
+    exhaustedOnly: exhausted_only,
+    ...(events !== undefined && { events }),
+    ...(entity !== undefined && { entity: entityOf(entity) }),
+  };
+}
+
+async function start({ actor, body }: ApiRequest, context: ApiContext): Promise<object> {
+  const { reason, rate = null, ...asked } = body as ReplayBody & { reason: string; rate?: number };
+  const { since, until = null, events = null } = asked;
+  const { store } = context.vault;
+  const request = await toRequest(asked, context);
+  const made = await createReplay(
+    store,
+    { ...request, requestedBy: actor.name, reason, ratePerSecond: rate },
+    context.webhooks(),
+    (tx, replay, total) =>
+      recordAct(tx, {
+        actor,
+        action: 'replay.create',
+        target: String(request.webhookId),
+        details: { replay, total, reason, since, until, events },
+      }),
+  );
+  context.onQueued();
+  return { success: true, ...made };
+}

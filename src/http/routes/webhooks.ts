@@ -1,0 +1,215 @@
+import { changeDetails, recordAlong } from '../../audit/record-act.ts';
+import { toJson } from '../../audit/to-json.ts';
+import {
+  parseRotationInput,
+  parseWebhookInput,
+  requiredKeys,
+  rotationInputSchema,
+  webhookInputSchema,
+} from '../../config/webhook-input.ts';
+import { testWebhook } from '../../delivery/test-webhook.ts';
+import { formatDuration } from '../../lib/duration.ts';
+import { AppError } from '../../lib/errors.ts';
+import { webhookJson } from '../../outbox/webhook-json.ts';
+import {
+  createWebhook,
+  deleteWebhook,
+  getWebhook,
+  listWebhooks,
+  loadWebhook,
+  rotateSecret,
+  updateWebhook,
+} from '../../outbox/webhook-registry.ts';
+import type { WebhookRecord } from '../../outbox/webhook-row.ts';
+import { disableWebhook, enableWebhook } from '../../outbox/webhook-state.ts';
+import { id, object, type ApiContext, type ApiRequest, type ApiRoute, type Judged } from '../route.ts';
+
+/** The subscriptions. Each change is on record in its own transaction, and in force before the answer. */
+export const webhookRoutes: readonly ApiRoute[] = [
+  {
+    method: 'GET',
+    path: '/api/webhooks',
+    role: 'auditor',
+    summary: 'Every webhook, active or not; never its secret, and the values of its headers to admins alone.',
+    async handle({ actor }, context) {
+      const all = await listWebhooks(context.vault.store);
+      return { webhooks: all.map((webhook) => present(webhook, actor, context)) };
+    },
+  },
+  {
+    method: 'GET',
+    path: '/api/webhooks/:id',
+    role: 'auditor',
+    summary: 'One webhook.',
+    params: { id },
+    async handle({ actor, params }, context) {
+      const webhook = await getWebhook(context.vault.store, Number(params['id']));
+      return { webhook: present(webhook, actor, context) };
+    },
+  },
+  {
+    method: 'POST',
+    path: '/api/webhooks',
+    role: 'admin',
+    summary: 'Adds a webhook. Its secret is in the answer, and nowhere afterwards.',
+    body: webhookInputSchema(requiredKeys),
+    readsBody: true,
+    status: 201,
+    handle: create,
+  },
+  {
+    method: 'PATCH',
+    path: '/api/webhooks/:id',
+    role: 'admin',
+    summary: 'Changes what is named.',
+    params: { id },
+    body: webhookInputSchema(),
+    readsBody: true,
+    handle: update,
+  },
+  {
+    method: 'DELETE',
+    path: '/api/webhooks/:id',
+    role: 'admin',
+    summary: 'Ends a webhook: what waits for it is given up, its log stays.',
+    params: { id },
+    handle: (request, context) => end(Number(request.params['id']), request, context),
+  },
+  {
+    method: 'DELETE',
+    path: '/api/webhooks',
+    role: 'admin',
+    summary: 'The same, with the id in the body.',
+    body: object({ id: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER } }, ['id']),
+    handle: (request, context) => end((request.body as { id: number }).id, request, context),
+  },
+  {
+    method: 'POST',
+    path: '/api/webhooks/:id/rotate-secret',
+    role: 'admin',
+    summary:
+      'Gives it another secret, shown once; both sign for `overlap`, by default delivery.secret_overlap.',
+    params: { id },
+    body: rotationInputSchema(),
+    readsBody: true,
+    handle: rotate,
+  },
+  {
+    method: 'POST',
+    path: '/api/webhooks/:id/test',
+    role: 'admin',
+    summary: 'Sends it one signed webhook.test, without data of a patient, and tells what became of it.',
+    params: { id },
+    handle: tryOut,
+  },
+  {
+    method: 'POST',
+    path: '/api/webhooks/:id/enable',
+    role: 'admin',
+    summary: 'Sends to it again, what waited first.',
+    params: { id },
+    async handle({ actor, params }, { vault, onWebhooksChanged, onQueued }) {
+      await enableWebhook(vault.store, Number(params['id']), recordAlong(actor, 'webhook.enable'));
+      await onWebhooksChanged();
+      onQueued();
+      return { success: true };
+    },
+  },
+  {
+    method: 'POST',
+    path: '/api/webhooks/:id/disable',
+    role: 'admin',
+    summary: 'Sends nothing to it and queues nothing for it; what is queued waits.',
+    params: { id },
+    async handle({ actor, params }, { vault, onWebhooksChanged }) {
+      await disableWebhook(vault.store, Number(params['id']), recordAlong(actor, 'webhook.disable'));
+      await onWebhooksChanged();
+      return { success: true };
+    },
+  },
+];
+
+function present(webhook: WebhookRecord, { role }: ApiRequest['actor'], { problems }: ApiContext): object {
+  return {
+    ...webhookJson(webhook, { withHeaders: role === 'admin' }),
+    problems: problems().get(webhook.id) ?? [],
+  };
+}
+
+async function create({ actor, body }: ApiRequest, context: ApiContext): Promise<object> {
+  const { name = '', url = '', events = [], ...rest } = parseWebhookInput(toObject(body), requiredKeys);
+  requireFit({ ...rest, url, events }, context);
+  const made = await createWebhook(
+    context.vault,
+    { ...context.webhookDefaults(), ...rest, name, url, events },
+    recordAlong(actor, 'webhook.create', { name, url, events }),
+  );
+  await context.onWebhooksChanged();
+  return { success: true, ...made };
+}
+
+async function update({ actor, params, body }: ApiRequest, context: ApiContext): Promise<object> {
+  const webhookId = Number(params['id']);
+  const changes = parseWebhookInput(toObject(body));
+  const { store } = context.vault;
+  if (Object.keys(changes).length === 0) throw new AppError('ERR_USAGE', 'no change was named');
+  for (const [key, route] of elsewhere) {
+    if (!(key in changes)) continue;
+    throw new AppError('ERR_USAGE', `${key} is not changed here`, {
+      remedy: `POST /api/webhooks/:id/${route}`,
+    });
+  }
+  const { events } = await getWebhook(store, webhookId);
+  requireFit({ ...(changes.fields !== undefined && { events }), ...changes }, context);
+  await updateWebhook(
+    store,
+    webhookId,
+    changes,
+    recordAlong(actor, 'webhook.update', changeDetails(changes)),
+  );
+  await context.onWebhooksChanged();
+  return { success: true, webhook: present(await getWebhook(store, webhookId), actor, context) };
+}
+
+/** Keys that have a route of their own. */
+const elsewhere = [
+  ['isActive', 'enable or /disable'],
+  ['secret', 'rotate-secret'],
+] as const;
+
+async function end(webhookId: number, { actor }: ApiRequest, context: ApiContext): Promise<object> {
+  const { store } = context.vault;
+  const { name } = await getWebhook(store, webhookId);
+  await deleteWebhook(store, webhookId, recordAlong(actor, 'webhook.delete', { name }));
+  await context.onWebhooksChanged();
+  return { success: true };
+}
+
+async function rotate({ actor, params, body }: ApiRequest, context: ApiContext): Promise<object> {
+  const { secret: given, overlapMs = context.secretOverlapMs() } = parseRotationInput(toObject(body));
+  const overlap = formatDuration(overlapMs);
+  const { secret } = await rotateSecret(
+    context.vault,
+    Number(params['id']),
+    { overlapMs, ...(given !== undefined && { secret: given }) },
+    recordAlong(actor, 'webhook.rotate-secret', { overlap }),
+  );
+  await context.onWebhooksChanged();
+  return { success: true, secret, overlap };
+}
+
+async function tryOut({ actor, params }: ApiRequest, { vault, sender }: ApiContext): Promise<object> {
+  const webhook = await loadWebhook(vault, Number(params['id']));
+  const outcome = await testWebhook(sender, webhook);
+  await recordAlong(actor, 'webhook.test', { outcome: outcome.kind })(vault.store, webhook.id);
+  return { success: outcome.kind === 'delivered', outcome: toJson(outcome) };
+}
+
+function requireFit(webhook: Judged, { judge }: ApiContext): void {
+  const problems = judge(webhook);
+  if (problems.length > 0)
+    throw new AppError('ERR_USAGE', problems.join('\n'), { remedy: 'Correct these fields.' });
+}
+
+const toObject = (body: unknown): Readonly<Record<string, unknown>> =>
+  (body ?? {}) as Record<string, unknown>;
