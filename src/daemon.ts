@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { recordSync } from './audit/record-act.ts';
 import { runPreflight } from './binlog/preflight/preflight.ts';
 import { openSource, type Source } from './binlog/source.ts';
 import type { Baseline } from './binlog/types.ts';
@@ -39,8 +40,8 @@ import { readCaptureState } from './outbox/checkpoint.ts';
 import { announceAlive } from './outbox/liveness.ts';
 import type { Claimant } from './outbox/types.ts';
 import { createWebhookFeed, type WebhookFeed } from './outbox/webhook-feed.ts';
-import { resealSecrets } from './outbox/webhook-registry.ts';
-import { syncWebhooks } from './outbox/webhook-sync.ts';
+import { resealSecrets, type WebhookVault } from './outbox/webhook-registry.ts';
+import { syncWebhooks, type Synced } from './outbox/webhook-sync.ts';
 
 /*
  *   source ─▶ capture ─▶ change ─▶ event ─▶ outbox ─▶ dispatcher ─▶ endpoints
@@ -169,13 +170,19 @@ async function prepare(
     onReport: (report) => observer.onPreflight(report),
   });
   const parts = { log, store, source, claimant, installation, metrics, observer, preflight, inForce };
-  await syncWebhooks(vaultOf(parts), config.webhooks, { overlapMs: config.delivery.secretOverlapMs });
+  await syncFile(parts, config);
   const resealed = await resealSecrets(vaultOf(parts));
   if (resealed > 0) log.info({ resealed }, 'secrets sealed with the present encryption key');
   return parts;
 }
 
-function vaultOf({ store, inForce }: Parts): Parameters<typeof syncWebhooks>[0] {
+/** Makes the store's webhooks those of the file, on record as the file's acts. */
+function syncFile(parts: Parts, { webhooks, delivery, fingerprint }: Config): Promise<Synced> {
+  const options = { overlapMs: delivery.secretOverlapMs, record: recordSync(fingerprint) };
+  return syncWebhooks(vaultOf(parts), webhooks, options);
+}
+
+function vaultOf({ store, inForce }: Parts): WebhookVault {
   return { store, box: createSecretBox(inForce.config.store.encryptionKeys) };
 }
 
@@ -309,8 +316,7 @@ async function reload(parts: Parts, { change, feed, captureLoop }: Reload): Prom
   const names = filterNames(change.config.webhooks, inForce.webhooks);
   const next = await readClinic(source, change.config, { filterNames: names, baseline });
   requireFitWebhooks(change.config, next);
-  const { secretOverlapMs } = change.config.delivery;
-  const synced = await syncWebhooks(vaultOf(parts), change.config.webhooks, { overlapMs: secretOverlapMs });
+  const synced = await syncFile(parts, change.config);
   const before = inForce.config;
   inForce.config = change.config;
   inForce.ruleFile = next.ruleFile;

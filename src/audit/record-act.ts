@@ -1,12 +1,13 @@
 import type { WebhookInput } from '../config/webhook-input.ts';
 import type { Session } from '../db/client.ts';
 import type { Along } from '../outbox/webhook-registry.ts';
+import type { SyncOptions } from '../outbox/webhook-sync.ts';
 import { underscored } from './to-json.ts';
 
-/** Who did something: a token's name with its role, or the operating system's user at the command line. */
+/** Who did something: a token's name with its role, the operating system's user at the command line, or the configuration file. */
 export interface Actor {
   name: string;
-  role: 'admin' | 'operator' | 'auditor' | 'local';
+  role: 'admin' | 'operator' | 'auditor' | 'local' | 'file';
 }
 
 /** What a person did. `details` never holds a payload or a secret. */
@@ -47,4 +48,23 @@ export function changeDetails({ url, events, ...rest }: WebhookInput): Act['deta
     ...(url !== undefined && { url }),
     ...(events !== undefined && { events }),
   };
+}
+
+/**
+ * Puts on record what the configuration file does to its webhooks. `fingerprint` tells which edit of the file: whoever may write
+ * it is not known here.
+ */
+export function recordSync(fingerprint: string): NonNullable<SyncOptions['record']> {
+  return (tx, { id, kind, webhook: { name, url, events }, changed }) =>
+    recordAct(tx, {
+      actor: { name: 'configuration file', role: 'file' },
+      action: `webhook.${kind}`,
+      target: String(id),
+      details: {
+        name,
+        ...(kind !== 'deactivate' && { url, events }),
+        ...(kind === 'update' && { changed: changed.map(underscored) }),
+        file_sha256: fingerprint,
+      },
+    });
 }

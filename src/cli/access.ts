@@ -4,13 +4,14 @@ import { recordAct } from '../audit/record-act.ts';
 import { toJson } from '../audit/to-json.ts';
 import { configOption, type ConfigOptions } from './config-option.ts';
 import { localActor } from './local-actor.ts';
-import { formatTable, print, printJson } from './output.ts';
-import { limitOption } from './time-option.ts';
+import { formatTable, print, printError, printJson } from './output.ts';
+import { cursorOption, limitOption } from './time-option.ts';
 import { withStore } from './with-store.ts';
 
 interface AccessOptions extends ConfigOptions {
   patient: string;
   limit: number;
+  cursor?: number;
   json?: true;
 }
 
@@ -21,6 +22,7 @@ export function accessCommand(): Command {
     .addOption(configOption())
     .requiredOption('--patient <id>', 'as the clinic numbers patients')
     .addOption(limitOption())
+    .addOption(cursorOption())
     .option('--json', 'print the deliveries as JSON')
     .addHelpText(
       'after',
@@ -30,16 +32,16 @@ That it was asked is put on record.
 Example:
   $ odontology-webhooks access --patient 45`,
     )
-    .action(async ({ patient, limit, ...options }: AccessOptions) => {
+    .action(async ({ patient, ...options }: AccessOptions) => {
       const { items, nextCursor } = await withStore(options, async ({ store }) => {
         await recordAct(store, { actor: localActor(), action: 'patient.access', target: patient });
-        return listAccess(store, patient, { limit });
+        return listAccess(store, patient, options);
       });
       if (options.json) printJson({ deliveries: toJson(items), next_cursor: nextCursor });
       else if (items.length === 0) print('Nothing about this patient was sent to anybody.');
       else
         print(formatTable(['delivery', 'when (UTC)', 'to', 'event', 'fields', 'outcome'], items.map(toLine)));
-      if (!options.json && nextCursor !== null) print(`There are more than ${limit}: --limit.`);
+      if (!options.json && nextCursor !== null) printError(`There are more: --cursor ${nextCursor}`);
     });
 }
 

@@ -4,6 +4,7 @@ import { AppError } from '../lib/errors.ts';
 import { accessCommand } from './access.ts';
 import { auditCommand } from './audit.ts';
 import { checkCommand } from './check.ts';
+import { completionCommand } from './completion.ts';
 import { deliveriesCommand } from './deliveries.ts';
 import { demoCommand } from './demo.ts';
 import { eraseCommand } from './erase.ts';
@@ -41,6 +42,7 @@ export async function main(args: readonly string[]): Promise<number> {
     auditCommand(),
     receiveCommand(),
     demoCommand(),
+    completionCommand(),
   ];
   for (const command of commands) program.addCommand(command);
   overrideExit(program);

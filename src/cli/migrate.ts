@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { toJson } from '../audit/to-json.ts';
 import { migrateStore } from '../db/migrate.ts';
 import { configOf, configOption, type ConfigOptions } from './config-option.ts';
 import { print, printJson } from './output.ts';
@@ -12,7 +13,7 @@ export function migrateCommand(): Command {
     .action(async (options: ConfigOptions & { json?: true }) => {
       const { url } = configOf(options).store;
       const migrated = await migrateStore(url);
-      if (options.json) printJson(migrated);
+      if (options.json) printJson(toJson(migrated));
       else if (migrated.applied === 0) print(`The schema ${url.database} is up to date.`);
       else
         print(

@@ -9,18 +9,21 @@ const width = 30;
 
 export function createProgress(label: string): Progress {
   const { stderr } = process;
-  if (!stderr.isTTY) return { update: () => undefined, end: () => undefined };
-  let shown = -1;
+  let shown = '';
   return {
     update(done, total) {
-      const percent = total === 0 ? 100 : Math.floor((done / total) * 100);
-      if (percent === shown) return;
-      shown = percent;
-      const full = Math.round((percent / 100) * width);
-      stderr.write(
-        `\r${label} ${'█'.repeat(full)}${'░'.repeat(width - full)} ${percent} % (${done} of ${total})`,
-      );
+      if (!stderr.isTTY) return;
+      const part = total === 0 ? 1 : Math.min(1, done / total);
+      const full = Math.round(part * width);
+      const bar = '█'.repeat(full) + '░'.repeat(width - full);
+      const counts = `${Math.floor(done)} of ${Math.floor(total)}`;
+      const line = `${label} ${bar} ${Math.floor(part * 100)} % (${counts})`;
+      if (line !== shown) stderr.write(`\r${line}\u001b[K`);
+      shown = line;
     },
-    end: () => void stderr.write('\r\u001b[K'),
+    end() {
+      if (shown !== '') stderr.write('\r\u001b[K');
+      shown = '';
+    },
   };
 }

@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { systemClock } from '../lib/clock.ts';
 import { parseDuration } from '../lib/duration.ts';
+import { parseId } from './id-argument.ts';
 
 /** `--since 2h`, `--since 2026-03-07`, `--since 2026-03-07T15:30:00Z`: milliseconds since 1970. */
 export function sinceOption(): Option {
@@ -17,6 +18,13 @@ export function limitOption(): Option {
     if (Number.isInteger(limit) && limit >= 1 && limit <= 10_000) return limit;
     throw new InvalidArgumentError('expected a whole number from 1 to 10000');
   });
+}
+
+/** Where a page of a list begins. */
+export function cursorOption(): Option {
+  return new Option('--cursor <id>', 'go on behind this id: `next_cursor` of the page before').argParser(
+    parseId,
+  );
 }
 
 /** A moment without an offset is UTC. */

@@ -11,7 +11,7 @@ import { momentMs } from './moment.ts';
 import { promoteLanes } from './promote.ts';
 import { lanesOf } from './queue-lanes.ts';
 import { enterStatements, reopenLog, type Entering } from './reopen.ts';
-import { cancelReplay, eventConditions, toReplay, wantedTypes, type ReplayRow } from './replay.ts';
+import { endReplay, eventConditions, toReplay, wantedTypes, type ReplayRow } from './replay.ts';
 import type { Subscription } from './types.ts';
 
 interface EventRow {
@@ -86,7 +86,7 @@ async function stepWithin(
 async function waitForWebhook(tx: Session, { id, webhook_id }: ReplayRow): Promise<number | null> {
   const known = await tx.rows('SELECT 1 FROM webhooks WHERE id = ? AND deleted_at IS NULL', [webhook_id]);
   if (known.length > 0) return unknownWaitMs;
-  await cancelReplay(tx, id);
+  await endReplay(tx, id);
   return null;
 }
 

@@ -127,12 +127,26 @@ export async function getReplay(session: Session, id: number): Promise<Replay> {
 }
 
 /** Ends a replay; what it has put into the queue is still sent. Returns whether it was running. */
-export async function cancelReplay(session: Session, id: number): Promise<boolean> {
+export async function endReplay(session: Session, id: number): Promise<boolean> {
   const { affectedRows } = await session.run(
     "UPDATE replays SET state = 'cancelled', finished_at = UTC_TIMESTAMP(3) WHERE id = ? AND state = 'running'",
     [id],
   );
   return affectedRows === 1;
+}
+
+/** A person ends it: `record` writes into the same transaction, where it was running. Throws AppError ERR_NOT_FOUND. */
+export async function cancelReplay(
+  store: Store,
+  id: number,
+  record?: (tx: Session) => Promise<void>,
+): Promise<boolean> {
+  await getReplay(store, id);
+  return store.transaction(async (tx) => {
+    const wasRunning = await endReplay(tx, id);
+    if (wasRunning) await record?.(tx);
+    return wasRunning;
+  });
 }
 
 /** Ids of the replays that go on, also after a restart. */

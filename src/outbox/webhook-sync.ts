@@ -13,6 +13,21 @@ import {
 } from './webhook-registry.ts';
 import { secretContext, type WebhookRow } from './webhook-row.ts';
 
+/** What a sync did to one webhook. */
+export interface SyncedChange {
+  id: number;
+  kind: 'create' | 'update' | 'deactivate';
+  webhook: Pick<ConfiguredWebhook, 'name' | 'url' | 'events'>;
+  /** Names of the columns that changed. */
+  changed: readonly string[];
+}
+
+export interface SyncOptions {
+  overlapMs: number;
+  /** Writes into the transaction of the sync. */
+  record?(tx: Session, change: SyncedChange): Promise<void>;
+}
+
 /** Names of the webhooks that a sync changed. */
 export interface Synced {
   created: string[];
@@ -28,7 +43,7 @@ export interface Synced {
 export async function syncWebhooks(
   { store, box }: WebhookVault,
   configured: readonly ConfiguredWebhook[],
-  { overlapMs }: { overlapMs: number },
+  { overlapMs, record }: SyncOptions,
 ): Promise<Synced> {
   return store.transaction(async (tx) => {
     // Any one row will do: two daemons that start together must not both insert.
@@ -44,11 +59,15 @@ export async function syncWebhooks(
       const named = rows.filter(({ name }) => name === webhook.name);
       const row = named.find(({ managedBy }) => managedBy === 'file') ?? named[0];
       if (!row) {
-        await create(tx, webhook, box);
+        const id = await create(tx, webhook, box);
+        await record?.(tx, { id, kind: 'create', webhook, changed: [] });
         synced.created.push(webhook.name);
-      } else if (await update(tx, { row, webhook, box, overlapMs })) {
-        synced.updated.push(webhook.name);
+        continue;
       }
+      const changed = await update(tx, { row, webhook, box, overlapMs });
+      if (changed.length === 0) continue;
+      await record?.(tx, { id: row.id, kind: 'update', webhook, changed });
+      synced.updated.push(webhook.name);
     }
     const names = new Set(configured.map(({ name }) => name));
     for (const row of rows.filter(({ managedBy, name }) => managedBy === 'file' && !names.has(name))) {
@@ -56,19 +75,27 @@ export async function syncWebhooks(
         .update(webhooks)
         .set({ isActive: false, disabledAt: null, disabledReason: null, managedBy: 'database' })
         .where(and(eq(webhooks.id, row.id)));
-      synced.deactivated.push(row.name);
+      const { id, name, url, events } = row;
+      await record?.(tx, {
+        id,
+        kind: 'deactivate',
+        webhook: { name, url, events: events as string[] },
+        changed: [],
+      });
+      synced.deactivated.push(name);
     }
     return synced;
   });
 }
 
-async function create(tx: Session, webhook: ConfiguredWebhook, box: SecretBox): Promise<void> {
+async function create(tx: Session, webhook: ConfiguredWebhook, box: SecretBox): Promise<number> {
   const { name, url, events } = webhook;
   const id = await insertWebhook(tx, { ...toColumns(webhook), name, url, events, managedBy: 'file' });
   await tx.drizzle
     .update(webhooks)
     .set({ secret: box.seal(webhook.secret, secretContext(id)) })
     .where(eq(webhooks.id, id));
+  return id;
 }
 
 interface UpdateInput {
@@ -78,8 +105,8 @@ interface UpdateInput {
   overlapMs: number;
 }
 
-/** Returns whether anything changed. */
-async function update(tx: Session, { row, webhook, box, overlapMs }: UpdateInput): Promise<boolean> {
+/** Returns what changed. */
+async function update(tx: Session, { row, webhook, box, overlapMs }: UpdateInput): Promise<string[]> {
   const wanted: Partial<WebhookRow> = { ...toColumns(webhook), managedBy: 'file' };
   const moved = row.url !== webhook.url;
   if (moved) Object.assign(wanted, freshStart);
@@ -96,7 +123,7 @@ async function update(tx: Session, { row, webhook, box, overlapMs }: UpdateInput
     const sealed = box.seal(webhook.secret, secretContext(row.id));
     await replaceSecret(tx, { id: row.id, sealed, overlapMs });
   }
-  return rotated || Object.keys(changes).length > 0;
+  return [...Object.keys(changes), ...(rotated ? ['secret'] : [])];
 }
 
 /** A stored secret that does not open, because its key is gone, is replaced by the file's. */

@@ -47,8 +47,19 @@ describe.each(flavours)('audit on %s', (flavour) => {
     ).toEqual([['luis', 'operator', 'delivery.retry', '7'], ['ana', 'admin', 'webhook.create', '1'], []]);
     const json = await audit('log', '--action', 'webhook.*', '--since', '1h', '--json');
     expect(JSON.parse(json.stdout)).toMatchObject({
-      acts: [{ actor: 'ana', action: 'webhook.create', details: { url: 'https://pagos.example/hook' } }],
+      acts: [
+        {
+          actor: 'ana',
+          action: 'webhook.create',
+          at: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+          details: { url: 'https://pagos.example/hook' },
+        },
+      ],
+      next_cursor: null,
     });
+    const page = await audit('log', '--limit', '1');
+    expect(page.stderr).toBe('There are more: --cursor 2\n');
+    expect((await audit('log', '--cursor', '2')).stdout).toContain('webhook.create');
     expect(await audit('log', '--since', 'lunes')).toMatchObject({ code: 2 });
   });
 
@@ -76,7 +87,7 @@ describe.each(flavours)('audit on %s', (flavour) => {
     expect(found.stdout).toMatch(/^edited: act 2 was edited \(sealed .* in seal 1\)\n/);
     expect(JSON.parse((await audit('verify', '--json')).stdout)).toMatchObject({
       ok: false,
-      flaw: { kind: 'edited', seal: 1, log: 'audit_log', entryId: 2 },
+      flaw: { kind: 'edited', seal: 1, log: 'audit_log', entry_id: 2 },
     });
   });
 });

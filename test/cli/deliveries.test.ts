@@ -77,6 +77,10 @@ describe.each(flavours)('deliveries, access and erase on %s', (flavour) => {
       ['appointment.confirmed', 'appointments:1'],
       ['appointment.confirmed', 'appointments:0'],
     ]);
+    const first = await call('deliveries', 'list', '--limit', '1');
+    expect(first.stderr).toBe('There are more: --cursor 2\n');
+    const page = await call('deliveries', 'list', '--limit', '1', '--cursor', '2', '--json');
+    expect(JSON.parse(page.stdout)).toMatchObject({ deliveries: [{ id: 1 }], next_cursor: null });
     expect(JSON.parse((await call('deliveries', 'show', '1', '--json')).stdout)).toMatchObject({
       id: 1,
       payload: eventOf('e0', { key: '0' }).body,

@@ -1,4 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createSecretBox } from '../../src/db/encryption.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { openStore, type Store } from '../../src/db/client.ts';
@@ -142,6 +144,44 @@ ${receiver.delivery}
       code: 1,
       stderr: expect.stringContaining('ERR_NOT_FOUND'),
     });
+  });
+
+  it("takes a secret of one's own from a file or the environment, checks its form, and shows it nowhere", async () => {
+    const own = `whsec_${'c0ffee12'.repeat(8)}`;
+    await writeFile(join(config.folder, 'secret'), `${own}\n`);
+    const next = `whsec_${'decade99'.repeat(8)}`;
+    vi.stubEnv('OWN_SECRET', next);
+    vi.stubEnv('SHORT_SECRET', 'whsec_c2hvcnQ=');
+    const base = ['webhooks', 'create', '--name', 'Own', '--url', receiver.url];
+    const fromFile = await cli(...base, '--secret-file', join(config.folder, 'secret'));
+    expect(fromFile.stdout).toMatch(/^Webhook \d+ was made, with the secret that you gave\.\n$/);
+    const asked = await cli(
+      'webhooks',
+      'rotate-secret',
+      'Own',
+      '--secret-env',
+      'OWN_SECRET',
+      '--overlap',
+      '1h',
+      '--yes',
+      '--json',
+    );
+    expect(JSON.parse(asked.stdout)).toEqual({ id: expect.any(Number), overlap: '1h' });
+    const box = createSecretBox([{ id: await keyId(), bytes: Buffer.from(key, 'hex') }]);
+    const { webhooks } = await loadWebhooks({ store, box });
+    expect(webhooks.find(({ name }) => name === 'Own')!.secrets).toEqual([next, own]);
+    for (const [args, message] of [
+      [['--secret-env', 'SHORT_SECRET'], /at least 24/],
+      [['--secret-env', 'NO_SECRET'], /no variable NO_SECRET/],
+      [['--secret-file', join(config.folder, 'nothing')], /cannot be read/],
+      [['--secret-file', 'x', '--secret-env', 'y'], /one secret is enough/],
+      [['--secret', own], /unknown option '--secret'/],
+    ] as const) {
+      const { code, stderr } = await cli(...base, ...args);
+      expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(message) });
+      expect(stderr).not.toContain('c2hvcnQ');
+    }
+    vi.unstubAllEnvs();
   });
 
   it('refuses to edit what the file manages', async () => {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -113,6 +113,14 @@ describe.each(flavours)('edits while it runs, on %s', (flavour) => {
       [id, category],
     );
 
+  /** What the file has on record. */
+  const acts = async (name: string): Promise<Record<string, unknown>[]> =>
+    clinic.query(
+      `SELECT a.action, a.actor, a.role, a.details FROM ${storeName}.audit_log a JOIN ${storeName}.webhooks w ON w.id = a.target
+       WHERE w.name = ? AND a.role = 'file' ORDER BY a.id`,
+      [name],
+    );
+
   it('begins with the webhooks of the file', async () => {
     await untilSent('patients', await addPatient());
     expect(await rowOf('patients')).toMatchObject({ managed_by: 'file', is_active: 1 });
@@ -217,5 +225,19 @@ describe.each(flavours)('edits while it runs, on %s', (flavour) => {
     await waitFor(() => sentTo('sql').find(({ data }) => data['item_id'] === 903));
     expect(sentTo('stock')).toHaveLength(1);
     expect(await log()).toEqual(before);
+    const file_sha256 = createHash('sha256')
+      .update(await readFile(daemon.configFile))
+      .digest('hex');
+    expect(await acts('stock')).toMatchObject([
+      { action: 'webhook.create', actor: 'configuration file', details: { url: `${receiver.url}/stock` } },
+      { action: 'webhook.deactivate', details: { name: 'stock', file_sha256 } },
+    ]);
+    const [taken_over] = await acts('sql');
+    expect(taken_over).toMatchObject({ action: 'webhook.update', details: { file_sha256 } });
+    expect((taken_over!['details'] as { changed: string[] }).changed).toEqual(
+      expect.arrayContaining(['events', 'filter', 'managed_by']),
+    );
+    // No edit has touched it: nothing more than its beginning is on record.
+    expect(await acts('patients')).toHaveLength(1);
   });
 });

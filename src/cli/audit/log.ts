@@ -1,8 +1,9 @@
 import { Command } from 'commander';
 import { listActs, type ActFilter, type ActRecord } from '../../audit/acts.ts';
+import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
-import { formatTable, print, printJson } from '../output.ts';
-import { limitOption, sinceOption, untilOption } from '../time-option.ts';
+import { formatTable, print, printError, printJson } from '../output.ts';
+import { cursorOption, limitOption, sinceOption, untilOption } from '../time-option.ts';
 import { withStore } from '../with-store.ts';
 
 interface LogOptions extends ConfigOptions {
@@ -12,6 +13,7 @@ interface LogOptions extends ConfigOptions {
   since?: number;
   until?: number;
   limit: number;
+  cursor?: number;
   json?: true;
 }
 
@@ -26,6 +28,7 @@ export function auditLogCommand(): Command {
     .addOption(sinceOption())
     .addOption(untilOption())
     .addOption(limitOption())
+    .addOption(cursorOption())
     .option('--json', 'print the acts as JSON')
     .addHelpText(
       'after',
@@ -35,11 +38,12 @@ Examples:
   $ odontology-webhooks audit log --action "webhook.*" --actor ana --json`,
     )
     .action(async (options: LogOptions) => {
-      const { items } = await withStore(options, ({ store }) =>
-        listActs(store, filterOf(options), { limit: options.limit }),
+      const { items, nextCursor } = await withStore(options, ({ store }) =>
+        listActs(store, filterOf(options), options),
       );
-      if (options.json) printJson({ acts: items });
+      if (options.json) printJson({ acts: toJson(items), next_cursor: nextCursor });
       else print(formatActs(items));
+      if (!options.json && nextCursor !== null) printError(`There are more: --cursor ${nextCursor}`);
     });
 }
 

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { styleText } from 'node:util';
 import { parseHead } from '../../audit/head.ts';
 import { verifyLog, type Verification } from '../../audit/verify.ts';
+import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { print, printJson } from '../output.ts';
 import { createProgress } from '../progress.ts';
@@ -40,7 +41,7 @@ Examples:
           onProgress: (done, total) => progress.update(done, total),
         }),
       ).finally(() => progress.end());
-      if (options.json) printJson(verification);
+      if (options.json) printJson(toJson(verification));
       else print(formatVerification(verification));
       if (!verification.ok) process.exitCode = 1;
     });

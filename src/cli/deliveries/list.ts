@@ -2,13 +2,14 @@ import { Command } from 'commander';
 import { listDeliveries, type DeliveryRecord } from '../../audit/deliveries.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
-import { formatTable, print, printJson } from '../output.ts';
-import { limitOption } from '../time-option.ts';
+import { formatTable, print, printError, printJson } from '../output.ts';
+import { cursorOption, limitOption } from '../time-option.ts';
 import { withStore } from '../with-store.ts';
 import { addFilter, filterOf, type FilterOptions } from './filter.ts';
 
 interface ListOptions extends ConfigOptions, FilterOptions {
   limit: number;
+  cursor?: number;
   json?: true;
 }
 
@@ -18,6 +19,7 @@ export function deliveriesListCommand(): Command {
     .description('what was sent to whom, newest first')
     .addOption(configOption())
     .addOption(limitOption())
+    .addOption(cursorOption())
     .option('--json', 'print the deliveries as JSON');
   return addFilter(command)
     .addHelpText(
@@ -29,7 +31,7 @@ Examples:
     )
     .action(async (options: ListOptions) => {
       const { items, nextCursor } = await withStore(options, async ({ store }) =>
-        listDeliveries(store, await filterOf(store, options), { limit: options.limit }),
+        listDeliveries(store, await filterOf(store, options), options),
       );
       if (options.json) printJson({ deliveries: toJson(items), next_cursor: nextCursor });
       else
@@ -39,6 +41,7 @@ Examples:
             items.map(toLine),
           ),
         );
+      if (!options.json && nextCursor !== null) printError(`There are more: --cursor ${nextCursor}`);
     });
 }
 

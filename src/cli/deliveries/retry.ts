@@ -1,7 +1,8 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { recordAct } from '../../audit/record-act.ts';
 import { retryDelivery, type Retried } from '../../outbox/reopen.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
+import { parseId } from '../id-argument.ts';
 import { localActor } from '../local-actor.ts';
 import { print, printJson } from '../output.ts';
 import { withStore } from '../with-store.ts';
@@ -16,10 +17,7 @@ const inWords: Record<Retried, string> = {
 export function deliveriesRetryCommand(): Command {
   return new Command('retry')
     .description('send one delivery again: the same id and body, a new webhook-timestamp')
-    .argument('<id>', 'the id of the delivery', (text: string) => {
-      if (/^[1-9]\d{0,15}$/.test(text)) return Number(text);
-      throw new InvalidArgumentError('expected the id of a delivery');
-    })
+    .argument('<id>', 'the id of the delivery', parseId)
     .addOption(configOption())
     .option('--json', 'print the result as JSON')
     .action(async (id: number, options: ConfigOptions & { json?: true }) => {

@@ -15,9 +15,9 @@ import { systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
 import { readCaptureState } from '../../outbox/checkpoint.ts';
 import { configOf, configOption, type ConfigOptions } from '../config-option.ts';
-import { parseMoment } from '../moment.ts';
 import { formatTable, print, printJson } from '../output.ts';
-import { createProgressBar } from '../progress-bar.ts';
+import { createProgress } from '../progress.ts';
+import { sinceOption, untilOption } from '../time-option.ts';
 
 interface TestOptions extends ConfigOptions {
   rules: string;
@@ -36,8 +36,8 @@ export function eventsTestCommand(): Command {
     )
     .addOption(configOption())
     .requiredOption('--rules <file>', 'the rules to try')
-    .requiredOption('--since <when>', 'how long ago (2h, 3d) or a time (2026-03-07T15:30:00Z)', parseMoment)
-    .option('--until <when>', 'the end of the range; now when left out', parseMoment)
+    .addOption(sinceOption().makeOptionMandatory())
+    .addOption(untilOption())
     .option('--limit <n>', 'examples of each kind of difference for each event type', parseLimit, 3)
     .option('--show-data', "print the data of the examples as well: these are patients' data")
     .option('--json', 'print the report as JSON')
@@ -63,7 +63,7 @@ async function testRules(options: TestOptions): Promise<DryRunReport> {
   const config = configOf(options);
   const file = readRules(options.rules);
   const source = openSource(config.source.url);
-  const bar = createProgressBar('reading the binlog');
+  const progress = createProgress('reading the binlog, MiB');
   try {
     const names = filterNames(config.webhooks);
     const next = await readClinic(source, config, { filterNames: names, ruleFile: file });
@@ -84,14 +84,14 @@ async function testRules(options: TestOptions): Promise<DryRunReport> {
       lineage,
       limit,
       showData,
-      onProgress: bar.show,
+      onProgress: ({ bytes, ofBytes }) => progress.update(bytes / 2 ** 20, ofBytes / 2 ** 20),
     });
     const shorter = from.reachesBack
       ? []
       : [`the log begins at ${new Date(from.begunAtMs).toISOString()}: what came before is purged`];
     return { ...report, warnings: [...shorter, ...problem, ...report.warnings] };
   } finally {
-    bar.end();
+    progress.end();
     await source.close();
   }
 }

@@ -5,9 +5,10 @@ import { configOption, type ConfigOptions } from '../config-option.ts';
 import { localActor } from '../local-actor.ts';
 import { print, printJson } from '../output.ts';
 import { withStore } from '../with-store.ts';
+import { addSecretOptions, secretOf, type SecretOptions } from './secret-option.ts';
 import { addSettings, settingsOf, type SettingsOptions } from './settings.ts';
 
-interface CreateOptions extends ConfigOptions, SettingsOptions {
+interface CreateOptions extends ConfigOptions, SettingsOptions, SecretOptions {
   name: string;
   url: string;
   json?: true;
@@ -21,24 +22,29 @@ export function webhooksCreateCommand(): Command {
     .requiredOption('--name <name>', 'how people and the log call it')
     .requiredOption('--url <url>', 'where its events are sent')
     .option('--json', 'print the result as JSON');
-  return addSettings(command)
+  return addSecretOptions(addSettings(command))
     .addHelpText(
       'after',
       `
-Example:
-  $ odontology-webhooks webhooks create --name Pagos --url https://api.example.com/webhooks --event payment.received "appointment.*"`,
+Examples:
+  $ odontology-webhooks webhooks create --name Pagos --url https://api.example.com/webhooks --event payment.received "appointment.*"
+  $ odontology-webhooks webhooks create --name Pagos --url https://api.example.com/webhooks --secret-env PAYMENTS_WEBHOOK_SECRET`,
     )
     .action(async (options: CreateOptions) => {
-      const made = await withStore(options, ({ config, store, box }) => {
+      const own = secretOf(options);
+      const { id, secret } = await withStore(options, ({ config, store, box }) => {
         const { name, url, event = ['*'] } = options;
         const input = { ...config.webhookDefaults, ...settingsOf({ ...options, event }, config) };
         return createWebhook(
           { store, box },
-          { ...input, name, url, events: event },
+          { ...input, ...own, name, url, events: event },
           recordAlong(localActor(), 'webhook.create', { name, url, events: event }),
         );
       });
-      if (options.json) printJson(made);
-      else print(`Webhook ${made.id} was made. Its secret, which is not shown again:\n${made.secret}`);
+      if (options.json) printJson({ id, ...(own.secret === undefined && { secret }) });
+      else if (own.secret !== undefined) print(`Webhook ${id} was made, with the secret that you gave.`);
+      else
+        print(`Webhook ${id} was made. Its secret, which is not shown again:
+${secret}`);
     });
 }

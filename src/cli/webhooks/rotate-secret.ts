@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { recordAlong } from '../../audit/record-act.ts';
+import { parseRotationInput } from '../../config/webhook-input.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import { findWebhookId, rotateSecret } from '../../outbox/webhook-registry.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
@@ -7,33 +8,44 @@ import { confirm, yesDescription, yesFlag, type ConfirmOptions } from '../confir
 import { localActor } from '../local-actor.ts';
 import { print, printJson } from '../output.ts';
 import { withStore } from '../with-store.ts';
+import { addSecretOptions, secretOf, type SecretOptions } from './secret-option.ts';
+
+interface RotateOptions extends ConfigOptions, ConfirmOptions, SecretOptions {
+  overlap?: string;
+  json?: true;
+}
 
 /** `odontology-webhooks webhooks rotate-secret` */
 export function webhooksRotateSecretCommand(): Command {
-  return new Command('rotate-secret')
-    .description('give it a new secret, shown once; the old one signs too for delivery.secret_overlap')
+  const command = new Command('rotate-secret')
+    .description('give it a new secret, shown once; the old one signs too for a while')
     .argument('<webhook>', 'id or name')
     .addOption(configOption())
+    .option(
+      '--overlap <duration>',
+      'how long both sign; default delivery.secret_overlap, 0s for one that leaked',
+    )
     .option(yesFlag, yesDescription)
-    .option('--json', 'print the result as JSON')
-    .action(async (idOrName: string, options: ConfigOptions & ConfirmOptions & { json?: true }) => {
-      const rotated = await withStore(options, async ({ config, store, box }) => {
-        const id = await findWebhookId(store, idOrName);
-        await confirm(`Give webhook ${id} a new secret?`, options);
-        const overlapMs = config.delivery.secretOverlapMs;
-        const { secret } = await rotateSecret(
-          { store, box },
-          id,
-          { overlapMs },
-          recordAlong(localActor(), 'webhook.rotate-secret', { overlap: formatDuration(overlapMs) }),
-        );
-        return { id, secret, overlap: formatDuration(overlapMs) };
-      });
-      if (options.json) printJson(rotated);
-      else {
-        print(
-          `Webhook ${rotated.id} has a new secret, which is not shown again; the old one signs too for ${rotated.overlap}:\n${rotated.secret}`,
-        );
-      }
+    .option('--json', 'print the result as JSON');
+  return addSecretOptions(command).action(async (idOrName: string, options: RotateOptions) => {
+    const own = secretOf(options);
+    const asked = parseRotationInput({ overlap: options.overlap });
+    const { id, secret, overlap } = await withStore(options, async ({ config, store, box }) => {
+      const found = await findWebhookId(store, idOrName);
+      await confirm(`Give webhook ${found} a new secret?`, options);
+      const overlapMs = asked.overlapMs ?? config.delivery.secretOverlapMs;
+      const during = formatDuration(overlapMs);
+      const record = recordAlong(localActor(), 'webhook.rotate-secret', { overlap: during });
+      const rotated = await rotateSecret({ store, box }, found, { overlapMs, ...own }, record);
+      return { id: found, secret: rotated.secret, overlap: during };
     });
+    const shown = own.secret === undefined;
+    if (options.json) printJson({ id, ...(shown && { secret }), overlap });
+    else {
+      print(
+        `Webhook ${id} has ${shown ? 'a new secret' : 'the secret that you gave'}; the old one signs too for ${overlap}.`,
+      );
+      if (shown) print(`The new one, which is not shown again:\n${secret}`);
+    }
+  });
 }

@@ -95,12 +95,9 @@ export const replayRoutes: readonly ApiRoute[] = [
     params: { id },
     async handle({ actor, params }, { vault: { store } }) {
       const target = params['id']!;
-      await getReplay(store, Number(target));
-      const cancelled = await store.transaction(async (tx) => {
-        const was = await cancelReplay(tx, Number(target));
-        if (was) await recordAct(tx, { actor, action: 'replay.cancel', target });
-        return was;
-      });
+      const cancelled = await cancelReplay(store, Number(target), (tx) =>
+        recordAct(tx, { actor, action: 'replay.cancel', target }),
+      );
       return { success: true, cancelled };
     },
   },

@@ -1,0 +1,36 @@
+import { Command } from 'commander';
+import { toJson } from '../../audit/to-json.ts';
+import { listReplays, type Replay } from '../../outbox/replay.ts';
+import { listWebhooks } from '../../outbox/webhook-registry.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { formatTable, print, printJson } from '../output.ts';
+import { limitOption } from '../time-option.ts';
+import { withStore } from '../with-store.ts';
+
+/** `odontology-webhooks replay list` */
+export function replayListCommand(): Command {
+  return new Command('list')
+    .description('replays, newest first, and how far they are')
+    .addOption(configOption())
+    .addOption(limitOption())
+    .option('--json', 'print the list as JSON')
+    .action(async (options: ConfigOptions & { limit: number; json?: true }) => {
+      const { replays, names } = await withStore(options, async ({ store }) => ({
+        replays: await listReplays(store, options),
+        names: new Map((await listWebhooks(store)).map(({ id, name }) => [id, name])),
+      }));
+      if (options.json) printJson({ replays: toJson(replays) });
+      else if (replays.length === 0) print('There is no replay.');
+      else print(formatReplays(replays, names));
+    });
+}
+
+function formatReplays(replays: readonly Replay[], names: ReadonlyMap<number, string>): string {
+  return formatTable(
+    ['id', 'when (UTC)', 'to', 'state', 'queued', 'of up to', 'by', 'why'],
+    replays.map(({ id, createdAtMs, webhookId, state, queued, total, requestedBy, reason }) => [
+      ...[id, new Date(createdAtMs).toISOString(), names.get(webhookId) ?? webhookId, state, queued, total],
+      ...[requestedBy, reason],
+    ]),
+  );
+}

@@ -1,0 +1,159 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { recordAct } from '../../audit/record-act.ts';
+import { toJson } from '../../audit/to-json.ts';
+import { judgeInput } from '../../daemon/judge.ts';
+import { sleep, systemClock } from '../../lib/clock.ts';
+import { AppError } from '../../lib/errors.ts';
+import {
+  createReplay,
+  getReplay,
+  previewReplay,
+  type Replay,
+  type ReplayPreview,
+  type ReplayRequest,
+} from '../../outbox/replay.ts';
+import { findWebhookId, loadWebhooks } from '../../outbox/webhook-registry.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { confirm, yesDescription, yesFlag, type ConfirmOptions } from '../confirm.ts';
+import { localActor } from '../local-actor.ts';
+import { formatTable, print, printError, printJson } from '../output.ts';
+import { createProgress } from '../progress.ts';
+import { sinceOption, untilOption } from '../time-option.ts';
+import { withStore, type OpenedStore } from '../with-store.ts';
+
+interface ReplayOptions extends ConfigOptions, ConfirmOptions {
+  webhook: string;
+  since: number;
+  until?: number;
+  event?: string[];
+  entity?: ReplayRequest['entity'];
+  exhausted?: true;
+  rate?: number;
+  reason: string;
+  detach?: true;
+  json?: true;
+}
+
+const lookEveryMs = 500;
+
+/** `odontology-webhooks replay start`, or `replay` alone */
+export function replayStartCommand(): Command {
+  return new Command('start')
+    .description('send past events again to one webhook: counts and asks first')
+    .addOption(configOption())
+    .requiredOption('--webhook <webhook>', 'id or name')
+    .addOption(sinceOption().makeOptionMandatory())
+    .addOption(untilOption())
+    .option('--event <type...>', 'only these event types')
+    .addOption(
+      new Option('--entity <table:key>', 'only those of one row, as in patients:45').argParser(parseEntity),
+    )
+    .option('--exhausted', 'only what was given up: the recovery after an outage')
+    .addOption(new Option('--rate <n/s>', 'no more than so many a second').argParser(parseRate))
+    .requiredOption('--reason <text>', 'why, for the audit log')
+    .option(yesFlag, yesDescription)
+    .option('--detach', 'do not wait: the daemon goes on with it')
+    .option('--json', 'print the result as JSON')
+    .addHelpText(
+      'after',
+      `
+The daemon does the work, also after this command has ended and after a restart. Ids stay, webhook-timestamp is new. What has lost its
+payload (retention.payloads, erase) is left out, and so is what is under way.
+
+Example:
+  $ odontology-webhooks replay --webhook Pagos --since 6h --event "payment.*" --reason "their database was restored"`,
+    )
+    .action(async (options: ReplayOptions) => {
+      const replay = await withStore(options, (opened) => run(opened, options));
+      if (replay === undefined) print('There is nothing to send again.');
+      else if (options.json) printJson(toJson(replay));
+      else print(inWords(replay));
+    });
+}
+
+async function run(opened: OpenedStore, options: ReplayOptions): Promise<Replay | undefined> {
+  const { config, store, box } = opened;
+  const { since, until = systemClock.now(), event, entity, exhausted, rate = null, reason } = options;
+  if (since >= until) throw new AppError('ERR_USAGE', '--since must lie before --until');
+  const problems = judgeInput({ events: event ?? [] }, config);
+  if (problems.length > 0) throw new AppError('ERR_USAGE', problems.join('\n'));
+  const webhookId = await findWebhookId(store, options.webhook);
+  const request: ReplayRequest = {
+    webhookId,
+    sinceMs: since,
+    untilMs: until,
+    exhaustedOnly: exhausted ?? false,
+    ...(event === undefined ? {} : { events: event }),
+    ...(entity === undefined ? {} : { entity }),
+  };
+  const { webhooks } = await loadWebhooks({ store, box });
+  const preview = await previewReplay(store, request, webhooks);
+  if (preview.total === 0) return undefined;
+  printError(formatPreview(preview));
+  await confirm(`Send up to ${preview.total} events again to webhook ${webhookId}?`, options);
+  const actor = localActor();
+  const { id } = await createReplay(
+    store,
+    { ...request, requestedBy: actor.name, reason, ratePerSecond: rate },
+    webhooks,
+    (tx, replay, total) =>
+      recordAct(tx, {
+        actor,
+        action: 'replay.create',
+        target: String(webhookId),
+        details: { replay, total, reason, since: iso(since), until: iso(until), events: event ?? null, rate },
+      }),
+  );
+  return options.detach ? getReplay(store, id) : untilDone(opened, id);
+}
+
+/** Looks on while the daemon works; a daemon that is not there is told of, and waited for. */
+async function untilDone({ store }: OpenedStore, id: number): Promise<Replay> {
+  const progress = createProgress(`replay ${id}`);
+  let told = false;
+  for (;;) {
+    const replay = await getReplay(store, id);
+    progress.update(replay.queued, replay.total);
+    if (replay.state !== 'running') {
+      progress.end();
+      return replay;
+    }
+    if (!told && systemClock.now() - replay.createdAtMs > 10_000 && replay.queued === 0) {
+      told = true;
+      printError('Nothing has been sent yet: is `run` running? It goes on with the replay by itself.');
+    }
+    await sleep(lookEveryMs);
+  }
+}
+
+function formatPreview({ byType }: ReplayPreview): string {
+  return formatTable(
+    ['event', 'count'],
+    byType.map(({ type, count }) => [type, count]),
+  );
+}
+
+function inWords({ id, state, queued, total }: Replay): string {
+  switch (state) {
+    case 'running':
+      return `Replay ${id} of up to ${total} events goes on in the daemon.`;
+    case 'cancelled':
+      return `Replay ${id} was cancelled after ${queued} deliveries.`;
+    case 'done':
+      return `Replay ${id}: ${queued} of ${total} events are sent again; the others were under way, or its filter keeps them back.`;
+  }
+}
+
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+function parseEntity(text: string): ReplayRequest['entity'] {
+  const colon = text.indexOf(':');
+  if (colon < 1 || colon === text.length - 1) throw new InvalidArgumentError('expected table:key');
+  return { table: text.slice(0, colon), key: text.slice(colon + 1) };
+}
+
+function parseRate(text: string): number {
+  const match = /^([1-9]\d{0,5})(?:\/s)?$/.exec(text);
+  if (match) return Number(match[1]);
+  throw new InvalidArgumentError('expected a rate like 50/s');
+}
