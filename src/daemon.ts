@@ -38,9 +38,10 @@ import { messageOf } from './lib/errors.ts';
 import type { Log } from './lib/log.ts';
 import { readCaptureState } from './outbox/checkpoint.ts';
 import { announceAlive } from './outbox/liveness.ts';
+import { resealSubjectKeys } from './outbox/subject-keys.ts';
 import type { Claimant } from './outbox/types.ts';
 import { createWebhookFeed, type WebhookFeed } from './outbox/webhook-feed.ts';
-import { resealSecrets, type WebhookVault } from './outbox/webhook-registry.ts';
+import { resealSecrets } from './outbox/webhook-registry.ts';
 import { syncWebhooks, type Synced } from './outbox/webhook-sync.ts';
 
 /*
@@ -115,7 +116,7 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
   const upkeep = createUpkeep({ claimant: parts.claimant, log, held: () => dispatcher.held(), onDue });
   const maintenance = createMaintenance({
     claimant: parts.claimant,
-    vault: vaultOf(parts),
+    vault: parts.claimant,
     retention: config.retention,
     disableAfterMs: config.delivery.disableAfterMs,
     log,
@@ -123,7 +124,7 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
     disable,
     onDue,
   });
-  const sealing = createSealing({ vault: vaultOf(parts), intervalMs: config.audit.sealIntervalMs, log });
+  const sealing = createSealing({ vault: parts.claimant, intervalMs: config.audit.sealIntervalMs, log });
   const { preflight } = parts;
   for (const background of [
     sealing,
@@ -154,7 +155,8 @@ async function prepare(
   const first = await requireReady({ clinic, store, source, serverId });
   log.info({}, 'the source is ready to be read');
   requireFitWebhooks(config, clinic);
-  const claimant: Claimant = { store, owner: randomBytes(16).toString('hex'), claimMs: CLAIM_MS };
+  const box = createSecretBox(config.store.encryptionKeys);
+  const claimant: Claimant = { store, box, owner: randomBytes(16).toString('hex'), claimMs: CLAIM_MS };
   await announceAlive(claimant);
   const inForce = firstInForce(config, clinic);
   const metrics = createMetrics();
@@ -171,7 +173,7 @@ async function prepare(
   });
   const parts = { log, store, source, claimant, installation, metrics, observer, preflight, inForce };
   await syncFile(parts, config);
-  const resealed = await resealSecrets(vaultOf(parts));
+  const resealed = (await resealSecrets(claimant)) + (await resealSubjectKeys(claimant));
   if (resealed > 0) log.info({ resealed }, 'secrets sealed with the present encryption key');
   return parts;
 }
@@ -179,11 +181,7 @@ async function prepare(
 /** Makes the store's webhooks those of the file, on record as the file's acts. */
 function syncFile(parts: Parts, { webhooks, delivery, fingerprint }: Config): Promise<Synced> {
   const options = { overlapMs: delivery.secretOverlapMs, record: recordSync(fingerprint) };
-  return syncWebhooks(vaultOf(parts), webhooks, options);
-}
-
-function vaultOf({ store, inForce }: Parts): WebhookVault {
-  return { store, box: createSecretBox(inForce.config.store.encryptionKeys) };
+  return syncWebhooks(parts.claimant, webhooks, options);
 }
 
 /** The tables and the rules, with the columns that any webhook's filter may name. */
@@ -210,7 +208,7 @@ function createDelivery(
   const sender = createSender({ guard: guardOptions(inForce.config) });
   stack.defer(() => sender.close());
   const feed = createWebhookFeed({
-    vault: vaultOf(parts),
+    vault: parts.claimant,
     onError: (error) => log.warn({ error: messageOf(error) }, 'the webhooks could not be read, trying again'),
     onChange(webhooks, problems) {
       inForce.webhooks = webhooks;
@@ -296,7 +294,7 @@ function listen(parts: Parts, served: Served): Promise<HttpServer> {
       readiness: () => readinessOf(parts, captureLoop),
       metrics: () => observer.metrics(captureLoop.status(), dispatcher.stats(), store),
     },
-    api: createApiContext({ ...served, vault: vaultOf(parts), source: parts.source, inForce }),
+    api: createApiContext({ ...served, vault: parts.claimant, source: parts.source, inForce }),
   });
 }
 

@@ -1,7 +1,9 @@
 import type { Session } from '../db/client.ts';
+import type { WebhookVault } from '../outbox/webhook-registry.ts';
 import { AppError } from '../lib/errors.ts';
 import { storedKey } from '../outbox/lane.ts';
 import { momentMs, momentText, nullableMomentMs } from '../outbox/moment.ts';
+import { openPayloads, textOf, type StoredPayload } from '../outbox/payloads.ts';
 import { matchWord, toPage, whereAll, type Condition, type Page, type Paging } from './page.ts';
 
 export const deliveryStatuses = ['pending', 'waiting', 'sending', 'delivered', 'exhausted'] as const;
@@ -112,43 +114,47 @@ export async function countDeliveries(session: Session, filter: DeliveryFilter):
 }
 
 /** One delivery with its payload and its attempts, oldest first. Throws AppError ERR_NOT_FOUND. */
-export async function getDelivery(session: Session, id: number): Promise<DeliveryDetail> {
+export async function getDelivery({ store, box }: WebhookVault, id: number): Promise<DeliveryDetail> {
   type DetailRow = DeliveryRow & Pick<DeliveryDetail, 'payload' | 'responseBody' | 'transactionId'>;
   const { where, values } = whereAll([visible, ['d.id = ?', id]]);
-  const [row] = await session.rows<DetailRow>(
+  const [row] = await store.rows<DetailRow>(
     `SELECT ${columns}, COALESCE(d.payload, e.body) AS payload, d.response_body AS responseBody,
        e.transaction_id AS transactionId ${joins} ${where}`,
     values,
   );
   if (!row) throw new AppError('ERR_NOT_FOUND', `there is no delivery ${id}`);
-  const { payload, responseBody, transactionId } = row;
+  const { eventId, patient: subject, transactionId } = row;
+  const stored = [row.payload, row.responseBody].map((payload) => ({ eventId, subject, payload }));
+  const [payload, responseBody] = await openPayloads(store, box, stored);
   return {
     ...toRecord(row),
     transactionId,
-    payload,
-    responseBody,
-    attempts: await listAttempts(session, id),
+    payload: textOf(payload),
+    responseBody: textOf(responseBody),
+    attempts: await listAttempts(store, id),
   };
 }
 
 /** Who received what about a patient: every delivery that carried that patient's data, and which fields, newest first. */
 export async function listAccess(
-  session: Session,
+  { store, box }: WebhookVault,
   patient: string,
   paging: Paging,
 ): Promise<Page<AccessRecord>> {
-  const { items, nextCursor } = await listDeliveries(session, { patient }, paging);
+  const { items, nextCursor } = await listDeliveries(store, { patient }, paging);
   if (items.length === 0) return { items: [], nextCursor };
-  const rows = await session.rows<{ id: number; payload: string | null }>(
-    `SELECT d.id, COALESCE(d.payload, e.body) AS payload FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq
+  const rows = await store.rows<StoredPayload & { id: number }>(
+    `SELECT d.id, e.id AS eventId, e.subject, COALESCE(d.payload, e.body) AS payload FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq
      WHERE d.id IN (?)`,
     [items.map(({ id }) => id)],
   );
-  const fields = new Map(rows.map(({ id, payload }) => [id, payload === null ? null : fieldsOf(payload)]));
+  const opened = await openPayloads(store, box, rows);
+  const fields = new Map(rows.map(({ id }, index) => [id, fieldsOf(textOf(opened[index]))]));
   return { items: items.map((item) => ({ ...item, fields: fields.get(item.id) ?? null })), nextCursor };
 }
 
-function fieldsOf(payload: string): string[] {
+function fieldsOf(payload: string | null): string[] | null {
+  if (payload === null) return null;
   return Object.keys((JSON.parse(payload) as { data: object }).data);
 }
 

@@ -1,4 +1,7 @@
 import { createHmac } from 'node:crypto';
+import type { Session } from '../db/client.ts';
+import type { SecretBox } from '../db/encryption.ts';
+import { openPayloads, type OpenedPayload } from '../outbox/payloads.ts';
 import { leafHash } from './merkle.ts';
 
 /** The append-only tables whose rows are sealed. */
@@ -25,7 +28,7 @@ export interface AttemptEntry {
   occurredAt: string | null;
   /** In the log; tells whether its payload has been pruned. */
   eventSeq: number | null;
-  /** As it stands in the store; null once pruned or erased. */
+  /** As it stands in the store (outbox/payloads opens it); null once pruned or erased. */
   payload: string | null;
 }
 
@@ -49,6 +52,20 @@ export const attemptColumns = `a.id, a.delivery_id AS delivery, a.number, a.star
 
 export const attemptJoins =
   'LEFT JOIN delivery_log d ON d.id = a.delivery_id LEFT JOIN event_log e ON e.seq = d.event_seq';
+
+/** The payloads of attempts, opened, in order. */
+export function openPayloadsOf(
+  session: Session,
+  box: SecretBox,
+  entries: readonly AttemptEntry[],
+): Promise<OpenedPayload[]> {
+  const stored = entries.map(({ eventId, subject, payload }) => ({
+    eventId: eventId ?? '',
+    subject,
+    payload,
+  }));
+  return openPayloads(session, box, stored);
+}
 
 export const actColumns = 'g.id, g.at, g.actor, g.role, g.action, g.target, g.details';
 
@@ -84,8 +101,8 @@ export function actLeaf({ id, at, actor, role, action, target, details }: ActEnt
 }
 
 /** The salt is a function of the subject's key: where that is destroyed, nobody can try out payloads against the hash. */
-export function payloadHashOf(payload: string, delivery: number, subjectKey: Uint8Array): Buffer {
-  const salt = createHmac('sha256', subjectKey).update(`payload of delivery ${delivery}`).digest();
+export function payloadHashOf(payload: string, delivery: number, subjectSalt: Uint8Array): Buffer {
+  const salt = createHmac('sha256', subjectSalt).update(`payload of delivery ${delivery}`).digest();
   return createHmac('sha256', salt).update(payload).digest();
 }
 

@@ -1,6 +1,7 @@
 import type { Session, Store } from '../db/client.ts';
-import { idList } from '../db/sql-text.ts';
+import { idList, literal } from '../db/sql-text.ts';
 import { giveUp } from '../outbox/end-queued.ts';
+import { enterQueue } from '../outbox/enter-queue.ts';
 import { storedKey } from '../outbox/lane.ts';
 import { recordAct, type Actor } from './record-act.ts';
 
@@ -60,19 +61,21 @@ function beginErasure(
   subject: string,
   { actor, reason }: Erasure,
 ): Promise<{ last: number; events: number }> {
-  return store.transaction(async (tx) => {
-    // Waits for the append that is being committed: its events belong to those that go.
-    await tx.rows('SELECT 1 FROM checkpoint WHERE id = 1 FOR UPDATE');
-    const [found] = await tx.rows<{ last: number; events: number }>(
-      'SELECT COALESCE(MAX(seq), 0) AS last, COUNT(*) AS events FROM event_log WHERE subject = ?',
-      [subject],
-    );
-    const { last, events } = found!;
-    await tx.run('DELETE FROM subject_keys WHERE subject = ?', [subject]);
-    const details = { reason, events, last_event: last };
-    await recordAct(tx, { actor, action: 'patient.erase', target: subject, details });
-    return { last, events };
-  });
+  return store.transaction((tx) =>
+    // Waits for the append that is being committed: its events belong to those that go. One that was planned with the key is
+    // planned again.
+    enterQueue(tx, async () => {
+      const [found] = await tx.rows<{ last: number; events: number }>(
+        'SELECT COALESCE(MAX(seq), 0) AS last, COUNT(*) AS events FROM event_log WHERE subject = ?',
+        [subject],
+      );
+      const { last, events } = found!;
+      const details = { reason, events, last_event: last };
+      await recordAct(tx, { actor, action: 'patient.erase', target: subject, details });
+      const statements = [`DELETE FROM subject_keys WHERE subject = ${literal(subject)}`];
+      return { statements, events: 0, deliveries: 0, result: { last, events } };
+    }),
+  );
 }
 
 async function eraseEvents(

@@ -5,13 +5,15 @@ import type { SecretBox } from '../db/encryption.ts';
 import { idList } from '../db/sql-text.ts';
 import { codeOf } from '../lib/errors.ts';
 import { momentMs } from '../outbox/moment.ts';
-import { ensureSubjectKeys } from '../outbox/subject-keys.ts';
+import { textOf } from '../outbox/payloads.ts';
+import { ensureSalts, subjectOf } from '../outbox/subject-keys.ts';
 import {
   actColumns,
   actLeaf,
   attemptColumns,
   attemptJoins,
   attemptLeaf,
+  openPayloadsOf,
   payloadHashOf,
   sealedLogs,
   type ActEntry,
@@ -225,12 +227,13 @@ async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promi
       `SELECT ${attemptColumns} FROM attempts a ${attemptJoins}
        WHERE a.id IN (${idList(ids.attempts.slice(at, at + entriesAtOnce))}) ORDER BY a.id`,
     );
-    const subjects = new Set(rows.filter(({ payload }) => payload !== null).map((row) => row.subject ?? ''));
-    const keys = await ensureSubjectKeys(vault, subjects);
-    for (const row of rows) {
-      const { payload, delivery, subject } = row;
-      const key = keys.get(subject ?? '');
-      const payloadHash = payload !== null && key ? payloadHashOf(payload, delivery, key.bytes) : null;
+    const payloads = (await openPayloadsOf(tx, vault.box, rows)).map(textOf);
+    const hashed = rows.filter((_, index) => payloads[index] !== null);
+    const salts = await ensureSalts(vault, new Set(hashed.map(({ subject }) => subjectOf(subject))));
+    for (const [index, row] of rows.entries()) {
+      const payload = payloads[index]!;
+      const salt = salts.get(subjectOf(row.subject));
+      const payloadHash = payload !== null && salt ? payloadHashOf(payload, row.delivery, salt) : null;
       leaves.push({ log: 'attempts', entryId: row.id, hash: attemptLeaf(row, payloadHash), payloadHash });
     }
   }

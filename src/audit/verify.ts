@@ -1,8 +1,10 @@
 import type { Session } from '../db/client.ts';
-import { readSubjectKeys, type SubjectKey } from '../outbox/subject-keys.ts';
+import { textOf, type OpenedPayload } from '../outbox/payloads.ts';
+import { readSalts, subjectOf } from '../outbox/subject-keys.ts';
 import {
   actLeaf,
   attemptLeaf,
+  openPayloadsOf,
   payloadHashOf,
   sealedLogs,
   type AttemptEntry,
@@ -248,14 +250,20 @@ class Walk {
   }
 
   async #checkLeaves(seal: Seal, leaves: readonly LeafRow[]): Promise<void> {
-    const keys = await readSubjectKeys(
-      this.#vault.store,
-      this.#vault.box,
-      new Set(leaves.flatMap(({ attempt }) => (attempt?.payload ? [attempt.subject ?? ''] : []))),
-    );
+    const { store, box } = this.#vault;
+    const attempts = leaves.flatMap(({ attempt }) => attempt ?? []);
+    const opened = await openPayloadsOf(store, box, attempts);
+    const payloads = new Map(attempts.map((attempt, index) => [attempt, opened[index]!]));
+    const subjects = new Set(attempts.map(({ subject }) => subjectOf(subject)));
+    const salts = await readSalts(store, box, subjects);
     for (const leaf of leaves) {
       this.#checkLeaf(seal, leaf);
-      if (leaf.attempt) await this.#checkPayload(seal, leaf, keys);
+      const { attempt } = leaf;
+      if (attempt)
+        await this.#checkPayload(seal, leaf, {
+          payload: payloads.get(attempt)!,
+          salt: salts.get(subjectOf(attempt.subject)),
+        });
     }
     const at = { seal: seal.number };
     if (leaves.length < seal.entries) {
@@ -292,15 +300,16 @@ class Walk {
   async #checkPayload(
     seal: Seal,
     { log, entryId, attempt, payloadHash }: LeafRow,
-    keys: ReadonlyMap<string, SubjectKey>,
+    { payload, salt }: { payload: OpenedPayload; salt: Buffer | undefined },
   ): Promise<void> {
-    const { payload, delivery, subject } = attempt!;
+    const { delivery } = attempt!;
     const { payloads } = this.#result;
     const which = `the payload of delivery ${delivery} (${nameOf(log, entryId)})`;
     const at = { seal: seal.number, log, entryId };
-    if (payload !== null) {
-      const key = keys.get(subject ?? '');
-      const isProved = payloadHash && key && payloadHashOf(payload, delivery, key.bytes).equals(payloadHash);
+    if (payload.kind !== 'gone') {
+      const text = textOf(payload);
+      const isProved =
+        text !== null && payloadHash && salt && payloadHashOf(text, delivery, salt).equals(payloadHash);
       // An erasure that was interrupted has destroyed the key, and must be run again.
       const isErased = !isProved && this.#excuseOf(attempt!) === 'erased';
       if (!isProved && !isErased) fail('edited', `${which} was edited (${whenOf(seal)})`, at);
@@ -319,7 +328,7 @@ class Walk {
 
   #excuseOf({ eventSeq, subject }: AttemptEntry): 'pruned' | 'erased' | undefined {
     if (eventSeq! <= this.#prunedTo) return 'pruned';
-    return eventSeq! <= (this.#erased.get(subject ?? '') ?? -1) ? 'erased' : undefined;
+    return eventSeq! <= (this.#erased.get(subjectOf(subject)) ?? -1) ? 'erased' : undefined;
   }
 
   /** Rows that are older than what was read, and in no seal. */

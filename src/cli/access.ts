@@ -33,9 +33,9 @@ Example:
   $ odontology-webhooks access --patient 45`,
     )
     .action(async ({ patient, ...options }: AccessOptions) => {
-      const { items, nextCursor } = await withStore(options, async ({ store }) => {
-        await recordAct(store, { actor: localActor(), action: 'patient.access', target: patient });
-        return listAccess(store, patient, options);
+      const { items, nextCursor } = await withStore(options, async (vault) => {
+        await recordAct(vault.store, { actor: localActor(), action: 'patient.access', target: patient });
+        return listAccess(vault, patient, options);
       });
       if (options.json) printJson({ deliveries: toJson(items), next_cursor: nextCursor });
       else if (items.length === 0) print('Nothing about this patient was sent to anybody.');

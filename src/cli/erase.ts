@@ -26,7 +26,8 @@ export function eraseCommand(): Command {
       'after',
       `
 Erase the patient in the application first: what it writes later is sent and kept like anything else. The record of what was sent to
-whom stays, and \`audit verify\` still proves it. Backups and the binary log of the store keep what they had until they expire.
+whom stays, and \`audit verify\` still proves it. Backups and the binary log of the store keep what they had until they expire; with
+store.encryption_key they are unreadable as soon as that key is changed and the old one destroyed.
 
 Example:
   $ odontology-webhooks erase --patient 45 --reason "request of 2026-03-07"`,

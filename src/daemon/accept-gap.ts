@@ -144,7 +144,10 @@ export async function acceptGap(vault: WebhookVault, gap: Gap, { actor, reason }
     });
     const [installation] = await tx.rows<{ uuid: string }>('SELECT uuid FROM installation WHERE id = 1');
     if (gap.kind !== 'definition')
-      await announce(tx, gapEvent(installation!.uuid, epoch, told), createRouter(webhooks));
+      await announce(tx, gapEvent(installation!.uuid, epoch, told), {
+        route: createRouter(webhooks),
+        box: vault.box,
+      });
   });
 }
 

@@ -30,7 +30,7 @@ export function createDisabling(options: DisablingOptions): DisableByEngine {
     const event = disabledEvent(installation.uuid, { id: webhookId, name }, reason);
     const done = await claimant.store.transaction(async (tx) => {
       if (!(await disableByEngine(tx, webhookId, reason))) return false;
-      await announce(tx, event, route());
+      await announce(tx, event, { route: route(), box: claimant.box });
       return true;
     });
     if (done) {

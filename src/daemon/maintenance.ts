@@ -107,7 +107,7 @@ function createReplaySteps({
         next.set(id, dueMs);
         continue;
       }
-      const { queued, waitMs } = await stepReplay(claimant.store, id, webhooks());
+      const { queued, waitMs } = await stepReplay(claimant, id, webhooks());
       if (queued > 0) onDue();
       if (waitMs !== null) next.set(id, monotonicMs() + waitMs);
     }

@@ -94,7 +94,7 @@ export const eventLog = mysqlTable(
     createdAt: utcMoment('created_at').notNull().default(utcNow),
     /** Columns of the row that the log had left out, read from the table later than the change; null for none. */
     readLate: json('read_late'),
-    /** The exact bytes that are sent, encrypted under the subject's key where one is configured; null once pruned or erased. */
+    /** The exact bytes that are sent, or their ciphertext (src/outbox/payloads.ts); null once pruned or erased. */
     body: longText(),
   },
   (table) => [
@@ -123,6 +123,7 @@ export const deliveryLog = mysqlTable(
     /** Attempts after the first. */
     retryCount: int('retry_count').notNull().default(0),
     createdAt: utcMoment('created_at').notNull().default(utcNow),
+    /** Kept as the payload is: a receiver may echo what it was sent. */
     responseBody: longText('response_body'),
     /** A body of its own, where the webhook asks for some `fields` only; else null, and the event's body is sent. */
     payload: longText(),
@@ -252,16 +253,18 @@ export const auditLog = mysqlTable(
 );
 
 /**
- * A key for each patient, and one (subject '') for what is about nobody. It salts the hashes by which the sealed log remembers
- * payloads, and encrypts the payloads where encryption at rest is configured. Erasing a patient deletes it.
+ * Keys of each patient, and of all that is about nobody (subject ''). Erasing a patient deletes them. Whoever writes here holds the
+ * lock of the checkpoint's row and moves its counters (src/outbox/subject-keys.ts says why).
  */
 export const subjectKeys = mysqlTable(
   'subject_keys',
   {
     id: int().autoincrement().primaryKey(),
     subject: text({ length: 255 }).notNull(),
-    /** 32 bytes in base64, in the clear or sealed by db/encryption. */
+    /** Salts the hashes by which the sealed log remembers payloads. 32 bytes in base64, in the clear or sealed by db/encryption. */
     key: text({ length: 255 }).notNull(),
+    /** Encrypts the payloads, where encryption at rest is configured: never in the clear. */
+    payloadKey: text('payload_key', { length: 255 }),
     createdAt: utcMoment('created_at').notNull().default(utcNow),
   },
   (table) => [uniqueIndex('subject_keys_subject').on(table.subject)],

@@ -58,7 +58,7 @@ export const errorCatalogue = {
     exit: 1,
     cause:
       'A secret in the store was sealed with an encryption key that is not configured, or with another one of the same name.',
-    cure: 'Configure the key again; old keys may be removed once everything is sealed with the new one.',
+    cure: 'Put the key back, under store.old_encryption_keys; it may be removed once everything is sealed with the new one.',
   },
   ERR_LEASE_LOST: {
     exit: 1,

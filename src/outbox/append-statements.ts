@@ -3,6 +3,7 @@ import type { DomainEvent } from '../event/types.ts';
 import type { Planned } from './fan-out.ts';
 import { storedKey } from './lane.ts';
 import { momentText } from './moment.ts';
+import type { PayloadSealer } from './payload-sealer.ts';
 
 /** An event with its place in the log. */
 export interface PlacedEvent {
@@ -27,7 +28,11 @@ const eventColumns =
   'seq, id, type, entity_table, entity_key, subject, transaction_id, occurred_at, staging, read_late, body';
 
 /** INSERTs of events; `staging` as in the schema. */
-export function insertEvents(events: readonly PlacedEvent[], staging: number): string[] {
+export function insertEvents(
+  events: readonly PlacedEvent[],
+  staging: number,
+  sealer: PayloadSealer,
+): string[] {
   return inserts(
     `event_log (${eventColumns})`,
     events.map(
@@ -35,15 +40,18 @@ export function insertEvents(events: readonly PlacedEvent[], staging: number): s
         `(${seq},${literal(event.id)},${literal(event.type)},${literal(event.entity.table)},` +
         `${literal(storedKey(event.entity.key))},` +
         `${literal(event.subject === null ? null : storedKey(event.subject))},${literal(transactionId)},'${momentText(event.occurredAtMs)}',` +
-        `${staging},${literal(event.readLate?.length ? JSON.stringify(event.readLate) : null)},${literal(event.body)})`,
+        `${staging},${literal(event.readLate?.length ? JSON.stringify(event.readLate) : null)},${literal(sealer.seal(event, event.body))})`,
     ),
   );
 }
 
-export function insertDeliveries(deliveries: readonly PlacedDelivery[]): string[] {
+export function insertDeliveries(deliveries: readonly PlacedDelivery[], sealer: PayloadSealer): string[] {
   return inserts(
     'delivery_log (id, webhook_id, event_seq, payload)',
-    deliveries.map(({ id, webhookId, of, payload }) => `(${id},${webhookId},${of.seq},${literal(payload)})`),
+    deliveries.map(
+      ({ id, webhookId, of, payload }) =>
+        `(${id},${webhookId},${of.seq},${literal(payload === null ? null : sealer.seal(of.event, payload))})`,
+    ),
   );
 }
 

@@ -13,6 +13,7 @@ import type { Planned, Router } from './fan-out.ts';
 import { isDuplicate, openGuardedWriter, type Plan } from './guarded-writer.ts';
 import { laneText } from './lane.ts';
 import { LaneMemory } from './lane-memory.ts';
+import { SubjectKeyMemory, type PayloadSealer } from './payload-sealer.ts';
 import { promoteLanes } from './promote.ts';
 import { lanesOf } from './queue-lanes.ts';
 import { discardStaged, flipStaged, queueStaged, stageEvents } from './staging.ts';
@@ -73,18 +74,19 @@ export interface AppenderOptions {
  * finishes what it had flipped. Throws AppError ERR_LEASE_LOST, as do all verbs, when a later holder was faster.
  */
 export async function openAppender(claimant: Claimant, options: AppenderOptions): Promise<Appender> {
-  const { store } = claimant;
+  const { store, box } = claimant;
   const writer = await openGuardedWriter(store, options.fence);
   await discardStaged(store, writer);
   await queueStaged(claimant, writer, options.webhooks);
   const memory = new LaneMemory(store);
+  const keys = new SubjectKeyMemory(store, box);
   let followUp: Promise<unknown> = Promise.resolve();
 
   return {
     async append({ transactions, checkpoint }, { route, room }) {
       const { result, waitingLanes } = await withoutCopies(claimant, transactions, (kept) =>
         writer.commit((counters) =>
-          planAppend(claimant, { kept, checkpoint, route, room, counters, memory }),
+          planAppend(claimant, { kept, checkpoint, route, room, counters, memory, keys }),
         ),
       );
       if (waitingLanes.size > 0) {
@@ -107,7 +109,8 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
           result: undefined,
         }),
       ),
-    stage: (part, route) => withoutCopies(claimant, [part], (kept) => stageEvents(writer, kept, route)),
+    stage: (part, route) =>
+      withoutCopies(claimant, [part], (kept) => stageEvents(writer, { kept, route, keys })),
     async flip(checkpoint, webhooks) {
       await flipStaged(writer, checkpoint);
       memory.forget();
@@ -164,6 +167,7 @@ interface AppendInput extends AppendOptions {
   checkpoint: Checkpoint;
   counters: Counters;
   memory: LaneMemory;
+  keys: SubjectKeyMemory;
 }
 
 interface Planning {
@@ -173,11 +177,15 @@ interface Planning {
 }
 
 async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<Planning>> {
-  const { kept, checkpoint, route, room, counters, memory } = input;
+  const { kept, checkpoint, route, room, counters, memory, keys } = input;
   const events = placeEvents(kept, counters);
   const planned = events.flatMap((of) => route(of.event).map((delivery) => ({ ...delivery, of })));
   const lanes = lanesOf(planned);
   const used = await memory.inUse(lanes, counters);
+  const sealer = await keys.sealerFor(
+    events.map(({ event }) => event),
+    counters,
+  );
   const deliveries = placeDeliveries(planned, { firstId: counters.nextDeliveryId, used, room });
   const after = {
     ...counters,
@@ -185,11 +193,13 @@ async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<
     nextDeliveryId: counters.nextDeliveryId + deliveries.length,
   };
   memory.remember(lanes, after);
+  keys.remember(after);
   return {
     set: positionAssignments(checkpoint),
     statements: [
-      ...insertEvents(events, 0),
-      ...insertDeliveries(deliveries),
+      ...sealer.statements,
+      ...insertEvents(events, 0, sealer),
+      ...insertDeliveries(deliveries, sealer),
       ...(deliveries.length === 0 ? [] : [claimVariables(claimant.claimMs)]),
       ...insertQueue(deliveries.map(toQueueRow), claimant.owner),
     ],
@@ -200,7 +210,9 @@ async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<
         events: events.length,
         copies: kept.copies,
         deliveries: deliveries.length,
-        fresh: deliveries.filter(({ state }) => state === 'sending').map(toFresh),
+        fresh: deliveries
+          .filter(({ state }) => state === 'sending')
+          .map((delivery) => toFresh(delivery, sealer)),
       },
       waitingLanes: lanesOf(deliveries.filter(({ lane }) => lane !== null && used.has(lane))),
     },
@@ -258,8 +270,12 @@ function toQueueRow({ id, webhookId, of, lane, state }: PlacedDelivery): QueueRo
   return { id, webhookId, eventSeq: of.seq, lane, state };
 }
 
-function toFresh({ id, webhookId, of, lane, payload }: PlacedDelivery): ClaimedDelivery {
+function toFresh(
+  { id, webhookId, of, lane, payload }: PlacedDelivery,
+  sealer: PayloadSealer,
+): ClaimedDelivery {
   const { event } = of;
+  const key = sealer.keyOf(event);
   return {
     id,
     webhookId,
@@ -269,5 +285,6 @@ function toFresh({ id, webhookId, of, lane, payload }: PlacedDelivery): ClaimedD
     body: payload ?? event.body,
     attempt: 1,
     occurredAtMs: event.occurredAtMs,
+    ...(key !== null && { key }),
   };
 }

@@ -3,8 +3,10 @@ import { idList, literal } from '../db/sql-text.ts';
 import { claimVariables } from './append-statements.ts';
 import { laneText } from './lane.ts';
 import { momentMs } from './moment.ts';
+import { openPayloads, type OpenedPayload, type StoredPayload } from './payloads.ts';
 import { settle } from './settle.ts';
-import type { ClaimedDelivery, Claimant } from './types.ts';
+import type { PayloadKey } from './subject-keys.ts';
+import type { ClaimedDelivery, Claimant, Settlement } from './types.ts';
 
 /** How many deliveries of one webhook are wanted. */
 export interface Want {
@@ -24,16 +26,16 @@ interface DueRow {
   dueInMs: number | null;
 }
 
-interface ClaimRow {
+interface ClaimRow extends StoredPayload {
   id: number;
   webhookId: number;
   lane: number | null;
   attempt: number;
-  eventId: string;
   eventType: string;
-  body: string | null;
   occurredAt: string;
 }
+
+type OpenedRow = ClaimRow & { opened: OpenedPayload };
 
 /**
  * Claims what is due, for the wanted webhooks alone: one index look-up for each webhook, whatever else is in the queue, and
@@ -74,7 +76,8 @@ export function selectClaimable({ webhookId, room }: Want): string {
   );
 }
 
-function claimRows({ store, owner, claimMs }: Claimant, wanted: readonly Want[]): Promise<ClaimRow[]> {
+/** Opens the payloads before the commit: what needs a key that is not configured stays in the queue. */
+function claimRows({ store, box, owner, claimMs }: Claimant, wanted: readonly Want[]): Promise<OpenedRow[]> {
   return store.transaction(async (tx) => {
     const found = await tx.script<{ id: number }>(wanted.map(selectClaimable));
     const ids = found.flat().map(({ id }) => id);
@@ -85,37 +88,60 @@ function claimRows({ store, owner, claimMs }: Claimant, wanted: readonly Want[])
        WHERE delivery_id IN (${idList(ids)})`,
       selectBodies(ids),
     ]);
-    return rows;
+    const opened = await openPayloads(tx, box, rows);
+    return rows.map((row, index) => ({ ...row, opened: opened[index]! }));
   });
 }
 
 function selectBodies(ids: readonly number[]): string {
   return `SELECT q.delivery_id AS id, q.webhook_id AS webhookId, q.lane, q.attempt - q.attempts_before AS attempt,
-      e.id AS eventId, e.type AS eventType, COALESCE(d.payload, e.body) AS body, e.occurred_at AS occurredAt
+      e.id AS eventId, e.type AS eventType, e.subject, COALESCE(d.payload, e.body) AS payload,
+      e.occurred_at AS occurredAt
     FROM queue q JOIN delivery_log d ON d.id = q.delivery_id JOIN event_log e ON e.seq = q.event_seq
     WHERE q.delivery_id IN (${idList(ids)}) ORDER BY q.due_at, q.event_seq`;
 }
 
-/** What has lost its payload (pruned or erased) cannot be sent: it is ended here, on record. */
-async function withBodies(claimant: Claimant, rows: readonly ClaimRow[]): Promise<ClaimedDelivery[]> {
-  const claimed = rows.map(({ occurredAt, lane, body, ...row }) => ({
-    ...row,
+/** What has lost its payload (pruned or erased) cannot be sent, nor can what was changed in the store: it is ended here, on record. */
+async function withBodies(claimant: Claimant, rows: readonly OpenedRow[]): Promise<ClaimedDelivery[]> {
+  const claimed: ClaimedDelivery[] = [];
+  const unsendable: Settlement[] = [];
+  for (const { opened, ...row } of rows) {
+    switch (opened.kind) {
+      case 'readable':
+        claimed.push(toClaimed(row, opened));
+        break;
+      case 'gone':
+        unsendable.push(toUnsendable(row, 'no-payload'));
+        break;
+      case 'damaged':
+        unsendable.push(toUnsendable(row, 'damaged-payload'));
+    }
+  }
+  await settle(claimant, unsendable);
+  return claimed;
+}
+
+function toClaimed(
+  { id, webhookId, lane, attempt, eventId, eventType, occurredAt }: ClaimRow,
+  { text, key }: { text: string; key: PayloadKey | null },
+): ClaimedDelivery {
+  return {
+    ...{ id, webhookId, attempt, eventId, eventType },
     lane: laneText(lane),
-    body: body ?? '',
+    body: text,
     occurredAtMs: momentMs(occurredAt),
-  }));
-  const empty = claimed.filter((_, index) => rows[index]!.body === null);
-  if (empty.length === 0) return claimed;
-  await settle(
-    claimant,
-    empty.map((delivery) => ({
-      delivery,
-      outcome: { kind: 'failed', reason: 'no-payload', durationMs: 0 },
-      endedAtMs: delivery.occurredAtMs,
-      next: { kind: 'exhausted' },
-    })),
-  );
-  return claimed.filter((delivery) => !empty.includes(delivery));
+    ...(key !== null && { key }),
+  };
+}
+
+function toUnsendable(row: ClaimRow, reason: string): Settlement {
+  const delivery = toClaimed(row, { text: '', key: null });
+  return {
+    delivery,
+    outcome: { kind: 'failed', reason, durationMs: 0 },
+    endedAtMs: delivery.occurredAtMs,
+    next: { kind: 'exhausted' },
+  };
 }
 
 /** Extends claims that will be needed for longer. Returns how many are still ours. */

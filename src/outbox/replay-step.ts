@@ -1,5 +1,6 @@
 import { parseExactJson } from '../change/exact-json.ts';
-import type { Session, Store } from '../db/client.ts';
+import type { Session } from '../db/client.ts';
+import type { SecretBox } from '../db/encryption.ts';
 import { idList } from '../db/sql-text.ts';
 import { matchesFilter } from '../event/subscription.ts';
 import type { DomainEvent } from '../event/types.ts';
@@ -8,22 +9,25 @@ import { enterQueue } from './enter-queue.ts';
 import { plan } from './fan-out.ts';
 import { laneOf } from './lane.ts';
 import { momentMs } from './moment.ts';
+import { createPayloadSealer } from './payload-sealer.ts';
+import { openPayloads, type StoredPayload } from './payloads.ts';
 import { promoteLanes } from './promote.ts';
 import { lanesOf } from './queue-lanes.ts';
 import { enterStatements, reopenLog, type Entering } from './reopen.ts';
 import { endReplay, eventConditions, toReplay, wantedTypes, type ReplayRow } from './replay.ts';
 import type { Subscription } from './types.ts';
+import type { WebhookVault } from './webhook-registry.ts';
 
-interface EventRow {
+interface StoredEvent extends StoredPayload {
   seq: number;
-  id: string;
   type: string;
   entityTable: string;
   entityKey: string;
   transactionId: string;
   occurredAt: string;
-  body: string;
 }
+
+type EventRow = StoredEvent & { body: string };
 
 /** Events of the log that one step looks at, whether they match or not: it must be short. */
 const windowEvents = 2_000;
@@ -45,20 +49,27 @@ export interface ReplayStep {
  * one process at a time should do it, or its rate is multiplied.
  */
 export async function stepReplay(
-  store: Store,
+  { store, box }: WebhookVault,
   id: number,
   webhooks: readonly Subscription[],
 ): Promise<ReplayStep> {
-  const { lanes, ...step } = await store.transaction((tx) => stepWithin(tx, id, webhooks));
+  const { lanes, ...step } = await store.transaction((tx) => stepWithin({ tx, box }, id, webhooks));
   await promoteLanes(store, lanes);
   return step;
 }
 
+/** The transaction of one step. */
+interface Within {
+  tx: Session;
+  box: SecretBox;
+}
+
 async function stepWithin(
-  tx: Session,
+  within: Within,
   id: number,
   webhooks: readonly Subscription[],
 ): Promise<ReplayStep & Pick<Queued, 'lanes'>> {
+  const { tx } = within;
   const idle = { queued: 0, lanes: new Set<number>() };
   const [row] = await tx.rows<ReplayRow>(
     "SELECT * FROM replays WHERE id = ? AND state = 'running' FOR UPDATE SKIP LOCKED",
@@ -71,7 +82,7 @@ async function stepWithin(
   if (room <= 0) return { ...idle, waitMs: backlogWaitMs };
   const rate = row.rate_per_second;
   const limit = rate === null ? room : Math.min(room, Math.max(1, Math.floor(rate)));
-  const { queued, lanes, nextSeq } = await queueWindow(tx, { row, webhook, limit });
+  const { queued, lanes, nextSeq } = await queueWindow(within, { row, webhook, limit });
   const done = nextSeq > row.last_seq;
   await tx.run(
     `UPDATE replays SET next_seq = ?, queued = queued + ?${done ? ", state = 'done', finished_at = UTC_TIMESTAMP(3)" : ''}
@@ -103,28 +114,41 @@ interface Window {
 }
 
 async function queueWindow(
-  tx: Session,
+  within: Within,
   { row, webhook, limit }: Window,
 ): Promise<Queued & { nextSeq: number }> {
   const endSeq = Math.min(row.next_seq + windowEvents, row.last_seq + 1);
   const request = toReplay(row);
   const { text, values } = eventConditions(request);
   const wanted = wantedTypes(request, webhook);
-  const candidates = await tx.rows<EventRow>(
-    `SELECT e.seq, e.id, e.type, e.entity_table AS entityTable, e.entity_key AS entityKey,
-       e.transaction_id AS transactionId, e.occurred_at AS occurredAt, e.body
+  const candidates = await within.tx.rows<StoredEvent>(
+    `SELECT e.seq, e.id AS eventId, e.type, e.subject, e.entity_table AS entityTable, e.entity_key AS entityKey,
+       e.transaction_id AS transactionId, e.occurred_at AS occurredAt, e.body AS payload
      FROM event_log e FORCE INDEX (PRIMARY) WHERE e.seq >= ? AND e.seq < ? AND ${text} ORDER BY e.seq`,
     [row.next_seq, endSeq, ...values],
   );
   const events = candidates.filter(({ type }) => wanted(type));
-  const kept = events.slice(0, limit);
-  const nextSeq = events.length > limit ? kept.at(-1)!.seq + 1 : endSeq;
+  const kept = await withBodies(within, events.slice(0, limit));
+  const nextSeq = events.length > limit ? events[limit]!.seq : endSeq;
   if (kept.length === 0) return { queued: 0, lanes: new Set(), nextSeq };
-  return { ...(await queueEvents(tx, kept, webhook)), nextSeq };
+  return { ...(await queueEvents(within, kept, webhook)), nextSeq };
+}
+
+/** Those that can be sent: the others have lost their payloads. */
+async function withBodies({ tx, box }: Within, events: readonly StoredEvent[]): Promise<EventRow[]> {
+  const opened = await openPayloads(tx, box, events);
+  return events.flatMap((event, index) => {
+    const payload = opened[index]!;
+    return payload.kind === 'readable' ? [{ ...event, body: payload.text }] : [];
+  });
 }
 
 /** What has ended is opened again, what is under way is left alone, and what never was becomes a delivery. */
-function queueEvents(tx: Session, events: readonly EventRow[], webhook: Subscription): Promise<Queued> {
+function queueEvents(
+  { tx, box }: Within,
+  events: readonly EventRow[],
+  webhook: Subscription,
+): Promise<Queued> {
   return enterQueue(tx, async ({ deliveryId }) => {
     const known = await knownDeliveries(tx, events, webhook.id);
     const ended = [...known.values()].filter(({ status }) => status === 'ended');
@@ -145,10 +169,16 @@ function queueEvents(tx: Session, events: readonly EventRow[], webhook: Subscrip
     });
     const result = { queued: entering.length, lanes: lanesOf(entering) };
     if (entering.length === 0) return { statements: [], events: 0, deliveries: 0, result };
+    const sealer = await createPayloadSealer(
+      tx,
+      box,
+      created.map(({ of }) => of.event),
+    );
     const statements = [
       claimVariables(0),
+      ...sealer.statements,
       reopenLog(ended.map(({ id }) => id)),
-      ...insertDeliveries(created),
+      ...insertDeliveries(created, sealer),
       ...(await enterStatements(tx, entering)),
     ];
     return { statements, events: 0, deliveries: created.length, result };
@@ -205,11 +235,11 @@ function toLane(webhook: Subscription, { entityTable, entityKey }: EventRow): nu
 function toEvent(row: EventRow): DomainEvent {
   const { data } = parseExactJson(row.body) as { data: DomainEvent['data'] };
   return {
-    id: row.id,
+    id: row.eventId,
     type: row.type,
     occurredAtMs: momentMs(row.occurredAt),
     entity: { table: row.entityTable, key: row.entityKey },
-    subject: null,
+    subject: row.subject,
     body: row.body,
     data,
     column: () => undefined,

@@ -1,6 +1,7 @@
 import type { Session } from '../db/client.ts';
 import { idList, literal } from '../db/sql-text.ts';
 import { momentText } from './moment.ts';
+import { sealPayload } from './payloads.ts';
 import { makeDue } from './promote.ts';
 import { selectFreeHeads } from './queue-lanes.ts';
 import type { Claimant, Settlement } from './types.ts';
@@ -90,25 +91,55 @@ function insertAttempts(owned: readonly Owned[]): string {
   );
 }
 
-/** One UPDATE for all that have the same to record: mostly one for the whole batch. */
+/** One UPDATE for all that have the same to record: mostly one for the whole batch. Encrypted answers differ, and go by the hundred. */
 function updateLog(owned: readonly Owned[]): string[] {
-  const groups = new Map<string, number[]>();
+  const groups = new Map<string, Owned[]>();
   for (const settlement of owned) {
-    const assignments = logAssignments(settlement);
-    const group = groups.get(assignments);
-    if (group) group.push(settlement.delivery.id);
-    else groups.set(assignments, [settlement.delivery.id]);
+    const key = `${logAssignments(settlement)}, ${isSealed(settlement) ? '' : literal(answerOf(settlement))}`;
+    const group = groups.get(key);
+    if (group) group.push(settlement);
+    else groups.set(key, [settlement]);
   }
-  return [...groups].map(
-    ([assignments, ids]) => `UPDATE delivery_log SET ${assignments} WHERE id IN (${idList(ids)})`,
+  return [...groups.values()].flatMap((group) =>
+    chunks(group).map(
+      (chunk) =>
+        `UPDATE delivery_log SET ${logAssignments(chunk[0]!)}, response_body = ${answersOf(chunk)}` +
+        ` WHERE id IN (${idList(chunk.map(({ delivery }) => delivery.id))})`,
+    ),
   );
 }
 
+/** The server looks through the answers of a statement for each of its rows. */
+const sealedAtOnce = 100;
+
+function chunks(group: readonly Owned[]): (readonly Owned[])[] {
+  if (!isSealed(group[0]!)) return [group];
+  const count = Math.ceil(group.length / sealedAtOnce);
+  return Array.from({ length: count }, (_, n) => group.slice(n * sealedAtOnce, (n + 1) * sealedAtOnce));
+}
+
+/** SQL that gives each delivery its answer. */
+function answersOf(chunk: readonly Owned[]): string {
+  if (!isSealed(chunk[0]!)) return literal(answerOf(chunk[0]!));
+  const cases = chunk.map(
+    (settlement) => `WHEN ${settlement.delivery.id} THEN ${literal(answerOf(settlement))}`,
+  );
+  return `CASE id ${cases.join(' ')} END`;
+}
+
+function isSealed({ delivery, outcome }: Owned): boolean {
+  return delivery.key !== undefined && (outcome.responseBody ?? '') !== '';
+}
+
+/** Encrypted as the payload is: a receiver may echo what it was sent. */
+function answerOf(settlement: Owned): string | null {
+  const { delivery, outcome } = settlement;
+  const answer = outcome.responseBody?.slice(0, keptBodyCharacters) ?? null;
+  return isSealed(settlement) ? sealPayload(delivery.key!, delivery.eventId, answer!) : answer;
+}
+
 function logAssignments({ outcome, next, number }: Owned): string {
-  const body = outcome.responseBody?.slice(0, keptBodyCharacters) ?? null;
-  const answer =
-    `response_status = ${literal(outcome.status ?? null)}, response_body = ${literal(body)},` +
-    ` retry_count = ${number - 1}`;
+  const answer = `response_status = ${literal(outcome.status ?? null)}, retry_count = ${number - 1}`;
   switch (next.kind) {
     case 'delivered':
       return `status = 'delivered', delivered_at = @now, failed_at = NULL, exhausted_at = NULL, ${answer}`;

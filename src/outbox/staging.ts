@@ -11,8 +11,9 @@ import {
 import { placeEvents, witnessOf, type Appended, type Kept } from './append.ts';
 import { positionAssignments, type Counters } from './checkpoint.ts';
 import type { Router } from './fan-out.ts';
-import type { GuardedWriter } from './guarded-writer.ts';
+import type { GuardedWriter, Plan } from './guarded-writer.ts';
 import { laneOf } from './lane.ts';
+import type { SubjectKeyMemory } from './payload-sealer.ts';
 import { promoteLanes } from './promote.ts';
 import { lanesInUse, lanesOf } from './queue-lanes.ts';
 import type { Checkpoint, Claimant, Subscription } from './types.ts';
@@ -31,35 +32,50 @@ const stageRows = 1_000;
 const queueRows = 2_000;
 const discardRows = 2_000;
 
+interface Staging {
+  kept: Kept;
+  route: Router;
+  keys: SubjectKeyMemory;
+}
+
 /** Writes a part's events and deliveries, invisible, at most `stageRows` events a transaction. */
 export async function stageEvents(
   writer: GuardedWriter,
-  kept: Kept,
-  route: Router,
+  { kept, ...staging }: Staging,
 ): Promise<Pick<Appended, 'events' | 'copies'>> {
   for (let from = 0; from < kept.events.length; from += stageRows) {
     const events = kept.events.slice(from, from + stageRows);
-    await writer.commit((counters) => Promise.resolve(planStage({ events, copies: 0 }, route, counters)));
+    await writer.commit((counters) => planStage({ ...staging, kept: { events, copies: 0 } }, counters));
   }
   return { events: kept.events.length, copies: kept.copies };
 }
 
-function planStage(kept: Kept, route: Router, counters: Counters) {
+async function planStage({ kept, route, keys }: Staging, counters: Counters): Promise<Plan<undefined>> {
   const events = placeEvents(kept, counters);
+  const sealer = await keys.sealerFor(
+    events.map(({ event }) => event),
+    counters,
+  );
   const deliveries: PlacedDelivery[] = events
     .flatMap((of) => route(of.event).map((delivery) => ({ ...delivery, of, state: 'waiting' as const })))
     .map((delivery, index) => ({ ...delivery, id: counters.nextDeliveryId + index }));
+  const after = {
+    ...counters,
+    nextEventSeq: counters.nextEventSeq + events.length,
+    nextDeliveryId: counters.nextDeliveryId + deliveries.length,
+  };
+  keys.remember(after);
   return {
     set: [
       `staged_from_seq = COALESCE(staged_from_seq, ${counters.nextEventSeq})`,
       `staged_from_delivery = COALESCE(staged_from_delivery, ${counters.nextDeliveryId})`,
     ],
-    statements: [...insertEvents(events, counters.staging), ...insertDeliveries(deliveries)],
-    after: {
-      ...counters,
-      nextEventSeq: counters.nextEventSeq + events.length,
-      nextDeliveryId: counters.nextDeliveryId + deliveries.length,
-    },
+    statements: [
+      ...sealer.statements,
+      ...insertEvents(events, counters.staging, sealer),
+      ...insertDeliveries(deliveries, sealer),
+    ],
+    after,
     ...witnessOf(events),
     result: undefined,
   };

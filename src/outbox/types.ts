@@ -1,6 +1,8 @@
 import type { Baseline, Flavour, Position } from '../binlog/types.ts';
 import type { Halt } from '../binlog/halt.ts';
 import type { Store } from '../db/client.ts';
+import type { SecretBox } from '../db/encryption.ts';
+import type { PayloadKey } from './subject-keys.ts';
 
 /** A subscription, as the engine uses it. Secrets are in the clear here and nowhere else. */
 export interface Webhook {
@@ -47,11 +49,15 @@ export interface ClaimedDelivery {
   attempt: number;
   /** When the change was committed at the source, ms UTC: for the latency histogram. */
   occurredAtMs: number;
+  /** Encrypts the answer as it did the body; without one, both are kept in the clear. */
+  key?: PayloadKey;
 }
 
 /** A process that claims. */
 export interface Claimant {
   store: Store;
+  /** Opens and seals what the store has. */
+  box: SecretBox;
   /** A name that no other process has, nor this one's next life: at most 64 ASCII characters. */
   owner: string;
   /** How long a claim holds, ms: longer than a delivery waits in memory and its request may take together. */

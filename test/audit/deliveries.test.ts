@@ -86,7 +86,7 @@ describe.each(flavours)('what was sent to whom, on %s', (flavour) => {
     await settle(me, [failed(fresh[0]!, { kind: 'retry', delayMs: 0 })]);
     const { deliveries } = await claim(me, [{ webhookId: all, room: 1 }]);
     await settle(me, deliveries.map(delivered));
-    expect(await getDelivery(test.store, fresh[0]!.id)).toMatchObject({
+    expect(await getDelivery(test.vault, fresh[0]!.id)).toMatchObject({
       webhookName: 'Todo',
       webhookUrl: 'https://todo.example/hook',
       status: 'delivered',
@@ -99,7 +99,7 @@ describe.each(flavours)('what was sent to whom, on %s', (flavour) => {
         { number: 2, outcome: 'delivered', reason: null, responseStatus: 200 },
       ],
     });
-    await expect(getDelivery(test.store, 99)).rejects.toMatchObject({ code: 'ERR_NOT_FOUND' });
+    await expect(getDelivery(test.vault, 99)).rejects.toMatchObject({ code: 'ERR_NOT_FOUND' });
   });
 
   it('tells who received which fields of a patient, and what an erasure leaves of that', async () => {
@@ -116,7 +116,7 @@ describe.each(flavours)('what was sent to whom, on %s', (flavour) => {
       [2, some],
     ]);
     await settle(me, [delivered(fresh[0]!)]);
-    const access = () => listAccess(test.store, '45', { limit: 10 });
+    const access = () => listAccess(test.vault, '45', { limit: 10 });
     expect(
       (await access()).items.map(({ id, webhookName, status, fields }) => [id, webhookName, status, fields]),
     ).toEqual([
@@ -140,14 +140,14 @@ describe.each(flavours)('what was sent to whom, on %s', (flavour) => {
       [2, 'sending', null],
       [1, 'delivered', null],
     ]);
-    expect(await getDelivery(test.store, 1)).toMatchObject({ payload: null, responseBody: null });
+    expect(await getDelivery(test.vault, 1)).toMatchObject({ payload: null, responseBody: null });
     const left = await test.schema.query('SELECT subject FROM event_log WHERE body IS NOT NULL');
     expect(left).toEqual([{ subject: '46' }]);
     // Its own retry finds nothing to send, and ends on record as well.
     await settle(me, [failed(fresh[1]!, { kind: 'retry', delayMs: 0 })]);
     expect((await claim(me, [{ webhookId: some, room: 9 }])).deliveries.map(({ id }) => id)).toEqual([6]);
     expect(await readQueue(test.store)).toEqual(['5:pending', '6:sending']);
-    expect((await getDelivery(test.store, 2)).attempts.map(({ reason }) => reason)).toEqual([
+    expect((await getDelivery(test.vault, 2)).attempts.map(({ reason }) => reason)).toEqual([
       'timeout',
       'no-payload',
     ]);

@@ -33,7 +33,7 @@ export async function openBenchStore(url: string, webhookUrl: string): Promise<B
     secret: benchSecret,
     maxInFlight: 64,
   });
-  const claimant: Claimant = { store, owner: 'bench', claimMs: 360_000 };
+  const claimant: Claimant = { store, box: clearBox, owner: 'bench', claimMs: 360_000 };
   const { webhooks } = await loadWebhooks(vault);
   return {
     store,

@@ -1,4 +1,5 @@
 import { openStore } from '../../src/db/client.ts';
+import { clearBox } from '../../src/db/encryption.ts';
 import { migrateStore } from '../../src/db/migrate.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { claim } from '../../src/outbox/claim.ts';
@@ -20,7 +21,7 @@ export function createClaimer() {
     },
     async run({ url }: { url: string }): Promise<{ medianMs: number; claimed: number; distinct: number }> {
       const store = openStore(parseDatabaseUrl(url));
-      const claimant: Claimant = { store, owner: 'bench', claimMs: 60_000 };
+      const claimant: Claimant = { store, box: clearBox, owner: 'bench', claimMs: 60_000 };
       const wants = Array.from({ length: webhooks }, (_, i) => ({ webhookId: i + 1, room }));
       const times: number[] = [];
       const ids = new Set<number>();

@@ -79,6 +79,42 @@ describe.each(flavours)('run, on %s', (flavour) => {
     await user.drop();
   });
 
+  it(
+    'sends what it kept encrypted after a restart, and does not start without the key',
+    { timeout: 180_000 },
+    async () => {
+      const key = randomBytes(32).toString('base64');
+      const store = 'store: { url: "${env:STORE_DATABASE_URL}", encryption_key: "${env:STORE_KEY}" }\n';
+      const yaml = webhooks().replace(
+        /retry_schedule: .*?\]/,
+        `retry_schedule: [${Array(200).fill('1s').join()}]`,
+      );
+      const encrypted = { store, env: { STORE_KEY: key }, yaml };
+      receiver.answer = () => 503;
+      const first = await start(encrypted);
+      await first.untilReady();
+      await clinic.query(
+        "CALL sp_create_patient('Ñusta', 'B', '001-1234567-8', '1990-01-02', '809', 'n@correo.example', 1)",
+      );
+      await waitFor(() => receiver.received.length > 0, { what: 'the first attempt' });
+      await first.kill();
+      const [stored] = await clinic.query(`SELECT body FROM ${storeName}.event_log`);
+      expect(stored!['body']).toMatch(/^aes:v1:/);
+
+      await expect(start()).rejects.toThrow('ERR_SECRET_KEY');
+
+      receiver.answer = () => 200;
+      await start(encrypted);
+      await waitFor(
+        async () =>
+          (await clinic.query(`SELECT 1 FROM ${storeName}.delivery_log WHERE delivered_at IS NOT NULL`))[0],
+        { timeoutMs: 60_000, what: 'the delivery' },
+      );
+      expect(receiver.received.at(-1)).toMatchObject({ verified: true, data: { first_name: 'Ñusta' } });
+      expect(new Set(receiver.received.map(({ body }) => body)).size).toBe(1);
+    },
+  );
+
   it('retries by the schedule under the same id and bytes, and records each failure', async () => {
     let failures = 2;
     receiver.answer = () => (failures-- > 0 ? 503 : 200);

@@ -61,7 +61,7 @@ export const noRoom: Room = { total: 0, of: () => 0 };
 export const muchRoom: Room = { total: 10_000, of: () => 10_000 };
 
 export function claimant(store: Store, overrides: Partial<Claimant> = {}): Claimant {
-  return { store, owner: randomUUID(), claimMs: 60_000, ...overrides };
+  return { store, box: clearBox, owner: randomUUID(), claimMs: 60_000, ...overrides };
 }
 
 export async function addWebhook(vault: WebhookVault, overrides: Partial<NewWebhook> = {}): Promise<number> {

@@ -89,7 +89,7 @@ describe.each(flavours)('webhooks on %s', (flavour) => {
     const disable = () =>
       test.store.transaction(async (tx) => {
         if (!(await disableByEngine(tx, webhookId, 'failing'))) return 'was already';
-        return announce(tx, disabled, createRouter(before.webhooks));
+        return announce(tx, disabled, { route: createRouter(before.webhooks), box: clearBox });
       });
     expect(await disable()).toBe(1);
     expect(await disable()).toBe('was already');

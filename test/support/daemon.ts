@@ -48,6 +48,8 @@ export interface DaemonOptions {
   storeUrl: string;
   /** YAML of further tokens: `{ name: luz, role: auditor, sha256: "…" }`. */
   tokens?: string;
+  /** The YAML of the section `store`, where it is more than the URL. */
+  store?: string;
   /** YAML below the fixed part: webhooks, delivery, … */
   yaml?: string;
   env?: Record<string, string>;
@@ -77,7 +79,7 @@ export async function startDaemonProcess(options: DaemonOptions): Promise<Daemon
   const sha256 = createHash('sha256').update(token).digest('hex');
   const config = await writeConfig(`
 source: { url: "\${env:SOURCE_DATABASE_URL}", heartbeat: 1s }
-store: { url: "\${env:STORE_DATABASE_URL}" }
+${options.store ?? 'store: { url: "${env:STORE_DATABASE_URL}" }'}
 http: { listen: "127.0.0.1:0", tokens: [{ name: test, role: admin, sha256: "${sha256}" }${options.tokens ? `, ${options.tokens}` : ''}] }
 ${options.yaml ?? ''}
 `);

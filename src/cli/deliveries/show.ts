@@ -15,9 +15,9 @@ export function deliveriesShowCommand(): Command {
     .addOption(configOption())
     .option('--json', 'print it as JSON')
     .action(async (id: number, options: ConfigOptions & { json?: true }) => {
-      const delivery = await withStore(options, async ({ store }) => {
-        const found = await getDelivery(store, id);
-        await recordAct(store, { actor: localActor(), action: 'delivery.read', target: String(id) });
+      const delivery = await withStore(options, async (vault) => {
+        const found = await getDelivery(vault, id);
+        await recordAct(vault.store, { actor: localActor(), action: 'delivery.read', target: String(id) });
         return found;
       });
       if (options.json) printJson(toJson(delivery));

@@ -61,10 +61,10 @@ export const auditRoutes: readonly ApiRoute[] = [
     summary: 'Who received what about a patient. That it was asked is put on record.',
     params: patient,
     query: paging,
-    async handle({ actor, params, query }, { vault: { store } }) {
+    async handle({ actor, params, query }, { vault }) {
       const target = params['patient']!;
-      const { items, nextCursor } = await listAccess(store, target, pagingOf(query));
-      await recordAct(store, { actor, action: 'patient.access', target });
+      const { items, nextCursor } = await listAccess(vault, target, pagingOf(query));
+      await recordAct(vault.store, { actor, action: 'patient.access', target });
       return { deliveries: toJson(items), next_cursor: nextCursor };
     },
   },

@@ -54,9 +54,9 @@ export const deliveryRoutes: readonly ApiRoute[] = [
     role: 'auditor',
     summary: 'One delivery with its payload and its attempts. That it was read is put on record.',
     params: { id },
-    async handle({ actor, params }, { vault: { store } }) {
-      const delivery = await getDelivery(store, Number(params['id']));
-      await recordAct(store, { actor, action: 'delivery.read', target: params['id']! });
+    async handle({ actor, params }, { vault }) {
+      const delivery = await getDelivery(vault, Number(params['id']));
+      await recordAct(vault.store, { actor, action: 'delivery.read', target: params['id']! });
       return { delivery: toJson(delivery) };
     },
   },

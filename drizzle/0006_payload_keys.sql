@@ -1,0 +1,1 @@
+ALTER TABLE `subject_keys` ADD `payload_key` varchar(255) character set utf8mb4 collate utf8mb4_bin;

@@ -1,0 +1,85 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import type { Session } from '../db/client.ts';
+import type { SecretBox } from '../db/encryption.ts';
+import { readPayloadKeys, subjectOf, type PayloadKey } from './subject-keys.ts';
+
+/*
+ * The one place that knows how payloads, and the answers to them, stand in the store:
+ *
+ *   in the clear    {"event":…                                    without store.encryption_key, and from before it was set
+ *   encrypted       aes:v1:<fingerprint of the key>:<base64>      AES-256-GCM under the key of the patient; the event's id is
+ *                                                                 authenticated with it, so that it opens in no other row
+ *
+ * The fingerprint tells a key that was destroyed from the one that the patient got afterwards.
+ */
+
+const prefix = 'aes:v1:';
+const algorithm = 'aes-256-gcm';
+const ivBytes = 12;
+const tagBytes = 16;
+
+/** A payload or an answer as the store has it. */
+export interface StoredPayload {
+  eventId: string;
+  /** As the store has it: null for an event about nobody. */
+  subject: string | null;
+  payload: string | null;
+}
+
+/** `gone`: pruned or erased, by row or by key. `damaged`: something else stands there than what was written. */
+export type OpenedPayload =
+  { kind: 'readable'; text: string; key: PayloadKey | null } | { kind: 'gone' } | { kind: 'damaged' };
+
+export function sealPayload(key: PayloadKey, eventId: string, text: string): string {
+  const iv = randomBytes(ivBytes);
+  const cipher = createCipheriv(algorithm, key.secret, iv).setAAD(Buffer.from(eventId));
+  const sealed = Buffer.concat([iv, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+  return `${prefix}${key.fingerprint}:${sealed.toString('base64')}`;
+}
+
+/**
+ * Opens what the store has, in order; asks it for the keys of what is encrypted. Throws AppError ERR_SECRET_KEY when a patient's
+ * key cannot be unwrapped with the configured ones: that must be mended, and loses nothing.
+ */
+export async function openPayloads(
+  session: Session,
+  box: SecretBox,
+  stored: readonly StoredPayload[],
+): Promise<OpenedPayload[]> {
+  const sealed = stored.filter(({ payload }) => isSealed(payload));
+  const keys = await readPayloadKeys(session, box, new Set(sealed.map(({ subject }) => subjectOf(subject))));
+  return stored.map((row) => openOne(row, keys.get(subjectOf(row.subject))));
+}
+
+/** For who only shows it: null for what is gone or damaged. */
+export function textOf(opened: OpenedPayload | undefined): string | null {
+  return opened?.kind === 'readable' ? opened.text : null;
+}
+
+function isSealed(payload: string | null): payload is string {
+  return payload?.startsWith(prefix) ?? false;
+}
+
+function openOne({ eventId, payload }: StoredPayload, key: PayloadKey | undefined): OpenedPayload {
+  if (payload === null) return { kind: 'gone' };
+  if (!isSealed(payload)) return { kind: 'readable', text: payload, key: null };
+  const [fingerprint, sealed = ''] = payload.slice(prefix.length).split(':');
+  if (key?.fingerprint !== fingerprint) return { kind: 'gone' };
+  const text = decrypt(key!, eventId, sealed);
+  return text === undefined ? { kind: 'damaged' } : { kind: 'readable', text, key: key! };
+}
+
+function decrypt({ secret }: PayloadKey, eventId: string, sealed: string): string | undefined {
+  const raw = Buffer.from(sealed, 'base64');
+  try {
+    const decipher = createDecipheriv(algorithm, secret, raw.subarray(0, ivBytes), {
+      authTagLength: tagBytes,
+    })
+      .setAAD(Buffer.from(eventId))
+      .setAuthTag(raw.subarray(raw.length - tagBytes));
+    const text = decipher.update(raw.subarray(ivBytes, raw.length - tagBytes));
+    return Buffer.concat([text, decipher.final()]).toString('utf8');
+  } catch {
+    return undefined;
+  }
+}
