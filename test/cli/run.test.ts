@@ -101,7 +101,12 @@ describe.each(flavours)('run, on %s', (flavour) => {
       const [stored] = await clinic.query(`SELECT body FROM ${storeName}.event_log`);
       expect(stored!['body']).toMatch(/^aes:v1:/);
 
-      await expect(start()).rejects.toThrow('ERR_SECRET_KEY');
+      const config = await writeConfig(
+        `source: { url: "${clinic.url()}" }\nstore: { url: "${storeUrl()}" }\nhttp: { listen: "127.0.0.1:0" }`,
+      );
+      const keyless = await runCli(['run', '--config', config.file]);
+      await config.remove();
+      expect(keyless).toMatchObject({ code: 1, stderr: expect.stringContaining('ERR_SECRET_KEY') as string });
 
       receiver.answer = () => 200;
       await start(encrypted);
