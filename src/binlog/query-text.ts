@@ -47,6 +47,8 @@ const leadingComments = /^(?:\s+|\/\*[^!M][\s\S]*?\*\/|\/\*\*\/|--[^\n]*\n|#[^\n
 
 /** Classifies by the first words, comments passed over. Whatever is not known to be harmless counts as `dml`. */
 export function classifyStatement(text: string): StatementClass {
+  // What MySQL writes in front of every transaction.
+  if (text === 'BEGIN') return 'begin';
   const head = text
     .replace(leadingComments, '')
     .replace(/^\/\*[!M]+\d*\s*/, '')

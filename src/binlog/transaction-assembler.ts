@@ -264,15 +264,19 @@ export class TransactionAssembler {
   #mapTable(event: LogEvent): void {
     this.#open = true;
     const id = readTableId(event);
-    const body = event.buffer.subarray(event.bodyStart, event.bodyEnd);
     const cached = this.#tables.get(id);
-    if (cached && cached.raw.equals(body)) return;
+    // Most are the same as before: no view of the bytes is made for those.
+    if (cached && cached.raw.compare(event.buffer, event.bodyStart, event.bodyEnd) === 0) return;
     const reader = new ByteReader(event.buffer, event.bodyStart + 8, event.bodyEnd);
     const table = this.#waived ? null : readTableMap(reader, this.#options);
     if (table) this.#checkBaseline(table);
     // A waived transaction's maps are not kept: the next one must read them.
     if (this.#waived) this.#tables.delete(id);
-    else this.#tables.set(id, { raw: Buffer.from(body), table });
+    else
+      this.#tables.set(id, {
+        raw: Buffer.from(event.buffer.subarray(event.bodyStart, event.bodyEnd)),
+        table,
+      });
   }
 
   #checkBaseline({ schema: { schema, name, columns } }: MappedTable): void {
