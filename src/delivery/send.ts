@@ -1,10 +1,11 @@
+import type { KeyObject } from 'node:crypto';
 import { systemClock } from '../lib/clock.ts';
 import { Attempt } from './attempt.ts';
 import { createResolve, type Resolve } from './connect.ts';
 import { createGuard, type GuardOptions, type Target } from './guard.ts';
 import { checkWebhookHeaders } from './headers.ts';
 import { Pools } from './pools.ts';
-import { signatureHeaders } from './signature.ts';
+import { signatureHeaders, standardKey } from './signature.ts';
 import type { Outcome, Request } from './types.ts';
 
 export interface SenderOptions {
@@ -27,7 +28,7 @@ type Verdict = { target: Target } | { problem: string };
 
 const maximumVerdicts = 10_000;
 
-function toHeaders(request: Request, body: Buffer): Record<string, string> {
+function toHeaders(request: Request, body: Buffer, keys: readonly KeyObject[]): Record<string, string> {
   return {
     'content-type': 'application/json',
     'user-agent': 'OdontologyApp-Webhooks/1.0',
@@ -38,6 +39,7 @@ function toHeaders(request: Request, body: Buffer): Record<string, string> {
       body,
       timestampSeconds: Math.floor(systemClock.now() / 1_000),
       secrets: request.secrets,
+      keys,
       legacySignature: request.legacySignature,
     }),
     ...request.headers,
@@ -58,6 +60,7 @@ export function createSender(options: SenderOptions): Sender {
   });
   const verdicts = new Map<string, Verdict>();
   const headerProblems = new WeakMap<object, string>();
+  const keysOf = new WeakMap<Request['secrets'], KeyObject[]>();
 
   function judgeUrl(url: string): Verdict {
     const known = verdicts.get(url);
@@ -75,6 +78,12 @@ export function createSender(options: SenderOptions): Sender {
     const problem = checkWebhookHeaders(headers)[0] ?? '';
     headerProblems.set(headers, problem);
     return problem;
+  }
+
+  function signingKeys(secrets: Request['secrets']): KeyObject[] {
+    const keys = keysOf.get(secrets) ?? secrets.map(standardKey);
+    keysOf.set(secrets, keys);
+    return keys;
   }
 
   return {
@@ -96,7 +105,7 @@ export function createSender(options: SenderOptions): Sender {
             origin: verdict.target.origin,
             path: verdict.target.path,
             method: 'POST',
-            headers: toHeaders(request, body),
+            headers: toHeaders(request, body, signingKeys(request.secrets)),
             body,
           },
           attempt,

@@ -4,9 +4,9 @@ import { Pool } from 'undici';
 import { createDeliveryVerbs } from '../../src/daemon/delivery-verbs.ts';
 import { Dispatcher } from '../../src/delivery/dispatcher.ts';
 import { createSender } from '../../src/delivery/send.ts';
+import { standardKey } from '../../src/delivery/signature.ts';
 import type { DomainEvent } from '../../src/event/types.ts';
 import { sleep } from '../../src/lib/clock.ts';
-import { secretKey } from '../../src/lib/secret.ts';
 import { createRouter } from '../../src/outbox/fan-out.ts';
 import { benchSecret, openBenchStore, type BenchStore } from './bench-store.ts';
 import { atLeast, check, interleave, judge, type Measure } from './measure.ts';
@@ -116,7 +116,7 @@ export function createRequester() {
     async run({ url, count }: Job): Promise<{ elapsedMs: number; failed: number }> {
       const { origin, pathname } = new URL(url);
       const pool = new Pool(origin, { connections: concurrency, pipelining: 1 });
-      const key = secretKey(benchSecret);
+      const key = standardKey(benchSecret);
       let next = 1;
       let failed = 0;
       const startedMs = performance.now();

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
+import { standardKey } from '../../src/delivery/signature.ts';
 import { createConnection } from 'mysql2/promise';
 import { Pool } from 'undici';
-import { secretKey } from '../../src/lib/secret.ts';
 import type { Application } from './application.ts';
 import { faultOf, startBenchDaemon, startReceiver, type Hooks } from './bench-daemon.ts';
 import { benchSecret } from './bench-store.ts';
@@ -37,7 +37,7 @@ export function createRelay() {
       );
       const { origin, pathname } = new URL(hook);
       const pool = new Pool(origin, { connections: 64, pipelining: 1 });
-      const key = secretKey(benchSecret);
+      const key = standardKey(benchSecret);
       async function relay(row: Record<string, unknown>): Promise<void> {
         const at = new Date().toISOString();
         const data = { payment_id: row['id'], patient_id: row['patient_id'], amount: row['amount'] };
