@@ -124,7 +124,14 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
     disable,
     onDue,
   });
-  const sealing = createSealing({ vault: parts.claimant, intervalMs: config.audit.sealIntervalMs, log });
+  const sealing = createSealing({
+    vault: parts.claimant,
+    installation: parts.installation,
+    intervalMs: config.audit.sealIntervalMs,
+    log,
+    route: () => parts.inForce.route,
+    onDue,
+  });
   const { preflight } = parts;
   for (const background of [
     sealing,

@@ -21,8 +21,10 @@ import {
   type SealedLog,
 } from './entry.ts';
 import { merkleRoot } from './merkle.ts';
+import type { Head } from './head.ts';
 import {
   ensureSealState,
+  fingerprintOf,
   noHash,
   privateKeyOf,
   readSealState,
@@ -41,6 +43,9 @@ import {
  * are missing below the highest one read, the range stays open: it is looked at again in every step, and what appears is sealed then.
  * A range is closed when it has been open for longer than any statement of ours may run (an id that was given out has its row by
  * then), and a locking read has waited for whoever had not committed it.
+ *
+ * Each seal may be told of by an event (`audit.sealed`), whose attempts are entries themselves. Where there is nothing but those, nothing
+ * is sealed: they wait for something else to come, else every seal would be the cause of the next one.
  */
 
 /** Longer than a statement may take (60 s): an id given out before has its row by then, or never gets it. */
@@ -52,6 +57,13 @@ const entriesAtOnce = 500;
 export interface SealVault {
   store: Store;
   box: SecretBox;
+}
+
+export interface SealOptions {
+  graceMs?: number;
+  maximumEntries?: number;
+  /** Within the transaction of the seal, at its end. */
+  onSealed?(tx: Session, head: Head): Promise<void>;
 }
 
 export interface Seal {
@@ -76,10 +88,7 @@ interface Leaf {
  * Seals what is new, at most `maximumEntries` rows: call again at once while there is more. Null when there is nothing, or another process
  * is at it.
  */
-export async function sealOnce(
-  vault: SealVault,
-  options: { graceMs?: number; maximumEntries?: number } = {},
-): Promise<Seal | null> {
+export async function sealOnce(vault: SealVault, options: SealOptions = {}): Promise<Seal | null> {
   const { store, box } = vault;
   await ensureSealState(store, box);
   const closed = await closeRanges(store, options.graceMs ?? graceMs);
@@ -87,11 +96,9 @@ export async function sealOnce(
     const state = await readSealState(tx, { lock: true });
     if (!state) return null;
     const sealedAt = await readClock(tx);
-    const found = await findEntries(tx, state, {
-      closed,
-      sealedAtMs: momentMs(sealedAt),
-      limit: options.maximumEntries ?? maximumEntries,
-    });
+    const limit = options.maximumEntries ?? maximumEntries;
+    const found = await findEntries(tx, state, { closed, sealedAtMs: momentMs(sealedAt), limit });
+    if (await isOnlyAboutSeals(tx, found.ids, limit)) return null;
     const leaves = await toLeaves(vault, tx, found.ids);
     const progress: Progress = { ...found.progress, seals: state.progress.seals };
     if (leaves.length === 0) {
@@ -101,8 +108,14 @@ export async function sealOnce(
     const seal = await nextSeal(tx, { state, sealedAt, leaves }, box);
     await writeSeal(tx, seal, leaves);
     await writeProgress(tx, state.progress, { ...progress, seals: seal.number });
+    await options.onSealed?.(tx, toHead(seal, state));
     return seal;
   });
+}
+
+/** What is told of a seal outside: enough to verify it. */
+export function toHead(seal: Seal, { publicKey }: Pick<SealState, 'publicKey'>): Head {
+  return { ...seal, publicKey, fingerprint: fingerprintOf(publicKey) };
 }
 
 /** What is signed of a seal, and what the next one refers to. */
@@ -218,6 +231,16 @@ function gapIn(ids: readonly number[], after: number): { from: number; to: numbe
     previous = id;
   }
   return from === undefined ? undefined : { from, to };
+}
+
+/** Whether all there is are attempts to tell of seals. A whole seal of them is sealed: something else may stand behind it. */
+async function isOnlyAboutSeals(tx: Session, ids: Found['ids'], limit: number): Promise<boolean> {
+  const { attempts, audit_log: acts } = ids;
+  if (acts.length > 0 || attempts.length === 0 || attempts.length >= limit) return false;
+  const others = await tx.rows(
+    `SELECT 1 FROM attempts a ${attemptJoins} WHERE a.id IN (${idList(attempts)}) AND NOT e.type <=> 'audit.sealed' LIMIT 1`,
+  );
+  return others.length === 0;
 }
 
 async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promise<Leaf[]> {

@@ -4,8 +4,7 @@ import { lineageHalt, proveLineage } from '../binlog/lineage.ts';
 import { findNextStart } from '../binlog/next-start.ts';
 import type { Source, SourceIdentity } from '../binlog/source.ts';
 import type { Baseline } from '../binlog/types.ts';
-import { formatTimestamp, renderBody } from '../event/body.ts';
-import { eventId, idPart } from '../event/event-id.ts';
+import { createOwnEvent } from '../event/own-events.ts';
 import type { DomainEvent } from '../event/types.ts';
 import { systemClock } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
@@ -152,18 +151,14 @@ export async function acceptGap(vault: WebhookVault, gap: Gap, { actor, reason }
 }
 
 function gapEvent(installation: string, epoch: number, data: DomainEvent['data']): DomainEvent {
-  const type = 'capture.gap';
-  const occurredAtMs = systemClock.now();
-  return {
-    id: eventId(idPart(installation), idPart(String(epoch)), type),
-    type,
-    occurredAtMs,
+  return createOwnEvent({
+    type: 'capture.gap',
+    installation,
+    occasion: [String(epoch)],
+    occurredAtMs: systemClock.now(),
     entity: { table: 'checkpoint', key: '1' },
-    subject: null,
-    body: renderBody(type, formatTimestamp(occurredAtMs), JSON.stringify(data)),
     data,
-    column: () => undefined,
-  };
+  });
 }
 
 /** The gap in plain words and values: for the audit log, the event and `--json`. */

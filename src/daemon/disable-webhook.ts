@@ -1,6 +1,6 @@
 import type { Installation } from '../db/installation.ts';
-import { formatTimestamp, renderBody } from '../event/body.ts';
-import { eventId, idPart } from '../event/event-id.ts';
+import { formatTimestamp } from '../event/body.ts';
+import { createOwnEvent } from '../event/own-events.ts';
 import type { DomainEvent } from '../event/types.ts';
 import { systemClock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
@@ -48,18 +48,14 @@ function disabledEvent(
   { id, name }: { id: number; name: string },
   reason: DisableReason,
 ): DomainEvent {
-  const type = 'webhook.disabled';
   const occurredAtMs = systemClock.now();
   const timestamp = formatTimestamp(occurredAtMs);
-  const data = { webhook_id: id, name, reason, timestamp };
-  return {
-    id: eventId(idPart(installation), idPart(String(id), timestamp), type),
-    type,
+  return createOwnEvent({
+    type: 'webhook.disabled',
+    installation,
+    occasion: [String(id), timestamp],
     occurredAtMs,
     entity: { table: 'webhooks', key: String(id) },
-    subject: null,
-    body: renderBody(type, timestamp, JSON.stringify(data)),
-    data,
-    column: () => undefined,
-  };
+    data: { webhook_id: id, name, reason, timestamp },
+  });
 }

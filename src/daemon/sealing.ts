@@ -1,31 +1,63 @@
-import { readHead } from '../audit/head.ts';
+import { headJson, type Head } from '../audit/head.ts';
 import { maximumEntries, sealOnce, type SealVault } from '../audit/seal.ts';
+import type { Installation } from '../db/installation.ts';
+import { formatTimestamp } from '../event/body.ts';
+import { createOwnEvent } from '../event/own-events.ts';
+import type { DomainEvent } from '../event/types.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
+import { announce } from '../outbox/announce.ts';
+import type { Router } from '../outbox/fan-out.ts';
+import { momentMs } from '../outbox/moment.ts';
 
 export interface SealingOptions {
   vault: SealVault;
+  installation: Installation;
   intervalMs: number;
   log: Log;
+  route(): Router;
+  /** Something became due. */
+  onDue(): void;
 }
 
-/** Seals what is new in the log at every interval, at once while there is more. Of several processes one does. */
-export function createSealing({ vault, intervalMs, log }: SealingOptions): Background {
-  let told = false;
+/**
+ * Seals what is new in the log at every interval, at once while there is more. Of several processes one does. Webhooks that
+ * name `audit.sealed` are told the head within the same transaction.
+ */
+export function createSealing(options: SealingOptions): Background {
+  const { vault, installation, intervalMs, log, route, onDue } = options;
+  let logged = false;
   return createLoop({
     async step() {
-      const seal = await sealOnce(vault);
-      if (!told && seal) {
-        const head = await readHead(vault.store);
-        log.info(
-          { seal: seal.number, fingerprint: head?.fingerprint },
-          'the log is sealed with this key: note it elsewhere',
-        );
-        told = true;
-      }
+      let told = 0;
+      const seal = await sealOnce(vault, {
+        async onSealed(tx, head) {
+          const event = sealedEvent(installation.uuid, head);
+          told =
+            route()(event).length === 0 ? 0 : await announce(tx, event, { route: route(), box: vault.box });
+          if (!logged) log.info({ seal: head.number, fingerprint: head.fingerprint }, firstSealed);
+          logged = true;
+        },
+      });
+      if (told > 0) onDue();
       return seal && seal.entries >= maximumEntries ? 0 : intervalMs;
     },
     onError: (error) => log.warn({ error: messageOf(error) }, 'the log could not be sealed, trying again'),
+  });
+}
+
+const firstSealed = 'the log is sealed with this key: note it elsewhere';
+
+/** All of them are one entity, so that a receiver gets the heads in their order. */
+function sealedEvent(installation: string, head: Head): DomainEvent {
+  const occurredAtMs = momentMs(head.sealedAt);
+  return createOwnEvent({
+    type: 'audit.sealed',
+    installation,
+    occasion: [String(head.number), head.hash],
+    occurredAtMs,
+    entity: { table: 'seals', key: 'head' },
+    data: { ...headJson(head), timestamp: formatTimestamp(occurredAtMs) },
   });
 }

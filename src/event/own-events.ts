@@ -1,4 +1,6 @@
-import type { EventTypeInfo } from './types.ts';
+import { formatTimestamp, renderBody } from './body.ts';
+import { eventId, idPart } from './event-id.ts';
+import type { DomainEvent, EventTypeInfo } from './types.ts';
 
 /** Events about this installation itself: sent only to webhooks that name them, never for `*` or `noun.*`. */
 export const ownEvents: readonly EventTypeInfo[] = [
@@ -25,6 +27,38 @@ export const ownEvents: readonly EventTypeInfo[] = [
       'to',
     ],
   },
+  {
+    type: 'audit.sealed',
+    table: 'seals',
+    rule: 'the log was sealed: the head, to be kept elsewhere',
+    fields: [
+      ...['number', 'sealed_at', 'entries', 'root', 'previous_hash', 'hash', 'signature', 'public_key'],
+      ...['fingerprint', 'timestamp'],
+    ],
+  },
 ];
 
-export const ownEventTypes: readonly string[] = [...ownEvents.map(({ type }) => type), 'audit.sealed'];
+export const ownEventTypes: readonly string[] = ownEvents.map(({ type }) => type);
+
+export interface OwnEvent {
+  type: 'webhook.disabled' | 'capture.gap' | 'audit.sealed';
+  /** Uuid of the installation. */
+  installation: string;
+  /** With the type and the installation, they make the id: the same occasion, the same id. */
+  occasion: readonly string[];
+  occurredAtMs: number;
+  entity: DomainEvent['entity'];
+  data: DomainEvent['data'];
+}
+
+/** An event of our own, ready for the outbox. */
+export function createOwnEvent({ type, installation, occasion, ...rest }: OwnEvent): DomainEvent {
+  return {
+    ...rest,
+    id: eventId(idPart(installation), idPart(...occasion), type),
+    type,
+    subject: null,
+    body: renderBody(type, formatTimestamp(rest.occurredAtMs), JSON.stringify(rest.data)),
+    column: () => undefined,
+  };
+}

@@ -2,9 +2,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { listActs } from '../../src/audit/acts.ts';
 import { dropSeals } from '../../src/audit/drop-seals.ts';
 import { erasePatient } from '../../src/audit/erase.ts';
-import { parseHead, readHead, type Head } from '../../src/audit/head.ts';
+import { headJson, parseHead, readHead, type Head } from '../../src/audit/head.ts';
 import { recordAct, type Actor } from '../../src/audit/record-act.ts';
 import { sealOnce, type Seal } from '../../src/audit/seal.ts';
+import type { DomainEvent } from '../../src/event/types.ts';
 import { verifyLog, type FlawKind } from '../../src/audit/verify.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import { flavours } from '../support/server.ts';
@@ -28,18 +29,22 @@ const ana: Actor = { name: 'ana', role: 'admin' };
 interface TestLog {
   /** Sends events about these patients, each in one attempt. */
   send(...patients: string[]): Promise<void>;
+  /** Sends these, each in one attempt. */
+  sendOwn(...events: DomainEvent[]): Promise<void>;
   act(action: string): Promise<void>;
   /** Three seals: attempts 1 to 3 with act 1; attempts 4 to 6; attempt 7 with acts 2 and 3. */
   sealThree(): Promise<void>;
 }
 
 async function openTestLog(test: TestStore): Promise<TestLog> {
-  await addWebhook(test.vault);
+  await addWebhook(test.vault, { events: ['*', 'audit.sealed'] });
   const me = claimant(test.store);
   const outbox = await openTestAppender(me, test.vault);
   let sent = 0;
   async function send(...patients: string[]): Promise<void> {
-    const events = patients.map((subject) => eventOf(`event ${(sent += 1)}`, { subject, key: subject }));
+    await sendOwn(...patients.map((subject) => eventOf(`event ${(sent += 1)}`, { subject, key: subject })));
+  }
+  async function sendOwn(...events: DomainEvent[]): Promise<void> {
     const { fresh } = await outbox.append(events, { room: muchRoom });
     await settle(
       me,
@@ -53,6 +58,7 @@ async function openTestLog(test: TestStore): Promise<TestLog> {
     recordAct(test.store, { actor: ana, action, target: 'Pagos', details });
   return {
     send,
+    sendOwn,
     act,
     async sealThree() {
       await send('45', '46', '45');
@@ -82,6 +88,7 @@ describe.each(flavours)('the sealed log on %s', (flavour) => {
   });
 
   const send = (...patients: string[]): Promise<void> => log.send(...patients);
+  const sendOwn = (...events: DomainEvent[]): Promise<void> => log.sendOwn(...events);
   const act = (action: string): Promise<void> => log.act(action);
   const seal = (): Promise<Seal | null> => sealOnce(test.vault);
   const sealThree = async (): Promise<Head> => {
@@ -96,7 +103,7 @@ describe.each(flavours)('the sealed log on %s', (flavour) => {
     await send('50');
     const steps: [number, number][] = [];
     const verified = await verifyLog(test.vault, {
-      head: parseHead(JSON.stringify(head)),
+      head: parseHead(JSON.stringify(headJson(head))),
       onProgress: (done, total) => steps.push([done, total]),
     });
     expect(verified).toMatchObject({
@@ -160,9 +167,32 @@ describe.each(flavours)('the sealed log on %s', (flavour) => {
       { publicKey: 'AAAA' },
       { fingerprint: '' },
     ]) {
-      expect(() => parseHead(JSON.stringify({ ...head, ...edit }))).toThrow('no head of a sealed log');
+      const edited = JSON.stringify(headJson({ ...head, ...edit }));
+      expect(() => parseHead(edited)).toThrow('no head of a sealed log');
+      expect(() => parseHead(`{"event":"audit.sealed","data":${edited}}`)).toThrow('no head of a sealed log');
     }
+    expect(() => parseHead('{"data":null}')).toThrow('no head of a sealed log');
     expect(() => parseHead('{')).toThrow('no head of a sealed log');
+  });
+
+  it('seals no attempts that tell of seals while there is nothing else, and then with what comes', async () => {
+    await send('45');
+    expect(await seal()).toMatchObject({ number: 1, entries: 1 });
+    const told = ['told 1', 'told 2'].map((name) => eventOf(name, { type: 'audit.sealed', key: 'head' }));
+    await sendOwn(...told);
+    expect([await seal(), await seal()]).toEqual([null, null]);
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, seals: 1, unsealed: 2 });
+    await send('46');
+    expect(await seal()).toMatchObject({ number: 2, entries: 3 });
+    await sendOwn(eventOf('told 3', { type: 'audit.sealed', key: 'head' }));
+    await act('webhook.update');
+    expect(await seal()).toMatchObject({ number: 3, entries: 2 });
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, seals: 3, unsealed: 0 });
+    // Behind a whole seal of them something else may stand.
+    await sendOwn(
+      ...['told 4', 'told 5'].map((name) => eventOf(name, { type: 'audit.sealed', key: 'head' })),
+    );
+    expect(await sealOnce(test.vault, { maximumEntries: 2 })).toMatchObject({ number: 4, entries: 2 });
   });
 
   it('waits for a row whose id was given out before one that is visible', async () => {

@@ -68,7 +68,7 @@ describe.each(flavours)('audit on %s', (flavour) => {
     const exported = await audit('head', '--out', file);
     expect(exported).toMatchObject({ code: 0, stderr: '' });
     const head = JSON.parse(await readFile(file, 'utf8')) as Record<string, string>;
-    const spki = Buffer.from(head['publicKey']!, 'base64');
+    const spki = Buffer.from(head['public_key']!, 'base64');
     const fingerprint = createHash('sha256').update(spki).digest('hex');
     expect(head['fingerprint']!.replaceAll(':', '')).toBe(fingerprint);
     expect(exported.stdout).toContain(`Key ${head['fingerprint']}`);

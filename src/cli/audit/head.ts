@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { readHead } from '../../audit/head.ts';
+import { headJson, readHead } from '../../audit/head.ts';
 import { sealOnce } from '../../audit/seal.ts';
 import { AppError } from '../../lib/errors.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
@@ -35,8 +35,9 @@ Example:
       });
       if (!head)
         throw new AppError('ERR_NOT_FOUND', 'nothing has been sealed yet', { remedy: 'Start `run` first.' });
-      if (options.out !== undefined) writeNewFile(options.out, `${JSON.stringify(head, null, 2)}\n`);
-      if (options.json) printJson(head);
+      if (options.out !== undefined)
+        writeNewFile(options.out, `${JSON.stringify(headJson(head), null, 2)}\n`);
+      if (options.json) printJson(headJson(head));
       else print(`Head ${head.number} ${head.hash}\nSealed ${head.sealedAt} UTC\nKey ${head.fingerprint}`);
     });
 }

@@ -21,7 +21,10 @@ export function auditVerifyCommand(): Command {
       'walk the sealed log and name the first entry that was edited, deleted, inserted or reordered',
     )
     .addOption(configOption())
-    .option('--head <file>', 'what `audit head` wrote earlier: finds even a rewrite of everything')
+    .option(
+      '--head <file>',
+      'what `audit head` wrote earlier, or an audit.sealed webhook brought: finds even a rewrite of everything',
+    )
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',

@@ -4,6 +4,7 @@ import { readDictionary } from '../../binlog/dictionary.ts';
 import { openSource } from '../../binlog/source.ts';
 import type { DatabaseUrl } from '../../lib/database-url.ts';
 import { describeRules } from '../../event/describe.ts';
+import { ownEvents } from '../../event/own-events.ts';
 import { eventSchemas, type JsonSchema } from '../../event/payload-schema.ts';
 import { builtInRulesFile, readRules, type RuleFile } from '../../event/rule-file.ts';
 import type { EventTypeInfo } from '../../event/types.ts';
@@ -27,8 +28,8 @@ export function eventsListCommand(): Command {
     .action(async (options: ListOptions) => {
       const file = readRules(rulesFileOf(options));
       if (options.schema) printJson(await readSchemas(file, configOf(options).source.url));
-      else if (options.json) printJson({ events: describeRules(file) });
-      else print(describeRules(file).map(formatType).join('\n\n'));
+      else if (options.json) printJson({ events: describeRules(file), own: ownEvents });
+      else print([...describeRules(file), ...ownEvents].map(formatType).join('\n\n'));
     });
 }
 

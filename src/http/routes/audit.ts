@@ -1,7 +1,7 @@
 import { listActs } from '../../audit/acts.ts';
 import { listAccess } from '../../audit/deliveries.ts';
 import { erasePatient } from '../../audit/erase.ts';
-import { readHead } from '../../audit/head.ts';
+import { headJson, readHead } from '../../audit/head.ts';
 import { recordAct } from '../../audit/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { verifyLog } from '../../audit/verify.ts';
@@ -40,7 +40,10 @@ export const auditRoutes: readonly ApiRoute[] = [
     path: '/api/audit/head',
     role: 'auditor',
     summary: 'The end of the sealed log, to be kept elsewhere; null before the first seal.',
-    handle: async (_request, { vault: { store } }) => ({ head: await readHead(store) }),
+    async handle(_request, { vault: { store } }) {
+      const head = await readHead(store);
+      return { head: head && headJson(head) };
+    },
   },
   {
     method: 'POST',
