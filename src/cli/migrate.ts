@@ -58,13 +58,13 @@ function prepare(options: MigrateOptions, account: string): Promise<Auditor> {
   });
 }
 
-/** On standard output only what is to be run: it can be piped into a client. */
+/** On standard output only what is to be run. */
 function printAuditor({ views, statements }: Auditor, { payloads }: MigrateOptions): void {
   printError(`Views: ${views.join(', ')}.\nAn administrator of the database runs:\n`);
   print(statements.join('\n'));
   if (payloads) {
     printError(
-      "\nwebhook_deliveries has the payloads, which are patients' data, and reading them by SQL is on no record: --no-payloads leaves them out.",
+      "\nwebhook_deliveries has the payloads, which are patients' data (encrypted where store.encryption_key is set), and reading them by SQL is on no record: --no-payloads leaves them out.",
     );
   }
 }
