@@ -160,7 +160,7 @@ async function prepare(
   for (const warning of clinic.rules.warnings) log.warn({}, warning);
   const serverId = config.source.serverId ?? installation.serverId;
   const first = await requireReady({ clinic, store, source, serverId });
-  log.info({}, 'the source is ready to be read');
+  if (first.checks.every(({ level }) => level !== 'fail')) log.info({}, 'the source is ready to be read');
   requireFitWebhooks(config, clinic);
   const box = createSecretBox(config.store.encryptionKeys);
   const claimant: Claimant = { store, box, owner: randomBytes(16).toString('hex'), claimMs: CLAIM_MS };

@@ -69,10 +69,14 @@ export function dumpPacket(options: {
 }
 
 /** COM_BINLOG_DUMP_GTID: the server finds the file and leaves out every transaction that the encoded set contains. */
-export function dumpGtidPacket(options: { serverId: number; gtidSet: Buffer }): Buffer {
+export function dumpGtidPacket(options: {
+  serverId: number;
+  gtidSet: Buffer;
+  endsWithLog?: boolean;
+}): Buffer {
   const out = Buffer.alloc(23 + options.gtidSet.length);
   out.writeUInt8(COM_BINLOG_DUMP_GTID, 0);
-  out.writeUInt16LE(0, 1);
+  out.writeUInt16LE(options.endsWithLog ? NON_BLOCKING : 0, 1);
   out.writeUInt32LE(options.serverId, 3);
   out.writeUInt32LE(0, 7);
   out.writeBigUInt64LE(4n, 11);

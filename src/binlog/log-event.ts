@@ -46,6 +46,27 @@ export const eventType = {
   mariadbDeleteRowsCompressed: 171,
 } as const;
 
+/** Events that neither change a row nor end a transaction. */
+export const changesNothing: ReadonlySet<number> = new Set([
+  eventType.stop,
+  eventType.intvar,
+  eventType.slave,
+  eventType.rand,
+  eventType.userVar,
+  eventType.beginLoadQuery,
+  eventType.heartbeat,
+  eventType.heartbeatV2,
+  eventType.ignorable,
+  eventType.rowsQuery,
+  eventType.previousGtids,
+  eventType.transactionContext,
+  eventType.viewChange,
+  eventType.mariadbAnnotateRows,
+  eventType.mariadbBinlogCheckpoint,
+  eventType.mariadbGtidList,
+  eventType.mariadbStartEncryption,
+]);
+
 /** The header is artificial: the server made the event for this connection, it is not in the file. */
 export const FLAG_ARTIFICIAL = 0x20;
 /** A reader that does not know the type may pass over the event. */

@@ -38,6 +38,7 @@ export interface StreamOptions extends Pick<
   | 'watchedTables'
   | 'waived'
   | 'baseline'
+  | 'onUnreadable'
 > {
   url: DatabaseUrl;
   position: Position;
@@ -48,7 +49,7 @@ export interface StreamOptions extends Pick<
   heartbeatMs: number;
   /** Bytes that may wait to be taken. */
   bufferBytes: number;
-  /** Reads what the log holds now, and ends there. Only from a position without a MySQL GTID set. */
+  /** Reads what the log holds now, and ends there. */
   endsWithLog?: boolean;
   /** How long the server is held back, at most, while the buffer is full; default 30 s. */
   heldBackMs?: number;
@@ -127,15 +128,15 @@ class StreamReader implements BinlogStream {
       this.close();
       throw error;
     }
-    const { flavour, position, serverId } = this.#options;
+    const { flavour, position, serverId, endsWithLog = false } = this.#options;
     const payload =
       flavour === 'mysql' && position.gtid !== null
-        ? dumpGtidPacket({ serverId, gtidSet: encodeGtidSet(parseGtidSet(position.gtid)) })
+        ? dumpGtidPacket({ serverId, gtidSet: encodeGtidSet(parseGtidSet(position.gtid)), endsWithLog })
         : dumpPacket({
             serverId,
             file: position.file,
             offset: position.offset > MAX_DUMP_OFFSET ? 4 : position.offset,
-            endsWithLog: this.#options.endsWithLog ?? false,
+            endsWithLog,
           });
     this.#command = new ServerCommand(payload, {
       onPacket: (buffer, start, end) => this.#receive(buffer, start, end),

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { ByteReader } from './byte-reader.ts';
-import { haltOf, HaltError, toTripwire, Tripwire } from './halt.ts';
-import { eventType, FLAG_ARTIFICIAL, FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
+import { haltOf, HaltError, toTripwire, Tripwire, type Halt } from './halt.ts';
+import { changesNothing, eventType, FLAG_ARTIFICIAL, FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
 import { classifyStatement, namedTables, opensTransaction } from './query-text.ts';
 import { readGtid, readMariadbGtid, readTaggedGtid, type TransactionStart } from './read-gtid.ts';
 import { readPayload } from './read-payload.ts';
@@ -51,6 +51,11 @@ export interface AssemblerOptions extends TableMapContext {
    * kind, stops the stream. What changes is told with the commit, for the checkpoint to keep.
    */
   baseline: Baseline;
+  /**
+   * For a survey of the log: told of each transaction that cannot be read, which is then passed over as if its loss were
+   * accepted; what was emitted of it before has been told in vain. Without it such a transaction ends the stream.
+   */
+  onUnreadable?(halt: Halt): void;
   emit(part: TransactionPart): void;
   /** A promise while the buffer behind `emit` is full. */
   room(): Promise<void> | undefined;
@@ -111,8 +116,24 @@ export class TransactionAssembler {
       if (event.type === eventType.transactionPayload) return this.#unpack(event);
       this.#dispatch(event, startOffset);
     } catch (error) {
-      throw this.#halted(error, event.timestamp);
+      const isWhole = event.type === eventType.transactionPayload;
+      this.#passOver(this.#halted(error, event.timestamp), () =>
+        isWhole ? this.#commit(event) : this.#dispatch(event, startOffset),
+      );
     }
+  }
+
+  /** Where the log is only surveyed, goes on behind the transaction: `again` takes the event as one whose loss is accepted. */
+  #passOver(error: HaltError, again: () => void): void {
+    const { onUnreadable } = this.#options;
+    const { transactionId, reason } = error.halt;
+    // A definition stands for all that comes after it.
+    if (!onUnreadable || transactionId === null || reason === 'column-changed') throw error;
+    onUnreadable(error.halt);
+    if (this.#id === '') return;
+    this.#waived = true;
+    this.#reset();
+    again();
   }
 
   /**
@@ -202,26 +223,8 @@ export class TransactionAssembler {
           remedy:
             'Find the cause in the server\'s error log, then: odontology-webhooks resume --accept-gap --reason "…"',
         });
-      case eventType.stop:
-      case eventType.intvar:
-      case eventType.slave:
-      case eventType.rand:
-      case eventType.userVar:
-      case eventType.beginLoadQuery:
-      case eventType.heartbeat:
-      case eventType.heartbeatV2:
-      case eventType.ignorable:
-      case eventType.rowsQuery:
-      case eventType.previousGtids:
-      case eventType.transactionContext:
-      case eventType.viewChange:
-      case eventType.mariadbAnnotateRows:
-      case eventType.mariadbBinlogCheckpoint:
-      case eventType.mariadbGtidList:
-      case eventType.mariadbStartEncryption:
-        return;
       default:
-        if (event.flags & FLAG_IGNORABLE || this.#isWaived(event)) return;
+        if (changesNothing.has(event.type) || event.flags & FLAG_IGNORABLE || this.#isWaived(event)) return;
         throw new Tripwire('unknown-event', `the log holds an event of the unknown type ${event.type}`, {
           remedy:
             'Upgrade odontology-webhooks to a version that knows this server, or: odontology-webhooks resume --accept-gap --reason "…"',
@@ -499,18 +502,18 @@ export class TransactionAssembler {
       return;
     }
     const inner = readPayload(event);
-    if (!Array.isArray(inner)) return this.#unpackStream(inner, event.timestamp);
+    if (!Array.isArray(inner)) return this.#unpackStream(inner, event);
     for (const each of inner) this.#dispatch(each, this.#offset);
   }
 
-  async #unpackStream(inner: AsyncGenerator<LogEvent, void, undefined>, timestamp: number): Promise<void> {
+  async #unpackStream(inner: AsyncGenerator<LogEvent, void, undefined>, event: LogEvent): Promise<void> {
     try {
       for await (const each of inner) {
         this.#dispatch(each, this.#offset);
         await this.#options.room();
       }
     } catch (error) {
-      throw this.#halted(error, timestamp);
+      this.#passOver(this.#halted(error, event.timestamp), () => this.#commit(event));
     }
   }
 

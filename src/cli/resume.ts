@@ -1,16 +1,20 @@
 import { Command } from 'commander';
+import type { TimeSpan } from '../binlog/halt.ts';
 import type { Position } from '../binlog/types.ts';
-import { acceptGap, findGap, tellGap, type Gap } from '../daemon/accept-gap.ts';
+import { acceptGap, countGivenUp, countReasons, tellGap } from '../daemon/accept-gap.ts';
+import { findGap, type Gap, type Transactions } from '../daemon/gap.ts';
 import { AppError } from '../lib/errors.ts';
 import { configOption, type ConfigOptions } from './config-option.ts';
 import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './confirm.ts';
 import { localActor } from './local-actor.ts';
 import { formatTable, print, printError, printJson } from './output.ts';
+import { parseMoment } from './time-option.ts';
 import { withDatabases } from './with-databases.ts';
 
 interface ResumeOptions extends ConfigOptions, ConfirmOptions {
   acceptGap?: true;
   reason?: string;
+  until?: number;
   json?: true;
 }
 
@@ -20,13 +24,23 @@ export function resumeCommand(): Command {
     .description('after a halt: let capture go on, with the gap accepted on record')
     .addOption(configOption())
     .option('--accept-gap', 'give up what cannot be read')
+    .option(
+      '--until <when>',
+      'all that cannot be read up to then: now, 2h (so long ago) or a time',
+      parseUntil,
+    )
     .option('--reason <text>', 'why, for the audit log')
     .option(yesFlag, yesDescription)
     .option('--json', 'print what was given up as JSON')
     .addHelpText(
       'after',
-      '\nIt shows exactly what is given up, and asks. A running daemon goes on within 2 seconds.' +
-        '\n\nExample:\n  $ npx odontology-webhooks resume --accept-gap --reason "test data, emptied by TRUNCATE"',
+      `
+It shows exactly what is given up, and asks. A running daemon goes on within 2 seconds.
+With --until the log is read to there first: what cannot be read is counted and given up, all other changes are delivered.
+
+Examples:
+  $ npx odontology-webhooks resume --accept-gap --reason "test data, emptied by TRUNCATE"
+  $ npx odontology-webhooks resume --accept-gap --until now --reason "an hour of binlog_format=STATEMENT"`,
     )
     .action((options: ResumeOptions) => resume(options, requireConsent(options)));
 }
@@ -48,12 +62,12 @@ function requireConsent({ acceptGap: accepted, reason }: ResumeOptions): string 
 }
 
 function resume(options: ResumeOptions, reason: string): Promise<void> {
-  return withDatabases(options, async ({ source, store, box }) => {
-    const { yes, json } = options;
-    const gap = await findGap(source, store);
+  return withDatabases(options, async (opened) => {
+    const { yes, json, until } = options;
+    const gap = await findGap(opened, until);
     if (!json || !yes) printError(describeGap(gap));
     await confirm('Go on?', options);
-    await acceptGap({ store, box }, gap, { actor: localActor(), reason });
+    await acceptGap(opened, gap, { actor: localActor(), reason });
     if (json) printJson(tellGap(gap));
     else
       print('Capture goes on; it is on record in the audit log. A running daemon goes on within 2 seconds.');
@@ -68,31 +82,65 @@ function describeGap(gap: Gap): string {
     ['Where', placeOf(from.position)],
     ...(halt.table === null ? [] : [['Table', halt.table] as [string, string]]),
     ['What is given up', lossOf(gap)],
-    ...(gap.kind === 'definition' ? [] : [['Committed', spanOf(halt.span)] as [string, string]]),
+    ...(gap.kind === 'definition' ? [] : [['Committed', spanOf(gap)] as [string, string]]),
     ...(gap.kind === 'interval'
       ? [['Where it goes on', `${placeOf(gap.to.position)}. ${gap.why}`] as [string, string]]
       : []),
+    ...(gap.kind === 'transaction' ? describeSurvey(gap) : []),
   ];
   return formatTable(['', ''], rows).trimStart();
 }
 
-function lossOf({ kind, halt }: Gap): string {
-  switch (kind) {
+function lossOf(gap: Gap): string {
+  const { halt } = gap;
+  switch (gap.kind) {
     case 'interval':
       return `every change in ${halt.missing ?? 'the log between, which cannot be told any closer'}`;
     case 'transaction':
-      return `every change of the transaction ${halt.transactionId ?? ''}, and nothing else`;
+      return `every change of ${whichOf(gap)}${ofGone(gap.gone) || ', and nothing else'}`;
     case 'definition':
-      return 'no change: the table is read on with the columns that it has. What a rule needs and it lacks is null from here on';
+      return gap.gone.length > 0
+        ? `all of ${gap.gone.join(', ')} that was not read before it was dropped`
+        : 'no change: the table is read on with the columns that it has. What a rule needs and it lacks is null from here on';
   }
+}
+
+/** A dropped table cannot be read any more, not even where it still stands in the log. */
+function ofGone(gone: readonly string[]): string {
+  return gone.length === 0 ? '' : `, and all of ${gone.join(', ')} that was not read before it was dropped`;
+}
+
+function whichOf(gap: Transactions): string {
+  const count = countGivenUp(gap);
+  if (!gap.survey || count === 1) return `the transaction ${gap.halt.transactionId ?? ''}`;
+  const reasons = Object.entries(countReasons(gap.survey.unreadable));
+  return `${count} transactions (${reasons.map(([reason, times]) => `${reason}: ${times}`).join(', ')})`;
+}
+
+function describeSurvey({ survey }: Transactions): [string, string][] {
+  if (!survey) return [];
+  const { readable, reached, stoppedAt } = survey;
+  return [
+    ['Looked at', `the log up to ${placeOf(reached)}`],
+    ['What is delivered', `the changes of the other transactions up to there: ${readable} have some`],
+    ...(stoppedAt ? [['Where it stops again', stoppedAt.message] as [string, string]] : []),
+  ];
 }
 
 function placeOf({ gtid, file, offset }: Position): string {
   return `${file}:${offset}${gtid === null ? '' : ` (GTIDs up to ${gtid})`}`;
 }
 
-function spanOf({ fromMs, untilMs }: Gap['halt']['span']): string {
+function spanOf(gap: Gap): string {
+  const { fromMs, untilMs }: TimeSpan = (gap.kind === 'transaction' && gap.survey?.span) || gap.halt.span;
   const time = (ms: number): string => new Date(ms).toISOString();
   if (fromMs !== null && fromMs === untilMs) return `at ${time(fromMs)}`;
+  const isExact = gap.kind === 'transaction' && fromMs !== null && untilMs !== null;
+  if (isExact) return `from ${time(fromMs)} to ${time(untilMs)}`;
   return `${fromMs === null ? 'from a time that is not known' : `after ${time(fromMs)}`}, ${untilMs === null ? 'until a time that is not known' : `before ${time(untilMs)}`}`;
+}
+
+function parseUntil(text: string): number {
+  // The log ends by itself, and its clock is another one.
+  return text === 'now' ? Infinity : parseMoment(text);
 }

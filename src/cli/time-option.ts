@@ -28,7 +28,7 @@ export function cursorOption(): Option {
 }
 
 /** A moment without an offset is UTC. */
-function parseMoment(text: string): number {
+export function parseMoment(text: string): number {
   const agoMs = parseDuration(text);
   if (agoMs !== undefined) return systemClock.now() - agoMs;
   const isDate = /^\d{4}-\d\d-\d\d$/.test(text);

@@ -114,8 +114,8 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     const state = await readCaptureState(claimant.store);
     epoch = state.epoch;
     const clinic = await options.reload(state.baseline);
-    const checkpoint = await provenCheckpoint({ ...options, clinic, state, appender });
-    const streaming = streamOptions(options, clinic, { ...state, checkpoint });
+    const proven = await provenCheckpoint({ ...options, clinic, state, appender });
+    const streaming = streamOptions(options, clinic, { ...state, ...proven });
     if (displaced && (await countReaders(options.source, clinic.identity, streaming.serverId)) !== 0)
       throw displaced;
     displaced = undefined;
@@ -128,16 +128,16 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     status.lastError = null;
     if (status.readers > 0) options.onReconnected();
     status.readers += 1;
-    const { file, offset } = checkpoint.position;
+    const { file, offset } = proven.checkpoint.position;
     // Where an edit of the rules takes effect: it decides about every transaction behind this position, and about none before.
     log.info({ file, offset, server: clinic.identity.hostname, rules: nameOfRules(clinic) }, 'capturing');
     // Of the log as a whole this is the proof; of a transaction, only that it was read.
     if (state.halt?.transactionId === null) await goneOn();
     try {
-      await capture(opened, checkpoint, {
+      await capture(opened, proven.checkpoint, {
         ...options.steps,
         appender,
-        baseline: state.baseline,
+        baseline: proven.baseline,
         onMoved: () => (status.halt = null),
       });
     } finally {

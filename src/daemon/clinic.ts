@@ -162,9 +162,27 @@ export function isWithin(inner: Watch, outer: Watch): boolean {
   return [...inner].every(([table, columns]) => columns.isSubsetOf(outer.get(table) ?? new Set()));
 }
 
+/** What a log that begins now shows of the tables at first: so that a column is missed that goes away before any row was seen. */
+export function firstBaseline({ dictionary, rules }: Pick<Clinic, 'dictionary' | 'rules'>): Baseline {
+  return Object.fromEntries(
+    [...rules.watch].flatMap(([table, wanted]) => {
+      const known = dictionary.tables.get(table);
+      if (!known || known.isView) return [];
+      const also = new Set([...known.key, ...(known.rowEnd === null ? [] : [known.rowEnd])]);
+      const read = known.columns.filter(({ name }) => wanted.has(name.toLowerCase()) || also.has(name));
+      return [[table, Object.fromEntries(read.map(({ name, kind }) => [name.toLowerCase(), kind]))]];
+    }),
+  );
+}
+
+/** Tables that the log has shown and that are not there any more. */
+export function goneTables({ tables }: Pick<Dictionary, 'tables'>, baseline: Baseline): string[] {
+  return Object.keys(baseline).filter((table) => !tables.has(table));
+}
+
 /** Throws a Tripwire when a table that was read is not there any more: what the log still has of it cannot be told for certain. */
 export function requireTables({ dictionary, rules }: Clinic, baseline: Baseline): void {
-  const gone = Object.keys(baseline).find((table) => rules.watch.has(table) && !dictionary.tables.has(table));
+  const gone = goneTables(dictionary, baseline).find((table) => rules.watch.has(table));
   if (gone !== undefined) throw changed(gone, `the watched table ${gone} is gone`);
 }
 

@@ -36,7 +36,10 @@ export interface Preconditions {
   serverId: number;
 }
 
-/** Throws PreflightError when a check fails, but for a broken lineage: that halts capture, and everything else goes on. */
+/**
+ * Throws PreflightError when a check fails before anything was captured. Later what fails is told by /readyz, and what cannot be
+ * read halts capture: deliveries go on all the same.
+ */
 export async function requireReady({
   clinic,
   store,
@@ -51,8 +54,7 @@ export async function requireReady({
     readerRuns: false,
     checkpoint: checkpoint && { ...checkpoint, serverUuid: checkpoint.serverUuid ?? '' },
   });
-  if (report.checks.some(({ level, id }) => level === 'fail' && id !== 'lineage'))
-    throw new PreflightError(report);
+  if (!checkpoint && report.checks.some(({ level }) => level === 'fail')) throw new PreflightError(report);
   return report;
 }
 

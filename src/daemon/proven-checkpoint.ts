@@ -2,12 +2,12 @@ import { haltOf, HaltError, Tripwire } from '../binlog/halt.ts';
 import { lineageHalt, proveLineage } from '../binlog/lineage.ts';
 import { currentPosition, oldestPosition } from '../binlog/log-file.ts';
 import type { Source, SourceIdentity } from '../binlog/source.ts';
-import type { Position } from '../binlog/types.ts';
+import type { Baseline, Position } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Appender } from '../outbox/append.ts';
 import type { CaptureState, Checkpoint } from '../outbox/types.ts';
-import { requireTables, type Clinic } from './clinic.ts';
+import { firstBaseline, requireTables, type Clinic } from './clinic.ts';
 
 interface Proving {
   config: Config;
@@ -18,8 +18,8 @@ interface Proving {
 }
 
 /**
- * The checkpoint, proved to belong to this server; at the first run, one made as the configuration says. Throws a HaltError
- * when the log does not go on from it.
+ * The checkpoint, proved to belong to this server, and the tables as the log has shown them up to it; at the first run both are
+ * made as the configuration says. Throws a HaltError when the log does not go on from it.
  */
 export async function provenCheckpoint({
   config,
@@ -27,7 +27,7 @@ export async function provenCheckpoint({
   clinic,
   state: { checkpoint, epoch, baseline },
   appender,
-}: Proving): Promise<Checkpoint> {
+}: Proving): Promise<{ checkpoint: Checkpoint; baseline: Baseline }> {
   const { identity } = clinic;
   if (!checkpoint) {
     const position = await (config.source.startFrom === 'now' ? currentPosition : oldestPosition)(
@@ -35,8 +35,10 @@ export async function provenCheckpoint({
       identity,
     );
     const first = firstCheckpoint(identity, position, epoch);
-    await appender.advance(first);
-    return first;
+    // The oldest log was written while the tables were others: it shows them itself.
+    const shown = config.source.startFrom === 'now' ? firstBaseline(clinic) : baseline;
+    await appender.advance({ ...first, baseline: shown });
+    return { checkpoint: first, baseline: shown };
   }
   const { position } = checkpoint;
   const lineage = await proveLineage(source, identity, {
@@ -49,7 +51,7 @@ export async function provenCheckpoint({
   } catch (error) {
     throw error instanceof Tripwire ? new HaltError(haltOf(error, position)) : error;
   }
-  return { ...checkpoint, serverUuid: identity.serverUuid };
+  return { checkpoint: { ...checkpoint, serverUuid: identity.serverUuid }, baseline };
 }
 
 function firstCheckpoint(

@@ -105,7 +105,7 @@ export function positionAssignments(checkpoint: Checkpoint): string[] {
     `\`offset\` = ${literal(position.offset)}`,
     `file_created_at = ${literal(position.fileCreatedAt ?? null)}`,
     `committed_at = ${literal(committedAtMs === null ? null : momentText(committedAtMs))}`,
-    ...(baseline === undefined ? [] : [`baseline = ${literal(JSON.stringify(baseline))}`]),
+    ...(baseline === undefined ? [] : baselineAssignment(baseline)),
     ...noHalt,
   ];
 }
@@ -136,14 +136,26 @@ export function moveCheckpoint(session: Session, checkpoint: Checkpoint): Promis
 }
 
 /** Lets capture pass over these transactions: a person accepts their loss. The position stays. */
-export function waiveTransactions(session: Session, ids: readonly string[]): Promise<void> {
-  return beginEpoch(session, [`waived = ${literal(JSON.stringify(ids))}`, ...noHalt]);
+export function waiveTransactions(
+  session: Session,
+  ids: readonly string[],
+  baseline: Baseline,
+): Promise<void> {
+  return beginEpoch(session, [
+    `waived = ${literal(JSON.stringify(ids))}`,
+    ...baselineAssignment(baseline),
+    ...noHalt,
+  ]);
 }
 
 /** Takes the tables as they are now: a person accepts that columns went away or changed their kind. The position stays. */
 export function acceptBaseline(session: Session, baseline: Baseline): Promise<void> {
-  return beginEpoch(session, [`baseline = ${literal(JSON.stringify(baseline))}`, ...noHalt]);
+  return beginEpoch(session, [...baselineAssignment(baseline), ...noHalt]);
 }
+
+const baselineAssignment = (baseline: Baseline): string[] => [
+  `baseline = ${literal(JSON.stringify(baseline))}`,
+];
 
 /** The growing epoch makes a process that still captures fail at its next append (ERR_LEASE_LOST) and read the row anew. */
 async function beginEpoch(session: Session, set: readonly string[]): Promise<void> {

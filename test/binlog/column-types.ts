@@ -332,6 +332,7 @@ export const typeCases: TypeCase[] = [
     only: 'mysql',
   },
   { name: 'generated stored', definition: 'INT AS (7 * 6) STORED', values: [], compare: 'text' },
+  { name: 'generated virtual', definition: 'INT AS (7 * 6) VIRTUAL', values: [], compare: 'text' },
   { name: 'invisible', definition: 'INT INVISIBLE', values: ['5'], compare: 'text' },
   {
     name: 'uuid',

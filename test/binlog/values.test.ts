@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readDictionary } from '../../src/binlog/dictionary.ts';
+import { openSource, type Source } from '../../src/binlog/source.ts';
 import type { TableHints } from '../../src/binlog/table-map.ts';
 import { HaltError } from '../../src/binlog/halt.ts';
 import type { Cell, TransactionPart } from '../../src/binlog/types.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
 import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
+import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { byName, openReader, takeRows, takeUntil } from '../support/read-log.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
 import { typeCases, type TypeCase } from './column-types.ts';
@@ -43,7 +46,7 @@ function selected(value: unknown, compare: TypeCase['compare']): unknown {
   return compare === 'float64' ? Number(value) : value;
 }
 
-const hintsFor: Record<string, 'uuid' | 'inet4' | 'inet6'> = { uuid: 'uuid', inet4: 'inet4', inet6: 'inet6' };
+const hintsFor: Record<string, 'uuid' | 'inet4' | 'inet6' | undefined> = { uuid: 'uuid', inet4: 'inet4', inet6: 'inet6' };
 
 const variants: readonly ServerVariant[] = [...flavours, 'mariadb-11.8'];
 
@@ -51,12 +54,15 @@ describe.each(variants)('every column type, read from the log of %s', (variant) 
   const flavour = variant === 'mysql' ? 'mysql' : 'mariadb';
   let server: PrivateServer | undefined;
   let schema: TestSchema;
+  let source: Source;
   beforeAll(async () => {
     if (variant !== flavour) server = await startPrivateServer({ flavour: variant });
     schema = await createSchema(server ?? sharedServer(flavour));
     await schema.query("SET SESSION sql_mode = '', time_zone = '+00:00'");
+    source = openSource(parseDatabaseUrl(schema.url()));
   });
   afterAll(async () => {
+    await source.close();
     await schema.drop();
     await server?.stop();
   });
@@ -68,7 +74,7 @@ describe.each(variants)('every column type, read from the log of %s', (variant) 
     await schema.query(
       `CREATE TABLE ${table} (id INT PRIMARY KEY AUTO_INCREMENT, filler INT, v ${type.definition}, rest VARCHAR(10)) CHARACTER SET utf8mb4`,
     );
-    const hint = hintsFor[type.name];
+    const hint = hintsFor[type.name] ?? (type.definition === 'JSON' ? 'json' : undefined);
     const hints: TableHints = { types: new Map(hint ? [['v', hint]] : []), rowEnd: null };
     const stream = await openReader({
       flavour,
@@ -84,8 +90,13 @@ describe.each(variants)('every column type, read from the log of %s', (variant) 
           : `INSERT INTO ${table} (v, rest) VALUES (${value}, 'fin')`,
       );
     }
-    const rows = (await takeRows(stream, inserts.length)).map((event) => byName(event, 'after'));
+    const events = await takeRows(stream, inserts.length);
+    const rows = events.map((event) => byName(event, 'after'));
     stream.close();
+    const { kind } = events[0]!.table.columns.find(({ name }) => name === 'v')!;
+    expect(
+      (await readDictionary(source, await source.identify())).tables.get(table)!.columnOf.get('v')!.kind,
+    ).toBe(kind);
     const truth = await schema.query(
       `SELECT id, v IS NULL AS isNull, ${selects[type.compare]} AS shown FROM ${table} ORDER BY id`,
     );

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { randomInt } from 'node:crypto';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createConnection } from 'mysql2/promise';
 import { AppError, messageOf } from '../../lib/errors.ts';
 import { monotonicMs, sleep } from '../../lib/clock.ts';
@@ -222,6 +222,8 @@ function serverOptions({ binary, dataDir, socketPath, port, serverId, settings }
     ...binary.options,
     `--datadir=${dataDir}`,
     `--socket=${socketPath}`,
+    // A MariaDB that starts removes the temporary tables of every other server with its folder.
+    `--tmpdir=${dirname(socketPath)}`,
     `--pid-file=${join(dataDir, 'server.pid')}`,
     `--port=${port}`,
     ...[...own, ...settings].map((setting) => `--${setting}`),

@@ -1,0 +1,184 @@
+import { readDictionary } from '../binlog/dictionary.ts';
+import type { Halt, TimeSpan } from '../binlog/halt.ts';
+import { lineageHalt, proveLineage, type BrokenLineage } from '../binlog/lineage.ts';
+import { findNextStart } from '../binlog/next-start.ts';
+import type { Source, SourceIdentity } from '../binlog/source.ts';
+import type { Baseline } from '../binlog/types.ts';
+import type { Config } from '../config/types.ts';
+import { AppError } from '../lib/errors.ts';
+import { readCaptureState } from '../outbox/checkpoint.ts';
+import type { CaptureState, Checkpoint } from '../outbox/types.ts';
+import { loadWebhooks, type WebhookVault } from '../outbox/webhook-registry.ts';
+import { goneTables, readClinic } from './clinic.ts';
+import { filterNames } from './in-force.ts';
+import { lineageName } from './proven-checkpoint.ts';
+import { askForLog, surveyLog, type Survey, type SurveyOptions } from './survey.ts';
+
+/** What going on would cost, found before anybody is asked. */
+export type Gap = Interval | Transactions | Definition;
+
+interface Found {
+  halt: Halt;
+  /** Where capture stood: it is accepted only while it stands there. */
+  from: Checkpoint;
+  epoch: number;
+}
+
+/** A stretch of the log is not there: the position moves over it. */
+export interface Interval extends Found {
+  kind: 'interval';
+  to: Checkpoint;
+  why: string;
+}
+
+/** One transaction or several cannot be read: they are passed over, whole. */
+export interface Transactions extends Found, Forgotten {
+  kind: 'transaction';
+  waived: readonly string[];
+  /** Where the log was read further, to find all of them. */
+  survey: (Survey & { span: TimeSpan }) | null;
+}
+
+/** A watched table is not what it was: it is read as it is now. */
+export interface Definition extends Found, Forgotten {
+  kind: 'definition';
+}
+
+interface Forgotten {
+  /** Of tables that were read and are there no more nothing can be told any longer, whatever the log still holds. */
+  gone: readonly string[];
+  baseline: Baseline;
+}
+
+export interface Places extends WebhookVault {
+  source: Source;
+  config: Config;
+}
+
+/**
+ * Finds what must be given up so that capture can go on: at the first place where it cannot, or, with `untilMs`, all that cannot
+ * be read of what was committed up to then. Throws AppError ERR_NOT_HALTED when there is nothing to accept.
+ */
+export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
+  const { source, store } = places;
+  const state = await readCaptureState(store);
+  const { checkpoint: from, epoch, halt } = state;
+  if (!from) throw notHalted('Nothing was captured yet.');
+  const identity = await source.identify();
+  const lineage = await proveLineage(source, identity, { ...from, serverUuid: from.serverUuid ?? '' });
+  if (lineage.kind !== 'ok') {
+    const { position } = from;
+    const gap = await intervalOf({ source, identity, kind: lineage.kind, from, epoch });
+    const span = { ...lineage.span, untilMs: lineage.span.untilMs ?? gap.atMs };
+    return { ...gap, halt: lineageHalt({ ...lineage, span }, position) };
+  }
+  if (!halt) throw notHalted('Capture is not halted: there is no gap to accept.');
+  const { tables } = await readDictionary(source, identity);
+  const gone = goneTables({ tables }, state.baseline);
+  if (halt.reason === 'column-changed') return definitionAt(halt, from, { state, gone });
+  const { transactionId } = halt;
+  if (transactionId === null) return refusedAt(halt, from, { places, identity, state });
+  const found = {
+    kind: 'transaction',
+    halt,
+    from,
+    epoch,
+    gone,
+    baseline: without(state.baseline, gone),
+  } as const;
+  if (untilMs === undefined) return { ...found, waived: [...state.waived, transactionId], survey: null };
+  const survey = await surveyLog(await surveyOf(places, state, from), untilMs);
+  // The one at which capture stands is given up in any case, though it lie beyond the moment.
+  const isFound = survey.unreadable.some((each) => each.transactionId === transactionId);
+  const unreadable = isFound ? survey.unreadable : [halt, ...survey.unreadable];
+  const waived = [...state.waived, ...unreadable.map((each) => each.transactionId!)];
+  return { ...found, waived, survey: { ...survey, unreadable, span: spanOf(unreadable) } };
+}
+
+function definitionAt(
+  halt: Halt,
+  from: Checkpoint,
+  { state: { baseline, epoch }, gone }: { state: CaptureState; gone: readonly string[] },
+): Definition {
+  const table = halt.table?.split('.').at(-1)?.toLowerCase();
+  const forgotten = table === undefined ? gone : [...gone, table];
+  return { kind: 'definition', halt, from, epoch, gone, baseline: without(baseline, forgotten) };
+}
+
+interface Refused {
+  places: Places;
+  identity: SourceIdentity;
+  state: CaptureState;
+}
+
+/** The log is there to all appearances: whether the server sends it, only it can tell. */
+async function refusedAt(halt: Halt, from: Checkpoint, { places, identity, state }: Refused): Promise<Gap> {
+  const refusal = await askForLog(await surveyOf(places, state, from));
+  if (!refusal) {
+    throw notHalted(
+      `The source sends its log from where capture stopped: there is no gap. It stopped because of this: ${halt.message} ` +
+        'A running daemon tries again every 30 s, and goes on by itself.',
+    );
+  }
+  const { source } = places;
+  const kind = refusal.reason as BrokenLineage['kind'];
+  const gap = await intervalOf({ source, identity, kind, from, epoch: state.epoch });
+  return { ...gap, halt: { ...refusal, span: { fromMs: from.committedAtMs, untilMs: gap.atMs } } };
+}
+
+async function surveyOf(
+  { source, config, store, box }: Places,
+  { waived, baseline }: CaptureState,
+  { position }: Checkpoint,
+): Promise<SurveyOptions> {
+  const { webhooks } = await loadWebhooks({ store, box });
+  const clinic = await readClinic(source, config, {
+    filterNames: filterNames(config.webhooks, webhooks),
+    baseline,
+  });
+  return { source, clinic, position, waived, baseline };
+}
+
+interface Break {
+  source: Source;
+  identity: SourceIdentity;
+  kind: BrokenLineage['kind'];
+  from: Checkpoint;
+  epoch: number;
+}
+
+async function intervalOf({
+  source,
+  identity,
+  kind,
+  from,
+  epoch,
+}: Break): Promise<Omit<Interval, 'halt'> & { atMs: number | null }> {
+  const checkpoint = { ...from, serverUuid: from.serverUuid ?? '' };
+  const next = await findNextStart(source, identity, { kind, checkpoint });
+  if (!next) throw new AppError('ERR_PREFLIGHT', 'The source writes no binary log.');
+  const { position, sameHistory, why, atMs } = next;
+  const to: Checkpoint = {
+    // Another history may have the same numbers for other transactions: their events must not be taken for copies.
+    lineage: sameHistory ? from.lineage : lineageName(identity, epoch + 1),
+    flavour: identity.flavour,
+    serverUuid: identity.serverUuid,
+    position,
+    committedAtMs: sameHistory ? from.committedAtMs : null,
+  };
+  return { kind: 'interval', from, epoch, to, why, atMs };
+}
+
+/** From the first to the last of what is given up. */
+function spanOf(halts: readonly Halt[]): TimeSpan {
+  const times = halts.flatMap(({ span }) => span.fromMs ?? []).toSorted((a, b) => a - b);
+  return { fromMs: times[0] ?? null, untilMs: times.at(-1) ?? null };
+}
+
+function without(baseline: Baseline, tables: readonly string[]): Baseline {
+  return Object.fromEntries(Object.entries(baseline).filter(([name]) => !tables.includes(name)));
+}
+
+function notHalted(message: string): AppError {
+  return new AppError('ERR_NOT_HALTED', message);
+}
