@@ -46,7 +46,11 @@ function selected(value: unknown, compare: TypeCase['compare']): unknown {
   return compare === 'float64' ? Number(value) : value;
 }
 
-const hintsFor: Record<string, 'uuid' | 'inet4' | 'inet6' | undefined> = { uuid: 'uuid', inet4: 'inet4', inet6: 'inet6' };
+const hintsFor: Record<string, 'uuid' | 'inet4' | 'inet6' | undefined> = {
+  uuid: 'uuid',
+  inet4: 'inet4',
+  inet6: 'inet6',
+};
 
 const variants: readonly ServerVariant[] = [...flavours, 'mariadb-11.8'];
 
