@@ -11,8 +11,12 @@ import { SpilledTransaction } from './spilled-transaction.ts';
 
 /** A burst commits so many events together; a lone one commits at once. */
 const BATCH_EVENTS = 1_000;
-/** Two appends begin at least so far apart, unless a batch is full: what comes faster shares its commit, and spares the server one. */
-const PACE_MS = 3;
+/**
+ * Two appends begin at least so far apart, unless a batch is full: what comes faster shares its commit, and spares the server one.
+ * The pace slackens with the load, by so much for each event of the batch before: a thousand changes a second need fifty commits,
+ * not three hundred.
+ */
+const PACE_MS = { least: 3, most: 20, eachEvent: 1 };
 /** Up to so many bytes of rows a transaction is held in memory; a larger one goes through files. */
 const IN_MEMORY_BYTES = 8 * 1024 * 1024;
 /** Transactions without an event, our own among them, move the checkpoint only so often. */
@@ -83,6 +87,7 @@ class CaptureSession {
   #advancedAt = -Infinity;
   /** When the last append began, by the monotonic clock. */
   #begunAt = -Infinity;
+  #paceMs = PACE_MS.least;
   #transactions: AppendedTransaction[] = [];
   #events = 0;
   #changes = 0;
@@ -221,7 +226,7 @@ class CaptureSession {
     const wasWriting = this.#writing !== undefined;
     if (wasWriting && !hasMore()) await this.#writing;
     if (this.#writing) return true;
-    const waitMs = PACE_MS - (monotonicMs() - this.#begunAt);
+    const waitMs = this.#paceMs - (monotonicMs() - this.#begunAt);
     if (waitMs > 0) await sleep(waitMs);
     return wasWriting || waitMs > 0;
   }
@@ -241,6 +246,7 @@ class CaptureSession {
     await this.#writing;
     if (this.#reached === this.#checkpoint) return;
     const batch = { transactions: this.#transactions, changes: this.#changes, reached: this.#reached };
+    this.#paceMs = Math.min(PACE_MS.most, Math.max(PACE_MS.least, this.#events * PACE_MS.eachEvent));
     this.#begin();
     this.#begunAt = monotonicMs();
     this.#writing = this.#append(batch).then(() => {

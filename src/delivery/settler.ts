@@ -12,8 +12,11 @@ export interface SettlerOptions {
 }
 
 const maximumBatch = 1_000;
-/** Two batches begin at least so far apart: outcomes that come faster share a commit, and spare the store one. */
-const paceMs = 5;
+/**
+ * Two batches begin at least so far apart: outcomes that come faster share a commit, and spare the store one. The pace slackens
+ * with the load, by so much for each outcome of the batch before.
+ */
+const pace = { leastMs: 5, mostMs: 25, eachMs: 1 };
 const backoff = { firstMs: 100, maxMs: 5_000 };
 
 /**
@@ -29,6 +32,7 @@ export class Settler {
   #writing = 0;
   /** When the last batch began, by the monotonic clock. */
   #begunMs = -Infinity;
+  #paceMs = pace.leastMs;
   #running: Promise<void> | undefined;
   readonly #giveUp = new AbortController();
 
@@ -89,6 +93,7 @@ export class Settler {
       const releases = this.#releases.splice(0, maximumBatch);
       const disables = this.#disables.splice(0);
       this.#writing = settlements.length + releases.length;
+      this.#paceMs = Math.min(pace.mostMs, Math.max(pace.leastMs, this.#writing * pace.eachMs));
       let due = false;
       // Settled first: a release must find the one before it in its lane already marked for its retry.
       if (settlements.length > 0) due = (await this.#persist((verbs) => verbs.settle(settlements))) ?? false;
@@ -103,7 +108,7 @@ export class Settler {
   }
 
   async #keepPace(): Promise<void> {
-    const waitMs = this.backlog < maximumBatch ? paceMs - (monotonicMs() - this.#begunMs) : 0;
+    const waitMs = this.backlog < maximumBatch ? this.#paceMs - (monotonicMs() - this.#begunMs) : 0;
     if (waitMs > 0) await sleep(waitMs);
     this.#begunMs = monotonicMs();
   }

@@ -1,7 +1,7 @@
 import { monotonicMs, sleep } from '../../src/lib/clock.ts';
 
 export interface WaitOptions {
-  /** Default 10 s. */
+  /** Default 30 s: a condition that holds costs nothing, and a busy machine is slow. */
   timeoutMs?: number;
   /** Ends the sentence "Waited in vain for …". */
   what?: string;
@@ -15,7 +15,7 @@ export interface WaitOptions {
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
-  { timeoutMs = 10_000, what = 'the condition', everyMs = 20 }: WaitOptions = {},
+  { timeoutMs = 30_000, what = 'the condition', everyMs = 20 }: WaitOptions = {},
 ): Promise<NonNullable<T>> {
   const deadline = monotonicMs() + timeoutMs;
   let cause: unknown;
