@@ -3,13 +3,9 @@ import type { WebhookRecord } from './webhook-row.ts';
 
 /**
  * A webhook as programs read it, in the API and in `--json`: in the words of the configuration file, so that what was read can be
- * sent back. Values of headers may be secrets too: without `withHeaders` only their names are told.
+ * sent back.
  */
-export function webhookJson(
-  webhook: WebhookRecord,
-  { withHeaders }: { withHeaders: boolean },
-): Record<string, unknown> {
-  const { headers } = webhook;
+export function webhookJson(webhook: WebhookRecord): Record<string, unknown> {
   return {
     id: webhook.id,
     name: webhook.name,
@@ -19,7 +15,7 @@ export function webhookJson(
     managed_by: webhook.managedBy,
     filter: webhook.filter,
     fields: webhook.fields,
-    headers: withHeaders ? headers : Object.fromEntries(Object.keys(headers).map((name) => [name, null])),
+    headers: webhook.headers,
     order: webhook.order,
     max_in_flight: webhook.maxInFlight,
     rate_limit: webhook.ratePerSecond === null ? null : formatRate(webhook.ratePerSecond),

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { listActs } from '../../src/audit/acts.ts';
 import { sealOnce } from '../../src/audit/seal.ts';
@@ -33,6 +34,12 @@ interface Answer {
   body: Body;
 }
 
+interface Operation {
+  operationId: string;
+  parameters: { schema: object }[];
+  requestBody?: { content: { 'application/json': { schema: object } } };
+}
+
 /** What answers have, each some of it. */
 interface Body {
   deliveries: { id: number }[];
@@ -43,7 +50,7 @@ interface Body {
   verification: object;
   next_cursor: number | null;
   openapi: string;
-  paths: Record<string, Record<string, { operationId: string }>>;
+  paths: Record<string, Record<string, Operation>>;
 }
 
 describe.each(flavours)('the API on %s', (flavour) => {
@@ -333,5 +340,14 @@ describe.each(flavours)('the API on %s', (flavour) => {
       Object.values(each).map(({ operationId }) => operationId),
     );
     expect(new Set(ids).size).toBe(apiRoutes.length);
+    // What bodies and parameters may be is valid JSON Schema of the draft that OpenAPI 3.1 takes.
+    const ajv = new Ajv2020({ strict: true, allowUnionTypes: true });
+    for (const { requestBody, parameters } of Object.values(body.paths).flatMap(Object.values<Operation>)) {
+      const schemas = [
+        requestBody?.content['application/json'].schema,
+        ...parameters.map(({ schema }) => schema),
+      ];
+      for (const schema of schemas) if (schema) expect(() => ajv.compile(schema)).not.toThrow();
+    }
   });
 });

@@ -124,12 +124,12 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
       problems: [],
       created_at: expect.stringMatching(/^\d{4}-.*Z$/),
     });
-    const byAuditor = await call('GET', `/api/webhooks/${id}`, undefined, auditorToken);
-    expect(byAuditor.body).toMatchObject({ webhook: { id, headers: { 'X-Key': null } } });
+    const one = await call('GET', `/api/webhooks/${id}`);
+    expect(one.body).toEqual({ webhook: listed });
+    expect(await call('GET', '/api/webhooks', undefined, auditorToken)).toMatchObject({ status: 403 });
     expect(await acts(id)).toMatchObject([{ action: 'webhook.create', actor: 'test', role: 'admin' }]);
-    const said = [list.text, byAuditor.text, JSON.stringify([daemon.log, await acts(id)]), daemon.stderr()];
+    const said = [list.text, one.text, JSON.stringify([daemon.log, await acts(id)]), daemon.stderr()];
     expect(said.join('')).not.toContain(secret);
-    expect(byAuditor.text).not.toContain('k-123');
   });
 
   it('changes where events go, which, and with what, from the answer on', async () => {

@@ -14,8 +14,7 @@ export function webhooksListCommand(): Command {
     .option('--json', 'print the list as JSON')
     .action(async (options: ConfigOptions & { json?: true }) => {
       const webhooks = await withStore(options, ({ store }) => listWebhooks(store));
-      if (options.json)
-        printJson({ webhooks: webhooks.map((webhook) => webhookJson(webhook, { withHeaders: true })) });
+      if (options.json) printJson({ webhooks: webhooks.map(webhookJson) });
       else if (webhooks.length === 0) print('There is no webhook. Make one: webhooks create, or the file.');
       else print(formatTable(['id', 'name', 'url', 'events', 'state', 'managed by'], webhooks.map(toLine)));
     });

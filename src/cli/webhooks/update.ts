@@ -32,7 +32,7 @@ export function webhooksUpdateCommand(): Command {
         );
         return getWebhook(store, id);
       });
-      if (options.json) printJson(webhookJson(webhook, { withHeaders: true }));
+      if (options.json) printJson(webhookJson(webhook));
       else print(`Webhook ${webhook.id} (${webhook.name}) was changed.`);
     },
   );

@@ -29,22 +29,22 @@ export const webhookRoutes: readonly ApiRoute[] = [
   {
     method: 'GET',
     path: '/api/webhooks',
-    role: 'auditor',
-    summary: 'Every webhook, active or not; never its secret, and the values of its headers to admins alone.',
-    async handle({ actor }, context) {
+    role: 'admin',
+    summary: 'Every webhook, active or not; never its secret.',
+    async handle(_request, context) {
       const all = await listWebhooks(context.vault.store);
-      return { webhooks: all.map((webhook) => present(webhook, actor, context)) };
+      return { webhooks: all.map((webhook) => present(webhook, context)) };
     },
   },
   {
     method: 'GET',
     path: '/api/webhooks/:id',
-    role: 'auditor',
+    role: 'admin',
     summary: 'One webhook.',
     params: { id },
-    async handle({ actor, params }, context) {
+    async handle({ params }, context) {
       const webhook = await getWebhook(context.vault.store, Number(params['id']));
-      return { webhook: present(webhook, actor, context) };
+      return { webhook: present(webhook, context) };
     },
   },
   {
@@ -129,11 +129,8 @@ export const webhookRoutes: readonly ApiRoute[] = [
   },
 ];
 
-function present(webhook: WebhookRecord, { role }: ApiRequest['actor'], { problems }: ApiContext): object {
-  return {
-    ...webhookJson(webhook, { withHeaders: role === 'admin' }),
-    problems: problems().get(webhook.id) ?? [],
-  };
+function present(webhook: WebhookRecord, { problems }: ApiContext): object {
+  return { ...webhookJson(webhook), problems: problems().get(webhook.id) ?? [] };
 }
 
 async function create({ actor, body }: ApiRequest, context: ApiContext): Promise<object> {
@@ -168,7 +165,7 @@ async function update({ actor, params, body }: ApiRequest, context: ApiContext):
     recordAlong(actor, 'webhook.update', changeDetails(changes)),
   );
   await context.onWebhooksChanged();
-  return { success: true, webhook: present(await getWebhook(store, webhookId), actor, context) };
+  return { success: true, webhook: present(await getWebhook(store, webhookId), context) };
 }
 
 /** Keys that have a route of their own. */
