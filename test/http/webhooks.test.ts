@@ -200,13 +200,25 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
 
   it('parks what is queued while it is disabled, and sends that first when it is enabled', async () => {
     const { id } = await create('parked');
-    receiver.answer = ({ path }) => (path.endsWith('/parked') ? 503 : 204);
+    const [asked, disabled] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+    receiver.answer = async ({ path }) => {
+      if (!path.endsWith('/parked')) return 204;
+      asked.resolve(undefined);
+      await disabled.promise;
+      return 503;
+    };
     const first = await addPatient();
-    await untilSent('parked', first);
+    await asked.promise;
     expect((await call('POST', `/api/webhooks/${id}/disable`)).body).toEqual({ success: true });
-    receiver.answer = () => 204;
+    disabled.resolve(undefined);
     // Nothing is under way any more, and the next one is not for it.
-    await waitFor(async () => (await queueOf(id)).every(({ state }) => state === 'pending'));
+    await waitFor(
+      async () => sentTo('parked').length > 0 && (await queueOf(id))[0]?.['state'] === 'pending',
+      {
+        timeoutMs: 60_000,
+      },
+    );
+    receiver.answer = () => 204;
     const tries = sentTo('parked').length;
     const missed = await addPatient();
     await untilSent('made', missed);
@@ -217,11 +229,14 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
     expect((await call('POST', `/api/webhooks/${id}/enable`)).body).toEqual({ success: true });
     const third = await addPatient();
     await untilSent('parked', third);
-    const names = await waitFor(() => {
-      const later = sentTo('parked').slice(tries);
-      const came = [first, missed, third].filter((name) => later.some(({ body }) => body.includes(name)));
-      return came.length > 1 && came;
-    });
+    const names = await waitFor(
+      () => {
+        const later = sentTo('parked').slice(tries);
+        const came = [first, missed, third].filter((name) => later.some(({ body }) => body.includes(name)));
+        return came.length > 1 && came;
+      },
+      { timeoutMs: 60_000 },
+    );
     expect(names).toEqual([first, third]);
   });
 
@@ -328,12 +343,15 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
       `INSERT INTO ${store}.webhooks (name, url, events, secret) VALUES ('by hand', ?, '["patient.creatd"]', ?)`,
       [`${receiver.url}/hand`, testSecret],
     );
-    const seen = await waitFor(async () => {
-      const { webhooks } = (await call('GET', '/api/webhooks')).body as {
-        webhooks: Record<string, unknown>[];
-      };
-      return webhooks.find(({ name, problems }) => name === 'by hand' && (problems as string[]).length > 0);
-    });
+    const seen = await waitFor(
+      async () => {
+        const { webhooks } = (await call('GET', '/api/webhooks')).body as {
+          webhooks: Record<string, unknown>[];
+        };
+        return webhooks.find(({ name, problems }) => name === 'by hand' && (problems as string[]).length > 0);
+      },
+      { timeoutMs: 60_000 },
+    );
     expect(seen['problems']).toEqual(['there is no event "patient.creatd", did you mean "patient.created"?']);
     expect((await call('GET', '/api/status', undefined, auditorToken)).body).toMatchObject({
       daemon: { running: 1, capturing: true },
