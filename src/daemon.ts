@@ -9,7 +9,7 @@ import { openStore, type Store } from './db/client.ts';
 import { createSecretBox } from './db/encryption.ts';
 import { ensureInstallation, type Installation } from './db/installation.ts';
 import { migrateStore } from './db/migrate.ts';
-import { createApiContext, type ApiParts } from './daemon/api.ts';
+import { createApiContext } from './daemon/api.ts';
 import { createCaptureLoop, type CaptureLoop } from './daemon/capture-loop.ts';
 import {
   isWithin,
@@ -28,14 +28,16 @@ import { createMaintenance } from './daemon/maintenance.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';
 import { createObserver, type Observer } from './daemon/observer.ts';
 import { createSealing } from './daemon/sealing.ts';
+import { createProgress } from './daemon/progress.ts';
 import { createPreflightWatch, type PreflightWatch } from './daemon/preflight-watch.ts';
 import { createUpkeep } from './daemon/upkeep.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { createSender, type Sender } from './delivery/send.ts';
 import type { RuleFile } from './event/rule-file.ts';
-import { startHttp, type HttpServer } from './http/server.ts';
+import { startHttp } from './http/server.ts';
 import { messageOf } from './lib/errors.ts';
 import type { Log } from './lib/log.ts';
+import { Outages } from './lib/outages.ts';
 import { readCaptureState } from './outbox/checkpoint.ts';
 import { announceAlive } from './outbox/liveness.ts';
 import { resealSubjectKeys } from './outbox/subject-keys.ts';
@@ -64,6 +66,7 @@ export interface Daemon {
 
 interface Parts {
   log: Log;
+  outages: Outages;
   store: Store;
   source: Source;
   claimant: Claimant;
@@ -109,35 +112,43 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
   });
   const captureLoop = createCapture(parts, dispatcher);
   await feed.refresh();
-  const http = await listen(parts, { captureLoop, dispatcher, feed, sender });
+  const progress = createProgress({ ...parts, captureLoop, dispatcher });
+  const http = await startHttp({
+    config: config.http,
+    log,
+    verbs: progress,
+    api: createApiContext({ ...parts, captureLoop, dispatcher, feed, sender, vault: parts.claimant }),
+  });
   stack.defer(() => http.stop());
 
   const onDue = (): void => dispatcher.wake();
-  const upkeep = createUpkeep({ claimant: parts.claimant, log, held: () => dispatcher.held(), onDue });
+  const { claimant, outages, preflight } = parts;
+  const upkeep = createUpkeep({ claimant, log, outages, held: () => dispatcher.held(), onDue });
   const maintenance = createMaintenance({
-    claimant: parts.claimant,
-    vault: parts.claimant,
+    claimant,
+    vault: claimant,
     retention: config.retention,
     disableAfterMs: config.delivery.disableAfterMs,
-    log,
+    outages,
     webhooks: () => parts.inForce.webhooks,
     disable,
     onDue,
   });
   const sealing = createSealing({
-    vault: parts.claimant,
+    vault: claimant,
     installation: parts.installation,
     intervalMs: config.audit.sealIntervalMs,
     log,
+    outages,
     route: () => parts.inForce.route,
     onDue,
   });
-  const { preflight } = parts;
   for (const background of [
     sealing,
     upkeep,
     maintenance,
     preflight,
+    progress,
     dispatcher,
     feed,
     captureLoop,
@@ -146,7 +157,7 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
     background.start();
     stack.defer(() => background.stop());
   }
-  return { url: http.url, isReady: () => readinessOf(parts, captureLoop).ready };
+  return { url: http.url, isReady: () => progress.readiness().ready };
 }
 
 /** Everything that must hold before the first change is read. */
@@ -167,6 +178,7 @@ async function prepare(
   await announceAlive(claimant);
   const inForce = firstInForce(config, clinic);
   const metrics = createMetrics();
+  const outages = new Outages(log);
   const observer = createObserver({
     metrics,
     nameOf: (id) => nameOf(inForce, id),
@@ -176,9 +188,21 @@ async function prepare(
     first,
     ask: () => runPreflight({ source, serverId, watch: inForce.clinic.rules.watch, readerRuns: true }),
     log,
+    outages,
     onReport: (report) => observer.onPreflight(report),
   });
-  const parts = { log, store, source, claimant, installation, metrics, observer, preflight, inForce };
+  const parts = {
+    log,
+    outages,
+    store,
+    source,
+    claimant,
+    installation,
+    metrics,
+    observer,
+    preflight,
+    inForce,
+  };
   await syncFile(parts, config);
   const resealed = (await resealSecrets(claimant)) + (await resealSubjectKeys(claimant));
   if (resealed > 0) log.info({ resealed }, 'secrets sealed with the present encryption key');
@@ -210,13 +234,13 @@ function createDelivery(
   parts: Parts,
   { stack, reopen }: { stack: AsyncDisposableStack; reopen(): void },
 ): { dispatcher: Dispatcher; feed: WebhookFeed; sender: Sender; disable: DisableByEngine } {
-  const { claimant, inForce, installation, log, observer } = parts;
+  const { claimant, inForce, installation, log, observer, outages } = parts;
   const { delivery } = inForce.config;
   const sender = createSender({ guard: guardOptions(inForce.config) });
   stack.defer(() => sender.close());
   const feed = createWebhookFeed({
     vault: parts.claimant,
-    onError: (error) => log.warn({ error: messageOf(error) }, 'the webhooks could not be read, trying again'),
+    reports: outages.part('the webhooks could not be read, trying again'),
     onChange(webhooks, problems) {
       inForce.webhooks = webhooks;
       inForce.problems = problems;
@@ -238,6 +262,7 @@ function createDelivery(
     verbs: createDeliveryVerbs({ claimant, log, disable }),
     sender,
     log,
+    outages,
     concurrency: delivery.concurrency,
     retryScheduleMs: delivery.retryScheduleMs,
     onAttempt: (attempted) => observer.onAttempt(attempted),
@@ -246,13 +271,14 @@ function createDelivery(
 }
 
 function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
-  const { claimant, inForce, installation, log, metrics, observer, preflight, source } = parts;
+  const { claimant, inForce, installation, log, metrics, observer, outages, preflight, source } = parts;
   return createCaptureLoop({
     config: inForce.config,
     source,
     installation,
     claimant,
     log,
+    outages,
     webhooks: () => inForce.webhooks,
     async reload(baseline) {
       inForce.clinic = await clinicNow(parts, inForce.ruleFile, baseline);
@@ -279,29 +305,6 @@ function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
       },
       onAppended: (appended, batch) => observer.onAppended(appended, batch),
     },
-  });
-}
-
-function readinessOf(
-  { inForce, observer, preflight }: Parts,
-  captureLoop: CaptureLoop,
-): ReturnType<Observer['readiness']> {
-  return observer.readiness(captureLoop.status(), inForce.config.source.heartbeatMs, preflight.failing());
-}
-
-type Served = Pick<ApiParts, 'captureLoop' | 'dispatcher' | 'feed' | 'sender'>;
-
-function listen(parts: Parts, served: Served): Promise<HttpServer> {
-  const { inForce, log, observer, store } = parts;
-  const { captureLoop, dispatcher } = served;
-  return startHttp({
-    config: inForce.config.http,
-    log,
-    verbs: {
-      readiness: () => readinessOf(parts, captureLoop),
-      metrics: () => observer.metrics(captureLoop.status(), dispatcher.stats(), store),
-    },
-    api: createApiContext({ ...served, vault: parts.claimant, source: parts.source, inForce }),
   });
 }
 

@@ -5,7 +5,7 @@ import { formatGtidSet, parseGtidSet } from './gtid-set.ts';
 import { eventType } from './log-event.ts';
 import { isAtLeast } from './server-version.ts';
 import type { Source, SourceIdentity } from './source.ts';
-import type { Position } from './types.ts';
+import type { LogPlace, Position } from './types.ts';
 
 /** One file of the source's binary log. */
 export interface LogFile {
@@ -13,10 +13,8 @@ export interface LogFile {
   bytes: number;
 }
 
-/** What SHOW BINARY LOG STATUS says. */
-export interface LogStatus {
-  file: string;
-  offset: number;
+/** What SHOW BINARY LOG STATUS says: where the log ends, and what is not in it. */
+export interface LogStatus extends LogPlace {
   /** Schemas that alone are logged; empty: all. */
   doSchemas: readonly string[];
   ignoredSchemas: readonly string[];

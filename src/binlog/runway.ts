@@ -50,7 +50,7 @@ export function toLogLimits(variables: ReadonlyMap<string, string>): LogLimits {
 
 /**
  * Estimates the runway at a position. A file is purged by age from its last change on, which is when the next one was begun;
- * by size when the whole log has grown past the limit. Needs REPLICATION CLIENT and REPLICATION SLAVE.
+ * by size when the log from it on has grown past the limit. Needs REPLICATION CLIENT and REPLICATION SLAVE.
  */
 export async function estimateRunway(
   source: Source,
@@ -65,11 +65,12 @@ export async function estimateRunway(
   const bytesPerSecond = ageSeconds >= 60 ? logBytes / ageSeconds : null;
   const next = index < 0 ? undefined : files[index + 1];
   const finishedAt = next ? await readFileCreatedAt(source, next.name) : undefined;
+  const keptBytes = total(files.slice(Math.max(0, index)));
   return {
     untilPurgeMs:
-      index < 0 ? 0 : untilPurge(limits, { finishedAt, bytesPerSecond, logBytes, now: clock.now() }),
+      index < 0 ? 0 : untilPurge(limits, { finishedAt, bytesPerSecond, keptBytes, now: clock.now() }),
     retentionMs: limits.retentionMs,
-    behindBytes: index < 0 ? logBytes : Math.max(0, total(files.slice(index)) - position.offset),
+    behindBytes: index < 0 ? logBytes : Math.max(0, keptBytes - position.offset),
     logBytes,
     bytesPerSecond,
   };
@@ -79,18 +80,19 @@ interface Growth {
   /** Seconds since 1970; undefined while the file is still written. */
   finishedAt: number | undefined;
   bytesPerSecond: number | null;
-  logBytes: number;
+  /** From the file at the position on: the server purges from the oldest file on until the rest fits. */
+  keptBytes: number;
   now: number;
 }
 
 function untilPurge({ retentionMs, maxBytes }: LogLimits, growth: Growth): number | null {
-  const { finishedAt, bytesPerSecond, logBytes, now } = growth;
+  const { finishedAt, bytesPerSecond, keptBytes, now } = growth;
   const byAge =
     retentionMs === null ? null : retentionMs - (finishedAt === undefined ? 0 : now - finishedAt * 1_000);
   const bySize =
     maxBytes === null || bytesPerSecond === null
       ? null
-      : ((maxBytes - logBytes) / Math.max(1, bytesPerSecond)) * 1_000;
+      : ((maxBytes - keptBytes) / Math.max(1, bytesPerSecond)) * 1_000;
   const first = [byAge, bySize].filter((ms) => ms !== null);
   return first.length === 0 ? null : Math.max(0, Math.round(Math.min(...first)));
 }

@@ -15,9 +15,10 @@ import { classifyDumpError } from './dump-error.ts';
 import { createGtidTracker } from './gtid.ts';
 import { encodeGtidSet, parseGtidSet } from './gtid-set.ts';
 import { HaltError } from './halt.ts';
+import { furthest, placeOfHeartbeat } from './log-place.ts';
 import { CHECKSUM_BYTES, eventType, HEADER_BYTES, readLogEvent, type LogEvent } from './log-event.ts';
 import { MAX_DUMP_OFFSET, TransactionAssembler, type AssemblerOptions } from './transaction-assembler.ts';
-import type { Position, TransactionPart } from './types.ts';
+import type { LogPlace, Position, TransactionPart } from './types.ts';
 
 /** So many heartbeats may be missed before the connection counts as dead. */
 const MISSED_HEARTBEATS = 3;
@@ -66,6 +67,8 @@ export interface BinlogStream {
   hasMore(): boolean;
   /** Milliseconds since the server was last heard: a heartbeat counts. */
   silentMs(): number;
+  /** How far everything was read and is done with: who calls `take` is done with what it gave before. */
+  doneTo(): LogPlace;
   close(): void;
 }
 
@@ -103,12 +106,20 @@ class StreamReader implements BinlogStream {
   #bytesRead = 0;
   #heldBackSince: number | undefined;
   #unpacking = false;
+  /** How far what was taken last goes, and what was taken before it. */
+  #given: LogPlace;
+  #done: LogPlace;
+  #isIdle = false;
+  /** Where the last heartbeat stood. */
+  #heard: LogPlace | undefined;
   #roomWaiter: (() => void) | undefined;
 
   constructor(connection: Connection, options: StreamOptions) {
     this.#connection = connection;
     this.#options = options;
     const { gtid } = options.position;
+    this.#given = options.position;
+    this.#done = options.position;
     this.#assembler = new TransactionAssembler({
       ...options,
       gtidSet: gtid === null ? null : createGtidTracker(options.flavour, gtid),
@@ -147,18 +158,23 @@ class StreamReader implements BinlogStream {
   }
 
   async take(): Promise<TransactionPart[]> {
+    this.#done = this.#given;
     while (this.#queue.length === 0) {
       if (this.#closed || this.#finished) return [];
       if (this.#error) throw this.#error;
+      this.#isIdle = true;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
+    this.#isIdle = false;
     let bytes = 0;
     let count = 0;
     while (count < this.#queue.length && bytes < MAX_TAKEN_BYTES) bytes += this.#queue[count++]!.bytes;
     const taken = this.#queue.splice(0, count);
     this.#queuedBytes -= bytes;
+    if (this.#queue.length === 0) this.#given = this.#assembler.place;
+    else this.#given = taken.at(-1)?.commit?.position ?? this.#given;
     if (this.#queuedBytes <= this.#options.bufferBytes) this.#release();
     return taken;
   }
@@ -169,6 +185,11 @@ class StreamReader implements BinlogStream {
 
   silentMs(): number {
     return this.#heldBackSince === undefined ? monotonicMs() - this.#heardAt : 0;
+  }
+
+  doneTo(): LogPlace {
+    const isAll = this.#isIdle && this.#queue.length === 0 && !this.#unpacking;
+    return isAll ? furthest(this.#assembler.place, this.#heard) : this.#done;
   }
 
   close(): void {
@@ -261,6 +282,7 @@ class StreamReader implements BinlogStream {
     this.#heardAt = monotonicMs();
     try {
       const event = this.#toEvent(buffer, start, end);
+      if (event.type === eventType.heartbeat) this.#heard = placeOfHeartbeat(event);
       const pending = this.#assembler.handle(event);
       if (pending) this.#await(pending);
       return false;

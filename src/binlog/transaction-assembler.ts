@@ -9,7 +9,7 @@ import { readRows, readTableId, rowOp } from './read-rows.ts';
 import { readStatement } from './read-statement.ts';
 import { findUnloggedRows } from './unlogged-rows.ts';
 import { readTableMap, type MappedTable, type TableMapContext } from './table-map.ts';
-import type { Baseline, Position, RowEvent, RowOp, TransactionPart } from './types.ts';
+import type { Baseline, LogPlace, Position, RowEvent, RowOp, TransactionPart } from './types.ts';
 
 /*
  * One transaction after another, out of one event after another:
@@ -102,6 +102,11 @@ export class TransactionAssembler {
     this.#offset = options.position.offset;
     this.#fileCreatedAt = options.position.fileCreatedAt;
     this.#skipUntil = options.gtidSet === null && this.#offset > MAX_DUMP_OFFSET ? this.#offset : 0;
+  }
+
+  /** How far the log was given in. */
+  get place(): LogPlace {
+    return { file: this.#file, offset: this.#offset };
   }
 
   /**

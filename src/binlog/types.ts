@@ -18,6 +18,9 @@ export interface Position {
   fileCreatedAt?: number;
 }
 
+/** A place in the source's log. */
+export type LogPlace = Pick<Position, 'file' | 'offset'>;
+
 /** Kinds of columns by what their values look like, whatever width they have on disk. */
 export type ColumnKind =
   | 'integer'

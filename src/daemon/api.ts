@@ -46,10 +46,10 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
     onQueued: () => dispatcher.wake(),
     async status() {
       const { capture, ...status } = await readStatus(source, vault.store);
-      const { role, lastError, silentMs, readers } = captureLoop.status();
+      const { role, lastError, failures, silentMs, readers } = captureLoop.status();
       return {
         ...status,
-        capture: { ...capture, role, last_error: lastError, silent_ms: silentMs, readers },
+        capture: { ...capture, role, last_error: lastError, failures, silent_ms: silentMs, readers },
         dispatch: toJson(dispatcher.stats()),
       };
     },

@@ -2,7 +2,7 @@ import { countReaders } from '../binlog/count-readers.ts';
 import { HaltError, type Halt } from '../binlog/halt.ts';
 import type { Source } from '../binlog/source.ts';
 import { openStream, type BinlogStream, type StreamOptions } from '../binlog/stream.ts';
-import type { Baseline } from '../binlog/types.ts';
+import type { Baseline, LogPlace } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
 import { leaseTiming, type Lease } from '../db/lease.ts';
 import type { Installation } from '../db/installation.ts';
@@ -10,6 +10,7 @@ import { monotonicMs, sleep } from '../lib/clock.ts';
 import { AppError, messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
+import type { Outages } from '../lib/outages.ts';
 import { openAppender, type Appender } from '../outbox/append.ts';
 import { endHalt, readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
 import type { CaptureState, Checkpoint, Claimant, Subscription } from '../outbox/types.ts';
@@ -31,8 +32,12 @@ export interface CaptureStatus {
   halt: Halt | null;
   /** Why the last reader ended, while there is no other. */
   lastError: string | null;
+  /** Tries that have failed since the checkpoint was last moved. */
+  failures: number;
   /** Milliseconds since the source was last heard; null while no reader is open. */
   silentMs: number | null;
+  /** How far the log is read and its changes are with the outbox; null while no reader is open. */
+  doneTo: LogPlace | null;
   /** Readers opened so far. */
   readers: number;
 }
@@ -48,6 +53,7 @@ export interface CaptureLoopOptions {
   installation: Installation;
   claimant: Claimant;
   log: Log;
+  outages: Outages;
   webhooks(): readonly Subscription[];
   /** Reads the live schema anew and compiles the rules against it: at every connect. */
   reload(baseline: Baseline): Promise<Clinic>;
@@ -65,11 +71,13 @@ export interface CaptureLoop extends Background {
 }
 
 export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
-  const { claimant, log } = options;
-  const status: Omit<CaptureStatus, 'silentMs'> = {
+  const { claimant, log, outages } = options;
+  const outage = outages.part('capture was interrupted, trying again');
+  const status: Omit<CaptureStatus, 'silentMs' | 'doneTo'> = {
     role: 'connecting',
     halt: null,
     lastError: null,
+    failures: 0,
     readers: 0,
   };
   let reader: BinlogStream | undefined;
@@ -85,17 +93,13 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     const had = await withCaptureLease({ claimant, log, signal }, captureWhile);
     if (had) return 0;
     status.role = 'standby';
+    outage.onRecovered();
     return leaseTiming.pollMs;
   }
 
   async function captureWhile(lease: Lease, signal: AbortSignal): Promise<void> {
     status.role = 'connecting';
-    const appender = await openAppender(claimant, {
-      fence: lease.token,
-      webhooks: options.webhooks(),
-      onDue: () => options.onDue(),
-      onError: (error) => log.warn({ error: messageOf(error) }, 'waiting deliveries were not looked after'),
-    });
+    const appender = await openAppenderFor(options, lease);
     try {
       while (!signal.aborted) await readOnce(appender, signal);
     } catch (error) {
@@ -138,7 +142,10 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
         ...options.steps,
         appender,
         baseline: proven.baseline,
-        onMoved: () => (status.halt = null),
+        onMoved() {
+          Object.assign(status, { halt: null, failures: 0 });
+          outage.onRecovered();
+        },
       });
     } finally {
       signal.removeEventListener('abort', close);
@@ -170,10 +177,10 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
 
   const loop = createLoop({
     step,
-    onError(error, failures) {
-      status.lastError = messageOf(error);
+    onError(error) {
+      Object.assign(status, { lastError: messageOf(error), failures: status.failures + 1 });
       if (status.role === 'capturing') status.role = 'connecting';
-      log.warn({ error: messageOf(error), failures }, 'capture was interrupted, trying again');
+      outage.onError(error);
     },
     backoff: { firstMs: 100, maxMs: 10_000 },
   });
@@ -181,12 +188,25 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   return {
     start: () => loop.start(),
     stop: () => loop.stop(),
-    status: () => ({ ...status, silentMs: reader ? reader.silentMs() : null }),
+    status: () => ({ ...status, ...toldBy(reader) }),
     reopen() {
       asked += 1;
       reader?.close();
     },
   };
+}
+
+function toldBy(reader: BinlogStream | undefined): Pick<CaptureStatus, 'silentMs' | 'doneTo'> {
+  return { silentMs: reader?.silentMs() ?? null, doneTo: reader?.doneTo() ?? null };
+}
+
+function openAppenderFor({ claimant, log, ...options }: CaptureLoopOptions, lease: Lease): Promise<Appender> {
+  return openAppender(claimant, {
+    fence: lease.token,
+    webhooks: options.webhooks(),
+    onDue: () => options.onDue(),
+    onError: (error) => log.warn({ error: messageOf(error) }, 'waiting deliveries were not looked after'),
+  });
 }
 
 /** Looks at the checkpoint until a person has let capture go on, which gives true, or until it is time to try again. */

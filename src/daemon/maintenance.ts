@@ -3,9 +3,8 @@ import type { SealVault } from '../audit/seal.ts';
 import type { Config } from '../config/types.ts';
 import { acquireLease, leaseTiming } from '../db/lease.ts';
 import { monotonicMs } from '../lib/clock.ts';
-import { messageOf } from '../lib/errors.ts';
-import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
+import type { Outages } from '../lib/outages.ts';
 import { endOrphans } from '../outbox/end-queued.ts';
 import { pruneKept, pruneLog, prunePayloads } from '../outbox/prune.ts';
 import { listRunningReplays } from '../outbox/replay.ts';
@@ -25,7 +24,7 @@ export interface MaintenanceOptions {
   vault: SealVault;
   retention: Config['retention'];
   disableAfterMs: number;
-  log: Log;
+  outages: Outages;
   webhooks(): readonly Subscription[];
   disable: DisableByEngine;
   /** Something became due. */
@@ -34,10 +33,8 @@ export interface MaintenanceOptions {
 
 /** What one of the processes does for all: retention, replays, and webhooks that have failed for too long. */
 export function createMaintenance(options: MaintenanceOptions): Background {
-  const { claimant, log } = options;
+  const { claimant, outages } = options;
   const { store, owner } = claimant;
-  const onError = (error: unknown): void =>
-    log.warn({ error: messageOf(error) }, 'maintenance failed, trying again');
 
   /** Whether it is for us to do; asking keeps it ours. */
   const isOurs = async (): Promise<boolean> =>
@@ -46,14 +43,14 @@ export function createMaintenance(options: MaintenanceOptions): Background {
   const stepReplays = createReplaySteps(options);
   const loops = [
     createLoop({
-      onError,
+      ...outages.part('maintenance failed, trying again'),
       async step() {
         if (!(await isOurs())) return HOUSEKEEPING_EVERY_MS;
         return (await prune(options)) ? BATCH_PAUSE_MS : HOUSEKEEPING_EVERY_MS;
       },
     }),
     createLoop({
-      onError,
+      ...outages.part('maintenance failed, trying again'),
       async step() {
         if (!(await isOurs())) return HOUSEKEEPING_EVERY_MS;
         for (const { id } of await findLongFailing(store, options.disableAfterMs)) {
@@ -64,7 +61,7 @@ export function createMaintenance(options: MaintenanceOptions): Background {
       },
     }),
     createLoop({
-      onError,
+      ...outages.part('maintenance failed, trying again'),
       async step() {
         const running = await listRunningReplays(store);
         if (running.length === 0 || !(await isOurs())) return REPLAY_POLL_MS;

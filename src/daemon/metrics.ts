@@ -13,6 +13,9 @@ export interface Metrics {
   halted: Gauge;
   capturing: Gauge;
   lagSeconds: Gauge;
+  canaryAgeSeconds: Gauge;
+  runwaySeconds: Gauge;
+  behindBytes: Gauge;
   attempts: Counter<'webhook' | 'outcome'>;
   deliverySeconds: Histogram<'webhook'>;
   commitToReceivedSeconds: Histogram;
@@ -28,6 +31,9 @@ export function createMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry, prefix });
+  // Gauges that are named like counters.
+  for (const what of ['handles', 'requests', 'resources'])
+    registry.removeSingleMetric(`${prefix}nodejs_active_${what}_total`);
   const counter = <L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> =>
     new Counter({ name: `${prefix}${name}`, help, labelNames, registers });
   const gauge = <L extends string>(name: string, help: string, labelNames: L[] = []): Gauge<L> =>
@@ -47,7 +53,19 @@ export function createMetrics(): Metrics {
     preflight: gauge('preflight_checks', 'Checks of the last preflight by level.', ['level']),
     halted: gauge('halted', '1 while capture is halted.'),
     capturing: gauge('capturing', '1 in the process that captures, 0 in a standby.'),
-    lagSeconds: gauge('lag_seconds', 'Age of the last transaction that was captured, when it was captured.'),
+    lagSeconds: gauge(
+      'lag_seconds',
+      'How far capture is behind the end of the log; 0 when all of it is read.',
+    ),
+    canaryAgeSeconds: gauge(
+      'canary_age_seconds',
+      'Since the last canary that came back through the log was sent; NaN in a standby.',
+    ),
+    runwaySeconds: gauge(
+      'runway_seconds',
+      'Until the log at the checkpoint may be purged; +Inf when the server keeps it for ever, NaN while unknown.',
+    ),
+    behindBytes: gauge('behind_bytes', 'Bytes of log behind the checkpoint, looked at once a minute.'),
     attempts: counter('attempts_total', 'Attempts by outcome.', ['webhook', 'outcome']),
     deliverySeconds: new Histogram({
       name: `${prefix}attempt_seconds`,

@@ -1,4 +1,5 @@
 import type { CheckResult, PreflightReport } from '../binlog/preflight/preflight.ts';
+import type { Runway } from '../binlog/runway.ts';
 import type { Store } from '../db/client.ts';
 import type { Attempted, DispatcherStats } from '../delivery/types.ts';
 import type { Readiness } from '../http/server.ts';
@@ -6,6 +7,7 @@ import { systemClock } from '../lib/clock.ts';
 import type { Appended } from '../outbox/append.ts';
 import { readQueueDepths } from '../outbox/claim.ts';
 import type { Subscription } from '../outbox/types.ts';
+import type { CanaryStatus } from './canary.ts';
 import type { CaptureStatus } from './capture-loop.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -25,21 +27,36 @@ export interface Observer {
   /** The preflight was asked again. */
   onPreflight(report: PreflightReport): void;
   /** Ready while capture makes progress here, or another process has it, and no check of the preflight fails. */
-  readiness(capture: CaptureStatus, heartbeatMs: number, failing: readonly CheckResult[]): Readiness;
+  readiness(progress: Progress, heartbeatMs: number, failing: readonly CheckResult[]): Readiness;
   /** The Prometheus exposition, with what is only known when asked. */
-  metrics(capture: CaptureStatus, delivery: DispatcherStats, store: Store): Promise<string>;
+  metrics(
+    progress: Progress & { runway: Runway | undefined },
+    delivery: DispatcherStats,
+    store: Store,
+  ): Promise<string>;
 }
 
-/** Beyond so many missed heartbeats the stream counts as silent. */
+/** What tells whether this process makes progress. */
+export interface Progress {
+  capture: CaptureStatus;
+  /** Null in a process that does not capture. */
+  canary: CanaryStatus | null;
+}
+
+/** Beyond so many missed heartbeats the stream counts as silent, and so many canaries as lost. */
 const MISSED_HEARTBEATS = 3;
+/** However short the heartbeat, a busy machine is not called unready sooner. */
+const MINIMUM_LIMIT_MS = 5_000;
 
 export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): Observer {
+  /** Age of the last transaction when it was captured, since capture was last at the end of the log. */
+  let appendLagMs = 0;
   return {
     onAppended({ events }, { transactions, changes, committedAtMs }) {
       metrics.transactions.inc(transactions);
       metrics.changes.inc(changes);
       metrics.events.inc(events);
-      metrics.lagSeconds.set(Math.max(0, systemClock.now() - committedAtMs) / 1_000);
+      appendLagMs = Math.max(0, systemClock.now() - committedAtMs);
     },
     onAttempt({ webhook, delivery, outcome }) {
       metrics.attempts.inc({ webhook: webhook.name, outcome: outcome.kind });
@@ -55,7 +72,7 @@ export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): 
         metrics.preflight.set({ level }, checks.filter((check) => check.level === level).length);
       }
     },
-    readiness(capture, heartbeatMs, failing) {
+    readiness({ capture, canary }, heartbeatMs, failing) {
       const reasons = failing.map(({ id, detail }) => `the check ${id} fails: ${detail}`);
       if (capture.halt) reasons.push(`capture is halted (${capture.halt.reason}): ${capture.halt.message}`);
       else if (capture.role === 'connecting')
@@ -63,9 +80,21 @@ export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): 
       if (capture.role === 'capturing' && (capture.silentMs ?? 0) > heartbeatMs * MISSED_HEARTBEATS) {
         reasons.push('the source has been silent for three heartbeats');
       }
+      const limitMs = Math.max(MINIMUM_LIMIT_MS, heartbeatMs * MISSED_HEARTBEATS);
+      if (capture.role === 'capturing' && canary && canary.ageMs > limitMs) {
+        const [age, limit] = [canary.ageMs, limitMs].map((ms) => Math.round(ms / 1_000));
+        reasons.push(
+          `capture makes no progress: for ${age} s no canary came back through the log (limit ${limit} s)`,
+        );
+      }
       return { ready: reasons.length === 0, reasons };
     },
-    async metrics(capture, delivery, store) {
+    async metrics({ capture, canary, runway }, delivery, store) {
+      if (canary?.lagMs === 0) appendLagMs = 0;
+      metrics.lagSeconds.set(Math.max(canary?.lagMs ?? 0, appendLagMs) / 1_000);
+      metrics.canaryAgeSeconds.set(canary ? canary.ageMs / 1_000 : NaN);
+      metrics.runwaySeconds.set(runway ? (runway.untilPurgeMs ?? Infinity) / 1_000 : NaN);
+      metrics.behindBytes.set(runway?.behindBytes ?? NaN);
       metrics.halted.set(capture.halt ? 1 : 0);
       metrics.capturing.set(capture.role === 'capturing' ? 1 : 0);
       metrics.reconnects.reset();
@@ -76,7 +105,9 @@ export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): 
         metrics.disabled.set({ webhook: name }, !isActive && collects ? 1 : 0);
       }
       metrics.queue.reset();
-      for (const { webhookId, pending, waiting, sending } of await readQueueDepths(store)) {
+      // A store that is away must not take the other metrics with it.
+      const depths = await readQueueDepths(store).catch(() => []);
+      for (const { webhookId, pending, waiting, sending } of depths) {
         metrics.queue.set({ webhook: nameOf(webhookId) }, pending + waiting + sending);
       }
       return metrics.registry.metrics();

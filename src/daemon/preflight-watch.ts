@@ -1,7 +1,7 @@
 import type { CheckResult, PreflightReport } from '../binlog/preflight/preflight.ts';
-import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
+import type { Outages } from '../lib/outages.ts';
 
 /** Settings change while we run: the preflight is asked again so often, and whenever a reader had to be opened anew. */
 const EVERY_MS = 3_600_000;
@@ -15,6 +15,7 @@ export interface PreflightWatchOptions {
   first: PreflightReport;
   ask(): Promise<PreflightReport>;
   log: Log;
+  outages: Outages;
   onReport(report: PreflightReport): void;
 }
 
@@ -25,7 +26,13 @@ export interface PreflightWatch extends Background {
   wake(): void;
 }
 
-export function createPreflightWatch({ first, ask, log, onReport }: PreflightWatchOptions): PreflightWatch {
+export function createPreflightWatch({
+  first,
+  ask,
+  log,
+  outages,
+  onReport,
+}: PreflightWatchOptions): PreflightWatch {
   let failing: readonly CheckResult[] = [];
   let report: PreflightReport | undefined = first;
   /** What was said of each check: a finding is told once. */
@@ -45,7 +52,7 @@ export function createPreflightWatch({ first, ask, log, onReport }: PreflightWat
       failing = findings.filter(({ level }) => level === 'fail');
       return failing.length > 0 ? AGAIN_MS : EVERY_MS;
     },
-    onError: (error) => log.warn({ error: messageOf(error) }, 'the preflight could not be asked again'),
+    ...outages.part('the preflight could not be asked again'),
   });
   return {
     start: () => loop.start(),

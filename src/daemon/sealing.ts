@@ -4,9 +4,9 @@ import type { Installation } from '../db/installation.ts';
 import { formatTimestamp } from '../event/body.ts';
 import { createOwnEvent } from '../event/own-events.ts';
 import type { DomainEvent } from '../event/types.ts';
-import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
+import type { Outages } from '../lib/outages.ts';
 import { announce } from '../outbox/announce.ts';
 import type { Router } from '../outbox/fan-out.ts';
 import { momentMs } from '../outbox/moment.ts';
@@ -16,6 +16,7 @@ export interface SealingOptions {
   installation: Installation;
   intervalMs: number;
   log: Log;
+  outages: Outages;
   route(): Router;
   /** Something became due. */
   onDue(): void;
@@ -26,7 +27,7 @@ export interface SealingOptions {
  * name `audit.sealed` are told the head within the same transaction.
  */
 export function createSealing(options: SealingOptions): Background {
-  const { vault, installation, intervalMs, log, route, onDue } = options;
+  const { vault, installation, intervalMs, log, outages, route, onDue } = options;
   let logged = false;
   return createLoop({
     async step() {
@@ -43,7 +44,7 @@ export function createSealing(options: SealingOptions): Background {
       if (told > 0) onDue();
       return seal && seal.entries >= maximumEntries ? 0 : intervalMs;
     },
-    onError: (error) => log.warn({ error: messageOf(error) }, 'the log could not be sealed, trying again'),
+    ...outages.part('the log could not be sealed, trying again'),
   });
 }
 

@@ -1,6 +1,6 @@
-import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
+import type { Outages } from '../lib/outages.ts';
 import { releaseForgotten, rescueExpired } from '../outbox/give-back.ts';
 import { announceAlive, announceEnd, expireOrphans } from '../outbox/liveness.ts';
 import type { Claimant } from '../outbox/types.ts';
@@ -16,6 +16,7 @@ const FORGOTTEN_AFTER_MS = 30_000;
 export interface UpkeepOptions {
   claimant: Claimant;
   log: Log;
+  outages: Outages;
   /** Ids of the deliveries that this process has in hand. */
   held(): ReadonlySet<number>;
   /** Something became due. */
@@ -23,14 +24,12 @@ export interface UpkeepOptions {
 }
 
 /** What must be done now and then: claims of dead processes end, and nothing waits for what is over. */
-export function createUpkeep({ claimant, log, held, onDue }: UpkeepOptions): Background {
-  const onError = (error: unknown): void =>
-    log.warn({ error: messageOf(error) }, 'upkeep failed, trying again');
+export function createUpkeep({ claimant, log, outages, held, onDue }: UpkeepOptions): Background {
   const { store } = claimant;
   let afterLane = 0;
   const loops = [
     createLoop({
-      onError,
+      ...outages.part('upkeep failed, trying again'),
       async step() {
         // In this order: a store that could not be reached for a while must not make us take our own claims for orphans.
         await announceAlive(claimant);
@@ -44,7 +43,7 @@ export function createUpkeep({ claimant, log, held, onDue }: UpkeepOptions): Bac
       },
     }),
     createLoop({
-      onError,
+      ...outages.part('upkeep failed, trying again'),
       async step() {
         const released = await releaseForgotten(claimant, { held, afterMs: FORGOTTEN_AFTER_MS });
         if (released > 0) {
@@ -58,7 +57,7 @@ export function createUpkeep({ claimant, log, held, onDue }: UpkeepOptions): Bac
       },
     }),
     createLoop({
-      onError,
+      ...outages.part('upkeep failed, trying again'),
       async step() {
         const { promoted, nextLane } = await sweepLanes(store, { afterLane, lanes: SWEEP_LANES });
         afterLane = nextLane ?? 0;

@@ -1,5 +1,6 @@
 import { monotonicMs } from '../lib/clock.ts';
 import { type Background, createLoop, type Loop } from '../lib/loop.ts';
+import type { Reports } from '../lib/outages.ts';
 import type { ClaimedDelivery } from '../outbox/types.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { DispatcherVerbs, Want } from './types.ts';
@@ -14,7 +15,8 @@ export interface ClaimerOptions {
   accept(deliveries: readonly ClaimedDelivery[]): void;
   /** How often the store is asked when nothing is known to be due, ms. */
   pollMs: number;
-  onError(error: unknown): void;
+  /** How the claiming goes. */
+  reports: Reports;
 }
 
 /** What one claim asks for, over all webhooks: its transaction stays short. */
@@ -34,7 +36,7 @@ export class Claimer implements Background {
 
   constructor(options: ClaimerOptions) {
     this.#options = options;
-    this.#loop = createLoop({ step: () => this.#step(), onError: (error) => options.onError(error) });
+    this.#loop = createLoop({ step: () => this.#step(), ...options.reports });
   }
 
   start(): void {

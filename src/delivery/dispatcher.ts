@@ -2,6 +2,7 @@ import { monotonicMs, sleep, systemClock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import type { Background } from '../lib/loop.ts';
+import { Outages } from '../lib/outages.ts';
 import type { ClaimedDelivery, Webhook } from '../outbox/types.ts';
 import type { BreakerOptions } from './breaker.ts';
 import { Claimer } from './claimer.ts';
@@ -34,6 +35,8 @@ export interface DispatcherOptions {
   /** How long `stop` waits for requests underway before it cuts them, ms. Default 10,000. */
   drainMs?: number;
   breaker?: Partial<BreakerOptions>;
+  /** Where failures that last are told, together with those of others. */
+  outages?: Outages;
   /** Told of every attempt: metrics. */
   onAttempt?(attempted: Attempted): void;
 }
@@ -86,6 +89,7 @@ export class Dispatcher implements Background {
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#slots = new Slots(options.concurrency);
+    const outages = options.outages ?? new Outages(options.log);
     // Never slower than the schedule itself: where it is short, so is the breaker.
     const firstMs = Math.min(5_000, options.retryScheduleMs[0] ?? 5_000);
     const maxMs = Math.min(60_000, Math.max(firstMs, ...options.retryScheduleMs));
@@ -93,12 +97,7 @@ export class Dispatcher implements Background {
     this.#settler = new Settler({
       verbs: options.verbs,
       onSettled: (written, due) => this.#afterSettling(written, due),
-      onError: (error, failures) => {
-        options.log.error(
-          { error: messageOf(error), failures },
-          'outcomes could not be recorded, trying again',
-        );
-      },
+      reports: outages.part('outcomes could not be recorded, trying again'),
     });
     this.#claimer = new Claimer({
       claim: (wants) => options.verbs.claim(wants),
@@ -107,7 +106,7 @@ export class Dispatcher implements Background {
       totalRoom: () => this.#totalRoom(),
       accept: (deliveries) => this.accept(deliveries),
       pollMs: options.pollMs ?? 1_000,
-      onError: (error) => options.log.error({ error: messageOf(error) }, 'deliveries could not be claimed'),
+      reports: outages.part('deliveries could not be claimed, trying again'),
     });
   }
 

@@ -1,5 +1,6 @@
 import { backoffMs } from '../lib/backoff.ts';
 import { monotonicMs, sleep } from '../lib/clock.ts';
+import type { Reports } from '../lib/outages.ts';
 import type { ClaimedDelivery } from '../outbox/types.ts';
 import type { Settlement, SettlerVerbs } from './types.ts';
 
@@ -7,8 +8,8 @@ export interface SettlerOptions {
   verbs: SettlerVerbs;
   /** Told after every batch: what the store knows now, and whether that made deliveries due. */
   onSettled(written: readonly ClaimedDelivery[], due: boolean): void;
-  /** Told when the store refuses or does not answer; the batch is tried again. */
-  onError(error: unknown, failures: number): void;
+  /** Told when the store refuses or does not answer: the batch is tried again. */
+  reports: Reports;
 }
 
 const maximumBatch = 1_000;
@@ -118,9 +119,11 @@ export class Settler {
     const { signal } = this.#giveUp;
     for (let failures = 0; !signal.aborted; failures += 1) {
       try {
-        return await write(this.#options.verbs);
+        const written = await write(this.#options.verbs);
+        this.#options.reports.onRecovered();
+        return written;
       } catch (error) {
-        this.#options.onError(error, failures);
+        this.#options.reports.onError(error);
         await sleep(backoffMs(failures, backoff), signal);
       }
     }

@@ -12,6 +12,8 @@ export interface LoopVerbs {
   step(signal: AbortSignal): Promise<number>;
   /** Told of every error of a step; the loop then waits by `backoff` and goes on. */
   onError(error: unknown, failures: number): void;
+  /** Told of every step that passes. */
+  onRecovered?(): void;
   backoff?: BackoffOptions;
 }
 
@@ -21,7 +23,12 @@ export interface Loop extends Background {
 }
 
 /** Repeats a step until stopped. The loop waits, retries and stops; the step holds the logic and is what tests call. */
-export function createLoop({ step, onError, backoff = { firstMs: 250, maxMs: 15_000 } }: LoopVerbs): Loop {
+export function createLoop({
+  step,
+  onError,
+  onRecovered,
+  backoff = { firstMs: 250, maxMs: 15_000 },
+}: LoopVerbs): Loop {
   let stopping = new AbortController();
   let waiting = new AbortController();
   let woken = false;
@@ -35,6 +42,7 @@ export function createLoop({ step, onError, backoff = { firstMs: 250, maxMs: 15_
       try {
         waitMs = await step(signal);
         failures = 0;
+        onRecovered?.();
       } catch (error) {
         if (signal.aborted) return;
         onError(error, failures);

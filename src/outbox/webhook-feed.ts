@@ -1,4 +1,5 @@
 import { createLoop, type Background } from '../lib/loop.ts';
+import type { Reports } from '../lib/outages.ts';
 import { loadWebhooks, readWebhooksVersion, type WebhookVault } from './webhook-registry.ts';
 import type { Subscription } from './types.ts';
 import type { WebhookProblem } from './webhook-row.ts';
@@ -7,7 +8,8 @@ export interface WebhookFeedOptions {
   vault: WebhookVault;
   /** Told of every new state, the first included. */
   onChange(webhooks: readonly Subscription[], problems: readonly WebhookProblem[]): void;
-  onError(error: unknown): void;
+  /** How the reading goes. */
+  reports: Reports;
   /** Default 1 s: an edit by plain SQL takes effect within 2. */
   pollMs?: number;
 }
@@ -25,7 +27,7 @@ export interface WebhookFeed extends Background {
 export function createWebhookFeed({
   vault,
   onChange,
-  onError,
+  reports,
   pollMs = 1_000,
 }: WebhookFeedOptions): WebhookFeed {
   let version: string | undefined;
@@ -54,13 +56,13 @@ export function createWebhookFeed({
       await refresh();
       return pollMs;
     },
-    onError,
+    ...reports,
   });
   return {
     start: () => loop.start(),
     stop: () => loop.stop(),
     current: () => webhooks,
     refresh,
-    edited: () => refresh().catch(onError),
+    edited: () => refresh().catch((error: unknown) => reports.onError(error)),
   };
 }

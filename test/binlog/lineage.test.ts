@@ -285,11 +285,11 @@ describe.each([
   });
 });
 
-describe('the runway', () => {
+describe.each(flavours)('the runway on %s', (flavour) => {
   let clinic: Clinic;
 
   beforeAll(async () => {
-    clinic = await startClinic('mysql', ['binlog-expire-logs-seconds=3600']);
+    clinic = await startClinic(flavour, ['binlog-expire-logs-seconds=3600']);
   });
 
   afterAll(() => clinic.close());

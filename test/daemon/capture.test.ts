@@ -10,6 +10,7 @@ interface Status {
   capture: {
     readers: number;
     last_error: string | null;
+    failures: number;
     position: { file: string; offset: number };
   };
 }
@@ -148,7 +149,7 @@ ${receiver.delivery}
       what: 'the first to notice',
     });
     const readers = (await statusOf(first)).readers;
-    await waitFor(() => first.log.filter(({ msg }) => String(msg).includes('interrupted')).length >= 5, {
+    await waitFor(async () => (await statusOf(first)).failures >= 5, {
       timeoutMs: 60_000,
       what: 'the first to have looked again',
     });

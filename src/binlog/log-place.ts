@@ -1,0 +1,20 @@
+import type { LogEvent } from './log-event.ts';
+import type { LogPlace } from './types.ts';
+
+/** Whether everything before `end` stands before `place` too; false where the files have different names: another server's. */
+export function hasReached(place: LogPlace, end: LogPlace): boolean {
+  const [ours, theirs] = [place.file.lastIndexOf('.'), end.file.lastIndexOf('.')];
+  if (place.file.slice(0, ours) !== end.file.slice(0, theirs)) return false;
+  const ahead = Number(place.file.slice(ours + 1)) - Number(end.file.slice(theirs + 1));
+  return ahead > 0 || (ahead === 0 && place.offset >= end.offset);
+}
+
+/** Where the server stood when it had nothing to send: it passes over what it keeps to itself, as MariaDB its own marks. */
+export function placeOfHeartbeat({ buffer, bodyStart, bodyEnd, logPos }: LogEvent): LogPlace {
+  return { file: buffer.toString('utf8', bodyStart, bodyEnd), offset: logPos };
+}
+
+/** `place`, or the one that was heard of, where that is further on in the same file. */
+export function furthest(place: LogPlace, heard: LogPlace | undefined): LogPlace {
+  return heard?.file === place.file && heard.offset > place.offset ? heard : place;
+}

@@ -1,0 +1,80 @@
+import { readLogStatus } from '../binlog/log-file.ts';
+import { hasReached } from '../binlog/log-place.ts';
+import type { Source, SourceIdentity } from '../binlog/source.ts';
+import type { LogPlace } from '../binlog/types.ts';
+import { monotonicMs } from '../lib/clock.ts';
+import { createLoop, type Background } from '../lib/loop.ts';
+import type { Outages } from '../lib/outages.ts';
+import { announceAlive } from '../outbox/liveness.ts';
+import type { Claimant } from '../outbox/types.ts';
+import type { CaptureStatus } from './capture-loop.ts';
+
+/*
+ * Whether capture makes progress, which no silence and no heartbeat tells:
+ *
+ *   our row of `leases` is written ─▶ the source is asked where its log ends now ─▶ capture has read and mapped that far: it is back
+ *
+ * Where the store is on the source server, the row itself is in the log before that end, so that something must travel even when
+ * the clinic sleeps. Where it is not, the log ends where the application left it: the heartbeats then tell of a dead connection,
+ * and the canary of a reader or an outbox that stands still. It is found by its place, so nothing of ours is watched or decoded.
+ */
+
+export interface CanaryOptions {
+  claimant: Claimant;
+  source: Source;
+  identity(): SourceIdentity;
+  capture(): CaptureStatus;
+  everyMs: number;
+  outages: Outages;
+}
+
+export interface CanaryStatus {
+  /** Since the last one that came back was sent. */
+  ageMs: number;
+  /** Since the oldest one that has not come back was sent; 0 when none is under way. */
+  lagMs: number;
+}
+
+export interface Canary extends Background {
+  /** Null in a process that does not capture. */
+  status(): CanaryStatus | null;
+}
+
+/** So many are under way at most: whoever catches up on hours of log is far behind all of them. */
+const MAXIMUM_SENT = 100;
+
+export function createCanary(options: CanaryOptions): Canary {
+  const { claimant, source, identity, capture, everyMs, outages } = options;
+  /** Under way, oldest first. */
+  let sent: { atMs: number; end: LogPlace }[] = [];
+  /** When the last one that came back was sent; at the beginning, when capture began. */
+  let returnedMs: number | null = null;
+
+  function status(): CanaryStatus | null {
+    const { role, doneTo } = capture();
+    if (role === 'standby') {
+      sent = [];
+      returnedMs = null;
+      return null;
+    }
+    const nowMs = monotonicMs();
+    const back = doneTo ? sent.findLastIndex(({ end }) => hasReached(doneTo, end)) : -1;
+    returnedMs = sent[back]?.atMs ?? returnedMs ?? nowMs;
+    sent = sent.slice(back + 1);
+    return { ageMs: nowMs - returnedMs, lagMs: sent[0] ? nowMs - sent[0].atMs : 0 };
+  }
+
+  const loop = createLoop({
+    async step() {
+      if (status() === null || sent.length >= MAXIMUM_SENT) return everyMs;
+      const atMs = monotonicMs();
+      await announceAlive(claimant);
+      const end = await readLogStatus(source, identity());
+      if (end) sent.push({ atMs, end });
+      return Math.max(0, everyMs - (monotonicMs() - atMs));
+    },
+    ...outages.part('the canary could not be sent, trying again'),
+    backoff: { firstMs: 250, maxMs: everyMs },
+  });
+  return { start: () => loop.start(), stop: () => loop.stop(), status };
+}

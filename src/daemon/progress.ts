@@ -1,0 +1,53 @@
+import type { Dispatcher } from '../delivery/dispatcher.ts';
+import type { HttpVerbs } from '../http/server.ts';
+import type { Background } from '../lib/loop.ts';
+import type { Source } from '../binlog/source.ts';
+import type { Log } from '../lib/log.ts';
+import type { Outages } from '../lib/outages.ts';
+import type { Claimant } from '../outbox/types.ts';
+import { createCanary } from './canary.ts';
+import type { CaptureLoop } from './capture-loop.ts';
+import type { InForce } from './in-force.ts';
+import type { Observer } from './observer.ts';
+import type { PreflightWatch } from './preflight-watch.ts';
+import { createRunwayWatch } from './runway-watch.ts';
+
+export interface ProgressOptions {
+  claimant: Claimant;
+  source: Source;
+  log: Log;
+  outages: Outages;
+  inForce: InForce;
+  observer: Observer;
+  preflight: PreflightWatch;
+  captureLoop: CaptureLoop;
+  dispatcher: Dispatcher;
+}
+
+/** Watches whether capture makes progress, and answers what health and metrics ask. */
+export interface Progress extends Background, HttpVerbs {}
+
+export function createProgress(options: ProgressOptions): Progress {
+  const { claimant, source, log, outages, inForce, observer, preflight, captureLoop, dispatcher } = options;
+  const { heartbeatMs } = inForce.config.source;
+  const canary = createCanary({
+    claimant,
+    source,
+    identity: () => inForce.clinic.identity,
+    capture: () => captureLoop.status(),
+    everyMs: heartbeatMs,
+    outages,
+  });
+  const runway = createRunwayWatch({ source, store: claimant.store, log, outages });
+  const watches = [canary, runway];
+  const now = () => ({ capture: captureLoop.status(), canary: canary.status() });
+  return {
+    start: () => watches.forEach((watch) => watch.start()),
+    async stop() {
+      await Promise.all(watches.map((watch) => watch.stop()));
+    },
+    readiness: () => observer.readiness(now(), heartbeatMs, preflight.failing()),
+    metrics: () =>
+      observer.metrics({ ...now(), runway: runway.latest() }, dispatcher.stats(), claimant.store),
+  };
+}

@@ -1,0 +1,151 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { monotonicMs } from '../../src/lib/clock.ts';
+import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
+import { labelsOf, parseExposition, type Family } from '../support/exposition.ts';
+import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const prefix = 'odontology_webhooks_';
+/** Everything that a label may be. Names of webhooks and tables are the operator's words; no value of a row is among them. */
+const knownLabels = new Set([
+  ...['webhook', 'outcome', 'table', 'level', 'le'],
+  ...['kind', 'space', 'type', 'version', 'major', 'minor', 'patch'],
+]);
+
+async function metricsOf(daemon: DaemonProcess): Promise<Map<string, Family>> {
+  return parseExposition((await daemon.get('/metrics')).body);
+}
+
+async function gauge(daemon: DaemonProcess, name: string): Promise<number> {
+  return (await metricsOf(daemon)).get(prefix + name)!.samples[0]!.value;
+}
+
+const insert =
+  "INSERT INTO patients (medrecno, first_name, last_name, phone, branch_id) VALUES (FLOOR(RAND() * 1000000000), 'Ñusta', 'Peña', '809', 1)";
+
+describe.each(flavours)('progress, on %s', (flavour) => {
+  let clinic: TestSchema;
+  let toSource: TcpProxy;
+  let toStore: TcpProxy;
+  let daemon: DaemonProcess;
+  const storeName = `store_${randomBytes(5).toString('hex')}`;
+
+  beforeAll(async () => {
+    const server = sharedServer(flavour);
+    clinic = await createSchema(server);
+    await loadClinic(await clinic.connect());
+    toSource = await startTcpProxy(server);
+    toStore = await startTcpProxy(server);
+    daemon = await startDaemonProcess({
+      sourceUrl: toSource.through(clinic.url()),
+      storeUrl: toStore.through(`${server.url}/${storeName}`),
+    });
+    await daemon.untilReady();
+  });
+  afterAll(async () => {
+    await daemon.kill();
+    await toSource.stop();
+    await toStore.stop();
+    await clinic.query(`DROP DATABASE IF EXISTS ${storeName}`);
+    await clinic.drop();
+  });
+
+  const untilUnready = (reason: RegExp): Promise<unknown> =>
+    waitFor(
+      async () => {
+        const { status, body } = await daemon.get('/readyz');
+        return status === 503 && reason.test(body);
+      },
+      { timeoutMs: 60_000, what: `not ready: ${String(reason)}` },
+    );
+  const untilCanaryIsBack = (): Promise<unknown> =>
+    waitFor(async () => (await gauge(daemon, 'canary_age_seconds')) < 2, {
+      timeoutMs: 60_000,
+      what: 'the canary',
+    });
+
+  it('sees the canary come back, all read, and how long the log is kept', async () => {
+    await untilCanaryIsBack();
+    await waitFor(async () => (await gauge(daemon, 'lag_seconds')) === 0, { what: 'all to be read' });
+    const kept = flavour === 'mysql' ? 2_592_000 : Infinity;
+    await waitFor(async () => (await gauge(daemon, 'runway_seconds')) === kept, { what: 'the runway' });
+    expect(await gauge(daemon, 'behind_bytes')).toBeGreaterThanOrEqual(0);
+  });
+
+  it('has metrics by the conventions, without a label that could hold data', async () => {
+    await clinic.query(insert);
+    await waitFor(async () => (await gauge(daemon, 'events_total')) > 0, { what: 'the event' });
+    const families = await metricsOf(daemon);
+    for (const [name, { type, help, samples }] of families) {
+      expect(name).toMatch(/^odontology_webhooks_[a-z][a-z0-9_]*$/);
+      expect(help.length).toBeGreaterThan(10);
+      expect(name.endsWith('_total')).toBe(type === 'counter');
+      expect(name).not.toMatch(/_(ms|millis|milliseconds|minutes|kb|mb|percent)(_|$)/);
+      for (const sample of samples)
+        expect(labelsOf(sample).filter((label) => !knownLabels.has(label))).toEqual([]);
+    }
+    expect(families.get(`${prefix}commit_to_received_seconds`)).toMatchObject({ type: 'histogram' });
+  });
+
+  it('is not ready while the reader is frozen, says why, and is ready again', async () => {
+    toSource.freeze();
+    await untilUnready(/not connected|silent|canary/);
+    toSource.thaw();
+    await daemon.untilReady();
+    await untilCanaryIsBack();
+  });
+
+  it('is not ready while the outbox stands still though the server is heard', async () => {
+    const other = await clinic.connect();
+    await other.query(`BEGIN; SELECT * FROM ${storeName}.checkpoint FOR UPDATE`);
+    await clinic.query(insert);
+    await untilUnready(/capture makes no progress: for \d+ s no canary came back through the log/);
+    expect(await gauge(daemon, 'capturing')).toBe(1);
+    expect(await gauge(daemon, 'canary_age_seconds')).toBeGreaterThan(5);
+    expect(await gauge(daemon, 'lag_seconds')).toBeGreaterThan(1);
+    await other.query('ROLLBACK');
+    await daemon.untilReady();
+    await untilCanaryIsBack();
+  });
+
+  it('tells of a store that is away once for all parts, and once when it is back', async () => {
+    const before = daemon.log.length;
+    toStore.refuse(true);
+    toStore.cut();
+    await untilUnready(/canary|not connected/);
+    const told = daemon.log.slice(before).filter(({ msg }) => String(msg).includes('trying again'));
+    const reasons = told.map(({ error }) => error);
+    expect(reasons.length).toBeGreaterThan(0);
+    expect(reasons).toEqual([...new Set(reasons)]);
+    toStore.refuse(false);
+    await daemon.untilReady();
+    await waitFor(() => daemon.log.slice(before).some(({ msg }) => msg === 'the outage is over'), {
+      timeoutMs: 60_000,
+      what: 'the end of the outage',
+    });
+  });
+
+  it('makes progress in a log that ends without a transaction, with the store on another server', async () => {
+    const elsewhere = sharedServer(flavour === 'mysql' ? 'mariadb' : 'mysql');
+    const store = await createSchema(elsewhere);
+    const apart = await startDaemonProcess({ sourceUrl: clinic.url(), storeUrl: store.url() });
+    try {
+      await apart.untilReady();
+      await daemon.stop();
+      await clinic.query('FLUSH BINARY LOGS');
+      const flushedMs = monotonicMs();
+      // Beyond the limit nothing has been written, and still the canary is young.
+      await waitFor(
+        async () => monotonicMs() - flushedMs > 7_000 && (await gauge(apart, 'canary_age_seconds')) < 5,
+        { timeoutMs: 60_000, what: 'a young canary' },
+      );
+      expect((await apart.get('/readyz')).status).toBe(200);
+    } finally {
+      await apart.kill();
+      await store.drop();
+    }
+  });
+});
