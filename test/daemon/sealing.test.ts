@@ -23,6 +23,8 @@ describe.each(flavours)('audit.sealed on %s', (flavour) => {
     daemon = await startDaemonProcess({
       sourceUrl: clinic.url(),
       storeUrl: clinic.url().replace(clinic.name, store),
+      // With payloads encrypted at rest: what is sent is in the clear.
+      store: `store: { url: "\${env:STORE_DATABASE_URL}", encryption_key: "${'ab'.repeat(32)}" }`,
       yaml: `audit: { seal_interval: 1s }\n${receiver.delivery}\nwebhooks:\n${webhook('notary', 'audit.sealed')}${webhook('all', '"*"')}`,
     });
     await daemon.untilReady();
