@@ -135,4 +135,32 @@ delivery: { allow_http: true, allow_private_networks: ["127.0.0.1/32"], allowed_
     expect(await staged()).toBe(rows);
     expect(await peakKiB()).toBeLessThan(memoryKiB);
   });
+
+  it('finds the rows of a parent that stand far behind it', { timeout: 2 * timeoutMs }, async () => {
+    await start();
+    await perform([
+      'INSERT INTO budgets (id, patient_id, doctor_id) VALUES (9000, 1, 1)',
+      // More than is held in memory, and more than is mapped together.
+      insert(40_000, 100),
+      'INSERT INTO budget_items (budget_id, service_id, quantity, unit_price, subtotal) VALUES (9000, 1, 1, 10.00, 10.00), (9000, 2, 3, 20.50, 61.50)',
+      'UPDATE budgets SET total_amount = 71.50 WHERE id = 9000',
+    ]);
+    const payload = await waitFor(
+      async () =>
+        (await clinic.query(`SELECT payload FROM ${storeName}.events WHERE type = 'budget.created'`))[0]?.[
+          'payload'
+        ],
+      { timeoutMs, what: 'the budget' },
+    );
+    expect(JSON.parse(payload as string)).toMatchObject({
+      data: {
+        budget_id: 9000,
+        total_amount: 71.5,
+        items: [
+          { service_id: 1, quantity: 1 },
+          { service_id: 2, quantity: 3 },
+        ],
+      },
+    });
+  });
 });
