@@ -134,6 +134,13 @@ describe('answers of DNS', () => {
     expect(await sendTo([])).toMatchObject({ kind: 'failed', reason: 'dns' });
   });
 
+  test('the peer is judged once more when it is connected to: not even an opened address may lead elsewhere', async () => {
+    // The system connects 0.0.0.0 to 127.0.0.1, which was never opened.
+    const outcome = await sendTo(['0.0.0.0'], { allowPrivateNetworks: [{ cidr: '0.0.0.0/32' }] });
+    expect(outcome).toMatchObject({ kind: 'forbidden', message: expect.stringContaining('127.0.0.1') });
+    expect(target.received).toEqual([]);
+  });
+
   test('the address that was judged is the one that is connected to: a second question is never asked', async () => {
     let questions = 0;
     const sender = createSender({

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { createSender, type Sender } from '../../src/delivery/send.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { startReceiver } from '../delivery/receiver.ts';
 import { type HostileServer, type Misbehave, startHostileServer } from './hostile-server.ts';
@@ -139,6 +140,20 @@ test('a kept connection that the peer closed meanwhile is replaced', async () =>
   for (const socket of server.sockets) socket.end();
   await waitFor(() => server.sockets.size === 0);
   expect((await sending.send(request)).kind).toBe('delivered');
+});
+
+test('a connection whose other end is gone unheard costs one deadline, and is replaced', async () => {
+  const server = await hostile((socket, turn) => {
+    if (turn === 0) proxy.halfOpen();
+    else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+  });
+  const proxy = await startTcpProxy({ host: '127.0.0.1', port: server.port });
+  closing.push(() => proxy.stop());
+  const sending = sender(proxy.port);
+  const request = testRequest({ url: `http://127.0.0.1:${proxy.port}/hook`, timeoutMs: 2_000 });
+  expect(described(await sending.send(request))).toBe('failed: timeout');
+  expect((await sending.send(request)).kind).toBe('delivered');
+  expect(proxy.accepted()).toBe(2);
 });
 
 test('closing cuts what is underway, as an outcome', async () => {
