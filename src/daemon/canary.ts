@@ -40,7 +40,7 @@ export interface Canary extends Background {
   status(): CanaryStatus | null;
 }
 
-/** So many are under way at most: whoever catches up on hours of log is far behind all of them. */
+/** So many are under way at most, the oldest for the lag and the newest: after a RESET or a failover only those can come back. */
 const MAXIMUM_SENT = 100;
 
 export function createCanary(options: CanaryOptions): Canary {
@@ -66,11 +66,12 @@ export function createCanary(options: CanaryOptions): Canary {
 
   const loop = createLoop({
     async step() {
-      if (status() === null || sent.length >= MAXIMUM_SENT) return everyMs;
+      if (status() === null) return everyMs;
       const atMs = monotonicMs();
       await announceAlive(claimant);
       const end = await readLogStatus(source, identity());
       if (end) sent.push({ atMs, end });
+      if (sent.length > MAXIMUM_SENT) sent.splice(1, 1);
       return Math.max(0, everyMs - (monotonicMs() - atMs));
     },
     ...outages.part('the canary could not be sent, trying again'),

@@ -73,6 +73,11 @@ describe.each(flavours)('progress, on %s', (flavour) => {
     const kept = flavour === 'mysql' ? 2_592_000 : Infinity;
     await waitFor(async () => (await gauge(daemon, 'runway_seconds')) === kept, { what: 'the runway' });
     expect(await gauge(daemon, 'behind_bytes')).toBeGreaterThanOrEqual(0);
+    const status = JSON.parse((await daemon.get('/api/status')).body) as { source: object; capture: object };
+    expect(status.source).toMatchObject({ until_purge_ms: flavour === 'mysql' ? kept * 1_000 : null });
+    expect(status.capture).toMatchObject({ role: 'capturing', failures: 0 });
+    // Every watched column of every table: for the engine, not for people.
+    expect(status.capture).not.toHaveProperty('baseline');
   });
 
   it('has metrics by the conventions, without a label that could hold data', async () => {
