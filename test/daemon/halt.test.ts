@@ -126,7 +126,7 @@ const cases: Case[] = [
   },
 ];
 
-describe.each(modes)('a halt, on $name', (mode) => {
+describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
   const { flavour } = mode;
   let clinic: HaltingClinic;
   let schema: TestSchema;
