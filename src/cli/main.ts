@@ -11,6 +11,7 @@ import { eraseCommand } from './erase.ts';
 import { eventsCommand } from './events.ts';
 import { migrateCommand } from './migrate.ts';
 import { formatError, printError } from './output.ts';
+import { pruneCommand } from './prune.ts';
 import { receiveCommand } from './receive.ts';
 import { replayCommand } from './replay.ts';
 import { resumeCommand } from './resume.ts';
@@ -39,6 +40,7 @@ export async function main(args: readonly string[]): Promise<number> {
     replayCommand(),
     accessCommand(),
     eraseCommand(),
+    pruneCommand(),
     auditCommand(),
     receiveCommand(),
     demoCommand(),

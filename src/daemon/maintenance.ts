@@ -1,4 +1,3 @@
-import { dropSeals } from '../audit/drop-seals.ts';
 import type { SealVault } from '../audit/seal.ts';
 import type { Config } from '../config/types.ts';
 import { acquireLease, leaseTiming } from '../db/lease.ts';
@@ -6,18 +5,17 @@ import { monotonicMs } from '../lib/clock.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
 import type { Outages } from '../lib/outages.ts';
 import { endOrphans } from '../outbox/end-queued.ts';
-import { pruneKept, pruneLog, prunePayloads } from '../outbox/prune.ts';
 import { listRunningReplays } from '../outbox/replay.ts';
 import { stepReplay } from '../outbox/replay-step.ts';
 import type { Claimant, Subscription } from '../outbox/types.ts';
 import { findLongFailing } from '../outbox/webhook-state.ts';
 import type { DisableByEngine } from './disable-webhook.ts';
+import { prune } from './retention.ts';
 
 const HOUSEKEEPING_EVERY_MS = 10_000;
 const REPLAY_POLL_MS = 1_000;
 /** Between two batches, so that removing millions of rows leaves the store to others. */
 const BATCH_PAUSE_MS = 20;
-const BATCH = 250;
 
 export interface MaintenanceOptions {
   claimant: Claimant;
@@ -33,7 +31,7 @@ export interface MaintenanceOptions {
 
 /** What one of the processes does for all: retention, replays, and webhooks that have failed for too long. */
 export function createMaintenance(options: MaintenanceOptions): Background {
-  const { claimant, outages } = options;
+  const { claimant, outages, retention, vault } = options;
   const { store, owner } = claimant;
 
   /** Whether it is for us to do; asking keeps it ours. */
@@ -46,7 +44,7 @@ export function createMaintenance(options: MaintenanceOptions): Background {
       ...outages.part('maintenance failed, trying again'),
       async step() {
         if (!(await isOurs())) return HOUSEKEEPING_EVERY_MS;
-        return (await prune(options)) ? BATCH_PAUSE_MS : HOUSEKEEPING_EVERY_MS;
+        return (await prune(vault, retention)).more ? BATCH_PAUSE_MS : HOUSEKEEPING_EVERY_MS;
       },
     }),
     createLoop({
@@ -75,18 +73,6 @@ export function createMaintenance(options: MaintenanceOptions): Background {
       await Promise.all(loops.map((loop) => loop.stop()));
     },
   };
-}
-
-/** One batch of each kind. Returns whether there is more to do. */
-async function prune({ vault, retention }: MaintenanceOptions): Promise<boolean> {
-  const { store } = vault;
-  const { more } = await dropSeals(vault, { olderThanMs: retention.logMs });
-  const counts = [
-    await prunePayloads(store, { olderThanMs: retention.payloadsMs, batch: BATCH }),
-    await pruneKept(store, BATCH),
-    await pruneLog(store, { olderThanMs: retention.logMs, batch: BATCH }),
-  ];
-  return more || counts.some((count) => count >= BATCH);
 }
 
 /** One step of every replay whose time has come. Returns how long to wait for the next, ms. */

@@ -10,6 +10,21 @@ export interface PruneOptions {
 
 const defaultBatch = 250;
 
+/** How many events are older than each, as far as they have not been looked at for their payloads, or are there at all. */
+export async function countPrunable(
+  session: Session,
+  { payloadsMs, logMs }: { payloadsMs: number; logMs: number },
+): Promise<{ payloads: number; events: number }> {
+  const older = 'created_at < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND';
+  const [counts] = await session.rows<{ payloads: number; events: number }>(
+    `SELECT (SELECT COUNT(*) FROM event_log WHERE seq > i.payloads_pruned_to AND ${older}) AS payloads,
+       (SELECT COUNT(*) FROM event_log WHERE ${older}) AS events
+     FROM installation i WHERE i.id = 1`,
+    [payloadsMs * 1_000, logMs * 1_000],
+  );
+  return counts ?? { payloads: 0, events: 0 };
+}
+
 /**
  * Removes the payloads and the answers of the next events that are too old, in one bounded transaction; the record of what was
  * sent stays. An event that is still owed to somebody keeps its payload until it is not: `pruneKept` comes back for it.
