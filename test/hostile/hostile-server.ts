@@ -21,13 +21,17 @@ function isWhole(text: string): boolean {
   return text.length >= end + 4 + length;
 }
 
-/** A TCP server on loopback that reads requests properly and answers each as it is told, byte for byte. */
-export async function startHostileServer(misbehave: Misbehave): Promise<HostileServer> {
+/** A TCP server on loopback that reads requests properly, or not at all, and answers each as it is told, byte for byte. */
+export async function startHostileServer(
+  misbehave: Misbehave,
+  { reads = true }: { reads?: boolean } = {},
+): Promise<HostileServer> {
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
     socket.on('error', () => undefined);
+    if (!reads) return;
     let text = '';
     socket.setEncoding('latin1');
     socket.on('data', (chunk: string) => {
