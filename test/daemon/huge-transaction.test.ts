@@ -66,7 +66,6 @@ webhooks: [{ name: all, url: "http://127.0.0.1:9/", events: ["*"], secret: ${tes
 delivery: { allow_http: true, allow_private_networks: ["127.0.0.1/32"], allowed_ports: [9], retry_schedule: [1h] }
 `,
     });
-    await daemon.untilReady();
   }
 
   async function visible(): Promise<{ events: number; deliveries: number }> {
@@ -110,6 +109,7 @@ delivery: { allow_http: true, allow_private_networks: ["127.0.0.1/32"], allowed_
     async ({ setUp, sql }) => {
       for (const statement of setUp) await clinic.query(statement);
       await start();
+      await daemon.untilReady();
       await perform(sql);
       await untilVisible();
       expect(await peakKiB()).toBeLessThan(memoryKiB);
@@ -125,11 +125,13 @@ delivery: { allow_http: true, allow_private_networks: ["127.0.0.1/32"], allowed_
 
   it('is all or nothing when the daemon is killed in the middle', { timeout: 2 * timeoutMs }, async () => {
     await start();
+    await daemon.untilReady();
     await perform([insert(rows)]);
     await waitFor(async () => (await staged()) > rows / 4, { timeoutMs, what: 'some staged events' });
     await daemon.kill();
     expect(await staged()).toBeLessThan(rows);
     expect(await visible()).toEqual({ events: 0, deliveries: 0 });
+    // It is not ready before it has read all that there is.
     await start();
     await untilVisible();
     expect(await staged()).toBe(rows);

@@ -235,7 +235,8 @@ describe.each(modes)('resume, on $name', { timeout: 180_000 }, (mode) => {
       await schema.query(
         mode.flavour === 'mariadb'
           ? `UPDATE ${clinic.storeName}.checkpoint SET gtid = CONCAT('0-', @@server_id, '-1500000')`
-          : `UPDATE ${clinic.storeName}.checkpoint SET offset = offset - 7`,
+          : // Among the zeros behind the server's version, in the format description: no event is 0 bytes long.
+            `UPDATE ${clinic.storeName}.checkpoint SET offset = 40`,
       );
       await clinic.start();
       await clinic.untilHalted('diverged');
