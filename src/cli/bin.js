@@ -15,7 +15,7 @@ if (major < 24) {
 }
 // V8 lets garbage lie for as long as the machine has memory: while 100,000 rows passed in one transaction it took 330 MB, of
 // which about 44 were in use. With a young generation that stays small and an old one that grows by half at most, it peaked at
-// 198 to 209 MB. `--optimize-for-size` peaked lower, and took almost half of the daemon's processor time at ordinary work.
+// 198 to 209 MB. `--optimize-for-size` peaked lower, and took two fifths of the daemon's processor time at ordinary work.
 setFlagsFromString('--semi-space-growth-factor=1');
 setFlagsFromString('--heap-growing-percent=50');
 const source = new URL('./main.ts', import.meta.url);
