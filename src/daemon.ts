@@ -6,7 +6,7 @@ import type { Baseline } from './binlog/types.ts';
 import type { Config } from './config/types.ts';
 import { watchConfig, type ConfigChange } from './config/watch.ts';
 import { openStore, type Store } from './db/client.ts';
-import { createSecretBox } from './db/encryption.ts';
+import { openBox } from './db/encryption.ts';
 import { ensureInstallation, type Installation } from './db/installation.ts';
 import { migrateStore } from './db/migrate.ts';
 import { createApiContext } from './daemon/api.ts';
@@ -39,6 +39,7 @@ import { messageOf } from './lib/errors.ts';
 import type { Log } from './lib/log.ts';
 import { Outages } from './lib/outages.ts';
 import { readCaptureState } from './outbox/checkpoint.ts';
+import { destroyKeys, ensureKeyFile } from './outbox/destroy-keys.ts';
 import { announceAlive } from './outbox/liveness.ts';
 import { resealSubjectKeys } from './outbox/subject-keys.ts';
 import type { Claimant } from './outbox/types.ts';
@@ -127,6 +128,7 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
   const maintenance = createMaintenance({
     claimant,
     vault: claimant,
+    log,
     retention: config.retention,
     disableAfterMs: config.delivery.disableAfterMs,
     outages,
@@ -173,9 +175,10 @@ async function prepare(
   const first = await requireReady({ clinic, store, source, serverId });
   if (first.checks.every(({ level }) => level !== 'fail')) log.info({}, 'the source is ready to be read');
   requireFitWebhooks(config, clinic);
-  const box = createSecretBox(config.store.encryptionKeys);
+  const box = openBox(config.store);
   const claimant: Claimant = { store, box, owner: randomBytes(16).toString('hex'), claimMs: CLAIM_MS };
   await announceAlive(claimant);
+  await ensureKeyFile(claimant);
   const inForce = firstInForce(config, clinic);
   const metrics = createMetrics();
   const outages = new Outages(log);
@@ -204,6 +207,7 @@ async function prepare(
     inForce,
   };
   await syncFile(parts, config);
+  await destroyKeys(claimant);
   const resealed = (await resealSecrets(claimant)) + (await resealSubjectKeys(claimant));
   if (resealed > 0) log.info({ resealed }, 'secrets sealed with the present encryption key');
   return parts;

@@ -1,9 +1,12 @@
 import type { Session, Store } from '../db/client.ts';
-import { idList, literal } from '../db/sql-text.ts';
+import { idList } from '../db/sql-text.ts';
+import { destroyKeys } from '../outbox/destroy-keys.ts';
 import { giveUp } from '../outbox/end-queued.ts';
 import { enterQueue } from '../outbox/enter-queue.ts';
 import { storedKey } from '../outbox/lane.ts';
+import { giveUpKeys } from '../outbox/subject-keys.ts';
 import { recordAct, type Actor } from './record-act.ts';
+import type { SealVault } from './seal.ts';
 
 export interface Erasure {
   /** As the clinic numbers patients. */
@@ -19,6 +22,11 @@ export interface Erased {
   ended: number;
   /** Deliveries that a process holds in memory at this moment: it may still send them. */
   beingSent: number;
+  /**
+   * The key file that has lost the patient's key: no backup and no binary log of the store from before opens with it. Null without
+   * one: copies stay readable to whoever has the encryption key.
+   */
+  keyFile: string | null;
 }
 
 const eventsAtOnce = 250;
@@ -26,11 +34,16 @@ const eventsAtOnce = 250;
 /**
  * Makes the payloads and the answers that carried a patient's data unreadable in the store. That they were sent, to whom, when and
  * with what outcome stays, and the sealed log still verifies: it remembers payloads by hashes whose salt goes with the
- * patient's key. What the application writes later is not touched: erase there first.
+ * patient's key. What the application writes later is not touched: erase there first. It may be cut short anywhere and run again.
+ * Throws AppError ERR_SECRET_KEY or ERR_CONFIG when the key file cannot be changed.
  */
-export async function erasePatient(store: Store, erasure: Erasure): Promise<Erased> {
+export async function erasePatient(vault: SealVault, erasure: Erasure): Promise<Erased> {
+  const { store, box } = vault;
+  const { keyFile } = box.forPatients;
+  keyFile?.reload();
   const subject = storedKey(erasure.patient);
   const { last, events } = await beginErasure(store, subject, erasure);
+  await destroyKeys(vault);
   let ended = 0;
   for (let after = 0; ;) {
     const step = await store.transaction((tx) => eraseEvents(tx, subject, { after, last }));
@@ -43,7 +56,7 @@ export async function erasePatient(store: Store, erasure: Erasure): Promise<Eras
      WHERE e.subject = ? AND e.seq <= ? AND q.state = 'sending'`,
     [subject, last],
   );
-  return { events, ended, beingSent: row!.n };
+  return { events, ended, beingSent: row!.n, keyFile: keyFile?.path ?? null };
 }
 
 /** Events that an erasure would make unreadable, to be shown before it begins. */
@@ -72,7 +85,7 @@ function beginErasure(
       const { last, events } = found!;
       const details = { reason, events, last_event: last };
       await recordAct(tx, { actor, action: 'patient.erase', target: subject, details });
-      const statements = [`DELETE FROM subject_keys WHERE subject = ${literal(subject)}`];
+      const statements = await giveUpKeys(tx, subject);
       return { statements, events: 0, deliveries: 0, result: { last, events } };
     }),
   );

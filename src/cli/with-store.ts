@@ -1,6 +1,6 @@
 import type { Config } from '../config/types.ts';
 import { openStore, type Store } from '../db/client.ts';
-import { createSecretBox, type SecretBox } from '../db/encryption.ts';
+import { openBox, type SecretBox } from '../db/encryption.ts';
 import { migrateStore } from '../db/migrate.ts';
 import { configOf, type ConfigOptions } from './config-option.ts';
 
@@ -19,7 +19,7 @@ export async function withStore<T>(
   await migrateStore(config.store.url);
   const store = openStore(config.store.url, { connections: 4 });
   try {
-    return await work({ config, store, box: createSecretBox(config.store.encryptionKeys) });
+    return await work({ config, store, box: openBox(config.store) });
   } finally {
     await store.close();
   }

@@ -56,6 +56,7 @@ export function createConfigSchema(baseDir: string) {
       url: databaseUrl(baseDir).nullable(),
       encryption_key: encryptionKey(baseDir).nullable(),
       old_encryption_keys: z.array(encryptionKey(baseDir)),
+      key_file: text(4_096).nullable(),
     }),
     rules: text(4_096).nullable(),
     webhook_defaults: z.strictObject(webhookSettings),

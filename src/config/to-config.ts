@@ -32,6 +32,7 @@ export function toConfig({ parsed, yaml, baseDir, env }: Parsed): Config {
     store: {
       url: store.url?.database ? store.url : withDatabase(store.url ?? source.url, storeSchema),
       encryptionKeys: store.encryption_key ? [store.encryption_key, ...store.old_encryption_keys] : [],
+      keyFile: store.key_file === null ? null : resolve(baseDir, store.key_file),
     },
     rulesFile: parsed.rules === null ? null : resolve(baseDir, parsed.rules),
     webhooks: parsed.webhooks.map((webhook, index) => toWebhook(webhook, index, yaml)),

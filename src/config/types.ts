@@ -42,6 +42,8 @@ interface StoreConfig {
   url: DatabaseUrl;
   /** The first encrypts, every one decrypts. Empty without encryption at rest. */
   encryptionKeys: readonly EncryptionKey[];
+  /** Of the file with which patients' keys are sealed; null where the encryption key does it. */
+  keyFile: string | null;
 }
 
 /** What is optional in a webhook. */

@@ -2,11 +2,14 @@ import type { SealVault } from '../audit/seal.ts';
 import type { Config } from '../config/types.ts';
 import { acquireLease, leaseTiming } from '../db/lease.ts';
 import { monotonicMs } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
 import type { Outages } from '../lib/outages.ts';
+import { destroyKeys } from '../outbox/destroy-keys.ts';
 import { endOrphans } from '../outbox/end-queued.ts';
 import { listRunningReplays } from '../outbox/replay.ts';
 import { stepReplay } from '../outbox/replay-step.ts';
+import { readLastSeq, sealPayloads } from '../outbox/seal-payloads.ts';
 import type { Claimant, Subscription } from '../outbox/types.ts';
 import { findLongFailing } from '../outbox/webhook-state.ts';
 import type { DisableByEngine } from './disable-webhook.ts';
@@ -16,10 +19,13 @@ const HOUSEKEEPING_EVERY_MS = 10_000;
 const REPLAY_POLL_MS = 1_000;
 /** Between two batches, so that removing millions of rows leaves the store to others. */
 const BATCH_PAUSE_MS = 20;
+/** Between two steps that hold up appends. */
+const SEALING_PAUSE_MS = 100;
 
 export interface MaintenanceOptions {
   claimant: Claimant;
   vault: SealVault;
+  log: Log;
   retention: Config['retention'];
   disableAfterMs: number;
   outages: Outages;
@@ -39,6 +45,7 @@ export function createMaintenance(options: MaintenanceOptions): Background {
     (await acquireLease(store, { name: 'maintenance', holder: owner, ttlMs: leaseTiming.ttlMs })) !== null;
 
   const stepReplays = createReplaySteps(options);
+  const sealOld = createPayloadSealing(options);
   const loops = [
     createLoop({
       ...outages.part('maintenance failed, trying again'),
@@ -59,6 +66,21 @@ export function createMaintenance(options: MaintenanceOptions): Background {
       },
     }),
     createLoop({
+      ...outages.part('the key file could not be looked after, trying again'),
+      // For every process: each has read the file.
+      async step() {
+        await destroyKeys(claimant);
+        return HOUSEKEEPING_EVERY_MS;
+      },
+    }),
+    createLoop({
+      ...outages.part('maintenance failed, trying again'),
+      async step() {
+        if (!(await isOurs())) return HOUSEKEEPING_EVERY_MS;
+        return (await sealOld()) ? SEALING_PAUSE_MS : HOUSEKEEPING_EVERY_MS;
+      },
+    }),
+    createLoop({
       ...outages.part('maintenance failed, trying again'),
       async step() {
         const running = await listRunningReplays(store);
@@ -72,6 +94,23 @@ export function createMaintenance(options: MaintenanceOptions): Background {
     async stop() {
       await Promise.all(loops.map((loop) => loop.stop()));
     },
+  };
+}
+
+/** One step of encrypting what was written before a key was configured. Returns whether there is more to do at once. */
+function createPayloadSealing({ claimant, log }: MaintenanceOptions): () => Promise<boolean> {
+  let lastSeq: number | undefined;
+  let sealed = 0;
+  let done = false;
+  return async () => {
+    if (done) return false;
+    lastSeq ??= await readLastSeq(claimant.store);
+    const step = await sealPayloads(claimant, lastSeq);
+    sealed += step.sealed;
+    done = step.kind === 'done';
+    if (done && sealed > 0)
+      log.info({ events: sealed }, 'payloads from before the key was set are encrypted now');
+    return step.kind === 'sealed';
   };
 }
 

@@ -37,6 +37,10 @@ export const installation = mysqlTable('installation', {
   serverId: bigint('server_id', number).notNull(),
   /** The log's events up to this seq have had their payloads pruned. */
   payloadsPrunedTo: bigint('payloads_pruned_to', number).notNull().default(0),
+  /** The log's events up to this seq are encrypted: those from before a key was configured too. */
+  payloadsSealedTo: bigint('payloads_sealed_to', number).notNull().default(0),
+  /** The id of the key file that patients' keys are sealed with (db/key-file); null before there is one. */
+  keyFile: ascii('key_file', { length: 16 }),
   createdAt: utcMoment('created_at').notNull().default(utcNow),
 });
 
@@ -268,6 +272,19 @@ export const subjectKeys = mysqlTable(
     createdAt: utcMoment('created_at').notNull().default(utcNow),
   },
   (table) => [uniqueIndex('subject_keys_subject').on(table.subject)],
+);
+
+/**
+ * Keys of key files that erasures gave up, for good: what a crash left to be done, or an old copy of the file brought back, is
+ * destroyed again (src/outbox/destroy-keys.ts).
+ */
+export const destroyedKeys = mysqlTable(
+  'destroyed_keys',
+  {
+    keyFile: ascii('key_file', { length: 16 }).notNull(),
+    slot: ascii({ length: 16 }).notNull(),
+  },
+  (table) => [mysqlCore.primaryKey({ columns: [table.keyFile, table.slot] })],
 );
 
 /*

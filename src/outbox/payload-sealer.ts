@@ -24,7 +24,7 @@ export async function createPayloadSealer(
   box: SecretBox,
   events: readonly About[],
 ): Promise<PayloadSealer> {
-  if (box.keyId === null) return clearSealer;
+  if (!box.forPatients.encrypts) return clearSealer;
   const keys = new Map<string, PayloadKey>();
   return sealerOf(keys, await fetchKeys({ session, box, keys }, events));
 }
@@ -50,7 +50,7 @@ export class SubjectKeyMemory {
 
   /** For a plan that starts from these counters. */
   async sealerFor(events: readonly About[], counters: Counters): Promise<PayloadSealer> {
-    if (this.#box.keyId === null) return clearSealer;
+    if (!this.#box.forPatients.encrypts) return clearSealer;
     if (!this.#expects(counters)) this.#keys.clear();
     const keys = this.#keys;
     return sealerOf(keys, await fetchKeys({ session: this.#session, box: this.#box, keys }, events));

@@ -13,7 +13,7 @@ import { readPayloadKeys, subjectOf, type PayloadKey } from './subject-keys.ts';
  * The fingerprint tells a key that was destroyed from the one that the patient got afterwards.
  */
 
-const prefix = 'aes:v1:';
+export const payloadPrefix = 'aes:v1:';
 const algorithm = 'aes-256-gcm';
 const ivBytes = 12;
 const tagBytes = 16;
@@ -34,7 +34,7 @@ export function sealPayload(key: PayloadKey, eventId: string, text: string): str
   const iv = randomBytes(ivBytes);
   const cipher = createCipheriv(algorithm, key.secret, iv).setAAD(Buffer.from(eventId));
   const sealed = Buffer.concat([iv, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]);
-  return `${prefix}${key.fingerprint}:${sealed.toString('base64')}`;
+  return `${payloadPrefix}${key.fingerprint}:${sealed.toString('base64')}`;
 }
 
 /**
@@ -57,13 +57,13 @@ export function textOf(opened: OpenedPayload | undefined): string | null {
 }
 
 function isSealed(payload: string | null): payload is string {
-  return payload?.startsWith(prefix) ?? false;
+  return payload?.startsWith(payloadPrefix) ?? false;
 }
 
 function openOne({ eventId, payload }: StoredPayload, key: PayloadKey | undefined): OpenedPayload {
   if (payload === null) return { kind: 'gone' };
   if (!isSealed(payload)) return { kind: 'readable', text: payload, key: null };
-  const [fingerprint, sealed = ''] = payload.slice(prefix.length).split(':');
+  const [fingerprint, sealed = ''] = payload.slice(payloadPrefix.length).split(':');
   if (key?.fingerprint !== fingerprint) return { kind: 'gone' };
   const text = decrypt(key!, eventId, sealed);
   return text === undefined ? { kind: 'damaged' } : { kind: 'readable', text, key: key! };

@@ -1,7 +1,7 @@
 import { createSecretKey, hash, randomBytes, type KeyObject } from 'node:crypto';
 import type { Session } from '../db/client.ts';
-import type { SecretBox } from '../db/encryption.ts';
-import { literal } from '../db/sql-text.ts';
+import { type PatientBox, type SecretBox, slotOf } from '../db/encryption.ts';
+import { idList, literal } from '../db/sql-text.ts';
 import { enterQueue } from './enter-queue.ts';
 import { storedKey } from './lane.ts';
 import type { WebhookVault } from './webhook-registry.ts';
@@ -31,13 +31,13 @@ export function subjectOf(subject: string | null): string {
 const saltContext = (subject: string): string => `subject ${subject}`;
 const payloadContext = (subject: string): string => `payloads of subject ${subject}`;
 
-/** 32 new bytes, sealed for the store. */
-function newKey(box: SecretBox, context: string): { bytes: Buffer; sealed: string } {
+/** 32 new bytes, sealed for the store; `beside` is the other key of the row. */
+function newKey(box: PatientBox, context: string, beside?: string): { bytes: Buffer; sealed: string } {
   const bytes = randomBytes(32);
-  return { bytes, sealed: box.seal(bytes.toString('base64'), context) };
+  return { bytes, sealed: box.seal(bytes.toString('base64'), context, beside) };
 }
 
-function openKey(box: SecretBox, sealed: string, context: string): Buffer {
+function openKey(box: PatientBox, sealed: string, context: string): Buffer {
   return Buffer.from(box.open(sealed, context), 'base64');
 }
 
@@ -47,38 +47,43 @@ export async function ensureSalts(
   subjects: ReadonlySet<string>,
 ): Promise<Map<string, Buffer>> {
   const salts = await readSalts(store, box, subjects);
-  const missing = [...subjects.difference(salts)];
-  if (missing.length === 0) return salts;
-  const rows = missing.map((subject) => {
-    const salt = literal(newKey(box, saltContext(subject)).sealed);
+  const missing = subjects.difference(salts);
+  if (missing.size === 0) return salts;
+  const { forPatients } = box;
+  const dead = (await readKeys(store, missing)).filter((row) => isDead(forPatients, row));
+  const rows = [...missing].map((subject) => {
+    const salt = literal(newKey(forPatients, saltContext(subject)).sealed);
     return `(${literal(subject)},${salt})`;
   });
-  // Another process may have made one meanwhile: its key is the one.
-  const statements = [`INSERT IGNORE INTO subject_keys (subject, \`key\`) VALUES ${rows.join(',')}`];
+  const statements = [
+    ...remove(dead),
+    // Another process may have made one meanwhile: its key is the one.
+    `INSERT IGNORE INTO subject_keys (subject, \`key\`) VALUES ${rows.join(',')}`,
+  ];
   const entry = { statements, events: 0, deliveries: 0, result: undefined };
-  if (box.keyId === null) await store.script(statements);
+  if (!forPatients.encrypts) await store.script(statements);
   else await store.transaction((tx) => enterQueue(tx, () => Promise.resolve(entry)));
-  for (const [subject, salt] of await readSalts(store, box, new Set(missing))) salts.set(subject, salt);
+  for (const [subject, salt] of await readSalts(store, box, missing)) salts.set(subject, salt);
   return salts;
 }
 
 /** The salts of these subjects, as far as they are there: erasing a patient deletes the patient's. */
 export async function readSalts(
   session: Session,
-  box: SecretBox,
+  { forPatients: box }: SecretBox,
   subjects: ReadonlySet<string>,
 ): Promise<Map<string, Buffer>> {
-  const rows = await readKeys(session, subjects);
+  const rows = await readLiveKeys(session, box, subjects);
   return new Map(rows.map(({ subject, key }) => [subject, openKey(box, key, saltContext(subject))]));
 }
 
 /** The keys that encrypt these subjects' payloads, as far as they are there. Throws AppError ERR_SECRET_KEY. */
 export async function readPayloadKeys(
   session: Session,
-  box: SecretBox,
+  { forPatients: box }: SecretBox,
   subjects: ReadonlySet<string>,
 ): Promise<Map<string, PayloadKey>> {
-  const rows = await readKeys(session, subjects);
+  const rows = await readLiveKeys(session, box, subjects);
   return new Map(
     rows.flatMap(({ subject, payloadKey }) =>
       payloadKey === null
@@ -97,21 +102,24 @@ interface MadeKeys {
 /** New keys for these subjects' payloads, which have none. */
 export async function makePayloadKeys(
   session: Session,
-  box: SecretBox,
+  { forPatients: box }: SecretBox,
   subjects: ReadonlySet<string>,
 ): Promise<MadeKeys> {
-  const known = new Set((await readKeys(session, subjects)).map(({ subject }) => subject));
+  const found = await readKeys(session, subjects);
+  const dead = found.filter((row) => isDead(box, row));
+  const known = new Map(found.filter((row) => !dead.includes(row)).map(({ subject, key }) => [subject, key]));
   const keys = new Map<string, PayloadKey>();
-  const statements: string[] = [];
+  const statements = remove(dead);
   for (const subject of subjects) {
-    const { bytes, sealed } = newKey(box, payloadContext(subject));
+    const existing = known.get(subject);
+    const salt = existing ?? newKey(box, saltContext(subject)).sealed;
+    const { bytes, sealed } = newKey(box, payloadContext(subject), salt);
     keys.set(subject, toPayloadKey(bytes));
     const [whose, payloadKey] = [literal(subject), literal(sealed)];
     statements.push(
-      known.has(subject)
-        ? `UPDATE subject_keys SET payload_key = ${payloadKey} WHERE subject = ${whose}`
-        : `INSERT INTO subject_keys (subject, \`key\`, payload_key)
-           VALUES (${whose},${literal(newKey(box, saltContext(subject)).sealed)},${payloadKey})`,
+      existing === undefined
+        ? `INSERT INTO subject_keys (subject, \`key\`, payload_key) VALUES (${whose},${literal(salt)},${payloadKey})`
+        : `UPDATE subject_keys SET payload_key = ${payloadKey} WHERE subject = ${whose}`,
     );
   }
   return { keys, statements };
@@ -122,31 +130,72 @@ function toPayloadKey(bytes: Buffer): PayloadKey {
 }
 
 interface KeyRow {
+  id: number;
   subject: string;
   key: string;
   payloadKey: string | null;
 }
 
+/** A row of an erased patient that was put back from a copy: the key file has lost what opens it. */
+function isDead(box: PatientBox, { key, payloadKey }: KeyRow): boolean {
+  return box.isDestroyed(key) || (payloadKey !== null && box.isDestroyed(payloadKey));
+}
+
+function remove(rows: readonly KeyRow[]): string[] {
+  return rows.length === 0
+    ? []
+    : [`DELETE FROM subject_keys WHERE id IN (${idList(rows.map(({ id }) => id))})`];
+}
+
+async function readLiveKeys(
+  session: Session,
+  box: PatientBox,
+  subjects: ReadonlySet<string>,
+): Promise<KeyRow[]> {
+  return (await readKeys(session, subjects)).filter((row) => !isDead(box, row));
+}
+
 async function readKeys(session: Session, subjects: ReadonlySet<string>): Promise<KeyRow[]> {
   if (subjects.size === 0) return [];
   return session.rows<KeyRow>(
-    'SELECT subject, `key`, payload_key AS payloadKey FROM subject_keys WHERE subject IN (?)',
+    'SELECT id, subject, `key`, payload_key AS payloadKey FROM subject_keys WHERE subject IN (?)',
     [[...subjects]],
   );
+}
+
+/**
+ * What destroys the keys of a patient, for a transaction that holds the lock of the checkpoint's row: in the store at once, in the
+ * key file by what is put on record for `destroyKeys`.
+ */
+export async function giveUpKeys(tx: Session, subject: string): Promise<string[]> {
+  const rows = await tx.rows<KeyRow>(
+    'SELECT id, subject, `key`, payload_key AS payloadKey FROM subject_keys WHERE subject = ? FOR UPDATE',
+    [subject],
+  );
+  const slots = rows
+    .flatMap(({ key, payloadKey }) => [key, payloadKey ?? ''])
+    .flatMap((sealed) => slotOf(sealed) ?? [])
+    .map(({ file, slot }) => `(${literal(file)},${literal(slot)})`);
+  return [
+    ...remove(rows),
+    ...(slots.length === 0
+      ? []
+      : [`INSERT IGNORE INTO destroyed_keys (key_file, slot) VALUES ${slots.join(',')}`]),
+  ];
 }
 
 const resealedAtOnce = 500;
 
 /**
- * Wraps all keys with the present encryption key; after that the old ones may go. Payloads stay as they are. Throws AppError ERR_SECRET_KEY
- * when there are payload keys that the configured keys do not open. Returns how many were wrapped anew.
+ * Seals all keys as the configuration says now; after that older encryption keys may go. Payloads stay as they are. Throws AppError
+ * ERR_SECRET_KEY when there are payload keys that what is configured does not open. Returns how many were sealed anew.
  */
-export async function resealSubjectKeys({ store, box }: WebhookVault): Promise<number> {
+export async function resealSubjectKeys({ store, box: { forPatients: box } }: WebhookVault): Promise<number> {
   await requirePayloadKeys(store, box);
-  if (box.keyId === null) return 0;
+  if (!box.encrypts) return 0;
   let resealed = 0;
   for (let after = 0; ;) {
-    const rows = await store.rows<KeyRow & { id: number }>(
+    const rows = await store.rows<KeyRow>(
       'SELECT id, subject, `key`, payload_key AS payloadKey FROM subject_keys WHERE id > ? ORDER BY id LIMIT ?',
       [after, resealedAtOnce],
     );
@@ -162,20 +211,23 @@ export async function resealSubjectKeys({ store, box }: WebhookVault): Promise<n
 }
 
 /** Leaves alone what another process wrote meanwhile. */
-function resealStatement(box: SecretBox, { id, subject, key, payloadKey }: KeyRow & { id: number }): string {
-  const again = (sealed: string, context: string): string => box.seal(box.open(sealed, context), context);
-  const wrapped = payloadKey === null ? null : again(payloadKey, payloadContext(subject));
+function resealStatement(box: PatientBox, { id, subject, key, payloadKey }: KeyRow): string {
+  const salt = box.seal(box.open(key, saltContext(subject)), saltContext(subject));
+  const context = payloadContext(subject);
+  const wrapped = payloadKey === null ? null : box.seal(box.open(payloadKey, context), context, salt);
   return (
-    `UPDATE subject_keys SET \`key\` = ${literal(again(key, saltContext(subject)))}, payload_key = ${literal(wrapped)}` +
+    `UPDATE subject_keys SET \`key\` = ${literal(salt)}, payload_key = ${literal(wrapped)}` +
     ` WHERE id = ${id} AND \`key\` = ${literal(key)} AND payload_key <=> ${literal(payloadKey)}`
   );
 }
 
-/** One of each encryption key that payload keys are wrapped with: `enc:v1:<id>:…`. */
-async function requirePayloadKeys(session: Session, box: SecretBox): Promise<void> {
+/** One of each encryption key and each key file that payload keys are sealed with: `enc:v1:<id>:…`, `file:v1:<id>:…`. */
+async function requirePayloadKeys(session: Session, box: PatientBox): Promise<void> {
   const samples = await session.rows<{ subject: string; payloadKey: string }>(
     `SELECT subject, payload_key AS payloadKey FROM subject_keys WHERE id IN
        (SELECT MIN(id) FROM subject_keys WHERE payload_key IS NOT NULL GROUP BY SUBSTRING_INDEX(payload_key, ':', 3))`,
   );
-  for (const { subject, payloadKey } of samples) openKey(box, payloadKey, payloadContext(subject));
+  for (const { subject, payloadKey } of samples) {
+    if (!box.isDestroyed(payloadKey)) openKey(box, payloadKey, payloadContext(subject));
+  }
 }

@@ -128,10 +128,11 @@ describe.each(flavours)('what was sent to whom, on %s', (flavour) => {
 
     expect(await countErasable(test.store, '45')).toBe(2);
     const actor = { name: 'ana', role: 'admin' } as const;
-    expect(await erasePatient(test.store, { patient: '45', reason: 'asked', actor })).toEqual({
+    expect(await erasePatient(test.vault, { patient: '45', reason: 'asked', actor })).toEqual({
       events: 2,
       ended: 2,
       beingSent: 1,
+      keyFile: null,
     });
     expect(await countErasable(test.store, '45')).toBe(0);
     expect((await access()).items.map(({ id, status, fields }) => [id, status, fields])).toEqual([

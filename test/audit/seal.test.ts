@@ -274,11 +274,12 @@ describe.each(flavours)('the sealed log on %s', (flavour) => {
 
   it('verifies after an erasure, and knows it from a payload that somebody removed', async () => {
     await sealThree();
-    expect(await erasePatient(test.store, { patient: '45', reason: 'she asked for it', actor: ana })).toEqual(
+    expect(await erasePatient(test.vault, { patient: '45', reason: 'she asked for it', actor: ana })).toEqual(
       {
         events: 3,
         ended: 0,
         beingSent: 0,
+        keyFile: null,
       },
     );
     await send('45');

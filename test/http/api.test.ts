@@ -310,7 +310,7 @@ describe.each(flavours)('the API on %s', (flavour) => {
       ...as('admin'),
       body: { reason: 'asked' },
     });
-    expect(erased.body).toEqual({ success: true, events: 2, ended: 1, being_sent: 0 });
+    expect(erased.body).toEqual({ success: true, events: 2, ended: 1, being_sent: 0, key_file: null });
     expect((await call('GET', '/api/deliveries/1', as('auditor'))).body.delivery).toMatchObject({
       payload: null,
       response_body: null,

@@ -201,7 +201,7 @@ describe.each(flavours)('payloads at rest, on %s', (flavour) => {
       `CREATE TABLE kept_events AS SELECT * FROM event_log; CREATE TABLE kept_deliveries AS SELECT * FROM delivery_log`,
     );
 
-    await erasePatient(test.store, { patient: '45', reason: 'she asked for it', actor: ana });
+    await erasePatient(me, { patient: '45', reason: 'she asked for it', actor: ana });
     await test.schema.query(
       `REPLACE INTO event_log SELECT * FROM kept_events; REPLACE INTO delivery_log SELECT * FROM kept_deliveries;
        INSERT INTO queue (delivery_id, webhook_id, event_seq, state, due_at)
@@ -271,7 +271,7 @@ describe.each(flavours)('payloads at rest, on %s', (flavour) => {
     for (let n = 0; n < 40; n += 1) {
       await Promise.all([
         outbox.append(subjects.map((subject) => eventOf(`e${n} ${subject}`, { subject, key: `${n}` }))),
-        erasePatient(other, { patient: subjects[n % 3]!, reason: 'test', actor: ana }),
+        erasePatient({ ...me, store: other }, { patient: subjects[n % 3]!, reason: 'test', actor: ana }),
         tell(n),
         ensureSalts(me, new Set(subjects)),
       ]);

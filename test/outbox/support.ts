@@ -171,10 +171,10 @@ export async function readQueue(store: Store): Promise<string[]> {
 export async function emptyTables({ schema }: TestStore): Promise<void> {
   const tables = [
     ...['webhooks', 'queue', 'delivery_log', 'event_log', 'attempts', 'audit_log', 'leases', 'replays'],
-    ...['kept_payloads', 'subject_keys', 'seal_state', 'seals', 'seal_leaves'],
+    ...['kept_payloads', 'subject_keys', 'destroyed_keys', 'seal_state', 'seals', 'seal_leaves'],
   ];
   for (const table of tables) await schema.query(`TRUNCATE ${table}`);
   await schema.query(
-    'DELETE FROM checkpoint; INSERT INTO checkpoint (id) VALUES (1); UPDATE installation SET payloads_pruned_to = 0',
+    'DELETE FROM checkpoint; INSERT INTO checkpoint (id) VALUES (1); UPDATE installation SET payloads_pruned_to = 0, payloads_sealed_to = 0, key_file = NULL',
   );
 }

@@ -75,12 +75,13 @@ export const auditRoutes: readonly ApiRoute[] = [
     method: 'POST',
     path: '/api/patients/:patient/erase',
     role: 'admin',
-    summary: "Makes a patient's payloads unreadable in the store.",
+    summary:
+      "Makes a patient's payloads unreadable in the store and, where there is a key file, in all copies of the store.",
     params: patient,
     body: object({ reason: text(1_024) }, ['reason']),
-    async handle({ actor, params, body }, { vault: { store } }) {
+    async handle({ actor, params, body }, { vault }) {
       const { reason } = body as { reason: string };
-      const erased = await erasePatient(store, { patient: params['patient']!, reason, actor });
+      const erased = await erasePatient(vault, { patient: params['patient']!, reason, actor });
       return { success: true, ...(toJson(erased) as object) };
     },
   },

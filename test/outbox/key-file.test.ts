@@ -1,0 +1,250 @@
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { getDelivery } from '../../src/audit/deliveries.ts';
+import { erasePatient } from '../../src/audit/erase.ts';
+import { sealOnce } from '../../src/audit/seal.ts';
+import { verifyLog } from '../../src/audit/verify.ts';
+import { openBox, type EncryptionKey } from '../../src/db/encryption.ts';
+import { announce } from '../../src/outbox/announce.ts';
+import { claim } from '../../src/outbox/claim.ts';
+import { destroyKeys, ensureKeyFile } from '../../src/outbox/destroy-keys.ts';
+import { createRouter } from '../../src/outbox/fan-out.ts';
+import { openPayloads, type OpenedPayload, type StoredPayload } from '../../src/outbox/payloads.ts';
+import { readLastSeq, sealPayloads } from '../../src/outbox/seal-payloads.ts';
+import { settle } from '../../src/outbox/settle.ts';
+import { ensureSalts, resealSubjectKeys } from '../../src/outbox/subject-keys.ts';
+import type { Claimant } from '../../src/outbox/types.ts';
+import { flavours } from '../support/server.ts';
+import {
+  addWebhook,
+  claimant,
+  delivered,
+  emptyTables,
+  eventOf,
+  muchRoom,
+  openTestAppender,
+  openTestStore,
+  type TestStore,
+} from './support.ts';
+
+const present: EncryptionKey = { id: 'present', bytes: randomBytes(32) };
+const ana = { name: 'ana', role: 'admin' } as const;
+
+describe.each(flavours)('a key file on %s', (flavour) => {
+  let test: TestStore;
+  let hook: number;
+  let folder: string;
+  let path: string;
+
+  beforeAll(async () => {
+    test = await openTestStore(flavour);
+  });
+  afterAll(() => test.close());
+  beforeEach(async () => {
+    await emptyTables(test);
+    folder = await mkdtemp(join(tmpdir(), 'odontology-webhooks-test-'));
+    path = join(folder, 'patients.key');
+    hook = await addWebhook(test.vault);
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  /** As a process does that is started with this configuration. */
+  async function start(keyFile: string | null, ...encryptionKeys: EncryptionKey[]): Promise<Claimant> {
+    const me = claimant(test.store, { box: openBox({ encryptionKeys, keyFile }), owner: 'capture' });
+    await ensureKeyFile(me);
+    await destroyKeys(me);
+    await resealSubjectKeys(me);
+    return me;
+  }
+  const erase = (me: Claimant, patient: string) => erasePatient(me, { patient, reason: 'asked', actor: ana });
+
+  /** What becomes of each event's payload with what this process has: `hers: readable`. */
+  async function readEvents(me: Claimant): Promise<Record<string, OpenedPayload['kind']>> {
+    const rows = await test.store.rows<StoredPayload & { name: string }>(
+      'SELECT id AS eventId, subject, entity_key AS name, body AS payload FROM event_log ORDER BY seq',
+    );
+    const opened = await openPayloads(test.store, me.box, rows);
+    return Object.fromEntries(rows.map(({ name }, index) => [name, opened[index]!.kind]));
+  }
+  const about = (subject: string | null, name: string) => eventOf(name, { subject, key: name });
+
+  /** A whole copy of the store's tables; `restore` puts all of them back, or those that are named. */
+  async function backUp(): Promise<{ restore(...only: string[]): Promise<void> }> {
+    const rows = await test.schema.query(
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE' AND TABLE_NAME NOT LIKE 'backup\\_%'`,
+    );
+    const tables = rows.map(({ name }) => name as string);
+    for (const table of tables) {
+      await test.schema.query(
+        `DROP TABLE IF EXISTS backup_${table}; CREATE TABLE backup_${table} AS SELECT * FROM ${table}`,
+      );
+    }
+    return {
+      async restore(...only) {
+        for (const table of only.length > 0 ? only : tables) {
+          await test.schema.query(`DELETE FROM ${table}; INSERT INTO ${table} SELECT * FROM backup_${table}`);
+        }
+      },
+    };
+  }
+
+  it('erases a patient in backups that are put back, whole or in part, and nobody else', async () => {
+    const me = await start(path, present);
+    const outbox = await openTestAppender(me, test.vault);
+    const { fresh } = await outbox.append([about('45', 'hers'), about('46', 'his'), about(null, 'nobody')], {
+      room: muchRoom,
+    });
+    await settle(me, fresh.map(delivered));
+    await sealOnce(me);
+    const backup = await backUp();
+    await copyFile(path, `${path}.copy`);
+
+    expect(await erase(me, '45')).toMatchObject({ events: 1, keyFile: path });
+    expect(await verifyLog(me)).toMatchObject({ ok: true, payloads: { proved: 2, erased: 1 } });
+    await backup.restore('subject_keys', 'event_log', 'delivery_log');
+    const left = { hers: 'gone', his: 'readable', nobody: 'readable' };
+    expect(await readEvents(await start(path, present))).toEqual(left);
+    expect(await verifyLog(me)).toMatchObject({ ok: true, payloads: { proved: 2, erased: 1 } });
+
+    // As it was that day, with what nobody who has the backup is to have, but for the key that is gone.
+    await backup.restore();
+    await ensureKeyFile(me);
+    expect(await readEvents(me)).toEqual(left);
+    // With an old copy of the file the same rows open: what the erasure took out of it made the difference.
+    const withCopy = claimant(test.store, {
+      box: openBox({ encryptionKeys: [present], keyFile: `${path}.copy` }),
+    });
+    expect(await readEvents(withCopy)).toEqual({ ...left, hers: 'readable' });
+
+    // She comes back: under a new key, with the row of the dead one in the way.
+    const again = await openTestAppender(me, test.vault);
+    await ensureSalts(me, new Set(['45']));
+    expect(await again.append([about('45', 'back')])).toMatchObject({ events: 1 });
+    expect(await readEvents(await start(path, present))).toEqual({ ...left, back: 'readable' });
+    const { deliveries } = await claim(me, [{ webhookId: hook, room: 9 }]);
+    expect(deliveries.map(({ eventId }) => eventId)).toEqual([about('45', 'back').id]);
+  });
+
+  it('is destroyed again where an old copy takes its place, or a crash came before it', async () => {
+    const me = await start(path);
+    await (await openTestAppender(me, test.vault)).append([about('45', 'hers'), about('46', 'his')]);
+    await copyFile(path, `${path}.copy`);
+    const backup = await backUp();
+    await erase(me, '45');
+    await backup.restore('subject_keys', 'event_log');
+    await copyFile(`${path}.copy`, path);
+    const started = await start(path);
+    expect(await readEvents(started)).toEqual({ hers: 'gone', his: 'readable' });
+    expect(await destroyKeys(started)).toBe(0);
+  });
+
+  it('takes over from the encryption key, and no process goes on without it or with another', async () => {
+    const before = await start(null, present);
+    await (await openTestAppender(before, test.vault)).append([about('45', 'old'), about('46', 'other')]);
+    const me = await start(path, present);
+    expect(
+      await test.schema.query("SELECT COUNT(*) AS n FROM subject_keys WHERE payload_key LIKE 'file:v1:%'"),
+    ).toEqual([{ n: 2 }]);
+    // The encryption key opens nothing of it any more, and is not needed for it.
+    const alone = await start(path);
+    expect(await readEvents(alone)).toEqual({ old: 'readable', other: 'readable' });
+    const refused = { code: 'ERR_SECRET_KEY', remedy: expect.stringContaining('store.key_file') as string };
+    await expect(start(null, present)).rejects.toMatchObject(refused);
+    await expect(readEvents(before)).rejects.toMatchObject(refused);
+    const elsewhere = join(folder, 'other host.key');
+    await expect(start(elsewhere)).rejects.toMatchObject({ code: 'ERR_SECRET_KEY' });
+    const other = openBox({ encryptionKeys: [], keyFile: elsewhere });
+    await other.forPatients.keyFile!.create();
+    await expect(start(elsewhere)).rejects.toMatchObject(refused);
+    expect(await readEvents(me)).toEqual({ old: 'readable', other: 'readable' });
+  });
+
+  it('loses no event of anybody while patients are erased and new ones come', async () => {
+    const me = await start(path);
+    const outbox = await openTestAppender(me, test.vault);
+    const route = createRouter(outbox.webhooks);
+    const other: Claimant = { ...(await start(path)), store: test.another() };
+    const subjects = ['45', '46', '47'];
+    for (let n = 0; n < 25; n += 1) {
+      const told = eventOf(`told ${n}`, {
+        subject: subjects[n % 3]!,
+        key: `told ${n}`,
+        type: 'webhook.disabled',
+      });
+      const patients = [...subjects, `new ${n}`];
+      await Promise.all([
+        outbox.append(
+          patients.map((subject) => eventOf(`e${n} ${subject}`, { subject, key: `${n} ${subject}` })),
+        ),
+        erase(n % 2 ? me : other, subjects[n % 3]!),
+        other.store.transaction((tx) => announce(tx, told, { route, box: other.box })),
+        ensureSalts(other, new Set(patients)),
+      ]);
+    }
+    const kept = await test.store.rows<StoredPayload>(
+      'SELECT id AS eventId, subject, body AS payload FROM event_log WHERE body IS NOT NULL',
+    );
+    const opened = await openPayloads(test.store, (await start(path)).box, kept);
+    expect(opened.filter(({ kind }) => kind !== 'readable')).toEqual([]);
+    expect(kept.filter(({ subject }) => subject!.startsWith('new'))).toHaveLength(25);
+  });
+
+  it('encrypts what was written before a key was set, in steps, and the sealed log holds throughout', async () => {
+    const clear = await start(null);
+    const narrow = await addWebhook(test.vault, { fields: ['note'], events: ['appointment.*'] });
+    const outbox = await openTestAppender(clear, test.vault);
+    const { fresh } = await outbox.append([about('45', 'answered'), about(null, 'nobody')], {
+      room: muchRoom,
+    });
+    await settle(
+      clear,
+      fresh.map((delivery) => {
+        const settlement = delivered(delivery);
+        return { ...settlement, outcome: { ...settlement.outcome, responseBody: `got ${delivery.body}` } };
+      }),
+    );
+    await sealOnce(clear);
+    const many = Array.from({ length: 450 }, (_, n) => ({
+      ...about(`${n % 7}`, `many ${n}`),
+      type: 'payment.received',
+    }));
+    await outbox.append(many);
+    await claim(clear, [{ webhookId: hook, room: 1 }]);
+
+    const me = await start(path, present);
+    const clearRows = async (): Promise<number> => {
+      const [row] = await test.schema.query(
+        `SELECT (SELECT COUNT(*) FROM event_log WHERE body NOT LIKE 'aes:v1:%') +
+           (SELECT COUNT(*) FROM delivery_log WHERE payload NOT LIKE 'aes:v1:%' OR response_body NOT LIKE 'aes:v1:%') AS n`,
+      );
+      return Number(row!['n']);
+    };
+    expect(await clearRows()).toBe(452 + 4);
+    const last = await readLastSeq(test.store);
+    const proved = { ok: true, payloads: { proved: 4, pruned: 0, erased: 0 } };
+    expect(await verifyLog(me)).toMatchObject(proved);
+    // The request that is under way was given out in the clear: its answer would be written so.
+    expect(await sealPayloads(me, last)).toEqual({ kind: 'waits', sealed: 200 });
+    expect(await verifyLog(me)).toMatchObject(proved);
+    expect(await sealPayloads(me, last)).toEqual({ kind: 'waits', sealed: 2 });
+    await test.schema.query("UPDATE queue SET state = 'pending' WHERE state = 'sending'");
+    const steps = [];
+    while (steps.at(-1)?.kind !== 'done') steps.push(await sealPayloads(me, last));
+    expect(steps.map(({ sealed }) => sealed).reduce((a, b) => a + b, 0)).toBe(250);
+    expect(await clearRows()).toBe(0);
+    expect(await verifyLog(me)).toMatchObject(proved);
+
+    const { payload, responseBody } = await getDelivery(
+      me,
+      fresh.find(({ webhookId }) => webhookId === narrow)!.id,
+    );
+    expect([payload, responseBody]).toEqual([fresh[1]!.body, `got ${fresh[1]!.body}`]);
+    expect(new Set(Object.values(await readEvents(me)))).toEqual(new Set(['readable']));
+    await erase(me, '45');
+    expect(await readEvents(me)).toMatchObject({ answered: 'gone', 'many 1': 'readable' });
+  });
+});
