@@ -36,8 +36,8 @@ export function destroyKey(tree: KeyTree, slot: string): KeyTree {
   kept.delete(from);
   for (let at = from.length; at < depth; at += 1) {
     const [bit, other] = way[at] === '0' ? ['0', '1'] : ['1', '0'];
-    kept.set(way.slice(0, at) + other, childOf(secret, other!));
-    secret = childOf(secret, bit!);
+    kept.set(way.slice(0, at) + other, childOf(secret, other));
+    secret = childOf(secret, bit);
   }
   return kept;
 }

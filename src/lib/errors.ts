@@ -57,8 +57,8 @@ export const errorCatalogue = {
   ERR_SECRET_KEY: {
     exit: 1,
     cause:
-      'A secret in the store was sealed with an encryption key that is not configured, or with another one of the same name.',
-    cure: 'Put the key back, under store.old_encryption_keys; it may be removed once everything is sealed with the new one.',
+      'A secret in the store was sealed with an encryption key or a key file that is not configured, or with another one of the same name.',
+    cure: 'Put the key back, under store.old_encryption_keys, or the key file; a key may be removed once everything is sealed with the new one.',
   },
   ERR_LEASE_LOST: {
     exit: 1,

@@ -15,12 +15,17 @@ export interface CliResult {
   stderr: string;
 }
 
-/** Runs one command to its end, as its user would. */
-export async function runCli(args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> {
-  const child = spawn(process.execPath, [bin, ...args], {
+/** Starts one command, as its user would. */
+export function spawnCli(args: readonly string[], env: Record<string, string> = {}) {
+  return spawn(process.execPath, [bin, ...args], {
     env: { ...baseEnv(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+}
+
+/** Runs one command to its end. */
+export async function runCli(args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> {
+  const child = spawnCli(args, env);
   const output = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk: Buffer) => (output.stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (output.stderr += chunk.toString()));
