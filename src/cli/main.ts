@@ -1,25 +1,37 @@
 import { Command, CommanderError } from 'commander';
 import { createRequire } from 'node:module';
 import { AppError } from '../lib/errors.ts';
-import { accessCommand } from './access.ts';
-import { auditCommand } from './audit.ts';
-import { checkCommand } from './check.ts';
-import { completionCommand } from './completion.ts';
-import { deliveriesCommand } from './deliveries.ts';
-import { demoCommand } from './demo.ts';
-import { eraseCommand } from './erase.ts';
-import { eventsCommand } from './events.ts';
-import { migrateCommand } from './migrate.ts';
 import { formatError, printError } from './output.ts';
-import { pruneCommand } from './prune.ts';
-import { receiveCommand } from './receive.ts';
-import { replayCommand } from './replay.ts';
-import { resumeCommand } from './resume.ts';
-import { runCommand } from './run.ts';
-import { statusCommand } from './status.ts';
-import { webhooksCommand } from './webhooks.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+
+/** Each is loaded when it is asked for: together they take a second to load, nearly all of it in vain. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  run: async () => (await import('./run.ts')).runCommand(),
+  check: async () => (await import('./check.ts')).checkCommand(),
+  migrate: async () => (await import('./migrate.ts')).migrateCommand(),
+  status: async () => (await import('./status.ts')).statusCommand(),
+  resume: async () => (await import('./resume.ts')).resumeCommand(),
+  webhooks: async () => (await import('./webhooks.ts')).webhooksCommand(),
+  events: async () => (await import('./events.ts')).eventsCommand(),
+  deliveries: async () => (await import('./deliveries.ts')).deliveriesCommand(),
+  replay: async () => (await import('./replay.ts')).replayCommand(),
+  access: async () => (await import('./access.ts')).accessCommand(),
+  erase: async () => (await import('./erase.ts')).eraseCommand(),
+  prune: async () => (await import('./prune.ts')).pruneCommand(),
+  audit: async () => (await import('./audit.ts')).auditCommand(),
+  receive: async () => (await import('./receive.ts')).receiveCommand(),
+  demo: async () => (await import('./demo.ts')).demoCommand(),
+  completion: async () => (await import('./completion.ts')).completionCommand(),
+};
+
+/** The command that is meant; all of them where that is not clear, for the help and for the nearest right word. */
+function loadCommands(args: readonly string[]): Promise<Command[]> {
+  if (args[0] === '--version' || args[0] === '-V') return Promise.resolve([]);
+  const meant = args.find((arg) => !arg.startsWith('-')) ?? '';
+  const names = Object.hasOwn(commands, meant) ? [meant] : Object.keys(commands);
+  return Promise.all(names.map((name) => commands[name]!()));
+}
 
 /** Runs one command line; gives the exit code: 0 done, 1 the check or the operation failed, 2 bad usage or configuration. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -28,25 +40,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .version(version)
     .showSuggestionAfterError()
     .showHelpAfterError('Run it with --help.');
-  const commands = [
-    runCommand(),
-    checkCommand(),
-    migrateCommand(),
-    statusCommand(),
-    resumeCommand(),
-    webhooksCommand(),
-    eventsCommand(),
-    deliveriesCommand(),
-    replayCommand(),
-    accessCommand(),
-    eraseCommand(),
-    pruneCommand(),
-    auditCommand(),
-    receiveCommand(),
-    demoCommand(),
-    completionCommand(),
-  ];
-  for (const command of commands) program.addCommand(command);
+  for (const command of await loadCommands(args)) program.addCommand(command);
   overrideExit(program);
   try {
     await program.parseAsync(args, { from: 'user' });
