@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, createSecretKey } from 'node:crypto';
 import type { Session } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { openPayloads, type OpenedPayload } from '../outbox/payloads.ts';
@@ -102,8 +102,10 @@ export function actLeaf({ id, at, actor, role, action, target, details }: ActEnt
 
 /** The salt is a function of the subject's key: where that is destroyed, nobody can try out payloads against the hash. */
 export function payloadHashOf(payload: string, delivery: number, subjectSalt: Uint8Array): Buffer {
-  const salt = createHmac('sha256', subjectSalt).update(`payload of delivery ${delivery}`).digest();
-  return createHmac('sha256', salt).update(payload).digest();
+  const salt = createHmac('sha256', createSecretKey(subjectSalt))
+    .update(`payload of delivery ${delivery}`)
+    .digest();
+  return createHmac('sha256', createSecretKey(salt)).update(payload).digest();
 }
 
 /** Servers keep the keys of a JSON document in orders of their own. */

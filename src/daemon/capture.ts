@@ -16,7 +16,7 @@ const BATCH_EVENTS = 1_000;
  * The pace slackens with the load, by so much for each event of the batch before: a thousand changes a second need fifty commits,
  * not three hundred.
  */
-const PACE_MS = { least: 3, most: 20, eachEvent: 1 };
+const PACE_MS = { least: 3, most: 20, eachTransaction: 3 };
 /** Up to so many bytes of rows a transaction is held in memory; a larger one goes through files. */
 const IN_MEMORY_BYTES = 8 * 1024 * 1024;
 /** Transactions without an event, our own among them, move the checkpoint only so often. */
@@ -246,7 +246,10 @@ class CaptureSession {
     await this.#writing;
     if (this.#reached === this.#checkpoint) return;
     const batch = { transactions: this.#transactions, changes: this.#changes, reached: this.#reached };
-    this.#paceMs = Math.min(PACE_MS.most, Math.max(PACE_MS.least, this.#events * PACE_MS.eachEvent));
+    this.#paceMs = Math.min(
+      PACE_MS.most,
+      Math.max(PACE_MS.least, this.#transactions.length * PACE_MS.eachTransaction),
+    );
     this.#begin();
     this.#begunAt = monotonicMs();
     this.#writing = this.#append(batch).then(() => {

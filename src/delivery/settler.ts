@@ -17,7 +17,7 @@ const maximumBatch = 1_000;
  * Two batches begin at least so far apart: outcomes that come faster share a commit, and spare the store one. The pace slackens
  * with the load, by so much for each outcome of the batch before.
  */
-const pace = { leastMs: 5, mostMs: 25, eachMs: 1 };
+const pace = { leastMs: 50, mostMs: 100, eachMs: 1 };
 const backoff = { firstMs: 100, maxMs: 5_000 };
 
 /**
