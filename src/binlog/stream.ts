@@ -65,6 +65,8 @@ export interface BinlogStream {
   take(): Promise<TransactionPart[]>;
   /** Whether `take` would give something at once. */
   hasMore(): boolean;
+  /** Resolves as soon as `take` would give something, or throw, or say that this is the end. */
+  untilMore(): Promise<void>;
   /** Milliseconds since the server was last heard: a heartbeat counts. */
   silentMs(): number;
   /** How far everything was read and is done with: who calls `take` is done with what it gave before. */
@@ -96,7 +98,8 @@ class StreamReader implements BinlogStream {
   #command: ServerCommand | undefined;
   #queue: TransactionPart[] = [];
   #queuedBytes = 0;
-  #wake: (() => void) | undefined;
+  /** For who waits for the next part. */
+  #arrival: PromiseWithResolvers<void> | undefined;
   #error: Error | undefined;
   #closed = false;
   /** The whole log was read, and that was all that was wanted. */
@@ -163,9 +166,7 @@ class StreamReader implements BinlogStream {
       if (this.#closed || this.#finished) return [];
       if (this.#error) throw this.#error;
       this.#isIdle = true;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+      await this.untilMore();
     }
     this.#isIdle = false;
     let bytes = 0;
@@ -181,6 +182,16 @@ class StreamReader implements BinlogStream {
 
   hasMore(): boolean {
     return this.#queue.length > 0;
+  }
+
+  async untilMore(): Promise<void> {
+    if (this.#queue.length > 0 || this.#finished || this.#ended()) return;
+    await (this.#arrival ??= Promise.withResolvers()).promise;
+  }
+
+  #tellArrival(): void {
+    this.#arrival?.resolve();
+    this.#arrival = undefined;
   }
 
   silentMs(): number {
@@ -340,8 +351,7 @@ class StreamReader implements BinlogStream {
     else this.#queue.push(part);
     this.#queuedBytes += part.bytes;
     if (this.#queuedBytes > this.#options.bufferBytes) this.#holdBack();
-    this.#wake?.();
-    this.#wake = undefined;
+    this.#tellArrival();
   }
 
   /** What a producer that cannot be paused by its socket waits for. It ends with the reader: what it holds may be huge. */
@@ -420,8 +430,7 @@ class StreamReader implements BinlogStream {
     connection.stream.destroy();
     connection.destroy();
     this.#tellRoom();
-    this.#wake?.();
-    this.#wake = undefined;
+    this.#tellArrival();
   }
 }
 

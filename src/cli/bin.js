@@ -26,7 +26,9 @@ if (argv[2] === 'run' && process.execve && !execArgv.includes(youngGeneration))
 if (!execArgv.includes(youngGeneration)) setFlagsFromString('--semi-space-growth-factor=1');
 setFlagsFromString('--heap-growing-percent=50');
 // What was compiled is kept from one start to the next: half of what a start takes.
-enableCompileCache(join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'odontology-webhooks', 'compiled'));
+enableCompileCache(
+  join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'odontology-webhooks', 'compiled'),
+);
 const source = new URL('./main.ts', import.meta.url);
 const { main } = await import(
   existsSync(source) ? source.href : new URL('../../dist/cli/main.js', import.meta.url).href

@@ -19,12 +19,15 @@ export function createMapper() {
   return {
     async run(stretch: Stretch): Promise<Mapped> {
       // Of the events themselves nothing is kept: the outbox keeps none either.
-      const ids: string[] = [];
+      const ids = new Float64Array(stretch.rows);
+      let events = 0;
       const lastKeys = new Map<string, number>();
       let outOfOrder = 0;
       let lastBody = '';
       function look({ id, entity, body }: DomainEvent): void {
-        ids.push(id);
+        // 52 bits of its hash: kept whole, two hundred thousand of them are what the garbage collector is busy with.
+        ids[events] = Number.parseInt(id.slice(-13), 16);
+        events += 1;
         const key = Number(entity.key);
         if (key <= (lastKeys.get(entity.table) ?? 0)) outOfOrder += 1;
         lastKeys.set(entity.table, key);
@@ -32,12 +35,8 @@ export function createMapper() {
       }
       const appender: Appender = {
         append({ transactions }) {
-          let events = 0;
-          for (const transaction of transactions) {
-            transaction.events.forEach(look);
-            events += transaction.events.length;
-          }
-          return Promise.resolve({ events, copies: 0, deliveries: 0, fresh: [] } satisfies Appended);
+          for (const transaction of transactions) transaction.events.forEach(look);
+          return Promise.resolve({ events: 0, copies: 0, deliveries: 0, fresh: [] } satisfies Appended);
         },
         advance: () => Promise.resolve(),
         stage: () => Promise.reject(new Error('nothing is huge here')),
@@ -47,10 +46,10 @@ export function createMapper() {
       };
       const elapsedMs = await readWithCapture(stretch, {
         appender,
-        isDone: () => ids.length >= stretch.rows,
+        isDone: () => events >= stretch.rows,
       });
       const endsRight = lastBody.includes(lastNote);
-      return { elapsedMs, events: ids.length, distinctIds: new Set(ids).size, outOfOrder, endsRight };
+      return { elapsedMs, events, distinctIds: new Set(ids).size, outOfOrder, endsRight };
     },
   };
 }
