@@ -29,7 +29,9 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 function loadCommands(args: readonly string[]): Promise<Command[]> {
   if (args[0] === '--version' || args[0] === '-V') return Promise.resolve([]);
   const meant = args.find((arg) => !arg.startsWith('-')) ?? '';
-  const names = Object.hasOwn(commands, meant) ? [meant] : Object.keys(commands);
+  // What completes must know of all of them.
+  const isAlone = Object.hasOwn(commands, meant) && meant !== 'completion';
+  const names = isAlone ? [meant] : Object.keys(commands);
   return Promise.all(names.map((name) => commands[name]!()));
 }
 
