@@ -24,6 +24,7 @@ import { createDeliveryVerbs } from './daemon/delivery-verbs.ts';
 import { createDisabling, type DisableByEngine } from './daemon/disable-webhook.ts';
 import { filterNames, firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.ts';
 import { guardOptions, judgeWebhook, requireFitWebhooks, requireReady } from './daemon/judge.ts';
+import { locateSchema } from './daemon/live-schema.ts';
 import { createMaintenance } from './daemon/maintenance.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';
 import { createObserver, type Observer } from './daemon/observer.ts';
@@ -302,10 +303,10 @@ function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
       async redefine(tables, baseline) {
         const next = await clinicNow(parts, inForce.clinic.ruleFile, baseline);
         const { watch } = inForce.clinic.rules;
-        requireTables(next, baseline);
+        requireTables(next, baseline, tables);
         requireSameWatch(watch, next.rules.watch, tables);
         inForce.clinic = next;
-        return !isWithin(next.rules.watch, watch);
+        return isWithin(next.rules.watch, watch) ? locateSchema(source, next) : null;
       },
       onAppended: (appended, batch) => observer.onAppended(appended, batch),
     },

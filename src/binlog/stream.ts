@@ -34,6 +34,7 @@ export interface StreamOptions extends Pick<
   | 'flavour'
   | 'charsetOf'
   | 'columnsOf'
+  | 'namedIn'
   | 'hintsOf'
   | 'isWatchedSchema'
   | 'watchedTables'

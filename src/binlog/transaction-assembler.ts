@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import { ByteReader } from './byte-reader.ts';
 import { haltOf, HaltError, toTripwire, Tripwire, type Halt } from './halt.ts';
 import { changesNothing, eventType, FLAG_ARTIFICIAL, FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
@@ -7,7 +6,9 @@ import { readGtid, readMariadbGtid, readTaggedGtid, type TransactionStart } from
 import { readPayload } from './read-payload.ts';
 import { readRows, readTableId, rowOp } from './read-rows.ts';
 import { readStatement } from './read-statement.ts';
+import { ShownColumns } from './shown-columns.ts';
 import { findUnloggedRows } from './unlogged-rows.ts';
+import { OutgrownError } from './outgrown.ts';
 import { readTableMap, type MappedTable, type TableMapContext } from './table-map.ts';
 import type { Baseline, LogPlace, Position, RowEvent, RowOp, TransactionPart } from './types.ts';
 
@@ -19,7 +20,8 @@ import type { Baseline, LogPlace, Position, RowEvent, RowOp, TransactionPart } f
  *                        │                       │ rows beyond partBytes ──▶ open (a part without one)
  *                        └─ definition statement ┴───────────────────────────▶ idle (its tables in `ddl`)
  *
- * Whatever cannot be read for certain throws a HaltError that names the position before the transaction.
+ * Whatever cannot be read for certain throws a HaltError that names the position before the transaction; what another reader can
+ * read, an OutgrownError.
  */
 
 /** Beyond so many bytes of rows a transaction leaves in parts, so that its size does not bound our memory. */
@@ -64,7 +66,7 @@ export interface AssemblerOptions extends TableMapContext {
 interface CachedTable {
   /** The table map's bytes: equal bytes need no second reading. */
   raw: Buffer;
-  /** null: not watched. */
+  /** null: its rows are not read. */
   table: MappedTable | null;
 }
 
@@ -84,8 +86,7 @@ export class TransactionAssembler {
   #alone = '';
   #gtid: string | null = null;
   #committedAtMs: number | undefined;
-  #baseline: Baseline;
-  #baselineChanged = false;
+  readonly #shown: ShownColumns;
   #standalone = false;
   #open = false;
   #waived = false;
@@ -97,7 +98,7 @@ export class TransactionAssembler {
   constructor(options: AssemblerOptions) {
     this.#options = options;
     this.#committed = options.position;
-    this.#baseline = options.baseline;
+    this.#shown = new ShownColumns(options.baseline);
     this.#file = options.position.file;
     this.#offset = options.position.offset;
     this.#fileCreatedAt = options.position.fileCreatedAt;
@@ -111,7 +112,7 @@ export class TransactionAssembler {
 
   /**
    * Takes the next event of the stream. Returns a promise only for a large compressed transaction: the next event must wait
-   * for it. Throws a HaltError.
+   * for it. Throws a HaltError, or an OutgrownError.
    */
   handle(event: LogEvent): void | Promise<void> {
     const startOffset = this.#offset;
@@ -121,6 +122,7 @@ export class TransactionAssembler {
       if (event.type === eventType.transactionPayload) return this.#unpack(event);
       this.#dispatch(event, startOffset);
     } catch (error) {
+      if (error instanceof OutgrownError) throw error;
       const isWhole = event.type === eventType.transactionPayload;
       this.#passOver(this.#halted(error, event.timestamp), () =>
         isWhole ? this.#commit(event) : this.#dispatch(event, startOffset),
@@ -276,8 +278,10 @@ export class TransactionAssembler {
     // Most are the same as before: no view of the bytes is made for those.
     if (cached && cached.raw.compare(event.buffer, event.bodyStart, event.bodyEnd) === 0) return;
     const reader = new ByteReader(event.buffer, event.bodyStart + 8, event.bodyEnd);
-    const table = this.#waived ? null : readTableMap(reader, this.#options);
-    if (table) this.#checkBaseline(table);
+    const mapped = this.#waived ? null : readTableMap(reader, this.#options);
+    if (mapped) this.#shown.requireKnown(mapped);
+    const table = mapped?.isWatched ? mapped : null;
+    if (table) this.#noteColumns(table);
     // A waived transaction's maps are not kept: the next one must read them.
     if (this.#waived) this.#tables.delete(id);
     else
@@ -287,25 +291,9 @@ export class TransactionAssembler {
       });
   }
 
-  #checkBaseline({ schema: { schema, name, columns } }: MappedTable): void {
-    const wanted = this.#options.columnsOf(schema, name) ?? new Set();
-    const kinds = Object.fromEntries(columns.map((column) => [column.name.toLowerCase(), column.kind]));
-    const known = this.#baseline[name.toLowerCase()];
-    if (known && isDeepStrictEqual(known, kinds)) return;
-    for (const [column, kind] of Object.entries(known ?? {})) {
-      const now = kinds[column];
-      if (!wanted.has(column) || now === kind) continue;
-      throw new Tripwire(
-        'column-changed',
-        `the watched column ${schema}.${name}.${column} ${now ? `changed from ${kind} to ${now}` : 'is gone'}`,
-        {
-          table: `${schema}.${name}`,
-          remedy: `Correct the rules for ${name}.${column}, then: odontology-webhooks resume --accept-gap --reason "…"`,
-        },
-      );
-    }
-    this.#baseline = { ...this.#baseline, [name.toLowerCase()]: kinds };
-    this.#baselineChanged = true;
+  #noteColumns(table: MappedTable): void {
+    const { schema, name } = table.schema;
+    this.#shown.note(table, this.#options.columnsOf(schema, name) ?? new Set());
   }
 
   #addRows(event: LogEvent, op: RowOp): void {
@@ -346,6 +334,7 @@ export class TransactionAssembler {
   #commit(event: LogEvent, ddl: readonly string[] = []): void {
     if (this.#gtid !== null) this.#options.gtidSet?.add(this.#gtid);
     this.#committed = this.#position();
+    const baseline = this.#shown.takeChange();
     const part: TransactionPart = {
       id: this.#id,
       rows: this.#rows,
@@ -353,14 +342,13 @@ export class TransactionAssembler {
       commit: {
         position: this.#committed,
         committedAtMs: this.#committedAtMs ?? event.timestamp * 1000,
-        ...(this.#baselineChanged ? { baseline: this.#baseline } : {}),
+        ...(baseline === undefined ? {} : { baseline }),
       },
       bytes: this.#bytes,
       ddl,
     };
     this.#open = false;
     this.#waived = false;
-    this.#baselineChanged = false;
     this.#committedAtMs = undefined;
     this.#id = '';
     this.#gtid = null;
@@ -422,8 +410,9 @@ export class TransactionAssembler {
   #define(event: LogEvent, statement: { schema: string; text: string }): void {
     const { watchedTables, isWatchedSchema } = this.#options;
     const concerns = isWatchedSchema(statement.schema) || this.#mentionsWatchedSchema(statement.text);
-    const tables = concerns ? namedTables(statement.text, watchedTables()) : [];
-    if (!this.#waived) this.#refuseUnloggedRows(statement);
+    let tables = concerns ? namedTables(statement.text, watchedTables()) : [];
+    if (this.#waived) tables = this.#forgetDropped(statement, tables);
+    else this.#refuseUnloggedRows(statement);
     // MySQL's CREATE TABLE … SELECT goes on with rows; so does MariaDB's, whose group is then not standalone.
     if (opensTransaction(statement.text) || (this.#open && !this.#standalone)) {
       this.#open = true;
@@ -453,6 +442,17 @@ export class TransactionAssembler {
         remedy: `odontology-webhooks resume --accept-gap --reason "${unlogged.statement}" -- and use DELETE in future`,
       },
     );
+  }
+
+  /** A person accepted that tables went. Gives those back that a definition names besides. */
+  #forgetDropped({ schema, text }: { schema: string; text: string }, tables: string[]): string[] {
+    const unlogged = findUnloggedRows(text);
+    if (!unlogged || !/^(DROP|CREATE)/.test(unlogged.statement)) return tables;
+    const gone = unlogged.tables.filter((named) => this.#options.isWatchedSchema(named.schema ?? schema));
+    const isGone = (name: string): boolean =>
+      gone.some(({ table }) => table === null || table.toLowerCase() === name.toLowerCase());
+    this.#shown.forget(isGone);
+    return unlogged.statement.startsWith('DROP') ? tables.filter((name) => !isGone(name)) : tables;
   }
 
   #mentionsWatchedSchema(text: string): boolean {
@@ -518,6 +518,7 @@ export class TransactionAssembler {
         await this.#options.room();
       }
     } catch (error) {
+      if (error instanceof OutgrownError) throw error;
       this.#passOver(this.#halted(error, event.timestamp), () => this.#commit(event));
     }
   }

@@ -100,14 +100,14 @@ function lossOf(gap: Gap): string {
       return `every change of ${whichOf(gap)}${ofGone(gap.gone) || ', and nothing else'}`;
     case 'definition':
       return gap.gone.length > 0
-        ? `all of ${gap.gone.join(', ')} that was not read before it was dropped`
+        ? `the rows that ${gap.gone.join(', ')} held when it went, of which the log says nothing`
         : 'no change: the table is read on with the columns that it has. What a rule needs and it lacks is null from here on';
   }
 }
 
-/** A dropped table cannot be read any more, not even where it still stands in the log. */
+/** That they went with their table stands in no row event. */
 function ofGone(gone: readonly string[]): string {
-  return gone.length === 0 ? '' : `, and all of ${gone.join(', ')} that was not read before it was dropped`;
+  return gone.length === 0 ? '' : `, and the rows that ${gone.join(', ')} held when it was dropped`;
 }
 
 function whichOf(gap: Transactions): string {

@@ -61,7 +61,7 @@ export interface CaptureLoopOptions {
   onReconnected(): void;
   /** A delivery became due without being handed over: it is to be claimed. */
   onDue(): void;
-  steps: Omit<CaptureOptions, 'appender' | 'baseline' | 'onMoved'>;
+  steps: Omit<CaptureOptions, 'appender' | 'baseline' | 'live' | 'onMoved'>;
 }
 
 export interface CaptureLoop extends Background {
@@ -118,8 +118,8 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     const state = await readCaptureState(claimant.store);
     epoch = state.epoch;
     const clinic = await options.reload(state.baseline);
-    const proven = await provenCheckpoint({ ...options, clinic, state, appender });
-    const streaming = streamOptions(options, clinic, { ...state, ...proven });
+    const { checkpoint, ...shown } = await provenCheckpoint({ ...options, clinic, state, appender });
+    const streaming = streamOptions(options, clinic, { ...state, ...shown, checkpoint });
     if (displaced && (await countReaders(options.source, clinic.identity, streaming.serverId)) !== 0)
       throw displaced;
     displaced = undefined;
@@ -132,16 +132,16 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     status.lastError = null;
     if (status.readers > 0) options.onReconnected();
     status.readers += 1;
-    const { file, offset } = proven.checkpoint.position;
+    const { file, offset } = checkpoint.position;
     // Where an edit of the rules takes effect: it decides about every transaction behind this position, and about none before.
     log.info({ file, offset, server: clinic.identity.hostname, rules: nameOfRules(clinic) }, 'capturing');
-    // Of the log as a whole this is the proof; of a transaction, only that it was read.
-    if (state.halt?.transactionId === null) await goneOn();
+    // Of the log as a whole this is the proof; of a transaction or a table, only that it was read.
+    if (state.halt?.transactionId === null && state.halt.reason !== 'column-changed') await goneOn();
     try {
-      await capture(opened, proven.checkpoint, {
+      await capture(opened, checkpoint, {
         ...options.steps,
         appender,
-        baseline: proven.baseline,
+        ...shown,
         onMoved() {
           Object.assign(status, { halt: null, failures: 0 });
           outage.onRecovered();

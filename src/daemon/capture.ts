@@ -1,5 +1,6 @@
 import type { BinlogStream } from '../binlog/stream.ts';
 import { haltOf, HaltError, Tripwire } from '../binlog/halt.ts';
+import { mergeBaselines, OutgrownError } from '../binlog/outgrown.ts';
 import type { Baseline, RowEvent, TransactionPart } from '../binlog/types.ts';
 import { netChanges } from '../change/net-changes.ts';
 import type { DomainEvent, MapContext, Rules } from '../event/types.ts';
@@ -7,6 +8,7 @@ import { monotonicMs, sleep, systemClock } from '../lib/clock.ts';
 import type { Appended, AppendedTransaction, Appender } from '../outbox/append.ts';
 import type { Router } from '../outbox/fan-out.ts';
 import type { Checkpoint, ClaimedDelivery, Room, Subscription } from '../outbox/types.ts';
+import { isInForce, learnSchema, type LiveSchema } from './live-schema.ts';
 import { SpilledTransaction } from './spilled-transaction.ts';
 
 /** A burst commits so many events together; a lone one commits at once. */
@@ -38,11 +40,13 @@ export interface CaptureOptions {
   dispatch(fresh: readonly ClaimedDelivery[]): void;
   /** What the log has shown of the watched tables up to where reading begins. */
   baseline: Baseline;
+  /** As it was when the reader was opened. */
+  live: LiveSchema;
   /**
-   * A definition named watched tables: looks at the live schema again, and throws a Tripwire when it no longer fits. True when
+   * A definition named watched tables: looks at the live schema again, and throws a Tripwire when it no longer fits. Null when
    * there is more to read than the reader was opened for.
    */
-  redefine(tables: readonly string[], baseline: Baseline): Promise<boolean>;
+  redefine(tables: readonly string[], baseline: Baseline): Promise<LiveSchema | null>;
   /** Told of every move of the checkpoint. */
   onMoved(): void;
   /** Told of every append: metrics. */
@@ -53,8 +57,8 @@ export interface CaptureOptions {
 }
 
 /**
- * Reads until the reader ends: parts → net changes → events → one commit with the checkpoint → dispatch. Ends of itself behind a
- * definition that gives more to read.
+ * Reads until the reader ends: parts → net changes → events → one commit with the checkpoint → dispatch. Ends of itself where
+ * another reader must go on: behind a definition that gives more to read, before a transaction that has more to read.
  * Throws what the reader throws; a HaltError stands before the transaction that cannot be read.
  */
 export async function capture(
@@ -72,6 +76,9 @@ export async function capture(
       }
       if (await session.handle(parts, reader)) return;
     }
+  } catch (error) {
+    if (!(error instanceof OutgrownError)) throw error;
+    await session.grow(error.shown);
   } finally {
     await session.abandon();
   }
@@ -83,6 +90,8 @@ class CaptureSession {
   /** Position behind the last transaction that was mapped. `#checkpoint` is that of the last batch that was begun to be written. */
   #reached: Checkpoint;
   #baseline: Baseline;
+  /** Null once it is known what it has. */
+  #live: LiveSchema | null;
   /** Long ago: that reading goes on again is written at once. */
   #advancedAt = -Infinity;
   /** When the last append began, by the monotonic clock. */
@@ -102,6 +111,7 @@ class CaptureSession {
     this.#reached = from;
     this.#options = options;
     this.#baseline = options.baseline;
+    this.#live = options.live;
   }
 
   /** True when a new reader must read what comes next. */
@@ -110,9 +120,9 @@ class CaptureSession {
     for (const part of parts) {
       let outgrown = false;
       try {
-        const baseline = part.commit?.baseline ?? this.#baseline;
-        outgrown = part.ddl.length > 0 && (await this.#options.redefine(part.ddl, baseline));
+        if (part.ddl.length > 0) outgrown = await this.#redefine(part);
         await this.#take(part, lookups);
+        if (part.commit) outgrown = this.#learn() || outgrown;
       } catch (error) {
         // What came before the unreadable transaction is written first.
         await this.#flush();
@@ -133,6 +143,36 @@ class CaptureSession {
   /** Moves the checkpoint behind the last transaction that was mapped: other rules must not judge it again. */
   async settle(): Promise<void> {
     await this.#flush();
+  }
+
+  /** Notes what the log shows beyond what was known of the tables, for the reader that is opened next. */
+  async grow(shown: Baseline): Promise<void> {
+    this.#note(mergeBaselines(this.#baseline, shown));
+    await this.#flush();
+  }
+
+  #note(baseline: Baseline): void {
+    this.#baseline = baseline;
+    this.#reached = { ...this.#reached, baseline };
+  }
+
+  async #redefine({ ddl, commit }: TransactionPart): Promise<boolean> {
+    this.#live = await this.#options.redefine(ddl, commit?.baseline ?? this.#baseline);
+    return this.#live === null;
+  }
+
+  /** Looks whether reading has come so far that the live schema is in force; true when that tells more than the reader knows. */
+  #learn(): boolean {
+    if (!this.#live || !isInForce(this.#live, this.#reached.position)) return false;
+    const place = this.#reached.position;
+    try {
+      const learned = learnSchema(this.#live, { place, baseline: this.#baseline });
+      this.#live = null;
+      if (learned) this.#note(learned);
+      return learned !== null;
+    } catch (error) {
+      throw error instanceof Tripwire ? new HaltError(haltOf(error, place)) : error;
+    }
   }
 
   /** Forgets a transaction that was cut in the middle: it is read again from its beginning. */

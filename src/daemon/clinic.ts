@@ -1,5 +1,5 @@
 import { Tripwire } from '../binlog/halt.ts';
-import { readDictionary, type Dictionary } from '../binlog/dictionary.ts';
+import { readDictionary, type Dictionary, type DictionaryTable } from '../binlog/dictionary.ts';
 import { createLookUp, readRowByKey } from '../binlog/source-lookup.ts';
 import type { Source, SourceIdentity } from '../binlog/source.ts';
 import type { StreamOptions } from '../binlog/stream.ts';
@@ -14,6 +14,8 @@ import type { MapContext, Rules } from '../event/types.ts';
 export interface Clinic {
   identity: SourceIdentity;
   dictionary: Dictionary;
+  /** What the rules are compiled against: the live schema with what the log has shown besides. */
+  schema: SourceSchema;
   /** The rules as they were read: an edit that was refused is not in force. */
   ruleFile: RuleFile;
   rules: Rules;
@@ -37,12 +39,9 @@ export async function readClinic(
 ): Promise<Clinic> {
   const identity = await source.identify();
   const dictionary = await readDictionary(source, identity);
-  const rules = compileRules(ruleFile, {
-    schema: withBaseline(dictionary.tables, baseline),
-    timeZone: config.source.timezone,
-    filterNames,
-  });
-  return { identity, dictionary, ruleFile, rules, filterNames };
+  const schema = withBaseline(dictionary.tables, baseline);
+  const rules = compileRules(ruleFile, { schema, timeZone: config.source.timezone, filterNames });
+  return { identity, dictionary, schema, ruleFile, rules, filterNames };
 }
 
 /** Tells one edit of the rules from another in the log. */
@@ -70,49 +69,52 @@ function withBaseline(live: SourceSchema, baseline: Baseline): SourceSchema {
 export function readingOf({
   identity,
   dictionary,
+  schema,
   rules,
-}: Pick<Clinic, 'identity' | 'dictionary'> & { rules: Pick<Rules, 'watch' | 'types'> }): Pick<
+}: Pick<Clinic, 'identity' | 'dictionary' | 'schema'> & { rules: Pick<Rules, 'watch' | 'named'> }): Pick<
   StreamOptions,
-  'flavour' | 'charsetOf' | 'columnsOf' | 'hintsOf' | 'isWatchedSchema' | 'watchedTables'
+  'flavour' | 'charsetOf' | 'columnsOf' | 'namedIn' | 'hintsOf' | 'isWatchedSchema' | 'watchedTables'
 > {
   const fold =
     identity.lowerCaseTableNames === 0 ? (name: string) => name : (name: string) => name.toLowerCase();
-  const schema = fold(dictionary.schema);
-  const watched = new Map(
-    [...rules.watch].map(([table, columns]) => [fold(spellingOf(dictionary, table)), columns]),
-  );
+  const ours = fold(dictionary.schema);
+  /** One that is gone is found in any spelling: nobody knows how it was written. */
+  const find = (of: Watch, database: string, table: string): ReadonlySet<string> | undefined => {
+    const lower = table.toLowerCase();
+    const live = dictionary.tables.get(lower);
+    const isOurs = fold(database) === ours && (!live || fold(live.name) === fold(table));
+    return isOurs ? of.get(lower) : undefined;
+  };
   return {
     flavour: identity.flavour,
     charsetOf: (collation) => dictionary.charsets.get(collation),
-    columnsOf: (database, table) => (fold(database) === schema ? watched.get(fold(table)) : undefined),
+    columnsOf: (database, table) => find(rules.watch, database, table),
+    namedIn: (database, table) => find(rules.named, database, table),
     hintsOf(table) {
-      const known = dictionary.tables.get(table.toLowerCase());
+      const lower = table.toLowerCase();
+      const known = schema.get(lower);
+      const live = dictionary.tables.get(lower);
       if (!known) return undefined;
-      const types = new Map(known.columns.flatMap(({ name, kind, type }) => hintOf(name, kind, type)));
-      return { types, rowEnd: known.rowEnd?.toLowerCase() ?? null };
+      const types = new Map(
+        known.columns.flatMap(({ name, kind }) => hintOf(name.toLowerCase(), kind, live?.columnOf)),
+      );
+      return { types, rowEnd: live && (live.rowEnd?.toLowerCase() ?? null) };
     },
-    isWatchedSchema: (name) => fold(name) === schema,
+    isWatchedSchema: (name) => fold(name) === ours,
     // Those too that are not there yet: the definition that makes one must be noticed.
-    watchedTables: () => new Set([...watched.keys(), ...namesOf(rules.types).map(fold)]),
+    watchedTables: () =>
+      [...new Set([...rules.watch.keys(), ...rules.named.keys()])].map(
+        (table) => dictionary.tables.get(table)?.name ?? table,
+      ),
   };
-}
-
-/** The tables of a catalogue. */
-function namesOf(types: Rules['types']): string[] {
-  return types.flatMap(({ table }) => table.split(', '));
-}
-
-function spellingOf(dictionary: Dictionary, table: string): string {
-  return dictionary.tables.get(table.toLowerCase())?.name ?? table;
 }
 
 type Hint = [string, 'uuid' | 'inet4' | 'inet6' | 'json'];
 
-function hintOf(name: string, kind: string, type: string): Hint[] {
-  const lower = name.toLowerCase();
-  if (kind === 'uuid' || kind === 'json') return [[lower, kind]];
-  if (kind === 'inet') return [[lower, type === 'inet4' ? 'inet4' : 'inet6']];
-  return [];
+function hintOf(name: string, kind: string, live: DictionaryTable['columnOf'] | undefined): Hint[] {
+  if (kind === 'uuid' || kind === 'json') return [[name, kind]];
+  const type = live?.get(name)?.type;
+  return kind === 'inet' && type !== undefined ? [[name, type === 'inet4' ? 'inet4' : 'inet6']] : [];
 }
 
 /** The questions of one batch of transactions to the source: each is asked once. */
@@ -180,9 +182,14 @@ export function goneTables({ tables }: Pick<Dictionary, 'tables'>, baseline: Bas
   return Object.keys(baseline).filter((table) => !tables.has(table));
 }
 
-/** Throws a Tripwire when a table that was read is not there any more: what the log still has of it cannot be told for certain. */
-export function requireTables({ dictionary, rules }: Clinic, baseline: Baseline): void {
-  const gone = goneTables(dictionary, baseline).find((table) => rules.watch.has(table));
+/** Throws a Tripwire when a table that was read, one of some if they are named, is not there any more. */
+export function requireTables(
+  { dictionary, rules }: Clinic,
+  baseline: Baseline,
+  among: readonly string[] = Object.keys(baseline),
+): void {
+  const names = new Set(among.map((name) => name.toLowerCase()));
+  const gone = goneTables(dictionary, baseline).find((table) => names.has(table) && rules.watch.has(table));
   if (gone !== undefined) throw changed(gone, `the watched table ${gone} is gone`);
 }
 

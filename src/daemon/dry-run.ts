@@ -4,18 +4,16 @@ import { HaltError, Tripwire } from '../binlog/halt.ts';
 import { randomServerId } from '../binlog/log-file.ts';
 import type { PositionAt } from '../binlog/position-at.ts';
 import type { Source } from '../binlog/source.ts';
+import { mergeBaselines, OutgrownError } from '../binlog/outgrown.ts';
 import { openStream, type BinlogStream } from '../binlog/stream.ts';
-import type { Commit, Position, RowEvent, TransactionPart, Watch } from '../binlog/types.ts';
-import { netChanges } from '../change/net-changes.ts';
+import type { Baseline, Commit, Position, TransactionPart, Watch } from '../binlog/types.ts';
 import type { Change } from '../change/types.ts';
 import type { DomainEvent, MapContext, Rules } from '../event/types.ts';
 import { lookupsOf, readingOf, type Clinic } from './clinic.ts';
 import { Tally, type DryRunReport, type HaltInRange } from './dry-run-report.ts';
+import { GatheredRows } from './gathered-rows.ts';
 import { createProjection, type Projection } from './projection.ts';
-import { SpilledTransaction } from './spilled-transaction.ts';
 
-/** Up to so many bytes of rows a transaction is held in memory; a larger one goes through a file. */
-const IN_MEMORY_BYTES = 8 * 1024 * 1024;
 const BUFFER_BYTES = 16 * 1024 * 1024;
 const HEARTBEAT_MS = 5_000;
 /** Where the log cannot be read again and again, the rest is not worth reading. */
@@ -68,9 +66,9 @@ class DryRun {
   #transactions = 0;
   #changes = 0;
   #lookups = 0;
-  #rows: RowEvent[] = [];
-  #bytes = 0;
-  #spilled: SpilledTransaction | undefined;
+  readonly #rows = new GatheredRows();
+  /** What the log has besides, and the present schema not: it is told, and not read. */
+  #beyond: Baseline = {};
   #position: Position;
 
   constructor(options: DryRunOptions) {
@@ -88,6 +86,7 @@ class DryRun {
     const waived = new Set<string>();
     for (;;) {
       const halt = await this.#readUntilHalt(waived);
+      if (halt === 'beyond') continue;
       if (!halt) return;
       this.#halts.push(halt);
       if (halt.transaction === null || waived.size === MAX_HALTS) return;
@@ -110,12 +109,12 @@ class DryRun {
       halts: this.#halts,
       definitions: this.#definitions,
       lookups: this.#lookups,
-      warnings: next.rules.warnings,
+      warnings: [...next.rules.warnings, ...beyondWarnings(this.#beyond)],
     };
   }
 
   /** Reads to the end, or to a transaction that cannot be read: from there a new reader goes on behind it. */
-  async #readUntilHalt(waived: ReadonlySet<string>): Promise<HaltInRange | null> {
+  async #readUntilHalt(waived: ReadonlySet<string>): Promise<HaltInRange | 'beyond' | null> {
     const { source, next } = this.#options;
     const stream = await openStream({
       ...readingOf({ ...next, rules: { ...next.rules, watch: this.#watch } }),
@@ -128,12 +127,16 @@ class DryRun {
       bufferBytes: BUFFER_BYTES,
       endsWithLog: true,
       waived,
-      baseline: {},
+      baseline: this.#beyond,
     });
     try {
       await this.#read(stream);
       return null;
     } catch (error) {
+      if (error instanceof OutgrownError) {
+        this.#beyond = mergeBaselines(this.#beyond, error.shown);
+        return 'beyond';
+      }
       if (!(error instanceof HaltError)) throw error;
       const { reason, message, remedy, table, transactionId } = error.halt;
       return { reason, message, remedy, table, transaction: transactionId };
@@ -149,7 +152,8 @@ class DryRun {
       if (parts.length === 0) return;
       const lookups = lookupsOf(this.#options.source, this.#options.next, () => (this.#lookups += 1));
       for (const part of parts) {
-        await this.#gather(part);
+        for (const side of this.#both()) side.projection.note(part.rows);
+        await this.#rows.add(part);
         if (!part.commit) continue;
         if (part.commit.committedAtMs > this.#options.untilMs) return;
         await this.#judge(part, part.commit, lookups);
@@ -160,25 +164,9 @@ class DryRun {
     }
   }
 
-  /** Keeps the rows of a transaction until its commit: in memory while they are few. */
-  async #gather({ rows, bytes }: TransactionPart): Promise<void> {
-    for (const side of this.#both()) side.projection.note(rows);
-    this.#bytes += bytes;
-    if (!this.#spilled && this.#bytes > IN_MEMORY_BYTES) {
-      this.#spilled = await SpilledTransaction.open();
-      await this.#spilled.add(this.#rows);
-      this.#rows = [];
-    }
-    if (this.#spilled) await this.#spilled.add(rows);
-    else for (const row of rows) this.#rows.push(row);
-  }
-
   async #forget(): Promise<void> {
     for (const side of this.#both()) side.projection.reset();
-    this.#rows = [];
-    this.#bytes = 0;
-    await this.#spilled?.discard();
-    this.#spilled = undefined;
+    await this.#rows.clear();
   }
 
   async #judge({ id, ddl }: TransactionPart, commit: Commit, lookups: Lookups): Promise<void> {
@@ -192,10 +180,10 @@ class DryRun {
       this.#definitions.push({ at: new Date(committedAtMs).toISOString(), transaction: id, tables: ddl });
     }
     const { lineage } = this.#options;
-    const isPart = this.#spilled !== undefined;
+    const { isPart } = this.#rows;
     const context: MapContext = { ...lookups, lineage, transactionId: id, committedAtMs, isPart };
     this.#transactions += 1;
-    for await (const changes of this.#netChanges()) {
+    for await (const changes of this.#rows.netChanges()) {
       this.#changes += changes.length;
       const [present, next] = await Promise.all(
         [this.#sides.present, this.#sides.next].map((side) => this.#map(side, changes, context)),
@@ -203,11 +191,6 @@ class DryRun {
       // What one of the two cannot be told of is compared with nothing.
       if (present && next) this.#tally.compare(present, next);
     }
-  }
-
-  async *#netChanges(): AsyncGenerator<Change[], void, undefined> {
-    if (this.#spilled) yield* this.#spilled.mapped((changes) => Promise.resolve(changes));
-    else if (this.#rows.length > 0) yield netChanges(this.#rows);
   }
 
   /** A rule that hangs on what the log left out stops the daemon; here it is told, once a transaction. */
@@ -249,6 +232,13 @@ class DryRun {
 }
 
 type Lookups = Pick<MapContext, 'resolve' | 'reread'>;
+
+function beyondWarnings(beyond: Baseline): string[] {
+  return Object.entries(beyond).map(
+    ([table, columns]) =>
+      `the log has ${Object.keys(columns).join(', ')} of ${table}, which the schema lacks: not read here, as a running daemon would`,
+  );
+}
 
 function union(a: Watch, b: Watch): Watch {
   const tables = new Set([...a.keys(), ...b.keys()]);

@@ -9,7 +9,7 @@ import { AppError } from '../lib/errors.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
 import type { CaptureState, Checkpoint } from '../outbox/types.ts';
 import { loadWebhooks, type WebhookVault } from '../outbox/webhook-registry.ts';
-import { goneTables, readClinic } from './clinic.ts';
+import { goneTables, readClinic, type Clinic } from './clinic.ts';
 import { filterNames } from './in-force.ts';
 import { lineageName } from './proven-checkpoint.ts';
 import { askForLog, surveyLog, type Survey, type SurveyOptions } from './survey.ts';
@@ -45,7 +45,7 @@ export interface Definition extends Found, Forgotten {
 }
 
 interface Forgotten {
-  /** Of tables that were read and are there no more nothing can be told any longer, whatever the log still holds. */
+  /** Tables that were read and are there no more: of what they held nothing is told. */
   gone: readonly string[];
   baseline: Baseline;
 }
@@ -73,8 +73,7 @@ export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
     return { ...gap, halt: lineageHalt({ ...lineage, span }, position) };
   }
   if (!halt) throw notHalted('Capture is not halted: there is no gap to accept.');
-  const { tables } = await readDictionary(source, identity);
-  const gone = goneTables({ tables }, state.baseline);
+  const gone = await goneOf(halt, { source, identity, state });
   if (halt.reason === 'column-changed') return definitionAt(halt, from, { state, gone });
   const { transactionId } = halt;
   if (transactionId === null) return refusedAt(halt, from, { places, identity, state });
@@ -100,9 +99,19 @@ function definitionAt(
   from: Checkpoint,
   { state: { baseline, epoch }, gone }: { state: CaptureState; gone: readonly string[] },
 ): Definition {
-  const table = halt.table?.split('.').at(-1)?.toLowerCase();
-  const forgotten = table === undefined ? gone : [...gone, table];
-  return { kind: 'definition', halt, from, epoch, gone, baseline: without(baseline, forgotten) };
+  return { kind: 'definition', halt, from, epoch, gone, baseline: without(baseline, [tableOf(halt)]) };
+}
+
+const tableOf = ({ table }: Halt): string | undefined => table?.split('.').at(-1)?.toLowerCase();
+
+/** The table that a halt concerns, where it is not there any more. */
+async function goneOf(
+  halt: Halt,
+  { source, identity, state }: { source: Source; identity: SourceIdentity; state: CaptureState },
+): Promise<string[]> {
+  if (halt.reason !== 'column-changed' && halt.reason !== 'truncate') return [];
+  const { tables } = await readDictionary(source, identity);
+  return goneTables({ tables }, state.baseline).filter((table) => table === tableOf(halt));
 }
 
 interface Refused {
@@ -132,11 +141,10 @@ async function surveyOf(
   { position }: Checkpoint,
 ): Promise<SurveyOptions> {
   const { webhooks } = await loadWebhooks({ store, box });
-  const clinic = await readClinic(source, config, {
-    filterNames: filterNames(config.webhooks, webhooks),
-    baseline,
-  });
-  return { source, clinic, position, waived, baseline };
+  const names = filterNames(config.webhooks, webhooks);
+  const readTables = (shown: Baseline): Promise<Clinic> =>
+    readClinic(source, config, { filterNames: names, baseline: shown });
+  return { source, readTables, position, waived, baseline };
 }
 
 interface Break {
@@ -175,7 +183,7 @@ function spanOf(halts: readonly Halt[]): TimeSpan {
   return { fromMs: times[0] ?? null, untilMs: times.at(-1) ?? null };
 }
 
-function without(baseline: Baseline, tables: readonly string[]): Baseline {
+function without(baseline: Baseline, tables: readonly (string | undefined)[]): Baseline {
   return Object.fromEntries(Object.entries(baseline).filter(([name]) => !tables.includes(name)));
 }
 

@@ -1,20 +1,31 @@
 import { haltOf, HaltError, Tripwire } from '../binlog/halt.ts';
 import { lineageHalt, proveLineage } from '../binlog/lineage.ts';
+import { hasPassed } from '../binlog/passed.ts';
 import { currentPosition, oldestPosition } from '../binlog/log-file.ts';
 import type { Source, SourceIdentity } from '../binlog/source.ts';
 import type { Baseline, Position } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
 import { AppError } from '../lib/errors.ts';
+import { keepWaived } from '../outbox/checkpoint.ts';
 import type { Appender } from '../outbox/append.ts';
-import type { CaptureState, Checkpoint } from '../outbox/types.ts';
-import { firstBaseline, requireTables, type Clinic } from './clinic.ts';
+import type { CaptureState, Checkpoint, Claimant } from '../outbox/types.ts';
+import { firstBaseline, type Clinic } from './clinic.ts';
+import { learnSchema, locateSchema, type LiveSchema } from './live-schema.ts';
 
 interface Proving {
   config: Config;
   source: Source;
+  claimant: Claimant;
   clinic: Clinic;
   state: CaptureState;
   appender: Appender;
+}
+
+interface Proven {
+  checkpoint: Checkpoint;
+  /** The tables as the log has shown them up to the checkpoint. */
+  baseline: Baseline;
+  live: LiveSchema;
 }
 
 /**
@@ -24,11 +35,14 @@ interface Proving {
 export async function provenCheckpoint({
   config,
   source,
+  claimant,
   clinic,
-  state: { checkpoint, epoch, baseline },
+  state,
   appender,
-}: Proving): Promise<{ checkpoint: Checkpoint; baseline: Baseline }> {
+}: Proving): Promise<Proven> {
   const { identity } = clinic;
+  const { checkpoint, epoch, baseline } = state;
+  const live = await locateSchema(source, clinic);
   if (!checkpoint) {
     const position = await (config.source.startFrom === 'now' ? currentPosition : oldestPosition)(
       source,
@@ -38,7 +52,7 @@ export async function provenCheckpoint({
     // The oldest log was written while the tables were others: it shows them itself.
     const shown = config.source.startFrom === 'now' ? firstBaseline(clinic) : baseline;
     await appender.advance({ ...first, baseline: shown });
-    return { checkpoint: first, baseline: shown };
+    return { checkpoint: first, baseline: shown, live };
   }
   const { position } = checkpoint;
   const lineage = await proveLineage(source, identity, {
@@ -46,12 +60,28 @@ export async function provenCheckpoint({
     serverUuid: checkpoint.serverUuid ?? '',
   });
   if (lineage.kind !== 'ok') throw new HaltError(lineageHalt(lineage, position));
+  const proven = { ...checkpoint, serverUuid: identity.serverUuid };
+  await forgetPassed(claimant, state);
+  const learned = learnedAt(position, live, baseline);
+  // It is written with the next move: a halt must not end before reading goes on.
+  return learned
+    ? { checkpoint: { ...proven, baseline: learned }, baseline: learned, live }
+    : { checkpoint: proven, baseline, live };
+}
+
+/** Of the transactions whose loss was accepted only those are of interest that are still to come. */
+async function forgetPassed({ store }: Claimant, { checkpoint, waived, epoch }: CaptureState): Promise<void> {
+  if (!checkpoint) return;
+  const ahead = waived.filter((id) => !hasPassed(checkpoint.position, checkpoint.flavour, id));
+  if (ahead.length < waived.length) await keepWaived(store, ahead, epoch);
+}
+
+function learnedAt(position: Position, live: LiveSchema, baseline: Baseline): Baseline | null {
   try {
-    requireTables(clinic, baseline);
+    return learnSchema(live, { place: position, baseline });
   } catch (error) {
     throw error instanceof Tripwire ? new HaltError(haltOf(error, position)) : error;
   }
-  return { checkpoint: { ...checkpoint, serverUuid: identity.serverUuid }, baseline };
 }
 
 function firstCheckpoint(

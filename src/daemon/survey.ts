@@ -2,19 +2,19 @@ import { randomUUID } from 'node:crypto';
 import { haltOf, HaltError, Tripwire, type Halt } from '../binlog/halt.ts';
 import { randomServerId } from '../binlog/log-file.ts';
 import type { Source } from '../binlog/source.ts';
+import { mergeBaselines, OutgrownError } from '../binlog/outgrown.ts';
 import { openStream, type BinlogStream } from '../binlog/stream.ts';
-import type { Baseline, Commit, Position, RowEvent } from '../binlog/types.ts';
-import { netChanges } from '../change/net-changes.ts';
+import type { Baseline, Commit, Position } from '../binlog/types.ts';
 import { lookupsOf, readingOf, type Clinic } from './clinic.ts';
+import { GatheredRows } from './gathered-rows.ts';
 
 const BUFFER_BYTES = 16 * 1024 * 1024;
 const HEARTBEAT_MS = 5_000;
-/** The rows of a larger transaction are not mapped: capture itself stops at it, should they lack what a rule needs. */
-const MAPPED_BYTES = 8 * 1024 * 1024;
 
 export interface SurveyOptions {
   source: Source;
-  clinic: Clinic;
+  /** The tables and the rules, as they are read once the log has shown so much. */
+  readTables(baseline: Baseline): Promise<Clinic>;
   /** Where capture stands. */
   position: Position;
   waived: readonly string[];
@@ -38,40 +38,20 @@ export interface Survey {
  * Nothing is written.
  */
 export async function surveyLog(options: SurveyOptions, untilMs: number): Promise<Survey> {
-  const { position, waived } = options;
-  const found = new Map<string, Halt>();
-  const survey: Survey = { unreadable: [], readable: 0, reached: position, stoppedAt: null };
-  const note = (halt: Halt): unknown => found.set(halt.transactionId!, halt);
-  const stream = await openSurvey(options, note);
-  const known = new Set(waived);
-  try {
-    for await (const { id, rows, commit } of transactionsOf(stream)) {
-      if (commit.committedAtMs > untilMs) break;
-      if (rows.length > 0 && !known.has(id) && !found.has(id)) {
-        const halt = await findAbsent(rows, { ...options, id, commit, position: survey.reached });
-        if (halt) note(halt);
-        else survey.readable += 1;
-      }
-      survey.reached = commit.position;
-    }
-  } catch (error) {
-    if (!(error instanceof HaltError)) throw error;
-    survey.stoppedAt = error.halt;
-  } finally {
-    stream.close();
-  }
-  // The reader is ahead of what was taken from it.
-  survey.unreadable = [...found.values()].filter(({ span }) => (span.fromMs ?? 0) <= untilMs);
-  return survey;
+  const run = new SurveyRun(options, untilMs);
+  await run.readAll();
+  return run.survey();
 }
 
 /** What the server says against being read from a position; null when it sends its log. */
 export async function askForLog(options: SurveyOptions): Promise<Halt | null> {
-  const stream = await openSurvey(options, () => undefined);
+  const clinic = await options.readTables(options.baseline);
+  const stream = await openSurvey({ ...options, clinic, onUnreadable: () => undefined });
   try {
     await stream.take();
     return null;
   } catch (error) {
+    if (error instanceof OutgrownError) return null;
     if (error instanceof HaltError) return error.halt.transactionId === null ? error.halt : null;
     throw error;
   } finally {
@@ -79,10 +59,19 @@ export async function askForLog(options: SurveyOptions): Promise<Halt | null> {
   }
 }
 
-function openSurvey(
-  { source, clinic, position, waived, baseline }: SurveyOptions,
-  onUnreadable: (halt: Halt) => void,
-): Promise<BinlogStream> {
+interface Opening extends SurveyOptions {
+  clinic: Clinic;
+  onUnreadable(halt: Halt): void;
+}
+
+function openSurvey({
+  source,
+  clinic,
+  position,
+  waived,
+  baseline,
+  onUnreadable,
+}: Opening): Promise<BinlogStream> {
   return openStream({
     ...readingOf(clinic),
     url: source.url,
@@ -99,49 +88,109 @@ function openSurvey(
   });
 }
 
-interface Whole {
-  id: string;
-  /** None of a transaction that is too large to be mapped here. */
-  rows: RowEvent[];
-  commit: Commit;
-}
+class SurveyRun {
+  readonly #options: SurveyOptions;
+  readonly #untilMs: number;
+  readonly #waived: ReadonlySet<string>;
+  /** By transaction: the reader is ahead of what is taken from it, and tells of the same one again when it is opened anew. */
+  readonly #unreadable = new Map<string, Halt>();
+  readonly #rows = new GatheredRows();
+  #readable = 0;
+  #reached: Position;
+  #baseline: Baseline;
+  #stoppedAt: Halt | null = null;
 
-async function* transactionsOf(stream: BinlogStream): AsyncGenerator<Whole, void, undefined> {
-  let rows: RowEvent[] = [];
-  let bytes = 0;
-  for (;;) {
-    const parts = await stream.take();
-    if (parts.length === 0) return;
-    for (const part of parts) {
-      bytes += part.bytes;
-      if (bytes > MAPPED_BYTES) rows = [];
-      else for (const row of part.rows) rows.push(row);
-      if (!part.commit) continue;
-      yield { id: part.id, rows, commit: part.commit };
-      rows = [];
-      bytes = 0;
+  constructor(options: SurveyOptions, untilMs: number) {
+    this.#options = options;
+    this.#untilMs = untilMs;
+    this.#waived = new Set(options.waived);
+    this.#reached = options.position;
+    this.#baseline = options.baseline;
+  }
+
+  /** As capture does, opens another reader where the log shows more than one was opened for. */
+  async readAll(): Promise<void> {
+    for (;;) {
+      try {
+        await this.#read();
+        return;
+      } catch (error) {
+        if (error instanceof HaltError) {
+          this.#stoppedAt = error.halt;
+          return;
+        }
+        if (!(error instanceof OutgrownError)) throw error;
+        this.#baseline = mergeBaselines(this.#baseline, error.shown);
+      }
     }
   }
-}
 
-/** The halt of a rule that hangs on what the log left out of a row, where that cannot be read late. */
-async function findAbsent(
-  rows: readonly RowEvent[],
-  { source, clinic, id, commit, position }: SurveyOptions & { id: string; commit: Commit },
-): Promise<Halt | null> {
-  const { reread } = lookupsOf(source, clinic, () => undefined);
-  const { committedAtMs } = commit;
-  try {
-    await clinic.rules.map(netChanges(rows), {
-      lineage: '',
-      transactionId: id,
-      committedAtMs,
-      resolve: () => Promise.resolve([]),
-      ...(reread ? { reread } : {}),
+  survey(): Survey {
+    const unreadable = [...this.#unreadable.values()].filter(
+      ({ span }) => (span.fromMs ?? 0) <= this.#untilMs,
+    );
+    return { unreadable, readable: this.#readable, reached: this.#reached, stoppedAt: this.#stoppedAt };
+  }
+
+  async #read(): Promise<void> {
+    const clinic = await this.#options.readTables(this.#baseline);
+    const stream = await openSurvey({
+      ...this.#options,
+      clinic,
+      position: this.#reached,
+      baseline: this.#baseline,
+      onUnreadable: (halt) => this.#note(halt),
     });
-    return null;
-  } catch (error) {
-    if (!(error instanceof Tripwire)) throw error;
-    return haltOf(error, position, { id, committedAtMs });
+    try {
+      for (;;) {
+        const parts = await stream.take();
+        if (parts.length === 0) return;
+        for (const part of parts) {
+          await this.#rows.add(part);
+          if (!part.commit) continue;
+          if (part.commit.committedAtMs > this.#untilMs) return;
+          await this.#judge(part.id, part.commit, clinic);
+          await this.#rows.clear();
+        }
+      }
+    } finally {
+      stream.close();
+      await this.#rows.clear();
+    }
+  }
+
+  #note(halt: Halt): void {
+    this.#unreadable.set(halt.transactionId!, halt);
+  }
+
+  async #judge(id: string, commit: Commit, clinic: Clinic): Promise<void> {
+    if (!this.#rows.isEmpty && !this.#waived.has(id) && !this.#unreadable.has(id)) {
+      const halt = await this.#findAbsent(id, commit, clinic);
+      if (halt) this.#note(halt);
+      else this.#readable += 1;
+    }
+    this.#reached = commit.position;
+    this.#baseline = commit.baseline ?? this.#baseline;
+  }
+
+  /** The halt of a rule that hangs on what the log left out of a row, where that cannot be read late. */
+  async #findAbsent(id: string, { committedAtMs }: Commit, clinic: Clinic): Promise<Halt | null> {
+    const { reread } = lookupsOf(this.#options.source, clinic, () => undefined);
+    try {
+      for await (const changes of this.#rows.netChanges()) {
+        await clinic.rules.map(changes, {
+          lineage: '',
+          transactionId: id,
+          committedAtMs,
+          isPart: this.#rows.isPart,
+          resolve: () => Promise.resolve([]),
+          ...(reread ? { reread } : {}),
+        });
+      }
+      return null;
+    } catch (error) {
+      if (!(error instanceof Tripwire)) throw error;
+      return haltOf(error, this.#reached, { id, committedAtMs });
+    }
   }
 }

@@ -3,6 +3,7 @@ import { createClinicZone } from '../change/clinic-zone.ts';
 import { describeRules } from './describe.ts';
 import { holdsPassword, watchColumns } from './lookout.ts';
 import { createMap } from './map.ts';
+import { namedColumns } from './named.ts';
 import { resolveRules } from './resolve.ts';
 import type { RuleFile } from './rule-file.ts';
 import type { Rules } from './types.ts';
@@ -33,5 +34,11 @@ export function compileRules(file: RuleFile, { schema, timeZone, filterNames = [
       columns.filter((column) => wanted.has(column)),
     );
   }
-  return { watch, warnings, types: describeRules(file), map: createMap(rules, zone) };
+  return {
+    watch,
+    named: namedColumns(file, wanted),
+    warnings,
+    types: describeRules(file),
+    map: createMap(rules, zone),
+  };
 }

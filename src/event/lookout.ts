@@ -85,8 +85,11 @@ export function findColumn(lookout: Lookout, mention: Mention): SourceColumn | u
 
 /** By its name, and because it holds text or bytes: password_changed_at is none. */
 export function holdsPassword({ name, kind }: Pick<SourceColumn, 'name' | 'kind'>): boolean {
-  const isPassword = /(password|passwd|pwd|passphrase|contrase(ñ|n)a)(_?hash)?$/iu;
-  return (kind === 'text' || kind === 'binary') && isPassword.test(name.normalize('NFC'));
+  return (kind === 'text' || kind === 'binary') && isPasswordName(name);
+}
+
+export function isPasswordName(name: string): boolean {
+  return /(password|passwd|pwd|passphrase|contrase(ñ|n)a)(_?hash)?$/iu.test(name.normalize('NFC'));
 }
 
 export function peekColumn(table: SourceTable, name: string): SourceColumn | undefined {

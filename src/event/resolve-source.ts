@@ -176,7 +176,7 @@ function resolveSelect({ spec, path }: Given<FindSpec['select']>, there: Lookout
 }
 
 /** A map is a source when it has the form of one; `{ value: x }` is the literal x. */
-function isSource(spec: FindSpec['select']): spec is SourceSpec {
+export function isSource(spec: FindSpec['select']): spec is SourceSpec {
   if (typeof spec === 'string' || Array.isArray(spec)) return true;
   const keys = Object.keys(spec);
   if (keys.length === 1) return ['value', 'date_of', 'time_of', 'minus'].includes(keys[0]!);

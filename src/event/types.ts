@@ -72,6 +72,8 @@ export interface EventTypeInfo {
 /** A rules file compiled against the live schema. */
 export interface Rules {
   watch: Watch;
+  /** What the rules and the filters name, by table, whether the schema has it or not: what a row may be missed for. */
+  named: Watch;
   types: readonly EventTypeInfo[];
   /** Columns and tables that this clinic lacks, one sentence each. */
   warnings: readonly string[];

@@ -148,6 +148,14 @@ export function waiveTransactions(
   ]);
 }
 
+/** Keeps only these transactions on the list of those to pass over: the others lie behind. */
+export async function keepWaived(session: Session, ids: readonly string[], epoch: number): Promise<void> {
+  await session.run('UPDATE checkpoint SET waived = ? WHERE id = 1 AND epoch = ?', [
+    ids.length === 0 ? null : JSON.stringify(ids),
+    epoch,
+  ]);
+}
+
 /** Takes the tables as they are now: a person accepts that columns went away or changed their kind. The position stays. */
 export function acceptBaseline(session: Session, baseline: Baseline): Promise<void> {
   return beginEpoch(session, [...baselineAssignment(baseline), ...noHalt]);

@@ -47,7 +47,8 @@ export async function readWithCapture(
     dispatch: () => undefined,
     baseline: {},
     onMoved: () => undefined,
-    redefine: () => Promise.resolve(false),
+    live: { clinic, end: undefined },
+    redefine: () => Promise.resolve({ clinic, end: undefined }),
     onAppended({ events }) {
       if (!isDone(events)) return;
       elapsedMs = performance.now() - startedMs;

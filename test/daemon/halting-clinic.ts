@@ -56,12 +56,14 @@ export interface HaltingClinic {
   cli(...args: string[]): Promise<CliResult>;
   /** How `cli` is called, for a shell. */
   command(...args: string[]): { line: string; env: Record<string, string> };
+  /** Takes effect at the next start. */
+  writeRules(text: string): Promise<void>;
   /** Forgets all that was captured: the next start is a first run. */
   forget(): void;
   close(): Promise<void>;
 }
 
-export async function startHaltingClinic(mode: Mode): Promise<HaltingClinic> {
+export async function startHaltingClinic(mode: Mode, firstRules = rules): Promise<HaltingClinic> {
   const { server, schema } = await startMode(mode);
   await schema.query(`${itemsTable}; ${spareTable}`);
   const receiver = await startTestReceiver();
@@ -72,7 +74,8 @@ http: { listen: "127.0.0.1:0" }
 rules: rules.yaml
 webhooks: [{ name: all, url: "${receiver.url}", events: ["*", capture.gap], secret: ${testSecret} }]
 ${receiver.delivery}`);
-  await writeFile(join(config.folder, 'rules.yaml'), rules);
+  const writeRules = (text: string): Promise<void> => writeFile(join(config.folder, 'rules.yaml'), text);
+  await writeRules(firstRules);
   let daemon: Daemon | undefined;
   const nameStore = (): string => `store_${randomBytes(5).toString('hex')}`;
   const env = (sourceUrl = schema.url()): Record<string, string> => ({
@@ -157,6 +160,7 @@ ${receiver.delivery}`);
         .join(' '),
       env: env(),
     }),
+    writeRules,
     forget() {
       clinic.storeName = nameStore();
     },

@@ -17,6 +17,13 @@ import {
 } from './clinic.ts';
 
 const rules = compileBuiltIn();
+
+test('names all that it reads of a schema that has everything, before it has seen the schema', () => {
+  for (const [table, columns] of rules.watch) {
+    const key = ontology.get(table)!.key.map((name) => name.toLowerCase());
+    expect([...(rules.named.get(table) ?? []), ...key]).toEqual(expect.arrayContaining([...columns]));
+  }
+});
 const on = (table: string) => statementsOn(ontology, table, rules);
 const patients = on('patients');
 const appointments = on('appointments');

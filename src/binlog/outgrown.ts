@@ -1,0 +1,22 @@
+import type { Baseline, ColumnKind } from './types.ts';
+
+/**
+ * A transaction has columns that the rules name and that this reader was not opened for, since the live schema has them not, or not
+ * any more: another reader must read on, from before it.
+ */
+export class OutgrownError extends Error {
+  /** What the log shows beyond what was known of it. */
+  readonly shown: Baseline;
+
+  constructor(table: string, columns: Readonly<Record<string, ColumnKind>>) {
+    super(`the log shows more of ${table} than the reader was opened for`);
+    this.shown = { [table]: columns };
+  }
+}
+
+/** Two accounts of what the log has shown: of a column that both have, the first one's. */
+export function mergeBaselines(first: Baseline, second: Baseline): Baseline {
+  const merged = { ...second };
+  for (const [table, columns] of Object.entries(first)) merged[table] = { ...merged[table], ...columns };
+  return merged;
+}

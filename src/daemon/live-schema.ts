@@ -1,0 +1,40 @@
+import { hasReached } from '../binlog/log-place.ts';
+import { readLogStatus } from '../binlog/log-file.ts';
+import { mergeBaselines } from '../binlog/outgrown.ts';
+import type { Source } from '../binlog/source.ts';
+import type { Baseline, LogPlace } from '../binlog/types.ts';
+import { firstBaseline, isWithin, requireTables, type Clinic } from './clinic.ts';
+
+/** The live schema, and where the log ended after it was read: there it is in force, unless a definition stands before. */
+export interface LiveSchema {
+  clinic: Clinic;
+  /** Undefined when the binary log is off. */
+  end: LogPlace | undefined;
+}
+
+export async function locateSchema(source: Source, clinic: Clinic): Promise<LiveSchema> {
+  return { clinic, end: await readLogStatus(source, clinic.identity) };
+}
+
+/**
+ * What is known of the tables at a place at which the live schema is in force: of a table or a column without a row so far, what a
+ * row would show, so that it is missed when it goes away. Null where nothing is known, or nothing is new. Throws a Tripwire when a
+ * table that the log has shown is not there any more, though nothing in the log took it away.
+ */
+export function learnSchema(
+  { clinic, end }: LiveSchema,
+  { place, baseline }: { place: LogPlace; baseline: Baseline },
+): Baseline | null {
+  if (!isInForce({ end }, place)) return null;
+  requireTables(clinic, baseline);
+  const learned = mergeBaselines(baseline, firstBaseline(clinic));
+  return isWithin(columnsOf(learned), columnsOf(baseline)) ? null : learned;
+}
+
+export function isInForce({ end }: Pick<LiveSchema, 'end'>, place: LogPlace): boolean {
+  return end !== undefined && hasReached(place, end);
+}
+
+function columnsOf(baseline: Baseline): Map<string, Set<string>> {
+  return new Map(Object.entries(baseline).map(([table, columns]) => [table, new Set(Object.keys(columns))]));
+}
