@@ -4,12 +4,11 @@ import type { Source } from '../binlog/source.ts';
 import type { Dispatcher } from '../delivery/dispatcher.ts';
 import type { Sender } from '../delivery/send.ts';
 import { ownEvents } from '../event/own-events.ts';
-import { judgeSelection } from '../event/subscription.ts';
 import type { ApiContext } from '../http/route.ts';
 import type { WebhookFeed } from '../outbox/webhook-feed.ts';
 import type { CaptureLoop } from './capture-loop.ts';
 import { filterNames, type InForce } from './in-force.ts';
-import { judgeInput, judgeWebhook } from './judge.ts';
+import { judgeInput, judgeInputSelection, judgeWebhook } from './judge.ts';
 import { readStatus } from './status.ts';
 
 export interface ApiParts {
@@ -32,14 +31,12 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
     problems: () => problemsOf(inForce),
     webhookDefaults: () => inForce.config.webhookDefaults,
     secretOverlapMs: () => inForce.config.delivery.secretOverlapMs,
-    judge(webhook) {
-      const { rules } = inForce.clinic;
-      const { events = [], fields = null } = webhook;
+    async judge(webhook) {
+      const { config, clinic } = inForce;
+      const { events = [], filter = null, fields = null } = webhook;
       return [
-        ...judgeInput(webhook, inForce.config, rules.types),
-        ...judgeSelection({ events, filter: null, fields }, rules).map(
-          ({ key, message }) => `${key}: ${message}`,
-        ),
+        ...judgeInput(webhook, config, clinic.rules.types),
+        ...(await judgeInputSelection({ events, filter, fields }, { config, source, clinic })),
       ];
     },
     onWebhooksChanged: () => feed.edited(),

@@ -9,11 +9,12 @@ import { checkWebhookHeaders } from '../delivery/headers.ts';
 import { describeRules } from '../event/describe.ts';
 import { ownEventTypes } from '../event/own-events.ts';
 import { builtInRulesFile, readRules } from '../event/rule-file.ts';
-import { judgeSelection } from '../event/subscription.ts';
+import { judgeSelection, type Selection } from '../event/subscription.ts';
+import type { Rules } from '../event/types.ts';
 import { AppError } from '../lib/errors.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
 import type { Subscription } from '../outbox/types.ts';
-import type { Clinic } from './clinic.ts';
+import { readClinic, type Clinic } from './clinic.ts';
 
 /** The source is not ready to be read; `report` says what mends it. */
 export class PreflightError extends AppError {
@@ -100,14 +101,13 @@ function eventTypesOf({ types }: Pick<Clinic['rules'], 'types'>): EventTypes {
 }
 
 /**
- * What is wrong with a webhook that a person writes at the command line or by the API: a courtesy, without asking the source.
- * What it names of the source's columns is told by the daemon. `types`: those of the rules in force; without them, the
- * configuration's rules are read.
+ * What is wrong with a webhook that a person writes at the command line or by the API, without asking the source. `types`: those of
+ * the rules in force; without them, the configuration's rules are read.
  */
 export function judgeInput(
   { url, events, headers }: Partial<Pick<Subscription, 'url' | 'events' | 'headers'>>,
   config: Config,
-  types: Clinic['rules']['types'] = describeRules(readRules(config.rulesFile ?? builtInRulesFile)),
+  types: Clinic['rules']['types'] = describedRules(config),
 ): string[] {
   const eventTypes = eventTypesOf({ types });
   return [
@@ -117,4 +117,42 @@ export function judgeInput(
       .filter((each) => each !== undefined),
     ...(headers === undefined ? [] : checkWebhookHeaders(headers)),
   ];
+}
+
+function describedRules({ rulesFile }: Config): Clinic['rules']['types'] {
+  return describeRules(readRules(rulesFile ?? builtInRulesFile));
+}
+
+export interface SelectionContext {
+  config: Config;
+  /** A source for one question, which the caller closes. */
+  source: Source;
+  /** The rules in force; without them, the configuration's are read. */
+  clinic?: Clinic;
+}
+
+/**
+ * What `filter` and `fields` of such a webhook name that none of its events has. The source is asked only where a filter names what
+ * is no field, as that may be a column; when it cannot be asked, the daemon tells later.
+ */
+export async function judgeInputSelection(
+  selection: Selection,
+  { config, source, clinic }: SelectionContext,
+): Promise<string[]> {
+  const rules: Pick<Rules, 'types' | 'watch'> = clinic?.rules ?? {
+    types: describedRules(config),
+    watch: new Map(),
+  };
+  let problems = judgeSelection(selection, rules);
+  if (problems.some(({ key }) => key === 'filter')) {
+    try {
+      const names = new Set([...Object.keys(selection.filter ?? {}), ...(clinic?.filterNames ?? [])]);
+      const options = { filterNames: names, ...(clinic && { ruleFile: clinic.ruleFile }) };
+      problems = judgeSelection(selection, (await readClinic(source, config, options)).rules);
+    } catch (error) {
+      if (!(error instanceof AppError && error.code.startsWith('ERR_SOURCE_'))) throw error;
+      problems = problems.filter(({ key }) => key !== 'filter');
+    }
+  }
+  return problems.map(({ key, message }) => `${key}: ${message}`);
 }

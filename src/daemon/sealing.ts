@@ -1,5 +1,5 @@
 import { headJson, type Head } from '../audit/head.ts';
-import { maximumEntries, sealOnce, type SealVault } from '../audit/seal.ts';
+import { maximumEntries, sealOnce, type Seal, type SealVault } from '../audit/seal.ts';
 import type { Installation } from '../db/installation.ts';
 import { formatTimestamp } from '../event/body.ts';
 import { createOwnEvent } from '../event/own-events.ts';
@@ -31,21 +31,34 @@ export function createSealing(options: SealingOptions): Background {
   let logged = false;
   return createLoop({
     async step() {
-      let told = 0;
-      const seal = await sealOnce(vault, {
-        async onSealed(tx, head) {
-          const event = sealedEvent(installation.uuid, head);
-          told =
-            route()(event).length === 0 ? 0 : await announce(tx, event, { route: route(), box: vault.box });
-          if (!logged) log.info({ seal: head.number, fingerprint: head.fingerprint }, firstSealed);
-          logged = true;
-        },
-      });
+      const { seal, head, told } = await sealAndTell(vault, installation, route());
+      if (head && !logged) {
+        log.info({ seal: head.number, fingerprint: head.fingerprint }, firstSealed);
+        logged = true;
+      }
       if (told > 0) onDue();
       return seal && seal.entries >= maximumEntries ? 0 : intervalMs;
     },
     ...outages.part('the log could not be sealed, trying again'),
   });
+}
+
+/** Seals what is new, as `sealOnce` does, and tells the webhooks that want to know; `told`: deliveries that this made. */
+export async function sealAndTell(
+  vault: SealVault,
+  installation: Installation,
+  route: Router,
+): Promise<{ seal: Seal | null; head: Head | undefined; told: number }> {
+  let sealed: Head | undefined;
+  let told = 0;
+  const seal = await sealOnce(vault, {
+    async onSealed(tx, head) {
+      sealed = head;
+      const event = sealedEvent(installation.uuid, head);
+      told = route(event).length === 0 ? 0 : await announce(tx, event, { route, box: vault.box });
+    },
+  });
+  return { seal, head: sealed, told };
 }
 
 const firstSealed = 'the log is sealed with this key: note it elsewhere';

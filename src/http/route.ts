@@ -9,7 +9,7 @@ import type { Subscription } from '../outbox/types.ts';
 export type Schema = Readonly<Record<string, unknown>>;
 
 /** What a person says of a webhook, as far as it can be judged before it is sent to. */
-export type Judged = Partial<Pick<Subscription, 'url' | 'events' | 'headers' | 'fields'>>;
+export type Judged = Partial<Pick<Subscription, 'url' | 'events' | 'headers' | 'filter' | 'fields'>>;
 
 /** What routes work on: the daemon gives it, so that this room knows nothing of loops. */
 export interface ApiContext {
@@ -22,7 +22,7 @@ export interface ApiContext {
   webhookDefaults(): WebhookSettings;
   secretOverlapMs(): number;
   /** What is wrong with a webhook that is to be saved: sentences. */
-  judge(webhook: Judged): string[];
+  judge(webhook: Judged): Promise<string[]>;
   /** A webhook was changed: takes effect before this resolves. */
   onWebhooksChanged(): Promise<void>;
   /** A delivery has entered the queue. */

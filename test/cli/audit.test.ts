@@ -6,7 +6,7 @@ import { recordAct } from '../../src/audit/record-act.ts';
 import { flavours } from '../support/server.ts';
 import { callCli } from '../support/call-cli.ts';
 import { writeConfig } from '../support/daemon.ts';
-import { openTestStore, type TestStore } from '../outbox/support.ts';
+import { addWebhook, openTestStore, type TestStore } from '../outbox/support.ts';
 
 describe.each(flavours)('audit on %s', (flavour) => {
   let test: TestStore;
@@ -64,6 +64,7 @@ describe.each(flavours)('audit on %s', (flavour) => {
   });
 
   it('exports the head and verifies against it, until something is changed', async () => {
+    await addWebhook(test.vault, { events: ['audit.sealed'] });
     const file = join(config.folder, 'head.json');
     const exported = await audit('head', '--out', file);
     expect(exported).toMatchObject({ code: 0, stderr: '' });
@@ -80,6 +81,15 @@ describe.each(flavours)('audit on %s', (flavour) => {
 
     await writeFile(join(config.folder, 'edited.json'), JSON.stringify({ ...head, entries: 3 }));
     expect(await audit('verify', '--head', join(config.folder, 'edited.json'))).toMatchObject({ code: 2 });
+
+    // Whoever wants to know each head is told of this one too, once.
+    const told = (): Promise<Record<string, unknown>[]> =>
+      test.schema.query(
+        `SELECT e.type, q.state FROM event_log e JOIN delivery_log d ON d.event_seq = e.seq JOIN queue q ON q.delivery_id = d.id`,
+      );
+    expect(await told()).toEqual([{ type: 'audit.sealed', state: 'pending' }]);
+    expect(await audit('head')).toMatchObject({ code: 0, stderr: '' });
+    expect(await told()).toHaveLength(1);
 
     await test.schema.query("UPDATE audit_log SET actor = 'ana' WHERE actor = 'luis'");
     const found = await audit('verify');

@@ -95,7 +95,7 @@ describe.each(flavours)('the API on %s', (flavour) => {
         problems: () => new Map(),
         webhookDefaults: () => ({}) as never,
         secretOverlapMs: () => 0,
-        judge: () => [],
+        judge: () => Promise.resolve([]),
         onWebhooksChanged: () => Promise.resolve(),
         onQueued: () => (queued += 1),
         status: () => Promise.resolve({ capture: {} }),

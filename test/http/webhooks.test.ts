@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
+import { runCli, startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type Received, type TestReceiver } from '../support/receiver.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -269,6 +269,41 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
     }
   });
 
+  it('takes a filter by a column that no rule reads, and refuses at the command line too what there is not', async () => {
+    const { id } = await create('by-column', { filter: { sex: ['femenino'] } });
+    expect(await call('PATCH', `/api/webhooks/${id}`, { events: ['payment.received'] })).toMatchObject({
+      status: 400,
+      body: { message: expect.stringContaining('filter: none of its events has "sex"') as string },
+    });
+    const env = {
+      SOURCE_DATABASE_URL: clinic.url(),
+      STORE_DATABASE_URL: clinic.url().replace(clinic.name, store),
+    };
+    const cli = (...args: string[]) => runCli(['webhooks', ...args, '--config', daemon.configFile], env);
+    const filter = (name: string): string[] => ['--filter', JSON.stringify({ [name]: ['femenino'] })];
+    expect(await cli('update', String(id), ...filter('sexo'))).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('filter: none of its events has "sexo"') as string,
+    });
+    expect(await cli('update', String(id), ...filter('sex'))).toMatchObject({ code: 0, stderr: '' });
+    expect(
+      await cli(
+        'create',
+        '--name',
+        'x',
+        '--url',
+        receiver.url,
+        '--event',
+        'patient.created',
+        '--field',
+        'phon',
+      ),
+    ).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('fields: none of its events has "phon"') as string,
+    });
+  });
+
   it.each<[string, object, RegExp]>([
     [
       'an event that there is not',
@@ -289,6 +324,11 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
       'a field of data that no event has',
       { events: ['payment.received'], fields: ['amout'] },
       /fields: .*"amount"/,
+    ],
+    [
+      'a filter by what is neither a field nor a column',
+      { events: ['payment.received'], filter: { amont: [5] } },
+      /^filter: none of its events has "amont", did you mean "amount"/,
     ],
     [
       'nothing of what must be there',
@@ -363,5 +403,55 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
     const { events, own } = (await call('GET', '/api/events')).body as Record<string, { type: string }[]>;
     expect(events!.map(({ type }) => type)).toContain('inventory.low_stock');
     expect(own!.map(({ type }) => type)).toContain('webhook.disabled');
+  });
+
+  it('reaches the daemon that captures when it was made through another one, with its edits and its end', async () => {
+    const standby = await startDaemonProcess({
+      sourceUrl: clinic.url(),
+      storeUrl: clinic.url().replace(clinic.name, store),
+      yaml: `${receiver.delivery}
+webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.gap], secret: ${testSecret} }]`,
+    });
+    const ask = async (method: string, path: string, body?: object): Promise<Record<string, unknown>> => {
+      const response = await fetch(standby.url + path, {
+        method,
+        headers: {
+          authorization: `Bearer ${standby.token}`,
+          ...(body && { 'content-type': 'application/json' }),
+        },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      expect(response.ok).toBe(true);
+      return (await response.json()) as Record<string, unknown>;
+    };
+    /** Commits patients until one of them is told of at this address. */
+    const untilOneIsSent = (name: string): Promise<unknown> =>
+      waitFor(
+        async () => {
+          const firstName = await addPatient();
+          return waitFor(() => sentTo(name).some(({ body }) => body.includes(firstName)), {
+            timeoutMs: 1_000,
+            what: `a patient at ${name}`,
+          }).catch(() => false);
+        },
+        { timeoutMs: 60_000, what: `an event at ${name}` },
+      );
+    try {
+      expect((await standby.get('/metrics')).body).toContain('odontology_webhooks_capturing 0');
+      const settings = { name: 'elsewhere', url: `${receiver.url}/elsewhere`, events: ['patient.created'] };
+      const { id } = await ask('POST', '/api/webhooks', settings);
+      await untilOneIsSent('elsewhere');
+      await ask('PATCH', `/api/webhooks/${Number(id)}`, { url: `${receiver.url}/moved` });
+      await untilOneIsSent('moved');
+      await ask('DELETE', `/api/webhooks/${Number(id)}`);
+      // Known to be over by another one that was made after it.
+      await ask('POST', '/api/webhooks', { ...settings, name: 'later', url: `${receiver.url}/later` });
+      await untilOneIsSent('later');
+      const firstName = await addPatient();
+      await untilSent('later', firstName);
+      expect(sentTo('moved').filter(({ body }) => body.includes(firstName))).toEqual([]);
+    } finally {
+      await standby.stop();
+    }
   });
 });

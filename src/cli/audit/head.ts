@@ -1,7 +1,10 @@
 import { Command } from 'commander';
 import { headJson, readHead } from '../../audit/head.ts';
-import { sealOnce } from '../../audit/seal.ts';
+import { sealAndTell } from '../../daemon/sealing.ts';
+import { ensureInstallation } from '../../db/installation.ts';
 import { AppError } from '../../lib/errors.ts';
+import { createRouter } from '../../outbox/fan-out.ts';
+import { loadWebhooks } from '../../outbox/webhook-registry.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { print, printJson } from '../output.ts';
 import { writeNewFile } from '../text-file.ts';
@@ -30,7 +33,9 @@ Example:
     .action(async (options: HeadOptions) => {
       const head = await withStore(options, async (vault) => {
         // What happened up to this moment belongs to it.
-        while (await sealOnce(vault));
+        const installation = await ensureInstallation(vault.store);
+        const { webhooks } = await loadWebhooks(vault);
+        while ((await sealAndTell(vault, installation, createRouter(webhooks))).seal);
         return readHead(vault.store);
       });
       if (!head)

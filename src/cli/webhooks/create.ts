@@ -6,7 +6,7 @@ import { localActor } from '../local-actor.ts';
 import { print, printJson } from '../output.ts';
 import { withStore } from '../with-store.ts';
 import { addSecretOptions, secretOf, type SecretOptions } from './secret-option.ts';
-import { addSettings, settingsOf, type SettingsOptions } from './settings.ts';
+import { addSettings, requireFitSelection, settingsOf, type SettingsOptions } from './settings.ts';
 
 interface CreateOptions extends ConfigOptions, SettingsOptions, SecretOptions {
   name: string;
@@ -32,9 +32,10 @@ Examples:
     )
     .action(async (options: CreateOptions) => {
       const own = secretOf(options);
-      const { id, secret } = await withStore(options, ({ config, store, box }) => {
+      const { id, secret } = await withStore(options, async ({ config, store, box }) => {
         const { name, url, event = ['*'] } = options;
         const input = { ...config.webhookDefaults, ...settingsOf({ ...options, event }, config) };
+        await requireFitSelection({ ...input, events: event }, config);
         return createWebhook(
           { store, box },
           { ...input, ...own, name, url, events: event },

@@ -1,7 +1,9 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { parseWebhookInput, type WebhookInput } from '../../config/webhook-input.ts';
 import type { Config } from '../../config/types.ts';
-import { judgeInput } from '../../daemon/judge.ts';
+import { openSource } from '../../binlog/source.ts';
+import { judgeInput, judgeInputSelection } from '../../daemon/judge.ts';
+import type { Selection } from '../../event/subscription.ts';
 import { AppError } from '../../lib/errors.ts';
 
 /** The options that say what a webhook is like, as commander gives them. */
@@ -58,6 +60,17 @@ export function settingsOf(options: SettingsOptions, config: Config): WebhookInp
   const problems = judgeInput(input, config);
   if (problems.length > 0) throw new AppError('ERR_USAGE', problems.join('\n'));
   return input;
+}
+
+/** Refuses names in `filter` and `fields` that none of its events has, as in the file. Throws AppError ERR_USAGE. */
+export async function requireFitSelection(selection: Selection, config: Config): Promise<void> {
+  const source = openSource(config.source.url);
+  try {
+    const problems = await judgeInputSelection(selection, { config, source });
+    if (problems.length > 0) throw new AppError('ERR_USAGE', problems.join('\n'));
+  } finally {
+    await source.close();
+  }
 }
 
 function parseJson(text: string): unknown {

@@ -7,7 +7,7 @@ import { configOption, type ConfigOptions } from '../config-option.ts';
 import { localActor } from '../local-actor.ts';
 import { print, printJson } from '../output.ts';
 import { withStore } from '../with-store.ts';
-import { addSettings, settingsOf, type SettingsOptions } from './settings.ts';
+import { addSettings, requireFitSelection, settingsOf, type SettingsOptions } from './settings.ts';
 
 /** `odontology-webhooks webhooks update` */
 export function webhooksUpdateCommand(): Command {
@@ -24,6 +24,8 @@ export function webhooksUpdateCommand(): Command {
         const changes = settingsOf(options, config);
         if (Object.keys(changes).length === 0) throw new AppError('ERR_USAGE', 'no change was named');
         const id = await findWebhookId(store, idOrName);
+        if (changes.events ?? changes.filter ?? changes.fields)
+          await requireFitSelection({ ...(await getWebhook(store, id)), ...changes }, config);
         await updateWebhook(
           store,
           id,

@@ -122,7 +122,7 @@ async function toRequest(
     ...(until !== undefined && { until }),
   });
   if (sinceMs >= untilMs) throw new AppError('ERR_USAGE', 'since must lie before until');
-  const problems = judge({ events: events ?? [] });
+  const problems = await judge({ events: events ?? [] });
   if (problems.length > 0) throw new AppError('ERR_USAGE', problems.join('\n'));
   return {
     webhookId: await findWebhookId(vault.store, webhook),

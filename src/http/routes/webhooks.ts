@@ -135,7 +135,7 @@ function present(webhook: WebhookRecord, { problems }: ApiContext): object {
 
 async function create({ actor, body }: ApiRequest, context: ApiContext): Promise<object> {
   const { name = '', url = '', events = [], ...rest } = parseWebhookInput(toObject(body), requiredKeys);
-  requireFit({ ...rest, url, events }, context);
+  await requireFit({ ...rest, url, events }, context);
   const made = await createWebhook(
     context.vault,
     { ...context.webhookDefaults(), ...rest, name, url, events },
@@ -156,8 +156,9 @@ async function update({ actor, params, body }: ApiRequest, context: ApiContext):
       remedy: `POST /api/webhooks/:id/${route}`,
     });
   }
-  const { events } = await getWebhook(store, webhookId);
-  requireFit({ ...(changes.fields !== undefined && { events }), ...changes }, context);
+  const { events, filter, fields } = await getWebhook(store, webhookId);
+  const chooses = choosing.some((key) => changes[key] !== undefined);
+  await requireFit({ ...(chooses && { events, filter, fields }), ...changes }, context);
   await updateWebhook(
     store,
     webhookId,
@@ -167,6 +168,9 @@ async function update({ actor, params, body }: ApiRequest, context: ApiContext):
   await context.onWebhooksChanged();
   return { success: true, webhook: present(await getWebhook(store, webhookId), context) };
 }
+
+/** Keys that are judged together. */
+const choosing = ['events', 'filter', 'fields'] as const;
 
 /** Keys that have a route of their own. */
 const elsewhere = [
@@ -202,8 +206,8 @@ async function tryOut({ actor, params }: ApiRequest, { vault, sender }: ApiConte
   return { success: outcome.kind === 'delivered', outcome: toJson(outcome) };
 }
 
-function requireFit(webhook: Judged, { judge }: ApiContext): void {
-  const problems = judge(webhook);
+async function requireFit(webhook: Judged, { judge }: ApiContext): Promise<void> {
+  const problems = await judge(webhook);
   if (problems.length > 0)
     throw new AppError('ERR_USAGE', problems.join('\n'), { remedy: 'Correct these fields.' });
 }
