@@ -80,7 +80,9 @@ export function createMetrics(): Metrics {
       buckets: seconds,
       registers,
     }),
-    queue: gauge('queue', 'Deliveries that are not at their end.', ['webhook']),
+    queue: gauge('queue', 'Deliveries that are not at their end; left out while the store does not answer.', [
+      'webhook',
+    ]),
     disabled: gauge(
       'webhook_disabled',
       '1 while the engine has disabled the webhook: 410, or failing for too long.',

@@ -3,9 +3,9 @@ import type { Runway } from '../binlog/runway.ts';
 import type { Store } from '../db/client.ts';
 import type { Attempted, DispatcherStats } from '../delivery/types.ts';
 import type { Readiness } from '../http/server.ts';
-import { systemClock } from '../lib/clock.ts';
+import { sleep, systemClock } from '../lib/clock.ts';
 import type { Appended } from '../outbox/append.ts';
-import { readQueueDepths } from '../outbox/claim.ts';
+import { readQueueDepths, type QueueDepth } from '../outbox/claim.ts';
 import type { Subscription } from '../outbox/types.ts';
 import type { CanaryStatus } from './canary.ts';
 import type { CaptureStatus } from './capture-loop.ts';
@@ -16,6 +16,9 @@ export interface ObserverOptions {
   nameOf(webhookId: number): string;
   webhooks(): readonly Subscription[];
 }
+
+/** A scrape does not wait longer for the store: without an answer the queue is left out, and all else is told. */
+const STORE_ANSWERS_MS = 1_000;
 
 /** Turns what happens into metrics and readiness. */
 export interface Observer {
@@ -51,6 +54,20 @@ const MINIMUM_LIMIT_MS = 5_000;
 export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): Observer {
   /** Age of the last transaction when it was captured, since capture was last at the end of the log. */
   let appendLagMs = 0;
+  let counting: Promise<QueueDepth[]> | undefined;
+
+  /** Asked once at a time, however many scrapes a frozen store keeps waiting. Nothing while it does not answer. */
+  async function countQueue(store: Store): Promise<readonly QueueDepth[]> {
+    counting ??= readQueueDepths(store)
+      .catch(() => [])
+      .finally(() => (counting = undefined));
+    const answered = new AbortController();
+    const silent = sleep(STORE_ANSWERS_MS, answered.signal).then(() => []);
+    const depths = await Promise.race([counting, silent]);
+    answered.abort();
+    return depths;
+  }
+
   return {
     onAppended({ events }, { transactions, changes, committedAtMs }) {
       metrics.transactions.inc(transactions);
@@ -105,9 +122,7 @@ export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): 
         metrics.disabled.set({ webhook: name }, !isActive && collects ? 1 : 0);
       }
       metrics.queue.reset();
-      // A store that is away must not take the other metrics with it.
-      const depths = await readQueueDepths(store).catch(() => []);
-      for (const { webhookId, pending, waiting, sending } of depths) {
+      for (const { webhookId, pending, waiting, sending } of await countQueue(store)) {
         metrics.queue.set({ webhook: nameOf(webhookId) }, pending + waiting + sending);
       }
       return metrics.registry.metrics();

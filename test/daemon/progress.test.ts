@@ -116,6 +116,33 @@ describe.each(flavours)('progress, on %s', (flavour) => {
     await untilCanaryIsBack();
   });
 
+  it('answers with its metrics while the store is frozen or away, and leaves out the queue alone', async () => {
+    await clinic.query(
+      `INSERT INTO ${storeName}.queue (delivery_id, webhook_id, event_seq, state, due_at) VALUES (999, 999, 999, 'pending', UTC_TIMESTAMP(3))`,
+    );
+    const queued = async (): Promise<number | undefined> => {
+      // Far less than the time that a statement may take.
+      const response = await fetch(`${daemon.url}/metrics`, { signal: AbortSignal.timeout(20_000) });
+      const families = parseExposition(await response.text());
+      expect(families.get(`${prefix}capturing`)!.samples).toHaveLength(1);
+      expect(families.get(`${prefix}canary_age_seconds`)!.samples).toHaveLength(1);
+      return families.get(`${prefix}queue`)?.samples[0]?.value;
+    };
+    expect(await queued()).toBe(1);
+    toStore.freeze();
+    for (let scrape = 0; scrape < 12; scrape += 1) expect(await queued()).toBeUndefined();
+    toStore.thaw();
+    await waitFor(async () => (await queued()) === 1, { timeoutMs: 90_000, what: 'the queue to be counted' });
+    toStore.refuse(true);
+    toStore.cut();
+    await waitFor(async () => (await queued()) === undefined, { what: 'the store to be away' });
+    toStore.refuse(false);
+    await waitFor(async () => (await queued()) === 1, { timeoutMs: 90_000, what: 'the queue to be counted' });
+    await clinic.query(`DELETE FROM ${storeName}.queue WHERE delivery_id = 999`);
+    await daemon.untilReady();
+    await untilCanaryIsBack();
+  });
+
   it('tells of a store that is away once for all parts, and once when it is back', async () => {
     const before = daemon.log.length;
     toStore.refuse(true);
