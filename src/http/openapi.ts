@@ -49,6 +49,7 @@ function operationOf({
   params = {},
   query = {},
   body,
+  answer = { type: 'object' },
   status = 200,
 }: ApiRoute): object {
   const name = path.slice('/api/'.length).replace(/\W+(\w)/g, (_, letter: string) => letter.toUpperCase());
@@ -67,7 +68,7 @@ function operationOf({
     parameters: [...of('path', params), ...of('query', query)],
     ...(body && { requestBody: { required: true, content: { 'application/json': { schema: body } } } }),
     responses: {
-      [status]: { description: 'Done.', content: { 'application/json': { schema: { type: 'object' } } } },
+      [status]: { description: 'Done.', content: { 'application/json': { schema: answer } } },
       default: { $ref: '#/components/responses/Error' },
     },
   };

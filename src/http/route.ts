@@ -51,6 +51,8 @@ export interface ApiRoute {
   params?: Readonly<Record<string, Schema>>;
   query?: Readonly<Record<string, Schema>>;
   body?: Schema;
+  /** What it answers. */
+  answer?: Schema;
   /** The route reads its body by itself, in better words than a schema has; `body` is for the document. */
   readsBody?: true;
   /** Default 200. */

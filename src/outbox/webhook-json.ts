@@ -5,7 +5,7 @@ import type { WebhookRecord } from './webhook-row.ts';
  * A webhook as programs read it, in the API and in `--json`: in the words of the configuration file, so that what was read can be
  * sent back.
  */
-export function webhookJson(webhook: WebhookRecord): Record<string, unknown> {
+export function webhookJson(webhook: WebhookRecord) {
   return {
     id: webhook.id,
     name: webhook.name,

@@ -11,6 +11,7 @@ import { startHttp, type HttpServer } from '../../src/http/server.ts';
 import { apiRoutes } from '../../src/http/routes.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { settle } from '../../src/outbox/settle.ts';
+import { checkAnswer } from '../support/check-answer.ts';
 import { flavours } from '../support/server.ts';
 import {
   addWebhook,
@@ -23,6 +24,18 @@ import {
   openTestStore,
   type TestStore,
 } from '../outbox/support.ts';
+
+/** Made by the daemon: test/http/webhooks.test.ts has a real one. */
+const status = {
+  daemon: { running: 0, capturing: false },
+  capture: {
+    ...{ position: null, committed_at: null, lag_ms: null, halt: null },
+    ...{ role: 'standby', last_error: null, failures: 0, silent_ms: null, readers: 0 },
+  },
+  source: { error: 'away', remedy: 'none' },
+  webhooks: [],
+  dispatch: { in_flight: 0, queued: 0, unsettled: 0, webhooks: [] },
+};
 
 const roles = ['admin', 'operator', 'auditor'] as const;
 type Role = (typeof roles)[number];
@@ -38,6 +51,7 @@ interface Operation {
   operationId: string;
   parameters: { schema: object }[];
   requestBody?: { content: { 'application/json': { schema: object } } };
+  responses: Record<string, { content?: { 'application/json': { schema: object } } }>;
 }
 
 /** What answers have, each some of it. */
@@ -98,7 +112,7 @@ describe.each(flavours)('the API on %s', (flavour) => {
         judge: () => Promise.resolve([]),
         onWebhooksChanged: () => Promise.resolve(),
         onQueued: () => (queued += 1),
-        status: () => Promise.resolve({ capture: {} }),
+        status: () => Promise.resolve(status),
         eventTypes: () => ({ events: [], own: [] }),
       },
     });
@@ -125,7 +139,9 @@ describe.each(flavours)('the API on %s', (flavour) => {
       request.on('error', reject).end(payload);
     });
     const answer = await text(response);
-    return { status: response.statusCode!, headers: response.headers, body: JSON.parse(answer) as Body };
+    const parsed = JSON.parse(answer) as Body;
+    checkAnswer(method, path, response.statusCode!, parsed);
+    return { status: response.statusCode!, headers: response.headers, body: parsed };
   }
 
   const as = (role: Role) => ({ token: `${role}-token` });
@@ -342,10 +358,13 @@ describe.each(flavours)('the API on %s', (flavour) => {
     expect(new Set(ids).size).toBe(apiRoutes.length);
     // What bodies and parameters may be is valid JSON Schema of the draft that OpenAPI 3.1 takes.
     const ajv = new Ajv2020({ strict: true, allowUnionTypes: true });
-    for (const { requestBody, parameters } of Object.values(body.paths).flatMap(Object.values<Operation>)) {
+    for (const { requestBody, parameters, responses } of Object.values(body.paths).flatMap(
+      Object.values<Operation>,
+    )) {
       const schemas = [
         requestBody?.content['application/json'].schema,
         ...parameters.map(({ schema }) => schema),
+        ...Object.values(responses).map(({ content }) => content?.['application/json'].schema),
       ];
       for (const schema of schemas) if (schema) expect(() => ajv.compile(schema)).not.toThrow();
     }

@@ -3,6 +3,7 @@ import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadClinic } from '../../src/cli/demo/clinic.ts';
 import { runCli, startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
+import { checkAnswer } from '../support/check-answer.ts';
 import { startTestReceiver, testSecret, type Received, type TestReceiver } from '../support/receiver.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -54,7 +55,9 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     const text = await response.text();
-    return { status: response.status, text, body: JSON.parse(text) as Answer['body'] };
+    const parsed = JSON.parse(text) as Answer['body'];
+    checkAnswer(method, path, response.status, parsed);
+    return { status: response.status, text, body: parsed };
   }
 
   async function create(name: string, settings: object = {}): Promise<{ id: number; secret: string }> {
@@ -403,6 +406,29 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
     const { events, own } = (await call('GET', '/api/events')).body as Record<string, { type: string }[]>;
     expect(events!.map(({ type }) => type)).toContain('inventory.low_stock');
     expect(own!.map(({ type }) => type)).toContain('webhook.disabled');
+  });
+
+  it('answers as it describes, of what a daemon at work has', async () => {
+    await create('described', { fields: ['patient_id'], filter: { branch_id: [2] }, rate_limit: '30/m' });
+    await addPatient();
+    await untilSent('described', '"patient_id"');
+    const [delivery] = (await call('GET', '/api/deliveries?status=delivered')).body['deliveries'] as {
+      id: number;
+    }[];
+    for (const path of [
+      'status',
+      'events',
+      'me',
+      'audit',
+      'webhooks',
+      'replays',
+      `deliveries/${delivery!.id}`,
+    ]) {
+      // `call` compares with the document.
+      expect((await call('GET', `/api/${path}`)).status).toBe(200);
+    }
+    const { body } = await call('GET', '/api/status');
+    expect(body).toMatchObject({ capture: { role: 'capturing' }, daemon: { running: 1, capturing: true } });
   });
 
   it('reaches the daemon that captures when it was made through another one, with its edits and its end', async () => {

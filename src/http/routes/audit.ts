@@ -5,6 +5,7 @@ import { headJson, readHead } from '../../audit/head.ts';
 import { recordAct } from '../../audit/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { verifyLog } from '../../audit/verify.ts';
+import { accessAnswer, actAnswer, erasedAnswer, pageOf } from '../answers.ts';
 import { object, paging, pagingOf, period, periodOf, text, type ApiRoute } from '../route.ts';
 
 const patient = { patient: { ...text(255), description: 'As the clinic numbers patients.' } };
@@ -16,6 +17,7 @@ export const auditRoutes: readonly ApiRoute[] = [
     path: '/api/audit',
     role: 'auditor',
     summary: 'Who did what, newest first.',
+    answer: pageOf('acts', actAnswer),
     query: {
       actor: text(255),
       action: { ...text(64), description: 'An action, or noun.*' },
@@ -62,6 +64,7 @@ export const auditRoutes: readonly ApiRoute[] = [
     path: '/api/patients/:patient/deliveries',
     role: 'auditor',
     summary: 'Who received what about a patient. That it was asked is put on record.',
+    answer: pageOf('deliveries', accessAnswer),
     params: patient,
     query: paging,
     async handle({ actor, params, query }, { vault }) {
@@ -77,6 +80,7 @@ export const auditRoutes: readonly ApiRoute[] = [
     role: 'admin',
     summary:
       "Makes a patient's payloads unreadable in the store and, where there is a key file, in all copies of the store.",
+    answer: erasedAnswer,
     params: patient,
     body: object({ reason: text(1_024) }, ['reason']),
     async handle({ actor, params, body }, { vault }) {

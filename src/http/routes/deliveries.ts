@@ -10,6 +10,7 @@ import { toJson } from '../../audit/to-json.ts';
 import type { Session } from '../../db/client.ts';
 import { retryDelivery } from '../../outbox/reopen.ts';
 import { findWebhookId } from '../../outbox/webhook-registry.ts';
+import { answering, deliveryAnswer, deliveryDetailAnswer, pageOf } from '../answers.ts';
 import {
   entity,
   entityOf,
@@ -30,6 +31,7 @@ export const deliveryRoutes: readonly ApiRoute[] = [
     path: '/api/deliveries',
     role: 'auditor',
     summary: 'Deliveries, newest first, without their payloads.',
+    answer: pageOf('deliveries', deliveryAnswer),
     query: {
       event: { ...text(128), description: 'A type, or noun.*' },
       webhook: { ...text(255), description: 'Id or name.' },
@@ -53,6 +55,7 @@ export const deliveryRoutes: readonly ApiRoute[] = [
     path: '/api/deliveries/:id',
     role: 'auditor',
     summary: 'One delivery with its payload and its attempts. That it was read is put on record.',
+    answer: answering({ delivery: deliveryDetailAnswer }),
     params: { id },
     async handle({ actor, params }, { vault }) {
       const delivery = await getDelivery(vault, Number(params['id']));

@@ -12,6 +12,7 @@ import {
   type ReplayRequest,
 } from '../../outbox/replay.ts';
 import { findWebhookId } from '../../outbox/webhook-registry.ts';
+import { answering, pageOf, replayAnswer, replayMadeAnswer, replayPreviewAnswer } from '../answers.ts';
 import {
   entity,
   entityOf,
@@ -43,6 +44,7 @@ export const replayRoutes: readonly ApiRoute[] = [
     path: '/api/replays',
     role: 'auditor',
     summary: 'Replays, newest first.',
+    answer: pageOf('replays', replayAnswer),
     query: paging,
     async handle({ query }, { vault: { store } }) {
       const { limit, ...from } = pagingOf(query);
@@ -55,6 +57,7 @@ export const replayRoutes: readonly ApiRoute[] = [
     path: '/api/replays/:id',
     role: 'auditor',
     summary: 'How far one replay is: `queued` of at most `total`.',
+    answer: answering({ replay: replayAnswer }),
     params: { id },
     async handle({ params }, { vault: { store } }) {
       return { replay: toJson(await getReplay(store, Number(params['id']))) };
@@ -65,6 +68,7 @@ export const replayRoutes: readonly ApiRoute[] = [
     path: '/api/replays/preview',
     role: 'operator',
     summary: 'Counts what a replay would send, by event.',
+    answer: replayPreviewAnswer,
     body: object(selection, ['webhook', 'since']),
     async handle({ body }, context) {
       const request = await toRequest(body as ReplayBody, context);
@@ -76,6 +80,7 @@ export const replayRoutes: readonly ApiRoute[] = [
     path: '/api/replays',
     role: 'operator',
     summary: 'Sends past events again to one webhook.',
+    answer: replayMadeAnswer,
     body: object(
       {
         ...selection,

@@ -1,4 +1,5 @@
 import { toJson } from '../../audit/to-json.ts';
+import { eventTypesAnswer, meAnswer, statusAnswer } from '../answers.ts';
 import type { ApiRoute } from '../route.ts';
 
 /** What goes on, and what there is. */
@@ -8,6 +9,7 @@ export const statusRoutes: readonly ApiRoute[] = [
     path: '/api/status',
     role: 'auditor',
     summary: 'Position, queue and webhooks now.',
+    answer: statusAnswer,
     handle: (_request, { status }) => status(),
   },
   {
@@ -15,6 +17,7 @@ export const statusRoutes: readonly ApiRoute[] = [
     path: '/api/events',
     role: 'auditor',
     summary: 'Every event type with its rule and its fields.',
+    answer: eventTypesAnswer,
     handle: (_request, { eventTypes }) => Promise.resolve(toJson(eventTypes()) as object),
   },
   {
@@ -22,6 +25,7 @@ export const statusRoutes: readonly ApiRoute[] = [
     path: '/api/me',
     role: 'auditor',
     summary: 'Whose token this is, and what it may do.',
+    answer: meAnswer,
     handle: ({ actor: { name, role } }) => Promise.resolve({ name, role }),
   },
 ];

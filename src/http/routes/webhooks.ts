@@ -22,6 +22,7 @@ import {
 } from '../../outbox/webhook-registry.ts';
 import type { WebhookRecord } from '../../outbox/webhook-row.ts';
 import { disableWebhook, enableWebhook } from '../../outbox/webhook-state.ts';
+import { answering, done, webhookAnswer, webhookMadeAnswer } from '../answers.ts';
 import { id, object, type ApiContext, type ApiRequest, type ApiRoute, type Judged } from '../route.ts';
 
 /** The subscriptions. Each change is on record in its own transaction, and in force before the answer. */
@@ -31,6 +32,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     path: '/api/webhooks',
     role: 'admin',
     summary: 'Every webhook, active or not; never its secret.',
+    answer: answering({ webhooks: { type: 'array', items: webhookAnswer } }),
     async handle(_request, context) {
       const all = await listWebhooks(context.vault.store);
       return { webhooks: all.map((webhook) => present(webhook, context)) };
@@ -41,6 +43,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     path: '/api/webhooks/:id',
     role: 'admin',
     summary: 'One webhook.',
+    answer: answering({ webhook: webhookAnswer }),
     params: { id },
     async handle({ params }, context) {
       const webhook = await getWebhook(context.vault.store, Number(params['id']));
@@ -52,6 +55,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     path: '/api/webhooks',
     role: 'admin',
     summary: 'Adds a webhook. Its secret is in the answer, and nowhere afterwards.',
+    answer: webhookMadeAnswer,
     body: webhookInputSchema(requiredKeys),
     readsBody: true,
     status: 201,
@@ -62,6 +66,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     path: '/api/webhooks/:id',
     role: 'admin',
     summary: 'Changes what is named.',
+    answer: answering({ success: { type: 'boolean' }, webhook: webhookAnswer }),
     params: { id },
     body: webhookInputSchema(),
     readsBody: true,
@@ -72,6 +77,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     path: '/api/webhooks/:id',
     role: 'admin',
     summary: 'Ends a webhook: what waits for it is given up, its log stays.',
+    answer: done,
     params: { id },
     handle: (request, context) => end(Number(request.params['id']), request, context),
   },
@@ -80,6 +86,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     path: '/api/webhooks',
     role: 'admin',
     summary: 'The same, with the id in the body.',
+    answer: done,
     body: object({ id: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER } }, ['id']),
     handle: (request, context) => end((request.body as { id: number }).id, request, context),
   },
@@ -107,6 +114,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     path: '/api/webhooks/:id/enable',
     role: 'admin',
     summary: 'Sends to it again, what waited first.',
+    answer: done,
     params: { id },
     async handle({ actor, params }, { vault, onWebhooksChanged, onQueued }) {
       await enableWebhook(vault.store, Number(params['id']), recordAlong(actor, 'webhook.enable'));
@@ -120,6 +128,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     path: '/api/webhooks/:id/disable',
     role: 'admin',
     summary: 'Sends nothing to it and queues nothing for it; what is queued waits.',
+    answer: done,
     params: { id },
     async handle({ actor, params }, { vault, onWebhooksChanged }) {
       await disableWebhook(vault.store, Number(params['id']), recordAlong(actor, 'webhook.disable'));

@@ -1,0 +1,247 @@
+import {
+  deliveryStatuses,
+  type AccessRecord,
+  type AttemptRecord,
+  type DeliveryDetail,
+  type DeliveryRecord,
+} from '../audit/deliveries.ts';
+import type { ActRecord } from '../audit/acts.ts';
+import type { EventTypeInfo } from '../event/types.ts';
+import type { Replay } from '../outbox/replay.ts';
+import type { webhookJson } from '../outbox/webhook-json.ts';
+import { object, type Schema } from './route.ts';
+
+/*
+ * What answers look like, for the document. The names come from the types of what is answered: a field that is added there and not here
+ * does not compile. That the rest is true is checked by tests against real answers.
+ */
+
+/** A record's name as `toJson` writes it: `occurredAtMs` → `occurred_at`. */
+type JsonName<Name extends string> = Name extends 'atMs'
+  ? 'at'
+  : Name extends `${infer Start}AtMs`
+    ? Underscored<`${Start}At`>
+    : Underscored<Name>;
+type Underscored<Name extends string> = Name extends `${infer First}${infer Rest}`
+  ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${Underscored<Rest>}`
+  : Name;
+
+type Properties<Answered> = Readonly<Record<JsonName<Extract<keyof Answered, string>>, Schema>>;
+
+/** All fields that something has, in JSON; those of `optional` may be absent. */
+function answerOf<Answered>(properties: Properties<Answered>, optional: readonly string[] = []): Schema {
+  return object(
+    properties,
+    Object.keys(properties).filter((name) => !optional.includes(name)),
+  );
+}
+
+const string: Schema = { type: 'string' };
+const integer: Schema = { type: 'integer' };
+const boolean: Schema = { type: 'boolean' };
+const strings: Schema = { type: 'array', items: string };
+const moment: Schema = { type: 'string', pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$' };
+const anything: Schema = {};
+
+function orNull(schema: Schema): Schema {
+  return { anyOf: [schema, { type: 'null' }] };
+}
+
+function listOf(schema: Schema): Schema {
+  return { type: 'array', items: schema };
+}
+
+/** One thing under its name, or several: `{ delivery: … }`, `{ webhooks: […] }`. */
+export function answering(properties: Readonly<Record<string, Schema>>): Schema {
+  return object(properties, Object.keys(properties));
+}
+
+/** A page of a list. */
+export function pageOf(name: string, schema: Schema): Schema {
+  return answering({ [name]: listOf(schema), next_cursor: orNull(integer) });
+}
+
+export const done = answering({ success: boolean });
+
+const entity = answering({ table: string, key: string });
+
+export const webhookAnswer = answerOf<ReturnType<typeof webhookJson> & { problems: readonly string[] }>({
+  id: integer,
+  name: string,
+  url: string,
+  events: strings,
+  is_active: boolean,
+  managed_by: { enum: ['database', 'file'] },
+  filter: orNull({ type: 'object' }),
+  fields: orNull(strings),
+  headers: { type: 'object', additionalProperties: string },
+  order: { enum: ['entity', 'none'] },
+  max_in_flight: integer,
+  rate_limit: orNull(string),
+  timeout: string,
+  legacy_signature: boolean,
+  created_at: moment,
+  updated_at: moment,
+  rotation_ends_at: orNull(moment),
+  failing_since: orNull(moment),
+  disabled_at: orNull(moment),
+  disabled_reason: { enum: ['gone', 'failing', null] },
+  problems: { ...strings, description: 'Why it is not, or not fully, sent to.' },
+});
+
+const deliveryFields: Properties<DeliveryRecord> = {
+  id: integer,
+  webhook_id: integer,
+  webhook_name: orNull(string),
+  webhook_url: orNull(string),
+  event_id: string,
+  event_type: string,
+  entity,
+  patient: orNull(string),
+  status: { enum: deliveryStatuses },
+  response_status: orNull(integer),
+  retry_count: integer,
+  occurred_at: moment,
+  created_at: moment,
+  delivered_at: orNull(moment),
+  failed_at: orNull(moment),
+  next_attempt_at: orNull(moment),
+};
+
+export const deliveryAnswer = answerOf<DeliveryRecord>(deliveryFields);
+
+export const accessAnswer = answerOf<AccessRecord>({
+  ...deliveryFields,
+  fields: { ...orNull(strings), description: 'What was sent; null once the payload is gone.' },
+});
+
+const attempt = answerOf<AttemptRecord>({
+  number: integer,
+  started_at: moment,
+  duration_ms: integer,
+  outcome: { enum: ['delivered', 'rejected', 'gone', 'failed', 'forbidden', 'lost'] },
+  response_status: orNull(integer),
+  reason: orNull(string),
+});
+
+export const deliveryDetailAnswer = answerOf<DeliveryDetail>({
+  ...deliveryFields,
+  transaction_id: string,
+  payload: { ...orNull(string), description: 'The bytes that are sent; null once pruned or erased.' },
+  response_body: orNull(string),
+  attempts: listOf(attempt),
+});
+
+export const actAnswer = answerOf<ActRecord>({
+  id: integer,
+  at: moment,
+  actor: string,
+  role: string,
+  action: string,
+  target: orNull(string),
+  details: { ...anything, description: 'What belongs to the action; null for nothing.' },
+});
+
+export const replayAnswer = answerOf<Replay>(
+  {
+    id: integer,
+    webhook_id: integer,
+    events: strings,
+    entity,
+    since_ms: integer,
+    until_ms: integer,
+    exhausted_only: boolean,
+    requested_by: string,
+    reason: string,
+    rate_per_second: orNull({ type: 'number' }),
+    state: { enum: ['running', 'done', 'cancelled'] },
+    total: integer,
+    queued: integer,
+    created_at: moment,
+    finished_at: orNull(moment),
+  },
+  ['events', 'entity'],
+);
+
+const eventType = answerOf<EventTypeInfo>({ type: string, table: string, rule: string, fields: strings });
+
+export const eventTypesAnswer = answering({ events: listOf(eventType), own: listOf(eventType) });
+
+const position = object({ gtid: orNull(string), file: string, offset: integer, fileCreatedAt: integer }, [
+  'gtid',
+  'file',
+  'offset',
+]);
+
+export const statusAnswer = answering({
+  daemon: answering({ running: integer, capturing: boolean }),
+  capture: answering({
+    position: orNull(position),
+    committed_at: orNull(moment),
+    lag_ms: orNull({ type: 'number' }),
+    halt: orNull({
+      type: 'object',
+      properties: { reason: string, message: string, remedy: string, at: moment },
+      required: ['reason', 'message', 'remedy', 'at'],
+    }),
+    role: { enum: ['standby', 'connecting', 'capturing', 'halted'] },
+    last_error: orNull(string),
+    failures: integer,
+    silent_ms: orNull({ type: 'number' }),
+    readers: integer,
+  }),
+  source: {
+    anyOf: [
+      answering({ until_purge_ms: orNull({ type: 'number' }), behind_bytes: integer, log_bytes: integer }),
+      answering({ error: string, remedy: string }),
+    ],
+  },
+  webhooks: listOf(
+    answering({
+      id: integer,
+      name: string,
+      active: boolean,
+      disabled_reason: orNull(string),
+      failing_since: orNull(moment),
+      queued: integer,
+      sending: integer,
+      last_error: orNull(string),
+    }),
+  ),
+  dispatch: answering({
+    in_flight: integer,
+    queued: integer,
+    unsettled: integer,
+    webhooks: listOf(
+      answering({
+        webhook_id: integer,
+        in_flight: integer,
+        queued: integer,
+        breaker: { enum: ['closed', 'open', 'probing'] },
+      }),
+    ),
+  }),
+});
+
+export const meAnswer = answering({ name: string, role: { enum: ['admin', 'operator', 'auditor'] } });
+
+export const webhookMadeAnswer = answering({
+  success: boolean,
+  id: integer,
+  secret: { ...string, description: 'Shown here and nowhere afterwards.' },
+});
+
+export const replayMadeAnswer = answering({ success: boolean, id: integer, total: integer });
+
+export const replayPreviewAnswer = answering({
+  total: integer,
+  by_type: listOf(answering({ type: string, count: integer })),
+});
+
+export const erasedAnswer = answering({
+  success: boolean,
+  events: integer,
+  ended: integer,
+  being_sent: integer,
+  key_file: { ...orNull(string), description: 'The key file that has lost the key; null without one.' },
+});
