@@ -6,6 +6,7 @@ import { deserialize, serialize } from 'node:v8';
 import type { Row, RowEvent, RowOp, TableSchema } from '../binlog/types.ts';
 import { keyOf, netChanges } from '../change/net-changes.ts';
 import type { Change } from '../change/types.ts';
+import { MovedKeys } from './moved-keys.ts';
 
 /*
  * The net changes of a transaction that does not fit into memory, in the order of its rows:
@@ -38,7 +39,7 @@ export class SpilledTransaction {
   readonly #tables: TableSchema[] = [];
   readonly #tableIndex = new Map<TableSchema, number>();
   /** Present key → partition of a row whose key has changed within the transaction. */
-  readonly #moved = new Map<string, number>();
+  readonly #moved = new MovedKeys();
   #ordinal = 0;
 
   private constructor(rows: ChunkFile, changes: ChunkFile) {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Row, RowEvent, TableSchema } from '../../src/binlog/types.ts';
 import { netChanges } from '../../src/change/net-changes.ts';
 import type { Change } from '../../src/change/types.ts';
+import { MovedKeys } from '../../src/daemon/moved-keys.ts';
 import { SpilledTransaction } from '../../src/daemon/spilled-transaction.ts';
 
 const table: TableSchema = {
@@ -83,6 +84,21 @@ describe('a transaction that does not fit into memory', () => {
       expect(plain(await spill(events, 700))).toEqual(plain(expected));
     },
   );
+
+  it('remembers where each of very many keys went', () => {
+    const [moved, expected] = [new MovedKeys(), new Map<string, number>()];
+    for (let step = 0; step < 50_000; step += 1) {
+      const key = `t\0${(step * 7_919) % 20_011}`;
+      if (step % 3 === 0) {
+        moved.delete(key);
+        expected.delete(key);
+      } else {
+        moved.set(key, step % 256);
+        expected.set(key, step % 256);
+      }
+    }
+    for (let id = 0; id < 20_011; id += 1) expect(moved.get(`t\0${id}`)).toBe(expected.get(`t\0${id}`));
+  });
 
   it('keeps bytes, NULL and absent cells apart', async () => {
     const events: RowEvent[] = [
