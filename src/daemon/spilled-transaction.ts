@@ -39,7 +39,7 @@ export class SpilledTransaction {
   readonly #tables: TableSchema[] = [];
   readonly #tableIndex = new Map<TableSchema, number>();
   /** Present key → partition of a row whose key has changed within the transaction. */
-  readonly #moved = new MovedKeys();
+  #moved = new MovedKeys();
   #ordinal = 0;
 
   private constructor(rows: ChunkFile, changes: ChunkFile) {
@@ -64,8 +64,9 @@ export class SpilledTransaction {
     for (const [partition, stored] of partitions) await this.#rows.write(partition, stored);
   }
 
-  /** The transaction's net changes in order, mapped in batches. */
+  /** The transaction's net changes in order, mapped in batches: no row may be added after. */
   async *mapped<T>(map: (changes: Change[]) => Promise<T>): AsyncGenerator<T, void, undefined> {
+    this.#moved = new MovedKeys();
     for (let partition = 0; partition < PARTITIONS; partition += 1) await this.#reduce(partition);
     let batch: Change[] = [];
     for await (const change of this.#merged()) {
