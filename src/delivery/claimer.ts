@@ -83,12 +83,12 @@ export class Claimer implements Background {
     const wants: Want[] = [];
     for (const [webhookId, endpoint] of this.#options.endpoints) {
       const room = everybody || endpoint.hungry ? this.#room(endpoint, nowMs) : 0;
-      if (room > 0) wants.push({ webhookId, room });
+      if (room > 0) wants.push({ webhookId, room, hungry: endpoint.hungry });
     }
     const total = Math.min(maximumClaim, this.#options.totalRoom());
     if (total === 0) return [];
     const share = Math.max(1, Math.floor(total / wants.length));
-    return wants.map(({ webhookId, room }) => ({ webhookId, room: Math.min(room, share) }));
+    return wants.map((want) => ({ ...want, room: Math.min(want.room, share) }));
   }
 
   /** What an endpoint takes now: nothing before half its stock is used up, so that claims come in worthwhile sizes. */

@@ -56,6 +56,8 @@ export interface SettlerVerbs {
 export interface Want {
   webhookId: number;
   room: number;
+  /** The last claim left some behind: it need not be asked first whether anything is due. */
+  hungry?: boolean;
 }
 
 export interface Claimed {
