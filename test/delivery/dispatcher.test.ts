@@ -350,7 +350,8 @@ describe('isolation', () => {
     dispatcher.accept(store.append(1, lanesOf(50, 50), 50));
     await waitFor(() => held.length > 0);
     dispatcher.accept(store.append(2, lanesOf(3, 3), 3));
-    const receivedBy = (end: string): number => target.received.filter(({ path }) => path.endsWith(end)).length;
+    const receivedBy = (end: string): number =>
+      target.received.filter(({ path }) => path.endsWith(end)).length;
     await endWhile(held, () => receivedBy('/small') === 3);
     expect(receivedBy('/big')).toBeLessThan(10);
     await endWhile(held, () => store.count('delivered') === 53);
