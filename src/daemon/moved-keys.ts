@@ -66,21 +66,28 @@ export class MovedKeys {
     this.#hashes = new Uint32Array(hashes.length * 2);
     this.#values = new Uint16Array(values.length * 2);
     this.#used = 0;
-    for (const [slot, value] of values.entries()) {
+    const digest = new Uint32Array(WORDS);
+    for (let slot = 0; slot < values.length; slot += 1) {
+      const value = values[slot]!;
       if (value === EMPTY || value === LEFT) continue;
-      const digest = hashes.subarray(slot * WORDS, (slot + 1) * WORDS);
+      for (let word = 0; word < WORDS; word += 1) digest[word] = hashes[slot * WORDS + word]!;
       const to = this.#slotOf(digest);
       this.#hashes.set(digest, to * WORDS);
       this.#values[to] = value;
       this.#used += 1;
     }
+    // Given back at once: the garbage collector comes late to what is not in the heap.
+    hashes.buffer.transfer(0);
+    values.buffer.transfer(0);
   }
 
   /** The last one is kept: a key is looked for and then left. */
   #hash(key: string): Uint32Array {
     if (key === this.#digestOf) return this.#digest;
-    const bytes = hash('sha1', key, 'buffer');
-    for (let word = 0; word < WORDS; word += 1) this.#digest[word] = bytes.readUInt32LE(word * 4);
+    // As text: a buffer of its own for each key would be memory outside the heap as well.
+    const hex = hash('sha1', key, 'hex');
+    for (let word = 0; word < WORDS; word += 1)
+      this.#digest[word] = parseInt(hex.slice(word * 8, (word + 1) * 8), 16);
     this.#digestOf = key;
     return this.#digest;
   }
