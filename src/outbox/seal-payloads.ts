@@ -7,7 +7,7 @@ import { payloadPrefix } from './payloads.ts';
 import type { WebhookVault } from './webhook-registry.ts';
 
 /** Events that one step looks at: it holds up appends for that long. */
-const eventsAtOnce = 200;
+const eventsAtOnce = 50;
 
 /** `sealed`: events that had something in the clear. `waits`: for a request under way, whose answer is still written in the clear. */
 export interface SealingStep {

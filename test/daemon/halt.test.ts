@@ -263,6 +263,34 @@ describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
     expect(ids!['doubled']).toBe(0);
   });
 
+  it(
+    'is ready again after a reset that came while the outbox stood still and no canary was back',
+    { timeout: 180_000 },
+    async () => {
+      await clinic.start();
+      await clinic.untilReady();
+      const holder = await schema.connect();
+      await holder.query(`BEGIN; SELECT * FROM ${clinic.storeName}.checkpoint FOR UPDATE`);
+      await clinic.create('under way');
+      const answers = async (reason: RegExp): Promise<boolean> =>
+        reason.test((await clinic.get('/readyz')).body);
+      await waitFor(() => answers(/no canary came back/), {
+        timeoutMs: 60_000,
+        what: 'the canary to be late',
+      });
+      await schema.query(flavour === 'mysql' ? 'RESET BINARY LOGS AND GTIDS' : 'RESET MASTER');
+      await clinic.create('after the reset of a log that was read');
+      await holder.query('ROLLBACK');
+      await waitFor(() => answers(/capture is halted/), { timeoutMs: 60_000, what: 'the halt' });
+      await clinic.untilDelivered('under way');
+      await clinic.accept('the log was reset');
+      // Those that were sent into the log that is gone never come back: those after them do.
+      await clinic.untilReady();
+      await clinic.untilDelivered('after the reset of a log that was read');
+      await clinic.stop();
+    },
+  );
+
   it('at a foreign server comes up and says so, goes on by itself once the right one is back, or at the other with consent', async () => {
     const other = await createSchema(sharedServer(flavour), itemsTable);
     await clinic.stop();

@@ -228,13 +228,13 @@ describe.each(flavours)('a key file on %s', (flavour) => {
     const proved = { ok: true, payloads: { proved: 4, pruned: 0, erased: 0 } };
     expect(await verifyLog(me)).toMatchObject(proved);
     // The request that is under way was given out in the clear: its answer would be written so.
-    expect(await sealPayloads(me, last)).toEqual({ kind: 'waits', sealed: 200 });
+    expect(await sealPayloads(me, last)).toEqual({ kind: 'waits', sealed: 50 });
     expect(await verifyLog(me)).toMatchObject(proved);
     expect(await sealPayloads(me, last)).toEqual({ kind: 'waits', sealed: 2 });
     await test.schema.query("UPDATE queue SET state = 'pending' WHERE state = 'sending'");
     const steps = [];
     while (steps.at(-1)?.kind !== 'done') steps.push(await sealPayloads(me, last));
-    expect(steps.map(({ sealed }) => sealed).reduce((a, b) => a + b, 0)).toBe(250);
+    expect(steps.map(({ sealed }) => sealed).reduce((a, b) => a + b, 0)).toBe(400);
     expect(await clearRows()).toBe(0);
     expect(await verifyLog(me)).toMatchObject(proved);
 
