@@ -23,16 +23,18 @@ export interface BenchDaemonOptions {
   clinic: BenchSchema;
   store: BenchSchema;
   hooks: Hooks;
+  /** The limits of the daemon's defaults, instead of some that a fast receiver does not reach. */
+  usualLimits?: boolean;
 }
 
-/** The whole daemon, started as its users start it, with limits that a fast receiver does not reach. */
+/** The whole daemon, started as its users start it. */
 export async function startBenchDaemon(
   bench: Bench,
-  { clinic, store, hooks }: BenchDaemonOptions,
+  { clinic, store, hooks, usualLimits = false }: BenchDaemonOptions,
 ): Promise<DaemonProcess> {
   const webhooks = hooks.urls.map(
     (url, i) =>
-      `  - { name: "hook ${i + 1}", url: "${url}", events: ["*"], secret: ${benchSecret}, max_in_flight: 256 }`,
+      `  - { name: "hook ${i + 1}", url: "${url}", events: ["*"], secret: ${benchSecret}${usualLimits ? '' : ', max_in_flight: 256'} }`,
   );
   const daemon = await startDaemonProcess({
     sourceUrl: clinic.url,
@@ -41,7 +43,7 @@ export async function startBenchDaemon(
 webhooks:
 ${webhooks.join('\n')}
 delivery:
-  concurrency: 512
+  ${usualLimits ? '' : 'concurrency: 512'}
   allow_http: true
   allow_private_networks: ["127.0.0.1/32"]
   allowed_ports: [${hooks.ports.join(', ')}]

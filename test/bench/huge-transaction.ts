@@ -15,7 +15,7 @@ export const hugeTransaction: Measure = {
     const clinic = await createClinic(bench);
     const store = await bench.schema('store');
     await hooks.receiver.call('reset', { keep: false });
-    const daemon = await startBenchDaemon(bench, { clinic, store, hooks });
+    const daemon = await startBenchDaemon(bench, { clinic, store, hooks, usualLimits: true });
     bench.defer(() => daemon.kill());
     await bench.query(`INSERT INTO ${clinic.name}.inventory (id, name, category, unit, stock, min_stock, price)
       SELECT 1000 + a.n + 100000 * b.n, CONCAT('artículo ', a.n), 'Materiales', 'u', 0, 5, 1.00
