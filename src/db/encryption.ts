@@ -92,9 +92,9 @@ export function createSecretBox(keys: readonly EncryptionKey[], keyFile: KeyFile
 }
 
 function createPatientBox(box: TextBox, encrypts: boolean, keyFile: KeyFile | null): PatientBox {
-  const sealedUnder = (stored: string): { bytes: Uint8Array | undefined; sealed: string } => {
+  const sealedUnder = (stored: string): { file: KeyFile; slot: string; sealed: string } => {
     const { id, slot, sealed } = parseSealed(stored);
-    if (keyFile?.id === id) return { bytes: keyFile.keyOf(slot), sealed };
+    if (keyFile?.id === id) return { file: keyFile, slot, sealed };
     throw new AppError(
       'ERR_SECRET_KEY',
       `patients' keys are sealed with the key file ${id}, ${describe(keyFile)}`,
@@ -106,12 +106,16 @@ function createPatientBox(box: TextBox, encrypts: boolean, keyFile: KeyFile | nu
   };
   const open = (stored: string, context: string): string => {
     if (!stored.startsWith(filePrefix)) return box.open(stored, context);
-    const { bytes, sealed } = sealedUnder(stored);
+    const { file, slot, sealed } = sealedUnder(stored);
+    const bytes = file.keyOf(slot);
     if (!bytes) throw new AppError('ERR_SECRET_KEY', "this patient's key was destroyed");
     return decrypt({ id: 'of the key file', bytes }, sealed, context);
   };
-  const isDestroyed = (stored: string): boolean =>
-    stored.startsWith(filePrefix) && sealedUnder(stored).bytes === undefined;
+  const isDestroyed = (stored: string): boolean => {
+    if (!stored.startsWith(filePrefix)) return false;
+    const { file, slot } = sealedUnder(stored);
+    return !file.has(slot);
+  };
   if (!keyFile) return { ...box, open, isDestroyed, encrypts, keyFile };
   return {
     open,

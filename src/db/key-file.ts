@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { open, readdir, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AppError, codeOf, messageOf } from '../lib/errors.ts';
-import { deriveKey, destroyKey, type KeyTree } from './key-tree.ts';
+import { deriveKey, destroyKey, hasKey, type KeyTree } from './key-tree.ts';
 
 interface Content {
   /** Tells one file from another; it stays when keys are destroyed. */
@@ -35,6 +35,10 @@ export class KeyFile {
   /** The key of a slot (16 hex digits); undefined when it was destroyed. */
   keyOf(slot: string): Uint8Array | undefined {
     return deriveKey(this.#read().tree, slot);
+  }
+
+  has(slot: string): boolean {
+    return hasKey(this.#read().tree, slot);
   }
 
   /** Takes note of what other processes destroyed. */

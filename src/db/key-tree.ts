@@ -26,6 +26,11 @@ export function deriveKey(tree: KeyTree, slot: string): Uint8Array | undefined {
   return secret;
 }
 
+/** Whether a key is left; costs nothing, where deriving it takes 64 hashes. */
+export function hasKey(tree: KeyTree, slot: string): boolean {
+  return nodeOnWay(tree, toWay(slot)) !== undefined;
+}
+
 /** The tree without one key; the same tree when it has been destroyed before. */
 export function destroyKey(tree: KeyTree, slot: string): KeyTree {
   const way = toWay(slot);

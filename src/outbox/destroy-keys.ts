@@ -56,5 +56,5 @@ async function readPending(session: Session, keyFile: KeyFile): Promise<string[]
   const rows = await session.rows<{ slot: string }>('SELECT slot FROM destroyed_keys WHERE key_file = ?', [
     keyFile.id,
   ]);
-  return rows.map(({ slot }) => slot).filter((slot) => keyFile.keyOf(slot) !== undefined);
+  return rows.map(({ slot }) => slot).filter((slot) => keyFile.has(slot));
 }
