@@ -76,16 +76,23 @@ describe.each(modes)('the stream of $name', (mode) => {
       ).join(';'),
     );
 
-  /** The id of the session that dumps the log. */
-  async function dumpSession(): Promise<number> {
-    const row = await waitFor(
-      async () =>
-        (await schema.query('SHOW PROCESSLIST')).find((each) =>
-          String(each['Command']).startsWith('Binlog Dump'),
-        ),
-      { what: 'the dump in the process list' },
-    );
-    return Number(row['Id']);
+  async function dumpSessions(): Promise<number[]> {
+    const rows = await schema.query('SHOW PROCESSLIST');
+    return rows
+      .filter(({ Command }) => String(Command).startsWith('Binlog Dump'))
+      .map(({ Id }) => Number(Id));
+  }
+
+  /** A reader, and the server's session that dumps the log for it. MariaDB keeps those of closed readers until it next has something to send. */
+  async function openWithSession(
+    extra: Partial<ReadOptions>,
+  ): Promise<{ stream: BinlogStream; session: number }> {
+    const before = await dumpSessions();
+    const stream = await open(extra);
+    const session = await waitFor(async () => (await dumpSessions()).find((id) => !before.includes(id)), {
+      what: 'the dump in the process list',
+    });
+    return { stream, session };
   }
 
   it('stays connected to a quiet server by its heartbeats alone', async () => {
@@ -163,8 +170,8 @@ describe.each(modes)('the stream of $name', (mode) => {
   });
 
   it('is told when an administrator kills the dump', async () => {
-    const stream = await open({ heartbeatMs: 30_000 });
-    await schema.query(`KILL ${await dumpSession()}`);
+    const { stream, session } = await openWithSession({ heartbeatMs: 30_000 });
+    await schema.query(`KILL ${session}`);
     // MariaDB notices the kill when it next has something to send.
     await insert();
     const { error } = await untilEnd(stream);
@@ -231,13 +238,13 @@ describe.each(modes)('the stream of $name', (mode) => {
 
   it('disconnects when nobody takes for too long, and what was read is still given out', async () => {
     const position = await endOfLog(flavour, schema);
-    const stream = await open({ position, bufferBytes: 2 * MEGABYTE, heldBackMs: 300 });
-    const session = await dumpSession();
+    const { stream, session } = await openWithSession({
+      position,
+      bufferBytes: 2 * MEGABYTE,
+      heldBackMs: 300,
+    });
     await insert(100, 256);
-    await waitFor(
-      async () => !(await schema.query('SHOW PROCESSLIST')).some((each) => Number(each['Id']) === session),
-      { what: 'the dump to end' },
-    );
+    await waitFor(async () => !(await dumpSessions()).includes(session), { what: 'the dump to end' });
     const { parts, error } = await untilEnd(stream);
     expect(error).toMatchObject({ code: 'ERR_SOURCE_UNREACHABLE', retryable: true });
     expect(error.message).toContain('took nothing');
