@@ -61,13 +61,18 @@ export async function claim(claimant: Claimant, wants: readonly Want[]): Promise
   return { deliveries: await withBodies(claimant, rows), nextDueInMs };
 }
 
-/** When the next delivery of each webhook is due, ms from now. */
+/**
+ * When the next delivery of each webhook is due, ms from now. The webhooks stand there as literals: of one that comes out of another
+ * table MySQL 9.7 reads all entries, 200 ms for a million in the queue.
+ */
 function selectDue(wants: readonly Want[]): string {
-  const ids = wants.map(({ webhookId }) => literal(webhookId)).join(',');
-  return `SELECT w.id AS webhookId, CEIL(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3),
+  const each = wants.map(({ webhookId }) => {
+    const id = literal(webhookId);
+    return `SELECT ${id} AS webhookId, CEIL(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3),
       (SELECT q.due_at FROM queue q FORCE INDEX (queue_due)
-       WHERE q.state = 'pending' AND q.webhook_id = w.id ORDER BY q.due_at LIMIT 1)) / 1000) + 0e0 AS dueInMs
-    FROM JSON_TABLE('[${ids}]', '$[*]' COLUMNS (id INT PATH '$')) w`;
+       WHERE q.state = 'pending' AND q.webhook_id = ${id} ORDER BY q.due_at LIMIT 1)) / 1000) + 0e0 AS dueInMs`;
+  });
+  return each.join(' UNION ALL ');
 }
 
 function earliest(due: readonly DueRow[]): number | undefined {
