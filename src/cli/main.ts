@@ -28,7 +28,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 /** The command that is meant; all of them where that is not clear, for the help and for the nearest right word. */
 function loadCommands(args: readonly string[]): Promise<Command[]> {
   if (args[0] === '--version' || args[0] === '-V') return Promise.resolve([]);
-  const meant = args.find((arg) => !arg.startsWith('-')) ?? '';
+  const meant = args[0] ?? '';
   // What completes must know of all of them.
   const isAlone = Object.hasOwn(commands, meant) && meant !== 'completion';
   const names = isAlone ? [meant] : Object.keys(commands);
