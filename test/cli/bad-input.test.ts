@@ -111,4 +111,19 @@ describe('bad input gets one clear message with its remedy', () => {
     const missing = await runCli(['run', '--config', '/nowhere/at-all.yaml']);
     expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining('there is no file') as string });
   });
+
+  it('the help of all commands, asked for before one', async () => {
+    for (const args of [['--help'], ['--help', 'run'], ['help']]) {
+      const { code, stdout } = await runCli(args);
+      expect({ args, code, all: /^ {2}run .*^ {2}erase /ms.test(stdout) }).toEqual({
+        args,
+        code: 0,
+        all: true,
+      });
+    }
+  });
+
+  it('a user without a home', async () => {
+    expect(await runCli(['--version'], { HOME: '' })).toMatchObject({ code: 0, stderr: '' });
+  });
 });
