@@ -266,10 +266,12 @@ class CaptureSession {
    * What comes is mapped at once: rows that wait are copied again and again by the garbage collector (a third of the time).
    */
   async #isGrowing(reader: More): Promise<boolean> {
-    const early = this.#writing ?? this.#untilPace();
-    if (!early) return false;
-    await Promise.race([early, reader.untilMore()]);
-    return reader.hasMore();
+    for (;;) {
+      const early = this.#writing ?? this.#untilPace();
+      if (!early) return false;
+      await Promise.race([early, reader.untilMore()]);
+      if (reader.hasMore()) return true;
+    }
   }
 
   #untilPace(): Promise<void> | undefined {
