@@ -290,6 +290,18 @@ describe.each(flavours)('claim and settle on %s', (flavour) => {
     ]);
   });
 
+  it('claims for the hungry without a look before, and knows what is due next unless all got what they wanted', async () => {
+    await outbox.append(['a', 'b', 'c'].map((name) => eventOf(name, { key: name })));
+    const hungry = (room: number) => claim(me, [{ webhookId, room, hungry: true }]);
+    const first = await hungry(2);
+    expect(first).toMatchObject({ deliveries: [{ id: 1 }, { id: 2 }], nextDueInMs: 0 });
+    expect(await hungry(2)).toMatchObject({ deliveries: [{ id: 3 }], nextDueInMs: undefined });
+    await settle(me, [failed(first.deliveries[0]!, { kind: 'retry', delayMs: 3_600_000 })]);
+    const later = await hungry(2);
+    expect(later.deliveries).toEqual([]);
+    expect(later.nextDueInMs).toBeGreaterThan(3_590_000);
+  });
+
   it('ends on record what has lost its payload', async () => {
     await outbox.append([eventOf('a'), eventOf('b', { key: 'b' })]);
     await test.schema.query('UPDATE event_log SET body = NULL WHERE seq = 1');
