@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createConnection, type Connection } from 'mysql2/promise';
@@ -17,7 +18,8 @@ import { startPrivateServer, type PrivateServer } from './demo/private-server.ts
 import { startReceiver } from './demo/receiver.ts';
 import { createReport, type Report } from './demo/report.ts';
 import type { Flavour } from './demo/server-binaries.ts';
-import { print } from './output.ts';
+import { onInterrupt } from './interrupt.ts';
+import { print, printError } from './output.ts';
 
 const schema = 'ontology_db';
 /** Long enough for a doubled webhook to show itself. */
@@ -39,16 +41,20 @@ export function demoCommand(): Command {
     )
     .option('--keep', 'leave everything running until Ctrl-C, and print the addresses')
     .action(async (options: DemoOptions) => {
-      const interrupted = new AbortController();
-      const interrupt = (): void => interrupted.abort();
-      process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+      using interrupt = onInterrupt();
+      await using stack = new AsyncDisposableStack();
+      // The last to be disposed of: whoever presses Ctrl-C while the rest is being stopped has interrupted it, too.
+      stack.defer(() => {
+        if (interrupt.signal.aborted && !options.keep) process.exitCode = 1;
+      });
       try {
-        await using stack = new AsyncDisposableStack();
-        await runDemo(options, stack, interrupted.signal);
-      } finally {
-        process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+        await runDemo(options, stack, interrupt.signal);
+      } catch (error) {
+        // What was under way fails in its own words when it is broken off.
+        if (!interrupt.signal.aborted) throw error;
+        printError('Interrupted before the day was over: everything is stopped and removed.');
+        process.exitCode = 1;
       }
-      if (interrupted.signal.aborted) process.exitCode = options.keep ? 0 : 1;
     });
 }
 
@@ -58,9 +64,8 @@ async function runDemo(
   signal: AbortSignal,
 ): Promise<void> {
   print(`Starting a private ${options.server === 'mysql' ? 'MySQL' : 'MariaDB'} server …`);
-  const server = await startPrivateServer({ flavour: options.server, onProgress: print });
+  const server = await startPrivateServer({ flavour: options.server, onProgress: print, signal });
   stack.defer(() => server.stop());
-  if (signal.aborted) return;
   const { application, sourceUrl } = await prepareClinic(server, stack);
   print(
     `${server.flavour} ${server.version} runs at ${server.host}:${server.port}, with the clinic's schema ${schema}.`,
@@ -73,7 +78,7 @@ async function runDemo(
   stack.defer(() => receiver.stop());
   const token = randomBytes(24).toString('base64url');
   const folder = await mkdtemp(join(tmpdir(), 'odontology-webhooks-demo-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const configFile = join(folder, 'odontology-webhooks.yaml');
   await writeFile(configFile, configText({ receiver, token }));
   const config = loadConfig(configFile, { SOURCE_DATABASE_URL: sourceUrl, DEMO_SECRET: secret });
@@ -84,7 +89,7 @@ async function runDemo(
   await untilCapturing(daemon, signal);
   await playDay(application, report, signal);
   await sleep(QUIET_MS, signal);
-  if (signal.aborted) return;
+  signal.throwIfAborted();
   conclude(report);
   if (options.keep) await keepRunning({ server, daemon, token, configFile, sourceUrl }, signal);
 }

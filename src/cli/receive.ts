@@ -6,6 +6,7 @@ import { sleep } from '../lib/clock.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { AppError, codeOf, messageOf } from '../lib/errors.ts';
 import { checkSecret } from '../lib/secret.ts';
+import { onInterrupt } from './interrupt.ts';
 import { print, printError } from './output.ts';
 
 const maximumBodyBytes = 64 * 2 ** 20;
@@ -256,14 +257,11 @@ To have webhooks delivered here, the configuration must allow it:
     )
     .action(async (flags: Flags) => {
       const options = toOptions(flags);
-      const stopping = new AbortController();
-      const stop = () => stopping.abort();
-      process.once('SIGINT', stop).once('SIGTERM', stop);
-      await receive(options, stopping.signal, {
+      using interrupt = onInterrupt();
+      await receive(options, interrupt.signal, {
         // Standard output holds nothing but webhooks, so that it can be piped.
         listening: (url) => printError(`Listening on ${url}, Ctrl-C ends it.`),
         received: (webhook) => print(options.json ? JSON.stringify(webhook) : formatReceived(webhook)),
       });
-      process.off('SIGINT', stop).off('SIGTERM', stop);
     });
 }

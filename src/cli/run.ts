@@ -1,10 +1,10 @@
 import { Command } from 'commander';
-import { once } from 'node:events';
 import { startDaemon } from '../daemon.ts';
 import { PreflightError } from '../daemon/judge.ts';
 import { createLog } from '../lib/log.ts';
 import { formatReport } from './check.ts';
 import { configOf, configOption, type ConfigOptions } from './config-option.ts';
+import { onInterrupt } from './interrupt.ts';
 import { printError } from './output.ts';
 
 /** `odontology-webhooks run` */
@@ -19,10 +19,10 @@ export function runCommand(): Command {
     .action(async (options: ConfigOptions) => {
       const config = configOf(options);
       const log = createLog(config.log.level);
-      const stopSignal = untilSignal();
+      using interrupt = onInterrupt();
       try {
         const daemon = await startDaemon(config, log);
-        const signal = await stopSignal;
+        const signal = await interrupt.first;
         log.info({ signal }, 'stopping: what is under way is sent and recorded first');
         await daemon.stop();
         log.info({}, 'stopped');
@@ -33,18 +33,4 @@ export function runCommand(): Command {
         throw error;
       }
     });
-}
-
-/** The first SIGTERM or SIGINT. A second one ends the process at once, as it would without us. */
-async function untilSignal(): Promise<NodeJS.Signals> {
-  const stop = new AbortController();
-  const wait = async (signal: NodeJS.Signals): Promise<NodeJS.Signals> => {
-    await once(process, signal, { signal: stop.signal });
-    return signal;
-  };
-  const waits = [wait('SIGTERM'), wait('SIGINT')];
-  const signal = await Promise.race(waits);
-  stop.abort();
-  await Promise.allSettled(waits);
-  return signal;
 }

@@ -16,6 +16,8 @@ export interface PackageRequest {
   /** An existing empty folder: `root/` in it receives the files, the rest is apt's scratch space. */
   intoDir: string;
   env: NodeJS.ProcessEnv;
+  /** Ends what runs, and throws its reason. */
+  signal: AbortSignal | undefined;
 }
 
 /**
@@ -28,17 +30,19 @@ export async function fetchDebianPackages({
   suite,
   intoDir,
   env,
+  signal,
 }: PackageRequest): Promise<string> {
   const commandEnv = { ...env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' };
   try {
-    const mirror = await askMirror(commandEnv);
+    const mirror = await askMirror({ env: commandEnv, signal });
     const config = await writeAptConfig({ intoDir, suite, mirror });
     const apt = (...args: string[]) =>
-      run('apt-get', ['-c', config, ...args], { env: commandEnv, maxBuffer: 1 << 26 });
+      run('apt-get', ['-c', config, ...args], { env: commandEnv, maxBuffer: 1 << 26, signal });
     await apt('update');
     await apt('install', '--yes', '--download-only', '--no-install-recommends', packageName);
-    return await unpack(intoDir, commandEnv);
+    return await unpack(intoDir, { env: commandEnv, signal });
   } catch (error) {
+    signal?.throwIfAborted();
     if (error instanceof AppError) throw error;
     throw new AppError(
       'ERR_SERVER_BINARY',
@@ -50,15 +54,17 @@ export async function fetchDebianPackages({
   }
 }
 
+type RunOptions = Pick<PackageRequest, 'env' | 'signal'>;
+
 /** The address of the machine's own Debian mirror. It is asked of apt, so a site's local mirror or proxy is honoured. */
-async function askMirror(env: NodeJS.ProcessEnv): Promise<string> {
+async function askMirror(options: RunOptions): Promise<string> {
   const codename = /^VERSION_CODENAME=(.*)$/m.exec(await readFile('/etc/os-release', 'utf8'))?.[1];
   // Where `apt-get update` never ran (a fresh container image), apt knows its sources only without release files,
   // and then not their origin, which tells Debian from another vendor that uses the same suite name.
   for (const mode of [[], ['--no-release-info']]) {
     const format = '$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)';
     const args = [...mode, 'indextargets', '--format', format, 'Created-By: Packages'];
-    const { stdout } = await run('apt-get', args, { env });
+    const { stdout } = await run('apt-get', args, options);
     const targets = stdout.split('\n').map((line) => line.split(' '));
     const own = targets.filter(
       ([, release, component]) => component === 'main' && (release === codename || release === 'stable'),
@@ -109,12 +115,12 @@ Acquire::http::Timeout "30";
 `;
 }
 
-async function unpack(dir: string, env: NodeJS.ProcessEnv): Promise<string> {
+async function unpack(dir: string, options: RunOptions): Promise<string> {
   const archives = join(dir, 'cache', 'archives');
   const root = join(dir, 'root');
   await mkdir(root);
   for (const file of (await readdir(archives)).filter((name) => name.endsWith('.deb'))) {
-    await run('dpkg-deb', ['--extract', join(archives, file), root], { env });
+    await run('dpkg-deb', ['--extract', join(archives, file), root], options);
   }
   return root;
 }

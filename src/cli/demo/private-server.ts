@@ -29,6 +29,8 @@ export interface PrivateServerOptions {
   settings?: readonly string[];
   /** Told before anything slow: a download. */
   onProgress?: (message: string) => void;
+  /** Breaks off the start, and throws its reason. A server that is ready is ended by `stop`. */
+  signal?: AbortSignal;
 }
 
 /** A throwaway database server: a child process with a data directory of its own, on loopback. */
@@ -65,16 +67,20 @@ interface Running {
  * the kernel ends the server and the next start removes the directory.
  */
 export async function startPrivateServer(options: PrivateServerOptions): Promise<PrivateServer> {
-  const { flavour, settings = [], onProgress } = options;
-  const binary = await resolveServerBinary(flavour, onProgress ? { onProgress } : {});
+  const { flavour, settings = [], onProgress, signal } = options;
+  const binary = await resolveServerBinary(flavour, {
+    ...(onProgress && { onProgress }),
+    ...(signal && { signal }),
+  });
   await removeAbandonedFolders();
   const dir = await mkdtemp(join(tmpdir(), folderPrefix));
   const dataDir = join(dir, 'data');
   const wanted = settings.map((setting) => setting.replace(/^--/, ''));
-  const { server, start } = createLives({ binary, dir, dataDir, settings: wanted });
+  const { server, start } = createLives({ binary, dir, dataDir, settings: wanted, signal });
   try {
     await writeFile(join(dir, 'owner.pid'), String(process.pid));
     await createDataDirectory(binary, dataDir, wanted);
+    signal?.throwIfAborted();
     await start();
     return server;
   } catch (error) {
@@ -88,10 +94,11 @@ interface LivesOptions {
   dir: string;
   dataDir: string;
   settings: readonly string[];
+  signal: AbortSignal | undefined;
 }
 
 /** The one server through its several processes: start, kill, restart, stop. */
-function createLives({ binary, dir, dataDir, settings }: LivesOptions): {
+function createLives({ binary, dir, dataDir, settings, signal }: LivesOptions): {
   server: PrivateServer;
   start(): Promise<void>;
 } {
@@ -117,7 +124,7 @@ function createLives({ binary, dir, dataDir, settings }: LivesOptions): {
       .on('data', (chunk: string) => (log = (log + chunk).slice(-keptLogBytes)));
     const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
     running = { child, exited };
-    await waitUntilReady({ child, host, port, log: () => log });
+    await waitUntilReady({ child, host, port, log: () => log, signal });
   }
 
   /** A free port may be taken between asking and listening: then another is tried. */
@@ -180,7 +187,7 @@ function createLives({ binary, dir, dataDir, settings }: LivesOptions): {
   return { server, start };
 }
 
-interface ServerOptions extends Omit<LivesOptions, 'dir'> {
+interface ServerOptions extends Omit<LivesOptions, 'dir' | 'signal'> {
   socketPath: string;
   port: number;
   serverId: number;
@@ -246,11 +253,13 @@ interface ReadyProbe {
   host: string;
   port: number;
   log: () => string;
+  signal: AbortSignal | undefined;
 }
 
-async function waitUntilReady({ child, host, port, log }: ReadyProbe): Promise<void> {
+async function waitUntilReady({ child, host, port, log, signal }: ReadyProbe): Promise<void> {
   const deadline = monotonicMs() + readyWithinMs;
   for (;;) {
+    signal?.throwIfAborted();
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) {
       throw new AppError('ERR_SERVER_BINARY', `The private server ended at once: ${logErrors(log())}`);
     }
@@ -266,7 +275,7 @@ async function waitUntilReady({ child, host, port, log }: ReadyProbe): Promise<v
         });
       }
     }
-    await sleep(readyPollMs);
+    await sleep(readyPollMs, signal);
   }
 }
 

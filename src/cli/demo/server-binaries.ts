@@ -33,6 +33,8 @@ export interface ResolveOptions {
   env?: NodeJS.ProcessEnv;
   /** Told once before the download begins. */
   onProgress?: (message: string) => void;
+  /** Breaks off the download, and throws its reason. */
+  signal?: AbortSignal;
 }
 
 interface VariantSource {
@@ -80,7 +82,7 @@ export async function resolveServerBinary(
   variant: ServerVariant,
   options: ResolveOptions = {},
 ): Promise<ServerBinary> {
-  const { env = process.env, onProgress } = options;
+  const { env = process.env, onProgress, signal } = options;
   const source = variants[variant];
   const cache = await serverCacheDir(env);
   const found = await findOnPath(source, { env, cache });
@@ -90,7 +92,7 @@ export async function resolveServerBinary(
     await withFileLock(`${dir}.lock`, async () => {
       if (await exists(dir)) return;
       onProgress?.(`Fetching ${source.packageName} of Debian ${source.suite} (${source.size}, once) …`);
-      await fetchInto(dir, source, env);
+      await fetchInto(dir, source, { env, signal });
     });
   }
   return describeFetched(source, dir);
@@ -168,12 +170,16 @@ async function findShareDir(prefix: string): Promise<string> {
 }
 
 /** The folder appears under its final name only when it is whole: its presence is the mark of completeness. */
-async function fetchInto(dir: string, source: VariantSource, env: NodeJS.ProcessEnv): Promise<void> {
+async function fetchInto(
+  dir: string,
+  source: VariantSource,
+  { env, signal }: { env: NodeJS.ProcessEnv; signal: AbortSignal | undefined },
+): Promise<void> {
   await removeUnfinished(dir);
   const scratch = await mkdtemp(`${dir}.part-`);
   try {
     const { packageName, suite } = source;
-    const root = await fetchDebianPackages({ packageName, suite, intoDir: scratch, env });
+    const root = await fetchDebianPackages({ packageName, suite, intoDir: scratch, env, signal });
     await rename(root, dir).catch((error: unknown) => {
       // Another process was quicker: its copy is as good.
       if (!(error instanceof Error && 'code' in error && error.code === 'ENOTEMPTY')) throw error;
