@@ -14,7 +14,7 @@ import { isDuplicate, openGuardedWriter, type Plan } from './guarded-writer.ts';
 import { laneText } from './lane.ts';
 import { LaneMemory } from './lane-memory.ts';
 import { SubjectKeyMemory, type PayloadSealer } from './payload-sealer.ts';
-import { promoteLanes } from './promote.ts';
+import { createFollowUp, type FollowUpOptions } from './promote.ts';
 import { lanesOf } from './queue-lanes.ts';
 import { discardStaged, flipStaged, queueStaged, stageEvents } from './staging.ts';
 import type { Checkpoint, ClaimedDelivery, Claimant, Room, Subscription } from './types.ts';
@@ -59,14 +59,10 @@ export interface Appender {
   close(): Promise<void>;
 }
 
-export interface AppenderOptions {
+export interface AppenderOptions extends FollowUpOptions {
   /** Token of the capture lease. */
   fence: number;
   webhooks: readonly Subscription[];
-  /** Told that a follower became due after its append. */
-  onDue(): void;
-  /** Told when followers could not be looked after; the sweep finds them later. */
-  onError(error: unknown): void;
 }
 
 /**
@@ -80,7 +76,7 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
   await queueStaged(claimant, writer, options.webhooks);
   const memory = new LaneMemory(store);
   const keys = new SubjectKeyMemory(store, box);
-  let followUp: Promise<unknown> = Promise.resolve();
+  const followUp = createFollowUp(store, options);
 
   return {
     async append({ transactions, checkpoint }, { route, room }) {
@@ -89,15 +85,7 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
           planAppend(claimant, { kept, checkpoint, route, room, counters, memory, keys }),
         ),
       );
-      if (waitingLanes.size > 0) {
-        // Not awaited: it must not hold up what is fresh.
-        followUp = followUp
-          .then(() => promoteLanes(store, waitingLanes))
-          .then((promoted) => {
-            if (promoted > 0) options.onDue();
-          })
-          .catch(options.onError);
-      }
+      followUp.add(waitingLanes);
       return result;
     },
     advance: (checkpoint) =>
@@ -117,9 +105,7 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
       await queueStaged(claimant, writer, webhooks);
     },
     discard: () => discardStaged(store, writer),
-    async close() {
-      await followUp;
-    },
+    close: () => followUp.close(),
   };
 }
 
