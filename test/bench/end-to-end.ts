@@ -1,5 +1,5 @@
 import type { Application, SeedApplication } from './application.ts';
-import { faultOf, startBenchDaemon, startReceiver, type Hooks } from './bench-daemon.ts';
+import { faultOf, startBenchDaemon, startReceiver, warmUp, type Hooks } from './bench-daemon.ts';
 import { benchSecret } from './bench-store.ts';
 import { createClinic } from './clinic-log.ts';
 import {
@@ -14,6 +14,7 @@ import {
   type Reading,
 } from './measure.ts';
 import type { Part } from './part.ts';
+import { startRelay, type Relay } from './relay.ts';
 
 const application = new URL('application.ts', import.meta.url).href;
 const connections = 16;
@@ -37,8 +38,10 @@ interface Stage {
   hooks: Hooks;
   app: Part<Application>;
   seed: Part<SeedApplication>;
+  relay: Part<Relay>;
   clinic: BenchSchema;
   seedClinic: BenchSchema;
+  relayClinic: BenchSchema;
   store: BenchSchema;
   forMs: number;
 }
@@ -49,11 +52,9 @@ async function runDaemon(
   delayMs: number,
 ): Promise<number> {
   const { receiver, urls } = hooks;
-  await receiver.call('reset', { delayMs });
   const daemon = await startBenchDaemon(bench, { clinic, store, hooks });
   try {
-    const warm = await app.call('run', { url: clinic.url, connections, forMs: 500 });
-    await receiver.call('untilCount', warm.commits * urls.length);
+    await warmUp({ bench, hooks, app, clinic, connections });
     await receiver.call('reset', { delayMs });
     const { commits, firstMs } = await app.call('run', { url: clinic.url, connections, forMs });
     await receiver.call('untilCount', commits * urls.length);
@@ -87,18 +88,36 @@ async function runSeed(stage: Stage, delayMs: number, inFlight: number): Promise
   return (commits / elapsedMs) * 1_000;
 }
 
+/** What the machine allows: the same commits, passed on by who stores nothing. */
+async function runRelay({ relay, hooks, app, relayClinic, forMs }: Stage, delayMs: number): Promise<number> {
+  const { receiver, urls } = hooks;
+  await receiver.call('reset', { delayMs });
+  await relay.call('start', { url: relayClinic.url, schema: relayClinic.name, hooks: urls, durable: false });
+  const { commits, firstMs } = await app.call('run', { url: relayClinic.url, connections, forMs });
+  await receiver.call('untilCount', commits * urls.length);
+  await relay.call('stop');
+  const { lastMs } = await receiver.call('judge', { secret: benchSecret });
+  return (commits / (lastMs - firstMs)) * 1_000;
+}
+
 async function compare(stage: Stage, { subscribers, delayMs, reach }: Case): Promise<Finding[]> {
   const sixteen: number[] = [];
+  const relayed: number[] = [];
   const readings = await interleave(stage.bench.rounds, {
     ours: () => runDaemon(stage, delayMs),
     async limit(round) {
       const one = await runSeed(stage, delayMs, 1);
       const many = await runSeed(stage, delayMs, 16);
-      if (round > 0) sixteen.push(many);
+      const bare = await runRelay(stage, delayMs);
+      if (round > 0) {
+        sixteen.push(many);
+        relayed.push(bare);
+      }
       return one;
     },
   });
   const against16 = readings.map(({ ours }, i): Reading => ({ ours, limit: sixteen[i]! }));
+  const allowed = relayed.map((ours, i): Reading => ({ ours, limit: sixteen[i]! }));
   const names = `${subscribers} subscriber${subscribers === 1 ? '' : 's'}, receiver at ${delayMs} ms`;
   const common = { measure: `end to end: ${names}`, unit: 'commits/s delivered' };
   return [
@@ -109,6 +128,12 @@ async function compare(stage: Stage, { subscribers, delayMs, reach }: Case): Pro
       readings: against16,
       reach: atLeast(reach[1]),
     }),
+    judge({
+      ...common,
+      measure: `what the machine allows, bare zongji + undici with nothing stored: ${names}`,
+      against: "the seed's design, 16 in flight",
+      readings: allowed,
+    }),
   ];
 }
 
@@ -117,8 +142,10 @@ export const endToEnd: Measure = {
   async run(bench) {
     const app = await bench.part<Application>(application, 'createApplication');
     const seed = await bench.part<SeedApplication>(application, 'createSeedApplication');
+    const relay = await startRelay(bench);
     const clinic = await createClinic(bench);
     const seedClinic = await createClinic(bench);
+    const relayClinic = await createClinic(bench);
     await bench.query(`CREATE TABLE ${seedClinic.name}.seed_deliveries (id BIGINT AUTO_INCREMENT PRIMARY KEY, webhook_id INT NOT NULL,
       event_type VARCHAR(64) NOT NULL, payload JSON NOT NULL, response_status INT, response_body TEXT, delivered_at DATETIME, KEY (webhook_id))`);
     const findings: Finding[] = [];
@@ -127,7 +154,12 @@ export const endToEnd: Measure = {
       const hooks = await startReceiver(bench, each.subscribers);
       const store = await bench.schema('store');
       const forMs = { small: 1_000, normal: 3_000, full: 5_000 }[bench.scale];
-      findings.push(...(await compare({ bench, hooks, app, seed, clinic, seedClinic, store, forMs }, each)));
+      findings.push(
+        ...(await compare(
+          { bench, hooks, app, seed, relay, clinic, seedClinic, relayClinic, store, forMs },
+          each,
+        )),
+      );
     }
     return findings;
   },

@@ -1,9 +1,5 @@
-import { createHmac } from 'node:crypto';
-import { standardKey } from '../../src/delivery/signature.ts';
-import { createConnection } from 'mysql2/promise';
-import { Pool } from 'undici';
 import type { Application } from './application.ts';
-import { faultOf, startBenchDaemon, startReceiver, type Hooks } from './bench-daemon.ts';
+import { faultOf, startBenchDaemon, startReceiver, warmUp, type Hooks } from './bench-daemon.ts';
 import { benchSecret } from './bench-store.ts';
 import { createClinic } from './clinic-log.ts';
 import {
@@ -17,67 +13,8 @@ import {
   type Measure,
 } from './measure.ts';
 import type { Part } from './part.ts';
-import { startZongji } from './read-stretch.ts';
+import { startRelay } from './relay.ts';
 import { quantile } from './spread.ts';
-
-interface RelayOptions {
-  url: string;
-  schema: string;
-  hook: string;
-}
-
-/** Bare zongji, one durable commit, undici: the least that a durable webhook takes. It keeps no position and tries nothing twice. */
-export function createRelay() {
-  let end: (() => Promise<void>) | undefined;
-  return {
-    async start({ url, schema, hook }: RelayOptions): Promise<void> {
-      const connection = await createConnection(url);
-      await connection.query(
-        'CREATE TABLE IF NOT EXISTS relay_log (id BIGINT AUTO_INCREMENT PRIMARY KEY, body TEXT NOT NULL)',
-      );
-      const { origin, pathname } = new URL(hook);
-      const pool = new Pool(origin, { connections: 64, pipelining: 1 });
-      const key = standardKey(benchSecret);
-      async function relay(row: Record<string, unknown>): Promise<void> {
-        const at = new Date().toISOString();
-        const data = { payment_id: row['id'], patient_id: row['patient_id'], amount: row['amount'] };
-        const body = JSON.stringify({ event: 'payment.received', timestamp: at, data });
-        await connection.execute('INSERT INTO relay_log (body) VALUES (?)', [body]);
-        const id = `evt_${String(row['id'])}`;
-        const seconds = String(Math.floor(Date.now() / 1_000));
-        const signature = createHmac('sha256', key).update(`${id}.${seconds}.${body}`).digest('base64');
-        const { body: answer } = await pool.request({
-          method: 'POST',
-          path: pathname,
-          headers: {
-            'content-type': 'application/json',
-            'webhook-id': id,
-            'webhook-timestamp': seconds,
-            'webhook-signature': `v1,${signature}`,
-          },
-          body,
-        });
-        await answer.dump();
-      }
-      const stop = await startZongji({
-        url,
-        schema,
-        onRow: (row) => void relay(row),
-        onError(error) {
-          throw error;
-        },
-      });
-      end = async () => {
-        stop();
-        await pool.close();
-        await connection.end();
-      };
-    },
-    async stop(): Promise<void> {
-      await end?.();
-    },
-  };
-}
 
 interface Stage {
   bench: Bench;
@@ -92,17 +29,16 @@ interface Pace {
   everyMs: number;
 }
 
-/** Commits at a pace, after some that do not count, and gives the time from each commit's answer to its webhook, ms. */
+/** Commits at a pace, after the work that warms up, and gives the time from each commit's answer to its webhook, ms. */
 async function latencies(
-  { hooks, app }: Stage,
+  { bench, hooks, app }: Stage,
   clinic: BenchSchema,
   { count, everyMs }: Pace,
 ): Promise<number[]> {
   const { receiver } = hooks;
-  const warmUp = 200;
-  await receiver.call('reset', {});
-  await app.call('pace', { url: clinic.url, count: warmUp, everyMs: 5 });
-  await receiver.call('untilCount', warmUp);
+  await warmUp({ bench, hooks, app, clinic, connections: 1 });
+  await app.call('pace', { url: clinic.url, count: 200, everyMs: 5 });
+  await receiver.call('untilCount', 200);
   await receiver.call('reset', {});
   const committed = await app.call('pace', { url: clinic.url, count, everyMs });
   await receiver.call('untilCount', count);
@@ -125,7 +61,7 @@ interface Wanted {
 
 async function compare(stage: Stage, { pace, quantiles, measure }: Wanted): Promise<[Finding[], number[][]]> {
   const { bench, clinics, hooks } = stage;
-  const relay = await bench.part<ReturnType<typeof createRelay>>(import.meta.url, 'createRelay');
+  const relay = await startRelay(bench);
   const store = await bench.schema('store');
   const ours: number[][] = [];
   const limit: number[][] = [];
@@ -140,7 +76,8 @@ async function compare(stage: Stage, { pace, quantiles, measure }: Wanted): Prom
       await relay.call('start', {
         url: clinics.relay.url,
         schema: clinics.relay.name,
-        hook: hooks.urls[0]!,
+        hooks: hooks.urls,
+        durable: true,
       });
       const each = await latencies(stage, clinics.relay, pace).finally(() => relay.call('stop'));
       if (round > 0) limit.push(each);

@@ -36,8 +36,9 @@ export interface Finding {
   limit: Spread;
   /** Ours by the limit, round by round. */
   ratio: Spread;
-  reach: Reach;
-  reached: boolean;
+  /** Left out where the figure is for orientation only. */
+  reach?: Reach;
+  reached?: boolean;
   /** What the figures do not say. */
   note?: string;
 }
@@ -100,7 +101,9 @@ export function judge({ readings, reach, ...rest }: Judged): Finding {
     ours: spreadOf(readings.map(({ ours }) => ours)),
     limit: spreadOf(readings.map(({ limit }) => limit)),
     ratio,
-    reach,
-    reached: reach.at === 'least' ? ratio.median >= reach.value : ratio.median <= reach.value,
+    ...(reach && {
+      reach,
+      reached: reach.at === 'least' ? ratio.median >= reach.value : ratio.median <= reach.value,
+    }),
   };
 }

@@ -11,7 +11,11 @@ function format(value: number): string {
 const withSpread = ({ median, q1, q3 }: Spread): string =>
   q1 === q3 ? format(median) : `${format(median)} (${format(q1)}–${format(q3)})`;
 
-const verdictOf = ({ reached }: Finding): string => (reached ? 'reached' : 'MISSED');
+const verdictOf = ({ reached }: Finding): string =>
+  reached === undefined ? 'for orientation' : reached ? 'reached' : 'MISSED';
+
+const wantedOf = ({ reach }: Finding): string =>
+  reach ? `${reach.at === 'least' ? '≥' : '≤'} ${reach.value}` : '–';
 
 export function renderLine(finding: Finding): string {
   const { measure, unit, against, ours, limit, ratio } = finding;
@@ -25,13 +29,13 @@ export function renderFindings(findings: readonly Finding[]): string {
     style: { head: [], border: [] },
   });
   for (const finding of findings) {
-    const { measure, unit, against, ours, limit, ratio, reach } = finding;
+    const { measure, unit, against, ours, limit, ratio } = finding;
     table.push([
       `${measure}\n  ${unit}`,
       withSpread(ours),
       `${withSpread(limit)}\n  ${against}`,
       withSpread(ratio),
-      `${reach.at === 'least' ? '≥' : '≤'} ${reach.value}`,
+      wantedOf(finding),
       verdictOf(finding),
     ]);
   }
@@ -41,14 +45,14 @@ export function renderFindings(findings: readonly Finding[]): string {
 
 /** The same as a table of Markdown, for the README. */
 export function renderMarkdown(findings: readonly Finding[]): string {
-  const rows = findings.map(({ measure, unit, against, ours, limit, ratio, reach, reached }) => {
-    const wanted = `${reach.at === 'least' ? '≥' : '≤'} ${reach.value}`;
+  const rows = findings.map((finding) => {
+    const { measure, unit, against, ours, limit, ratio, reached } = finding;
     const cells = [
       `${measure} (${unit})`,
       format(ours.median),
       `${against}: ${format(limit.median)}`,
       withSpread(ratio),
-      `${wanted}${reached ? '' : ', **missed**'}`,
+      `${wantedOf(finding)}${reached === false ? ', **missed**' : ''}`,
     ];
     return `| ${cells.join(' | ')} |`;
   });

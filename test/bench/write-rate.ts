@@ -1,7 +1,8 @@
 import type { Application } from './application.ts';
-import { faultOf, startBenchDaemon, startReceiver } from './bench-daemon.ts';
+import { faultOf, startBenchDaemon, startReceiver, warmUp } from './bench-daemon.ts';
 import { benchSecret } from './bench-store.ts';
 import { createClinic } from './clinic-log.ts';
+import { startRelay } from './relay.ts';
 import { atLeast, check, interleave, judge, type Finding, type Measure } from './measure.ts';
 
 /** What the application loses to the daemon on the same machine: it commits as fast as it can, with and without it. */
@@ -12,6 +13,7 @@ export const writeRate: Measure = {
     const { receiver } = hooks;
     const module = new URL('application.ts', import.meta.url).href;
     const app = await bench.part<Application>(module, 'createApplication');
+    const relay = await startRelay(bench);
     const clinic = await createClinic(bench);
     // What is written without the daemon must not await it when it starts.
     const off = await createClinic(bench);
@@ -22,28 +24,51 @@ export const writeRate: Measure = {
       const run = { url: clinic.url, connections, forMs };
       const rate = ({ commits, elapsedMs }: { commits: number; elapsedMs: number }): number =>
         (commits / elapsedMs) * 1_000;
+      const besideRelay: number[] = [];
+      const runBesideRelay = async (): Promise<{ commits: number; elapsedMs: number }> => {
+        await receiver.call('reset', {});
+        await relay.call('start', {
+          url: off.url,
+          schema: off.name,
+          hooks: hooks.urls,
+          durable: false,
+        });
+        const result = await app.call('run', { ...run, url: off.url });
+        await receiver.call('untilCount', result.commits);
+        await relay.call('stop');
+        return result;
+      };
       const readings = await interleave(bench.rounds, {
         async ours() {
           const daemon = await startBenchDaemon(bench, { clinic, store, hooks });
-          await receiver.call('reset', {});
-          const warm = await app.call('run', { ...run, forMs: 500 });
+          await warmUp({ bench, hooks, app, clinic, connections });
           const result = await app.call('run', run);
-          const wanted = warm.commits + result.commits;
-          await receiver.call('untilCount', wanted);
+          await receiver.call('untilCount', result.commits);
           await daemon.stop();
-          const fault = faultOf(await receiver.call('judge', { secret: benchSecret }), hooks, wanted);
+          const fault = faultOf(await receiver.call('judge', { secret: benchSecret }), hooks, result.commits);
           check(fault === undefined, fault ?? '');
           return rate(result);
         },
-        limit: async () => rate(await app.call('run', { ...run, url: off.url })),
+        async limit(round) {
+          const beside = rate(await runBesideRelay());
+          if (round > 0) besideRelay.push(beside);
+          return rate(await app.call('run', { ...run, url: off.url }));
+        },
       });
+      const names = `${connections} connection${connections === 1 ? '' : 's'} at full speed`;
       findings.push(
         judge({
-          measure: `the application's own writes, ${connections} connection${connections === 1 ? '' : 's'} at full speed`,
+          measure: `the application's own writes, ${names}`,
           unit: 'commits/s',
           against: 'the same without the daemon',
           readings,
           reach: atLeast(0.9),
+        }),
+        judge({
+          measure: `what the machine allows, beside bare zongji + undici with nothing stored: ${names}`,
+          unit: 'commits/s',
+          against: 'the same alone',
+          readings: readings.map(({ limit }, i) => ({ ours: besideRelay[i]!, limit })),
         }),
       );
     }
