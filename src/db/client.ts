@@ -69,6 +69,8 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
     multipleStatements: true,
     connectTimeout: connectTimeoutMs,
     connectionLimit: connections,
+    // A call stack for each statement, in case it fails, was 3 % of the daemon's processor time under load.
+    trace: false,
     // Ours end before the server's wait_timeout ends them.
     maxIdle: Math.max(1, connections - 1),
     idleTimeout: 30_000,
