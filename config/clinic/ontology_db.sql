@@ -26,7 +26,7 @@ CREATE TABLE users (
   branch_id INT,
   status ENUM('active', 'inactive') NOT NULL DEFAULT 'active',
   created_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
-  FOREIGN KEY (branch_id) REFERENCES branches (id) ON DELETE SET NULL
+  FOREIGN KEY (branch_id) REFERENCES branches (id) ON DELETE CASCADE
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_unicode_ci;
 
 CREATE TABLE doctors (
