@@ -7,6 +7,7 @@ import { readClinic } from '../daemon/clinic.ts';
 import { filterNames } from '../daemon/in-force.ts';
 import { openStore } from '../db/client.ts';
 import { probeStore } from '../db/probe-store.ts';
+import type { Rules } from '../event/types.ts';
 import { AppError } from '../lib/errors.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
 import type { Checkpoint } from '../outbox/types.ts';
@@ -37,10 +38,11 @@ export function checkCommand(): Command {
 async function checkSource(config: Config): Promise<PreflightReport> {
   const source = openSource(config.source.url);
   try {
-    const [watch, state] = await Promise.all([readWatch(source, config), readState(config)]);
+    const [{ watch, named }, state] = await Promise.all([readTables(source, config), readState(config)]);
     return await runPreflight({
       source,
       watch,
+      named,
       ...(state.serverId === null ? {} : { serverId: state.serverId }),
       readerRuns: state.readerRuns,
       checkpoint: state.checkpoint && { ...state.checkpoint, serverUuid: state.checkpoint.serverUuid ?? '' },
@@ -52,11 +54,12 @@ async function checkSource(config: Config): Promise<PreflightReport> {
 }
 
 /** A source that cannot be asked is told of by the preflight itself. */
-async function readWatch(source: Source, config: Config): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+async function readTables(source: Source, config: Config): Promise<Pick<Rules, 'watch' | 'named'>> {
   try {
-    return (await readClinic(source, config, { filterNames: filterNames(config.webhooks) })).rules.watch;
+    return (await readClinic(source, config, { filterNames: filterNames(config.webhooks) })).rules;
   } catch (error) {
-    if (error instanceof AppError && error.code.startsWith('ERR_SOURCE_')) return new Map();
+    if (error instanceof AppError && error.code.startsWith('ERR_SOURCE_'))
+      return { watch: new Map(), named: new Map() };
     throw error;
   }
 }

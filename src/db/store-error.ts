@@ -49,7 +49,7 @@ function grantRemedy(url: DatabaseUrl, account = `'${quoted(url.user)}'@'%'`): s
 
 function loginRemedy(url: DatabaseUrl): string {
   return (
-    `Correct user and password in store.url, or create the user: ` +
+    `Correct user and password in store.url (source.url where that is not set), or create the user: ` +
     `CREATE USER '${quoted(url.user)}'@'%' IDENTIFIED BY '…'; ${grantRemedy(url)}`
   );
 }

@@ -57,7 +57,7 @@ const tlsModes: Readonly<Record<string, Omit<DatabaseTls, 'ca'> | null>> = {
 export function parseDatabaseUrl(text: string, { baseDir = '.' }: { baseDir?: string } = {}): DatabaseUrl {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !schemes.includes(url.protocol) || url.hostname === '') {
-    throw invalid(`is not a database URL${unescapedHint(text)}`);
+    throw invalid(`is not a database URL (mysql://user:password@host:3306/schema)${unescapedHint(text)}`);
   }
   if (url.hash !== '') throw invalid('has a "#": write it as %23');
   const user = decode(url.username, 'user');

@@ -42,7 +42,7 @@ export const errorCatalogue = {
   ERR_STORE_UNREACHABLE: {
     exit: 1,
     cause: 'The store does not answer.',
-    cure: 'Check host, port and firewall of store.url.',
+    cure: 'Check host, port and firewall of store.url (source.url where that is not set).',
   },
   ERR_STORE_ACCESS: {
     exit: 1,

@@ -91,6 +91,25 @@ describe.each(flavours)('check, on %s', (flavour) => {
     await weak.drop();
   });
 
+  it('warns of tables that the rules name and that are not seen', async () => {
+    const ofOneTable = await createUser(server, [
+      'REPLICATION SLAVE, REPLICATION CLIENT ON *.*',
+      `SELECT ON \`${clinic.name}\`.patients`,
+      `ALL ON \`${store}\`.*`,
+    ]);
+    const tablesOf = async (account: TestUser) =>
+      (JSON.parse((await check(account, '--json')).stdout) as PreflightReport).checks.find(
+        ({ id }) => id === 'tables',
+      )!;
+    const { level, detail, remedy } = await tablesOf(ofOneTable);
+    expect(level).toBe('warn');
+    expect(detail).toMatch(/no table .*appointments.*payments/);
+    expect(detail).not.toContain('patients');
+    expect(remedy).toContain(`GRANT SELECT ON \`${clinic.name}\`.* TO '${ofOneTable.user}'@'%';`);
+    expect(await tablesOf(user)).toMatchObject({ level: 'pass' });
+    await ofOneTable.drop();
+  });
+
   it('says that the server cannot be reached, and exits 1', async () => {
     const { code, stdout, stderr } = await check({ user: user.user, password: 'wrong' });
     expect(code).toBe(1);

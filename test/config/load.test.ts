@@ -185,7 +185,10 @@ describe('one mistake gives one message', () => {
     `must be a duration such as 15s, 5m, 2h or 30d, from ${from} to ${to}`;
   it.each([
     // The source and the store.
-    ['source:\n  url: hunter2', '2:3 source.url: is not a database URL'],
+    [
+      'source:\n  url: hunter2',
+      '2:3 source.url: is not a database URL (mysql://user:password@host:3306/schema)',
+    ],
     [
       'source:\n  url: mysql://u:hunter2@h',
       '2:3 source.url: names no schema: end it with /ontology_db, or as the clinic calls it',

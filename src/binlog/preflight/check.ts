@@ -46,6 +46,8 @@ export interface Facts {
   variables: ReadonlyMap<string, string>;
   log: { state: 'on'; status: LogStatus } | { state: 'off' } | { state: 'denied' };
   tables: readonly TableFacts[];
+  /** Tables that the rules name and that our user does not see: they are not there, or nothing is granted on them. */
+  unseen: readonly string[];
   mayReplicate: boolean;
   /** Our replication server id; null when there is none yet. */
   serverId: number | null;

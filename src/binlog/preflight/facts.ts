@@ -49,6 +49,7 @@ export async function collectFacts(
     variables: await readVariables(source),
     log: await readLogState(source, identity),
     tables: await Promise.all(wanted.map((each) => probeTable(source, dictionary, each))),
+    unseen: [...(options.named?.keys() ?? [])].filter((name) => !dictionary.tables.has(name.toLowerCase())),
     mayReplicate: await mayReplicate(source),
     serverId: options.serverId ?? null,
     readerRuns: options.readerRuns ?? false,

@@ -37,6 +37,8 @@ export interface PreflightOptions {
   watch: Watch;
   /** Tables that are only looked up, likewise. */
   lookups?: Watch;
+  /** All that the rules name, whether the schema has it or not. */
+  named?: Watch;
   /** Our replication server id. */
   serverId?: number;
   /** Whether a reader of ours is connected now. */

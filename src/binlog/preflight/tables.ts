@@ -14,21 +14,27 @@ const nothingThere = skip('None of the watched tables can be seen.');
 const present: Check = {
   id: 'tables',
   title: 'Tables and columns of the rules',
-  run({ tables, dictionary: { schema } }) {
-    const missing = tables.filter(({ access }) => access === 'missing').map(({ wanted }) => wanted);
+  run({ tables, unseen, identity: { account }, dictionary: { schema } }) {
+    const absent = tables.filter(({ access }) => access === 'missing').map(({ wanted }) => wanted);
+    const missing = [...new Set([...absent, ...unseen])];
     const columns = tables.flatMap(({ wanted, missingColumns }) =>
       missingColumns.map((name) => `${wanted}.${name}`),
     );
     if (missing.length === 0 && columns.length === 0) return pass(`All are there in ${schema}.`);
     const parts = [
       ...(missing.length > 0
-        ? [`The schema ${schema} has no table ${missing.join(', ')}: its events never fire.`]
+        ? [
+            `The schema ${schema} has no table ${missing.join(', ')}, or nothing is granted on it: its events never fire.`,
+          ]
         : []),
       ...(columns.length > 0 ? [`There is no column ${columns.join(', ')}: it is null in payloads.`] : []),
     ];
     return warn(
       parts.join(' '),
-      'Name the tables and columns of this clinic in a rules file (rules: events.yaml), or leave it when they are not wanted.',
+      'Name the tables and columns of this clinic in a rules file (rules: events.yaml), or leave it when they are not wanted.' +
+        (unseen.length > 0
+          ? `\nWhere they are there: GRANT SELECT ON ${quoteName(schema)}.* TO ${account};`
+          : ''),
     );
   },
 };
