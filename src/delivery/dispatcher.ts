@@ -44,6 +44,9 @@ export interface DispatcherOptions {
 const maximumQueued = 4_096;
 const maximumQueuedCharacters = 32 * 2 ** 20;
 const maximumUnsettled = 8_192;
+const holdMs = 30_000;
+/** How often it is looked for what has waited too long, as a part of `holdMs`: the look reads all that waits. */
+const looksPerHold = 30;
 /** How long `stop` waits for the store. */
 const settleBoundMs = 5_000;
 
@@ -83,6 +86,7 @@ export class Dispatcher implements Background {
   readonly #held = new Set<ClaimedDelivery>();
   #queued = 0;
   #queuedCharacters = 0;
+  #lookAgainMs = 0;
   #stopping = false;
   #drained = Promise.withResolvers<undefined>();
 
@@ -212,7 +216,10 @@ export class Dispatcher implements Background {
   }
 
   #releaseOld(nowMs: number): void {
-    const beforeMs = nowMs - (this.#options.holdMs ?? 30_000);
+    if (nowMs < this.#lookAgainMs) return;
+    const boundMs = this.#options.holdMs ?? holdMs;
+    this.#lookAgainMs = nowMs + boundMs / looksPerHold;
+    const beforeMs = nowMs - boundMs;
     for (const endpoint of this.#endpoints.values()) {
       if (endpoint.lanes.size === 0) continue;
       this.#settler.release(this.#counted(endpoint, () => endpoint.lanes.takeOlder(beforeMs)));
