@@ -118,16 +118,16 @@ async function follow(child: ChildProcess, { token, config }: Started): Promise<
     await config.remove();
     return exited.code;
   });
-  const url = await waitFor(
-    () => {
-      if (exited) throw new Error(`the daemon ended with ${String(exited.code)}: ${stderr}`);
-      return log.find(({ msg }) => msg === 'listening')?.['url'] as string | undefined;
-    },
+  // An end is found like an address: what throws is tried again.
+  const begun = await waitFor(
+    () => exited ?? (log.find(({ msg }) => msg === 'listening')?.['url'] as string | undefined),
     { timeoutMs: 90_000, what: 'the daemon to listen' },
   ).catch((error: unknown) => {
     child.kill('SIGKILL');
     throw new Error(`the daemon did not start: ${stderr} ${JSON.stringify(log)}`, { cause: error });
   });
+  if (typeof begun !== 'string') throw new Error(`the daemon ended with ${String(begun.code)}: ${stderr}`);
+  const url = begun;
   const get = async (path: string): Promise<{ status: number; body: string }> => {
     const response = await fetch(url + path, { headers: { authorization: `Bearer ${token}` } });
     return { status: response.status, body: await response.text() };
