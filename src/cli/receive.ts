@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Command } from 'commander';
+import { parseExactJson } from '../change/exact-json.ts';
 import { inspectSignatures, type SignatureCheck } from '../delivery/signature.ts';
 import { sleep } from '../lib/clock.ts';
 import { parseDuration } from '../lib/duration.ts';
@@ -100,7 +101,7 @@ function toReceived(
 
 function indent(body: string): string {
   try {
-    body = JSON.stringify(JSON.parse(body), null, 2);
+    body = JSON.stringify(parseExactJson(body), null, 2);
   } catch {
     // Not JSON: shown as it came.
   }

@@ -8,7 +8,8 @@ import { generateSecret } from '../../src/lib/secret.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const secret = generateSecret();
-const body = '{"event":"payment.received","timestamp":"2026-03-07T15:30:00.000Z","data":{"payment_id":123}}';
+const body =
+  '{"event":"payment.received","timestamp":"2026-03-07T15:30:00.000Z","data":{"payment_id":123,"amount":500.00}}';
 const stopping: (() => Promise<void>)[] = [];
 
 afterEach(async () => {
@@ -57,6 +58,7 @@ describe('receive', () => {
       copies: 0,
     });
     expect(formatReceived(received[0]!)).toMatch(/both signatures valid; answered 200/);
+    expect(formatReceived(received[0]!)).toMatch(/"amount": 500\.00$/m);
   });
 
   test.each([
