@@ -52,7 +52,10 @@ import {
 const graceMs = 2 * 60_000;
 /** Of one seal. */
 export const maximumEntries = 5_000;
-const entriesAtOnce = 500;
+/** Read and hashed at once, while a change that comes just then waits. */
+const entriesAtOnce = 100;
+/** Written by one statement. */
+const leavesAtOnce = 500;
 
 export interface SealVault {
   store: Store;
@@ -298,13 +301,15 @@ async function writeSeal(tx: Session, seal: Seal, leaves: readonly Leaf[]): Prom
     'INSERT INTO seals (number, sealed_at, entries, root, previous_hash, hash, signature) VALUES (?)',
     [[seal.number, seal.sealedAt, seal.entries, seal.root, seal.previousHash, seal.hash, seal.signature]],
   );
-  const values = leaves.map(({ log, entryId, hash, payloadHash }, place) => {
-    const payload = payloadHash ? `X'${payloadHash.toString('hex')}'` : 'NULL';
-    return `(${seal.number},${place},'${log}',${entryId},X'${hash.toString('hex')}',${payload})`;
-  });
-  await tx.script([
-    `INSERT INTO seal_leaves (seal, place, log, entry_id, hash, payload_hash) VALUES ${values.join(',')}`,
-  ]);
+  for (let at = 0; at < leaves.length; at += leavesAtOnce) {
+    const values = leaves.slice(at, at + leavesAtOnce).map(({ log, entryId, hash, payloadHash }, index) => {
+      const payload = payloadHash ? `X'${payloadHash.toString('hex')}'` : 'NULL';
+      return `(${seal.number},${at + index},'${log}',${entryId},X'${hash.toString('hex')}',${payload})`;
+    });
+    await tx.script([
+      `INSERT INTO seal_leaves (seal, place, log, entry_id, hash, payload_hash) VALUES ${values.join(',')}`,
+    ]);
+  }
 }
 
 async function writeProgress(tx: Session, before: Progress, after: Progress): Promise<void> {
