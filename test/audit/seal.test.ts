@@ -295,6 +295,20 @@ describe.each(flavours)('the sealed log on %s', (flavour) => {
     expect(await verifyLog(test.vault)).toMatchObject({ ok: false, flaw: { kind: 'deleted', seal: 4 } });
   });
 
+  it('seals more entries at once than it reads or writes at once', async () => {
+    const patients = Array.from({ length: 1_001 }, (_, n) => String(n % 7));
+    await log.send(...patients);
+    expect(await seal()).toMatchObject({ number: 1, entries: 1_001 });
+    expect(await verifyLog(test.vault)).toMatchObject({
+      ok: true,
+      entries: 1_001,
+      unsealed: 0,
+      payloads: { proved: 1_001 },
+    });
+    const [row] = await test.schema.query('SELECT MAX(place) AS last FROM seal_leaves');
+    expect(row).toEqual({ last: 1_000 });
+  });
+
   it('seals every entry of concurrent writers once, by two sealers at once', async () => {
     const writers = await Promise.all(Array.from({ length: 6 }, () => test.schema.connect()));
     let writing = true;

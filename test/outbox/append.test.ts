@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Store } from '../../src/db/client.ts';
 import { acquireLease } from '../../src/db/lease.ts';
 import { claim } from '../../src/outbox/claim.ts';
 import type { Halt } from '../../src/binlog/halt.ts';
 import { moveCheckpoint, readCaptureState, recordHalt } from '../../src/outbox/checkpoint.ts';
 import { createRouter } from '../../src/outbox/fan-out.ts';
+import { createFollowUp } from '../../src/outbox/promote.ts';
 import { retryDelivery } from '../../src/outbox/reopen.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import { flavours } from '../support/server.ts';
@@ -335,6 +337,38 @@ describe.each(flavours)('append on %s', (flavour) => {
     });
     await appender.close();
     expect(due).toBe(1);
+  });
+
+  it('looks once after the followers of appends that come closely one after the other', async () => {
+    await addWebhook(test.vault);
+    let asked = 0;
+    let due = 0;
+    const counted: Store = {
+      ...test.store,
+      rows(sql, values) {
+        asked += 1;
+        return test.store.rows(sql, values);
+      },
+    };
+    const followUp = createFollowUp(counted, {
+      onDue: () => (due += 1),
+      onError(error) {
+        throw error;
+      },
+    });
+    const { appender, append } = await openTestAppender(claimant(test.store), test.vault);
+    const { fresh } = await append([eventOf('a', { key: '1' }), eventOf('b', { key: '2' })], {
+      room: muchRoom,
+    });
+    const behind = [eventOf('c', { key: '1' }), eventOf('d', { key: '2' })];
+    for (const event of behind) await append([event], { room: noRoom });
+    await appender.close();
+    const lanes = await test.store.rows<{ lane: number }>('SELECT DISTINCT lane FROM queue');
+    await test.store.run('DELETE FROM queue WHERE delivery_id IN (?)', [fresh.map(({ id }) => id)]);
+    for (const { lane } of lanes) followUp.add(new Set([lane]));
+    await followUp.close();
+    expect({ asked, due }).toEqual({ asked: 3, due: 1 });
+    expect(await readQueue(test.store)).toEqual(['3:pending', '4:pending']);
   });
 
   it('hands the lease over with a greater token each time', async () => {
