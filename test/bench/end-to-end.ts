@@ -14,7 +14,7 @@ import {
   type Reading,
 } from './measure.ts';
 import type { Part } from './part.ts';
-import { startRelay, type Relay } from './relay.ts';
+import { runBesideRelay, startRelay, type Relay } from './relay.ts';
 
 const application = new URL('application.ts', import.meta.url).href;
 const connections = 16;
@@ -89,14 +89,9 @@ async function runSeed(stage: Stage, delayMs: number, inFlight: number): Promise
 }
 
 /** What the machine allows: the same commits, passed on by who stores nothing. */
-async function runRelay({ relay, hooks, app, relayClinic, forMs }: Stage, delayMs: number): Promise<number> {
-  const { receiver, urls } = hooks;
-  await receiver.call('reset', { delayMs });
-  await relay.call('start', { url: relayClinic.url, schema: relayClinic.name, hooks: urls, durable: false });
-  const { commits, firstMs } = await app.call('run', { url: relayClinic.url, connections, forMs });
-  await receiver.call('untilCount', commits * urls.length);
-  await relay.call('stop');
-  const { lastMs } = await receiver.call('judge', { secret: benchSecret });
+async function runRelay({ relayClinic, ...stage }: Stage, delayMs: number): Promise<number> {
+  const { commits, firstMs } = await runBesideRelay({ ...stage, clinic: relayClinic, connections, delayMs });
+  const { lastMs } = await stage.hooks.receiver.call('judge', { secret: benchSecret });
   return (commits / (lastMs - firstMs)) * 1_000;
 }
 

@@ -2,8 +2,10 @@ import { createHmac } from 'node:crypto';
 import { createConnection, type Connection } from 'mysql2/promise';
 import { Pool } from 'undici';
 import { standardKey } from '../../src/delivery/signature.ts';
+import type { Application } from './application.ts';
+import type { Hooks } from './bench-daemon.ts';
 import { benchSecret } from './bench-store.ts';
-import type { Bench } from './measure.ts';
+import type { Bench, BenchSchema } from './measure.ts';
 import type { Part } from './part.ts';
 import { startZongji } from './read-stretch.ts';
 
@@ -80,4 +82,32 @@ export type Relay = ReturnType<typeof createRelay>;
 /** The relay, in a process of its own. */
 export function startRelay(bench: Bench): Promise<Part<Relay>> {
   return bench.part<Relay>(import.meta.url, 'createRelay');
+}
+
+export interface BesideRelay {
+  relay: Part<Relay>;
+  hooks: Hooks;
+  app: Part<Application>;
+  clinic: BenchSchema;
+  connections: number;
+  forMs: number;
+  delayMs?: number;
+}
+
+/** What the machine allows: the application commits as fast as it can beside a relay that stores nothing, until all has arrived. */
+export async function runBesideRelay({
+  relay,
+  hooks: { receiver, urls },
+  app,
+  clinic,
+  connections,
+  forMs,
+  delayMs = 0,
+}: BesideRelay): Promise<{ commits: number; elapsedMs: number; firstMs: number }> {
+  await receiver.call('reset', { delayMs });
+  await relay.call('start', { url: clinic.url, schema: clinic.name, hooks: urls, durable: false });
+  const result = await app.call('run', { url: clinic.url, connections, forMs });
+  await receiver.call('untilCount', result.commits * urls.length);
+  await relay.call('stop');
+  return result;
 }

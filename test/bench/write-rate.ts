@@ -2,7 +2,7 @@ import type { Application } from './application.ts';
 import { faultOf, startBenchDaemon, startReceiver, warmUp } from './bench-daemon.ts';
 import { benchSecret } from './bench-store.ts';
 import { createClinic } from './clinic-log.ts';
-import { startRelay } from './relay.ts';
+import { runBesideRelay, startRelay } from './relay.ts';
 import { atLeast, check, interleave, judge, type Finding, type Measure } from './measure.ts';
 
 /** What the application loses to the daemon on the same machine: it commits as fast as it can, with and without it. */
@@ -25,19 +25,6 @@ export const writeRate: Measure = {
       const rate = ({ commits, elapsedMs }: { commits: number; elapsedMs: number }): number =>
         (commits / elapsedMs) * 1_000;
       const besideRelay: number[] = [];
-      const runBesideRelay = async (): Promise<{ commits: number; elapsedMs: number }> => {
-        await receiver.call('reset', {});
-        await relay.call('start', {
-          url: off.url,
-          schema: off.name,
-          hooks: hooks.urls,
-          durable: false,
-        });
-        const result = await app.call('run', { ...run, url: off.url });
-        await receiver.call('untilCount', result.commits);
-        await relay.call('stop');
-        return result;
-      };
       const readings = await interleave(bench.rounds, {
         async ours() {
           const daemon = await startBenchDaemon(bench, { clinic, store, hooks });
@@ -50,7 +37,7 @@ export const writeRate: Measure = {
           return rate(result);
         },
         async limit(round) {
-          const beside = rate(await runBesideRelay());
+          const beside = rate(await runBesideRelay({ relay, hooks, app, clinic: off, connections, forMs }));
           if (round > 0) besideRelay.push(beside);
           return rate(await app.call('run', { ...run, url: off.url }));
         },
