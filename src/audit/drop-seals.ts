@@ -1,4 +1,4 @@
-import { idList } from '../db/sql-text.ts';
+import { idIn } from '../db/sql-text.ts';
 import type { SealVault } from './seal.ts';
 import { anchorText, privateKeyOf, readSealState, signText } from './seal-key.ts';
 import { sealedLogs } from './entry.ts';
@@ -31,7 +31,12 @@ export async function dropSeals(
         'SELECT entry_id AS id FROM seal_leaves WHERE seal <= ? AND log = ?',
         [last.number, log],
       );
-      await tx.run(`DELETE FROM ${log} WHERE id IN (${idList(entries.map(({ id }) => id))})`);
+      await tx.run(
+        `DELETE FROM ${log} WHERE ${idIn(
+          'id',
+          entries.map(({ id }) => id),
+        )}`,
+      );
     }
     const signature = signText(privateKeyOf(state, box), anchorText(last));
     await tx.run('DELETE FROM seal_leaves WHERE seal <= ?', [last.number]);

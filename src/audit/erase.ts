@@ -1,5 +1,5 @@
 import type { Session, Store } from '../db/client.ts';
-import { idList } from '../db/sql-text.ts';
+import { idIn } from '../db/sql-text.ts';
 import { destroyKeys } from '../outbox/destroy-keys.ts';
 import { giveUp } from '../outbox/end-queued.ts';
 import { enterQueue } from '../outbox/enter-queue.ts';
@@ -102,18 +102,18 @@ async function eraseEvents(
   );
   const end = rows.at(-1);
   if (!end) return undefined;
-  const seqs = idList(rows.map(({ seq }) => seq));
+  const seqs = rows.map(({ seq }) => seq);
   const queued = await tx.rows<{ id: number }>(
     `SELECT q.delivery_id AS id FROM queue q JOIN delivery_log d ON d.id = q.delivery_id
-     WHERE d.event_seq IN (${seqs}) AND q.state <> 'sending' ORDER BY q.delivery_id FOR UPDATE`,
+     WHERE ${idIn('d.event_seq', seqs)} AND q.state <> 'sending' ORDER BY q.delivery_id FOR UPDATE`,
   );
   await giveUp(
     tx,
     queued.map(({ id }) => id),
   );
   await tx.script([
-    `UPDATE event_log SET body = NULL WHERE seq IN (${seqs})`,
-    `UPDATE delivery_log SET payload = NULL, response_body = NULL WHERE event_seq IN (${seqs})`,
+    `UPDATE event_log SET body = NULL WHERE ${idIn('seq', seqs)}`,
+    `UPDATE delivery_log SET payload = NULL, response_body = NULL WHERE ${idIn('event_seq', seqs)}`,
   ]);
   return { ended: queued.length, after: end.seq };
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Session, Store } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
-import { idList } from '../db/sql-text.ts';
+import { idIn } from '../db/sql-text.ts';
 import { momentMs } from '../outbox/moment.ts';
 import { textOf } from '../outbox/payloads.ts';
 import { ensureSalts, subjectOf } from '../outbox/subject-keys.ts';
@@ -129,7 +129,7 @@ async function isOnlyAboutSeals(tx: Session, ids: Found['ids'], limit: number): 
   const { attempts, audit_log: acts } = ids;
   if (acts.length > 0 || attempts.length === 0 || attempts.length >= limit) return false;
   const others = await tx.rows(
-    `SELECT 1 FROM attempts a ${attemptJoins} WHERE a.id IN (${idList(attempts)}) AND NOT e.type <=> 'audit.sealed' LIMIT 1`,
+    `SELECT 1 FROM attempts a ${attemptJoins} WHERE ${idIn('a.id', attempts)} AND NOT e.type <=> 'audit.sealed' LIMIT 1`,
   );
   return others.length === 0;
 }
@@ -139,7 +139,7 @@ async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promi
   for (let at = 0; at < ids.attempts.length; at += entriesAtOnce) {
     const rows = await tx.rows<AttemptEntry>(
       `SELECT ${attemptColumns} FROM attempts a ${attemptJoins}
-       WHERE a.id IN (${idList(ids.attempts.slice(at, at + entriesAtOnce))}) ORDER BY a.id`,
+       WHERE ${idIn('a.id', ids.attempts.slice(at, at + entriesAtOnce))} ORDER BY a.id`,
     );
     const payloads = (await openPayloadsOf(tx, vault.box, rows)).map(textOf);
     const hashed = rows.filter((_, index) => payloads[index] !== null);
@@ -154,7 +154,7 @@ async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promi
   for (let at = 0; at < ids.audit_log.length; at += entriesAtOnce) {
     const rows = await tx.rows<ActEntry>(
       `SELECT ${actColumns} FROM audit_log g
-       WHERE g.id IN (${idList(ids.audit_log.slice(at, at + entriesAtOnce))}) ORDER BY g.id`,
+       WHERE ${idIn('g.id', ids.audit_log.slice(at, at + entriesAtOnce))} ORDER BY g.id`,
     );
     for (const row of rows)
       leaves.push({ log: 'audit_log', entryId: row.id, hash: actLeaf(row), payloadHash: null });

@@ -1,5 +1,5 @@
 import type { Session } from '../db/client.ts';
-import { idList, literal } from '../db/sql-text.ts';
+import { idIn, literal } from '../db/sql-text.ts';
 import { claimVariables } from './append-statements.ts';
 import { laneText } from './lane.ts';
 import { momentMs } from './moment.ts';
@@ -97,7 +97,7 @@ function claimRows({ store, box, owner, claimMs }: Claimant, wanted: readonly Wa
     const [rows = []] = await tx.script<ClaimRow>([
       claimVariables(claimMs),
       `UPDATE queue SET state = 'sending', due_at = @until, attempt = attempt + 1, claimed_at = @now, claimed_by = ${literal(owner)}
-       WHERE delivery_id IN (${idList(ids)})`,
+       WHERE ${idIn('delivery_id', ids)}`,
       selectBodies(ids),
     ]);
     const opened = await openPayloads(tx, box, rows);
@@ -110,7 +110,7 @@ function selectBodies(ids: readonly number[]): string {
       e.id AS eventId, e.type AS eventType, e.subject, COALESCE(d.payload, e.body) AS payload,
       e.occurred_at AS occurredAt
     FROM queue q JOIN delivery_log d ON d.id = q.delivery_id JOIN event_log e ON e.seq = q.event_seq
-    WHERE q.delivery_id IN (${idList(ids)}) ORDER BY q.due_at, q.event_seq`;
+    WHERE ${idIn('q.delivery_id', ids)} ORDER BY q.due_at, q.event_seq`;
 }
 
 /** What has lost its payload (pruned or erased) cannot be sent, nor can what was changed in the store: it is ended here, on record. */
@@ -164,7 +164,10 @@ export async function renewClaims(
   if (deliveries.length === 0) return 0;
   const { affectedRows } = await store.run(
     `UPDATE queue SET due_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND
-     WHERE delivery_id IN (${idList(deliveries.map(({ id }) => id))}) AND state = 'sending' AND claimed_by = ?`,
+     WHERE ${idIn(
+       'delivery_id',
+       deliveries.map(({ id }) => id),
+     )} AND state = 'sending' AND claimed_by = ?`,
     [claimMs * 1_000, owner],
   );
   return affectedRows;

@@ -1,5 +1,5 @@
 import type { Session, Store } from '../db/client.ts';
-import { idList } from '../db/sql-text.ts';
+import { idIn } from '../db/sql-text.ts';
 
 const endRows = 1_000;
 
@@ -38,10 +38,9 @@ export async function endOrphans(store: Store): Promise<number> {
 /** Ends deliveries without an attempt: exhausted, on record. */
 export async function giveUp(tx: Session, ids: readonly number[]): Promise<void> {
   if (ids.length === 0) return;
-  const list = idList(ids);
   await tx.script([
-    `DELETE FROM queue WHERE delivery_id IN (${list})`,
+    `DELETE FROM queue WHERE ${idIn('delivery_id', ids)}`,
     `UPDATE delivery_log SET status = 'exhausted', exhausted_at = UTC_TIMESTAMP(3),
-       failed_at = COALESCE(failed_at, UTC_TIMESTAMP(3)) WHERE id IN (${list})`,
+       failed_at = COALESCE(failed_at, UTC_TIMESTAMP(3)) WHERE ${idIn('id', ids)}`,
   ]);
 }

@@ -1,5 +1,5 @@
 import type { Session, Store } from '../db/client.ts';
-import { idList } from '../db/sql-text.ts';
+import { idIn } from '../db/sql-text.ts';
 import { makeDue } from './promote.ts';
 import { lanesOf, selectFreeHeads } from './queue-lanes.ts';
 import type { ClaimedDelivery, Claimant } from './types.ts';
@@ -24,7 +24,7 @@ export async function release(
   await store.transaction(async (tx) => {
     const rows = await tx.rows<ClaimRow>(
       `SELECT ${claimColumns} FROM queue FORCE INDEX (PRIMARY)
-       WHERE delivery_id IN (${idList(attempts.keys())}) AND state = 'sending' AND claimed_by = ?
+       WHERE ${idIn('delivery_id', attempts.keys())} AND state = 'sending' AND claimed_by = ?
        ORDER BY delivery_id FOR UPDATE`,
       [owner],
     );
@@ -59,7 +59,10 @@ export async function releaseForgotten(
   return store.transaction(async (tx) => {
     const locked = await tx.rows<ClaimRow>(
       `SELECT ${claimColumns} FROM queue FORCE INDEX (PRIMARY)
-       WHERE delivery_id IN (${idList(seen.map(({ id }) => id))}) AND ${old} ORDER BY delivery_id FOR UPDATE`,
+       WHERE ${idIn(
+         'delivery_id',
+         seen.map(({ id }) => id),
+       )} AND ${old} ORDER BY delivery_id FOR UPDATE`,
       values,
     );
     // Asked again: what was held meanwhile may have been settled and claimed anew.
@@ -80,13 +83,13 @@ export async function rescueExpired(store: Store): Promise<number> {
   return store.transaction(async (tx) => {
     const rows = await tx.rows<ClaimRow>(`SELECT ${claimColumns} ${expired} FOR UPDATE SKIP LOCKED`);
     if (rows.length === 0) return 0;
-    const ids = idList(rows.map(({ id }) => id));
+    const ids = rows.map(({ id }) => id);
     await tx.script([
       `INSERT INTO attempts (delivery_id, number, started_at, duration_ms, outcome)
        SELECT delivery_id, attempt, claimed_at, TIMESTAMPDIFF(MICROSECOND, claimed_at, UTC_TIMESTAMP(3)) DIV 1000, 'lost'
-       FROM queue WHERE delivery_id IN (${ids})`,
+       FROM queue WHERE ${idIn('delivery_id', ids)}`,
       `UPDATE delivery_log d JOIN queue q ON q.delivery_id = d.id
-       SET d.failed_at = UTC_TIMESTAMP(3), d.retry_count = q.attempt - 1 WHERE q.delivery_id IN (${ids})`,
+       SET d.failed_at = UTC_TIMESTAMP(3), d.retry_count = q.attempt - 1 WHERE ${idIn('q.delivery_id', ids)}`,
     ]);
     await putBack(tx, rows, 'attempt');
     return rows.length;
@@ -104,7 +107,10 @@ async function putBack(
   const [heads = []] = await tx.script<{ id: number }>([
     `UPDATE queue SET state = IF(lane IS NULL, 'pending', 'waiting'), due_at = IF(lane IS NULL, UTC_TIMESTAMP(3), NULL),
        attempt = ${attempt}, claimed_at = NULL, claimed_by = NULL
-     WHERE delivery_id IN (${idList(rows.map(({ id }) => id))})`,
+     WHERE ${idIn(
+       'delivery_id',
+       rows.map(({ id }) => id),
+     )}`,
     ...(lanes.size === 0 ? [] : [selectFreeHeads(lanes)]),
   ]);
   if (heads.length > 0) await tx.run(makeDue(heads.map(({ id }) => id)));

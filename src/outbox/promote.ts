@@ -1,11 +1,11 @@
 import type { Store } from '../db/client.ts';
-import { idList } from '../db/sql-text.ts';
+import { idIn } from '../db/sql-text.ts';
 import { sleep } from '../lib/clock.ts';
 import { readActive, selectFreeHeads } from './queue-lanes.ts';
 
 /** UPDATE that makes waiting deliveries due, if they still wait. */
 export function makeDue(ids: readonly number[]): string {
-  return `UPDATE queue SET state = 'pending', due_at = UTC_TIMESTAMP(3) WHERE delivery_id IN (${idList(ids)}) AND state = 'waiting'`;
+  return `UPDATE queue SET state = 'pending', due_at = UTC_TIMESTAMP(3) WHERE ${idIn('delivery_id', ids)} AND state = 'waiting'`;
 }
 
 /**
@@ -19,7 +19,7 @@ export async function promoteLanes(store: Store, lanes: ReadonlySet<number>): Pr
   if (lanes.size === 0) return 0;
   const active = await readActive(store, lanes);
   // Nothing is done with these locks: getting them means that no settlement of these deliveries is under way.
-  await store.rows(`SELECT 1 FROM queue WHERE delivery_id IN (${idList(active)}) LOCK IN SHARE MODE`);
+  await store.rows(`SELECT 1 FROM queue WHERE ${idIn('delivery_id', active)} LOCK IN SHARE MODE`);
   return promoteFree(store, lanes);
 }
 

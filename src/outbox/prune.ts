@@ -1,5 +1,5 @@
 import type { Session, Store } from '../db/client.ts';
-import { idList } from '../db/sql-text.ts';
+import { idIn } from '../db/sql-text.ts';
 
 export interface PruneOptions {
   /** What was recorded longer ago than this goes. */
@@ -65,7 +65,7 @@ export async function pruneKept(store: Store, batch = defaultBatch): Promise<num
     if (ended.length === 0) return 0;
     await tx.script([
       ...removePayloads(ended),
-      `DELETE FROM kept_payloads WHERE event_seq IN (${idList(ended)})`,
+      `DELETE FROM kept_payloads WHERE ${idIn('event_seq', ended)}`,
     ]);
     return ended.length;
   });
@@ -116,7 +116,7 @@ function beginning<Row extends { isOld: number }>(rows: readonly Row[]): readonl
 /** Those that have not ended for everybody. Locks their deliveries, so that none is opened again meanwhile. */
 async function openAmong(tx: Session, seqs: readonly number[]): Promise<Set<number>> {
   const rows = await tx.rows<{ seq: number; status: string }>(
-    `SELECT event_seq AS seq, status FROM delivery_log WHERE event_seq IN (${idList(seqs)}) FOR UPDATE`,
+    `SELECT event_seq AS seq, status FROM delivery_log WHERE ${idIn('event_seq', seqs)} FOR UPDATE`,
   );
   return new Set(rows.filter(({ status }) => status === 'open').map(({ seq }) => seq));
 }
@@ -124,7 +124,7 @@ async function openAmong(tx: Session, seqs: readonly number[]): Promise<Set<numb
 async function attemptedAmong(tx: Session, seqs: readonly number[]): Promise<Set<number>> {
   const rows = await tx.rows<{ seq: number }>(
     `SELECT DISTINCT d.event_seq AS seq FROM delivery_log d JOIN attempts a ON a.delivery_id = d.id
-     WHERE d.event_seq IN (${idList(seqs)})`,
+     WHERE ${idIn('d.event_seq', seqs)}`,
   );
   return new Set(rows.map(({ seq }) => seq));
 }
@@ -132,7 +132,7 @@ async function attemptedAmong(tx: Session, seqs: readonly number[]): Promise<Set
 function removePayloads(seqs: readonly number[]): string[] {
   if (seqs.length === 0) return [];
   return [
-    `UPDATE event_log SET body = NULL WHERE seq IN (${idList(seqs)})`,
-    `UPDATE delivery_log SET payload = NULL, response_body = NULL WHERE event_seq IN (${idList(seqs)})`,
+    `UPDATE event_log SET body = NULL WHERE ${idIn('seq', seqs)}`,
+    `UPDATE delivery_log SET payload = NULL, response_body = NULL WHERE ${idIn('event_seq', seqs)}`,
   ];
 }

@@ -1,5 +1,5 @@
 import type { Session, Store } from '../db/client.ts';
-import { idList } from '../db/sql-text.ts';
+import { idIn } from '../db/sql-text.ts';
 import { AppError } from '../lib/errors.ts';
 import { claimVariables, insertQueue, type QueueRow } from './append-statements.ts';
 import { enterQueue } from './enter-queue.ts';
@@ -34,7 +34,7 @@ export async function enterStatements(tx: Session, entering: readonly Entering[]
 /** UPDATE that marks ended deliveries as open again. */
 export function reopenLog(ids: readonly number[]): string {
   return `UPDATE delivery_log SET status = 'open', delivered_at = NULL, failed_at = NULL, exhausted_at = NULL
-    WHERE id IN (${idList(ids)})`;
+    WHERE ${idIn('id', ids)}`;
 }
 
 interface DeliveryRow extends Omit<Entering, 'lane'> {

@@ -1,7 +1,7 @@
 import { parseExactJson } from '../change/exact-json.ts';
 import type { Session } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
-import { idList } from '../db/sql-text.ts';
+import { idIn } from '../db/sql-text.ts';
 import { matchesFilter } from '../event/subscription.ts';
 import type { DomainEvent } from '../event/types.ts';
 import { claimVariables, insertDeliveries, type PlacedDelivery } from './append-statements.ts';
@@ -212,7 +212,10 @@ async function knownDeliveries(
   const rows = await tx.rows<KnownDelivery>(
     `SELECT d.id, d.event_seq AS seq, IF(d.status = 'open', 'open', 'ended') AS status,
        COALESCE((SELECT MAX(a.number) FROM attempts a WHERE a.delivery_id = d.id), 0) AS attempts
-     FROM delivery_log d WHERE d.event_seq IN (${idList(events.map(({ seq }) => seq))}) AND d.webhook_id = ? FOR UPDATE`,
+     FROM delivery_log d WHERE ${idIn(
+       'd.event_seq',
+       events.map(({ seq }) => seq),
+     )} AND d.webhook_id = ? FOR UPDATE`,
     [webhookId],
   );
   return new Map(rows.map((row) => [row.seq, row]));

@@ -1,5 +1,5 @@
 import type { Session } from '../db/client.ts';
-import { idList, literal } from '../db/sql-text.ts';
+import { idIn, literal } from '../db/sql-text.ts';
 import { momentText } from './moment.ts';
 import { sealPayload } from './payloads.ts';
 import { makeDue } from './promote.ts';
@@ -63,7 +63,10 @@ export async function settle(
 async function lockOwned(tx: Session, owner: string, settlements: readonly Settlement[]): Promise<Owned[]> {
   const rows = await tx.rows<OwnedRow>(
     `SELECT delivery_id AS id, lane, attempt, attempts_before AS attemptsBefore FROM queue FORCE INDEX (PRIMARY)
-     WHERE delivery_id IN (${idList(settlements.map(({ delivery }) => delivery.id))})
+     WHERE ${idIn(
+       'delivery_id',
+       settlements.map(({ delivery }) => delivery.id),
+     )}
        AND state = 'sending' AND claimed_by = ? ORDER BY delivery_id FOR UPDATE`,
     [owner],
   );
@@ -104,7 +107,10 @@ function updateLog(owned: readonly Owned[]): string[] {
     chunks(group).map(
       (chunk) =>
         `UPDATE delivery_log SET ${logAssignments(chunk[0]!)}, response_body = ${answersOf(chunk)}` +
-        ` WHERE id IN (${idList(chunk.map(({ delivery }) => delivery.id))})`,
+        ` WHERE ${idIn(
+          'id',
+          chunk.map(({ delivery }) => delivery.id),
+        )}`,
     ),
   );
 }
@@ -154,7 +160,10 @@ function updateQueue(owned: readonly Owned[], ended: readonly Owned[]): string[]
   const statements: string[] = [];
   if (ended.length > 0) {
     statements.push(
-      `DELETE FROM queue WHERE delivery_id IN (${idList(ended.map(({ delivery }) => delivery.id))})`,
+      `DELETE FROM queue WHERE ${idIn(
+        'delivery_id',
+        ended.map(({ delivery }) => delivery.id),
+      )}`,
     );
   }
   const delays = owned.flatMap(({ delivery, next }) =>
@@ -167,7 +176,10 @@ function updateQueue(owned: readonly Owned[], ended: readonly Owned[]): string[]
     statements.push(
       `UPDATE queue SET state = 'pending', claimed_at = NULL, claimed_by = NULL,
          due_at = @now + INTERVAL CASE delivery_id ${cases} END MICROSECOND
-       WHERE delivery_id IN (${idList(delays.map(({ id }) => id))})`,
+       WHERE ${idIn(
+         'delivery_id',
+         delays.map(({ id }) => id),
+       )}`,
     );
   }
   return statements;
@@ -184,7 +196,7 @@ function updateHealth(owned: readonly Owned[]): string[] {
       ? []
       : // A row that is edited by the engine has not been edited.
         [
-          `UPDATE webhooks SET failing_since = ${value}, updated_at = updated_at WHERE id IN (${idList(ids)}) AND ${where}`,
+          `UPDATE webhooks SET failing_since = ${value}, updated_at = updated_at WHERE ${idIn('id', ids)} AND ${where}`,
         ];
   return [
     ...update(well, 'NULL', 'failing_since IS NOT NULL'),

@@ -1,5 +1,5 @@
 import type { Session, Store } from '../db/client.ts';
-import { idList } from '../db/sql-text.ts';
+import { idIn } from '../db/sql-text.ts';
 import {
   claimVariables,
   insertDeliveries,
@@ -124,8 +124,8 @@ export async function discardStaged(store: Store, writer: GuardedWriter): Promis
           seqs.length === 0
             ? []
             : [
-                `DELETE FROM delivery_log WHERE event_seq IN (${idList(seqs)})`,
-                `DELETE FROM event_log WHERE seq IN (${idList(seqs)})`,
+                `DELETE FROM delivery_log WHERE ${idIn('event_seq', seqs)}`,
+                `DELETE FROM event_log WHERE ${idIn('seq', seqs)}`,
               ],
         after: counters,
         result: undefined,

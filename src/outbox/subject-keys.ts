@@ -1,7 +1,7 @@
 import { createSecretKey, hash, randomBytes, type KeyObject } from 'node:crypto';
 import type { Session } from '../db/client.ts';
 import { type PatientBox, type SecretBox, slotOf } from '../db/encryption.ts';
-import { idList, literal } from '../db/sql-text.ts';
+import { idIn, literal } from '../db/sql-text.ts';
 import { enterQueue } from './enter-queue.ts';
 import { storedKey } from './lane.ts';
 import type { WebhookVault } from './webhook-registry.ts';
@@ -144,7 +144,12 @@ function isDead(box: PatientBox, { key, payloadKey }: KeyRow): boolean {
 function remove(rows: readonly KeyRow[]): string[] {
   return rows.length === 0
     ? []
-    : [`DELETE FROM subject_keys WHERE id IN (${idList(rows.map(({ id }) => id))})`];
+    : [
+        `DELETE FROM subject_keys WHERE ${idIn(
+          'id',
+          rows.map(({ id }) => id),
+        )}`,
+      ];
 }
 
 async function readLiveKeys(
