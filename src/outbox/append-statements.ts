@@ -45,12 +45,15 @@ export function insertEvents(
   );
 }
 
+/** As long as what an outcome adds to the row: its moment, its status and a short answer. */
+const outcomeReserve = ' '.repeat(16);
+
 export function insertDeliveries(deliveries: readonly PlacedDelivery[], sealer: PayloadSealer): string[] {
   return inserts(
-    'delivery_log (id, webhook_id, event_seq, payload)',
+    'delivery_log (id, webhook_id, event_seq, reserve, payload)',
     deliveries.map(
       ({ id, webhookId, of, payload }) =>
-        `(${id},${webhookId},${of.seq},${literal(payload === null ? null : sealer.seal(of.event, payload))})`,
+        `(${id},${webhookId},${of.seq},'${outcomeReserve}',${literal(payload === null ? null : sealer.seal(of.event, payload))})`,
     ),
   );
 }
@@ -65,7 +68,10 @@ export interface QueueRow {
   attemptsBefore?: number;
 }
 
-/** INSERTs of queue rows, those that are sending claimed by `owner`. They need `claimVariables` in the same script. */
+/**
+ * INSERTs of queue rows, those that are sending claimed by `owner`; the others have its name as a place for that of who claims them.
+ * They need `claimVariables` in the same script.
+ */
 export function insertQueue(rows: readonly QueueRow[], owner: string): string[] {
   const claimed = `@now,${literal(owner)}`;
   return inserts(
@@ -76,9 +82,9 @@ export function insertQueue(rows: readonly QueueRow[], owner: string): string[] 
         case 'sending':
           return `(${key},'sending',@until,${attemptsBefore + 1},${attemptsBefore},${claimed})`;
         case 'pending':
-          return `(${key},'pending',@now,${attemptsBefore},${attemptsBefore},NULL,NULL)`;
+          return `(${key},'pending',@now,${attemptsBefore},${attemptsBefore},${claimed})`;
         case 'waiting':
-          return `(${key},'waiting',NULL,${attemptsBefore},${attemptsBefore},NULL,NULL)`;
+          return `(${key},'waiting',NULL,${attemptsBefore},${attemptsBefore},${claimed})`;
       }
     }),
   );

@@ -106,7 +106,7 @@ async function putBack(
   const lanes = lanesOf(rows);
   const [heads = []] = await tx.script<{ id: number }>([
     `UPDATE queue SET state = IF(lane IS NULL, 'pending', 'waiting'), due_at = IF(lane IS NULL, UTC_TIMESTAMP(3), NULL),
-       attempt = ${attempt}, claimed_at = NULL, claimed_by = NULL
+       attempt = ${attempt}
      WHERE ${idIn(
        'delivery_id',
        rows.map(({ id }) => id),

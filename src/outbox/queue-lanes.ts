@@ -8,8 +8,8 @@ function laneTable(lanes: Iterable<number>): string {
 
 const inLane = 'FROM queue h FORCE INDEX (queue_lane) WHERE h.lane = l.lane';
 /** Those that the others of the lane wait for. */
-const activeInLane = `${inLane} AND h.state IN ('sending', 'pending')`;
-const firstWaiting = `(SELECT h.delivery_id ${inLane} AND h.state = 'waiting' ORDER BY h.event_seq LIMIT 1)`;
+const activeInLane = `${inLane} AND h.waiting = 0`;
+const firstWaiting = `(SELECT h.delivery_id ${inLane} AND h.waiting = 1 ORDER BY h.event_seq LIMIT 1)`;
 
 /** The lanes that occur in these. */
 export function lanesOf(deliveries: readonly { lane: number | null }[]): Set<number> {
@@ -39,7 +39,7 @@ export function selectFreeHeads(lanes: Iterable<number>): string {
 /** Ids of the deliveries that the others of these lanes wait for, one for each lane. Lanes must not be empty. */
 export async function readActive(session: Session, lanes: Iterable<number>): Promise<number[]> {
   const rows = await session.rows<{ id: number | null }>(
-    `SELECT (SELECT h.delivery_id ${activeInLane} ORDER BY h.state, h.event_seq LIMIT 1) AS id FROM ${laneTable(lanes)}`,
+    `SELECT (SELECT h.delivery_id ${activeInLane} ORDER BY h.event_seq LIMIT 1) AS id FROM ${laneTable(lanes)}`,
   );
   return rows.map(({ id }) => id).filter((id) => id !== null);
 }

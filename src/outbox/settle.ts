@@ -145,7 +145,7 @@ function answerOf(settlement: Owned): string | null {
 }
 
 function logAssignments({ outcome, next, number }: Owned): string {
-  const answer = `response_status = ${literal(outcome.status ?? null)}, retry_count = ${number - 1}`;
+  const answer = `response_status = ${literal(outcome.status ?? null)}, retry_count = ${number - 1}, reserve = NULL`;
   switch (next.kind) {
     case 'delivered':
       return `status = 'delivered', delivered_at = @now, failed_at = NULL, exhausted_at = NULL, ${answer}`;
@@ -174,7 +174,7 @@ function updateQueue(owned: readonly Owned[], ended: readonly Owned[]): string[]
       .map(({ id, delayMs }) => `WHEN ${id} THEN ${literal(Math.round(delayMs * 1_000))}`)
       .join(' ');
     statements.push(
-      `UPDATE queue SET state = 'pending', claimed_at = NULL, claimed_by = NULL,
+      `UPDATE queue SET state = 'pending',
          due_at = @now + INTERVAL CASE delivery_id ${cases} END MICROSECOND
        WHERE ${idIn(
          'delivery_id',

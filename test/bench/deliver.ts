@@ -13,6 +13,9 @@ import { atLeast, check, interleave, judge, type Measure } from './measure.ts';
 import type { Receiver } from './receiver.ts';
 
 const concurrency = 64;
+/** All but the one that the server generates. */
+const queueColumns =
+  'delivery_id, webhook_id, event_seq, lane, state, due_at, attempt, attempts_before, claimed_at, claimed_by';
 
 interface Job {
   url: string;
@@ -44,9 +47,9 @@ export function createDeliverer() {
   async function refill({ store }: BenchStore): Promise<void> {
     await store.script([
       'DELETE FROM queue',
-      'INSERT INTO queue SELECT * FROM full_queue',
+      `INSERT INTO queue (${queueColumns}) SELECT ${queueColumns} FROM full_queue`,
       'TRUNCATE attempts',
-      "UPDATE delivery_log SET status = 'open', response_status = NULL, response_body = NULL, delivered_at = NULL",
+      "UPDATE delivery_log SET status = 'open', response_status = NULL, response_body = NULL, delivered_at = NULL, reserve = REPEAT(' ', 16)",
     ]);
   }
 
@@ -71,7 +74,7 @@ export function createDeliverer() {
         );
       }
       await appender.close();
-      await bench.store.run('CREATE TABLE full_queue AS SELECT * FROM queue');
+      await bench.store.run(`CREATE TABLE full_queue AS SELECT ${queueColumns} FROM queue`);
     },
     async run({ url, count }: Job): Promise<{ elapsedMs: number; recorded: number; attempts: number }> {
       const { store, claimant, webhooks } = bench!;

@@ -87,6 +87,7 @@ describe.each(flavours)('claim and settle on %s', (flavour) => {
       response_status: null,
       retry_count: 0,
       delivered_at: null,
+      claimed_by: null,
     });
 
     await test.schema.query('UPDATE queue SET due_at = UTC_TIMESTAMP(3)');

@@ -1,0 +1,68 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { openStore } from '../../src/db/client.ts';
+import { drizzle, migrate } from '../../src/db/drizzle.ts';
+import { migrateStore } from '../../src/db/migrate.ts';
+import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { claim } from '../../src/outbox/claim.ts';
+import { settle } from '../../src/outbox/settle.ts';
+import { claimant, delivered } from '../outbox/support.ts';
+import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+
+const migrations = new URL('../../drizzle/', import.meta.url);
+
+/** The store as it was after so many migrations. */
+async function migrateTo(schema: TestSchema, count: number): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'migrations-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  await cp(migrations, folder, { recursive: true });
+  const journalFile = join(folder, 'meta/_journal.json');
+  const journal = JSON.parse(await readFile(journalFile, 'utf8')) as { entries: unknown[] };
+  journal.entries = journal.entries.slice(0, count);
+  await writeFile(journalFile, JSON.stringify(journal));
+  await migrate(drizzle({ client: await schema.connect() }), { migrationsFolder: folder });
+}
+
+describe.each(flavours)('an older store on %s', (flavour) => {
+  it('is brought up to date with what is queued in it: nothing is lost, and lanes keep their order', async () => {
+    const schema = await createSchema(sharedServer(flavour));
+    onTestFinished(() => schema.drop());
+    await migrateTo(schema, 8);
+    await schema.query(`
+      INSERT INTO webhooks (id, name, url, events, secret) VALUES (1, 'old', 'https://receiver.example/hook', '["*"]', 's');
+      INSERT INTO event_log (seq, id, type, entity_table, entity_key, transaction_id, occurred_at, body)
+        VALUES (1, 'evt_1', 'payment.received', 'payments', '7', 't1', '2026-03-07 15:30:00', '{}'),
+               (2, 'evt_2', 'payment.refunded', 'payments', '7', 't2', '2026-03-07 15:31:00', '{}'),
+               (3, 'evt_3', 'payment.received', 'payments', '8', 't3', '2026-03-07 15:32:00', '{}');
+      INSERT INTO delivery_log (id, webhook_id, event_seq) VALUES (1, 1, 1), (2, 1, 2), (3, 1, 3);
+      INSERT INTO queue (delivery_id, webhook_id, event_seq, lane, state, due_at, attempt, claimed_at, claimed_by) VALUES
+        (1, 1, 1, 77, 'pending', '2026-03-07 15:30:00', 0, NULL, NULL),
+        (2, 1, 2, 77, 'waiting', NULL, 0, NULL, NULL),
+        (3, 1, 3, 88, 'sending', UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, 1, UTC_TIMESTAMP(3), 'another process')`);
+
+    const url = parseDatabaseUrl(schema.url());
+    await migrateStore(url);
+
+    const seen = await schema.query('SELECT id, status, claimed_by FROM webhook_deliveries ORDER BY id');
+    expect(seen).toEqual([
+      { id: 1, status: 'pending', claimed_by: null },
+      { id: 2, status: 'waiting', claimed_by: null },
+      { id: 3, status: 'sending', claimed_by: 'another process' },
+    ]);
+    const store = openStore(url);
+    onTestFinished(() => store.close());
+    const me = claimant(store);
+    const claimAll = async () => (await claim(me, [{ webhookId: 1, room: 10 }])).deliveries;
+    for (const id of [1, 2]) {
+      const deliveries = await claimAll();
+      expect(deliveries.map((delivery) => delivery.id)).toEqual([id]);
+      await settle(me, deliveries.map(delivered));
+    }
+    expect(await claimAll()).toEqual([]);
+    expect(await schema.query('SELECT delivery_id, state FROM queue')).toEqual([
+      { delivery_id: 3, state: 'sending' },
+    ]);
+  });
+});
