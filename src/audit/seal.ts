@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Session, Store } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { idIn } from '../db/sql-text.ts';
+import { breathe } from '../lib/clock.ts';
 import { momentMs } from '../outbox/moment.ts';
 import { textOf } from '../outbox/payloads.ts';
 import { ensureSalts, subjectOf } from '../outbox/subject-keys.ts';
@@ -18,7 +19,7 @@ import {
   type AttemptEntry,
   type SealedLog,
 } from './entry.ts';
-import { merkleRoot } from './merkle.ts';
+import { MerkleTree } from './merkle.ts';
 import type { Head } from './head.ts';
 import {
   ensureSealState,
@@ -43,8 +44,10 @@ import { closeRanges, findEntries, readClock, type Found } from './unsealed.ts';
 
 /** Of one seal. */
 export const maximumEntries = 5_000;
-/** Read and hashed at once, while a change that comes just then waits. */
+/** Read at once. */
 const entriesAtOnce = 100;
+/** Hashed at once, while a change that comes just then waits: 1 ms on a busy machine. */
+const hashedAtOnce = 20;
 /** Written by one statement. */
 const leavesAtOnce = 500;
 
@@ -93,13 +96,13 @@ export async function sealOnce(vault: SealVault, options: SealOptions = {}): Pro
     const limit = options.maximumEntries ?? maximumEntries;
     const found = await findEntries(tx, state, { closed, sealedAtMs: momentMs(sealedAt), limit });
     if (await isOnlyAboutSeals(tx, found.ids, limit)) return null;
-    const leaves = await toLeaves(vault, tx, found.ids);
+    const { leaves, tree } = await toLeaves(vault, tx, found.ids);
     const progress: Progress = { ...found.progress, seals: state.progress.seals };
     if (leaves.length === 0) {
       await writeProgress(tx, state.progress, progress);
       return null;
     }
-    const seal = await nextSeal(tx, { state, sealedAt, leaves }, box);
+    const seal = await nextSeal(tx, { state, sealedAt, entries: leaves.length, root: tree.root() }, box);
     await writeSeal(tx, seal, leaves);
     await writeProgress(tx, state.progress, { ...progress, seals: seal.number });
     await options.onSealed?.(tx, toHead(seal, state));
@@ -134,8 +137,18 @@ async function isOnlyAboutSeals(tx: Session, ids: Found['ids'], limit: number): 
   return others.length === 0;
 }
 
-async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promise<Leaf[]> {
+interface Leaves {
+  leaves: Leaf[];
+  tree: MerkleTree;
+}
+
+async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promise<Leaves> {
   const leaves: Leaf[] = [];
+  const tree = new MerkleTree();
+  const add = (leaf: Leaf): Promise<void> | undefined => {
+    tree.add(leaf.hash);
+    return leaves.push(leaf) % hashedAtOnce === 0 ? breathe() : undefined;
+  };
   for (let at = 0; at < ids.attempts.length; at += entriesAtOnce) {
     const rows = await tx.rows<AttemptEntry>(
       `SELECT ${attemptColumns} FROM attempts a ${attemptJoins}
@@ -148,7 +161,7 @@ async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promi
       const payload = payloads[index]!;
       const salt = salts.get(subjectOf(row.subject));
       const payloadHash = payload !== null && salt ? payloadHashOf(payload, row.delivery, salt) : null;
-      leaves.push({ log: 'attempts', entryId: row.id, hash: attemptLeaf(row, payloadHash), payloadHash });
+      await add({ log: 'attempts', entryId: row.id, hash: attemptLeaf(row, payloadHash), payloadHash });
     }
   }
   for (let at = 0; at < ids.audit_log.length; at += entriesAtOnce) {
@@ -157,18 +170,23 @@ async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promi
        WHERE ${idIn('g.id', ids.audit_log.slice(at, at + entriesAtOnce))} ORDER BY g.id`,
     );
     for (const row of rows)
-      leaves.push({ log: 'audit_log', entryId: row.id, hash: actLeaf(row), payloadHash: null });
+      await add({ log: 'audit_log', entryId: row.id, hash: actLeaf(row), payloadHash: null });
   }
-  return leaves;
+  return { leaves, tree };
 }
 
 interface Sealing {
   state: SealState;
   sealedAt: string;
-  leaves: readonly Leaf[];
+  entries: number;
+  root: Buffer;
 }
 
-async function nextSeal(tx: Session, { state, sealedAt, leaves }: Sealing, box: SecretBox): Promise<Seal> {
+async function nextSeal(
+  tx: Session,
+  { state, sealedAt, entries, root }: Sealing,
+  box: SecretBox,
+): Promise<Seal> {
   const [last] = await tx.rows<{ number: number; hash: string }>(
     'SELECT number, hash FROM seals ORDER BY number DESC LIMIT 1',
   );
@@ -176,8 +194,8 @@ async function nextSeal(tx: Session, { state, sealedAt, leaves }: Sealing, box: 
   const content = {
     number: state.progress.seals + 1,
     sealedAt,
-    entries: leaves.length,
-    root: merkleRoot(leaves.map(({ hash }) => hash)).toString('hex'),
+    entries,
+    root: root.toString('hex'),
     previousHash: last?.hash ?? (state.anchor.number > 0 ? state.anchor.hash : noHash),
   };
   const hash = sealHash(content);

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate, setTimeout as delay } from 'node:timers/promises';
 
 /** Where time comes from: passed in, so that tests of pure parts can choose it. */
 export interface Clock {
@@ -20,4 +20,9 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   } catch (error) {
     if (!signal?.aborted) throw error;
   }
+}
+
+/** Lets what has come in meanwhile be dealt with before a long computation goes on. */
+export async function breathe(): Promise<void> {
+  await setImmediate();
 }
