@@ -10,6 +10,10 @@ import { createWebhook, loadWebhooks } from '../../src/outbox/webhook-registry.t
 
 export const benchSecret = `whsec_${'0123456789abcdef'.repeat(4)}`;
 
+/** Of the table `queue`, all but the one that the server generates. */
+export const queueColumns =
+  'delivery_id, webhook_id, event_seq, lane, state, due_at, attempt, attempts_before, claimed_at, claimed_by';
+
 /** A migrated store with one webhook. */
 export interface BenchStore {
   store: Store;

@@ -1,6 +1,6 @@
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
 import { createRouter } from '../../src/outbox/fan-out.ts';
-import { openBenchStore, type BenchStore } from './bench-store.ts';
+import { openBenchStore, type BenchStore, queueColumns } from './bench-store.ts';
 import { createClinic, writeStretch, type Stretch } from './clinic-log.ts';
 import { atLeast, check, interleave, judge, type Bench, type Finding, type Measure } from './measure.ts';
 import { readWithCapture } from './read-stretch.ts';
@@ -62,7 +62,7 @@ export function createInserter() {
       for (const table of tables) {
         await connection.query(`TRUNCATE ${table}`);
         const [rows] = await connection.query<RowDataPacket[][]>({
-          sql: `SELECT * FROM ${from}.${table}`,
+          sql: `SELECT ${table === 'queue' ? queueColumns : '*'} FROM ${from}.${table}`,
           rowsAsArray: true,
         });
         wanted.set(table, rows);
@@ -77,7 +77,10 @@ export function createInserter() {
         );
         for (const table of tables) {
           const rows = wanted.get(table)!.slice(first, first + rowsPerCommit);
-          await connection.query(`INSERT INTO ${table} VALUES ?`, [rows]);
+          await connection.query(
+            `INSERT INTO ${table} ${table === 'queue' ? `(${queueColumns})` : ''} VALUES ?`,
+            [rows],
+          );
         }
         await connection.query('COMMIT');
       }

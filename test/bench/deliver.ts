@@ -8,14 +8,11 @@ import { standardKey } from '../../src/delivery/signature.ts';
 import type { DomainEvent } from '../../src/event/types.ts';
 import { sleep } from '../../src/lib/clock.ts';
 import { createRouter } from '../../src/outbox/fan-out.ts';
-import { benchSecret, openBenchStore, type BenchStore } from './bench-store.ts';
+import { benchSecret, openBenchStore, queueColumns, type BenchStore } from './bench-store.ts';
 import { atLeast, check, interleave, judge, type Measure } from './measure.ts';
 import type { Receiver } from './receiver.ts';
 
 const concurrency = 64;
-/** All but the one that the server generates. */
-const queueColumns =
-  'delivery_id, webhook_id, event_seq, lane, state, due_at, attempt, attempts_before, claimed_at, claimed_by';
 
 interface Job {
   url: string;

@@ -17,7 +17,7 @@ import { readLastSeq, sealPayloads } from '../../src/outbox/seal-payloads.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import { ensureSalts, resealSubjectKeys } from '../../src/outbox/subject-keys.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
-import { flavours } from '../support/server.ts';
+import { copiedColumns, flavours } from '../support/server.ts';
 import {
   addWebhook,
   claimant,
@@ -73,15 +73,8 @@ describe.each(flavours)('a key file on %s', (flavour) => {
 
   /** A whole copy of the store's tables; `restore` puts all of them back, or those that are named. */
   async function backUp(): Promise<{ restore(...only: string[]): Promise<void> }> {
-    // As a dump does, without the columns that the server generates.
-    const rows = await test.schema.query(
-      `SELECT t.TABLE_NAME AS name, GROUP_CONCAT(CONCAT('\`', c.COLUMN_NAME, '\`')) AS columns
-       FROM information_schema.TABLES t JOIN information_schema.COLUMNS c USING (TABLE_SCHEMA, TABLE_NAME)
-       WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE = 'BASE TABLE' AND t.TABLE_NAME NOT LIKE 'backup\\_%'
-         AND COALESCE(c.GENERATION_EXPRESSION, '') = ''
-       GROUP BY t.TABLE_NAME`,
-    );
-    const columns = new Map(rows.map((row) => [row['name'] as string, row['columns'] as string]));
+    const columns = await copiedColumns(test.schema, test.schema.name);
+    for (const table of columns.keys()) if (table.startsWith('backup_')) columns.delete(table);
     for (const [table, list] of columns) {
       await test.schema.query(
         `DROP TABLE IF EXISTS backup_${table}; CREATE TABLE backup_${table} AS SELECT ${list} FROM ${table}`,

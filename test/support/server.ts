@@ -108,3 +108,15 @@ async function asRoot(server: ServerAddress, statements: readonly string[]): Pro
     await root.end();
   }
 }
+
+/** The tables of a schema, each with the columns that a dump copies: all but those that the server generates. */
+export async function copiedColumns(schema: TestSchema, name: string): Promise<Map<string, string>> {
+  const rows = await schema.query(
+    `SELECT t.TABLE_NAME AS name, GROUP_CONCAT(CONCAT('\`', c.COLUMN_NAME, '\`')) AS columns
+     FROM information_schema.TABLES t JOIN information_schema.COLUMNS c USING (TABLE_SCHEMA, TABLE_NAME)
+     WHERE t.TABLE_SCHEMA = ? AND t.TABLE_TYPE = 'BASE TABLE' AND COALESCE(c.GENERATION_EXPRESSION, '') = ''
+     GROUP BY t.TABLE_NAME`,
+    [name],
+  );
+  return new Map(rows.map((row) => [row['name'] as string, row['columns'] as string]));
+}
