@@ -58,8 +58,8 @@ async function fill(bench: Bench, { name }: BenchSchema, deliveries: number): Pr
       SELECT n, CONCAT('evt_', LEFT(SHA2(n, 256), 32)), 'payment.received', 'payments', n, CONCAT('tx-', n), UTC_TIMESTAMP(3), '${body}' FROM ${numbers}`);
     await bench.query(`INSERT INTO ${name}.delivery_log (id, webhook_id, event_seq, status, response_status, delivered_at)
       SELECT n * ${webhooks} + w, w, n, IF(n > ${events * 0.9}, 'open', 'delivered'), 200, UTC_TIMESTAMP(3) FROM ${numbers}, (${webhook}) h`);
-    await bench.query(`INSERT INTO ${name}.queue (delivery_id, webhook_id, event_seq, lane, state, due_at)
-      SELECT n * ${webhooks} + w, w, n, n * ${webhooks} + w, 'pending', UTC_TIMESTAMP(3) FROM ${numbers}, (${webhook}) h WHERE n > ${events * 0.9}`);
+    await bench.query(`INSERT INTO ${name}.queue (delivery_id, webhook_id, event_seq, lane, state, due_at, claimed_at, claimed_by)
+      SELECT n * ${webhooks} + w, w, n, n * ${webhooks} + w, 'pending', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), 'bench' FROM ${numbers}, (${webhook}) h WHERE n > ${events * 0.9}`);
     if (first % 200_000 === 1 && events > chunk) bench.progress(`${first - 1} of ${events} events`);
   }
   await bench.query(`ANALYZE TABLE ${name}.event_log, ${name}.delivery_log, ${name}.queue`);
