@@ -59,14 +59,15 @@ export async function settle(
   });
 }
 
+function idsOf(settlements: readonly Settlement[]): number[] {
+  return settlements.map(({ delivery }) => delivery.id);
+}
+
 /** Locks the claims, in the order of their ids, so that two settlements cannot lock each other out. */
 async function lockOwned(tx: Session, owner: string, settlements: readonly Settlement[]): Promise<Owned[]> {
   const rows = await tx.rows<OwnedRow>(
     `SELECT delivery_id AS id, lane, attempt, attempts_before AS attemptsBefore FROM queue FORCE INDEX (PRIMARY)
-     WHERE ${idIn(
-       'delivery_id',
-       settlements.map(({ delivery }) => delivery.id),
-     )}
+     WHERE ${idIn('delivery_id', idsOf(settlements))}
        AND state = 'sending' AND claimed_by = ? ORDER BY delivery_id FOR UPDATE`,
     [owner],
   );
@@ -107,10 +108,7 @@ function updateLog(owned: readonly Owned[]): string[] {
     chunks(group).map(
       (chunk) =>
         `UPDATE delivery_log SET ${logAssignments(chunk[0]!)}, response_body = ${answersOf(chunk)}` +
-        ` WHERE ${idIn(
-          'id',
-          chunk.map(({ delivery }) => delivery.id),
-        )}`,
+        ` WHERE ${idIn('id', idsOf(chunk))}`,
     ),
   );
 }
@@ -159,27 +157,20 @@ function logAssignments({ outcome, next, number }: Owned): string {
 function updateQueue(owned: readonly Owned[], ended: readonly Owned[]): string[] {
   const statements: string[] = [];
   if (ended.length > 0) {
-    statements.push(
-      `DELETE FROM queue WHERE ${idIn(
-        'delivery_id',
-        ended.map(({ delivery }) => delivery.id),
-      )}`,
-    );
+    statements.push(`DELETE FROM queue WHERE ${idIn('delivery_id', idsOf(ended))}`);
   }
   const delays = owned.flatMap(({ delivery, next }) =>
     next.kind === 'retry' ? [{ id: delivery.id, delayMs: next.delayMs }] : [],
   );
   if (delays.length > 0) {
+    const ids = delays.map(({ id }) => id);
     const cases = delays
       .map(({ id, delayMs }) => `WHEN ${id} THEN ${literal(Math.round(delayMs * 1_000))}`)
       .join(' ');
     statements.push(
       `UPDATE queue SET state = 'pending',
          due_at = @now + INTERVAL CASE delivery_id ${cases} END MICROSECOND
-       WHERE ${idIn(
-         'delivery_id',
-         delays.map(({ id }) => id),
-       )}`,
+       WHERE ${idIn('delivery_id', ids)}`,
     );
   }
   return statements;
