@@ -141,11 +141,10 @@ describe.each(flavours)('look-ups on %s', (flavour) => {
     const reading = readRowByKey(theirs, children, { key: { b: 3, a: 1 }, select: ['label'] });
     await waitFor(
       async () => {
-        const rows = await schema.query(
-          "SELECT info FROM information_schema.processlist WHERE info LIKE '%LOCK IN SHARE MODE' AND user = ?",
-          [user.user],
+        const sessions = await schema.sessions();
+        return sessions.some(
+          (session) => session.user === user.user && session.info?.endsWith('LOCK IN SHARE MODE') === true,
         );
-        return rows.length > 0;
       },
       { what: 'the reader to wait', timeoutMs: 1_500, everyMs: 5 },
     );

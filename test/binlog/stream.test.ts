@@ -77,10 +77,8 @@ describe.each(modes)('the stream of $name', (mode) => {
     );
 
   async function dumpSessions(): Promise<number[]> {
-    const rows = await schema.query('SHOW PROCESSLIST');
-    return rows
-      .filter(({ Command }) => String(Command).startsWith('Binlog Dump'))
-      .map(({ Id }) => Number(Id));
+    const sessions = await schema.sessions();
+    return sessions.filter(({ command }) => command.startsWith('Binlog Dump')).map(({ id }) => id);
   }
 
   /** A reader, and the server's session that dumps the log for it. MariaDB keeps those of closed readers until it next has something to send. */

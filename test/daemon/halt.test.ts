@@ -157,10 +157,8 @@ describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
     await clinic.start();
     await clinic.untilReady();
     const cut = async (): Promise<void> => {
-      const [reader] = await schema.query(
-        "SELECT id FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'",
-      );
-      await schema.query(`KILL ${String(reader!['id'] ?? reader!['ID'])}`);
+      const reader = (await schema.sessions()).find(({ command }) => command.startsWith('Binlog Dump'));
+      await schema.query(`KILL ${reader!.id}`);
     };
     await schema.query('SET GLOBAL sync_binlog = 0');
     await schema.query("SET GLOBAL binlog_row_metadata = 'MINIMAL'");

@@ -9,6 +9,7 @@ import { createFollowUp } from '../../src/outbox/promote.ts';
 import { retryDelivery } from '../../src/outbox/reopen.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import { flavours } from '../support/server.ts';
+import { waitFor } from '../support/wait-for.ts';
 import {
   addWebhook,
   checkpointAt,
@@ -382,13 +383,12 @@ describe.each(flavours)('append on %s', (flavour) => {
 
 /** Kills the one connection of the store that waits for a lock. */
 async function killWaiting({ schema }: TestStore): Promise<void> {
-  for (;;) {
-    const rows = await schema.query(
-      "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND command = 'Query' AND info LIKE 'UPDATE checkpoint%'",
-    );
-    if (rows.length > 0) {
-      await schema.query(`KILL ${String(rows[0]!['ID'] ?? rows[0]!['id'])}`);
-      return;
-    }
-  }
+  const waiting = await waitFor(
+    async () =>
+      (await schema.sessions()).find(
+        ({ db, info }) => db === schema.name && info?.startsWith('UPDATE checkpoint') === true,
+      ),
+    { what: 'the append to wait for the row of the checkpoint', everyMs: 1 },
+  );
+  await schema.query(`KILL ${waiting.id}`);
 }

@@ -22,6 +22,16 @@ export interface TestUser {
   password: string;
 }
 
+/** A connection as the server's list of processes shows it. */
+export interface ServerSession {
+  id: number;
+  user: string;
+  db: string | null;
+  command: string;
+  /** The statement that it is running. */
+  info: string | null;
+}
+
 export interface TestSchema {
   name: string;
   /** The schema's URL, for root or for the given user. */
@@ -30,6 +40,11 @@ export interface TestSchema {
   query(sql: string, values?: readonly unknown[]): Promise<Row[]>;
   /** A connection of its own, as root, in this schema; closed by `drop`. */
   connect(): Promise<Connection>;
+  /**
+   * Everybody's connections. By SHOW: MySQL's information_schema.processlist refuses, with an error, to be read while
+   * anybody's statement holds a character outside utf8mb3, an emoji say.
+   */
+  sessions(): Promise<ServerSession[]>;
   /** Opens the connection of `query` anew: the server was restarted. */
   reconnect(): Promise<void>;
   drop(): Promise<void>;
@@ -70,6 +85,16 @@ export async function createSchema(server: ServerAddress, sql?: string): Promise
       const connection = await connectTo(`${server.url}/${name}`);
       others.push(connection);
       return connection;
+    },
+    async sessions() {
+      const [rows] = await root.query('SHOW FULL PROCESSLIST');
+      return (rows as Row[]).map((row) => ({
+        id: Number(row['Id']),
+        user: String(row['User']),
+        db: row['db'] as string | null,
+        command: String(row['Command']),
+        info: row['Info'] as string | null,
+      }));
     },
     async reconnect() {
       root.destroy();
