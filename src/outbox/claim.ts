@@ -62,15 +62,17 @@ export async function claim(claimant: Claimant, wants: readonly Want[]): Promise
 }
 
 /**
- * When the next delivery of each webhook is due, ms from now. The webhooks stand there as literals: of one that comes out of another
- * table MySQL 9.7 reads all entries, 200 ms for a million in the queue.
+ * When the next delivery of each webhook is due that nobody is claiming, ms from now. The webhooks stand there as literals: of one that
+ * comes out of another table MySQL 9.7 reads all entries, 200 ms for a million in the queue. And it locks, for as long as it takes: a
+ * read without a lock looks up the row behind each entry that a claim has left in the index for the purge, 7 ms after 20 claims of 200
+ * instead of 2.
  */
 function selectDue(wants: readonly Want[]): string {
   const each = wants.map(({ webhookId }) => {
     const id = literal(webhookId);
     return `SELECT ${id} AS webhookId, CEIL(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(3),
       (SELECT q.due_at FROM queue q FORCE INDEX (queue_due)
-       WHERE q.state = 'pending' AND q.webhook_id = ${id} ORDER BY q.due_at LIMIT 1)) / 1000) + 0e0 AS dueInMs`;
+       WHERE q.state = 'pending' AND q.webhook_id = ${id} ORDER BY q.due_at LIMIT 1 FOR UPDATE SKIP LOCKED)) / 1000) + 0e0 AS dueInMs`;
   });
   return each.join(' UNION ALL ');
 }

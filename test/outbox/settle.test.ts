@@ -13,6 +13,7 @@ import {
   eventOf,
   failed,
   muchRoom,
+  noRoom,
   openTestAppender,
   openTestStore,
   readQueue,
@@ -301,6 +302,21 @@ describe.each(flavours)('claim and settle on %s', (flavour) => {
     const later = await hungry(2);
     expect(later.deliveries).toEqual([]);
     expect(later.nextDueInMs).toBeGreaterThan(3_590_000);
+  });
+
+  it('takes what somebody else is claiming for gone, and tells when the next one is due', async () => {
+    await outbox.append([eventOf('a'), eventOf('b', { key: '2' })], { room: noRoom });
+    await test.schema.query(
+      'UPDATE queue SET due_at = UTC_TIMESTAMP(3) + INTERVAL 1 HOUR WHERE delivery_id = 2',
+    );
+    const other = await test.schema.connect();
+    await other.query('BEGIN');
+    await other.query('SELECT * FROM queue WHERE delivery_id = 1 FOR UPDATE');
+    const { deliveries, nextDueInMs } = await claim(me, [{ webhookId, room: 10 }]);
+    await other.query('ROLLBACK');
+    expect(deliveries).toEqual([]);
+    expect(nextDueInMs).toBeGreaterThan(3_590_000);
+    expect(await claimAll()).toMatchObject([{ id: 1 }]);
   });
 
   it('ends on record what has lost its payload', async () => {
