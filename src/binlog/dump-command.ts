@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Connection } from 'mysql2';
+import { AppError } from '../lib/errors.ts';
 
 /** What mysql2 hands to a command: one packet, valid only during the call. */
 interface Packet {
@@ -23,8 +24,53 @@ export interface CommandConnection {
   stream: { destroy(): void; readonly bytesRead: number };
 }
 
+/** Members that mysql2 does not document, with their types: package.json pins the version that was tested with them. */
+const connectionMembers: Readonly<Record<string, string>> = {
+  clientEncoding: 'string',
+  _resetSequenceId: 'function',
+  writePacket: 'function',
+  addCommand: 'function',
+  pause: 'function',
+  resume: 'function',
+  destroy: 'function',
+  'stream.destroy': 'function',
+  'stream.bytesRead': 'number',
+};
+
+const packetMembers: Readonly<Record<string, string>> = {
+  buffer: 'object',
+  offset: 'number',
+  end: 'number',
+  isEOF: 'function',
+  isError: 'function',
+  asError: 'function',
+};
+
+/**
+ * The connection with its members for commands of our own. Throws ERR_DRIVER, with the names, when mysql2 lacks one of them:
+ * `run` and `check` call this in the preflight, before anything is read.
+ */
 export function asCommandConnection(connection: Connection): CommandConnection {
+  requireMembers('connection', connection, connectionMembers);
   return connection as unknown as CommandConnection;
+}
+
+function requireMembers(what: string, value: unknown, members: Readonly<Record<string, string>>): void {
+  const lacking = Object.keys(members).filter((path) => typeof valueAt(value, path) !== members[path]);
+  if (lacking.length === 0) return;
+  throw new AppError(
+    'ERR_DRIVER',
+    `The installed mysql2 has no usable ${what}.${lacking.join(`, ${what}.`)}.`,
+  );
+}
+
+function valueAt(value: unknown, path: string): unknown {
+  return path
+    .split('.')
+    .reduce<unknown>(
+      (at, name) => (typeof at === 'object' && at !== null ? (Reflect.get(at, name) as unknown) : undefined),
+      value,
+    );
 }
 
 /** An outgoing packet: the payload behind room for the four header bytes that mysql2 fills in. */
@@ -108,6 +154,7 @@ export class ServerCommand extends EventEmitter {
   readonly #payload: Buffer;
   readonly #verbs: CommandVerbs;
   #sent = false;
+  #answered = false;
   #closed = false;
 
   constructor(payload: Buffer, verbs: CommandVerbs) {
@@ -137,6 +184,7 @@ export class ServerCommand extends EventEmitter {
       return false;
     }
     if (this.#closed || !packet) return true;
+    if (!this.#answered && !this.#isUsable(packet)) return this.#end();
     if (packet.isError()) {
       this.onResult(packet.asError(connection.clientEncoding));
       return this.#end();
@@ -147,6 +195,18 @@ export class ServerCommand extends EventEmitter {
       return this.#end();
     }
     return this.#verbs.onPacket(packet.buffer, packet.offset + 1, packet.end) ? this.#end() : false;
+  }
+
+  /** Checks the first answer only: mysql2 builds every packet from one class. */
+  #isUsable(packet: Packet): boolean {
+    this.#answered = true;
+    try {
+      requireMembers('packet', packet, packetMembers);
+      return true;
+    } catch (error) {
+      this.onResult(error as Error);
+      return false;
+    }
   }
 
   #end(): true {

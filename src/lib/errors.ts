@@ -33,6 +33,11 @@ export const errorCatalogue = {
     cause: 'The source server refuses the user, the password or the schema.',
     cure: 'Run the grants that `check` prints.',
   },
+  ERR_DRIVER: {
+    exit: 1,
+    cause: 'The installed mysql2 lacks a member that the reader of the binlog needs.',
+    cure: 'Install the versions of package-lock.json: npm ci.',
+  },
   ERR_SERVER_ID_TAKEN: {
     exit: 1,
     cause:

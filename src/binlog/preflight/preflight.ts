@@ -60,7 +60,8 @@ const checks: readonly Check[] = [
 
 /**
  * Asks the source everything that must hold before its log is read, and says what mends what does not. The same at start, on
- * reconnect and hourly. Never throws for what a server says: a server that cannot be reached is a failed check too.
+ * reconnect and hourly. Never throws for what a server says: a server that cannot be reached is a failed check too. Throws
+ * ERR_DRIVER when the installed mysql2 lacks a member that the reader needs.
  */
 export async function runPreflight(options: PreflightOptions): Promise<PreflightReport> {
   const { source } = options;
@@ -69,6 +70,8 @@ export async function runPreflight(options: PreflightOptions): Promise<Preflight
   try {
     facts = await collectFacts({ lookups: new Map(), clock: systemClock, ...options });
   } catch (error) {
+    // The fault of this installation: no answer of the server changes it.
+    if (error instanceof AppError && error.code === 'ERR_DRIVER') throw error;
     return { ok: false, server: place, checks: [unreachable(error)] };
   }
   const results: CheckResult[] = [{ ...reachable, detail: `As ${facts.identity.account}.` }];

@@ -1,0 +1,84 @@
+import type { Connection } from 'mysql2';
+import { readFile } from 'node:fs/promises';
+import { expect, it } from 'vitest';
+import { asCommandConnection, ServerCommand, type CommandConnection } from '../../src/binlog/dump-command.ts';
+import { openSource } from '../../src/binlog/source.ts';
+import { mayReplicate } from '../../src/binlog/log-file.ts';
+import { runPreflight } from '../../src/binlog/preflight/preflight.ts';
+import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { createSchema, sharedServer } from '../support/server.ts';
+
+/** What the reader uses of a mysql2 connection. */
+const usable = (): Record<string, unknown> => ({
+  clientEncoding: 'utf8',
+  _resetSequenceId: () => undefined,
+  writePacket: () => undefined,
+  addCommand: () => undefined,
+  pause: () => undefined,
+  resume: () => undefined,
+  destroy: () => undefined,
+  stream: { destroy: () => undefined, bytesRead: 0 },
+});
+
+it('accepts the connection of the installed mysql2', async () => {
+  expect(() => asCommandConnection(usable() as unknown as Connection)).not.toThrow();
+  const schema = await createSchema(sharedServer('mysql'));
+  const source = openSource(parseDatabaseUrl(schema.url()));
+  expect(await mayReplicate(source)).toBe(true);
+  await source.close();
+  await schema.drop();
+});
+
+it.each(Object.keys(usable()))('names %s when mysql2 does not have it', (member) => {
+  const connection = { ...usable(), [member]: undefined };
+  const name =
+    member === 'stream' ? 'connection.stream.destroy, connection.stream.bytesRead' : `connection.${member}`;
+  expect(() => asCommandConnection(connection as unknown as Connection)).toThrow(
+    expect.objectContaining({ code: 'ERR_DRIVER', message: `The installed mysql2 has no usable ${name}.` }),
+  );
+});
+
+it('fails the preflight with the code, not as a server that cannot be reached', async () => {
+  const source = openSource(parseDatabaseUrl('mysql://nobody@127.0.0.1:1/none'));
+  const identify = (): never => {
+    asCommandConnection({} as unknown as Connection);
+    throw new Error('unreached');
+  };
+  const refused = runPreflight({ source: { ...source, identify }, watch: new Map() });
+  await expect(refused).rejects.toMatchObject({ code: 'ERR_DRIVER' });
+  await source.close();
+});
+
+it('ends a command with ERR_DRIVER when the answers have other members', () => {
+  const errors: Error[] = [];
+  const command = new ServerCommand(Buffer.from([0]), {
+    onPacket: () => false,
+    onEnd: () => undefined,
+    onError: (error) => errors.push(error),
+  });
+  const connection = usable() as unknown as CommandConnection;
+  command.execute(null, connection);
+  const packet = {
+    buffer: Buffer.alloc(8),
+    offset: 4,
+    end: 8,
+    isError: () => false,
+    asError: () => new Error(),
+  };
+  expect(command.execute(packet as never, connection)).toBe(true);
+  expect(errors).toEqual([
+    expect.objectContaining({
+      code: 'ERR_DRIVER',
+      message: 'The installed mysql2 has no usable packet.isEOF.',
+    }),
+  ]);
+});
+
+it('pins the packages whose members or readings it relies on', async () => {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  const { dependencies } = JSON.parse(text) as { dependencies: Record<string, string> };
+  expect([dependencies['mysql2'], dependencies['@vlasky/zongji']]).toEqual([
+    expect.stringMatching(/^\d+\.\d+\.\d+$/),
+    expect.stringMatching(/^\d+\.\d+\.\d+$/),
+  ]);
+});
