@@ -62,6 +62,8 @@ export interface Daemon {
   readonly url: string;
   /** Whether capture makes progress: what /readyz answers. */
   isReady(): boolean;
+  /** Reads the configuration and the rules again; an edit that is not valid is refused in the log. */
+  reload(): void;
   /** Ends in reverse: no new changes, what is under way is sent and recorded, then the connections. */
   stop(): Promise<void>;
 }
@@ -160,7 +162,7 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
     background.start();
     stack.defer(() => background.stop());
   }
-  return { url: http.url, isReady: () => progress.readiness().ready };
+  return { url: http.url, isReady: () => progress.readiness().ready, reload: () => watcher.reload() };
 }
 
 /** Everything that must hold before the first change is read. */

@@ -2,7 +2,7 @@
 // The one entry. In a checkout it runs the TypeScript sources, which Node 24 does by itself; in a published package, where Node
 // strips no types below node_modules, it runs the build. Plain JavaScript, so that an old Node can still say what is wrong.
 import { existsSync } from 'node:fs';
-import { enableCompileCache } from 'node:module';
+import module from 'node:module';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setFlagsFromString } from 'node:v8';
@@ -26,11 +26,11 @@ if (argv[2] === 'run' && process.execve && !execArgv.includes(youngGeneration))
   process.execve(execPath, [execPath, youngGeneration, ...execArgv, ...argv.slice(1)], env);
 if (!execArgv.includes(youngGeneration)) setFlagsFromString('--semi-space-growth-factor=1');
 setFlagsFromString('--heap-growing-percent=50');
-// What was compiled is kept from one start to the next: two fifths of what a start takes. Whoever has no home has no cache either.
+// Compiled code is kept from one start to the next: compiling takes two fifths of a start. Without a home directory there is no cache.
 const cache = env['XDG_CACHE_HOME'] || (env['HOME'] && join(env['HOME'], '.cache'));
-if (cache) enableCompileCache(join(cache, 'odontology-webhooks', 'compiled'));
-const source = new URL('./main.ts', import.meta.url);
-const { main } = await import(
-  existsSync(source) ? source.href : new URL('../../dist/cli/main.js', import.meta.url).href
+if (cache) module.enableCompileCache(join(cache, 'odontology-webhooks', 'compiled'));
+const source = new URL('./entry.ts', import.meta.url);
+const { runProcess } = await import(
+  existsSync(source) ? source.href : new URL('../../dist/cli/entry.js', import.meta.url).href
 );
-process.exitCode = await main(process.argv.slice(2));
+await runProcess(process.argv.slice(2));

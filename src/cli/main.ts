@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { createRequire } from 'node:module';
 import { AppError } from '../lib/errors.ts';
+import { DeclinedError } from './confirm.ts';
 import { formatError, printError } from './output.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
@@ -49,6 +50,10 @@ export async function main(args: readonly string[]): Promise<number> {
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof DeclinedError) {
+      printError(error.message);
+      return error.exitCode;
+    }
     printError(formatError(error));
     return error instanceof AppError ? error.exitCode : 1;
   }

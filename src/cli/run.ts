@@ -1,10 +1,11 @@
 import { Command } from 'commander';
-import { startDaemon } from '../daemon.ts';
+import { startDaemon, type Daemon } from '../daemon.ts';
 import { PreflightError } from '../daemon/judge.ts';
-import { createLog } from '../lib/log.ts';
+import { createLog, openLogOutput } from '../lib/log.ts';
 import { formatReport } from './check.ts';
 import { configOf, configOption, type ConfigOptions } from './config-option.ts';
-import { onInterrupt } from './interrupt.ts';
+import { exitCodeOf, onInterrupt } from './interrupt.ts';
+import { watchParent } from './watch-parent.ts';
 import { printError } from './output.ts';
 
 /** `odontology-webhooks run` */
@@ -18,19 +19,30 @@ export function runCommand(): Command {
     )
     .action(async (options: ConfigOptions) => {
       const config = configOf(options);
-      const log = createLog(config.log.level);
-      using interrupt = onInterrupt();
+      using stack = new DisposableStack();
+      const interrupt = stack.use(onInterrupt());
+      const output = await openLogOutput({ onClosed: () => interrupt.end('SIGPIPE') });
+      const log = createLog(config.log.level, output);
+      stack.use(watchParent(() => interrupt.end('SIGTERM')));
+      let daemon: Daemon | undefined;
+      stack.use(onReload(() => daemon?.reload()));
       try {
-        const daemon = await startDaemon(config, log);
+        daemon = await startDaemon(config, log);
         const signal = await interrupt.first;
-        log.info({ signal }, 'stopping: what is under way is sent and recorded first');
+        log.info({ signal }, 'stopping: deliveries under way are finished and recorded first');
         await daemon.stop();
         log.info({}, 'stopped');
         // A statement whose connection was cut leaves its timer behind in the driver: for up to a minute the process would not end.
-        process.exit(0);
+        process.exit(signal === 'SIGPIPE' ? exitCodeOf(signal) : 0);
       } catch (error) {
         if (error instanceof PreflightError) printError(formatReport(error.report, { only: ['fail'] }));
         throw error;
       }
     });
+}
+
+/** SIGHUP reads the configuration again. Before the daemon has started there is nothing to reload, and the signal ends nothing. */
+function onReload(reload: () => void): Disposable {
+  process.on('SIGHUP', reload);
+  return { [Symbol.dispose]: () => process.off('SIGHUP', reload) };
 }

@@ -26,6 +26,11 @@ export interface WatchOptions {
   env?: Environment;
 }
 
+export interface ConfigWatch extends Background {
+  /** Loads both files again and passes them to `onChange`, also when neither was edited: what SIGHUP asks for. */
+  reload(): void;
+}
+
 /** SHA-256 of both files; null for one that is not there. */
 interface Fingerprints {
   config: string | null;
@@ -46,7 +51,7 @@ const pollMs = 2_000;
 export function watchConfig(
   initial: Config,
   { onChange, onInvalid, env = process.env }: WatchOptions,
-): Background {
+): ConfigWatch {
   let inForce = { config: initial, rules: fingerprintOf(initial.rulesFile) };
   /** The rules file of the last configuration that could be loaded, in force or not. */
   let rulesFile = initial.rulesFile;
@@ -114,6 +119,10 @@ export function watchConfig(
   const folders = watchFolders(() => loop.wake());
   return {
     start: () => loop.start(),
+    reload() {
+      judged = undefined;
+      loop.wake();
+    },
     async stop() {
       await loop.stop();
       folders.close();

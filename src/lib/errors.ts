@@ -100,6 +100,11 @@ export const errorCatalogue = {
     cause: 'No database server could be had for the private throwaway server.',
     cure: 'Put mysqld or mariadbd on PATH, or let apt-get reach a Debian mirror.',
   },
+  ERR_OUTPUT: {
+    exit: 1,
+    cause: 'Standard output cannot be written, for example because its disk is full.',
+    cure: 'Write the output to a disk with free space, or into a pipe that is read to its end.',
+  },
   ERR_INTERNAL: {
     exit: 1,
     cause: 'A fault of odontology-webhooks itself.',

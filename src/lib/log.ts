@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import { codeOf } from './errors.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -16,14 +17,40 @@ export interface LogStream {
 }
 
 /** A JSON line logger on the given stream (default: standard output). */
-export function createLog(level: LogLevel, stream?: LogStream): Log {
-  const options = {
-    level,
-    base: null,
-    timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label: string) => ({ level: label }) },
-  };
-  return stream ? pino(options, stream) : pino(options);
+export function createLog(level: LogLevel, stream: LogStream = pino.destination(1)): Log {
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label: string) => ({ level: label }) },
+    },
+    stream,
+  );
 }
 
-export const silentLog: Log = createLog('silent');
+/** Lines that wait for a full disk: more than these are dropped, so that a full disk neither stops the daemon nor fills its memory. */
+const MAX_WAITING_BYTES = 1024 * 1024;
+
+export interface LogOutputOptions {
+  /** Called at each failed write after the reader of the output has gone: a closed pipe, a terminal that hung up. */
+  onClosed(): void;
+}
+
+/** Standard output for the log of a daemon: JSON lines, or on a terminal lines for a person, with the same fields. */
+export async function openLogOutput({ onClosed }: LogOutputOptions): Promise<LogStream> {
+  const output = pino.destination({ dest: 1, sync: true, maxLength: MAX_WAITING_BYTES });
+  output.on('error', (error) => {
+    if (['EPIPE', 'EIO'].includes(codeOf(error) ?? '')) onClosed();
+  });
+  if (!process.stdout.isTTY) return output;
+  const { prettyFactory } = await import('pino-pretty');
+  const toLine = prettyFactory({
+    colorize: process.stdout.hasColors(),
+    translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
+    singleLine: true,
+  });
+  return { write: (line) => void output.write(toLine(line) ?? line) };
+}
+
+export const silentLog: Log = createLog('silent', { write: () => undefined });

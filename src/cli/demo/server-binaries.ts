@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, mkdir, mkdtemp, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
-import { homedir, tmpdir, userInfo } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { AppError } from '../../lib/errors.ts';
@@ -100,16 +100,30 @@ export async function resolveServerBinary(
 
 /** The folder that keeps fetched servers: under XDG_CACHE_HOME or the home folder, else under the temporary folder. */
 async function serverCacheDir(env: NodeJS.ProcessEnv): Promise<string> {
-  const home = env['XDG_CACHE_HOME'] ?? join(env['HOME'] ?? homedir(), '.cache');
-  const usual = join(home, 'odontology-webhooks', 'servers');
-  if (await isWritable(usual)) return usual;
-  const { uid } = userInfo();
+  const home = env['HOME'] ?? homeFolder();
+  const cache = env['XDG_CACHE_HOME'] ?? (home === undefined ? undefined : join(home, '.cache'));
+  const usual = cache === undefined ? undefined : join(cache, 'odontology-webhooks', 'servers');
+  if (usual !== undefined && (await isWritable(usual))) return usual;
+  const uid = process.getuid?.() ?? -1;
   const fallback = join(tmpdir(), `odontology-webhooks-${uid}`, 'servers');
   if ((await isWritable(fallback)) && (uid < 0 || (await stat(dirname(fallback))).uid === uid))
     return fallback;
-  throw new AppError('ERR_SERVER_BINARY', `Neither ${usual} nor ${fallback} can be written.`, {
-    remedy: 'Set XDG_CACHE_HOME to a folder of your own with 500 MB of free space.',
-  });
+  throw new AppError(
+    'ERR_SERVER_BINARY',
+    `Neither ${usual ?? 'a home folder'} nor ${fallback} can be written.`,
+    {
+      remedy: 'Set XDG_CACHE_HOME to a folder of your own with 500 MB of free space.',
+    },
+  );
+}
+
+/** Undefined for a user id without an entry in the password file, as containers have it. */
+function homeFolder(): string | undefined {
+  try {
+    return homedir();
+  } catch {
+    return undefined;
+  }
 }
 
 async function isWritable(dir: string): Promise<boolean> {

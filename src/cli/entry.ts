@@ -1,0 +1,44 @@
+import { AppError, codeOf } from '../lib/errors.ts';
+import { exitCodeOf } from './interrupt.ts';
+import { main } from './main.ts';
+import { formatError } from './output.ts';
+
+/**
+ * Runs the command line of this process. Whatever happens, the user sees one sentence and the caller an exit code, never a stack
+ * trace: also when the reader of the output is gone (`status | head -1`), when its disk is full, and after a fault of our own.
+ */
+export async function runProcess(args: readonly string[]): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error) => endWithoutOutput(error, stream === process.stderr));
+  }
+  process.on('uncaughtException', endByFault);
+  if (process.pid === 1) endOnSignals();
+  process.exitCode = await main(args);
+}
+
+/** A closed pipe is an ordinary end (EPIPE, what SIGPIPE does to other programs); a full disk is a failure that is named. */
+function endWithoutOutput(error: unknown, isErrorOutput: boolean): void {
+  if (codeOf(error) === 'EPIPE') process.exit(exitCodeOf('SIGPIPE'));
+  if (!isErrorOutput) {
+    const message = `standard output cannot be written (${codeOf(error) ?? 'unknown'})`;
+    process.stderr.write(`${formatError(new AppError('ERR_OUTPUT', message))}\n`);
+  }
+  process.exit(1);
+}
+
+function endByFault(error: unknown): void {
+  process.stderr.write(`${formatError(error)}\n`);
+  process.exit(1);
+}
+
+/**
+ * The kernel gives the first process of a container no default action for a signal, so Ctrl-C would not end a command there.
+ * A command that handles signals itself (`run`, `demo`, `receive`) has listeners of its own by then and keeps its way to end.
+ */
+function endOnSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (process.listenerCount(signal) === 1) process.exit(exitCodeOf(signal));
+    });
+  }
+}
