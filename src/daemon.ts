@@ -243,7 +243,7 @@ function createDelivery(
 ): { dispatcher: Dispatcher; feed: WebhookFeed; sender: Sender; disable: DisableByEngine } {
   const { claimant, inForce, installation, log, observer, outages } = parts;
   const { delivery } = inForce.config;
-  const sender = createSender({ guard: guardOptions(inForce.config) });
+  const sender = createSender({ guard: guardOptions(inForce.config), ca: delivery.ca ?? undefined });
   stack.defer(() => sender.close());
   const feed = createWebhookFeed({
     vault: parts.claimant,

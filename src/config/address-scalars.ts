@@ -54,7 +54,7 @@ export function webhookUrl() {
     mustBe: 'a URL such as https://api.example.com/webhooks, of at most 2048 characters',
     json: { type: 'string', pattern: '^https?://' },
     parse: ifText((given) => {
-      const url = given.length <= 2_048 && /^[\x21-\x7e]+$/.test(given) ? URL.parse(given) : null;
+      const url = given.length <= 2_048 && !/[\p{C}\p{Z}]/u.test(given) ? URL.parse(given) : null;
       if (url === null || !['http:', 'https:'].includes(url.protocol)) return undefined;
       if (url.username === '' && url.password === '') return given;
       throw new AppError('ERR_CONFIG', 'has a user or a password: send them as a header, see headers');

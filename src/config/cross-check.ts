@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type DatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
-import { type Environment, findProxy } from './env.ts';
+import { type Environment, findProxies } from './env.ts';
 import { isMap, valueAt } from './layer.ts';
 import { formatPath, type Problems, type YamlPath } from './problems.ts';
 
@@ -72,13 +72,18 @@ function checkSchemes(value: unknown, problems: Problems): void {
 }
 
 function checkProxy(value: unknown, env: Environment, problems: Problems): void {
-  const proxy = findProxy(env);
-  const isGuard = valueAt(value, ['delivery', 'proxy_is_guard']);
-  if (proxy === undefined || isGuard === true || isGuard === 'true') return;
+  const found = findProxies(env);
+  if (found === null) return;
+  const path = ['delivery', 'proxy_is_guard'];
+  for (const { variable, problem } of found.problems) {
+    problems.add(path, `does not fit the environment: ${variable} ${problem}`);
+  }
+  const isGuard = valueAt(value, path);
+  if (isGuard === true || isGuard === 'true') return;
   problems.add(
-    ['delivery', 'proxy_is_guard'],
-    `${proxy.variable} is set, and behind a proxy addresses cannot be judged here: unset it, or set delivery.proxy_is_guard: true ` +
-      'when the proxy refuses internal addresses itself',
+    path,
+    `${found.variables.join(' and ')} is set, and behind a proxy addresses cannot be checked here: unset it, or set ` +
+      'delivery.proxy_is_guard: true when the proxy itself refuses internal addresses',
   );
 }
 

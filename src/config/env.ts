@@ -26,13 +26,57 @@ export function substituteEnvironment(text: string, env: Environment): Substitut
   return problem === undefined ? { text: substituted } : { problem };
 }
 
-const proxyVariables = ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'];
+/** A proxy variable of the environment, and what is wrong with its value. */
+export interface ProxyProblem {
+  variable: string;
+  problem: string;
+}
 
-/** The proxy that the environment asks for, if it does, and the variable that says so. */
-export function findProxy(env: Environment): { variable: string; url: string } | undefined {
-  for (const variable of proxyVariables) {
-    const url = env[variable];
-    if (url !== undefined && url !== '') return { variable, url };
+export interface FoundProxies {
+  https: string | null;
+  http: string | null;
+  /** The entries of NO_PROXY, as written. */
+  exempt: readonly string[];
+  /** The variables that name the proxies. */
+  variables: readonly string[];
+  problems: readonly ProxyProblem[];
+}
+
+/** By the target's scheme, the first that is set counts, as for curl. */
+const proxyVariables = {
+  https: ['https_proxy', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY'],
+  http: ['http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'],
+} as const;
+
+/** The proxies that the environment asks for; null when it asks for none. A value without a scheme is an http proxy, as for curl. */
+export function findProxies(env: Environment): FoundProxies | null {
+  const problems: ProxyProblem[] = [];
+  const variables = new Set<string>();
+  const find = (names: readonly string[]): string | null => {
+    const variable = names.find((name) => (env[name] ?? '') !== '');
+    if (variable === undefined) return null;
+    if (!variables.has(variable)) {
+      variables.add(variable);
+      const problem = proxyProblem(env[variable]!);
+      if (problem !== undefined) problems.push({ variable, problem });
+    }
+    return toProxyUrl(env[variable]!);
+  };
+  const [https, http] = [find(proxyVariables.https), find(proxyVariables.http)];
+  if (variables.size === 0) return null;
+  const exempt = (env['no_proxy'] ?? env['NO_PROXY'] ?? '').split(/[\s,]+/).filter((entry) => entry !== '');
+  return { https, http, exempt, variables: [...variables], problems };
+}
+
+const toProxyUrl = (value: string): string =>
+  /^[a-z][a-z0-9+.-]*:\/\//i.test(value) ? value : `http://${value}`;
+
+/** The value is not repeated: it may hold a password. */
+function proxyProblem(value: string): string | undefined {
+  const url = URL.parse(toProxyUrl(value));
+  if (url === null || url.hostname === '') return 'is not a URL: write it as http://proxy.example.com:3128';
+  if (!['http:', 'https:'].includes(url.protocol)) {
+    return `has the scheme ${url.protocol.slice(0, -1)}: only http and https proxies can be used`;
   }
   return undefined;
 }

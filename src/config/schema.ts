@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { databaseUrl, listenAddress, network, webhookUrl } from './address-scalars.ts';
 import { duration, flag, integer, oneOf, rate, size, text, timezone } from './plain-scalars.ts';
-import { encryptionKey, sha256, signingSecret } from './secret-scalars.ts';
+import { certificates, encryptionKey, sha256, signingSecret } from './secret-scalars.ts';
 import { eventPattern, filterValues, headerValue } from './webhook-scalars.ts';
 
 const mebibyte = 2 ** 20;
@@ -70,6 +70,7 @@ export function createConfigSchema(baseDir: string) {
       allow_private_networks: z.array(network()),
       allowed_ports: z.array(integer(1, 65_535)),
       proxy_is_guard: flag(),
+      ca_file: certificates(baseDir).nullable(),
     }),
     http: z.strictObject({ listen: listenAddress(), tokens: z.array(token) }),
     audit: z.strictObject({ seal_interval: duration('1s', '1d') }),

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { EncryptionKey } from '../db/encryption.ts';
@@ -16,7 +16,7 @@ export function encryptionKey(baseDir: string) {
       '32 bytes as base64 or hex, or file: and the path of a file with them (make one: openssl rand -base64 32)',
     json: { type: 'string' },
     parse: ifText((given) => {
-      const written = given.startsWith('file:') ? readKeyFile(resolve(baseDir, given.slice(5))) : given;
+      const written = given.startsWith('file:') ? readText(resolve(baseDir, given.slice(5))).trim() : given;
       const isHex = /^[0-9a-f]{64}$/i.test(written);
       const bytes = Buffer.from(written, isHex ? 'hex' : 'base64');
       if (bytes.length !== 32 || !(isHex || bytes.toString('base64') === written)) return undefined;
@@ -25,11 +25,33 @@ export function encryptionKey(baseDir: string) {
   });
 }
 
-function readKeyFile(path: string): string {
+function readText(path: string): string {
   try {
-    return readFileSync(path, 'utf8').trim();
+    return readFileSync(path, 'utf8');
   } catch (error) {
     throw new AppError('ERR_CONFIG', `names a file that cannot be read (${messageOf(error)})`);
+  }
+}
+
+const pemBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/** The path of a file with certificates (PEM), relative to `baseDir` → the certificates, concatenated. */
+export function certificates(baseDir: string) {
+  return scalar<string>({
+    mustBe: 'the path of a file with certificates in PEM form (-----BEGIN CERTIFICATE-----)',
+    json: { type: 'string', minLength: 1 },
+    parse: ifText((given) => {
+      const blocks = readText(resolve(baseDir, given)).match(pemBlock) ?? [];
+      return blocks.length > 0 && blocks.every(isCertificate) ? blocks.join('\n') : undefined;
+    }),
+  });
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
   }
 }
 

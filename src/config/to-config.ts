@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { withDatabase } from '../lib/database-url.ts';
-import { type Environment, findProxy } from './env.ts';
+import { type Environment, findProxies } from './env.ts';
 import { formatPath, type Position, type YamlPath } from './problems.ts';
 import type { ParsedConfig } from './schema.ts';
 import type { Config, ConfiguredWebhook, WebhookSettings } from './types.ts';
@@ -45,13 +45,19 @@ export function toConfig({ parsed, yaml, baseDir, env }: Parsed): Config {
       allowHttp: delivery.allow_http,
       allowPrivateNetworks: delivery.allow_private_networks,
       allowedPorts: delivery.allowed_ports,
-      proxyUrl: findProxy(env)?.url ?? null,
+      proxies: toProxies(env),
+      ca: delivery.ca_file,
     },
     http: { ...http.listen, tokens: http.tokens },
     audit: { sealIntervalMs: parsed.audit.seal_interval },
     retention: { payloadsMs: parsed.retention.payloads, logMs: parsed.retention.log },
     log: parsed.log,
   };
+}
+
+function toProxies(env: Environment): Config['delivery']['proxies'] {
+  const found = findProxies(env);
+  return found && { https: found.https, http: found.http, exempt: found.exempt };
 }
 
 type ParsedWebhook = ParsedConfig['webhooks'][number];

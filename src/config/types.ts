@@ -84,8 +84,10 @@ interface DeliveryConfig {
   allowHttp: boolean;
   allowPrivateNetworks: readonly PrivateNetwork[];
   allowedPorts: readonly number[];
-  /** The proxy that judges addresses in our stead; null for direct connections. */
-  proxyUrl: string | null;
+  /** The proxies that check addresses in our place, by the target's scheme; null for direct connections. */
+  proxies: { https: string | null; http: string | null; exempt: readonly string[] } | null;
+  /** Certificate authorities (PEM) trusted beside the system's. */
+  ca: string | null;
 }
 
 /** A network opened to deliveries, all allowed ports or one of its own. */

@@ -61,14 +61,14 @@ export async function requireReady({
 
 /** What deliveries may reach: what the configuration opens, never our own doors. */
 export function guardOptions({ delivery, http, source, store }: Config): GuardOptions {
-  const { allowHttp, allowPrivateNetworks, allowedPorts, proxyUrl } = delivery;
+  const { allowHttp, allowPrivateNetworks, allowedPorts, proxies } = delivery;
   const databases = [source.url, store.url].map(({ host, port }) => ({ address: host, port }));
   return {
     allowHttp,
     allowPrivateNetworks,
     allowedPorts,
     forbidden: [...databases, { address: http.host, port: http.port }],
-    ...(proxyUrl === null ? {} : { proxyUrl }),
+    ...(proxies === null ? {} : { proxies }),
   };
 }
 

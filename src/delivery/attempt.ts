@@ -105,7 +105,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (error instanceof ForbiddenAddressError) {
       return { kind: 'forbidden', message: messageOf(error), durationMs };
     }
-    return { kind: 'failed', ...toFailure(error), durationMs };
+    const failed = { kind: 'failed', ...toFailure(error), durationMs } as const;
+    return this.#status === 0 ? failed : { ...failed, status: this.#status };
   }
 
   #answer(): Outcome {

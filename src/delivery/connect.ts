@@ -34,8 +34,8 @@ export interface ConnectorOptions {
   port: number;
   /** From the question to DNS to the end of the TLS handshake. */
   timeoutMs: number;
-  /** Certificate authorities instead of the system's. */
-  ca: string | undefined;
+  /** Certificate authorities (PEM) that are trusted; the system's when undefined. */
+  ca: readonly string[] | undefined;
 }
 
 /** What is wrong with the answers of DNS: one bad address spoils all of them. */
@@ -100,7 +100,7 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
     // HTTP/1.1 only: a second protocol would double what a hostile peer can play with.
     allowH2: false,
     maxCachedSessions: 4,
-    ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ...(options.ca === undefined ? {} : { ca: [...options.ca] }),
   });
   const connectJudged: buildConnector.connector = (target, callback) => {
     const problem = isIP(target.hostname) === 0 ? undefined : guard.judgeAddress(target.hostname, port);

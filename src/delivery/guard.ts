@@ -1,6 +1,8 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { AppError, messageOf } from '../lib/errors.ts';
+import { isExempt, type Proxies } from './proxy.ts';
+import { writtenPath } from './written-path.ts';
 import {
   type Address,
   facesOf,
@@ -22,8 +24,8 @@ export interface GuardOptions {
    * machine stands for every address of this machine, whatever spelling or interface leads there.
    */
   forbidden: readonly { address: string; port: number }[];
-  /** The proxy that judges addresses in our stead (`delivery.proxy_is_guard`); without it we connect directly. */
-  proxyUrl?: string | undefined;
+  /** The proxies that check addresses in our place (`delivery.proxy_is_guard`); without one we connect directly. */
+  proxies?: Proxies | undefined;
 }
 
 /** Where a URL leads, its form approved. */
@@ -44,7 +46,8 @@ export interface Guard {
   /** The forbidden host names of a port: their addresses are to be looked up and told by `learn` before connecting. */
   forbiddenNames(port: number): string[];
   learn(name: string, addresses: readonly string[]): void;
-  readonly proxyUrl: string | undefined;
+  /** The URL of the proxy that leads to a target; undefined when we connect to it directly. */
+  proxyOf(target: Target): string | undefined;
 }
 
 /** The reason why nothing was sent, thrown inside the connection and told as the outcome `forbidden`. */
@@ -222,14 +225,21 @@ export function createGuard(options: GuardOptions): Guard {
       if (url === null) return { problem: 'the URL cannot be read' };
       const problem = judgeText(text) ?? judgeParsed(url);
       if (problem !== undefined) return { problem };
-      return { target: { origin: url.origin, path: url.pathname + url.search, port: portOf(url) } };
+      // A URL saved before it was checked keeps the path that was sent then: the parser's.
+      const written = writtenPath(text);
+      const path = 'path' in written ? written.path : url.pathname + url.search;
+      return { target: { origin: url.origin, path, port: portOf(url) } };
     },
     forbiddenNames: (port) =>
       forbidden.filter((place) => place.isName && place.port === port).map(({ name }) => name),
     learn(name, addresses) {
       for (const place of forbidden) if (place.name === name) setAddresses(place, addresses);
     },
-    proxyUrl: options.proxyUrl,
+    proxyOf({ origin, port }) {
+      const { hostname, protocol } = new URL(origin);
+      const proxy = options.proxies?.[protocol === 'https:' ? 'https' : 'http'];
+      return proxy && !isExempt({ hostname, port }, options.proxies?.exempt ?? []) ? proxy : undefined;
+    },
   };
 }
 
@@ -239,5 +249,7 @@ export function createGuard(options: GuardOptions): Guard {
  */
 export function checkWebhookUrl(url: string, options: GuardOptions): string[] {
   const verdict = createGuard(options).judgeUrl(url);
-  return 'problem' in verdict ? [verdict.problem] : [];
+  if ('problem' in verdict) return [verdict.problem];
+  const written = writtenPath(url);
+  return 'problem' in written ? [written.problem] : [];
 }

@@ -6,7 +6,8 @@ import type { Guard, Target } from './guard.ts';
 export interface PoolsOptions {
   guard: Guard;
   resolve: Resolve;
-  ca: string | undefined;
+  /** Certificate authorities (PEM) that are trusted; the system's when undefined. */
+  ca: readonly string[] | undefined;
   /** How many pools may stand open; more only while every one of them is in use. */
   maximum?: number;
 }
@@ -38,13 +39,14 @@ function createDispatcher(
     headersTimeout: 0,
     bodyTimeout: 0,
   };
-  if (guard.proxyUrl !== undefined) {
+  const proxyUrl = guard.proxyOf(target);
+  if (proxyUrl !== undefined) {
     return new ProxyAgent({
       ...limits,
-      uri: guard.proxyUrl,
+      uri: proxyUrl,
       proxyTunnel: true,
       connectTimeout: timeoutMs,
-      ...(ca === undefined ? {} : { requestTls: { ca } }),
+      ...(ca === undefined ? {} : { requestTls: { ca: [...ca] } }),
     });
   }
   const connect = createConnector({ guard, resolve, port: target.port, timeoutMs, ca });

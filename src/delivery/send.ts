@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { getCACertificates } from 'node:tls';
 import { systemClock } from '../lib/clock.ts';
 import { Attempt } from './attempt.ts';
 import { createResolve, type Resolve } from './connect.ts';
@@ -12,8 +13,8 @@ export interface SenderOptions {
   guard: GuardOptions;
   /** Default: the system's resolver. */
   resolve?: Resolve;
-  /** Certificate authorities (PEM) instead of the system's. */
-  ca?: string;
+  /** Certificate authorities (PEM) that are trusted beside the system's. */
+  ca?: string | undefined;
 }
 
 /** Sends one request once. */
@@ -56,7 +57,7 @@ export function createSender(options: SenderOptions): Sender {
   const pools = new Pools({
     guard,
     resolve: options.resolve ?? createResolve(),
-    ca: options.ca,
+    ca: options.ca === undefined ? undefined : [...getCACertificates('default'), options.ca],
   });
   const verdicts = new Map<string, Verdict>();
   const headerProblems = new WeakMap<object, string>();

@@ -24,8 +24,8 @@ export type Outcome =
   | { kind: 'rejected'; status: number; responseBody: string; durationMs: number; retryAfterMs?: number }
   /** 410: the receiver wants no more. */
   | { kind: 'gone'; status: 410; responseBody: string; durationMs: number }
-  /** No complete answer. */
-  | { kind: 'failed'; reason: FailureReason; message: string; durationMs: number }
+  /** No complete answer; with the status where that much of it came. */
+  | { kind: 'failed'; reason: FailureReason; message: string; durationMs: number; status?: number }
   /** The address is not allowed; nothing was sent. */
   | { kind: 'forbidden'; message: string; durationMs: number };
 

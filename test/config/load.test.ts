@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { Config } from '../../src/config/types.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import { authority } from '../hostile/certificates.ts';
 import { environment, loadText, makeFolder, problemsOf, refusal, secret } from './folder.ts';
 
 const webhook = (lines: string, first = 'name: Payments') =>
@@ -150,15 +152,58 @@ describe('a good file', () => {
 
   it('keeps the proxy of the environment only when it is said to be the guard', () => {
     const env = { ...environment, HTTPS_PROXY: 'http://proxy.test:3128' };
-    expect(loadText('delivery: { proxy_is_guard: true }', env).delivery.proxyUrl).toBe(
-      'http://proxy.test:3128',
-    );
-    expect(loadText('').delivery.proxyUrl).toBeNull();
+    expect(loadText('delivery: { proxy_is_guard: true }', env).delivery.proxies).toEqual({
+      https: 'http://proxy.test:3128',
+      http: null,
+      exempt: [],
+    });
+    expect(loadText('').delivery.proxies).toBeNull();
     expect(problemsOf('delivery:\n  concurrency: 1\n', env)).toEqual([
       expect.stringMatching(
         /^webhooks\.yaml:1:1 delivery\.proxy_is_guard: HTTPS_PROXY is set, .*unset it, or set/,
       ),
     ]);
+  });
+
+  it.each([
+    ['without a scheme', { https_proxy: '127.0.0.1:3128' }, { https: 'http://127.0.0.1:3128', http: null }],
+    ['for one scheme', { HTTP_PROXY: 'http://p:1' }, { https: null, http: 'http://p:1' }],
+    ['for all', { ALL_PROXY: 'https://p:1' }, { https: 'https://p:1', http: 'https://p:1' }],
+    [
+      'with exceptions',
+      { ALL_PROXY: 'p:1', NO_PROXY: 'a.test, .b.test,10.0.0.0/8' },
+      {
+        https: 'http://p:1',
+        http: 'http://p:1',
+        exempt: ['a.test', '.b.test', '10.0.0.0/8'],
+      },
+    ],
+  ])('reads the proxies of the environment as curl does: %s', (_kind, variables, proxies) => {
+    const { delivery } = loadText('delivery: { proxy_is_guard: true }', { ...environment, ...variables });
+    expect(delivery.proxies).toEqual({ exempt: [], ...proxies });
+  });
+
+  it.each([
+    ['socks5://user:pa55@p:1080', 'has the scheme socks5'],
+    ['http://', 'is not a URL'],
+    ['http://p:99999', 'is not a URL'],
+  ])('refuses at the start a proxy that cannot be used, without repeating it: %s', (value, problem) => {
+    const problems = problemsOf('delivery: { proxy_is_guard: true }', { ...environment, HTTPS_PROXY: value });
+    expect(problems).toEqual([expect.stringContaining(`HTTPS_PROXY ${problem}`)]);
+    expect(problems[0]).not.toContain('pa55');
+  });
+
+  it('reads delivery.ca_file, and refuses one that holds no certificate', () => {
+    const { path, write } = makeFolder();
+    const load = (): Config =>
+      loadConfig(write('webhooks.yaml', 'delivery: { ca_file: ca.pem }\n'), environment);
+    expect(load).toThrow(/delivery\.ca_file: names a file that cannot be read/);
+    write('ca.pem', `Subject: our own\n${authority}`);
+    expect(load().delivery.ca).toBe(authority.trim());
+    for (const bad of ['', 'hello', authority.replace(/[A-Z]/, '!'), authority.replace('MII', 'AAA')]) {
+      write('ca.pem', bad);
+      expect(load, path).toThrow(/ca_file: must be the path of a file with certificates/);
+    }
   });
 
   it('cannot be changed by anybody', () => {

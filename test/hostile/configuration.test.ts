@@ -99,15 +99,18 @@ describe('proxies', () => {
       client.on('error', () => upstream.destroy());
     });
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
-    const sender = createSender({
-      guard: {
-        ...closed,
-        allowHttp: true,
-        allowedPorts: [80],
-        proxyUrl: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
-      },
-      resolve: () => Promise.reject(new Error('must not be asked')),
-    });
+    const proxyUrl = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    const senderBehind = (exempt: string[], resolve: () => Promise<never>) =>
+      createSender({
+        guard: {
+          ...closed,
+          allowHttp: true,
+          allowedPorts: [80],
+          proxies: { https: null, http: proxyUrl, exempt },
+        },
+        resolve,
+      });
+    const sender = senderBehind([], () => Promise.reject(new Error('must not be asked')));
     expect(described(await sender.send(testRequest({ url: 'http://hooks.example.com/hook' })))).toBe(
       'delivered',
     );
@@ -115,6 +118,14 @@ describe('proxies', () => {
     expect(asked).toEqual(['hooks.example.com:80']);
     expect(target.received[0]?.headers.host).toBe('hooks.example.com');
     await sender.close();
+    // What NO_PROXY names is looked up and checked here, and connected to directly.
+    const notFound = Object.assign(new Error('no such name'), { code: 'ENOTFOUND' });
+    const direct = senderBehind(['.example.com:80'], () => Promise.reject(notFound));
+    expect(described(await direct.send(testRequest({ url: 'http://hooks.example.com/hook' })))).toBe(
+      'failed: dns',
+    );
+    expect(asked).toHaveLength(1);
+    await direct.close();
     proxy.closeAllConnections();
     await new Promise((resolve) => proxy.close(resolve));
     await target.close();

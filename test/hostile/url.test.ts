@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { checkWebhookUrl, createGuard, type GuardOptions } from '../../src/delivery/guard.ts';
 import { createSender } from '../../src/delivery/send.ts';
+import { startReceiver } from '../delivery/receiver.ts';
 import { testRequest } from './request.ts';
 
 const closed: GuardOptions = {
@@ -85,7 +86,63 @@ const allowed: [kind: string, url: string][] = [
   ['a public address', 'https://93.184.215.14/'],
 ];
 
+/** What a URL parser would rewrite: refused when a webhook is saved, with what to write. */
+const rewritten: [kind: string, url: string, write: string][] = [
+  ['a brace', 'https://hooks.example.com/{id}', '%7B'],
+  ['a quotation mark', 'https://hooks.example.com/?q="x"', '%22'],
+  ['a less-than sign', 'https://hooks.example.com/<x', '%3C'],
+  ['a bar', 'https://hooks.example.com/?a|b', '%7C'],
+  ['a caret', 'https://hooks.example.com/a^b', '%5E'],
+  ['a backtick', 'https://hooks.example.com/`', '%60'],
+  ['a bracket', 'https://hooks.example.com/?a[]=1', '%5B'],
+  ['a letter beyond ASCII in the path', 'https://hooks.example.com/citas/año', '%C3%B1'],
+  ['an emoji in the query', 'https://hooks.example.com/?t=🦷', '%F0%9F%A6%B7'],
+  ['a percent sign alone', 'https://hooks.example.com/100%', '%25'],
+  ['a parent segment', 'https://hooks.example.com/a/../b', 'the path that is meant'],
+  ['an encoded parent segment', 'https://hooks.example.com/a/%2E%2e', 'the path that is meant'],
+  ['a dot segment', 'https://hooks.example.com/./a', 'the path that is meant'],
+  ['a fragment', 'https://hooks.example.com/a#b', 'remove it'],
+  ['no slashes', 'https:hooks.example.com/a', 'https://'],
+  ['one slash', 'https:/hooks.example.com/a', 'https://'],
+];
+
+/** Sent byte for byte. */
+const verbatim: [path: string, sent: string][] = [
+  ['', '/'],
+  ['/', '/'],
+  ['/hook?', '/hook?'],
+  ['?', '/?'],
+  ['?a=1', '/?a=1'],
+  ["/it's", "/it's"],
+  ["/a?b='c'", "/a?b='c'"],
+  ['/a//b', '/a//b'],
+  ['/a?b=../c', '/a?b=../c'],
+  ['/.well-known/..a', '/.well-known/..a'],
+  ['/a%2Fb%c3%b1', '/a%2Fb%c3%b1'],
+  ["/!$&'()*+,;=:@-._~?/?", "/!$&'()*+,;=:@-._~?/?"],
+];
+
 describe('URLs', () => {
+  test.each(rewritten)('with %s is refused with what to write: %s', (_kind, url, write) => {
+    const problems = checkWebhookUrl(url, closed);
+    expect(problems).toEqual([expect.stringContaining(write)]);
+  });
+
+  test.each(verbatim)('the path is sent as it is written: %s', async (path, sent) => {
+    const receiver = await startReceiver();
+    const origin = `http://127.0.0.1:${receiver.port}`;
+    const guard = {
+      ...withHttp,
+      allowPrivateNetworks: [{ cidr: '127.0.0.1/32', port: receiver.port }],
+    };
+    expect(checkWebhookUrl(origin + path, guard)).toEqual([]);
+    const sender = createSender({ guard });
+    await sender.send(testRequest({ url: origin + path }));
+    await sender.close();
+    await receiver.close();
+    expect(receiver.received.map((request) => request.path)).toEqual([sent]);
+  });
+
   test.each(refused)('%s is refused: %s', (_kind, url) => {
     const problems = checkWebhookUrl(url, closed);
     expect(problems).toHaveLength(1);

@@ -33,7 +33,7 @@ export function webhooksTestCommand(): Command {
 async function tryOut({ config, store, box }: OpenedStore, idOrName: string): Promise<Outcome> {
   const id = await findWebhookId(store, idOrName);
   const webhook = await loadWebhook({ store, box }, id);
-  const sender = createSender({ guard: guardOptions(config) });
+  const sender = createSender({ guard: guardOptions(config), ca: config.delivery.ca ?? undefined });
   try {
     const outcome = await testWebhook(sender, webhook);
     await recordAlong(localActor(), 'webhook.test', { outcome: outcome.kind })(store, id);
