@@ -5,9 +5,10 @@ import type { Change } from './types.ts';
 /**
  * Reduces the row events of one transaction to the net change of each row, in the order in which the rows first appear:
  * INSERT then UPDATE is an INSERT with the last image, UPDATEs collapse into one, INSERT then DELETE is nothing, DELETE
- * then INSERT of the same key is an UPDATE, a change that ends where it began is nothing. A row keeps its identity when
- * its primary key changes. Rows of a table without a primary key are told apart by all their watched columns: rows
- * that are alike in those are interchangeable, so their net changes still add up.
+ * then INSERT of the same key is an UPDATE, a change that ends where it began is nothing. The primary key is the row's
+ * identity: an UPDATE that changes it is a DELETE of the old key and an INSERT of the new one, in this order. Rows of a
+ * table without a primary key are told apart by all their watched columns: rows that are alike in those are
+ * interchangeable, so their net changes still add up.
  *
  * Cells that are absent from the after image of an update are unchanged and taken from the image before it; what no
  * image tells stays undefined. Pure, and linear in the number of rows.
@@ -17,7 +18,7 @@ import type { Change } from './types.ts';
 export function netChanges(rows: readonly RowEvent[], firstOrdinal = 0): Change[] {
   const [first] = rows;
   // Nearly every transaction of the application writes one watched row: no maps for those.
-  if (first && rows.length === 1) {
+  if (first && rows.length === 1 && !changesKey(first)) {
     const change = toChange(first, firstOrdinal);
     return isNoOp(change, false) ? [] : [change];
   }
@@ -30,8 +31,10 @@ export function netChanges(rows: readonly RowEvent[], firstOrdinal = 0): Change[
       table = row.table;
       state = stateOf(tables, table);
     }
-    const begun = apply(state, row, firstOrdinal + index);
-    if (begun) nets.push(begun);
+    for (const part of splitKnown(state, row)) {
+      const begun = apply(state, part, firstOrdinal + index);
+      if (begun) nets.push(begun);
+    }
   }
   return nets.filter((net) => !net.undone && !isNoOp(net.change, net.replaced)).map((net) => net.change);
 }
@@ -58,6 +61,33 @@ function stateOf(tables: Map<string, TableNet>, table: TableSchema): TableNet {
   let state = tables.get(name);
   if (!state) tables.set(name, (state = { live: new Map(), deleted: new Map() }));
   return state;
+}
+
+/**
+ * An UPDATE that changes the primary key, as the DELETE of the old key and the INSERT of the new one; any other row event
+ * alone. Cells that are absent from the new row are taken from the old one.
+ */
+export function splitKeyChange(row: RowEvent): readonly RowEvent[] {
+  if (!changesKey(row)) return [row];
+  const { table, before, after } = row;
+  return [
+    { table, op: 'delete', before, after: null },
+    { table, op: 'insert', before: null, after: fillAbsent(after ?? [], before ?? []) },
+  ];
+}
+
+function changesKey({ table, before, after }: RowEvent): boolean {
+  if (!before || !after) return false;
+  for (const index of table.key)
+    if (after[index] !== undefined && !sameCell(after[index], before[index])) return true;
+  return false;
+}
+
+/** The same, with what the transaction has shown of the old row. */
+function splitKnown(state: TableNet, row: RowEvent): readonly RowEvent[] {
+  if (!changesKey(row)) return [row];
+  const known = state.live.get(keyOf(row.table, row.before ?? []))?.change.after ?? [];
+  return splitKeyChange({ ...row, after: fillAbsent(row.after ?? [], known) });
 }
 
 /** Lets one row event act on its table. Returns the net change that begins with it, if one does. */

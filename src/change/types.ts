@@ -13,6 +13,9 @@ export interface Change {
   before: Row | null;
   /** null on delete. */
   after: Row | null;
-  /** Where the row first appeared among the transaction's watched rows: with key and type it makes the event id. */
+  /**
+   * Where the key first appeared among the transaction's watched rows: with key and type it makes the event id. The DELETE and
+   * the INSERT of one change of key share it; the DELETE comes first.
+   */
   ordinal: number;
 }

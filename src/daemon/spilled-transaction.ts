@@ -4,16 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import type { Row, RowEvent, RowOp, TableSchema } from '../binlog/types.ts';
-import { keyOf, netChanges } from '../change/net-changes.ts';
+import { keyOf, netChanges, splitKeyChange } from '../change/net-changes.ts';
 import type { Change } from '../change/types.ts';
 import { MovedKeys } from './moved-keys.ts';
 
 /*
  * The net changes of a transaction that does not fit into memory, in the order of its rows:
  *
- *   rows ──▶ 256 partitions by the row's key ──▶ each one's net changes, by itself ──▶ merged by ordinal ──▶ batches
+ *   rows ──▶ 256 partitions by the row's key ──▶ each one's net changes, by itself ──▶ merged by order ──▶ batches
  *
- * All rows of one key are in one partition, so a partition's net changes are the transaction's. Both steps go through a file
+ * All rows of one key are in one partition, so a partition's net changes are the transaction's: a change of key is in the
+ * partition of the old key as a DELETE and in that of the new one as an INSERT. Both steps go through a file
  * that has no name any more when it is written, and that only this process can decrypt: it ends with us, however we end.
  */
 
@@ -23,14 +24,15 @@ const BATCH_CHANGES = 500;
 /** Net changes of one partition that the merge holds at a time: 256 × 32 in all. */
 const MERGE_CHANGES = 32;
 
-type StoredRow = [table: number, op: RowOp, before: Row | null, after: Row | null, ordinal: number];
+/** `order` sorts rows and changes: twice the ordinal of the row, plus 1 for the INSERT of a change of key. */
+type StoredRow = [table: number, op: RowOp, before: Row | null, after: Row | null, order: number];
 type StoredChange = [
   table: number,
   op: RowOp,
   key: string,
   before: Row | null,
   after: Row | null,
-  ordinal: number,
+  order: number,
 ];
 
 export class SpilledTransaction {
@@ -38,7 +40,7 @@ export class SpilledTransaction {
   readonly #changes: ChunkFile;
   readonly #tables: TableSchema[] = [];
   readonly #tableIndex = new Map<TableSchema, number>();
-  /** Present key → partition of a row whose key has changed within the transaction. */
+  /** Present image → partition, of a row without a primary key that has changed within the transaction. */
   #moved = new MovedKeys();
   #ordinal = 0;
 
@@ -54,11 +56,13 @@ export class SpilledTransaction {
   /** Adds the next rows of the transaction. */
   async add(rows: readonly RowEvent[]): Promise<void> {
     const partitions = new Map<number, StoredRow[]>();
-    for (const { table, op, before, after } of rows) {
-      const partition = this.#partitionOf(table, before, after);
-      const stored = partitions.get(partition) ?? [];
-      stored.push([this.#indexOf(table), op, before, after, this.#ordinal]);
-      partitions.set(partition, stored);
+    for (const row of rows) {
+      for (const [half, { table, op, before, after }] of splitKeyChange(row).entries()) {
+        const partition = this.#partitionOf(table, before, after);
+        const stored = partitions.get(partition) ?? [];
+        stored.push([this.#indexOf(table), op, before, after, 2 * this.#ordinal + half]);
+        partitions.set(partition, stored);
+      }
       this.#ordinal += 1;
     }
     for (const [partition, stored] of partitions) await this.#rows.write(partition, stored);
@@ -92,7 +96,7 @@ export class SpilledTransaction {
     return index;
   }
 
-  /** A row stays in the partition of its first key, so that a change of key does not part it from its past. */
+  /** A row without a primary key stays in the partition of its first image, so that an UPDATE does not part it from its past. */
   #partitionOf(table: TableSchema, before: Row | null, after: Row | null): number {
     const keyAfter = after && `${table.name}\0${keyOf(table, filled(after, before))}`;
     const key = before ? `${table.name}\0${keyOf(table, before)}` : (keyAfter ?? '');
@@ -133,11 +137,11 @@ export class SpilledTransaction {
       const head = await nextHead(this.#changes.read<StoredChange>(partition));
       if (head) heads.push(head);
     }
-    heads.sort(byOrdinal);
+    heads.sort(byOrder);
     while (heads.length > 0) {
       const head = heads.shift()!;
-      const [table, op, key, before, after, ordinal] = head.chunk[head.at]!;
-      yield { table: this.#tables[table]!, op, key, before, after, ordinal };
+      const [table, op, key, before, after, order] = head.chunk[head.at]!;
+      yield { table: this.#tables[table]!, op, key, before, after, ordinal: Math.floor(order / 2) };
       const next =
         head.at + 1 < head.chunk.length ? { ...head, at: head.at + 1 } : await nextHead(head.chunks);
       if (next) insertSorted(heads, next);
@@ -157,15 +161,15 @@ async function nextHead(chunks: Head['chunks']): Promise<Head | undefined> {
   return value ? { chunk: value, at: 0, chunks } : undefined;
 }
 
-const ordinalOf = (head: Head): number => head.chunk[head.at]![5];
-const byOrdinal = (a: Head, b: Head): number => ordinalOf(a) - ordinalOf(b);
+const orderOf = (head: Head): number => head.chunk[head.at]![5];
+const byOrder = (a: Head, b: Head): number => orderOf(a) - orderOf(b);
 
 function insertSorted(heads: Head[], head: Head): void {
   let low = 0;
   let high = heads.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (byOrdinal(heads[middle]!, head) < 0) low = middle + 1;
+    if (byOrder(heads[middle]!, head) < 0) low = middle + 1;
     else high = middle;
   }
   heads.splice(low, 0, head);

@@ -133,16 +133,36 @@ describe('keys', () => {
     expect(netChanges([insert(files, { id: Uint8Array.of(0xca, 0xfe), n: 1 })])[0]?.key).toBe('cafe');
   });
 
-  test('a row keeps its identity when its key changes', () => {
+  test('a change of key is a DELETE of the old key and an INSERT of the new one', () => {
     const one = { id: 1, total: '0.00', status: 'draft' };
+    const moved = ['0 delete 1 [1,"0.00","draft"] → null', '0 insert 9 null → [9,"0.00","draft"]'];
+    expect(netOf(update(budgets, one, { id: 9 }))).toEqual(moved);
     expect(
       netOf(update(budgets, one, { id: 9 }), update(budgets, { ...one, id: 9 }, { total: '5.00' })),
-    ).toEqual(['0 update 9 [1,"0.00","draft"] → [9,"5.00","draft"]']);
+    ).toEqual([moved[0], '0 insert 9 null → [9,"5.00","draft"]']);
+    // REPLACE as MySQL logs it: the row of the unique key is gone, and another has come.
+    expect(netOf(update(budgets, one, { id: 9, total: '7.00' }))).toEqual([
+      moved[0],
+      '0 insert 9 null → [9,"7.00","draft"]',
+    ]);
+  });
+
+  test('every part of a composite key counts, bytes are compared as bytes', () => {
+    const link = { doctor_id: 7, branch_id: 2, active: 0 };
+    expect(netOf(update(links, link, { branch_id: 3 }))).toEqual([
+      '0 delete 7,2 [7,2,0] → null',
+      '0 insert 7,3 null → [7,3,0]',
+    ]);
+    const files = tableOf('files', ['id binary', 'n']);
+    const same = update(files, { id: Uint8Array.of(1), n: 1 }, { id: Uint8Array.of(1), n: 2 });
+    expect(netChanges([same]).map(({ op }) => op)).toEqual(['update']);
+    const other = update(codes, { code: 'a', part: 'b', n: 1 }, { code: 'A' });
+    expect(netChanges([other]).map(({ op, key }) => `${op} ${key}`)).toEqual(['delete a,b', 'insert A,b']);
   });
 
   test('an inserted row whose key changes is one INSERT under the last key', () => {
     expect(netOf(insert(budgets, at0), update(budgets, at0, { id: 9 }))).toEqual([
-      '0 insert 9 null → [9,"0.00","draft"]',
+      '1 insert 9 null → [9,"0.00","draft"]',
     ]);
   });
 
@@ -152,7 +172,16 @@ describe('keys', () => {
     ]);
   });
 
-  test('two rows that swap keys are two UPDATEs', () => {
+  test('a key that changes and changes back is the row that it was', () => {
+    const there = update(budgets, at0, { id: 9 });
+    const back = update(budgets, { ...at0, id: 9 }, { id: 1 });
+    expect(netOf(there, back)).toEqual([]);
+    expect(netOf(there, update(budgets, { ...at0, id: 9 }, { id: 1, total: '5.00' }))).toEqual([
+      '0 update 1 [1,"0.00","draft"] → [1,"5.00","draft"]',
+    ]);
+  });
+
+  test('two rows that swap keys are an UPDATE of each key', () => {
     const row = (id: number, total: string) => ({ id, total, status: 'draft' });
     expect(
       netOf(
@@ -161,24 +190,47 @@ describe('keys', () => {
         update(budgets, row(3, 'a'), { id: 2 }),
       ),
     ).toEqual([
-      '0 update 2 [1,"a","draft"] → [2,"a","draft"]',
-      '1 update 1 [2,"b","draft"] → [1,"b","draft"]',
+      '0 update 1 [1,"a","draft"] → [1,"b","draft"]',
+      '1 update 2 [2,"b","draft"] → [2,"a","draft"]',
+    ]);
+  });
+
+  test('a chain of keys is an UPDATE of each but the ends', () => {
+    const row = (id: number) => ({ id, total: `${id}`, status: 'draft' });
+    expect(
+      netOf(
+        update(budgets, row(3), { id: 4 }),
+        update(budgets, row(2), { id: 3 }),
+        update(budgets, row(1), { id: 2 }),
+      ),
+    ).toEqual([
+      '0 update 3 [3,"3","draft"] → [3,"2","draft"]',
+      '0 insert 4 null → [4,"3","draft"]',
+      '1 update 2 [2,"2","draft"] → [2,"1","draft"]',
+      '2 delete 1 [1,"1","draft"] → null',
     ]);
   });
 
   test('a key that a row left can be taken by a new row', () => {
     expect(netOf(update(budgets, at0, { id: 9 }), insert(budgets, at500))).toEqual([
-      '0 update 9 [1,"0.00","draft"] → [9,"0.00","draft"]',
-      '1 insert 1 null → [1,"500.00","draft"]',
+      '0 update 1 [1,"0.00","draft"] → [1,"500.00","draft"]',
+      '0 insert 9 null → [9,"0.00","draft"]',
     ]);
   });
 
-  test('a row that moves onto a deleted key does not hide the deletion', () => {
+  test('a row that moves onto a deleted key is an UPDATE of that key', () => {
     const two = { id: 2, total: '2.00', status: 'draft' };
     expect(netOf(remove(budgets, at0), update(budgets, two, { id: 1 }))).toEqual([
-      '0 delete 1 [1,"0.00","draft"] → null',
-      '1 update 1 [2,"2.00","draft"] → [1,"2.00","draft"]',
+      '0 update 1 [1,"0.00","draft"] → [1,"2.00","draft"]',
+      '1 delete 2 [2,"2.00","draft"] → null',
     ]);
+  });
+
+  test('a change of key under a partial image takes the rest from what the transaction has shown', () => {
+    const moved = partialUpdate(budgets, { id: 1 }, { id: 9 });
+    expect(netOf(moved)).toEqual(['0 delete 1 [1,null,null] → null', '0 insert 9 null → [9,null,null]']);
+    expect(netChanges([moved])[1]?.after).toEqual([9, undefined, undefined]);
+    expect(netOf(insert(budgets, at0), moved)).toEqual(['1 insert 9 null → [9,"0.00","draft"]']);
   });
 });
 

@@ -50,8 +50,9 @@ describe('its own judgement', () => {
       row(7, 'd', null, ['5', 'z']),
     ]);
     expect(transitions).toMatchObject([
+      { transaction: 'a', key: '7', before: ['7', 'x'], after: null },
       { transaction: 'b', key: '5', before: ['5', 'old'], after: null },
-      { transaction: 'a', key: '5', before: ['7', 'x'], after: ['5', 'y'] },
+      { transaction: 'a', key: '5', before: null, after: ['5', 'y'] },
       { transaction: 'd', key: '5', before: ['5', 'y'], after: ['5', 'z'] },
     ]);
   });

@@ -107,11 +107,21 @@ export function netTransitions(history: readonly RecordedRow[]): Transition[] {
   return nets.sort((a, b) => rank(a) - rank(b) || a.firstSeq - b.firstSeq);
 }
 
+/** A change of key is a DELETE of the old key and an INSERT of the new one. */
+function splitKeyChange(row: RecordedRow): RecordedRow[] {
+  const { before, after } = row;
+  if (!before || !after || before[0] === after[0]) return [row];
+  return [
+    { ...row, after: null },
+    { ...row, before: null },
+  ];
+}
+
 function netOfTransaction(rows: readonly RecordedRow[]): Net[] {
   const nets: Net[] = [];
   const live = new Map<string, Net>();
   const deleted = new Map<string, Net>();
-  for (const { seq, transaction, table, before, after } of rows) {
+  for (const { seq, transaction, table, before, after } of rows.flatMap(splitKeyChange)) {
     const from = before && `${table}/${before[0]}`;
     const to = after && `${table}/${after[0]}`;
     let net = (from === null ? undefined : live.get(from)) ?? (from === null ? deleted.get(to!) : undefined);

@@ -16,13 +16,14 @@ const schema = sourceSchema(
     'activo? bit',
     'datos? json',
     'clave? binary',
+    'vuelta?',
   ]),
 );
 
 /** Whether a rule with this `when` fires, with `on` for all three operations. */
 async function fires(when: string, row: (on: ReturnType<typeof statementsOn>) => RowEvent): Promise<boolean> {
   const rules = compile(
-    `events: { a.b: { table: citas, on: [insert, update, delete], when: ${when}, data: { id: id } } }`,
+    `events: { a.b: { table: citas, on: [insert, update, delete], when: ${when}, data: { id: id, vuelta: vuelta } } }`,
     schema,
   );
   return (await transact(rules, [row(statementsOn(schema, 'citas', rules))])).length > 0;
@@ -32,7 +33,7 @@ const inserted = (cells: Cells) => (on: ReturnType<typeof statementsOn>) => on.i
 const deleted = (cells: Cells) => (on: ReturnType<typeof statementsOn>) => on.remove({ id: 1, ...cells });
 /** A second column changes as well, so that the update is one even where the first keeps its value. */
 const updated = (before: Cells, after: Cells) => (on: ReturnType<typeof statementsOn>) =>
-  on.update({ id: 1, ...before }, { id: 2, ...after });
+  on.update({ id: 1, vuelta: 1, ...before }, { vuelta: 2, ...after });
 
 describe('a condition on a value', () => {
   const X = 'confirmada';

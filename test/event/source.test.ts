@@ -296,7 +296,7 @@ describe('look-ups', () => {
 
   test('a parent that is gone gives null', async () => {
     expect((await run([pagos.insert(pago)])).data).toEqual([{ paciente: null, lineas: [] }]);
-    const deleted = await run([pagos.update(pago, { id: 2 }), citas.remove(cita)]);
+    const deleted = await run([pagos.update({ id: 1, cita_id: 11 }, { cita_id: 12 }), citas.remove(cita)]);
     expect(deleted.data[0]).toMatchObject({ paciente: null });
   });
 
