@@ -17,7 +17,7 @@ import { playDay } from './demo/clinic-day.ts';
 import { startPrivateServer, type PrivateServer } from './demo/private-server.ts';
 import { startReceiver } from './demo/receiver.ts';
 import { createReport, type Report } from './demo/report.ts';
-import type { Flavour } from './demo/server-binaries.ts';
+import { serverVariants, type ServerVariant } from './demo/server-binaries.ts';
 import { onInterrupt } from './interrupt.ts';
 import { print, printError } from './output.ts';
 
@@ -26,7 +26,7 @@ const schema = 'ontology_db';
 const QUIET_MS = 1_000;
 
 interface DemoOptions {
-  server: Flavour;
+  server: ServerVariant;
   keep?: true;
 }
 
@@ -35,9 +35,7 @@ export function demoCommand(): Command {
   return new Command('demo')
     .description('a day at the clinic on a private throwaway server, every webhook verified')
     .addOption(
-      new Option('--server <flavour>', 'which server to start')
-        .choices(['mysql', 'mariadb'])
-        .default('mysql'),
+      new Option('--server <server>', 'which server to start').choices(serverVariants).default('mysql'),
     )
     .option('--keep', 'leave everything running until Ctrl-C, and print the addresses')
     .action(async (options: DemoOptions) => {

@@ -4,7 +4,7 @@ import { countErasable, erasePatient } from '../../src/audit/erase.ts';
 import { claim } from '../../src/outbox/claim.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
-import { flavours } from '../support/server.ts';
+import { servers } from '../support/server.ts';
 import {
   addWebhook,
   claimant,
@@ -20,7 +20,7 @@ import {
   type TestStore,
 } from '../outbox/support.ts';
 
-describe.each(flavours)('what was sent to whom, on %s', (flavour) => {
+describe.each(servers)('what was sent to whom, on %s', (variant) => {
   let test: TestStore;
   let me: Claimant;
   let outbox: TestAppender;
@@ -28,7 +28,7 @@ describe.each(flavours)('what was sent to whom, on %s', (flavour) => {
   let some: number;
 
   beforeAll(async () => {
-    test = await openTestStore(flavour);
+    test = await openTestStore(variant);
   });
   afterAll(() => test.close());
   beforeEach(async () => {

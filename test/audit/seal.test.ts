@@ -8,7 +8,7 @@ import { sealOnce, type Seal } from '../../src/audit/seal.ts';
 import type { DomainEvent } from '../../src/event/types.ts';
 import { verifyLog, type FlawKind } from '../../src/audit/verify.ts';
 import { settle } from '../../src/outbox/settle.ts';
-import { flavours } from '../support/server.ts';
+import { servers } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 import {
   addWebhook,
@@ -74,12 +74,12 @@ async function openTestLog(test: TestStore): Promise<TestLog> {
   };
 }
 
-describe.each(flavours)('the sealed log on %s', (flavour) => {
+describe.each(servers)('the sealed log on %s', (variant) => {
   let test: TestStore;
   let log: TestLog;
 
   beforeAll(async () => {
-    test = await openTestStore(flavour);
+    test = await openTestStore(variant);
   });
   afterAll(() => test.close());
   beforeEach(async () => {
@@ -533,7 +533,7 @@ const tampering: [
   ],
 ];
 
-describe.each(flavours)('a sealed log that was tampered with on %s', (flavour) => {
+describe.each(servers)('a sealed log that was tampered with on %s', (variant) => {
   const tables = [
     'event_log',
     'delivery_log',
@@ -547,7 +547,7 @@ describe.each(flavours)('a sealed log that was tampered with on %s', (flavour) =
   let test: TestStore;
 
   beforeAll(async () => {
-    test = await openTestStore(flavour);
+    test = await openTestStore(variant);
     await (await openTestLog(test)).sealThree();
     for (const table of tables)
       await test.schema.query(`CREATE TABLE whole_${table} AS SELECT * FROM ${table}`);

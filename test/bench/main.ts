@@ -4,7 +4,7 @@ import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
+import { serverVariants } from '../../src/cli/demo/server-binaries.ts';
 import { scales, VoidRun, type Bench, type Finding, type Measure, type Scale } from './measure.ts';
 import { startPart, type PartOptions } from './part.ts';
 import { renderFindings, renderLine, renderMarkdown } from './report.ts';
@@ -34,7 +34,7 @@ const measures: readonly Measure[] = [
 ];
 
 const usage = `npm run bench -- [--only ${measures.map(({ name }) => name).join(',')}] [--rounds 5] [--scale ${scales.join('|')}]
-  [--server mysql|mariadb] [--json FILE] [--markdown] [--profile FOLDER]
+  [--server ${serverVariants.join('|')}] [--json FILE] [--markdown] [--profile FOLDER]
 `;
 
 const { values } = parseArgs({
@@ -126,7 +126,9 @@ async function main(): Promise<void> {
     return;
   }
   await using stack = new AsyncDisposableStack();
-  const server = await startPrivateServer({ flavour: values.server as Flavour, settings, onProgress: print });
+  const variant = serverVariants.find((each) => each === values.server);
+  if (variant === undefined) throw new Error(`--server is one of ${serverVariants.join(', ')}`);
+  const server = await startPrivateServer({ flavour: variant, settings, onProgress: print });
   stack.defer(() => server.stop());
   const root = await createConnection({ uri: `${server.url}/mysql`, multipleStatements: true });
   stack.defer(() => root.end());

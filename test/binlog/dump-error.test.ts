@@ -12,7 +12,7 @@ import { encodeGtidSet, parseGtidSet } from '../../src/binlog/gtid-set.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
 import { errnoOf } from '../../src/lib/connect-error.ts';
 import { purgeLogs } from '../support/purge-logs.ts';
-import { flavours } from '../support/server.ts';
+import { servers, sharedServer } from '../support/server.ts';
 
 interface Dump {
   payload: Buffer;
@@ -55,7 +55,8 @@ async function startDump(server: PrivateServer, { payload, sql = [], user }: Dum
   return { begun: begun.promise, ended: ended.promise, close: () => connection.destroy() };
 }
 
-describe.each(flavours)('the end of a dump on %s', (flavour) => {
+describe.each(servers)('the end of a dump on %s', (variant) => {
+  const { flavour } = sharedServer(variant);
   let server: PrivateServer;
   let root: Connection;
   let file: string;
@@ -80,7 +81,7 @@ describe.each(flavours)('the end of a dump on %s', (flavour) => {
         };
 
   beforeAll(async () => {
-    server = await startPrivateServer({ flavour });
+    server = await startPrivateServer({ flavour: variant });
     root = await createConnection({ uri: server.url, multipleStatements: true });
     await root.query(
       "CREATE DATABASE c; CREATE TABLE c.t (id INT PRIMARY KEY); CREATE USER weak@'%' IDENTIFIED BY 'weak'",

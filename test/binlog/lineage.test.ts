@@ -10,10 +10,11 @@ import {
 import { estimateRunway } from '../../src/binlog/runway.ts';
 import { openSource, type Source } from '../../src/binlog/source.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { endOfLog, openReader, takeUntil } from '../support/read-log.ts';
 import { purgeLogs } from '../support/purge-logs.ts';
-import { createSchema, flavours, sharedServer } from '../support/server.ts';
+import { createSchema, servers, sharedServer } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /** A server of its own, whose log may be purged and reset. */
@@ -30,8 +31,9 @@ interface Clinic {
   close(): Promise<void>;
 }
 
-async function startClinic(flavour: 'mysql' | 'mariadb', settings: string[] = []): Promise<Clinic> {
-  const server = await startPrivateServer({ flavour, settings });
+async function startClinic(variant: ServerVariant, settings: string[] = []): Promise<Clinic> {
+  const server = await startPrivateServer({ flavour: variant, settings });
+  const { flavour } = server;
   const source = openSource(parseDatabaseUrl(`${server.url}/`));
   async function withRoot<T>(use: (root: Connection) => Promise<T>): Promise<T> {
     const root = await createConnection({ uri: server.url, multipleStatements: true });
@@ -93,19 +95,33 @@ async function resetTo(
 }
 
 describe.each([
-  { name: 'MySQL with GTIDs', flavour: 'mysql' as const, settings: [], gtids: true },
+  {
+    name: 'MySQL with GTIDs',
+    variant: 'mysql' as const,
+    flavour: 'mysql' as const,
+    settings: [],
+    gtids: true,
+  },
   {
     name: 'MySQL without GTIDs',
+    variant: 'mysql' as const,
     flavour: 'mysql' as const,
     settings: ['gtid-mode=OFF', 'enforce-gtid-consistency=OFF'],
     gtids: false,
   },
-  { name: 'MariaDB', flavour: 'mariadb' as const, settings: [], gtids: true },
-])('lineage on $name', ({ flavour, settings, gtids }) => {
+  { name: 'MariaDB', variant: 'mariadb' as const, flavour: 'mariadb' as const, settings: [], gtids: true },
+  {
+    name: 'MariaDB 11.8',
+    variant: 'mariadb-11.8' as const,
+    flavour: 'mariadb' as const,
+    settings: [],
+    gtids: true,
+  },
+])('lineage on $name', ({ variant, flavour, settings, gtids }) => {
   let clinic: Clinic;
 
   beforeAll(async () => {
-    clinic = await startClinic(flavour, settings);
+    clinic = await startClinic(variant, settings);
   });
 
   afterAll(() => clinic.close());
@@ -206,13 +222,14 @@ describe.each([
   });
 });
 
-describe.each(flavours)('a failover on %s', (flavour) => {
+describe.each(servers)('a failover on %s', (variant) => {
+  const { flavour } = sharedServer(variant);
   let clinic: Clinic;
   let replica: Clinic;
 
   beforeAll(async () => {
-    clinic = await startClinic(flavour);
-    replica = await startClinic(flavour, flavour === 'mariadb' ? ['log-slave-updates=ON'] : []);
+    clinic = await startClinic(variant);
+    replica = await startClinic(variant, flavour === 'mariadb' ? ['log-slave-updates=ON'] : []);
     await replica.sql(`DROP DATABASE c; ${resetStatement[flavour]}`);
     const { host, port } = clinic.server;
     await replica.sql(
@@ -285,11 +302,11 @@ describe.each([
   });
 });
 
-describe.each(flavours)('the runway on %s', (flavour) => {
+describe.each(servers)('the runway on %s', (variant) => {
   let clinic: Clinic;
 
   beforeAll(async () => {
-    clinic = await startClinic(flavour, ['binlog-expire-logs-seconds=3600']);
+    clinic = await startClinic(variant, ['binlog-expire-logs-seconds=3600']);
   });
 
   afterAll(() => clinic.close());

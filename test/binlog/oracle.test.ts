@@ -1,7 +1,7 @@
 import ZongJi from '@vlasky/zongji';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { byName, endOfLog, openReader, takeRows } from '../support/read-log.ts';
-import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 interface OracleEvent {
@@ -10,11 +10,12 @@ interface OracleEvent {
 }
 
 /** The same log, read by another decoder: what both say of the common types must be the same. */
-describe.each(flavours)('zongji as the oracle, on %s', (flavour) => {
+describe.each(servers)('zongji as the oracle, on %s', (variant) => {
+  const { flavour } = sharedServer(variant);
   let schema: TestSchema;
   beforeAll(async () => {
     schema = await createSchema(
-      sharedServer(flavour),
+      sharedServer(variant),
       `CREATE TABLE o (id INT PRIMARY KEY, big BIGINT, amount DECIMAL(20,6), name VARCHAR(300), note TEXT,
         status ENUM('scheduled','con, coma'), born DATE, at DATETIME(3), stamp TIMESTAMP(6) NULL, late TIME, ratio DOUBLE)`,
     );

@@ -16,7 +16,7 @@ import { byName, openReader, takeRows } from '../support/read-log.ts';
 import {
   createSchema,
   createUser,
-  flavours,
+  servers,
   sharedServer,
   type TestSchema,
   type TestUser,
@@ -56,8 +56,9 @@ const tables = `CREATE TABLE patients (id INT PRIMARY KEY, name VARCHAR(40));
   CREATE TABLE appointments (id INT PRIMARY KEY, patient_id INT, status ENUM('scheduled','confirmed'), notes TEXT)`;
 const watch = { patients: ['name'], appointments: ['patient_id', 'status'] };
 
-describe.each(flavours)('the preflight on a well-kept %s', (flavour) => {
-  const server = sharedServer(flavour);
+describe.each(servers)('the preflight on a well-kept %s', (variant) => {
+  const server = sharedServer(variant);
+  const { flavour } = server;
   let schema: TestSchema;
 
   beforeAll(async () => {
@@ -293,9 +294,8 @@ describe.each(flavours)('the preflight on a well-kept %s', (flavour) => {
 const statementsOf = (remedy: string): string[] =>
   remedy.split('\n').filter((line) => /^(SET|GRANT|ALTER) /.test(line));
 
-describe.each([
-  {
-    flavour: 'mysql' as const,
+const neglected = {
+  mysql: {
     settings: [
       'binlog-format=MIXED',
       'binlog-row-image=MINIMAL',
@@ -321,8 +321,7 @@ describe.each([
     },
     needsRestart: ['schema-logged'],
   },
-  {
-    flavour: 'mariadb' as const,
+  mariadb: {
     settings: [
       'binlog-format=MIXED',
       'binlog-row-image=NOBLOB',
@@ -344,12 +343,15 @@ describe.each([
     },
     needsRestart: ['schema-logged'],
   },
-])('the preflight on a neglected $flavour', ({ flavour, settings, levels, needsRestart }) => {
+};
+
+describe.each(servers)('the preflight on a neglected %s', (variant) => {
+  const { settings, levels, needsRestart } = neglected[sharedServer(variant).flavour];
   let server: PrivateServer;
   let root: Connection;
 
   beforeAll(async () => {
-    server = await startPrivateServer({ flavour, settings });
+    server = await startPrivateServer({ flavour: variant, settings });
     root = await createConnection({ uri: server.url, multipleStatements: true });
     await root.query(`CREATE DATABASE clinic; USE clinic; ${tables}`);
   });
@@ -373,11 +375,11 @@ describe.each([
   });
 });
 
-describe.each(flavours)('the preflight on a %s without a log', (flavour) => {
+describe.each(servers)('the preflight on a %s without a log', (variant) => {
   let server: PrivateServer;
 
   beforeAll(async () => {
-    server = await startPrivateServer({ flavour, settings: ['skip-log-bin'] });
+    server = await startPrivateServer({ flavour: variant, settings: ['skip-log-bin'] });
     const root = await createConnection({ uri: server.url, multipleStatements: true });
     await root.query(`CREATE DATABASE clinic; USE clinic; ${tables}`);
     await root.end();

@@ -8,7 +8,7 @@ import {
 import { parseForeignKeys, readForeignKeys } from '../../src/binlog/foreign-key.ts';
 import { openSource, type Source } from '../../src/binlog/source.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
-import { createSchema, createUser, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { createSchema, createUser, servers, sharedServer, type TestSchema } from '../support/server.ts';
 
 describe('labels of an ENUM or SET', () => {
   it.each([
@@ -40,8 +40,8 @@ describe('foreign keys of a definition', () => {
   });
 });
 
-describe.each(flavours)('the dictionary of %s', (flavour) => {
-  const server = sharedServer(flavour);
+describe.each(servers)('the dictionary of %s', (variant) => {
+  const server = sharedServer(variant);
   let schema: TestSchema;
   let source: Source;
   let dictionary: Dictionary;

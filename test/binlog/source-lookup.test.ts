@@ -3,11 +3,11 @@ import { readDictionary, type Dictionary } from '../../src/binlog/dictionary.ts'
 import { createLookUp, readRowByKey } from '../../src/binlog/source-lookup.ts';
 import { openSource, type Source } from '../../src/binlog/source.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
-import { createSchema, createUser, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { createSchema, createUser, servers, sharedServer, type TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-describe.each(flavours)('look-ups on %s', (flavour) => {
-  const server = sharedServer(flavour);
+describe.each(servers)('look-ups on %s', (variant) => {
+  const server = sharedServer(variant);
   let schema: TestSchema;
   let source: Source;
   let dictionary: Dictionary;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSource, type Source } from '../../src/binlog/source.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { AppError } from '../../src/lib/errors.ts';
-import { createSchema, createUser, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { createSchema, createUser, servers, sharedServer, type TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const opened: Source[] = [];
@@ -26,8 +26,9 @@ afterAll(async () => {
   await Promise.all(opened.map((source) => source.close()));
 });
 
-describe.each(flavours)('the source on %s', (flavour) => {
-  const server = sharedServer(flavour);
+describe.each(servers)('the source on %s', (variant) => {
+  const server = sharedServer(variant);
+  const { flavour } = server;
   let schema: TestSchema;
 
   beforeAll(async () => {

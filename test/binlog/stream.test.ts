@@ -293,9 +293,10 @@ describe.each(modes)('the stream of $name', (mode) => {
     );
     const position = await endOfLog(flavour, schema);
     const write = async (table: string, id: number, value: unknown): Promise<void> => {
-      // Opened anew, a table has a new id. Ids come in steps: those of the two tables must meet.
+      // Opened anew, a table has a new id. Each table's ids grow by steps that repeat: with periods of different lengths they meet.
+      const period = table === 'tenant_a' ? 3 : 4;
       await schema.query(
-        `FLUSH TABLES; ${id % 3 === 0 ? 'SELECT 1 FROM t LIMIT 0;' : ''} INSERT INTO ${table} SET id = ?, ${table === 'tenant_a' ? 'name' : 'amount'} = ?`,
+        `FLUSH TABLES; ${id % period === 0 ? 'SELECT 1 FROM t LIMIT 0;' : ''} INSERT INTO ${table} SET id = ?, ${table === 'tenant_a' ? 'name' : 'amount'} = ?`,
         [id, value],
       );
     };

@@ -5,10 +5,18 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
 import { authority, certificate, key } from '../hostile/certificates.ts';
 import { byName, endOfLog, openReader, takeRows } from '../support/read-log.ts';
-import { createSchema, createUser, flavours, type TestSchema, type TestUser } from '../support/server.ts';
+import {
+  createSchema,
+  createUser,
+  servers,
+  sharedServer,
+  type TestSchema,
+  type TestUser,
+} from '../support/server.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
-describe.each(flavours)('the log of %s over an encrypted connection', (flavour) => {
+describe.each(servers)('the log of %s over an encrypted connection', (variant) => {
+  const { flavour } = sharedServer(variant);
   let folder: string;
   let server: PrivateServer;
   let proxy: TcpProxy;
@@ -21,7 +29,7 @@ describe.each(flavours)('the log of %s over an encrypted connection', (flavour) 
     const files = { 'ca.pem': authority, 'cert.pem': certificate, 'key.pem': key };
     for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
     server = await startPrivateServer({
-      flavour,
+      flavour: variant,
       settings: ['ca', 'cert', 'key'].map((part) => `ssl-${part}=${join(folder, `${part}.pem`)}`),
     });
     schema = await createSchema(server, 'CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, text LONGTEXT)');

@@ -5,10 +5,9 @@ import type { TableHints } from '../../src/binlog/table-map.ts';
 import { HaltError } from '../../src/binlog/halt.ts';
 import type { Cell, TransactionPart } from '../../src/binlog/types.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { byName, openReader, takeRows, takeUntil } from '../support/read-log.ts';
-import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 import { typeCases, type TypeCase } from './column-types.ts';
 
 const selects: Record<TypeCase['compare'], string> = {
@@ -52,23 +51,18 @@ const hintsFor: Record<string, 'uuid' | 'inet4' | 'inet6' | undefined> = {
   inet6: 'inet6',
 };
 
-const variants: readonly ServerVariant[] = [...flavours, 'mariadb-11.8'];
-
-describe.each(variants)('every column type, read from the log of %s', (variant) => {
-  const flavour = variant === 'mysql' ? 'mysql' : 'mariadb';
-  let server: PrivateServer | undefined;
+describe.each(servers)('every column type, read from the log of %s', (variant) => {
+  const { flavour } = sharedServer(variant);
   let schema: TestSchema;
   let source: Source;
   beforeAll(async () => {
-    if (variant !== flavour) server = await startPrivateServer({ flavour: variant });
-    schema = await createSchema(server ?? sharedServer(flavour));
+    schema = await createSchema(sharedServer(variant));
     await schema.query("SET SESSION sql_mode = '', time_zone = '+00:00'");
     source = openSource(parseDatabaseUrl(schema.url()));
   });
   afterAll(async () => {
     await source.close();
     await schema.drop();
-    await server?.stop();
   });
 
   const isHere = ({ only }: TypeCase): boolean => only === undefined || only === variant || only === flavour;
@@ -126,11 +120,12 @@ async function expectSameJson(schema: TestSchema, text: string, select: string):
   expect(compact(text).replace('e+', 'e')).toBe(compact(row!['v'] as string));
 }
 
-describe.each(flavours)('the log of %s while it does not name columns', (flavour) => {
+describe.each(servers)('the log of %s while it does not name columns', (variant) => {
+  const { flavour } = sharedServer(variant);
   let server: PrivateServer;
   let schema: TestSchema;
   beforeAll(async () => {
-    server = await startPrivateServer({ flavour });
+    server = await startPrivateServer({ flavour: variant });
     schema = await createSchema(
       server,
       'CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20)); CREATE TABLE other (id INT)',

@@ -1,20 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { flavours } from '../support/server.ts';
+import { servers } from '../support/server.ts';
 import { runChaos } from './chaos.ts';
 import { netTransitions, type RecordedRow } from './history.ts';
 import { compare } from './compare.ts';
 
 const modes = [
-  ...flavours.map((flavour) => ({ flavour, gtid: true })),
-  { flavour: 'mysql', gtid: false } as const,
+  ...servers.map((variant) => ({ variant, gtid: true })),
+  { variant: 'mysql', gtid: false } as const,
 ];
 
 describe('the crash test', () => {
   it.each(modes)(
-    'on $flavour (gtid $gtid): delivers exactly the history, in order, whatever is killed, cut and frozen',
+    'on $variant (gtid $gtid): delivers exactly the history, in order, whatever is killed, cut and frozen',
     { timeout: 480_000 },
-    async ({ flavour, gtid }) => {
-      const report = await runChaos({ flavour, gtid, seed: 7, durationMs: 20_000, meanPauseMs: 700 });
+    async ({ variant, gtid }) => {
+      const report = await runChaos({ variant, gtid, seed: 7, durationMs: 20_000, meanPauseMs: 700 });
       expect(report).toMatchObject({ lost: 0, doubled: 0, invented: 0, outOfOrder: 0, examples: [] });
       expect(report).toMatchObject({ unverified: 0, exitCode: 0, delivered: report.expected });
       expect(report.outbox).toEqual({ events: report.expected, ids: report.expected, queued: 0 });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
 import { loadClinic } from '../../src/cli/demo/clinic.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
+import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
 import { monotonicMs, sleep } from '../../src/lib/clock.ts';
 import { writeConfig } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type Received, type TestReceiver } from '../support/receiver.ts';
@@ -18,7 +18,7 @@ import { createRandom, type Random } from './random.ts';
 import { write, type WorkloadCounts } from './workload.ts';
 
 export interface ChaosOptions {
-  flavour: Flavour;
+  variant: ServerVariant;
   /** Decides the workload and the faults; their moments also depend on the machine. */
   seed: number;
   durationMs: number;
@@ -82,10 +82,10 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 }
 
 async function prepare(options: ChaosOptions, stack: AsyncDisposableStack): Promise<Stage> {
-  const { flavour, gtid, seed } = options;
-  const settings = flavour === 'mysql' && !gtid ? ['gtid-mode=OFF', 'enforce-gtid-consistency=OFF'] : [];
+  const { variant, gtid, seed } = options;
+  const settings = variant === 'mysql' && !gtid ? ['gtid-mode=OFF', 'enforce-gtid-consistency=OFF'] : [];
   const server = await startPrivateServer({
-    flavour,
+    flavour: variant,
     settings: ['innodb-flush-log-at-trx-commit=1', ...settings],
   });
   stack.defer(() => server.stop());

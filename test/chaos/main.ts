@@ -1,10 +1,11 @@
 import { createWriteStream } from 'node:fs';
 import { parseArgs } from 'node:util';
 
+import { serverVariants, type ServerVariant } from '../../src/cli/demo/server-binaries.ts';
 import { runChaos, type ChaosReport } from './chaos.ts';
 
-const usage =
-  'npm run test:chaos -- [--minutes 1] [--seed N] [--server mysql|mariadb] [--gtid on|off] [--pause MS] [--log FILE]\n';
+const usage = `npm run test:chaos -- [--minutes 1] [--seed N] [--server ${serverVariants.join('|')}] [--gtid on|off] [--pause MS] [--log FILE]
+`;
 
 const { values } = parseArgs({
   options: {
@@ -20,6 +21,14 @@ const { values } = parseArgs({
 
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
+}
+
+/** All of them, unless one is named. */
+function selectServers(named: string | undefined): readonly ServerVariant[] {
+  if (named === undefined) return serverVariants;
+  const selected = serverVariants.filter((variant) => variant === named);
+  if (selected.length === 0) throw new Error(`--server is one of ${serverVariants.join(', ')}`);
+  return selected;
 }
 
 function isSound({
@@ -42,12 +51,10 @@ if (values.help) {
   print(usage);
 } else {
   const log = values.log === undefined ? undefined : createWriteStream(values.log);
-  for (const flavour of (['mysql', 'mariadb'] as const).filter(
-    (each) => !values.server || each === values.server,
-  )) {
-    print(`${flavour}, seed ${values.seed}, gtid ${values.gtid}, ${values.minutes} min`);
+  for (const variant of selectServers(values.server)) {
+    print(`${variant}, seed ${values.seed}, gtid ${values.gtid}, ${values.minutes} min`);
     const { examples, ...counts } = await runChaos({
-      flavour,
+      variant,
       seed: Number(values.seed),
       durationMs: Number(values.minutes) * 60_000,
       gtid: values.gtid === 'on',

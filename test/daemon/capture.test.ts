@@ -3,7 +3,7 @@ import { loadClinic } from '../../src/cli/demo/clinic.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
 import { startDaemonProcess, type DaemonOptions, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
-import { copiedColumns, createSchema, flavours, type TestSchema } from '../support/server.ts';
+import { copiedColumns, createSchema, servers, type TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 interface Status {
@@ -16,14 +16,14 @@ interface Status {
 }
 
 /** A server of its own, as on Windows: names of tables are kept and compared in lower case, however they are written. */
-describe.each(flavours)('capture on %s', (flavour) => {
+describe.each(servers)('capture on %s', (variant) => {
   let server: PrivateServer;
   let clinic: TestSchema;
   let receiver: TestReceiver;
   let daemons: DaemonProcess[];
 
   beforeAll(async () => {
-    server = await startPrivateServer({ flavour, settings: ['lower-case-table-names=1'] });
+    server = await startPrivateServer({ flavour: variant, settings: ['lower-case-table-names=1'] });
   });
   afterAll(() => server.stop());
   beforeEach(async () => {

@@ -24,7 +24,7 @@ const touch = (id: number): string => `UPDATE patients SET phone = phone + 1 WHE
 describe.each(modes)(
   'a failover of $name, the store on the same server',
   { timeout: 180_000 },
-  ({ flavour, gtid, settings }) => {
+  ({ variant, flavour, gtid, settings }) => {
     let source: PrivateServer;
     let replica: PrivateServer;
     let proxy: TcpProxy;
@@ -38,8 +38,8 @@ describe.each(modes)(
     beforeEach(async () => {
       const own = flavour === 'mariadb' ? ['log-slave-updates=ON', 'gtid-strict-mode=ON'] : [];
       [source, replica] = await Promise.all([
-        startPrivateServer({ flavour, settings }),
-        startPrivateServer({ flavour, settings: [...settings, ...own] }),
+        startPrivateServer({ flavour: variant, settings }),
+        startPrivateServer({ flavour: variant, settings: [...settings, ...own] }),
       ]);
       onReplica = await createConnection({ uri: replica.url, multipleStatements: true });
       await replicate();

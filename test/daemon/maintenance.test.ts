@@ -3,14 +3,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadClinic } from '../../src/cli/demo/clinic.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type Received, type TestReceiver } from '../support/receiver.ts';
-import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 import { waitFor, type WaitOptions } from '../support/wait-for.ts';
 
 /** What a running daemon does of itself, or in the background for a person. It looks every 10 s. */
 const patience = (what: string): WaitOptions => ({ what, timeoutMs: 60_000 });
 
-describe.each(flavours)('a daemon over the years, on %s', { timeout: 240_000 }, (flavour) => {
-  const server = sharedServer(flavour);
+describe.each(servers)('a daemon over the years, on %s', { timeout: 240_000 }, (variant) => {
+  const server = sharedServer(variant);
   const storeName = `store_${randomBytes(5).toString('hex')}`;
   let clinic: TestSchema;
   let receiver: TestReceiver;

@@ -4,7 +4,7 @@ import { loadClinic } from '../../src/cli/demo/clinic.ts';
 import { monotonicMs, sleep } from '../../src/lib/clock.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
-import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /** `npm run test:takeover` asks for 20. */
@@ -15,7 +15,8 @@ const failing = 0.1;
 /** Changes that nobody was told of yet, from where on the writer waits: the delivery must keep up on a slow machine too. */
 const backlog = 100;
 
-describe.each(flavours)('two daemons on one store, on %s', (flavour) => {
+describe.each(servers)('two daemons on one store, on %s', (variant) => {
+  const { flavour } = sharedServer(variant);
   let clinic: TestSchema;
   let receiver: TestReceiver;
   let storeName: string;
@@ -23,7 +24,7 @@ describe.each(flavours)('two daemons on one store, on %s', (flavour) => {
   let stopWriting: () => Promise<void>;
 
   beforeEach(async () => {
-    clinic = await createSchema(sharedServer(flavour));
+    clinic = await createSchema(sharedServer(variant));
     await loadClinic(await clinic.connect());
     receiver = await startTestReceiver();
     storeName = `store_${randomBytes(5).toString('hex')}`;
@@ -41,7 +42,7 @@ describe.each(flavours)('two daemons on one store, on %s', (flavour) => {
   async function start(): Promise<DaemonProcess> {
     const daemon = await startDaemonProcess({
       sourceUrl: clinic.url(),
-      storeUrl: `${sharedServer(flavour).url}/${storeName}`,
+      storeUrl: `${sharedServer(variant).url}/${storeName}`,
       yaml: `webhooks: [{ name: all, url: "${receiver.url}", events: [patient.updated], secret: ${testSecret} }]\n${receiver.delivery}`,
     });
     daemons.push(daemon);

@@ -9,7 +9,7 @@ import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { claim } from '../../src/outbox/claim.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import { claimant, delivered } from '../outbox/support.ts';
-import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 
 const migrations = new URL('../../drizzle/', import.meta.url);
 
@@ -25,9 +25,9 @@ async function migrateTo(schema: TestSchema, count: number): Promise<void> {
   await migrate(drizzle({ client: await schema.connect() }), { migrationsFolder: folder });
 }
 
-describe.each(flavours)('an older store on %s', (flavour) => {
+describe.each(servers)('an older store on %s', (variant) => {
   it('is brought up to date with what is queued in it: nothing is lost, and lanes keep their order', async () => {
-    const schema = await createSchema(sharedServer(flavour));
+    const schema = await createSchema(sharedServer(variant));
     onTestFinished(() => schema.drop());
     await migrateTo(schema, 8);
     await schema.query(`

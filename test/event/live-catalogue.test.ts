@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadClinic } from '../../src/cli/demo/clinic.ts';
 import { builtInRulesFile } from '../../src/event/rule-file.ts';
-import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 import { expectStory, openClinic, typesIn, type LiveClinic, type Step } from './live-clinic.ts';
 
 /** A day at OdontologyApp, through its procedures where it has one. */
@@ -110,14 +110,14 @@ const story: Step[] = [
   ["UPDATE users SET password = 'secreto' WHERE id = 1"],
 ];
 
-describe.each(flavours)('the built-in catalogue on %s', (flavour) => {
+describe.each(servers)('the built-in catalogue on %s', (variant) => {
   let schema: TestSchema;
   let clinic: LiveClinic;
 
   beforeAll(async () => {
-    schema = await createSchema(sharedServer(flavour));
+    schema = await createSchema(sharedServer(variant));
     await loadClinic(await schema.connect());
-    clinic = await openClinic(flavour, schema, builtInRulesFile);
+    clinic = await openClinic(variant, schema, builtInRulesFile);
   });
 
   afterAll(async () => {

@@ -1,3 +1,4 @@
+import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
 import { Ajv } from 'ajv';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -6,7 +7,6 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { readDictionary } from '../../src/binlog/dictionary.ts';
 import { openSource } from '../../src/binlog/source.ts';
-import type { Flavour } from '../../src/binlog/types.ts';
 import { compileRules } from '../../src/event/compile.ts';
 import { eventSchemas } from '../../src/event/payload-schema.ts';
 import { readRules } from '../../src/event/rule-file.ts';
@@ -37,7 +37,7 @@ const milestoneRule = `
 `;
 
 export async function openClinic(
-  flavour: Flavour,
+  variant: ServerVariant,
   schema: TestSchema,
   rulesFile: string,
 ): Promise<LiveClinic> {
@@ -50,7 +50,7 @@ export async function openClinic(
   const store = `store_${randomBytes(5).toString('hex')}`;
   const daemon = await startDaemonProcess({
     sourceUrl: schema.url(),
-    storeUrl: `${sharedServer(flavour).url}/${store}`,
+    storeUrl: `${sharedServer(variant).url}/${store}`,
     yaml: `rules: ${file}\n${receiver.delivery}\nwebhooks: [{ name: all, url: "${receiver.url}", events: ["*"], secret: ${testSecret} }]`,
   });
   await daemon.untilReady();

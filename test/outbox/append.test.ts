@@ -8,7 +8,7 @@ import { createRouter } from '../../src/outbox/fan-out.ts';
 import { createFollowUp } from '../../src/outbox/promote.ts';
 import { retryDelivery } from '../../src/outbox/reopen.ts';
 import { settle } from '../../src/outbox/settle.ts';
-import { flavours } from '../support/server.ts';
+import { servers } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 import {
   addWebhook,
@@ -25,11 +25,11 @@ import {
   type TestStore,
 } from './support.ts';
 
-describe.each(flavours)('append on %s', (flavour) => {
+describe.each(servers)('append on %s', (variant) => {
   let test: TestStore;
 
   beforeAll(async () => {
-    test = await openTestStore(flavour);
+    test = await openTestStore(variant);
   });
   afterAll(() => test.close());
   beforeEach(() => emptyTables(test));

@@ -17,7 +17,7 @@ import { readLastSeq, sealPayloads } from '../../src/outbox/seal-payloads.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import { ensureSalts, resealSubjectKeys } from '../../src/outbox/subject-keys.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
-import { copiedColumns, flavours } from '../support/server.ts';
+import { copiedColumns, servers } from '../support/server.ts';
 import {
   addWebhook,
   claimant,
@@ -33,14 +33,14 @@ import {
 const present: EncryptionKey = { id: 'present', bytes: randomBytes(32) };
 const ana = { name: 'ana', role: 'admin' } as const;
 
-describe.each(flavours)('a key file on %s', (flavour) => {
+describe.each(servers)('a key file on %s', (variant) => {
   let test: TestStore;
   let hook: number;
   let folder: string;
   let path: string;
 
   beforeAll(async () => {
-    test = await openTestStore(flavour);
+    test = await openTestStore(variant);
   });
   afterAll(() => test.close());
   beforeEach(async () => {

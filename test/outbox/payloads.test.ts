@@ -17,7 +17,7 @@ import { settle } from '../../src/outbox/settle.ts';
 import { ensureSalts, resealSubjectKeys } from '../../src/outbox/subject-keys.ts';
 import type { Claimant, ClaimedDelivery, Settlement } from '../../src/outbox/types.ts';
 import type { WebhookVault } from '../../src/outbox/webhook-registry.ts';
-import { flavours } from '../support/server.ts';
+import { servers } from '../support/server.ts';
 import {
   addWebhook,
   checkpointAt,
@@ -38,13 +38,13 @@ const [former, present] = [keyOf('former'), keyOf('present')];
 const ana = { name: 'ana', role: 'admin' } as const;
 const always = { sinceMs: 0, untilMs: Date.parse('2100-01-01T00:00:00Z') };
 
-describe.each(flavours)('payloads at rest, on %s', (flavour) => {
+describe.each(servers)('payloads at rest, on %s', (variant) => {
   let test: TestStore;
   let all: number;
   let some: number;
 
   beforeAll(async () => {
-    test = await openTestStore(flavour);
+    test = await openTestStore(variant);
   });
   afterAll(() => test.close());
   beforeEach(async () => {

@@ -3,7 +3,7 @@ import { pruneKept, pruneLog, prunePayloads } from '../../src/outbox/prune.ts';
 import { retryDelivery } from '../../src/outbox/reopen.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import type { Claimant, ClaimedDelivery } from '../../src/outbox/types.ts';
-import { flavours } from '../support/server.ts';
+import { servers } from '../support/server.ts';
 import {
   addWebhook,
   claimant,
@@ -19,13 +19,13 @@ import {
 
 const day = 86_400_000;
 
-describe.each(flavours)('retention on %s', (flavour) => {
+describe.each(servers)('retention on %s', (variant) => {
   let test: TestStore;
   let me: Claimant;
   let fresh: ClaimedDelivery[];
 
   beforeAll(async () => {
-    test = await openTestStore(flavour);
+    test = await openTestStore(variant);
   });
   afterAll(() => test.close());
 

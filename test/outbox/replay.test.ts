@@ -7,7 +7,7 @@ import { stepReplay } from '../../src/outbox/replay-step.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import type { Claimant, ClaimedDelivery } from '../../src/outbox/types.ts';
 import { deleteWebhook, type NewWebhook } from '../../src/outbox/webhook-registry.ts';
-import { flavours } from '../support/server.ts';
+import { servers } from '../support/server.ts';
 import {
   addWebhook,
   claimant,
@@ -26,14 +26,14 @@ import {
 const always = { sinceMs: 0, untilMs: Date.parse('2100-01-01T00:00:00Z') };
 const who = { requestedBy: 'ana', reason: 'the receiver lost them', ratePerSecond: null };
 
-describe.each(flavours)('sending again, on %s', (flavour) => {
+describe.each(servers)('sending again, on %s', (variant) => {
   let test: TestStore;
   let webhookId: number;
   let me: Claimant;
   let outbox: TestAppender;
 
   beforeAll(async () => {
-    test = await openTestStore(flavour);
+    test = await openTestStore(variant);
   });
   afterAll(() => test.close());
 

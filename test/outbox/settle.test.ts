@@ -4,7 +4,7 @@ import { release, releaseForgotten, rescueExpired } from '../../src/outbox/give-
 import { promoteLanes, sweepLanes } from '../../src/outbox/promote.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import type { Claimant, ClaimedDelivery } from '../../src/outbox/types.ts';
-import { flavours } from '../support/server.ts';
+import { servers } from '../support/server.ts';
 import {
   addWebhook,
   claimant,
@@ -21,14 +21,14 @@ import {
   type TestStore,
 } from './support.ts';
 
-describe.each(flavours)('claim and settle on %s', (flavour) => {
+describe.each(servers)('claim and settle on %s', (variant) => {
   let test: TestStore;
   let webhookId: number;
   let me: Claimant;
   let outbox: TestAppender;
 
   beforeAll(async () => {
-    test = await openTestStore(flavour);
+    test = await openTestStore(variant);
   });
   afterAll(() => test.close());
   beforeEach(async () => {

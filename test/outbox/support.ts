@@ -22,6 +22,7 @@ import {
   type NewWebhook,
   type WebhookVault,
 } from '../../src/outbox/webhook-registry.ts';
+import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
 import { createSchema, sharedServer, type TestSchema } from '../support/server.ts';
 
 /** A migrated store in a schema of its own. */
@@ -34,8 +35,8 @@ export interface TestStore {
   close(): Promise<void>;
 }
 
-export async function openTestStore(flavour: 'mysql' | 'mariadb'): Promise<TestStore> {
-  const schema = await createSchema(sharedServer(flavour));
+export async function openTestStore(variant: ServerVariant): Promise<TestStore> {
+  const schema = await createSchema(sharedServer(variant));
   const url = parseDatabaseUrl(schema.url());
   await migrateStore(url);
   const store = openStore(url);

@@ -13,7 +13,7 @@ import {
 } from '../../src/outbox/webhook-registry.ts';
 import { disableByEngine, enableWebhook, findLongFailing } from '../../src/outbox/webhook-state.ts';
 import { testSecret } from '../support/receiver.ts';
-import { flavours } from '../support/server.ts';
+import { servers } from '../support/server.ts';
 import {
   addWebhook,
   claimant,
@@ -30,12 +30,12 @@ import {
 
 const hour = 3_600_000;
 
-describe.each(flavours)('webhooks on %s', (flavour) => {
+describe.each(servers)('webhooks on %s', (variant) => {
   let test: TestStore;
   let me: Claimant;
 
   beforeAll(async () => {
-    test = await openTestStore(flavour);
+    test = await openTestStore(variant);
   });
   afterAll(() => test.close());
   beforeEach(async () => {

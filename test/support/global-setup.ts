@@ -1,6 +1,6 @@
 import type { TestProject } from 'vitest/node';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
+import { serverVariants, type Flavour } from '../../src/cli/demo/server-binaries.ts';
 
 /** What a test needs to know of a server that all test files share. */
 export interface SharedServer {
@@ -16,6 +16,7 @@ declare module 'vitest' {
   interface ProvidedContext {
     mysql: SharedServer;
     mariadb: SharedServer;
+    'mariadb-11.8': SharedServer;
   }
 }
 
@@ -24,22 +25,23 @@ const shared = (server: PrivateServer): SharedServer => {
   return { flavour, version, host, port, url };
 };
 
-/** One MySQL and one MariaDB for the whole run. One that cannot be had fails the run with how to get it. */
+/** One server of each variant for the whole run. If one does not start, the run fails and says how to get it. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const starts = await Promise.allSettled([
-    startPrivateServer({ flavour: 'mysql' }),
-    startPrivateServer({ flavour: 'mariadb' }),
-  ]);
+  const starts = await Promise.allSettled(
+    serverVariants.map(async (variant) => ({
+      variant,
+      server: await startPrivateServer({ flavour: variant }),
+    })),
+  );
+  const started = starts.filter((start) => start.status === 'fulfilled').map(({ value }) => value);
   const teardown = async () => {
-    const started = starts.filter((start) => start.status === 'fulfilled');
-    await Promise.all(started.map((start) => start.value.stop()));
+    await Promise.all(started.map(({ server }) => server.stop()));
   };
-  const [mysql, mariadb] = starts;
-  if (mysql.status === 'rejected' || mariadb.status === 'rejected') {
+  const failed = starts.find((start) => start.status === 'rejected');
+  if (failed) {
     await teardown();
-    throw mysql.status === 'rejected' ? mysql.reason : (mariadb as PromiseRejectedResult).reason;
+    throw failed.reason;
   }
-  project.provide('mysql', shared(mysql.value));
-  project.provide('mariadb', shared(mariadb.value));
+  for (const { variant, server } of started) project.provide(variant, shared(server));
   return teardown;
 }

@@ -1,17 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { createConnection, type Connection } from 'mysql2/promise';
 import { inject } from 'vitest';
-import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
+import { serverVariants, type Flavour, type ServerVariant } from '../../src/cli/demo/server-binaries.ts';
 import type { SharedServer } from './global-setup.ts';
 
 export type { SharedServer };
 
-/** For `describe.each(flavours)`: what is promised is promised on both. */
+/** For `describe.each(flavours)`: behaviour that differs between MySQL and MariaDB, but not between versions of MariaDB. */
 export const flavours: readonly Flavour[] = ['mysql', 'mariadb'];
+/** For `describe.each(servers)`: what depends on the version too: decoding, capture, the preflight, statements of the store. */
+export const servers: readonly ServerVariant[] = serverVariants;
 
 /** The server that the global setup started for the whole run. */
-export function sharedServer(flavour: Flavour): SharedServer {
-  return inject(flavour);
+export function sharedServer(variant: ServerVariant): SharedServer {
+  return inject(variant);
 }
 
 type ServerAddress = Pick<SharedServer, 'host' | 'port' | 'url'>;

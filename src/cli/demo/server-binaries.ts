@@ -11,8 +11,11 @@ import { exists, removeUnfinished, withFileLock } from './file-lock.ts';
 const run = promisify(execFile);
 
 export type Flavour = 'mysql' | 'mariadb';
-/** `mysql` is 9.7 and `mariadb` 10.11 when fetched; whatever stands on PATH is used before that. */
-export type ServerVariant = Flavour | 'mariadb-11.8';
+/**
+ * The servers that can be started. A suitable server on PATH is used first; else `mysql` is fetched as 9.7, `mariadb` as 10.11.
+ */
+export const serverVariants = ['mysql', 'mariadb', 'mariadb-11.8'] as const;
+export type ServerVariant = (typeof serverVariants)[number];
 
 /** A server program that can be started: where it lies and what it must be told about its own files. */
 export interface ServerBinary {

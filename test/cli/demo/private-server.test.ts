@@ -126,15 +126,6 @@ test('mysql takes gtid_mode=OFF, and a setting that can only be chosen at birth'
   }
 });
 
-test('MariaDB 11.8 comes the same way', async () => {
-  const server = await startPrivateServer({ flavour: 'mariadb-11.8' });
-  try {
-    expect((await ask(server.url, 'SELECT VERSION() version'))['version']).toContain('11.8.');
-  } finally {
-    await server.stop();
-  }
-});
-
 describe('resolving a server', () => {
   let dir: string;
   beforeAll(async () => {
