@@ -8,7 +8,7 @@ CREATE TABLE `attempts` (
 	`response_status` smallint,
 	`reason` varchar(32) character set ascii collate ascii_bin,
 	CONSTRAINT `attempts_id` PRIMARY KEY(`id`)
-);
+) ROW_FORMAT=DYNAMIC;
 --> statement-breakpoint
 CREATE TABLE `audit_log` (
 	`id` bigint AUTO_INCREMENT NOT NULL,
@@ -19,7 +19,7 @@ CREATE TABLE `audit_log` (
 	`target` varchar(255) character set utf8mb4 collate utf8mb4_bin,
 	`details` json,
 	CONSTRAINT `audit_log_id` PRIMARY KEY(`id`)
-);
+) ROW_FORMAT=DYNAMIC;
 --> statement-breakpoint
 CREATE TABLE `checkpoint` (
 	`id` tinyint NOT NULL,
@@ -43,7 +43,7 @@ CREATE TABLE `checkpoint` (
 	`halt` json,
 	`halted_at` datetime(3),
 	CONSTRAINT `checkpoint_id` PRIMARY KEY(`id`)
-);
+) ROW_FORMAT=DYNAMIC;
 --> statement-breakpoint
 CREATE TABLE `delivery_log` (
 	`id` bigint NOT NULL,
@@ -60,7 +60,7 @@ CREATE TABLE `delivery_log` (
 	`payload` longtext character set utf8mb4 collate utf8mb4_bin,
 	CONSTRAINT `delivery_log_id` PRIMARY KEY(`id`),
 	CONSTRAINT `delivery_log_event` UNIQUE(`event_seq`,`webhook_id`)
-);
+) ROW_FORMAT=DYNAMIC;
 --> statement-breakpoint
 CREATE TABLE `event_log` (
 	`seq` bigint NOT NULL,
@@ -75,7 +75,7 @@ CREATE TABLE `event_log` (
 	`body` longtext character set utf8mb4 collate utf8mb4_bin,
 	CONSTRAINT `event_log_seq` PRIMARY KEY(`seq`),
 	CONSTRAINT `event_log_id` UNIQUE(`id`)
-);
+) ROW_FORMAT=DYNAMIC;
 --> statement-breakpoint
 CREATE TABLE `installation` (
 	`id` tinyint NOT NULL,
@@ -84,7 +84,7 @@ CREATE TABLE `installation` (
 	`payloads_pruned_to` bigint NOT NULL DEFAULT 0,
 	`created_at` datetime(3) NOT NULL DEFAULT (utc_timestamp(3)),
 	CONSTRAINT `installation_id` PRIMARY KEY(`id`)
-);
+) ROW_FORMAT=DYNAMIC;
 --> statement-breakpoint
 CREATE TABLE `leases` (
 	`name` varchar(32) character set ascii collate ascii_bin NOT NULL,
@@ -92,7 +92,7 @@ CREATE TABLE `leases` (
 	`token` bigint NOT NULL,
 	`expires_at` datetime(3) NOT NULL,
 	CONSTRAINT `leases_name` PRIMARY KEY(`name`)
-);
+) ROW_FORMAT=DYNAMIC;
 --> statement-breakpoint
 CREATE TABLE `queue` (
 	`delivery_id` bigint NOT NULL,
@@ -106,7 +106,7 @@ CREATE TABLE `queue` (
 	`claimed_at` datetime(3),
 	`claimed_by` varchar(64) character set ascii collate ascii_bin,
 	CONSTRAINT `queue_delivery_id` PRIMARY KEY(`delivery_id`)
-);
+) ROW_FORMAT=DYNAMIC;
 --> statement-breakpoint
 CREATE TABLE `replays` (
 	`id` bigint AUTO_INCREMENT NOT NULL,
@@ -127,7 +127,7 @@ CREATE TABLE `replays` (
 	`created_at` datetime(3) NOT NULL DEFAULT (utc_timestamp(3)),
 	`finished_at` datetime(3),
 	CONSTRAINT `replays_id` PRIMARY KEY(`id`)
-);
+) ROW_FORMAT=DYNAMIC;
 --> statement-breakpoint
 CREATE TABLE `webhooks` (
 	`id` int AUTO_INCREMENT NOT NULL,
@@ -154,7 +154,7 @@ CREATE TABLE `webhooks` (
 	`disabled_reason` varchar(32) character set ascii collate ascii_bin,
 	`deleted_at` datetime(3),
 	CONSTRAINT `webhooks_id` PRIMARY KEY(`id`)
-);
+) ROW_FORMAT=DYNAMIC;
 --> statement-breakpoint
 CREATE INDEX `attempts_delivery` ON `attempts` (`delivery_id`);--> statement-breakpoint
 CREATE INDEX `audit_log_at` ON `audit_log` (`at`);--> statement-breakpoint

@@ -8,6 +8,8 @@ import {
 import { explainConnectError } from '../lib/connect-error.ts';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
 import { AppError } from '../lib/errors.ts';
+import { refusalWithin } from '../lib/server-error.ts';
+import { prepareSession } from '../db/session-variables.ts';
 import { parseServerVersion, type ServerVersion } from './server-version.ts';
 import type { Cell, Flavour } from './types.ts';
 
@@ -36,7 +38,7 @@ export interface Source {
   identify(): Promise<SourceIdentity>;
   /**
    * Runs one read-only statement; `?` stands for a value. A connection that cannot be had or breaks is an AppError
-   * (ERR_SOURCE_UNREACHABLE, ERR_SOURCE_ACCESS); what the server says against the statement itself comes as mysql2's error.
+   * (ERR_SOURCE_UNREACHABLE, ERR_SOURCE_ACCESS); what the server says against the statement itself is a ServerError.
    */
   query(sql: string, values?: readonly (string | number)[]): Promise<SourceRow[]>;
   /** A connection outside the pool, for commands of the replication protocol. The caller destroys it. */
@@ -61,17 +63,6 @@ const connectTimeoutMs = 10_000;
 /** The server ends a question that takes too long; where it says nothing either, we hang up this much later. */
 const graceMs = 1_000;
 
-/**
- * lock_wait_timeout is a year by default: a question behind an ALTER TABLE would wait for it, and capture with it.
- * NO_BACKSLASH_ESCAPES and PAD_CHAR_TO_FULL_LENGTH in the server's sql_mode would change what our statements mean.
- */
-function sessionSettings(queryTimeoutMs: number): string {
-  return (
-    "SET SESSION sql_mode='', time_zone='+00:00', lock_wait_timeout=5, innodb_lock_wait_timeout=2" +
-    ` /*!50708 , max_execution_time=${queryTimeoutMs} */ /*M!100101 , max_statement_time=${queryTimeoutMs / 1_000} */`
-  );
-}
-
 /** Opens the source for questions. Connects at the first one. */
 export function openSource(
   url: DatabaseUrl,
@@ -88,16 +79,14 @@ export function openSource(
     jsonStrings: true,
     typeCast: toCell,
   });
-  // Queued on the new connection before any statement of ours.
-  pool.on('connection', (connection) => {
-    connection.query(sessionSettings(queryTimeoutMs), (error) => error && connection.destroy());
-    connection.query(
-      'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY',
-      (error) => error && connection.destroy(),
-    );
-  });
+  /** Why a new connection could not be given its settings. */
+  const failures = new WeakMap<object, Error>();
+  pool.on('connection', (connection) =>
+    prepareSession(connection, { kind: 'source', queryTimeoutMs }, failures),
+  );
 
-  const explained = (error: Error): Error => explainConnectError(error, url, role) ?? error;
+  const explained = (error: Error): Error =>
+    explainConnectError(error, url, role) ?? refusalWithin(error) ?? withoutStatement(error);
 
   function take(): Promise<PoolConnection> {
     return new Promise((resolve, reject) =>
@@ -114,7 +103,7 @@ export function openSource(
           resolve(rows as SourceRow[]);
           return;
         }
-        const known = explained(withoutStatement(error));
+        const known = explained(failures.get(connection) ?? error);
         // A statement that timed out is still being answered; one on a broken connection never will be.
         if (known instanceof AppError) connection.destroy();
         else connection.release();
@@ -188,7 +177,7 @@ function isBroken(cause: unknown): boolean {
   return ['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'EPIPE'].includes(String(cause.code));
 }
 
-/** mysql2 hangs the statement, with its values, on the error: they may be patient data. */
+/** mysql2 adds the statement, with its values, to the error: they may be patient data. */
 function withoutStatement<E extends Error>(error: E): E {
   if ('sql' in error) error.sql = undefined;
   return error;

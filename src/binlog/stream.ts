@@ -3,7 +3,9 @@ import { crc32 } from 'node:zlib';
 import { monotonicMs } from '../lib/clock.ts';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
 import { errnoOf, explainConnectError } from '../lib/connect-error.ts';
-import { AppError } from '../lib/errors.ts';
+import { AppError, messageOf } from '../lib/errors.ts';
+import { withoutValues } from '../lib/server-error.ts';
+import { sessionStatements } from '../db/session-variables.ts';
 import {
   asCommandConnection,
   dumpGtidPacket,
@@ -214,7 +216,8 @@ class StreamReader implements BinlogStream {
     const { flavour, heartbeatMs, position, replicaUuid } = this.#options;
     const heartbeatNs = heartbeatMs * 1_000_000;
     const common = [
-      `SET @master_binlog_checksum = @@global.binlog_checksum, @master_heartbeat_period = ${heartbeatNs}, @slave_uuid = '${replicaUuid}', SESSION net_write_timeout = ${NET_WRITE_TIMEOUT_SECONDS}`,
+      ...sessionStatements({ kind: 'dump', netWriteTimeoutSeconds: NET_WRITE_TIMEOUT_SECONDS }),
+      `SET @master_binlog_checksum = @@global.binlog_checksum, @master_heartbeat_period = ${heartbeatNs}, @slave_uuid = '${replicaUuid}'`,
     ];
     if (flavour === 'mysql') {
       return [
@@ -259,10 +262,10 @@ class StreamReader implements BinlogStream {
           missing: null,
           span: { fromMs: null, untilMs: null },
         },
-        error,
+        withoutValues(error),
       );
     const code = kind === 'server-id-taken' ? 'ERR_SERVER_ID_TAKEN' : 'ERR_SOURCE_UNREACHABLE';
-    return new AppError(code, message, { remedy, retryable, cause: error });
+    return new AppError(code, message, { remedy, retryable, cause: withoutValues(error) });
   }
 
   #query(sql: string): Promise<void> {
@@ -448,8 +451,8 @@ function isBare({ commit, rows, firstOrdinal, ddl }: TransactionPart): boolean {
 function lost(error: Error): AppError {
   return error instanceof AppError
     ? error
-    : new AppError('ERR_SOURCE_UNREACHABLE', `The binlog stream ended: ${error.message}.`, {
-        cause: error,
+    : new AppError('ERR_SOURCE_UNREACHABLE', `The binlog stream ended: ${messageOf(error)}.`, {
+        cause: withoutValues(error),
         retryable: true,
       });
 }

@@ -51,7 +51,14 @@ export function formatError(error: unknown): string {
   if (error instanceof AppError) {
     return `${styleText('red', error.code)}: ${error.message}\n${styleText('bold', 'Remedy:')} ${error.remedy}`;
   }
-  const stack =
-    process.env['LOG_LEVEL'] === 'debug' && error instanceof Error ? `\n${error.stack ?? ''}` : '';
+  const stack = process.env['LOG_LEVEL'] === 'debug' && error instanceof Error ? `\n${framesOf(error)}` : '';
   return `${styleText('red', 'ERR_INTERNAL')}: ${codeOf(error) ?? ''} ${messageOf(error)}${stack}`;
+}
+
+/** A stack begins with the message, which may quote a statement: only the places are printed. */
+function framesOf({ stack = '' }: Error): string {
+  return stack
+    .split('\n')
+    .filter((line) => /^\s+at /.test(line))
+    .join('\n');
 }

@@ -3,7 +3,10 @@ import { createPool, type Pool, type PoolConnection, type ResultSetHeader } from
 import { sleep } from '../lib/clock.ts';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
 import { codeOf } from '../lib/errors.ts';
+import { refusalWithin, withoutValues, type ServerError } from '../lib/server-error.ts';
 import { drizzle } from './drizzle.ts';
+import { prepareSession } from './session-variables.ts';
+import { toStoreError } from './store-error.ts';
 
 /** Where statements run: the pool (each commits by itself), or one transaction. */
 export interface Session {
@@ -27,7 +30,6 @@ export interface Written {
 
 /** The open store. Only this room opens it. */
 export interface Store extends Session {
-  readonly pool: Pool;
   /** Name of the schema. */
   readonly database: string;
   /** Runs `work` in one transaction; again, up to five times, when the server chose it as the victim of a deadlock. */
@@ -46,17 +48,11 @@ const deadlockTries = 5;
 /** A statement that takes longer has met a dead connection: none of ours works on more than a bounded batch. */
 const statementTimeoutMs = 60_000;
 const connectTimeoutMs = 10_000;
-
-/*
- * READ COMMITTED: no gap locks between claimers and appenders. It also keeps MariaDB 11.6+ from answering a lock with
- * ER_CHECKREAD (innodb_snapshot_isolation, on by default): measured on 11.8, REPEATABLE READ gets it, READ COMMITTED does not. STRICT: too long a value is an error, never a cut one.
- * A transaction left idle by a frozen process is ended by the server (wait_timeout), which frees its locks.
+/**
+ * Read only server, read only transaction, a cluster node outside its cluster. After a failover the old connections may stay open
+ * while new ones lead to the promoted server (Aurora, most proxies): all of them are closed at the first such answer.
  */
-const sessionSettings = [
-  "SET NAMES utf8mb4, time_zone='+00:00', wait_timeout=60, innodb_lock_wait_timeout=10," +
-    " sql_mode='STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
-  'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
-].join(';');
+const readOnlyErrors = new Set([1290, 1792, 1836, 1047]);
 
 /** Opens the store. Connects at the first statement, so a wrong address shows there (`migrate` explains it). */
 export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions = {}): Store {
@@ -78,29 +74,56 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
     enableKeepAlive: true,
     keepAliveInitialDelay: 10_000,
   });
-  // Queued on the new connection before any statement of ours.
+  /** Why a new connection could not be given its settings. */
+  const failures = new WeakMap<object, Error>();
+  /** Connections that were made before a server answered that it is read only: it was the primary then, and is not any more. */
+  let generation = 0;
+  const generationOf = new WeakMap<object, number>();
   pool.pool.on('connection', (connection) => {
-    connection.query(sessionSettings, (error) => {
-      if (error) connection.destroy();
-    });
+    generationOf.set(connection, generation);
+    prepareSession(connection, { kind: 'store' }, failures);
   });
 
+  /** Throws AppError ERR_STORE_*. */
+  async function take(): Promise<PoolConnection> {
+    for (;;) {
+      const connection = await pool.getConnection().catch((error: unknown) => {
+        throw toStoreError(error, url);
+      });
+      if (generationOf.get(connection.connection) === generation) return connection;
+      connection.destroy();
+    }
+  }
+
   async function withConnection<T>(work: (connection: PoolConnection) => Promise<T>): Promise<T> {
-    const connection = await pool.getConnection();
+    const connection = await take();
     try {
       const result = await work(connection);
       connection.release();
       return result;
     } catch (error) {
-      await discardOrRelease(connection, error);
-      throw error;
+      const refusal = refusalWithin(error);
+      if (refusal && readOnlyErrors.has(refusal.errno)) {
+        if (generationOf.get(connection.connection) === generation) generation += 1;
+        connection.destroy();
+      } else {
+        await discardOrRelease(connection, refusal);
+      }
+      const failure = failures.get(connection.connection);
+      throw failure === undefined ? withoutValues(error) : toStoreError(failure, url);
     }
   }
 
+  // Drizzle's own statements take the same way: settings, and the end of connections to a server that was demoted.
+  const client = {
+    query: (...args: Parameters<Pool['query']>) => withConnection((connection) => connection.query(...args)),
+    execute: (...args: Parameters<Pool['execute']>) =>
+      withConnection((connection) => connection.execute(...args)),
+  } as unknown as Pool;
+
   return {
-    pool,
     database: url.database,
-    drizzle: drizzle({ client: pool }),
+    drizzle: drizzle({ client }),
     rows: (sql, values) => withConnection((connection) => rowsOf(connection, sql, values)),
     run: (sql, values) => withConnection((connection) => runOn(connection, sql, values)),
     script: (statements) => withConnection((connection) => scriptOn(connection, statements)),
@@ -134,9 +157,8 @@ function sessionOn(connection: PoolConnection): Session {
 }
 
 /** A connection whose statement failed goes back without its transaction, or not at all when it may be dead. */
-async function discardOrRelease(connection: PoolConnection, error: unknown): Promise<void> {
-  const answered = typeof error === 'object' && error !== null && 'errno' in error && 'sqlState' in error;
-  if (answered && codeOf(error) !== 'PROTOCOL_SEQUENCE_TIMEOUT') {
+async function discardOrRelease(connection: PoolConnection, refusal: ServerError | undefined): Promise<void> {
+  if (refusal) {
     try {
       await connection.query('ROLLBACK');
       connection.release();

@@ -2,10 +2,10 @@ import { customType } from './drizzle.ts';
 
 /*
  * Column types that do not depend on the defaults of the schema: an operator may have created it with any character set.
- * `_bin` collations, because our keys and names are compared byte by byte on both flavours, whose other collations differ.
+ * `_bin` collations, because our names are compared byte by byte on both flavours, whose other collations differ.
  */
 
-/** Text of people: up to `length` characters, compared exactly. */
+/** Text of people: up to `length` characters, compared exactly but for spaces at its end. */
 export const text = customType<{
   data: string;
   driverData: string;
@@ -15,7 +15,21 @@ export const text = customType<{
   dataType: ({ length }) => `varchar(${length}) character set utf8mb4 collate utf8mb4_bin`,
 });
 
-/** Words and ids of our own making: one byte a character, so that index entries stay small. */
+/**
+ * The key of a row of the application, compared byte by byte. utf8mb4_bin pads: 'A-1' and 'A-1 ' would be one patient. The
+ * collation that does not has another name on each server; MySQL has it since 8.0.17, and `migrate` refuses an older one.
+ */
+export const rowKey = customType<{
+  data: string;
+  driverData: string;
+  config: { length: number };
+  configRequired: true;
+}>({
+  dataType: ({ length }) =>
+    `varchar(${length}) character set utf8mb4 /*!80017 collate utf8mb4_0900_bin *//*M!100600 collate utf8mb4_nopad_bin */`,
+});
+
+/** Words and ids of our own making, which end in no space: one byte a character, so that index entries stay small. */
 export const ascii = customType<{
   data: string;
   driverData: string;

@@ -3,6 +3,7 @@ import { createConnection, type Connection, type RowDataPacket } from 'mysql2/pr
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
 import { AppError } from '../lib/errors.ts';
 import { drizzle, migrate as applyMigrations } from './drizzle.ts';
+import { sessionStatements } from './session-variables.ts';
 import { toStoreError } from './store-error.ts';
 
 /** The same relative path from src/db and from dist/db. */
@@ -29,20 +30,12 @@ export async function migrateStore(url: DatabaseUrl): Promise<Migrated> {
   let account: string | undefined;
   let connection: Connection | undefined;
   try {
-    const server = toConnectionTarget({ ...url, database: '' });
-    connection = await createConnection({
-      ...server,
-      charset: 'utf8mb4',
-      timezone: 'Z',
-      connectTimeout: 10_000,
-    });
+    connection = await openDefinitionSession(url);
     account = await readAccount(connection);
-    await connection.query(
-      "SET default_storage_engine=InnoDB, sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
-    );
+    await refuseOldServer(connection);
     return await withLock(connection, url.database, () => bringUpToDate(connection!, url.database));
   } catch (error) {
-    throw toStoreError(refusalWithin(error), url, account);
+    throw toStoreError(withinDrizzle(error), url, account);
   } finally {
     connection?.destroy();
   }
@@ -54,6 +47,18 @@ async function bringUpToDate(connection: Connection, schema: string): Promise<Mi
   const before = await countMigrations(connection, schema);
   await applyMigrations(drizzle({ client: connection }), { migrationsFolder });
   return { applied: (await countMigrations(connection, schema)) - before, createdSchema };
+}
+
+/** Before 8.0.17, MySQL has no collation that compares keys byte by byte without padding them. */
+async function refuseOldServer(connection: Connection): Promise<void> {
+  const [[row]] = await connection.query<RowDataPacket[]>(
+    'SELECT VERSION() AS version /*!80017 , 1 AS ok */',
+  );
+  const version = String(row?.['version']);
+  if (row?.['ok'] === 1 || /mariadb/i.test(version)) return;
+  throw new AppError('ERR_STORE_SCHEMA', `the store's server is MySQL ${version}`, {
+    remedy: 'Upgrade it to MySQL 8.0.17 or later, or name another server in store.url.',
+  });
 }
 
 /** Asks first: a user without CREATE on the server can still use a schema that somebody made for it. */
@@ -108,10 +113,27 @@ export async function readAccount(connection: Connection): Promise<string | unde
   return at < 0 ? undefined : `'${account.slice(0, at)}'@'${account.slice(at + 1)}'`;
 }
 
-/** Drizzle hides the server's error behind its own. */
-function refusalWithin(error: unknown): unknown {
+/** A connection to the store's server, outside any schema, for statements that define tables. */
+export async function openDefinitionSession(url: DatabaseUrl): Promise<Connection> {
+  const connection = await createConnection({
+    ...toConnectionTarget({ ...url, database: '' }),
+    charset: 'utf8mb4',
+    timezone: 'Z',
+    connectTimeout: 10_000,
+  });
+  try {
+    for (const sql of sessionStatements({ kind: 'definition' })) await connection.query(sql);
+    return connection;
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
+}
+
+/** An error of ours that was thrown while Drizzle worked. */
+function withinDrizzle(error: unknown): unknown {
   for (let inner = error; inner instanceof Error; inner = inner.cause) {
-    if ('errno' in inner || inner instanceof AppError) return inner;
+    if (inner instanceof AppError) return inner;
   }
   return error;
 }

@@ -1,8 +1,8 @@
-import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
-import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
-import { AppError, codeOf } from '../lib/errors.ts';
-import { readAccount } from './migrate.ts';
-import { toStoreError } from './store-error.ts';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { DatabaseUrl } from '../lib/database-url.ts';
+import { codeOf } from '../lib/errors.ts';
+import { openDefinitionSession, readAccount } from './migrate.ts';
+import { readOnlyStore, toStoreError } from './store-error.ts';
 
 /**
  * Tries whether the store could be written, and writes nothing: statements that touch no row; before the first migration, a
@@ -13,10 +13,7 @@ export async function probeStore(url: DatabaseUrl): Promise<void> {
   let account: string | undefined;
   let connection: Connection | undefined;
   try {
-    connection = await createConnection({
-      ...toConnectionTarget({ ...url, database: '' }),
-      connectTimeout: 10_000,
-    });
+    connection = await openDefinitionSession(url);
     account = await readAccount(connection);
     await refuseReadOnly(connection, url);
     if (await isMigrated(connection, url.database)) await touchNothing(connection, url.database);
@@ -31,10 +28,7 @@ export async function probeStore(url: DatabaseUrl): Promise<void> {
 async function refuseReadOnly(connection: Connection, url: DatabaseUrl): Promise<void> {
   const [[row]] = await connection.query<RowDataPacket[]>('SELECT @@GLOBAL.read_only AS readOnly');
   if (Number(row?.['readOnly']) === 0) return;
-  throw new AppError('ERR_STORE_ACCESS', `the server of the store, ${url.host}:${url.port}, is read only`, {
-    remedy:
-      'Name the primary server in store.url, or, if this is it: SET GLOBAL read_only = OFF; -- a replica must stay read only',
-  });
+  throw readOnlyStore(url);
 }
 
 async function isMigrated(connection: Connection, schema: string): Promise<boolean> {
@@ -59,7 +53,7 @@ async function touchNothing(connection: Connection, schema: string): Promise<voi
 /** The right to make it comes with GRANT ALL on the schema; without the schema, the refusal comes before its absence. */
 async function makeTemporaryTable(connection: Connection, schema: string): Promise<void> {
   try {
-    await connection.query('CREATE TEMPORARY TABLE ??.probe (id INT)', [schema]);
+    await connection.query('CREATE TEMPORARY TABLE ??.probe (id INT PRIMARY KEY)', [schema]);
   } catch (error) {
     if (codeOf(error) !== 'ER_BAD_DB_ERROR') throw error;
   }

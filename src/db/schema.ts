@@ -12,7 +12,7 @@ import {
   tinyint,
   uniqueIndex,
 } from './drizzle.ts';
-import { ascii, digest, editedMoment, json, longText, text, utcMoment } from './columns.ts';
+import { ascii, digest, editedMoment, json, longText, rowKey, text, utcMoment } from './columns.ts';
 
 /*
  * The store. What is read by people and what the engine works on are kept apart:
@@ -88,9 +88,9 @@ export const eventLog = mysqlTable(
     id: ascii({ length: 36 }).notNull(),
     type: text({ length: 128 }).notNull(),
     entityTable: text('entity_table', { length: 64 }).notNull(),
-    entityKey: text('entity_key', { length: 255 }).notNull(),
+    entityKey: rowKey('entity_key', { length: 255 }).notNull(),
     /** The patient whose data it carries; null for an event about nobody. */
-    subject: text({ length: 255 }),
+    subject: rowKey({ length: 255 }),
     transactionId: text('transaction_id', { length: 255 }).notNull(),
     occurredAt: utcMoment('occurred_at').notNull(),
     /** 0, or the number of the staging that wrote it: visible once `checkpoint.staging` is greater. */
@@ -275,7 +275,7 @@ export const subjectKeys = mysqlTable(
   'subject_keys',
   {
     id: int().autoincrement().primaryKey(),
-    subject: text({ length: 255 }).notNull(),
+    subject: rowKey({ length: 255 }).notNull(),
     /** Salts the hashes by which the sealed log remembers payloads. 32 bytes in base64, in the clear or sealed by db/encryption. */
     key: text({ length: 255 }).notNull(),
     /** Encrypts the payloads, where encryption at rest is configured: never in the clear. */
@@ -355,7 +355,7 @@ export const replays = mysqlTable('replays', {
   /** Event types or patterns; null for all that the webhook subscribes to. */
   events: json(),
   entityTable: text('entity_table', { length: 64 }),
-  entityKey: text('entity_key', { length: 255 }),
+  entityKey: rowKey('entity_key', { length: 255 }),
   since: utcMoment().notNull(),
   until: utcMoment().notNull(),
   requestedBy: text('requested_by', { length: 255 }).notNull(),

@@ -1,45 +1,69 @@
+import { errnoOf, explainConnectError, type ConnectRole } from '../lib/connect-error.ts';
 import type { DatabaseUrl } from '../lib/database-url.ts';
-import { AppError, codeOf, messageOf } from '../lib/errors.ts';
+import { AppError, messageOf } from '../lib/errors.ts';
+import { withoutValues } from '../lib/server-error.ts';
 
-/** MySQL's and MariaDB's numbers: mysql2 names both from MySQL's table, which is wrong for some of MariaDB's. */
-const refusals = new Set([1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698]);
-const unreachable = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EPIPE',
-  'ETIMEDOUT',
-  'PROTOCOL_CONNECTION_LOST',
-  'PROTOCOL_SEQUENCE_TIMEOUT',
-]);
+const role: ConnectRole = {
+  key: 'store.url (source.url where that is not set)',
+  unreachable: 'ERR_STORE_UNREACHABLE',
+  access: 'ERR_STORE_ACCESS',
+};
+
+/** Rights that GRANT ALL on the schema gives; lib/connect-error has what hinders a connection. */
+const missingRights = new Set([1044, 1142, 1143, 1227, 1370, 1410]);
+const readOnly = new Set([1290, 1792, 1836]);
 
 /**
  * Says what is wrong with the store in words for the operator: ERR_STORE_UNREACHABLE (retryable), ERR_STORE_ACCESS with
- * the GRANT that mends it, else ERR_STORE_SCHEMA. `account` is the server's name for us (`'hooks'@'10.0.0.%'`), when known.
+ * the GRANT that fixes it, else ERR_STORE_SCHEMA. `account` is the server's name for us (`'hooks'@'10.0.0.%'`), when known.
  */
 export function toStoreError(error: unknown, url: DatabaseUrl, account?: string): AppError {
   if (error instanceof AppError) return error;
-  const errno = typeof error === 'object' && error !== null && 'errno' in error ? Number(error.errno) : 0;
-  const code = codeOf(error);
-  if (refusals.has(errno)) {
-    return new AppError('ERR_STORE_ACCESS', `the store ${url.safeUrl} refuses us: ${messageOf(error)}`, {
-      remedy: errno === 1045 || errno === 1698 ? loginRemedy(url) : grantRemedy(url, account),
-      cause: error,
-    });
+  const cause = withoutValues(error);
+  const errno = errnoOf(cause) ?? 0;
+  if (missingRights.has(errno)) {
+    const told = `the store ${url.safeUrl} refuses us: ${messageOf(cause)}`;
+    return new AppError('ERR_STORE_ACCESS', told, { remedy: grantRemedy(url, account), cause });
   }
-  if (code !== undefined && unreachable.has(code)) {
-    return new AppError(
-      'ERR_STORE_UNREACHABLE',
-      `the store at ${url.host}:${url.port} does not answer (${code})`,
-      { cause: error, retryable: true },
-    );
-  }
-  return new AppError('ERR_STORE_SCHEMA', `the store ${url.safeUrl}: ${messageOf(rootOf(error))}`, {
-    cause: error,
+  if (readOnly.has(errno)) return readOnlyStore(url, cause);
+  return (
+    explainConnectError(error, url, role) ??
+    new AppError('ERR_STORE_SCHEMA', `the store ${url.safeUrl}: ${messageOf(cause)}`, {
+      ...statementRemedy(errno),
+      cause,
+    })
+  );
+}
+
+/** The server of the store is a replica, or was made one. */
+export function readOnlyStore({ host, port }: DatabaseUrl, cause?: unknown): AppError {
+  return new AppError('ERR_STORE_ACCESS', `the server of the store, ${host}:${port}, is read only`, {
+    remedy:
+      'Name the primary server in store.url, or, if this is it: SET GLOBAL read_only = OFF; -- a replica must stay read only',
+    cause,
+    retryable: true,
   });
+}
+
+function statementRemedy(errno: number): { remedy?: string } {
+  switch (errno) {
+    case 1021:
+    case 1114:
+      return { remedy: 'Make room on the disk of the server, then run `migrate` again.' };
+    case 1153:
+      return {
+        remedy:
+          'SET GLOBAL max_allowed_packet = 67108864; -- and under [mysqld] in my.cnf: max_allowed_packet = 64M',
+      };
+    case 1205:
+      return { remedy: 'Another session holds a lock on a table of the store: SHOW PROCESSLIST; shows it.' };
+    case 1665:
+      return {
+        remedy: 'SET GLOBAL binlog_format = ROW; -- and under [mysqld] in my.cnf: binlog_format = ROW',
+      };
+    default:
+      return {};
+  }
 }
 
 /** The statement that gives our user what it needs in the store. */
@@ -47,18 +71,6 @@ function grantRemedy(url: DatabaseUrl, account = `'${quoted(url.user)}'@'%'`): s
   return `GRANT ALL ON \`${url.database}\`.* TO ${account};`;
 }
 
-function loginRemedy(url: DatabaseUrl): string {
-  return (
-    `Correct user and password in store.url (source.url where that is not set), or create the user: ` +
-    `CREATE USER '${quoted(url.user)}'@'%' IDENTIFIED BY '…'; ${grantRemedy(url)}`
-  );
-}
-
 function quoted(name: string): string {
   return name.replaceAll('\\', '\\\\').replaceAll("'", "\\'");
-}
-
-/** Drizzle wraps the server's error in one whose message is the whole statement. */
-function rootOf(error: unknown): unknown {
-  return error instanceof Error && error.cause !== undefined ? rootOf(error.cause) : error;
 }

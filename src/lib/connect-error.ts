@@ -1,5 +1,6 @@
 import type { DatabaseUrl } from './database-url.ts';
-import { AppError, codeOf, messageOf, type ErrorCode } from './errors.ts';
+import { AppError, codeOf, type ErrorCode } from './errors.ts';
+import { withoutValues } from './server-error.ts';
 
 /** Which configuration key names the server, and which codes its two ways of failing have. */
 export interface ConnectRole {
@@ -42,9 +43,42 @@ const connectionLost: Explain = (url, key) => ({
   remedy: `Check that the database server runs and that ${key} names its port.`,
 });
 
-const busy: Explain = (url, _key, detail) => ({
-  message: `The server at ${at(url)} takes no further connection: ${detail}.`,
-  remedy: 'SET PERSIST max_connections = 300; -- or end connections that nobody uses',
+/** Neither server says its version before it lets us in: SET GLOBAL and the file do on both, unlike SET PERSIST. */
+const inFile = (name: string, value: number): string =>
+  `SET GLOBAL ${name} = ${value}; -- and under [mysqld] in my.cnf: ${name} = ${value}`;
+
+const busy: Explain = (url) => ({
+  message: `The server at ${at(url)} takes no further connection: max_connections is reached.`,
+  remedy: `${inFile('max_connections', 300)}; or end connections that are not used: SHOW PROCESSLIST;`,
+});
+
+/** A daemon has up to 10 connections to the store and 5 to the source; a command some more for a moment. */
+const connectionsWanted = 30;
+
+const userLimit: Explain = (url) => ({
+  message: `The server at ${at(url)} takes no further connection of the user ${url.user}: its variable max_user_connections is reached.`,
+  remedy: `ALTER USER '${url.user}'@'%' WITH MAX_USER_CONNECTIONS ${connectionsWanted}; -- for this user alone; or: ${inFile('max_user_connections', connectionsWanted)}`,
+});
+
+/** The account's own limits, by the word that the server's text has for each. */
+const accountLimits: readonly (readonly [RegExp, string, number])[] = [
+  [/'max_user_connections'/, 'MAX_USER_CONNECTIONS', connectionsWanted],
+  [/'max_connections_per_hour'/, 'MAX_CONNECTIONS_PER_HOUR', 0],
+  [/'max_questions'|'max_queries_per_hour'/, 'MAX_QUERIES_PER_HOUR', 0],
+  [/'max_updates(_per_hour)?'/, 'MAX_UPDATES_PER_HOUR', 0],
+];
+
+const accountLimit: Explain = (url, _key, detail) => {
+  const [, option, value] = accountLimits.find(([pattern]) => pattern.test(detail)) ?? accountLimits[0]!;
+  return {
+    message: `The account of the user ${url.user} at ${at(url)} has reached its limit ${option}.`,
+    remedy: `ALTER USER '${url.user}'@'%' WITH ${option} ${value};${value === 0 ? ' -- 0: no limit' : ''} (SELECT CURRENT_USER(); shows the account's host, where it is not %)`,
+  };
+};
+
+const wsrepNotReady: Explain = (url) => ({
+  message: `The server at ${at(url)} is a cluster node that is not ready for statements.`,
+  remedy: "Wait until it has joined its cluster again: SHOW STATUS LIKE 'wsrep_ready'; it is tried again.",
 });
 
 const blockedHost: Explain = (url) => ({
@@ -75,8 +109,8 @@ const expired: Explain = (url) => ({
   remedy: `ALTER USER '${url.user}'@'%' IDENTIFIED BY '…' PASSWORD EXPIRE NEVER;`,
 });
 
-const unsupportedLogin: Explain = (url, _key, detail) => ({
-  message: `The server wants the user ${url.user} to log in in a way that is not supported: ${detail}.`,
+const unsupportedLogin: Explain = (url) => ({
+  message: `The server requires the user ${url.user} to log in by a plugin that is not supported.`,
   remedy: `ALTER USER '${url.user}'@'%' IDENTIFIED WITH caching_sha2_password BY '…'; -- on MariaDB: IDENTIFIED VIA mysql_native_password USING PASSWORD('…')`,
 });
 
@@ -136,8 +170,9 @@ const byCode: Readonly<Record<string, readonly [Explain, Explanation['kind'], 'r
   EPIPE: [connectionLost, 'unreachable', 'retry'],
   HANDSHAKE_NO_SSL_SUPPORT: [noTls, 'unreachable'],
   1040: [busy, 'unreachable', 'retry'],
-  1203: [busy, 'unreachable', 'retry'],
-  1226: [busy, 'unreachable', 'retry'],
+  1203: [userLimit, 'unreachable', 'retry'],
+  1226: [accountLimit, 'unreachable', 'retry'],
+  1047: [wsrepNotReady, 'unreachable', 'retry'],
   1129: [blockedHost, 'unreachable'],
   1053: [restarting, 'unreachable', 'retry'],
   1077: [restarting, 'unreachable', 'retry'],
@@ -176,7 +211,8 @@ export function explainConnectError(
 ): AppError | undefined {
   const code = codeOf(error) ?? '';
   const number = errnoOf(error);
-  const detail = messageOf(error).replace(/\.$/, '');
+  // Read for what it means, and repeated only where Node wrote it: never a server's text.
+  const detail = (error instanceof Error ? error.message : '').replace(/\.$/, '');
   const isTls =
     code === 'HANDSHAKE_SSL_ERROR' ||
     /^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED)/.test(code);
@@ -188,7 +224,7 @@ export function explainConnectError(
   const { message, remedy } = explain(url, key, detail);
   return new AppError(kind === 'access' ? access : unreachable, message, {
     remedy,
-    cause: error,
+    cause: withoutValues(error),
     retryable: retry === 'retry',
   });
 }

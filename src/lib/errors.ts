@@ -1,3 +1,5 @@
+import { refusalWithin, withoutValues } from './server-error.ts';
+
 /**
  * The one error catalogue: a stable word code, what it means and the general cure.
  * The README's table of errors is checked against it by a test.
@@ -142,14 +144,20 @@ export class AppError extends Error {
   }
 }
 
-/** The text of anything thrown, on one line, without a stack. */
+/**
+ * The text of anything thrown, on one line, without a stack. What a database server said against a statement comes in our own
+ * words: its text, the statement and the parameters may hold patient data.
+ */
 export function messageOf(error: unknown): string {
+  if (error instanceof AppError) return error.message;
   if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ');
-  return error instanceof Error ? error.message : String(error);
+  const told = withoutValues(error);
+  return told instanceof Error ? told.message : String(told);
 }
 
 /** The word code of a Node or mysql2 error (`ECONNREFUSED`, `ER_ACCESS_DENIED_ERROR`), where it has one. */
 export function codeOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
+  const told = error instanceof AppError ? error : (refusalWithin(error) ?? error);
+  if (typeof told !== 'object' || told === null || !('code' in told)) return undefined;
+  return typeof told.code === 'string' ? told.code : undefined;
 }

@@ -16,9 +16,12 @@ export function laneText(lane: number | null): string {
 
 const maximumKeyLength = 255;
 
-/** An entity's key as the store keeps it: whole up to 255 characters, else its beginning and a hash of the whole. */
+/**
+ * An entity's key as the store keeps it: whole up to 255 characters, else its beginning and a hash of the whole. Half a character,
+ * which UTF-8 cannot write, becomes U+FFFD here and not in the store: what is read there must equal what was written.
+ */
 export function storedKey(key: string): string {
-  if (key.length <= maximumKeyLength) return key;
+  if (key.length <= maximumKeyLength) return key.toWellFormed();
   const digest = hash('sha256', key, 'hex');
-  return `${key.slice(0, maximumKeyLength - digest.length - 1)}#${digest}`;
+  return `${key.slice(0, maximumKeyLength - digest.length - 1).toWellFormed()}#${digest}`;
 }

@@ -1,14 +1,18 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openStore } from '../../src/db/client.ts';
+import { sealOnce } from '../../src/audit/seal.ts';
+import { verifyLog } from '../../src/audit/verify.ts';
 import { drizzle, migrate } from '../../src/db/drizzle.ts';
+import { createSecretBox } from '../../src/db/encryption.ts';
+import { ensureInstallation } from '../../src/db/installation.ts';
 import { migrateStore } from '../../src/db/migrate.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { claim } from '../../src/outbox/claim.ts';
 import { settle } from '../../src/outbox/settle.ts';
-import { claimant, delivered } from '../outbox/support.ts';
+import { addWebhook, claimant, delivered, eventOf, muchRoom, openTestAppender } from '../outbox/support.ts';
 import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 
 const migrations = new URL('../../drizzle/', import.meta.url);
@@ -64,5 +68,45 @@ describe.each(servers)('an older store on %s', (variant) => {
     expect(await schema.query('SELECT delivery_id, state FROM queue')).toEqual([
       { delivery_id: 3, state: 'sending' },
     ]);
+  });
+
+  it('keeps its sealed log through the change of how keys are compared, and tells padded keys apart from then on', async () => {
+    const schema = await createSchema(sharedServer(variant));
+    onTestFinished(() => schema.drop());
+    await migrateTo(schema, 9);
+    const url = parseDatabaseUrl(schema.url());
+    const store = openStore(url);
+    onTestFinished(() => store.close());
+    await ensureInstallation(store);
+    const vault = { store, box: createSecretBox([{ id: 'k', bytes: Buffer.alloc(32, 7) }]) };
+    await addWebhook(vault);
+    const me = claimant(store, { box: vault.box });
+    const send = async (name: string, key: string): Promise<void> => {
+      const outbox = await openTestAppender(me, vault);
+      const { fresh } = await outbox.append([eventOf(name, { key, subject: key })], { room: muchRoom });
+      await settle(me, fresh.map(delivered));
+      await sealOnce(vault);
+    };
+    await send('before', 'A-1');
+    // As it was: the key of another patient is refused as a copy.
+    await expect(send('refused', 'A-1 ')).rejects.toThrow('a row with this key is there already');
+
+    await migrateStore(url);
+
+    await send('after', 'A-1 ');
+    expect(await verifyLog(vault)).toMatchObject({ ok: true, payloads: { proved: 2 } });
+    expect(await schema.query("SELECT subject FROM subject_keys WHERE subject <> '' ORDER BY id")).toEqual([
+      { subject: 'A-1' },
+      { subject: 'A-1 ' },
+    ]);
+  });
+
+  it('has tables whose row format does not depend on the server', async () => {
+    for (const file of (await readdir(migrations)).filter((name) => name.endsWith('.sql'))) {
+      const text = await readFile(new URL(file, migrations), 'utf8');
+      const tables = text.match(/CREATE TABLE `/g) ?? [];
+      const stated = text.match(/^\) ROW_FORMAT=DYNAMIC;/gm) ?? [];
+      expect([file, stated.length]).toEqual([file, tables.length]);
+    }
   });
 });

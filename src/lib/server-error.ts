@@ -1,0 +1,102 @@
+/** What a server's refusal means, by its number; those of both servers, which agree on these. */
+const meanings: Readonly<Record<number, string>> = {
+  1021: 'the disk of the server is full',
+  1022: 'a row with this key is there already',
+  1040: 'all connections of the server are in use',
+  1044: 'our user may not use the schema',
+  1045: 'our user or its password is refused',
+  1047: 'the node is not ready for statements',
+  1048: 'a column that needs a value got none',
+  1049: 'there is no such schema',
+  1053: 'the server is shutting down',
+  1054: 'a column is missing',
+  1062: 'a row with this key is there already',
+  1114: 'a table is full',
+  1142: 'our user may not do this with the table',
+  1143: 'our user may not do this with a column',
+  1146: 'a table is missing',
+  1153: 'the statement is larger than max_allowed_packet',
+  1180: 'the commit failed',
+  1203: 'the limit of connections for a user is reached',
+  1205: 'a lock was not granted in time',
+  1213: 'a deadlock was resolved against us',
+  1226: "a limit of our user's account is reached",
+  1227: 'our user lacks a privilege',
+  1264: 'a number is out of range',
+  1290: 'the server is read only',
+  1292: 'a value does not fit its column',
+  1317: 'the statement was interrupted',
+  1366: 'a value does not fit its column',
+  1406: 'a value is too long for its column',
+  1665: 'binlog_format is STATEMENT',
+  1709: 'an index is too long for the row format',
+  1792: 'the transaction is read only',
+  1836: 'the server is read only',
+  1969: 'the statement took too long',
+  3024: 'the statement took too long',
+  3140: 'a value is not valid JSON',
+  3750: 'sql_require_primary_key refuses a table without a primary key',
+  4025: 'a check constraint refuses the row',
+};
+
+/** From here on the two servers give the same number to different errors, and mysql2 names them from MySQL's table. */
+const firstAmbiguous = 1_900;
+
+interface Refusal {
+  errno: number;
+  sqlState: string;
+  code?: unknown;
+}
+
+/**
+ * A refusal of the server in our own words. Its own text, the statement and the parameters, which may hold patient data, are left
+ * behind: this is what the rest of the program sees.
+ */
+export class ServerError extends Error {
+  override readonly name = 'ServerError';
+  /** The server's number: 1062. */
+  readonly errno: number;
+  /** mysql2's word for it: `ER_DUP_ENTRY`. */
+  readonly code: string;
+  readonly sqlState: string;
+
+  constructor({ errno, sqlState, code }: Refusal) {
+    const word = typeof code === 'string' ? code : 'UNKNOWN';
+    const named = errno < firstAmbiguous ? `${word} ${errno}` : String(errno);
+    super(`${meanings[errno] ?? 'the server refused a statement'} (error ${named})`);
+    this.errno = errno;
+    this.code = word;
+    this.sqlState = sqlState;
+  }
+}
+
+/** The refusal within an error or its causes (Drizzle wraps it); undefined when no server sent one. */
+export function refusalWithin(error: unknown): ServerError | undefined {
+  for (let inner = error; inner instanceof Error; inner = inner.cause) {
+    if (inner instanceof ServerError) return inner;
+    if (isRefusal(inner)) return new ServerError(inner);
+  }
+  return undefined;
+}
+
+/**
+ * What a failed statement throws on to the rest of the program: a refusal as a ServerError, anything else without what mysql2 and
+ * Drizzle add to it, the statement and its parameters.
+ */
+export function withoutValues(error: unknown): unknown {
+  const refusal = refusalWithin(error);
+  if (refusal) return refusal;
+  const inner = error instanceof Error && 'params' in error ? error.cause : error;
+  if (inner instanceof Error && 'sql' in inner) inner.sql = undefined;
+  return inner;
+}
+
+function isRefusal(error: Error): error is Error & Refusal {
+  return (
+    'errno' in error &&
+    typeof error.errno === 'number' &&
+    error.errno > 0 &&
+    'sqlState' in error &&
+    typeof error.sqlState === 'string'
+  );
+}
