@@ -223,7 +223,7 @@ async function refineMariadb(
 }
 
 /** CREATE TABLE as the server prints it; empty when our user may read only some columns of the table. */
-export async function readDefinition(source: Source, table: string): Promise<string> {
+async function readDefinition(source: Source, table: string): Promise<string> {
   try {
     const [row] = await source.query(`SHOW CREATE TABLE ${quoteName(table)}`);
     return String(row?.['Create Table'] ?? '');

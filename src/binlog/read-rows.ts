@@ -28,6 +28,15 @@ const withExtraData: ReadonlySet<number> = new Set([
   eventType.mariadbDeleteRowsCompressed,
 ]);
 
+/** Flags of a rows event, behind its table id (MySQL libs/mysql/binlog/event/rows_event.h, MariaDB sql/log_event.h). */
+export const ROWS_FLAG = {
+  /**
+   * No cascade ran that the log does not show: 0x02 NO_FOREIGN_KEY_CHECKS, 0x10 USE_SQL_FOREIGN_KEY (MySQL 9.6+: the server, not
+   * InnoDB, carried it out and logged it). Seen on MySQL 9.7.4, MariaDB 10.11.18 and 11.8.8.
+   */
+  noSilentCascade: 0x02 | 0x10,
+} as const;
+
 /** What a rows event does, or undefined when the event has no rows. */
 export function rowOp(type: number): RowOp | undefined {
   return ops[type];

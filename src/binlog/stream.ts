@@ -43,6 +43,7 @@ export interface StreamOptions extends Pick<
   | 'waived'
   | 'baseline'
   | 'onUnreadable'
+  | 'parents'
 > {
   url: DatabaseUrl;
   position: Position;
@@ -438,13 +439,15 @@ class StreamReader implements BinlogStream {
   }
 }
 
-function isBare({ commit, rows, firstOrdinal, ddl }: TransactionPart): boolean {
+function isBare({ commit, rows, firstOrdinal, ddl, parents, definition }: TransactionPart): boolean {
   return (
     commit !== null &&
     commit.baseline === undefined &&
     rows.length === 0 &&
     firstOrdinal === 0 &&
-    ddl.length === 0
+    ddl.length === 0 &&
+    parents === undefined &&
+    definition === undefined
   );
 }
 

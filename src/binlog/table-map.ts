@@ -108,7 +108,8 @@ const twoByteMeta: ReadonlySet<number> = new Set([
   columnType.varcharCompressed,
 ]);
 
-function readTableName(reader: ByteReader): { schema: string; table: string } {
+/** Reads the names at the beginning of a TABLE_MAP event's body, from behind the table id and flags. */
+export function readTableName(reader: ByteReader): { schema: string; table: string } {
   const schema = reader.utf8(reader.uint8());
   reader.skip(1);
   const table = reader.utf8(reader.uint8());

@@ -1,4 +1,5 @@
 import { ByteReader } from './byte-reader.ts';
+import { ParentRows, type MappedParent, type ParentReading } from './foreign-key/parent-rows.ts';
 import { haltOf, HaltError, toTripwire, Tripwire, type Halt } from './halt.ts';
 import { changesNothing, eventType, FLAG_ARTIFICIAL, FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
 import { classifyStatement, namedTables, opensTransaction } from './query-text.ts';
@@ -58,6 +59,8 @@ export interface AssemblerOptions extends TableMapContext {
    * accepted; what was emitted of it before has been told in vain. Without it such a transaction ends the stream.
    */
   onUnreadable?(halt: Halt): void;
+  /** Parents whose cascades are to be told where the log does not show them; without it none is looked at. */
+  parents?: ParentReading;
   emit(part: TransactionPart): void;
   /** A promise while the buffer behind `emit` is full. */
   room(): Promise<void> | undefined;
@@ -68,6 +71,8 @@ interface CachedTable {
   raw: Buffer;
   /** null: its rows are not read. */
   table: MappedTable | null;
+  /** null: no cascade of it reaches a watched table. */
+  parent: MappedParent | null;
 }
 
 export class TransactionAssembler {
@@ -94,10 +99,12 @@ export class TransactionAssembler {
   #bytes = 0;
   #ordinal = 0;
   #partial = false;
+  readonly #parents: ParentRows | undefined;
 
   constructor(options: AssemblerOptions) {
     this.#options = options;
     this.#committed = options.position;
+    this.#parents = options.parents && new ParentRows(options.parents, options);
     this.#shown = new ShownColumns(options.baseline);
     this.#file = options.position.file;
     this.#offset = options.position.offset;
@@ -269,6 +276,7 @@ export class TransactionAssembler {
     this.#bytes = 0;
     this.#ordinal = 0;
     this.#partial = false;
+    this.#parents?.forget();
   }
 
   #mapTable(event: LogEvent): void {
@@ -281,19 +289,12 @@ export class TransactionAssembler {
     const mapped = this.#waived ? null : readTableMap(reader, this.#options);
     if (mapped) this.#shown.requireKnown(mapped);
     const table = mapped?.isWatched ? mapped : null;
-    if (table) this.#noteColumns(table);
+    if (table)
+      this.#shown.note(table, this.#options.columnsOf(table.schema.schema, table.schema.name) ?? new Set());
+    const raw = Buffer.from(event.buffer.subarray(event.bodyStart, event.bodyEnd));
     // A waived transaction's maps are not kept: the next one must read them.
     if (this.#waived) this.#tables.delete(id);
-    else
-      this.#tables.set(id, {
-        raw: Buffer.from(event.buffer.subarray(event.bodyStart, event.bodyEnd)),
-        table,
-      });
-  }
-
-  #noteColumns(table: MappedTable): void {
-    const { schema, name } = table.schema;
-    this.#shown.note(table, this.#options.columnsOf(schema, name) ?? new Set());
+    else this.#tables.set(id, { raw, table, parent: this.#parents?.map(event) ?? null });
   }
 
   #addRows(event: LogEvent, op: RowOp): void {
@@ -307,6 +308,7 @@ export class TransactionAssembler {
         remedy: 'Restart the daemon: it reads the transaction again.',
       });
     }
+    if (cached.parent) this.#parents?.add(event, op, cached.parent);
     if (!cached.table) return;
     const known = this.#rows.length;
     for (const row of readRows(event, op, cached.table)) this.#rows.push(row);
@@ -346,6 +348,7 @@ export class TransactionAssembler {
       },
       bytes: this.#bytes,
       ddl,
+      ...this.#parents?.take(),
     };
     this.#open = false;
     this.#waived = false;
@@ -404,11 +407,14 @@ export class TransactionAssembler {
         },
       );
     }
-    if (kind === 'rollback') this.#commit(event);
+    if (kind === 'rollback-to') return;
+    this.#parents?.forgetRows();
+    this.#commit(event);
   }
 
   #define(event: LogEvent, statement: { schema: string; text: string }): void {
     const { watchedTables, isWatchedSchema } = this.#options;
+    this.#parents?.define(statement);
     const concerns = isWatchedSchema(statement.schema) || this.#mentionsWatchedSchema(statement.text);
     let tables = concerns ? namedTables(statement.text, watchedTables()) : [];
     if (this.#waived) tables = this.#forgetDropped(statement, tables);

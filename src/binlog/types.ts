@@ -92,6 +92,23 @@ export interface Commit {
   baseline?: Baseline;
 }
 
+/** Rows of a parent that were deleted or re-keyed in a transaction whose log does not show what foreign keys changed by that. */
+export interface ParentChange {
+  schema: string;
+  table: string;
+  op: 'delete' | 'update';
+  /** Of an update: the referenced columns (lower case) that changed. */
+  columns: readonly string[];
+}
+
+/** A definition statement that may have changed foreign keys or triggers. */
+export interface KeyDefinition {
+  /** Every name and word of the statement, lower case: compared with names of tables and triggers, and kept nowhere. */
+  names: ReadonlySet<string>;
+  /** Whether it makes a trigger or drops one; null for another definition. */
+  trigger: 'create' | 'drop' | null;
+}
+
 /**
  * A transaction, or a piece of one: most come as a single part with its commit; a huge one comes as many, the last of
  * which has the commit. A transaction without a watched row comes as a commit with no rows.
@@ -105,6 +122,10 @@ export interface TransactionPart {
   commit: Commit | null;
   /** Watched tables that a definition statement of this transaction names: their live schema must be looked at again. */
   ddl: readonly string[];
+  /** With the commit: parents whose cascades the log does not show; left out for none. */
+  parents?: readonly ParentChange[];
+  /** With the commit: what the keys and triggers must be looked at again for; left out for nothing. */
+  definition?: KeyDefinition;
   /** About what the part takes in memory: the measure of the buffer. */
   bytes: number;
 }

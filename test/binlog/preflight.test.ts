@@ -218,12 +218,16 @@ describe.each(servers)('the preflight on a well-kept %s', (variant) => {
       for (const event of await takeRows(reader, 1)) logged.push(`${event.op} ${event.table.name}`);
     }
     reader.close();
-    const { level, detail } = checkOf(report, 'cascades');
+    const { level, detail, remedy } = checkOf(report, 'cascades');
     // What the check says is what the log does.
     expect(level).toBe(logged.includes('delete child') ? 'pass' : 'warn');
     if (level === 'warn') {
-      expect(detail).toContain('rows of child deleted with their parent');
-      expect(detail).toContain('pet.owner set to NULL');
+      expect(detail).toBe('Not logged: parent → child, pet.');
+      expect(remedy).toContain(
+        'rows of child are deleted with their parent, child.parent_id changes with the key of parent',
+      );
+      expect(remedy).toContain('pet.owner becomes NULL when its parent is deleted');
+      expect(remedy).toMatch(/^odontology-webhooks check --triggers$/m);
     }
     await other.drop();
   });

@@ -5,7 +5,7 @@ import {
   type Dictionary,
   type DictionaryTable,
 } from '../../src/binlog/dictionary.ts';
-import { parseForeignKeys, readForeignKeys } from '../../src/binlog/foreign-key.ts';
+import { readKeyGraph } from '../../src/binlog/foreign-key/read-keys.ts';
 import { openSource, type Source } from '../../src/binlog/source.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { createSchema, createUser, servers, sharedServer, type TestSchema } from '../support/server.ts';
@@ -19,24 +19,6 @@ describe('labels of an ENUM or SET', () => {
     ["enum('(',')',''',''')", ['(', ')', "','"]],
   ])('of %s', (type, expected) => {
     expect(parseLabels(type)).toEqual(expected);
-  });
-});
-
-describe('foreign keys of a definition', () => {
-  it('are read with odd names, several columns and every action', () => {
-    const text = [
-      'CREATE TABLE `t` (',
-      "  `a` int(11) NOT NULL COMMENT 'FOREIGN KEY',",
-      '  CONSTRAINT `c1` FOREIGN KEY (`a`) REFERENCES `p` (`id`),',
-      '  CONSTRAINT `c2` FOREIGN KEY (`a`, `b``c`) REFERENCES `other`.`p q` (`x`, `y`) ON DELETE SET NULL ON UPDATE CASCADE,',
-      '  CONSTRAINT `c3` FOREIGN KEY (`d`) REFERENCES `p` (`id`) ON DELETE CASCADE',
-      ') ENGINE=InnoDB',
-    ].join('\n');
-    expect(parseForeignKeys('t', text)).toEqual([
-      { table: 't', columns: ['a'], parent: 'p', onDelete: null, onUpdate: null },
-      { table: 't', columns: ['a', 'b`c'], parent: 'other.p q', onDelete: 'set null', onUpdate: 'cascade' },
-      { table: 't', columns: ['d'], parent: 'p', onDelete: 'cascade', onUpdate: null },
-    ]);
   });
 });
 
@@ -145,10 +127,17 @@ describe.each(servers)('the dictionary of %s', (variant) => {
     const seen = await readDictionary(theirs, await theirs.identify());
     expect([...seen.tables.keys()]).toEqual(['everything']);
     expect(seen.tables.get('everything')).toEqual(table('everything'));
-    expect(await readForeignKeys(theirs, [{ name: 'everything' }])).toEqual({
-      keys: [{ table: 'everything', columns: ['b'], parent: 'parent', onDelete: 'cascade', onUpdate: null }],
-      unread: [],
-    });
+    const child = { schema: schema.name, table: 'everything' };
+    const parent = { schema: schema.name, table: 'parent' };
+    const { graph, unread } = await readKeyGraph(theirs, [child], false);
+    expect(Object.values(graph)).toMatchObject([
+      {
+        ...child,
+        rowEnd: null,
+        keys: [{ child, columns: ['b'], parent, referenced: ['id'], onDelete: 'cascade' }],
+      },
+    ]);
+    expect(unread).toEqual([parent]);
     await theirs.close();
     await user.drop();
   });

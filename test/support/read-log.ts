@@ -21,6 +21,7 @@ export interface ReadOptions {
   bufferBytes?: number;
   heartbeatMs?: number;
   heldBackMs?: number;
+  parents?: NonNullable<StreamOptions['parents']>;
   /** Default: ones that nobody else has. */
   identity?: Pick<StreamOptions, 'serverId' | 'replicaUuid'>;
   url?: string;
@@ -58,6 +59,7 @@ export async function openReader(options: ReadOptions): Promise<BinlogStream> {
     heartbeatMs: options.heartbeatMs ?? 1_000,
     bufferBytes: options.bufferBytes ?? 64 * 1024 * 1024,
     ...(options.heldBackMs === undefined ? {} : { heldBackMs: options.heldBackMs }),
+    ...(options.parents === undefined ? {} : { parents: options.parents }),
     charsetOf: (collation) => charsets.get(collation),
     columnsOf: (database, table) => (database === schema.name ? watched.get(table) : undefined),
     hintsOf: (table) => hints[table],

@@ -1,5 +1,5 @@
-import { readForeignKeys, type ForeignKey } from '../foreign-key.ts';
 import { quoteName } from '../quote-name.ts';
+import { cascades } from './cascades.ts';
 import { fail, pass, skip, warn, type Check, type Facts } from './check.ts';
 import type { DictionaryTable } from '../dictionary.ts';
 
@@ -103,49 +103,5 @@ const labels: Check = {
     );
   },
 };
-
-const cascades: Check = {
-  id: 'cascades',
-  title: 'Cascades of foreign keys',
-  async run(facts) {
-    const tables = watchedTables(facts).filter(({ isView }) => !isView);
-    if (tables.length === 0) return nothingThere;
-    // Since MySQL 9.6 the server, not InnoDB, carries cascades out, and logs them.
-    if (facts.variables.get('innodb_native_foreign_keys') === 'OFF')
-      return pass('The server logs what cascades change.');
-    const { keys, unread } = await readForeignKeys(facts.source, tables);
-    const silent = keys.filter(({ onDelete, onUpdate }) => onDelete !== null || onUpdate !== null);
-    if (silent.length > 0) {
-      return warn(
-        `This server does not log what a foreign key changes by itself. Not seen will be: ${silent.map(describe).join('; ')}.`,
-        'Let the application change these rows itself, in the same transaction, before it changes the parent:\n' +
-          silent.map(byHand).join('\n') +
-          '\nOr move to MySQL 9.6 or later, which logs cascades.',
-      );
-    }
-    return unread.length > 0
-      ? skip(`The definition of ${unread.join(', ')} cannot be read: SELECT is granted on some columns only.`)
-      : pass('No foreign key changes a watched table by itself.');
-  },
-};
-
-/** The statement that does what the key does, but is logged. */
-function byHand({ table, columns, onDelete }: ForeignKey): string {
-  const rows = columns.map((name) => `${quoteName(name)} = …`).join(' AND ');
-  if (onDelete === 'cascade') return `DELETE FROM ${quoteName(table)} WHERE ${rows};`;
-  const values = columns.map((name) => `${quoteName(name)} = ${onDelete === null ? '…' : 'NULL'}`).join(', ');
-  return `UPDATE ${quoteName(table)} SET ${values} WHERE ${rows};`;
-}
-
-function describe({ table, columns, parent, onDelete, onUpdate }: ForeignKey): string {
-  const on = [
-    ...(onDelete === 'cascade' ? [`rows of ${table} deleted with their ${parent}`] : []),
-    ...(onDelete === 'set null'
-      ? [`${table}.${columns.join(', ')} set to NULL when its ${parent} is deleted`]
-      : []),
-    ...(onUpdate !== null ? [`${table}.${columns.join(', ')} changed with the key of ${parent}`] : []),
-  ];
-  return on.join(', ');
-}
 
 export const tableChecks: readonly Check[] = [present, primaryKeys, engines, labels, cascades];

@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto';
+import { errnoOf } from '../../lib/connect-error.ts';
+import { quoteName } from '../quote-name.ts';
+import type { Source } from '../source.ts';
+import type { ForeignKey } from './foreign-key.ts';
+import { createTrigger, triggerName, triggerPrefix } from './trigger-script.ts';
+
+/** ER_TRG_DOES_NOT_EXIST; ER_BAD_DB: so is its schema. */
+const absent: ReadonlySet<number> = new Set([1360, 1049]);
+/** ER_SPECIFIC_ACCESS_DENIED, ER_TABLEACCESS_DENIED: a user without TRIGGER is refused what is there, and nothing else. */
+const refused: ReadonlySet<number> = new Set([1227, 1142]);
+
+/**
+ * Names of the triggers that are there in place of a key's action. The dictionary hides triggers from a user without the right
+ * TRIGGER; SHOW CREATE TRIGGER refuses that user one that is there, and does not know one that is not (seen on MySQL 9.7.4,
+ * MariaDB 10.11.18 and 11.8.8). So the name is asked for, which says what the trigger does.
+ */
+export async function findTriggers(source: Source, keys: readonly ForeignKey[]): Promise<Set<string>> {
+  const coverable = keys.filter((key) => createTrigger(key) !== null);
+  const first = coverable[0];
+  if (!first) return new Set();
+  const nonsense = `${triggerPrefix}${randomBytes(8).toString('hex')}`;
+  // A server that refuses what is not there as well says nothing by refusing.
+  if (await isThere(source, first.parent.schema, nonsense)) return new Set();
+  const found = await Promise.all(
+    coverable.map(async (key) => ({
+      name: triggerName(key),
+      there: await isThere(source, key.parent.schema, triggerName(key)),
+    })),
+  );
+  return new Set(found.filter(({ there }) => there).map(({ name }) => name));
+}
+
+async function isThere(source: Source, schema: string, name: string): Promise<boolean> {
+  try {
+    await source.query(`SHOW CREATE TRIGGER ${quoteName(schema)}.${quoteName(name)}`);
+    return true;
+  } catch (error) {
+    const number = errnoOf(error) ?? 0;
+    if (absent.has(number)) return false;
+    if (refused.has(number)) return true;
+    throw error;
+  }
+}

@@ -1,0 +1,82 @@
+import { errnoOf } from '../../lib/connect-error.ts';
+import { quoteName } from '../quote-name.ts';
+import type { Source } from '../source.ts';
+import { parseForeignKeys, type ForeignKey, type TableName } from './foreign-key.ts';
+
+/** What a table's definition says about foreign keys. */
+export interface DefinedTable extends TableName {
+  /** Keys of this table that change its rows, not those that only refuse a change of the parent. */
+  keys: readonly ForeignKey[];
+  /** The column that ends a row's validity in a MariaDB system-versioned table, lower case: there a DELETE is logged as an UPDATE. */
+  rowEnd: string | null;
+}
+
+/** The definitions of tables and of all their parents, by `tableKey`. */
+export type KeyGraph = Readonly<Record<string, DefinedTable>>;
+
+/** Tables are told apart by name; on a server that folds names, by their names in lower case. */
+export function tableKey({ schema, table }: TableName, foldsNames: boolean): string {
+  const key = `${schema}.${table}`;
+  return foldsNames ? key.toLowerCase() : key;
+}
+
+/** ER_TABLEACCESS_DENIED, ER_COLUMNACCESS_DENIED, ER_DBACCESS_DENIED, ER_BAD_DB, ER_NO_SUCH_TABLE, ER_VIEW_INVALID. */
+const unreadable: ReadonlySet<number> = new Set([1142, 1143, 1044, 1049, 1146, 1356]);
+
+/**
+ * Reads the foreign keys of tables, of their parents, and so on up, from their definitions: information_schema hides them from
+ * a user who has no more than SELECT on MariaDB. `unread` names the tables whose definition our user may not see, or that are
+ * gone. Throws what hinders the question itself.
+ */
+export async function readKeyGraph(
+  source: Source,
+  tables: readonly TableName[],
+  foldsNames: boolean,
+): Promise<{ graph: KeyGraph; unread: TableName[] }> {
+  const graph: Record<string, DefinedTable> = {};
+  const unread: TableName[] = [];
+  const seen = new Set<string>();
+  let level = tables;
+  while (level.length > 0) {
+    const fresh = level.filter((table) => {
+      const key = tableKey(table, foldsNames);
+      return !seen.has(key) && seen.add(key);
+    });
+    const read = await Promise.all(
+      fresh.map(async (table) => ({ table, text: await readDefinition(source, table) })),
+    );
+    for (const { table, text } of read) {
+      if (text === null) unread.push(table);
+      else graph[tableKey(table, foldsNames)] = defineTable(table, text);
+    }
+    level = read.flatMap(({ table, text }) =>
+      text === null ? [] : defineTable(table, text).keys.map(({ parent }) => parent),
+    );
+  }
+  return { graph, unread };
+}
+
+function defineTable({ schema, table }: TableName, text: string): DefinedTable {
+  const period = /PERIOD FOR SYSTEM_TIME \(`(?:[^`]|``)+`, ?`((?:[^`]|``)+)`\)/.exec(text)?.[1];
+  const isVersioned = /^\).*\bWITH SYSTEM VERSIONING\b/m.test(text);
+  return {
+    schema,
+    table,
+    keys: parseForeignKeys({ schema, table }, text).filter(
+      ({ onDelete, onUpdate }) => onDelete !== null || onUpdate !== null,
+    ),
+    rowEnd: isVersioned ? (period?.replaceAll('``', '`') ?? 'row_end').toLowerCase() : null,
+  };
+}
+
+/** CREATE TABLE as the server prints it; null when our user may not see it whole, for a view, and for a table that is gone. */
+async function readDefinition(source: Source, { schema, table }: TableName): Promise<string | null> {
+  try {
+    const [row] = await source.query(`SHOW CREATE TABLE ${quoteName(schema)}.${quoteName(table)}`);
+    const text = row?.['Create Table'];
+    return typeof text === 'string' ? text : null;
+  } catch (error) {
+    if (unreadable.has(errnoOf(error) ?? 0)) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,51 @@
+import type { Source } from '../source.ts';
+import { CascadeReach } from './cascade-reach.ts';
+import { findTriggers } from './find-triggers.ts';
+import type { ForeignKey, TableName } from './foreign-key.ts';
+import { readKeyGraph, tableKey } from './read-keys.ts';
+import { createTrigger, triggerName } from './trigger-script.ts';
+
+/** A foreign key whose action changes watched tables, itself or through others, without the log showing it. */
+export interface SilentKey {
+  key: ForeignKey;
+  /** Of the trigger that does ON DELETE what the key does; null where there can be none. */
+  trigger: 'there' | 'missing' | null;
+  /** What no trigger covers. */
+  uncovered: readonly ('on update' | 'circle' | 'set default')[];
+}
+
+/** Whether everything that the key changes is logged by a trigger. */
+export const isCovered = ({ trigger, uncovered }: SilentKey): boolean =>
+  trigger !== 'missing' && uncovered.length === 0;
+
+/** Finds the keys by which InnoDB changes rows of watched tables, on a server that lets it. */
+export async function findSilentKeys(
+  source: Source,
+  watched: readonly TableName[],
+  foldsNames: boolean,
+): Promise<{ keys: SilentKey[]; unread: TableName[] }> {
+  const { graph, unread } = await readKeyGraph(source, watched, foldsNames);
+  const reach = new CascadeReach(
+    graph,
+    new Set(watched.map((table) => tableKey(table, foldsNames))),
+    foldsNames,
+  );
+  const keys = reach.keys();
+  const triggers = await findTriggers(source, keys);
+  return { keys: keys.map((key) => judge(key, reach, triggers)), unread };
+}
+
+function judge(key: ForeignKey, reach: CascadeReach, triggers: ReadonlySet<string>): SilentKey {
+  const isCircular = key.onDelete !== null && reach.isCircular(key);
+  const isThere = triggers.has(triggerName(key));
+  const canHave = createTrigger(key) !== null && (!isCircular || isThere);
+  return {
+    key,
+    trigger: !canHave ? null : isThere ? 'there' : 'missing',
+    uncovered: [
+      ...(isCircular && !isThere ? (['circle'] as const) : []),
+      ...(key.onDelete === 'set default' ? (['set default'] as const) : []),
+      ...(key.onUpdate !== null ? (['on update'] as const) : []),
+    ],
+  };
+}
