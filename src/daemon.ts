@@ -10,6 +10,7 @@ import { openBox } from './db/encryption.ts';
 import { ensureInstallation, type Installation } from './db/installation.ts';
 import { migrateStore } from './db/migrate.ts';
 import { createApiContext } from './daemon/api.ts';
+import { createCascadeWatch } from './daemon/cascade-watch.ts';
 import { createCaptureLoop, type CaptureLoop } from './daemon/capture-loop.ts';
 import {
   isWithin,
@@ -295,6 +296,7 @@ function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
     onReconnected: () => preflight.wake(),
     onDue: () => dispatcher.wake(),
     steps: {
+      cascades: createCascadeWatch({ source, installation, clinic: () => inForce.clinic }),
       mapping: () => ({ rules: inForce.clinic.rules, route: inForce.route, webhooks: inForce.webhooks }),
       lookups: () =>
         lookupsOf(source, inForce.clinic, (table, what) =>

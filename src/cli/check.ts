@@ -11,6 +11,7 @@ import type { Rules } from '../event/types.ts';
 import { AppError } from '../lib/errors.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
 import type { Checkpoint } from '../outbox/types.ts';
+import { formatTriggerScript, readTriggerScript } from './check-triggers.ts';
 import { configOf, configOption, type ConfigOptions } from './config-option.ts';
 import { formatTable, print, printJson } from './output.ts';
 
@@ -21,12 +22,22 @@ export function checkCommand(): Command {
   return new Command('check')
     .description('ask the source everything that must hold before its log is read')
     .addOption(configOption())
+    .option(
+      '--triggers',
+      'print the triggers that make cascades of foreign keys appear in the log, and change nothing',
+    )
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',
       '\nEvery line that does not pass comes with what mends it, ready to paste. Exit code 1 when one fails.',
     )
-    .action(async (options: ConfigOptions & { json?: true }) => {
+    .action(async (options: ConfigOptions & { json?: true; triggers?: true }) => {
+      if (options.triggers) {
+        const script = await readTriggerScript(configOf(options));
+        if (options.json) printJson(script);
+        else print(formatTriggerScript(script));
+        return;
+      }
       const report = await checkSource(configOf(options));
       if (options.json) printJson(report);
       else print(formatReport(report));

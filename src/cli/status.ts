@@ -31,6 +31,7 @@ function formatStatus({ daemon, capture, source, webhooks }: InstallationStatus)
     ['last change', capture.committed_at ?? 'none yet'],
     ['lag', capture.lag_ms === null ? 'not known' : formatDuration(roundedSeconds(capture.lag_ms))],
     ...sourceFacts(source),
+    ...cascadeFacts(capture),
   ];
   const rows = webhooks.map((webhook) => [
     webhook.id,
@@ -62,6 +63,12 @@ function sourceFacts(source: InstallationStatus['source']): [string, string][] {
     ['unread log', `${(behindBytes / 1_048_576).toFixed(1)} MiB`],
     ['until it is purged', untilPurgeMs === null ? 'never' : formatDuration(roundedMinutes(untilPurgeMs))],
   ];
+}
+
+/** Left out while there are none. */
+function cascadeFacts({ unlogged_cascades: cascades }: InstallationStatus['capture']): [string, string][] {
+  if (cascades.length === 0) return [];
+  return [['unlogged cascades', cascades.map(({ table, count }) => `${table} (${count})`).join(', ')]];
 }
 
 const roundedSeconds = (ms: number): number => Math.round(ms / 1_000) * 1_000;

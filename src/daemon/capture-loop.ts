@@ -16,6 +16,7 @@ import { endHalt, readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
 import type { CaptureState, Checkpoint, Claimant, Subscription } from '../outbox/types.ts';
 import { withCaptureLease } from './capture-lease.ts';
 import { capture, type CaptureOptions } from './capture.ts';
+import type { CascadeWatch } from './cascade-watch.ts';
 import { nameOfRules, readingOf, type Clinic } from './clinic.ts';
 import { provenCheckpoint } from './proven-checkpoint.ts';
 
@@ -61,7 +62,9 @@ export interface CaptureLoopOptions {
   onReconnected(): void;
   /** A delivery became due without being handed over: it is to be claimed. */
   onDue(): void;
-  steps: Omit<CaptureOptions, 'appender' | 'baseline' | 'live' | 'onMoved'>;
+  steps: Omit<CaptureOptions, 'appender' | 'baseline' | 'cascades' | 'live' | 'onMoved'> & {
+    cascades: CascadeWatch;
+  };
 }
 
 export interface CaptureLoop extends Background {
@@ -119,7 +122,8 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     epoch = state.epoch;
     const clinic = await options.reload(state.baseline);
     const { checkpoint, ...shown } = await provenCheckpoint({ ...options, clinic, state, appender });
-    const streaming = streamOptions(options, clinic, { ...state, ...shown, checkpoint });
+    const parents = await options.steps.cascades.begin(state.keys);
+    const streaming = streamOptions(options, clinic, { ...state, ...shown, checkpoint, parents });
     if (displaced && (await countReaders(options.source, clinic.identity, streaming.serverId)) !== 0)
       throw displaced;
     displaced = undefined;
@@ -128,8 +132,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     const close = (): void => opened.close();
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted || asked !== askedBefore) close();
-    status.role = 'capturing';
-    status.lastError = null;
+    Object.assign(status, { role: 'capturing', lastError: null });
     if (status.readers > 0) options.onReconnected();
     status.readers += 1;
     const { file, offset } = checkpoint.position;
@@ -225,7 +228,12 @@ async function isAccepted(
 function streamOptions(
   { config, installation, source }: CaptureLoopOptions,
   clinic: Clinic,
-  { checkpoint, waived, baseline }: CaptureState & { checkpoint: Checkpoint },
+  {
+    checkpoint,
+    waived,
+    baseline,
+    parents,
+  }: CaptureState & { checkpoint: Checkpoint } & Pick<StreamOptions, 'parents'>,
 ): StreamOptions {
   return {
     ...readingOf(clinic),
@@ -237,5 +245,6 @@ function streamOptions(
     bufferBytes: config.source.bufferBytes,
     waived: new Set(waived),
     baseline,
+    ...(parents && { parents }),
   };
 }

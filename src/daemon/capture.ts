@@ -8,6 +8,7 @@ import { monotonicMs, sleep, systemClock } from '../lib/clock.ts';
 import type { Appended, AppendedTransaction, Appender } from '../outbox/append.ts';
 import type { Router } from '../outbox/fan-out.ts';
 import type { Checkpoint, ClaimedDelivery, Room, Subscription } from '../outbox/types.ts';
+import type { CascadeWatch } from './cascade-watch.ts';
 import { isInForce, learnSchema, type LiveSchema } from './live-schema.ts';
 import { SpilledTransaction } from './spilled-transaction.ts';
 
@@ -47,13 +48,20 @@ export interface CaptureOptions {
    * there is more to read than the reader was opened for.
    */
   redefine(tables: readonly string[], baseline: Baseline): Promise<LiveSchema | null>;
+  cascades: Pick<CascadeWatch, 'follow' | 'reach' | 'eventsOf'>;
   /** Told of every move of the checkpoint. */
   onMoved(): void;
   /** Told of every append: metrics. */
-  onAppended(
-    appended: Appended,
-    batch: { transactions: number; changes: number; committedAtMs: number },
-  ): void;
+  onAppended(appended: Appended, batch: AppendedBatch): void;
+}
+
+/** What an append had, for metrics. */
+export interface AppendedBatch {
+  transactions: number;
+  changes: number;
+  committedAtMs: number;
+  /** Parents of its events `capture.unlogged_cascade`, one entry an event. */
+  cascades: readonly string[];
 }
 
 /**
@@ -100,6 +108,7 @@ class CaptureSession {
   #transactions: AppendedTransaction[] = [];
   #events = 0;
   #changes = 0;
+  #cascades: string[] = [];
   #partial: RowEvent[] = [];
   #partialBytes = 0;
   #spilled: SpilledTransaction | undefined;
@@ -107,8 +116,10 @@ class CaptureSession {
   #writing: Promise<void> | undefined;
 
   constructor(from: Checkpoint, options: CaptureOptions) {
-    this.#checkpoint = from;
-    this.#reached = from;
+    const keys = options.cascades.reach(from.position);
+    // Written with the next move: a halt must not end before reading goes on.
+    this.#checkpoint = keys ? { ...from, keys } : from;
+    this.#reached = this.#checkpoint;
     this.#options = options;
     this.#baseline = options.baseline;
     this.#live = options.live;
@@ -121,8 +132,12 @@ class CaptureSession {
       let outgrown = false;
       try {
         if (part.ddl.length > 0) outgrown = await this.#redefine(part);
+        if (part.definition) outgrown = (await this.#options.cascades.follow(part.definition)) || outgrown;
         await this.#take(part, lookups);
-        if (part.commit) outgrown = this.#learn() || outgrown;
+        if (part.commit) {
+          outgrown = this.#learn() || outgrown;
+          this.#noteKeys();
+        }
       } catch (error) {
         // What came before the unreadable transaction is written first.
         await this.#flush();
@@ -154,6 +169,11 @@ class CaptureSession {
   #note(baseline: Baseline): void {
     this.#baseline = baseline;
     this.#reached = { ...this.#reached, baseline };
+  }
+
+  #noteKeys(): void {
+    const keys = this.#options.cascades.reach(this.#reached.position);
+    if (keys) this.#reached = { ...this.#reached, keys };
   }
 
   async #redefine({ ddl, commit }: TransactionPart): Promise<boolean> {
@@ -198,12 +218,16 @@ class CaptureSession {
       committedAtMs: commit.committedAtMs,
     };
     const next: Checkpoint = { ...this.#reached, ...commit };
+    const { position } = commit;
+    const own = part.parents ? this.#options.cascades.eventsOf(part.parents, { ...context, position }) : [];
     if (this.#spilled) {
-      await this.#finishSpilled(this.#spilled, context, next);
+      await this.#finishSpilled(this.#spilled, { context, next, own });
       return;
     }
     const rows = this.#partial.length > 0 ? this.#partial : part.rows;
-    if (rows.length > 0) this.#add(part.id, await this.#map(rows, context));
+    const events = rows.length > 0 ? await this.#map(rows, context) : [];
+    this.#add(part.id, [...events, ...own]);
+    this.#noteCascades(own);
     this.#partial = [];
     this.#partialBytes = 0;
     // Only now: a transaction that could not be mapped must not move the checkpoint.
@@ -214,6 +238,10 @@ class CaptureSession {
     const changes = netChanges(rows);
     this.#changes += changes.length;
     return changes.length === 0 ? [] : this.#options.mapping().rules.map(changes, context);
+  }
+
+  #noteCascades(own: readonly DomainEvent[]): void {
+    for (const { entity } of own) this.#cascades.push(entity.key);
   }
 
   #add(id: string, events: readonly DomainEvent[]): void {
@@ -237,7 +265,10 @@ class CaptureSession {
   }
 
   /** A huge transaction's events are staged where nobody sees them, and shown all at once. */
-  async #finishSpilled(spilled: SpilledTransaction, context: MapContext, next: Checkpoint): Promise<void> {
+  async #finishSpilled(
+    spilled: SpilledTransaction,
+    { context, next, own }: { context: MapContext; next: Checkpoint; own: readonly DomainEvent[] },
+  ): Promise<void> {
     const { appender } = this.#options;
     const { rules, route, webhooks } = this.#options.mapping();
     let events = 0;
@@ -249,13 +280,15 @@ class CaptureSession {
     })) {
       events += (await appender.stage({ id: context.transactionId, events: mapped }, route)).events;
     }
+    events += (await appender.stage({ id: context.transactionId, events: own }, route)).events;
+    this.#noteCascades(own);
     await appender.flip(next, webhooks);
     this.#reached = next;
     await this.abandon();
     this.#partialBytes = 0;
     this.#tell(
       { events, copies: 0, deliveries: 0, fresh: [] },
-      { transactions: 1, changes: this.#changes, reached: next },
+      { transactions: 1, changes: this.#changes, cascades: this.#cascades, reached: next },
     );
     this.#begin();
     this.#moved();
@@ -293,7 +326,12 @@ class CaptureSession {
   async #write(): Promise<void> {
     await this.#writing;
     if (this.#reached === this.#checkpoint) return;
-    const batch = { transactions: this.#transactions, changes: this.#changes, reached: this.#reached };
+    const batch = {
+      transactions: this.#transactions,
+      changes: this.#changes,
+      cascades: this.#cascades,
+      reached: this.#reached,
+    };
     this.#paceMs = Math.min(
       PACE_MS.most,
       Math.max(PACE_MS.least, this.#transactions.length * PACE_MS.eachTransaction),
@@ -307,7 +345,7 @@ class CaptureSession {
     this.#writing.catch(() => undefined);
   }
 
-  async #append({ transactions, changes, reached }: Batch): Promise<void> {
+  async #append({ transactions, changes, cascades, reached }: Batch): Promise<void> {
     const { appender, dispatch, mapping, room } = this.#options;
     if (transactions.length === 0) {
       await appender.advance(reached);
@@ -317,7 +355,7 @@ class CaptureSession {
         { route: mapping().route, room: room() },
       );
       dispatch(appended.fresh);
-      this.#tell(appended, { transactions: transactions.length, changes, reached });
+      this.#tell(appended, { transactions: transactions.length, changes, cascades, reached });
     }
     this.#moved();
   }
@@ -329,19 +367,20 @@ class CaptureSession {
 
   #tell(
     appended: Appended,
-    { transactions, changes, reached }: { transactions: number; changes: number; reached: Checkpoint },
+    { reached, ...batch }: Omit<AppendedBatch, 'committedAtMs'> & { reached: Checkpoint },
   ): void {
     const committedAtMs = reached.committedAtMs ?? systemClock.now();
-    this.#options.onAppended(appended, { transactions, changes, committedAtMs });
+    this.#options.onAppended(appended, { ...batch, committedAtMs });
   }
 
   /** Begins a new batch behind what was mapped. */
   #begin(): void {
-    this.#reached = withoutBaseline(this.#reached);
+    this.#reached = withoutKnowledge(this.#reached);
     this.#checkpoint = this.#reached;
     this.#transactions = [];
     this.#events = 0;
     this.#changes = 0;
+    this.#cascades = [];
   }
 }
 
@@ -352,13 +391,15 @@ type More = Pick<BinlogStream, 'hasMore' | 'untilMore'>;
 interface Batch {
   transactions: readonly AppendedTransaction[];
   changes: number;
+  cascades: readonly string[];
   reached: Checkpoint;
 }
 
-/** It is written once, with the checkpoint that it belongs to. */
-function withoutBaseline(checkpoint: Checkpoint): Checkpoint {
+/** What is known of the tables is written once, with the checkpoint that it belongs to. */
+function withoutKnowledge(checkpoint: Checkpoint): Checkpoint {
   const rest = { ...checkpoint };
   delete rest.baseline;
+  delete rest.keys;
   return rest;
 }
 

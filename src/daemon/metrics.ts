@@ -7,6 +7,7 @@ export interface Metrics {
   changes: Counter;
   events: Counter;
   lookups: Counter<'table'>;
+  unloggedCascades: Counter<'table'>;
   reconnects: Counter;
   readLate: Counter<'table'>;
   preflight: Gauge<'level'>;
@@ -44,6 +45,11 @@ export function createMetrics(): Metrics {
     changes: counter('changes_total', 'Net row changes of watched tables.'),
     events: counter('events_total', 'Events appended to the outbox.'),
     lookups: counter('lookups_total', 'Questions to the source that a rule needed.', ['table']),
+    unloggedCascades: counter(
+      'unlogged_cascades_total',
+      'Transactions that deleted or re-keyed rows of a parent table while its cascade into watched tables was not logged.',
+      ['table'],
+    ),
     reconnects: counter('source_reconnects_total', 'Readers opened after the first.'),
     readLate: counter(
       'read_late_total',

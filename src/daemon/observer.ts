@@ -7,6 +7,7 @@ import { sleep, systemClock } from '../lib/clock.ts';
 import type { Appended } from '../outbox/append.ts';
 import { readQueueDepths, type QueueDepth } from '../outbox/claim.ts';
 import type { Subscription } from '../outbox/types.ts';
+import type { AppendedBatch } from './capture.ts';
 import type { CanaryStatus } from './canary.ts';
 import type { CaptureStatus } from './capture-loop.ts';
 import type { Metrics } from './metrics.ts';
@@ -22,10 +23,7 @@ const STORE_ANSWERS_MS = 1_000;
 
 /** Turns what happens into metrics and readiness. */
 export interface Observer {
-  onAppended(
-    appended: Appended,
-    batch: { transactions: number; changes: number; committedAtMs: number },
-  ): void;
+  onAppended(appended: Appended, batch: AppendedBatch): void;
   onAttempt(attempted: Attempted): void;
   /** The preflight was asked again. */
   onPreflight(report: PreflightReport): void;
@@ -69,10 +67,11 @@ export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): 
   }
 
   return {
-    onAppended({ events }, { transactions, changes, committedAtMs }) {
+    onAppended({ events }, { transactions, changes, cascades, committedAtMs }) {
       metrics.transactions.inc(transactions);
       metrics.changes.inc(changes);
       metrics.events.inc(events);
+      for (const table of cascades) metrics.unloggedCascades.inc({ table });
       appendLagMs = Math.max(0, systemClock.now() - committedAtMs);
     },
     onAttempt({ webhook, delivery, outcome }) {

@@ -9,6 +9,7 @@ import { readQueueDepths, readQueueErrors } from '../outbox/claim.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
 import { countAlive } from '../outbox/liveness.ts';
 import type { CaptureState } from '../outbox/types.ts';
+import { countUnloggedCascades } from '../outbox/unlogged-cascades.ts';
 import { listWebhooks } from '../outbox/webhook-registry.ts';
 
 /** Where everything stands, as the store and the source tell it: with or without a daemon. */
@@ -27,6 +28,8 @@ export interface InstallationStatus {
     /** Age of that transaction while there is more to read; 0 when all is read; null when that cannot be told. */
     lag_ms: number | null;
     halt: (Halt & { at: string }) | null;
+    /** Parents whose foreign keys may have changed watched tables without the log showing it. */
+    unlogged_cascades: readonly { table: string; count: number; last_at: string }[];
   };
   source: SourceStatus | { error: string; remedy: string };
   webhooks: readonly WebhookStatus[];
@@ -56,12 +59,19 @@ export interface WebhookStatus {
 /** Throws AppError ERR_STORE_*; a source that cannot be asked is part of the answer. */
 export async function readStatus(source: Source, store: Store): Promise<InstallationStatus> {
   const state = await readCaptureState(store);
-  const [daemon, webhooks, log] = await Promise.all([
+  const [daemon, webhooks, cascades, log] = await Promise.all([
     countAlive(store),
     readWebhookStatus(store),
+    countUnloggedCascades(store),
     readSourceStatus(source, state),
   ]);
-  return { daemon, capture: toCapture(state, log), source: log, webhooks };
+  const unlogged = cascades.map(({ table, count, lastAtMs }) => ({
+    table,
+    count,
+    last_at: toMoment(lastAtMs),
+  }));
+  const capture = { ...toCapture(state, log), unlogged_cascades: unlogged };
+  return { daemon, capture, source: log, webhooks };
 }
 
 async function readSourceStatus(
@@ -87,7 +97,7 @@ function toSourceStatus({ untilPurgeMs, behindBytes, logBytes }: Runway): Source
 function toCapture(
   { checkpoint, halt }: CaptureState,
   source: InstallationStatus['source'],
-): InstallationStatus['capture'] {
+): Omit<InstallationStatus['capture'], 'unlogged_cascades'> {
   const committedAtMs = checkpoint?.committedAtMs ?? null;
   const isRead = 'behind_bytes' in source && source.behind_bytes === 0;
   const age = committedAtMs === null ? null : Math.max(0, systemClock.now() - committedAtMs);

@@ -241,6 +241,8 @@ export const checkpoint = mysqlTable('checkpoint', {
   waived: json(),
   /** Watched columns and their kinds as last seen in the log, by table. */
   baseline: json(),
+  /** Foreign keys of the watched tables and of their parents, and the triggers in their place, as in force at the position. */
+  keysInForce: json('keys_in_force'),
   haltedAt: utcMoment('halted_at'),
 });
 

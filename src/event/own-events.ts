@@ -31,6 +31,12 @@ export const ownEvents: readonly EventTypeInfo[] = [
     ],
   },
   {
+    type: 'capture.unlogged_cascade',
+    table: 'foreign_keys',
+    rule: 'rows of a parent table were deleted, or their referenced key changed, and the log does not show which rows of watched tables its foreign keys may have deleted or changed',
+    fields: ['table', 'operation', 'children', 'transaction', 'position', 'timestamp'],
+  },
+  {
     type: 'audit.sealed',
     table: 'seals',
     rule: 'the log was sealed: the head, to be kept elsewhere',
@@ -44,7 +50,7 @@ export const ownEvents: readonly EventTypeInfo[] = [
 export const ownEventTypes: readonly string[] = ownEvents.map(({ type }) => type);
 
 export interface OwnEvent {
-  type: 'webhook.disabled' | 'capture.gap' | 'audit.sealed';
+  type: 'webhook.disabled' | 'capture.gap' | 'capture.unlogged_cascade' | 'audit.sealed';
   /** Uuid of the installation. */
   installation: string;
   /** With the type and the installation, they make the id: the same occasion, the same id. */

@@ -184,6 +184,7 @@ export const statusAnswer = answering({
       properties: { reason: string, message: string, remedy: string, at: moment },
       required: ['reason', 'message', 'remedy', 'at'],
     }),
+    unlogged_cascades: listOf(answering({ table: string, count: integer, last_at: moment })),
     role: { enum: ['standby', 'connecting', 'capturing', 'halted'] },
     last_error: orNull(string),
     failures: integer,

@@ -3,7 +3,7 @@ import type { Halt } from '../binlog/halt.ts';
 import type { Session } from '../db/client.ts';
 import { literal } from '../db/sql-text.ts';
 import { momentMs, momentText, nullableMomentMs } from './moment.ts';
-import type { CaptureState, Checkpoint } from './types.ts';
+import type { CaptureState, Checkpoint, KeysInForce } from './types.ts';
 
 /** The part of the checkpoint's row that every append must find unchanged, and moves on. */
 export interface Counters {
@@ -25,6 +25,7 @@ interface CheckpointRow {
   file_created_at: number | null;
   waived: string | null;
   baseline: string | null;
+  keys_in_force: string | null;
   committed_at: string | null;
   updated_at: string;
   halt: string | null;
@@ -35,7 +36,7 @@ interface CheckpointRow {
 export async function readCaptureState(session: Session): Promise<CaptureState> {
   const [row] = await session.rows<CheckpointRow>(
     `SELECT epoch, lineage, flavour, server_uuid, gtid, file, \`offset\`, file_created_at, committed_at, updated_at, halt,
-       halted_at, waived, baseline
+       halted_at, waived, baseline, keys_in_force
      FROM checkpoint WHERE id = 1`,
   );
   const { lineage, flavour, file, offset } = row!;
@@ -59,6 +60,7 @@ export async function readCaptureState(session: Session): Promise<CaptureState> 
     updatedAtMs: momentMs(row!.updated_at),
     waived: row!.waived === null ? [] : (JSON.parse(row!.waived) as string[]),
     baseline: row!.baseline === null ? {} : (JSON.parse(row!.baseline) as Baseline),
+    keys: row!.keys_in_force === null ? null : (JSON.parse(row!.keys_in_force) as KeysInForce),
     halt:
       row!.halt === null
         ? null
@@ -95,7 +97,7 @@ const noHalt = ['halt = NULL', 'halted_at = NULL'];
 
 /** Assignments that move the position. Going on is what ends a halt. */
 export function positionAssignments(checkpoint: Checkpoint): string[] {
-  const { position, committedAtMs, baseline } = checkpoint;
+  const { position, committedAtMs, baseline, keys } = checkpoint;
   return [
     `lineage = ${literal(checkpoint.lineage)}`,
     `flavour = ${literal(checkpoint.flavour)}`,
@@ -106,6 +108,7 @@ export function positionAssignments(checkpoint: Checkpoint): string[] {
     `file_created_at = ${literal(position.fileCreatedAt ?? null)}`,
     `committed_at = ${literal(committedAtMs === null ? null : momentText(committedAtMs))}`,
     ...(baseline === undefined ? [] : baselineAssignment(baseline)),
+    ...(keys === undefined ? [] : [`keys_in_force = ${literal(JSON.stringify(keys))}`]),
     ...noHalt,
   ];
 }
@@ -132,7 +135,8 @@ export async function endHalt(session: Session, epoch: number): Promise<void> {
  * log that it was read from.
  */
 export function moveCheckpoint(session: Session, checkpoint: Checkpoint): Promise<void> {
-  return beginEpoch(session, [...positionAssignments(checkpoint), 'waived = NULL', 'baseline = NULL']);
+  const known = ['waived', 'baseline', 'keys_in_force'].map((column) => `${column} = NULL`);
+  return beginEpoch(session, [...positionAssignments(checkpoint), ...known]);
 }
 
 /** Lets capture pass over these transactions: a person accepts their loss. The position stays. */

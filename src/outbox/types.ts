@@ -1,3 +1,4 @@
+import type { KeyGraph } from '../binlog/foreign-key/read-keys.ts';
 import type { Baseline, Flavour, Position } from '../binlog/types.ts';
 import type { Halt } from '../binlog/halt.ts';
 import type { Store } from '../db/client.ts';
@@ -100,6 +101,15 @@ export interface Checkpoint {
   committedAtMs: number | null;
   /** Where it has changed since the last checkpoint: what the log has shown of the watched tables. */
   baseline?: Baseline;
+  /** Where they have changed since the last checkpoint: the foreign keys and triggers in force. */
+  keys?: KeysInForce;
+}
+
+/** The foreign keys of watched tables and of their parents at a place in the log, and the triggers that are in their place. */
+export interface KeysInForce {
+  graph: KeyGraph;
+  /** Names, as triggerName gives them. */
+  triggers: readonly string[];
 }
 
 /** The checkpoint's row, as `status` shows it. */
@@ -113,6 +123,8 @@ export interface CaptureState {
   waived: readonly string[];
   /** What the log has shown of the watched tables up to the checkpoint. */
   baseline: Baseline;
+  /** The foreign keys and triggers at the checkpoint; null before they were first read. */
+  keys: KeysInForce | null;
   /** Why capture stopped; null while it goes on. */
   halt: (Halt & { atMs: number }) | null;
 }

@@ -49,6 +49,7 @@ export async function readWithCapture(
     onMoved: () => undefined,
     live: { clinic, end: undefined },
     redefine: () => Promise.resolve({ clinic, end: undefined }),
+    cascades: { follow: () => Promise.resolve(false), reach: () => null, eventsOf: () => [] },
     onAppended({ events }) {
       if (!isDone(events)) return;
       elapsedMs = performance.now() - startedMs;

@@ -1,0 +1,1 @@
+ALTER TABLE `checkpoint` ADD `keys_in_force` json;

@@ -1,0 +1,24 @@
+import type { Session } from '../db/client.ts';
+import { cascadeEntity } from '../event/unlogged-cascade.ts';
+import { momentMs } from './moment.ts';
+
+/** How often a parent's rows were deleted or re-keyed without the log showing what went with them. */
+export interface UnloggedCascadeCount {
+  /** The parent, with its schema where that is not the watched one. */
+  table: string;
+  /** Transactions, as far back as the log is kept; one that both deletes and re-keys counts twice. */
+  count: number;
+  lastAtMs: number;
+}
+
+/** Counts the events `capture.unlogged_cascade` by parent, by the index of entities. */
+export async function countUnloggedCascades(session: Session): Promise<UnloggedCascadeCount[]> {
+  const rows = await session.rows<{ parent: string; count: number; lastAt: string }>(
+    `SELECT entity_key AS parent, COUNT(*) AS count, MAX(occurred_at) AS lastAt FROM event_log
+     WHERE entity_table = ? AND type = 'capture.unlogged_cascade'
+       AND staging < (SELECT staging FROM checkpoint WHERE id = 1)
+     GROUP BY entity_key ORDER BY entity_key`,
+    [cascadeEntity],
+  );
+  return rows.map(({ parent, count, lastAt }) => ({ table: parent, count, lastAtMs: momentMs(lastAt) }));
+}
