@@ -67,11 +67,9 @@ function whyUncovered({ key, uncovered }: SilentKey, schema: string): string[] {
   return uncovered.map((reason) => {
     switch (reason) {
       case 'on update':
-        return `${describeKey({ ...key, onDelete: null }, schema)}: a trigger for ON UPDATE would fail, the key still holds`;
+        return `${describeKey({ ...key, onDelete: null }, schema)}: a trigger would come too early for the key (error 1452) or after it`;
       case 'circle':
         return `${onDelete(key, schema)}: the keys lead back to the same table, which a trigger may not change (error 1442)`;
-      case 'set default':
-        return `${onDelete(key, schema)}: a statement does not know the default`;
     }
   });
 }

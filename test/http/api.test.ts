@@ -29,7 +29,7 @@ import {
 const status = {
   daemon: { running: 0, capturing: false },
   capture: {
-    ...{ position: null, committed_at: null, lag_ms: null, halt: null },
+    ...{ position: null, committed_at: null, lag_ms: null, halt: null, unlogged_cascades: [] },
     ...{ role: 'standby', last_error: null, failures: 0, silent_ms: null, readers: 0 },
   },
   source: { error: 'away', remedy: 'none' },

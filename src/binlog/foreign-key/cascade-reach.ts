@@ -40,7 +40,8 @@ export class CascadeReach {
     const reached = new Set<string>();
     const seen = new Set<string>();
     const visit = (at: string, what: RowChange, isTop: boolean): void => {
-      const step = `${at}\0${what === 'delete' ? what : [...what].toSorted().join('\0')}`;
+      // A trigger counts at the top alone, so that the table itself may come again by a key that leads back.
+      const step = `${String(isTop)}\0${at}\0${what === 'delete' ? what : [...what].toSorted().join('\0')}`;
       if (seen.has(step)) return;
       seen.add(step);
       for (const key of this.#down.get(at) ?? []) {

@@ -17,18 +17,18 @@ const refused: ReadonlySet<number> = new Set([1227, 1142]);
  */
 export async function findTriggers(source: Source, keys: readonly ForeignKey[]): Promise<Set<string>> {
   const coverable = keys.filter((key) => createTrigger(key) !== null);
-  const first = coverable[0];
-  if (!first) return new Set();
+  const bySchema = Map.groupBy(coverable, ({ parent }) => parent.schema);
+  const found = await Promise.all([...bySchema].map(([schema, of]) => findInSchema(source, schema, of)));
+  return new Set(found.flat());
+}
+
+async function findInSchema(source: Source, schema: string, keys: readonly ForeignKey[]): Promise<string[]> {
   const nonsense = `${triggerPrefix}${randomBytes(8).toString('hex')}`;
   // A server that refuses what is not there as well says nothing by refusing.
-  if (await isThere(source, first.parent.schema, nonsense)) return new Set();
-  const found = await Promise.all(
-    coverable.map(async (key) => ({
-      name: triggerName(key),
-      there: await isThere(source, key.parent.schema, triggerName(key)),
-    })),
-  );
-  return new Set(found.filter(({ there }) => there).map(({ name }) => name));
+  if (await isThere(source, schema, nonsense)) return [];
+  const names = [...new Set(keys.map(triggerName))];
+  const there = await Promise.all(names.map((name) => isThere(source, schema, name)));
+  return names.filter((_, index) => there[index]);
 }
 
 async function isThere(source: Source, schema: string, name: string): Promise<boolean> {

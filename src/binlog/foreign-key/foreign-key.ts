@@ -1,5 +1,8 @@
-/** What a foreign key does to the rows of its table when a row of the parent is deleted or its referenced columns change. */
-export type KeyAction = 'cascade' | 'set null' | 'set default';
+/**
+ * What a foreign key does to the rows of its table when a row of the parent is deleted or its referenced columns change. InnoDB
+ * takes SET DEFAULT as RESTRICT (error 1451 on MySQL 9.7.4, MariaDB 10.11.18 and 11.8.8): it changes no row.
+ */
+export type KeyAction = 'cascade' | 'set null';
 
 export interface TableName {
   schema: string;
@@ -22,10 +25,11 @@ export interface ForeignKey {
 }
 
 const name = '`(?:[^`]|``)+`';
-const names = `${name}(?:, ?${name})*`;
+/** MariaDB 10.11 does not double a backtick in the names of a key's columns. */
+const columnList = '`(?:.+?)`';
 /** A line of its own: a comment of a column that reads like a key stands within the column's line. */
 const clause = new RegExp(
-  `^\\s*CONSTRAINT (${name}) FOREIGN KEY \\((${names})\\) REFERENCES ((?:${name}\\.)?${name}) \\((${names})\\)([A-Z ]*)`,
+  `^\\s*CONSTRAINT (${columnList}) FOREIGN KEY \\((${columnList})\\) REFERENCES ((?:${name}\\.)?${name}) \\((${columnList})\\)([A-Z ]*),?$`,
   'gm',
 );
 
@@ -35,11 +39,11 @@ export function parseForeignKeys(child: TableName, definition: string): ForeignK
     ([, constraint = '', columns = '', parent = '', referenced = '', actions = '']) => {
       const [table = '', schema = child.schema] = namesIn(parent).toReversed();
       return {
-        name: namesIn(constraint)[0]!,
+        name: columnsIn(constraint)[0]!,
         child,
-        columns: namesIn(columns),
+        columns: columnsIn(columns),
         parent: { schema, table },
-        referenced: namesIn(referenced),
+        referenced: columnsIn(referenced),
         onDelete: actionIn(actions, 'DELETE'),
         onUpdate: actionIn(actions, 'UPDATE'),
       };
@@ -51,8 +55,15 @@ function namesIn(text: string): string[] {
   return [...text.matchAll(/`((?:[^`]|``)+)`/g)].map(([, each = '']) => each.replaceAll('``', '`'));
 }
 
+function columnsIn(list: string): string[] {
+  return list
+    .slice(1, -1)
+    .split(/`, ?`/)
+    .map((each) => each.replaceAll('``', '`'));
+}
+
 function actionIn(actions: string, event: 'DELETE' | 'UPDATE'): KeyAction | null {
-  const found = new RegExp(`ON ${event} (CASCADE|SET NULL|SET DEFAULT)`).exec(actions)?.[1];
+  const found = new RegExp(`ON ${event} (CASCADE|SET NULL)`).exec(actions)?.[1];
   return found === undefined ? null : (found.toLowerCase() as KeyAction);
 }
 

@@ -11,7 +11,7 @@ export interface SilentKey {
   /** Of the trigger that does ON DELETE what the key does; null where there can be none. */
   trigger: 'there' | 'missing' | null;
   /** What no trigger covers. */
-  uncovered: readonly ('on update' | 'circle' | 'set default')[];
+  uncovered: readonly ('on update' | 'circle')[];
 }
 
 /** Whether everything that the key changes is logged by a trigger. */
@@ -44,7 +44,6 @@ function judge(key: ForeignKey, reach: CascadeReach, triggers: ReadonlySet<strin
     trigger: !canHave ? null : isThere ? 'there' : 'missing',
     uncovered: [
       ...(isCircular && !isThere ? (['circle'] as const) : []),
-      ...(key.onDelete === 'set default' ? (['set default'] as const) : []),
       ...(key.onUpdate !== null ? (['on update'] as const) : []),
     ],
   };

@@ -25,10 +25,10 @@ export function triggerName(key: ForeignKey): string {
   return `${triggerPrefix}${readable}_${digest}`;
 }
 
-/** The trigger of a key; null where the key does nothing ON DELETE, or what no statement can do for certain. */
+/** The trigger of a key; null where the key does nothing ON DELETE. */
 export function createTrigger(key: ForeignKey): string | null {
   const { child, columns, parent, referenced, onDelete } = key;
-  if (onDelete !== 'cascade' && onDelete !== 'set null') return null;
+  if (onDelete === null) return null;
   const rows = columns
     .map((column, index) => `${quoteName(column)} = OLD.${quoteName(referenced[index]!)}`)
     .join(' AND ');
@@ -51,7 +51,6 @@ export function describeKey(key: ForeignKey, ours: string): string {
   return [
     ...(onDelete === 'cascade' ? [`rows of ${child} are deleted with their ${parent}`] : []),
     ...(onDelete === 'set null' ? [`${cells} becomes NULL when its ${parent} is deleted`] : []),
-    ...(onDelete === 'set default' ? [`${cells} becomes its default when its ${parent} is deleted`] : []),
     ...(onUpdate === null ? [] : [`${cells} changes with the key of ${parent}`]),
   ].join(', ');
 }
