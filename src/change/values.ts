@@ -1,6 +1,6 @@
 import type { Cell, ColumnKind } from '../binlog/types.ts';
 import { withMilliseconds, type ClinicZone } from './clinic-zone.ts';
-import { parseExactJson, quoteJson } from './exact-json.ts';
+import { parseExactJson, quoteJson } from '../lib/exact-json.ts';
 
 /** A cell as the JSON text that stands for it in a payload. An absent cell is null, as SQL NULL is. */
 export type ToJsonText = (cell: Cell) => string;

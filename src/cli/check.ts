@@ -12,6 +12,14 @@ import { AppError } from '../lib/errors.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
 import type { Checkpoint } from '../outbox/types.ts';
 import { formatTriggerScript, readTriggerScript } from './check-triggers.ts';
+import {
+  addDecodeOptions,
+  checkDecode,
+  decodeJson,
+  decodeResult,
+  formatDecode,
+  type DecodeOptions,
+} from './check/decode.ts';
 import { configOf, configOption, type ConfigOptions } from './config-option.ts';
 import { formatTable, print, printJson } from './output.ts';
 
@@ -19,30 +27,39 @@ type Level = CheckResult['level'];
 
 /** `odontology-webhooks check` */
 export function checkCommand(): Command {
-  return new Command('check')
+  const command = new Command('check')
     .description('ask the source everything that must hold before its log is read')
     .addOption(configOption())
     .option(
       '--triggers',
       'print the triggers that make cascades of foreign keys appear in the log, and change nothing',
     )
-    .option('--json', 'print the report as JSON')
+    .option('--json', 'print the report as JSON');
+  return addDecodeOptions(command)
     .addHelpText(
       'after',
       '\nEvery line that does not pass comes with what mends it, ready to paste. Exit code 1 when one fails.',
     )
-    .action(async (options: ConfigOptions & { json?: true; triggers?: true }) => {
+    .action(async (options: ConfigOptions & DecodeOptions & { json?: true; triggers?: true }) => {
       if (options.triggers) {
         const script = await readTriggerScript(configOf(options));
         if (options.json) printJson(script);
         else print(formatTriggerScript(script));
         return;
       }
-      const report = await checkSource(configOf(options));
-      if (options.json) printJson(report);
-      else print(formatReport(report));
+      const config = configOf(options);
+      const checked = await checkSource(config);
+      // What cannot be read cannot be compared.
+      const decode = options.decode && checked.ok ? await checkDecode(config, options) : undefined;
+      const report = decode ? withLine(checked, decodeResult(decode)) : checked;
+      if (options.json) printJson(decode ? { ...report, decode: decodeJson(decode) } : report);
+      else print([formatReport(report), ...(decode ? [formatDecode(decode)] : [])].join('\n\n'));
       if (!report.ok) process.exitCode = 1;
     });
+}
+
+function withLine(report: PreflightReport, line: CheckResult): PreflightReport {
+  return { ...report, ok: report.ok && line.level !== 'fail', checks: [...report.checks, line] };
 }
 
 /** The preflight of `run`, without a migration and without a daemon. Throws ERR_RULES for mistakes in the rules file. */

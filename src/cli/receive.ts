@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Command } from 'commander';
-import { parseExactJson } from '../change/exact-json.ts';
+import { parseExactJson } from '../lib/exact-json.ts';
 import { inspectSignatures, type SignatureCheck } from '../delivery/signature.ts';
 import { sleep } from '../lib/clock.ts';
 import { parseDuration } from '../lib/duration.ts';

@@ -1,5 +1,5 @@
 import type { ClinicZone } from '../change/clinic-zone.ts';
-import { parseExactJson } from '../change/exact-json.ts';
+import { parseExactJson } from '../lib/exact-json.ts';
 import type { Change } from '../change/types.ts';
 import { jsonText } from '../change/values.ts';
 import { renderBody } from './body.ts';

@@ -1,6 +1,6 @@
 import type { Cell, ColumnKind, Row, SourceColumn, TableSchema } from '../binlog/types.ts';
 import type { ClinicZone } from '../change/clinic-zone.ts';
-import { numberText, parseExactJson, quoteJson } from '../change/exact-json.ts';
+import { numberText, parseExactJson, quoteJson } from '../lib/exact-json.ts';
 import { sameCell } from '../change/net-changes.ts';
 import { isZeroDate, jsonText, type ToJsonText } from '../change/values.ts';
 import { indexOf, type Scope } from './condition.ts';

@@ -1,4 +1,4 @@
-import { numberText } from '../change/exact-json.ts';
+import { numberText } from '../lib/exact-json.ts';
 import { didYouMean } from '../lib/suggest.ts';
 import { formatTimestamp, renderBody } from './body.ts';
 import { canonicalLiteral, type Scalar } from './match.ts';

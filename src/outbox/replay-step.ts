@@ -1,4 +1,4 @@
-import { parseExactJson } from '../change/exact-json.ts';
+import { parseExactJson } from '../lib/exact-json.ts';
 import type { Session } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { idIn } from '../db/sql-text.ts';

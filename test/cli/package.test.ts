@@ -42,6 +42,7 @@ it('is published with all that it needs at run time', { timeout: 300_000 }, asyn
       'config/examples/clinica-aurora/events.yaml',
       'drizzle/meta/_journal.json',
       'dist/index.d.ts',
+      'dist/binlog/second-reader/worker.js',
       'LICENSE',
       'README.md',
     ])

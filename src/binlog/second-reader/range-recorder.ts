@@ -1,0 +1,90 @@
+import type { Commit, LogPlace, Position, RowEvent, TransactionPart } from '../types.ts';
+import type { ReadTransaction } from './compare-transactions.ts';
+
+export interface RecordLimits {
+  /** Recording ends behind the transaction that reaches it. */
+  rows: number;
+  /** Of all that is kept, as the parts of a transaction count it. A transaction that does not fit is passed over. */
+  bytes: number;
+  /** Recording begins with the first transaction that was committed then, milliseconds since 1970 UTC. */
+  sinceMs?: number;
+}
+
+/** Keeps the watched transactions of a stretch of the log, as our reader gives them, within limits. */
+export class RangeRecorder {
+  readonly transactions: ReadTransaction[] = [];
+  /** The ends of transactions with watched rows that were not kept. */
+  readonly passedOver: LogPlace[] = [];
+  /** Watched rows in them. */
+  passedOverRows = 0;
+  rows = 0;
+  readonly #limits: RecordLimits;
+  #bytes = 0;
+  #from: LogPlace;
+  #until: LogPlace;
+  #pending: RowEvent[] = [];
+  #pendingRows = 0;
+  #pendingBytes = 0;
+  readonly #waived = new Set<string>();
+
+  constructor(position: Position, limits: RecordLimits) {
+    this.#limits = limits;
+    this.#from = placeOf(position);
+    this.#until = this.#from;
+  }
+
+  /** Where the range begins: the end of the transaction before the first that is kept. */
+  get from(): LogPlace {
+    return this.#from;
+  }
+
+  /** The end of the last transaction. */
+  get until(): LogPlace {
+    return this.#until;
+  }
+
+  get isFull(): boolean {
+    return this.rows >= this.#limits.rows;
+  }
+
+  add(part: TransactionPart): void {
+    this.#pendingRows += part.rows.length;
+    this.#pendingBytes += part.bytes;
+    if (this.#bytes + this.#pendingBytes <= this.#limits.bytes) this.#pending.push(...part.rows);
+    if (part.commit) this.#close(part.id, part.commit);
+  }
+
+  /** The reader cannot read this transaction, and will give it without its rows. */
+  waive(id: string): void {
+    this.#waived.add(id);
+  }
+
+  /** Forgets what was kept of a transaction that is read again from its beginning. */
+  abandon(): void {
+    this.#pending = [];
+    this.#pendingRows = 0;
+    this.#pendingBytes = 0;
+  }
+
+  #close(id: string, { position, committedAtMs }: Commit): void {
+    const end = placeOf(position);
+    const isEmpty = this.transactions.length === 0 && this.passedOver.length === 0;
+    const isEarly = isEmpty && committedAtMs < (this.#limits.sinceMs ?? -Infinity);
+    if (this.#waived.has(id)) {
+      this.passedOver.push(end);
+    } else if (isEarly || this.#pendingRows === 0) {
+      if (isEmpty) this.#from = end;
+    } else if (this.#pending.length === this.#pendingRows) {
+      this.transactions.push({ ...end, rows: this.#pending });
+      this.rows += this.#pendingRows;
+      this.#bytes += this.#pendingBytes;
+    } else {
+      this.passedOver.push(end);
+      this.passedOverRows += this.#pendingRows;
+    }
+    this.#until = end;
+    this.abandon();
+  }
+}
+
+const placeOf = ({ file, offset }: Position): LogPlace => ({ file, offset });

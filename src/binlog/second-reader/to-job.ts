@@ -1,0 +1,48 @@
+import type { DatabaseUrl } from '../../lib/database-url.ts';
+import type { Dictionary } from '../dictionary.ts';
+import { randomServerId } from '../log-file.ts';
+import type { ComparisonJob } from './compare-with-zongji.ts';
+import type { RangeRecorder } from './range-recorder.ts';
+
+export interface JobOptions {
+  url: DatabaseUrl;
+  dictionary: Dictionary;
+  /** Lower-case names of the tables that our reader was told to read. */
+  tables: Iterable<string>;
+}
+
+/** What was recorded, with all that zongji needs to read the same. */
+export function toJob(recorder: RangeRecorder, { url, dictionary, tables }: JobOptions): ComparisonJob {
+  const watched = [...tables].flatMap((name) => dictionary.tables.get(name) ?? []);
+  const rows = recorder.transactions.flatMap((each) => each.rows);
+  const names = spellings([
+    ...watched.map(({ name }) => name),
+    ...new Set(rows.map(({ table }) => table.name)),
+  ]);
+  const schemas = spellings([dictionary.schema, ...new Set(rows.map(({ table }) => table.schema))]);
+  return {
+    url,
+    // A reader with the id of another one would end it: the daemon's among them.
+    serverId: randomServerId(),
+    from: recorder.from,
+    until: recorder.until,
+    names: Object.fromEntries(schemas.map((schema) => [schema, names])),
+    transactions: recorder.transactions,
+    passedOver: recorder.passedOver,
+    notKept: recorder.passedOverRows,
+    rowEnds: Object.fromEntries(
+      watched.flatMap(({ name, rowEnd }) => (rowEnd === null ? [] : [[name.toLowerCase(), rowEnd]])),
+    ),
+    charsets: Object.fromEntries(
+      watched.map(({ name, columns }) => [
+        name.toLowerCase(),
+        Object.fromEntries(columns.map((column) => [column.name.toLowerCase(), column.charset])),
+      ]),
+    ),
+  };
+}
+
+/** zongji compares names exactly; a server that ignores their case may log another spelling than the dictionary has. */
+function spellings(names: readonly string[]): string[] {
+  return [...new Set(names.flatMap((name) => [name, name.toLowerCase()]))];
+}
