@@ -1,8 +1,10 @@
+import { isExactNumber } from '../lib/exact-json.ts';
+
 export type YamlMap = Readonly<Record<string, unknown>>;
 
 /** Whether a value read from YAML is a map. */
 export function isMap(value: unknown): value is YamlMap {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !isExactNumber(value);
 }
 
 /**

@@ -2,14 +2,15 @@ import { z } from 'zod';
 import { databaseUrl, listenAddress, network, webhookUrl } from './address-scalars.ts';
 import { duration, flag, integer, oneOf, rate, size, text, timezone } from './plain-scalars.ts';
 import { certificates, encryptionKey, sha256, signingSecret } from './secret-scalars.ts';
-import { eventPattern, filterValues, headerValue } from './webhook-scalars.ts';
+import { filterTest } from './filter.ts';
+import { eventPattern, headerValue } from './webhook-scalars.ts';
 
 const mebibyte = 2 ** 20;
 
 /** The optional keys of a webhook; their defaults are `webhook_defaults`. */
 const webhookSettings = {
   active: flag(),
-  filter: z.record(z.string(), filterValues()).nullable(),
+  filter: z.record(z.string(), filterTest()).nullable(),
   fields: z.array(text(64)).min(1, 'is empty: leave it out to send all fields').nullable(),
   headers: z.record(z.string(), headerValue()),
   order: oneOf(['entity', 'none']),

@@ -46,11 +46,28 @@ interface StoreConfig {
   keyFile: string | null;
 }
 
+export type FilterValue = string | number | boolean | null;
+
+/** All that are given must hold. A value that is null meets only `exists: false`. */
+export interface FilterOperators {
+  gt?: string | number;
+  gte?: string | number;
+  lt?: string | number;
+  lte?: string | number;
+  /** None of these. */
+  not?: readonly FilterValue[];
+  prefix?: string;
+  exists?: boolean;
+}
+
+/** Field of data, or column of the changed row → the values that it may have, or what must hold of its value. */
+export type Filter = Readonly<Record<string, readonly FilterValue[] | FilterOperators>>;
+
 /** What is optional in a webhook. */
 export interface WebhookSettings {
   isActive: boolean;
-  /** Field or column → the values it may have; null lets everything pass. */
-  filter: Readonly<Record<string, readonly (string | number | boolean | null)[]>> | null;
+  /** null lets everything pass. */
+  filter: Filter | null;
   /** The fields of `data` that are sent; null for all. */
   fields: readonly string[] | null;
   headers: Readonly<Record<string, string>>;

@@ -19,22 +19,3 @@ export function headerValue() {
     parse: ifText((given) => given),
   });
 }
-
-type FilterValue = string | number | boolean | null;
-
-/** A value, or a list of them; always a list afterwards. */
-export function filterValues() {
-  const single = ['string', 'number', 'boolean', 'null'];
-  return scalar<readonly FilterValue[]>({
-    mustBe: 'a value or a list of values: text, numbers, true, false or null',
-    json: { anyOf: [{ type: single }, { type: 'array', minItems: 1, items: { type: single } }] },
-    parse: (input) => {
-      const values: readonly unknown[] = Array.isArray(input) ? input : [input];
-      return values.length > 0 && values.every(isFilterValue) ? values : undefined;
-    },
-  });
-}
-
-function isFilterValue(value: unknown): value is FilterValue {
-  return value === null || ['string', 'number', 'boolean'].includes(typeof value);
-}

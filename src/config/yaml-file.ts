@@ -13,6 +13,7 @@ import {
   visit,
 } from 'yaml';
 import { AppError, codeOf, type ErrorCode, messageOf } from '../lib/errors.ts';
+import { toExactNumber } from '../lib/exact-json.ts';
 import { type Environment, substituteEnvironment } from './env.ts';
 import type { Position, Problem, YamlPath } from './problems.ts';
 
@@ -76,6 +77,7 @@ export function readYamlFile(
   const fingerprint = createHash('sha256').update(bytes).digest('hex');
   if (broken.length > 0) return { file, value: null, at, problems: broken, fingerprint };
   const problems = substitute(document, env, at);
+  keepDigits(document);
   return { file, value: toValue(document, file, code), at, problems, fingerprint };
 }
 
@@ -131,6 +133,16 @@ function substitute(document: Document, env: Environment, at: (path: YamlPath) =
     },
   });
   return problems;
+}
+
+/** Puts a raw JSON value in the place of a number that a double would round: a filter must not let another number pass. */
+function keepDigits(document: Document): void {
+  visit(document, {
+    Scalar(_key, node) {
+      if (typeof node.value !== 'number' || node.source === undefined) return;
+      node.value = toExactNumber(node.source);
+    },
+  });
 }
 
 /** The path of a visited node from the nodes above it. */

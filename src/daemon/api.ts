@@ -50,7 +50,15 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
         dispatch: toJson(dispatcher.stats()),
       };
     },
-    eventTypes: () => ({ events: inForce.clinic.rules.types, own: ownEvents }),
+    eventTypes: () => ({
+      events: inForce.clinic.rules.types.map(({ type, table, rule, fields }) => ({
+        type,
+        table,
+        rule,
+        fields,
+      })),
+      own: ownEvents,
+    }),
   };
 }
 

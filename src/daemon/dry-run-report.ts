@@ -11,6 +11,8 @@ export interface DryRunReport {
   /** In the order of the new rules, then those that they no longer have. */
   events: readonly TypeCount[];
   differences: readonly Difference[];
+  /** What of the new rules' events one webhook would be sent; there when a webhook was named. */
+  webhook?: WebhookCount;
   /** What could not be read: what it held is missing from all counts. */
   halts: readonly HaltInRange[];
   /** Definition statements on watched tables: rows before them are judged by rules compiled for the tables as they are now. */
@@ -29,6 +31,12 @@ export interface TypeCount {
   changed: number;
   added: number;
   removed: number;
+}
+
+export interface WebhookCount {
+  name: string;
+  /** By event type that it subscribes to: how many there were, and how many pass its filter. */
+  events: readonly { event: string; subscribed: number; passed: number }[];
 }
 
 export interface HaltInRange extends Pick<Halt, 'reason' | 'message' | 'remedy' | 'table'> {

@@ -8,7 +8,10 @@ import { mergeBaselines, OutgrownError } from '../binlog/outgrown.ts';
 import { openStream, type BinlogStream } from '../binlog/stream.ts';
 import type { Baseline, Commit, Position, TransactionPart, Watch } from '../binlog/types.ts';
 import type { Change } from '../change/types.ts';
+import { matchesFilter } from '../event/filter.ts';
+import { matchesPattern } from '../event/subscription.ts';
 import type { DomainEvent, MapContext, Rules } from '../event/types.ts';
+import type { Subscription } from '../outbox/types.ts';
 import { lookupsOf, readingOf, type Clinic } from './clinic.ts';
 import { Tally, type DryRunReport, type HaltInRange } from './dry-run-report.ts';
 import { GatheredRows } from './gathered-rows.ts';
@@ -32,8 +35,12 @@ export interface DryRunOptions {
   lineage: string;
   limit: number;
   showData: boolean;
+  /** Counts what this webhook would be sent. */
+  webhook?: TestedWebhook;
   onProgress(progress: Progress): void;
 }
+
+export type TestedWebhook = Pick<Subscription, 'name' | 'events' | 'filter'>;
 
 export interface Progress {
   bytes: number;
@@ -61,6 +68,8 @@ class DryRun {
   readonly #sides: { present: Side | null; next: Side };
   readonly #watch: Watch;
   readonly #tally: Tally;
+  /** By event type that the webhook subscribes to. */
+  readonly #sent = new Map<string, { subscribed: number; passed: number }>();
   #halts: HaltInRange[] = [];
   readonly #definitions: DryRunReport['definitions'][number][] = [];
   #transactions = 0;
@@ -105,6 +114,7 @@ class DryRun {
       transactions: this.#transactions,
       changes: this.#changes,
       events: this.#tally.counts,
+      ...this.#webhookCount(),
       differences: this.#tally.differences,
       halts: this.#halts,
       definitions: this.#definitions,
@@ -190,7 +200,31 @@ class DryRun {
       );
       // What one of the two cannot be told of is compared with nothing.
       if (present && next) this.#tally.compare(present, next);
+      if (next) this.#count(next);
     }
+  }
+
+  #count(events: readonly DomainEvent[]): void {
+    const { webhook } = this.#options;
+    if (!webhook) return;
+    for (const event of events) {
+      if (!webhook.events.some((pattern) => matchesPattern(pattern, event.type))) continue;
+      const counted = this.#sent.get(event.type) ?? { subscribed: 0, passed: 0 };
+      counted.subscribed += 1;
+      if (webhook.filter === null || matchesFilter(webhook.filter, event)) counted.passed += 1;
+      this.#sent.set(event.type, counted);
+    }
+  }
+
+  #webhookCount(): Pick<DryRunReport, 'webhook'> {
+    const { webhook } = this.#options;
+    if (!webhook) return {};
+    return {
+      webhook: {
+        name: webhook.name,
+        events: [...this.#sent].map(([event, counts]) => ({ event, ...counts })),
+      },
+    };
   }
 
   /** A rule that hangs on what the log left out stops the daemon; here it is told, once a transaction. */

@@ -10,7 +10,7 @@ import { describeRules } from '../event/describe.ts';
 import { ownEventTypes } from '../event/own-events.ts';
 import { builtInRulesFile, readRules } from '../event/rule-file.ts';
 import { judgeSelection, type Selection } from '../event/subscription.ts';
-import type { Rules } from '../event/types.ts';
+import type { EventTypeInfo } from '../event/types.ts';
 import { AppError } from '../lib/errors.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
 import type { Subscription } from '../outbox/types.ts';
@@ -96,7 +96,7 @@ export function judgeWebhook(
   ];
 }
 
-function eventTypesOf({ types }: Pick<Clinic['rules'], 'types'>): EventTypes {
+function eventTypesOf({ types }: { types: readonly EventTypeInfo[] }): EventTypes {
   return { domain: types.map(({ type }) => type), own: ownEventTypes };
 }
 
@@ -107,7 +107,7 @@ function eventTypesOf({ types }: Pick<Clinic['rules'], 'types'>): EventTypes {
 export function judgeInput(
   { url, events, headers }: Partial<Pick<Subscription, 'url' | 'events' | 'headers'>>,
   config: Config,
-  types: Clinic['rules']['types'] = describedRules(config),
+  types: readonly EventTypeInfo[] = describedRules(config),
 ): string[] {
   const eventTypes = eventTypesOf({ types });
   return [
@@ -119,7 +119,7 @@ export function judgeInput(
   ];
 }
 
-function describedRules({ rulesFile }: Config): Clinic['rules']['types'] {
+function describedRules({ rulesFile }: Config): EventTypeInfo[] {
   return describeRules(readRules(rulesFile ?? builtInRulesFile));
 }
 
@@ -132,19 +132,19 @@ export interface SelectionContext {
 }
 
 /**
- * What `filter` and `fields` of such a webhook name that none of its events has. The source is asked only where a filter names what
- * is no field, as that may be a column; when it cannot be asked, the daemon tells later.
+ * What is wrong with `filter` and `fields` of such a webhook. The source is asked about a filter, whose names may be columns and whose
+ * values must fit their kinds; when it does not answer, the daemon warns of what does not fit.
  */
 export async function judgeInputSelection(
   selection: Selection,
   { config, source, clinic }: SelectionContext,
 ): Promise<string[]> {
-  const rules: Pick<Rules, 'types' | 'watch'> = clinic?.rules ?? {
+  const rules = clinic?.rules ?? {
     types: describedRules(config),
     watch: new Map(),
   };
   let problems = judgeSelection(selection, rules);
-  if (problems.some(({ key }) => key === 'filter')) {
+  if (selection.filter !== null && (clinic === undefined || problems.some(({ key }) => key === 'filter'))) {
     try {
       const names = new Set([...Object.keys(selection.filter ?? {}), ...(clinic?.filterNames ?? [])]);
       const options = { filterNames: names, ...(clinic && { ruleFile: clinic.ruleFile }) };

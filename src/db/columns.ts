@@ -1,3 +1,4 @@
+import { parseInputJson } from '../lib/exact-json.ts';
 import { customType } from './drizzle.ts';
 
 /*
@@ -44,6 +45,13 @@ export const digest = customType<{ data: Buffer; driverData: Buffer }>({ dataTyp
 
 export const longText = customType<{ data: string; driverData: string }>({
   dataType: () => 'longtext character set utf8mb4 collate utf8mb4_bin',
+});
+
+/** A JSON document that people may write: a number that a double would round keeps its digits, as a raw JSON value. */
+export const inputJson = customType<{ data: unknown; driverData: string }>({
+  dataType: () => 'json',
+  toDriver: (value) => JSON.stringify(value),
+  fromDriver: parseInputJson,
 });
 
 /** A JSON document. MariaDB keeps it as text and so does the client for MySQL, hence the parsing here. */

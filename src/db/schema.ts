@@ -12,7 +12,17 @@ import {
   tinyint,
   uniqueIndex,
 } from './drizzle.ts';
-import { ascii, digest, editedMoment, json, longText, rowKey, text, utcMoment } from './columns.ts';
+import {
+  ascii,
+  digest,
+  editedMoment,
+  inputJson,
+  json,
+  longText,
+  rowKey,
+  text,
+  utcMoment,
+} from './columns.ts';
 
 /*
  * The store. What is read by people and what the engine works on are kept apart:
@@ -63,7 +73,7 @@ export const webhooks = mysqlTable('webhooks', {
   /** While a rotation overlaps: signatures are made with both secrets until then. */
   previousSecret: text('previous_secret', { length: 1024 }),
   previousSecretExpiresAt: utcMoment('previous_secret_expires_at'),
-  filter: json(),
+  filter: inputJson(),
   fields: json(),
   headers: json(),
   deliveryOrder: mysqlEnum('delivery_order', ['entity', 'none']).notNull().default('entity'),

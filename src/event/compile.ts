@@ -5,6 +5,8 @@ import { holdsPassword, watchColumns } from './lookout.ts';
 import { createMap } from './map.ts';
 import { namedColumns } from './named.ts';
 import { resolveRules } from './resolve.ts';
+import { isNumeric } from './match.ts';
+import type { Rule, Source } from './rule.ts';
 import type { RuleFile } from './rule-file.ts';
 import type { Rules } from './types.ts';
 
@@ -38,7 +40,29 @@ export function compileRules(file: RuleFile, { schema, timeZone, filterNames = [
     watch,
     named: namedColumns(file, wanted),
     warnings,
-    types: describeRules(file),
+    types: describeRules(file).map((each) => ({
+      ...each,
+      numbers: numbersOf(rules.filter(({ type }) => type === each.type)),
+    })),
     map: createMap(rules, zone),
   };
+}
+
+/** Names that are numbers in every alternative rule of an event type. A field hides a column of its name. */
+function numbersOf(rules: readonly Rule[]): ReadonlySet<string> {
+  const [first = new Set<string>(), ...others] = rules.map(({ table, data }) => {
+    const columns = table.columns.filter(({ kind }) => isNumeric(kind)).map(({ name }) => name.toLowerCase());
+    const names = new Set(columns);
+    for (const { name, source } of data) {
+      if (isNumber(source)) names.add(name);
+      else names.delete(name);
+    }
+    return names;
+  });
+  return others.reduce((common, names) => common.intersection(names), first);
+}
+
+function isNumber(source: Source): boolean {
+  if (source.kind === 'minus') return true;
+  return source.kind === 'column' && source.path.length === 0 && isNumeric(source.column.kind);
 }

@@ -166,7 +166,7 @@ function bindThreshold(
     involved: limit === undefined ? [] : [limit],
     predicate: (row) => {
       const cell = cellAt(row, index);
-      const bound: Cell = limit === undefined ? (threshold as number) : cellAt(row, limit);
+      const bound: Cell = limit === undefined ? (threshold as number | string) : cellAt(row, limit);
       if (cell === undefined || bound === undefined) return undefined;
       const order = compareNumbers(cell, bound);
       return order !== undefined && order * sign <= 0;

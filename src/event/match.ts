@@ -1,5 +1,6 @@
 import type { Cell, ColumnKind, Row } from '../binlog/types.ts';
 import { isZeroDate } from '../change/values.ts';
+import { plainNumber } from '../lib/exact-json.ts';
 
 /** Whether a cell is among the values of a condition; undefined when that hangs on a cell that the row image lacks. */
 export type Match = (cell: Cell, row: Row) => boolean | undefined;
@@ -94,9 +95,9 @@ function canonicalText(kind: ColumnKind, value: string | number | boolean): stri
   return isNumeric(kind) ? canonicalNumber(text) : text.normalize('NFC');
 }
 
-/** `007.50` and `7.5` are the same number. What is no plain number is compared as text. */
+/** `007.50`, `7.5` and `75e-1` are the same number. Text that is no number is compared as text. */
 function canonicalNumber(text: string): string {
-  const match = /^([+-]?)0*(\d*)(?:\.(\d*?)0*)?$/.exec(text);
+  const match = /^([+-]?)0*(\d*)(?:\.(\d*?)0*)?$/.exec(plainNumber(text));
   if (!match) return text;
   const [, sign = '', whole = '', fraction = ''] = match;
   if (whole === '' && fraction === '') return '0';
@@ -122,17 +123,18 @@ function toNumber(cell: Cell): number | undefined {
 
 /** Order of two decimal texts of any length. */
 function compareDigits(a: string, b: string): number {
-  const scale = Math.max(fractionDigits(a), fractionDigits(b));
-  const [x, y] = [scaled(a, scale), scaled(b, scale)];
+  const [p, q] = [plainNumber(a.trim()), plainNumber(b.trim())];
+  const scale = Math.max(fractionDigits(p), fractionDigits(q));
+  const [x, y] = [scaled(p, scale), scaled(q, scale)];
   if (x === undefined || y === undefined || x === y) return 0;
   return x < y ? -1 : 1;
 }
 
-const fractionDigits = (text: string): number => text.trim().split('.')[1]?.length ?? 0;
+const fractionDigits = (text: string): number => text.split('.')[1]?.length ?? 0;
 
-/** `12.5` at scale 2 is 1250; undefined for a number with an exponent. */
+/** `12.5` at scale 2 is 1250; undefined for what is no plain number. */
 function scaled(text: string, scale: number): bigint | undefined {
-  const [whole = '', fraction = ''] = text.trim().split('.');
+  const [whole = '', fraction = ''] = text.split('.');
   const digits = whole + fraction.padEnd(scale, '0');
   return /^[+-]?\d+$/.test(digits) ? BigInt(digits.replace('+', '')) : undefined;
 }

@@ -52,11 +52,17 @@ function resolveOperand(name: string, path: YamlPath, lookout: Lookout): ColumnN
 }
 
 /** A number, or a name: a name that is written as a number is one. */
-function resolveThreshold(spec: ThresholdSpec, path: YamlPath, lookout: Lookout): number | ColumnName {
+function resolveThreshold(
+  spec: ThresholdSpec,
+  path: YamlPath,
+  lookout: Lookout,
+): number | string | ColumnName {
   if (typeof spec === 'number') return spec;
   if (typeof spec === 'object') return resolveOperand(spec.column, [...path, 'column'], lookout);
   const number = spec.trim() === '' ? NaN : Number(spec);
-  return Number.isNaN(number) ? resolveOperand(spec, path, lookout) : number;
+  if (Number.isNaN(number)) return resolveOperand(spec, path, lookout);
+  // The digits themselves: a double would round those of a large number.
+  return /^[+-]?\d+(\.\d+)?$/.test(spec.trim()) ? spec.trim() : number;
 }
 
 const isMap = <T>(value: T): value is Extract<T, object> & Exclude<T, readonly unknown[]> =>

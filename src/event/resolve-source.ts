@@ -1,5 +1,6 @@
 import type { Column, SourceColumn, SourceTable, TableSchema } from '../binlog/types.ts';
 import type { YamlPath } from '../config/problems.ts';
+import { numberText } from '../lib/exact-json.ts';
 import { didYouMean } from '../lib/suggest.ts';
 import { findColumn, findTable, peekColumn, watchColumns, type Lookout, type Mention } from './lookout.ts';
 import { canonicalLiteral, isNumeric } from './match.ts';
@@ -146,6 +147,8 @@ type Equals = Find['by'][number]['equals'];
 function resolveEquals({ spec, path }: Given<string | LiteralSpec>, lookout: Lookout): Equals | undefined {
   if (typeof spec !== 'string') {
     if (typeof spec.value === 'string' || typeof spec.value === 'number') return { value: spec.value };
+    const digits = numberText(spec.value);
+    if (digits !== undefined) return { value: digits };
     lookout.report.wrong(path, 'a row can be looked up by text or by a number only');
     return undefined;
   }

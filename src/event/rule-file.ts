@@ -9,6 +9,7 @@ import {
 } from '../config/problems.ts';
 import { readYamlFile } from '../config/yaml-file.ts';
 import { didYouMean } from '../lib/suggest.ts';
+import { writtenNumbers } from './written-numbers.ts';
 import { rulesFile, type RuleSpec } from './rule-spec.ts';
 
 /** A rules file that has the right form. Whether it fits the schema, compileRules says. */
@@ -41,7 +42,9 @@ export function readRules(path: string): RuleFile {
   });
   const problems = createProblems(yaml);
   const parsed =
-    yaml.problems.length === 0 ? rulesFile.safeParse(yaml.value, { reportInput: true }) : undefined;
+    yaml.problems.length === 0
+      ? rulesFile.safeParse(writtenNumbers(yaml.value), { reportInput: true })
+      : undefined;
   if (parsed?.error) addIssues(problems, parsed.error.issues, []);
   const found = problems.list();
   if (found.length > 0 || !parsed?.data) throw problemsError('ERR_RULES', found);

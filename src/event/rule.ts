@@ -40,7 +40,7 @@ export interface Condition {
 export type Check =
   | { verb: 'becomes' | 'leaves' | 'is' | 'was'; values: AcceptedValues }
   | { verb: 'changes'; wanted: boolean }
-  | { verb: 'falls_to' | 'rises_to'; threshold: number | ColumnName };
+  | { verb: 'falls_to' | 'rises_to'; threshold: number | string | ColumnName };
 
 export interface AcceptedValues {
   negated: boolean;

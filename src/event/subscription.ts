@@ -1,39 +1,15 @@
-import { numberText } from '../lib/exact-json.ts';
+import type { Filter } from '../config/types.ts';
 import { didYouMean } from '../lib/suggest.ts';
 import { formatTimestamp, renderBody } from './body.ts';
-import { canonicalLiteral, type Scalar } from './match.ts';
 import { ownEventTypes } from './own-events.ts';
-import type { DomainEvent, JsonValue, Rules } from './types.ts';
-
-/** Field of data, or column of the changed row → the values it may have. */
-export type Filter = Readonly<Record<string, readonly Scalar[]>>;
+import type { Watch } from '../binlog/types.ts';
+import type { CompiledEventType, DomainEvent, EventTypeInfo } from './types.ts';
 
 /** Whether an entry of a webhook's `events` means an event type. `*` and `noun.*` never mean our own events. */
 export function matchesPattern(pattern: string, type: string): boolean {
   if (pattern === type) return true;
   if (ownEventTypes.includes(type)) return false;
   return pattern === '*' || (pattern.endsWith('.*') && type.startsWith(pattern.slice(0, -1)));
-}
-
-/**
- * Whether an event passes a webhook's filter: every name in it is a field of data, or else a column of the changed row, whose
- * value is among those listed. Compared like in rules: text trimmed and case-insensitively, numbers by value. An event
- * that has no such field or column does not pass.
- */
-export function matchesFilter(filter: Filter, event: Pick<DomainEvent, 'data' | 'column'>): boolean {
-  return Object.entries(filter).every(([name, accepted]) => {
-    const value = Object.hasOwn(event.data, name) ? event.data[name] : event.column(name);
-    return value !== undefined && accepted.some((each) => isSame(value, each));
-  });
-}
-
-function isSame(value: JsonValue, wanted: Scalar): boolean {
-  if (value === null || wanted === null) return value === wanted;
-  const number = numberText(value) ?? (typeof value === 'boolean' ? String(Number(value)) : undefined);
-  if (number !== undefined)
-    return canonicalLiteral('decimal', number) === canonicalLiteral('decimal', wanted);
-  if (typeof value !== 'string') return false;
-  return canonicalLiteral('text', value) === canonicalLiteral('text', wanted);
 }
 
 /** The body for a webhook that wants only some fields of data, in the order of the payload; unknown ones are left out. */
@@ -64,23 +40,54 @@ export interface SelectionProblem {
 }
 
 /**
- * Finds names in `fields` and `filter` that none of the webhook's events has: nothing would ever be sent by them. The rules must
- * have been compiled with the filter's names.
+ * Finds names in `fields` and `filter` that none of the webhook's events has, and demands on numbers that no number meets: nothing
+ * would ever be sent by them. The rules must have been compiled with the filter's names; without compiled rules only names are
+ * checked.
  */
 export function judgeSelection(
   { events, filter, fields }: Selection,
-  { types, watch }: Pick<Rules, 'types' | 'watch'>,
+  { types, watch }: { types: readonly (EventTypeInfo & Partial<CompiledEventType>)[]; watch: Watch },
 ): SelectionProblem[] {
   const chosen = types.filter(({ type }) => events.some((pattern) => matchesPattern(pattern, type)));
   if (chosen.length === 0) return [];
   const known = new Set(chosen.flatMap((each) => each.fields));
-  const columns = chosen.flatMap(({ table }) =>
-    table.split(', ').flatMap((name) => [...(watch.get(name.toLowerCase()) ?? [])]),
-  );
+  const columnsOf = ({ table }: EventTypeInfo): string[] =>
+    table.split(', ').flatMap((name) => [...(watch.get(name.toLowerCase()) ?? [])]);
+  const has = (each: EventTypeInfo, name: string): boolean =>
+    each.fields.includes(name) || columnsOf(each).includes(name.toLowerCase());
   const strangers = (key: SelectionProblem['key'], names: readonly string[]): SelectionProblem[] =>
-    names
-      .filter((name) => !known.has(name))
-      .map((name) => ({ key, message: `none of its events has "${name}"${didYouMean(name, known)}` }));
-  const filtered = Object.keys(filter ?? {}).filter((name) => !columns.includes(name.toLowerCase()));
-  return [...strangers('fields', fields ?? []), ...strangers('filter', filtered)];
+    names.map((name) => ({ key, message: `none of its events has "${name}"${didYouMean(name, known)}` }));
+  const filtered = Object.entries(filter ?? {});
+  return [
+    ...strangers(
+      'fields',
+      (fields ?? []).filter((name) => !known.has(name)),
+    ),
+    ...filtered.flatMap(([name, test]): SelectionProblem[] => {
+      const having = chosen.filter((each) => has(each, name));
+      if (having.length === 0) return strangers('filter', [name]);
+      const isNumber = having.every(({ fields: own, numbers }) =>
+        numbers?.has(own.includes(name) ? name : name.toLowerCase()),
+      );
+      const problem = isNumber ? unmetByNumbers(test) : undefined;
+      return problem === undefined ? [] : [{ key: 'filter', message: `"${name}" is a number: ${problem}` }];
+    }),
+  ];
 }
+
+/** Why no number, or every number, meets a demand; undefined where some do. */
+function unmetByNumbers(test: Filter[string]): string | undefined {
+  if (isValues(test)) {
+    const texts = test.filter((value) => typeof value === 'string' && !isNumeral(value));
+    return texts.length === 0 ? undefined : `it is never ${JSON.stringify(texts[0])}`;
+  }
+  if (test.prefix !== undefined) return 'prefix compares texts; write gt, gte, lt or lte';
+  const bounds = [test.gt, test.gte, test.lt, test.lte, ...(test.not ?? [])];
+  const text = bounds.find((bound) => typeof bound === 'string' && !isNumeral(bound));
+  return text === undefined ? undefined : `it cannot be compared with ${JSON.stringify(text)}`;
+}
+
+const isValues = (test: Filter[string]): test is Extract<Filter[string], readonly unknown[]> =>
+  Array.isArray(test);
+
+const isNumeral = (text: string): boolean => text.trim() !== '' && Number.isFinite(Number(text));

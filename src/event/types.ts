@@ -69,12 +69,18 @@ export interface EventTypeInfo {
   fields: readonly string[];
 }
 
+/** An event type of rules that were compiled against a schema. */
+export interface CompiledEventType extends EventTypeInfo {
+  /** The fields, and lower-case columns of the changed row, that are always numbers: what a filter may compare them with. */
+  numbers: ReadonlySet<string>;
+}
+
 /** A rules file compiled against the live schema. */
 export interface Rules {
   watch: Watch;
   /** What the rules and the filters name, by table, whether the schema has it or not: what a row may be missed for. */
   named: Watch;
-  types: readonly EventTypeInfo[];
+  types: readonly CompiledEventType[];
   /** Columns and tables that this clinic lacks, one sentence each. */
   warnings: readonly string[];
   /**

@@ -1,4 +1,5 @@
-import { matchesFilter, matchesPattern, selectFields } from '../event/subscription.ts';
+import { matchesFilter } from '../event/filter.ts';
+import { matchesPattern, selectFields } from '../event/subscription.ts';
 import type { DomainEvent } from '../event/types.ts';
 import { laneOf } from './lane.ts';
 import type { Subscription } from './types.ts';

@@ -2,7 +2,7 @@ import { parseExactJson } from '../lib/exact-json.ts';
 import type { Session } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { idIn } from '../db/sql-text.ts';
-import { matchesFilter } from '../event/subscription.ts';
+import { matchesFilter } from '../event/filter.ts';
 import type { DomainEvent } from '../event/types.ts';
 import { claimVariables, insertDeliveries, type PlacedDelivery } from './append-statements.ts';
 import { enterQueue } from './enter-queue.ts';

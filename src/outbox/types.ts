@@ -1,5 +1,6 @@
 import type { KeyGraph } from '../binlog/foreign-key/read-keys.ts';
 import type { Baseline, Flavour, Position } from '../binlog/types.ts';
+import type { Filter } from '../config/types.ts';
 import type { Halt } from '../binlog/halt.ts';
 import type { Store } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
@@ -16,7 +17,7 @@ export interface Webhook {
   managedBy: 'file' | 'database';
   /** Current secret first; a second one while a rotation overlaps. */
   secrets: readonly string[];
-  filter: Readonly<Record<string, readonly (string | number | boolean | null)[]>> | null;
+  filter: Filter | null;
   fields: readonly string[] | null;
   headers: Readonly<Record<string, string>>;
   order: 'entity' | 'none';

@@ -1,4 +1,5 @@
 import type { InferSelectModel } from 'drizzle-orm';
+import { parseStoredFilter } from '../config/filter.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { sql } from '../db/drizzle.ts';
 import { webhooks } from '../db/schema.ts';
@@ -92,25 +93,28 @@ function toShape(row: WebhookRow): Omit<Webhook, 'secrets'> {
   };
 }
 
-type Scalar = string | number | boolean | null;
-
-/** A single value may stand for a list of one, as in YAML. */
 function toFilter(row: WebhookRow): Webhook['filter'] {
   if (row.filter === null) return null;
-  const filter = checked(row, 'filter', isFilter);
-  return Object.fromEntries(
-    Object.entries(filter).map(([name, values]) => [name, Array.isArray(values) ? values : [values]]),
-  );
+  try {
+    return parseStoredFilter(row.filter);
+  } catch (error) {
+    throw malformed(row, 'filter', messageOf(error));
+  }
 }
 
 function checked<T>(
   row: WebhookRow,
-  column: 'events' | 'fields' | 'headers' | 'filter',
+  column: 'events' | 'fields' | 'headers',
   is: (value: unknown) => value is T,
 ): T {
   const value = row[column];
   if (is(value)) return value;
-  throw new AppError('ERR_CONFIG', `the webhook ${row.id} (${row.name}) has a malformed ${column}`, {
+  throw malformed(row, column);
+}
+
+function malformed(row: WebhookRow, column: keyof typeof examples, problem?: string): AppError {
+  const message = `the webhook ${row.id} (${row.name}) has a malformed ${column}${problem === undefined ? '' : `: ${problem}`}`;
+  return new AppError('ERR_CONFIG', message, {
     remedy: `Correct the column webhooks.${column}: ${examples[column]}`,
   });
 }
@@ -132,17 +136,6 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isTextMap(value: unknown): value is Record<string, string> {
   return isObject(value) && Object.values(value).every((item) => typeof item === 'string');
-}
-
-function isScalar(value: unknown): value is Scalar {
-  return value === null || ['string', 'number', 'boolean'].includes(typeof value);
-}
-
-function isFilter(value: unknown): value is Record<string, Scalar | Scalar[]> {
-  return (
-    isObject(value) &&
-    Object.values(value).every((item) => isScalar(item) || (Array.isArray(item) && item.every(isScalar)))
-  );
 }
 
 /** What is wrong with a row, for the log; never its secret. */

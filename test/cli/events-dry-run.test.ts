@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -50,8 +50,11 @@ describe.each(flavours)('events test, on %s', { timeout: 180_000 }, (flavour) =>
     });
   }
 
-  async function dryRun(...args: string[]): Promise<CliResult> {
-    return runCli(['events', 'test', '--config', config, '--rules', join(folder, 'new.yaml'), ...args], {
+  const dryRun = (...args: string[]): Promise<CliResult> =>
+    eventsTest('--rules', join(folder, 'new.yaml'), ...args);
+
+  function eventsTest(...args: string[]): Promise<CliResult> {
+    return runCli(['events', 'test', '--config', config, ...args], {
       SOURCE_DATABASE_URL: clinic.url(),
       STORE_DATABASE_URL: `${server.url}/${storeName}`,
     });
@@ -68,7 +71,7 @@ describe.each(flavours)('events test, on %s', { timeout: 180_000 }, (flavour) =>
     daemon = await startDaemonProcess({
       sourceUrl: clinic.url(),
       storeUrl: `${server.url}/${storeName}`,
-      yaml: `rules: ${present}\n${receiver.delivery}\nwebhooks: [{ name: all, url: "${receiver.url}", events: ["*"], secret: ${testSecret} }]`,
+      yaml: `rules: ${present}\n${receiver.delivery}\nwebhooks: [{ name: all, url: "${receiver.url}", events: ["*"], secret: ${testSecret} }]\n`,
     });
     await daemon.untilReady();
     config = join(folder, 'odontology-webhooks.yaml');
@@ -153,6 +156,31 @@ describe.each(flavours)('events test, on %s', { timeout: 180_000 }, (flavour) =>
     );
     await waitFor(() => receiver.received.find(({ data }) => data['first_name'] === 'Tras'));
     expect(daemon.log.filter(({ msg }) => msg === 'capturing')).toHaveLength(1);
+  });
+
+  it('counts what a webhook would be sent, of the file as it is edited or of the store, by its filter', async () => {
+    const large = `{ name: Large, url: "${receiver.url}", events: ["payment.*", patient.created], secret: ${testSecret}, filter: { amount: { gt: 499.99 } } }`;
+    const edited = (await readFile(config, 'utf8')).replace('webhooks: [', `webhooks: [${large}, `);
+    await writeFile(config, edited);
+    const { stdout, code } = await eventsTest('--webhook', 'LARGE', '--since', since);
+    expect(code).toBe(0);
+    // The patient has no amount; the payment of 500.00 passes.
+    expect(stdout).toMatch(/Webhook Large would be sent 1 of [23] events that it subscribes to\./);
+    const json = await eventsTest('--webhook', 'large', '--since', since, '--json');
+    const { webhook } = JSON.parse(json.stdout) as DryRunReport;
+    expect(webhook?.events).toContainEqual({ event: 'payment.received', subscribed: 1, passed: 1 });
+    expect(webhook?.events.find(({ event }) => event === 'patient.created')).toMatchObject({ passed: 0 });
+
+    await copyFile(daemon.configFile, config);
+    await clinic.query(
+      `INSERT INTO ${storeName}.webhooks (name, url, events, secret, filter) VALUES ('by sql', 'https://x.example', '["payment.*"]', '${testSecret}', '{"amount":{"lt":500.00}}')`,
+    );
+    const bySql = await eventsTest('--webhook', 'by sql', '--since', since);
+    expect(bySql.stdout).toContain('Webhook by sql would be sent 0 of 1 events');
+    const unknown = await eventsTest('--webhook', 'nobody', '--since', since);
+    expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('ERR_NOT_FOUND')]);
+    const nothing = await eventsTest('--since', since);
+    expect([nothing.code, nothing.stderr]).toEqual([2, expect.stringContaining('Add --rules FILE')]);
   });
 
   it('tells what it cannot read and goes on behind it, and that the log does not reach back', async () => {

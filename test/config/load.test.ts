@@ -333,7 +333,7 @@ describe('one mistake gives one message', () => {
     ],
     [
       webhook('    filter: { branch_id: { a: 1 } }\n'),
-      '6:15 webhooks[0].filter.branch_id: must be a value or a list of values: text, numbers, true, false or null',
+      '6:15 webhooks[0].filter.branch_id: a is not an operator: it is one of gt, gte, lt, lte, not, prefix, exists',
     ],
     [webhook('    fields: []\n'), '6:5 webhooks[0].fields: is empty: leave it out to send all fields'],
     [

@@ -1,13 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { compileRules } from '../../src/event/compile.ts';
 import { builtInRulesFile, readRules } from '../../src/event/rule-file.ts';
-import {
-  judgeSelection,
-  matchesFilter,
-  matchesPattern,
-  selectFields,
-  type Filter,
-} from '../../src/event/subscription.ts';
+import { judgeSelection, matchesPattern, selectFields } from '../../src/event/subscription.ts';
+import { matchesFilter } from '../../src/event/filter.ts';
+import type { Filter } from '../../src/config/types.ts';
 import { compileBuiltIn, ontology, statementsOn, timeZone, transact } from './clinic.ts';
 
 describe('a pattern', () => {
@@ -66,6 +62,49 @@ describe('a filter', () => {
     [{ notes: [''] }, false],
     [{ processed_by: ['9007199254740993'] }, true],
     [{ patient_id: [45], payment_method: ['check'] }, false],
+    // Operators: all must hold.
+    [{ amount: [5e2] }, true],
+    [{ amount: ['5.00e+2'] }, true],
+    [{ amount: ['50000e-2'] }, true],
+    [{ amount: ['0.5e999'] }, false],
+    [{ amount: { gt: '4.9999e2' } }, true],
+    [{ amount: { gt: 499.99 } }, true],
+    [{ amount: { gt: 500 } }, false],
+    [{ amount: { gte: '500.000' } }, true],
+    [{ amount: { lt: 500 } }, false],
+    [{ amount: { lte: 500, gte: 500 } }, true],
+    [{ amount: { gt: 100, lt: 200 } }, false],
+    [{ amount: { gt: -1 } }, true],
+    [{ amount: { gt: 'abc' } }, false],
+    [{ amount: { prefix: '5' } }, false],
+    [{ amount: { not: [500] } }, false],
+    [{ amount: { not: [1, 2] } }, true],
+    [{ payment_method: { not: ['CASH', 'check'] } }, false],
+    [{ payment_method: { not: ['check'] } }, true],
+    [{ payment_method: { prefix: ' CA' } }, true],
+    [{ payment_method: { prefix: 'ash' } }, false],
+    [{ payment_method: { gt: 'bat', lt: 'CAT' } }, true],
+    [{ payment_method: { gt: 5 } }, false],
+    // An integer beyond 2^53 is a text in data, and a number beside a number.
+    [{ processed_by: { gt: '9007199254740992' } }, true],
+    [{ processed_by: { gt: 9007199254740992 } }, true],
+    [{ processed_by: { lt: 9007199254740994 } }, true],
+    // Moments by time, whatever offset they are written with; a date is the beginning of its day.
+    [{ created_at: { gt: '2026-03-07T11:29:59-04:00' } }, true],
+    [{ created_at: { lt: '2026-03-07T11:30:00-04:00' } }, false],
+    [{ created_at: { gte: '2026-03-07', lt: '2026-03-08' } }, true],
+    [{ created_at: { lt: '2026-03-07' } }, false],
+    // NULL meets only exists: false.
+    [{ notes: { exists: false } }, true],
+    [{ notes: { exists: true } }, false],
+    [{ notes: { not: ['x'] } }, false],
+    [{ notes: { gt: '' } }, false],
+    [{ notes: { exists: false, not: ['x'] } }, false],
+    [{ amount: { exists: true } }, true],
+    [{ amount: { exists: false } }, false],
+    [{ branch_id: { exists: false } }, true],
+    [{ branch_id: { exists: true } }, false],
+    [{ branch_id: { not: [1] } }, false],
     // Columns of the row that are not in the payload.
     [{ status: ['completed'] }, true],
     [{ status: ['refunded'] }, false],
@@ -127,6 +166,20 @@ describe('a selection', () => {
       [{ key: 'filter', message: expect.stringMatching(/^none of its events has "branch_id"/) }],
     ],
     [{ events: ['*'], fields: null, filter: { branch_id: [1] } }, []],
+    [{ events: ['payment.*'], fields: null, filter: { amount: ['5.0', 6], patient_id: { not: [3] } } }, []],
+    [
+      { events: ['payment.*'], fields: null, filter: { amount: ['cash'] } },
+      [{ key: 'filter', message: '"amount" is a number: it is never "cash"' }],
+    ],
+    [
+      { events: ['payment.*'], fields: null, filter: { amount: { gt: '2026-01-01' } } },
+      [{ key: 'filter', message: '"amount" is a number: it cannot be compared with "2026-01-01"' }],
+    ],
+    [
+      { events: ['payment.*'], fields: null, filter: { AMOUNT: { prefix: '5' } } },
+      [{ key: 'filter', message: '"AMOUNT" is a number: prefix compares texts; write gt, gte, lt or lte' }],
+    ],
+    [{ events: ['payment.*'], fields: null, filter: { notes: ['cash'], created_at: { gt: '2026' } } }, []],
     [{ events: ['webhook.disabled'], fields: ['x'], filter: null }, []],
   ])('%j', (selection, expected) => {
     expect(judgeSelection(selection, rules)).toEqual(expected);

@@ -5,22 +5,24 @@ import { openSource, type Source, type SourceIdentity } from '../../binlog/sourc
 import type { Config } from '../../config/types.ts';
 import { lineageName } from '../../daemon/proven-checkpoint.ts';
 import { readClinic } from '../../daemon/clinic.ts';
-import { dryRun } from '../../daemon/dry-run.ts';
-import type { Difference, DryRunReport } from '../../daemon/dry-run-report.ts';
+import { dryRun, type TestedWebhook } from '../../daemon/dry-run.ts';
+import type { Difference, DryRunReport, WebhookCount } from '../../daemon/dry-run-report.ts';
 import { filterNames } from '../../daemon/in-force.ts';
 import { openStore } from '../../db/client.ts';
-import { readRules } from '../../event/rule-file.ts';
+import { builtInRulesFile, readRules } from '../../event/rule-file.ts';
 import type { Rules } from '../../event/types.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
 import { readCaptureState } from '../../outbox/checkpoint.ts';
+import { findWebhookId, getWebhook } from '../../outbox/webhook-registry.ts';
 import { configOf, configOption, type ConfigOptions } from '../config-option.ts';
 import { formatTable, print, printJson } from '../output.ts';
 import { createProgress } from '../progress.ts';
 import { sinceOption, untilOption } from '../time-option.ts';
 
 interface TestOptions extends ConfigOptions {
-  rules: string;
+  rules?: string;
+  webhook?: string;
   since: number;
   until?: number;
   limit: number;
@@ -35,7 +37,11 @@ export function eventsTestCommand(): Command {
       'a dry run: what other rules would have made of past changes, beside what the present ones make',
     )
     .addOption(configOption())
-    .requiredOption('--rules <file>', 'the rules to try')
+    .option('--rules <file>', 'the rules to try; without it the present ones')
+    .option(
+      '--webhook <name>',
+      'count how many events this webhook would be sent: by name, of the file or the store',
+    )
     .addOption(sinceOption().makeOptionMandatory())
     .addOption(untilOption())
     .option('--limit <n>', 'examples of each kind of difference for each event type', parseLimit, 3)
@@ -48,8 +54,9 @@ Nothing is sent and nothing is written; a running daemon is not disturbed. Rows 
 Without --show-data the examples tell the names of fields and the key of the row, never a value.
 Exit code 1 when something in the range could not be read.
 
-Example:
-  $ npx odontology-webhooks events test --rules new.yaml --since 2h`,
+Examples:
+  $ npx odontology-webhooks events test --rules new.yaml --since 2h
+  $ npx odontology-webhooks events test --webhook 'Payment Notifications' --since 2h`,
     )
     .action(async (options: TestOptions) => {
       const report = await testRules(options);
@@ -61,11 +68,17 @@ Example:
 
 async function testRules(options: TestOptions): Promise<DryRunReport> {
   const config = configOf(options);
-  const file = readRules(options.rules);
+  if (options.rules === undefined && options.webhook === undefined) {
+    throw new AppError('ERR_USAGE', 'nothing to try was named', {
+      remedy: 'Add --rules FILE, --webhook NAME, or both.',
+    });
+  }
+  const file = readRules(options.rules ?? config.rulesFile ?? builtInRulesFile);
+  const webhook = options.webhook === undefined ? undefined : await findWebhook(options.webhook, config);
   const source = openSource(config.source.url);
   const progress = createProgress('reading the binlog, MiB');
   try {
-    const names = filterNames(config.webhooks);
+    const names = filterNames(config.webhooks, webhook ? [webhook] : []);
     const next = await readClinic(source, config, { filterNames: names, ruleFile: file });
     const { rules: present, problem } = await compilePresent(source, config);
     const sinceMs = Math.floor(options.since / 1_000) * 1_000;
@@ -84,6 +97,7 @@ async function testRules(options: TestOptions): Promise<DryRunReport> {
       lineage,
       limit,
       showData,
+      ...(webhook && { webhook }),
       onProgress: ({ bytes, ofBytes }) => progress.update(bytes / 2 ** 20, ofBytes / 2 ** 20),
     });
     const shorter = from.reachesBack
@@ -93,6 +107,18 @@ async function testRules(options: TestOptions): Promise<DryRunReport> {
   } finally {
     progress.end();
     await source.close();
+  }
+}
+
+/** The webhook as the file has it now, which may be an edit that is not in force yet; else as the store has it. */
+async function findWebhook(name: string, config: Config): Promise<TestedWebhook> {
+  const inFile = config.webhooks.find((webhook) => webhook.name.toLowerCase() === name.toLowerCase());
+  if (inFile) return inFile;
+  const store = openStore(config.store.url, { connections: 1 });
+  try {
+    return await getWebhook(store, await findWebhookId(store, name));
+  } finally {
+    await store.close();
   }
 }
 
@@ -164,10 +190,19 @@ function formatReport({ range, ...report }: DryRunReport): string {
     seen.length === 0
       ? 'Neither the present rules nor the new ones make an event of it.'
       : formatTable(['event', 'present', 'new', 'same', 'changed', 'added', 'removed'], rows),
+    ...(report.webhook ? [formatWebhook(report.webhook)] : []),
     ...(differences.length > 0 ? [differences.map(formatDifference).join('\n')] : []),
     ...(notes.length > 0 ? [notes.map((note) => `${styleText('yellow', 'note')}  ${note}`).join('\n')] : []),
     ...unread,
   ].join('\n\n');
+}
+
+function formatWebhook({ name, events }: WebhookCount): string {
+  const total = (key: 'subscribed' | 'passed'): number => events.reduce((sum, each) => sum + each[key], 0);
+  const sentence = `Webhook ${name} would be sent ${total('passed')} of ${total('subscribed')} events that it subscribes to.`;
+  if (events.length === 0) return sentence;
+  const rows = events.map((each) => [each.event, each.subscribed, each.passed]);
+  return `${sentence}\n\n${formatTable(['event', 'subscribed', 'passed'], rows)}`;
 }
 
 function formatDifference({ kind, event, id, at, table, key, fields, ...data }: Difference): string {

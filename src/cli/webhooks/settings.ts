@@ -5,6 +5,7 @@ import { openSource } from '../../binlog/source.ts';
 import { judgeInput, judgeInputSelection } from '../../daemon/judge.ts';
 import type { Selection } from '../../event/subscription.ts';
 import { AppError } from '../../lib/errors.ts';
+import { parseInputJson } from '../../lib/exact-json.ts';
 
 /** The options that say what a webhook is like, as commander gives them. */
 export interface SettingsOptions {
@@ -28,7 +29,7 @@ export function addSettings(command: Command): Command {
     .addOption(
       new Option(
         '--filter <json>',
-        'only events with these values: \'{"branch_id":[1,2]}\', or null',
+        'only events with these values: \'{"branch_id":[1,2],"amount":{"gt":100}}\', or null',
       ).argParser(parseJson),
     )
     .option('--field <name...>', 'only these fields of data; "*" for all')
@@ -75,7 +76,7 @@ export async function requireFitSelection(selection: Selection, config: Config):
 
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseInputJson(text);
   } catch {
     throw new InvalidArgumentError('expected JSON');
   }

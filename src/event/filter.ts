@@ -1,0 +1,94 @@
+import type { Filter, FilterOperators, FilterValue } from '../config/types.ts';
+import { numberText } from '../lib/exact-json.ts';
+import { canonicalLiteral, compareNumbers } from './match.ts';
+import type { DomainEvent, JsonValue } from './types.ts';
+
+/**
+ * Whether an event passes a webhook's filter: each name in it is a field of data, or else a column of the changed row. Values are
+ * compared as in rules: text trimmed and without regard to case, numbers by value and exactly. Of a field that an event does
+ * not have, only `exists: false` holds.
+ */
+export function matchesFilter(filter: Filter, event: Pick<DomainEvent, 'data' | 'column'>): boolean {
+  return Object.entries(filter).every(([name, test]) => {
+    const value = Object.hasOwn(event.data, name) ? event.data[name] : event.column(name);
+    return isList(test) ? isAmong(value, test) : holds(value, test);
+  });
+}
+
+const isList = (test: Filter[string]): test is readonly FilterValue[] => Array.isArray(test);
+
+const isAmong = (value: JsonValue, listed: readonly FilterValue[]): boolean =>
+  value !== undefined && listed.some((each) => isSame(value, each));
+
+function holds(value: JsonValue, { exists, not, prefix, ...bounds }: FilterOperators): boolean {
+  const isThere = value !== undefined && value !== null;
+  if (exists !== undefined && exists !== isThere) return false;
+  // Without a value nothing can be said but that it is not there.
+  if (!isThere) return exists === false && not === undefined && prefix === undefined && isEmpty(bounds);
+  return (
+    (not === undefined || !isAmong(value, not)) &&
+    (prefix === undefined || hasPrefix(value, prefix)) &&
+    isWithin(value, bounds)
+  );
+}
+
+type Bounds = Pick<FilterOperators, 'gt' | 'gte' | 'lt' | 'lte'>;
+
+const isEmpty = (bounds: Bounds): boolean => Object.values(bounds).every((bound) => bound === undefined);
+
+function isWithin(value: JsonValue, { gt, gte, lt, lte }: Bounds): boolean {
+  const meets = (bound: string | number | undefined, is: (order: number) => boolean): boolean => {
+    if (bound === undefined) return true;
+    const order = compare(value, bound);
+    return order !== undefined && is(order);
+  };
+  return (
+    meets(gt, (order) => order > 0) &&
+    meets(gte, (order) => order >= 0) &&
+    meets(lt, (order) => order < 0) &&
+    meets(lte, (order) => order <= 0)
+  );
+}
+
+function isSame(value: JsonValue, wanted: FilterValue): boolean {
+  if (value === null || wanted === null) return value === wanted;
+  const number = numberOf(value);
+  if (number !== undefined)
+    return canonicalLiteral('decimal', number) === canonicalLiteral('decimal', wanted);
+  if (typeof value !== 'string') return false;
+  return canonicalLiteral('text', value) === canonicalLiteral('text', wanted);
+}
+
+/** The digits of a number; true and false count as 1 and 0. */
+const numberOf = (value: JsonValue): string | undefined =>
+  numberText(value) ?? (typeof value === 'boolean' ? String(Number(value)) : undefined);
+
+function hasPrefix(value: JsonValue, prefix: string): boolean {
+  return (
+    typeof value === 'string' && canonicalLiteral('text', value).startsWith(canonicalLiteral('text', prefix))
+  );
+}
+
+/**
+ * The order of a value and a bound: numbers by value, moments by time, other texts by their characters as rules compare them. Undefined
+ * where the two have no order (a text and a number).
+ */
+function compare(value: JsonValue, bound: string | number): number | undefined {
+  const number = numberOf(value);
+  // An integer beyond 2^53 is sent as text: it is still a number beside a bound that is one.
+  if (number !== undefined || (typeof bound === 'number' && typeof value === 'string')) {
+    return compareNumbers(number ?? (value as string), bound);
+  }
+  if (typeof value !== 'string' || typeof bound === 'number') return undefined;
+  const [moment, boundMoment] = [momentOf(value), momentOf(bound)];
+  if (moment !== undefined && boundMoment !== undefined) return moment - boundMoment;
+  const [text, boundText] = [canonicalLiteral('text', value), canonicalLiteral('text', bound)];
+  return text < boundText ? -1 : Number(text > boundText);
+}
+
+/** Milliseconds of a time with an offset or a Z. A date alone is a text: it is compared with the beginning of a time in the clinic's zone. */
+function momentOf(text: string): number | undefined {
+  const isMoment = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i.test(text.trim());
+  const ms = isMoment ? Date.parse(text.trim()) : NaN;
+  return Number.isNaN(ms) ? undefined : ms;
+}

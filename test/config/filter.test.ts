@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { parseStoredFilter } from '../../src/config/filter.ts';
+import { parseWebhookInput } from '../../src/config/webhook-input.ts';
+import { parseInputJson } from '../../src/lib/exact-json.ts';
+import { loadText, problemsOf, secret } from './folder.ts';
+
+const webhook = (filter: string): string =>
+  `webhooks:\n  - name: Payments\n    url: https://api.example.com/x\n    events: [payment.received]\n    secret: ${secret}\n    filter: ${filter}\n`;
+const problem = (filter: string): string => problemsOf(webhook(filter)).join('\n');
+
+/** The same text is a filter in YAML, in JSON at the API and the command line, and in the table. */
+const same: [string, unknown][] = [
+  ['{ "branch_id": 9007199254740993 }', { branch_id: ['9007199254740993'] }],
+  ['{ "branch_id": [-9007199254740993, 3] }', { branch_id: ['-9007199254740993', 3] }],
+  ['{ "branch_id": 9007199254740991 }', { branch_id: [9007199254740991] }],
+  ['{ "amount": 12345678901234567.89 }', { amount: ['12345678901234567.89'] }],
+  ['{ "amount": 0.1 }', { amount: [0.1] }],
+  ['{ "amount": 1.50 }', { amount: [1.5] }],
+  ['{ "amount": 1e3 }', { amount: [1000] }],
+  ['{ "amount": 123456789012345678901234567890 }', { amount: ['123456789012345678901234567890'] }],
+  [
+    '{ "amount": { "gt": 9007199254740993, "not": 9007199254740993 } }',
+    {
+      amount: { gt: '9007199254740993', not: ['9007199254740993'] },
+    },
+  ],
+  [
+    '{ "a": { "gte": 1, "lte": "2026-01-01", "prefix": "x", "exists": true, "not": [null, true] } }',
+    {
+      a: { gte: 1, lte: '2026-01-01', prefix: 'x', exists: true, not: [null, true] },
+    },
+  ],
+  ['{ "a": null, "b": [true, null], "c": "> me" }', { a: [null], b: [true, null], c: ['> me'] }],
+];
+
+const refused: [string, string][] = [
+  ['{ "a": "> 100" }', 'write { gt: 100 }'],
+  ['{ "a": [">=100"] }', 'write { gte: 100 }'],
+  ['{ "a": " < -1.5" }', 'write { lt: -1.5 }'],
+  ['{ "a": "<=2026-01-01" }', 'write { lte: 2026-01-01 }'],
+  ['{ "a": "!= 3" }', 'write { not: 3 }'],
+  ['{ "a": "<> 3" }', 'write { not: 3 }'],
+  ['{ "a": "= 3" }', 'write 3'],
+  ['{ "a": { "gt": "> 3" } }', 'write { gt: 3 }'],
+  ['{ "a": { "greater": 3 } }', 'greater is not an operator'],
+  ['{ "a": { "gtt": 3 } }', 'did you mean "gt"'],
+  ['{ "a": { "gt": null } }', 'gt must be a number, or a text such as a date'],
+  ['{ "a": { "gt": true } }', 'gt must be a number, or a text such as a date'],
+  ['{ "a": { "gt": [1] } }', 'gt must be a number, or a text such as a date'],
+  ['{ "a": { "prefix": 5 } }', 'prefix must be a text'],
+  ['{ "a": { "prefix": " " } }', 'prefix must be a text'],
+  ['{ "a": { "exists": "yes" } }', 'exists must be true or false'],
+  ['{ "a": { "not": [] } }', 'not must be a value or a list of values'],
+  ['{ "a": {} }', 'must be a value, a list of values, or a map of gt'],
+  ['{ "a": [] }', 'must be a value, a list of values, or a map of gt'],
+  ['{ "a": [[1]] }', 'must be a value, a list of values, or a map of gt'],
+];
+
+describe('a filter', () => {
+  it.each(same)('is read alike in YAML, in JSON and in the table, exactly: %s', (text, expected) => {
+    expect(loadText(webhook(text)).webhooks[0]?.filter).toEqual(expected);
+    expect(parseWebhookInput({ filter: parseInputJson(text) }).filter).toEqual(expected);
+    expect(parseStoredFilter(parseInputJson(text))).toEqual(expected);
+    // What is stored is read back as it was.
+    expect(parseStoredFilter(parseInputJson(JSON.stringify(expected)))).toEqual(expected);
+  });
+
+  it.each(refused)('is refused with what to write, in each of them: %s', (text, message) => {
+    expect(problem(text)).toContain(message);
+    expect(() => parseWebhookInput({ filter: parseInputJson(text) })).toThrow(message);
+    expect(() => parseStoredFilter(parseInputJson(text))).toThrow(message);
+  });
+
+  it.each(['.inf', '.nan'])('has no number that is none: %s', (value) => {
+    expect(problem(`{ a: ${value} }`)).toContain('must be a value');
+  });
+
+  it('keeps the digits of every spelling that YAML has for a number', () => {
+    const filter =
+      '{ a: +9007199254740993, b: 0x20000000000001, c: 9007199254740993.0, d: 9.007199254740993e15 }';
+    expect(loadText(webhook(filter)).webhooks[0]?.filter).toEqual({
+      a: ['9007199254740993'],
+      b: ['9007199254740993'],
+      c: ['9007199254740993'],
+      d: ['9007199254740993'],
+    });
+  });
+});
