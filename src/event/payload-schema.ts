@@ -12,7 +12,7 @@ interface Shape {
 }
 
 const instant = '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3,6}';
-const utcTime: JsonSchema = { type: 'string', pattern: `${instant}Z$` };
+export const utcTime: JsonSchema = { type: 'string', pattern: `${instant}Z$` };
 const localTime: JsonSchema = { type: 'string', pattern: `${instant}[+-]\\d\\d:\\d\\d$` };
 const date: JsonSchema = { type: 'string', pattern: '^\\d{4}-\\d\\d-\\d\\d$' };
 const timeOfDay: JsonSchema = { type: 'string', pattern: '^-?\\d{2,3}:\\d\\d:\\d\\d(\\.\\d{1,6})?$' };
@@ -23,24 +23,30 @@ const timeOfDay: JsonSchema = { type: 'string', pattern: '^-?\\d{2,3}:\\d\\d:\\d
  */
 export function eventSchemas(file: RuleFile, schema: SourceSchema): ReadonlyMap<string, JsonSchema> {
   const byType = Map.groupBy(resolveRules(file, schema).rules, ({ type }) => type);
-  return new Map([...byType].map(([type, rules]) => [type, bodySchema(type, rules)]));
+  return new Map([...byType].map(([type, rules]) => [type, rulesSchema(type, rules)]));
 }
 
-function bodySchema(type: string, rules: readonly Rule[]): JsonSchema {
+function rulesSchema(type: string, rules: readonly Rule[]): JsonSchema {
   const data = rules.map((rule) => objectOf(rule.data));
   const distinct = [...new Map(data.map((each) => [JSON.stringify(each), each])).values()];
+  return bodySchema(type, distinct.length === 1 ? distinct[0]! : { anyOf: distinct });
+}
+
+/** The schema of a body with this data. */
+export function bodySchema(type: string, data: JsonSchema): JsonSchema {
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: type,
     ...closedObject({
       event: { const: type },
       timestamp: utcTime,
-      data: distinct.length === 1 ? distinct[0]! : { anyOf: distinct },
+      data,
     }),
   };
 }
 
-function closedObject(properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
+/** An object with these properties, each required, and no other. */
+export function closedObject(properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
   return { type: 'object', properties, required: Object.keys(properties), additionalProperties: false };
 }
 

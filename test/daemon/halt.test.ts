@@ -4,6 +4,7 @@ import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
 import { main } from '../../src/cli/main.ts';
 import type { InstallationStatus } from '../../src/daemon/status.ts';
 import { modes } from '../binlog/modes.ts';
+import { checkOwnEvent } from '../support/check-own-event.ts';
 import { purgeLogs } from '../support/purge-logs.ts';
 import { createSchema, sharedServer, type TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -210,6 +211,7 @@ describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
           timeoutMs: 30_000,
           what: 'capture.gap',
         });
+      clinic.receiver.received.filter(({ event }) => event === 'capture.gap').forEach(checkOwnEvent);
     },
   );
 

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { checkOwnEvent } from '../support/check-own-event.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type Received, type TestReceiver } from '../support/receiver.ts';
 import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
@@ -78,6 +79,7 @@ ${webhook('flaky', '[patient.updated]')}
       `UPDATE ${storeName}.webhooks SET failing_since = failing_since - INTERVAL 6 DAY, updated_at = updated_at - INTERVAL 6 DAY WHERE name = 'flaky'`,
     );
     const told = await waitFor(() => sentTo('watcher')[0], patience('webhook.disabled'));
+    checkOwnEvent(told);
     expect(told).toMatchObject({
       event: 'webhook.disabled',
       data: { webhook_id: flaky!['id'], name: 'flaky', reason: 'failing' },

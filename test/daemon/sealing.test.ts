@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join, dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { checkOwnEvent } from '../support/check-own-event.ts';
 import { runCli, startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type Received, type TestReceiver } from '../support/receiver.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
@@ -67,6 +68,7 @@ describe.each(flavours)('audit.sealed on %s', (flavour) => {
       },
       { timeoutMs: 60_000, what: 'the log to be at rest' },
     );
+    heads().forEach(checkOwnEvent);
     await waitFor(async () => {
       const rows = await clinic.query(
         `SELECT a.id FROM ${store}.attempts a LEFT JOIN ${store}.seal_leaves l ON l.log = 'attempts' AND l.entry_id = a.id

@@ -7,6 +7,7 @@ import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { startDaemon, type Daemon } from '../../src/daemon.ts';
 import { createLog } from '../../src/lib/log.ts';
+import { checkOwnEvent } from '../support/check-own-event.ts';
 import { runCli, writeConfig } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
 import {
@@ -176,6 +177,7 @@ ${receiver.delivery}`);
     expect(text.stdout.includes('people (2)')).toBe(!logs);
     const told = receiver.received.find(({ event }) => event === 'capture.unlogged_cascade');
     if (told) {
+      checkOwnEvent(told);
       const { transaction, position, timestamp, ...rest } = told.data;
       expect(rest).toEqual({ table: 'people', operation: 'delete', children: ['payments', 'visits'] });
       expect(position).toEqual({ file: expect.any(String) as string, offset: expect.any(Number) as number });

@@ -6,6 +6,7 @@ import type { DatabaseUrl } from '../../lib/database-url.ts';
 import { describeRules } from '../../event/describe.ts';
 import { ownEvents } from '../../event/own-events.ts';
 import { eventSchemas, type JsonSchema } from '../../event/payload-schema.ts';
+import { ownEventSchemas } from '../../event/own-schemas.ts';
 import { builtInRulesFile, readRules, type RuleFile } from '../../event/rule-file.ts';
 import type { EventTypeInfo } from '../../event/types.ts';
 import { configOf, configOption, type ConfigOptions } from '../config-option.ts';
@@ -38,12 +39,12 @@ function rulesFileOf(options: ListOptions): string {
   return options.rules ?? configOf(options).rulesFile ?? builtInRulesFile;
 }
 
-/** By event type; those whose tables the database lacks are left out. */
+/** By event type, our own among them; those whose tables the database lacks are left out. */
 async function readSchemas(file: RuleFile, url: DatabaseUrl): Promise<Record<string, JsonSchema>> {
   const source = openSource(url);
   try {
     const { tables } = await readDictionary(source, await source.identify());
-    return Object.fromEntries(eventSchemas(file, tables));
+    return Object.fromEntries([...eventSchemas(file, tables), ...ownEventSchemas()]);
   } finally {
     await source.close();
   }

@@ -1,0 +1,50 @@
+import { ownEvents } from './own-events.ts';
+import { bodySchema, closedObject, utcTime, type JsonSchema } from './payload-schema.ts';
+
+const text: JsonSchema = { type: 'string' };
+const integer: JsonSchema = { type: 'integer' };
+const texts: JsonSchema = { type: 'array', items: text };
+const orNull = (schema: JsonSchema): JsonSchema => ({ anyOf: [schema, { type: 'null' }] });
+const counts: JsonSchema = { type: 'object', additionalProperties: integer };
+const place = closedObject({ file: text, offset: integer });
+const position: JsonSchema = {
+  type: 'object',
+  properties: { gtid: orNull(text), file: text, offset: integer, fileCreatedAt: integer },
+  required: ['gtid', 'file', 'offset'],
+  additionalProperties: false,
+};
+
+/** Schemas of fields by name; a field that is not here is text. */
+const fieldSchemas: Readonly<Record<string, Readonly<Record<string, JsonSchema>>>> = {
+  'webhook.disabled': { webhook_id: integer, timestamp: utcTime },
+  'capture.gap': {
+    given_up: { enum: ['interval', 'transaction', 'table'] },
+    table: orNull(text),
+    gone_tables: texts,
+    transaction: orNull(text),
+    transactions: orNull(integer),
+    reasons: orNull(counts),
+    missing: orNull(text),
+    since: orNull(utcTime),
+    until: orNull(utcTime),
+    from: position,
+    to: position,
+  },
+  'capture.unlogged_cascade': {
+    operation: { enum: ['delete', 'update'] },
+    children: texts,
+    position: place,
+    timestamp: utcTime,
+  },
+  'audit.sealed': { number: integer, entries: integer, timestamp: utcTime },
+};
+
+/** The JSON schema (draft 7) of the body of each of our own events, by event type. */
+export function ownEventSchemas(): ReadonlyMap<string, JsonSchema> {
+  return new Map(
+    ownEvents.map(({ type, fields }) => {
+      const data = fields.map((name) => [name, fieldSchemas[type]?.[name] ?? text] as const);
+      return [type, bodySchema(type, closedObject(Object.fromEntries(data)))];
+    }),
+  );
+}

@@ -1,0 +1,15 @@
+import { Ajv } from 'ajv';
+import { expect } from 'vitest';
+import { ownEventSchemas } from '../../src/event/own-schemas.ts';
+import type { Received } from './receiver.ts';
+
+const validators = new Map(
+  [...ownEventSchemas()].map(([type, schema]) => [type, new Ajv({ strict: true }).compile(schema)]),
+);
+
+/** Expects the body of an event of our own to be as its schema says. */
+export function checkOwnEvent({ event, body }: Pick<Received, 'event' | 'body'>): void {
+  const isAsDescribed = validators.get(event)!;
+  isAsDescribed(JSON.parse(body));
+  expect({ event, wrong: isAsDescribed.errors ?? [] }).toEqual({ event, wrong: [] });
+}
