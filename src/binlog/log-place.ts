@@ -1,6 +1,9 @@
 import type { LogEvent } from './log-event.ts';
 import type { LogPlace } from './types.ts';
 
+/** COM_BINLOG_DUMP carries the offset in 32 bits. */
+export const MAX_DUMP_OFFSET = 0xffff_ffff;
+
 /** Whether everything before `end` stands before `place` too; false where the files have different names: another server's. */
 export function hasReached(place: LogPlace, end: LogPlace): boolean {
   const [ours, theirs] = [place.file.lastIndexOf('.'), end.file.lastIndexOf('.')];

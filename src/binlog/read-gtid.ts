@@ -10,9 +10,12 @@ export interface TransactionStart {
   standalone: boolean;
   /** MariaDB logs no BEGIN: the GTID itself opens the transaction. */
   opens: boolean;
+  /** MariaDB: the group begins an XA transaction, without a statement that says so. */
+  prepares: boolean;
 }
 
 const MARIADB_STANDALONE = 0x01;
+const MARIADB_PREPARED_XA = 0x40;
 /** The original source's commit time follows, because it differs. */
 const HAS_ORIGINAL_TIMESTAMP = 1n << 55n;
 
@@ -39,7 +42,13 @@ export function readGtid(event: LogEvent, anonymous: boolean): TransactionStart 
     const original = immediate & HAS_ORIGINAL_TIMESTAMP ? readUint56(reader) : immediate;
     committedAtMs = Number((original & (HAS_ORIGINAL_TIMESTAMP - 1n)) / 1000n);
   }
-  return { gtid: anonymous ? null : `${uuid}:${number}`, committedAtMs, standalone: false, opens: false };
+  return {
+    gtid: anonymous ? null : `${uuid}:${number}`,
+    committedAtMs,
+    standalone: false,
+    opens: false,
+    prepares: false,
+  };
 }
 
 /**
@@ -101,6 +110,7 @@ export function readTaggedGtid(event: LogEvent): TransactionStart {
     committedAtMs: micros > 0n ? Number(micros / 1000n) : undefined,
     standalone: false,
     opens: false,
+    prepares: false,
   };
 }
 
@@ -115,5 +125,6 @@ export function readMariadbGtid(event: LogEvent): TransactionStart {
     committedAtMs: undefined,
     standalone: (flags & MARIADB_STANDALONE) !== 0,
     opens: (flags & MARIADB_STANDALONE) === 0,
+    prepares: (flags & MARIADB_PREPARED_XA) !== 0,
   };
 }

@@ -13,6 +13,10 @@ export class ShownColumns {
     this.#baseline = baseline;
   }
 
+  get known(): Baseline {
+    return this.#baseline;
+  }
+
   /** All of it, where it has changed since it was asked for last. */
   takeChange(): Baseline | undefined {
     const changed = this.#changed;

@@ -1,5 +1,4 @@
 import { createConnection, type Connection } from 'mysql2';
-import { crc32 } from 'node:zlib';
 import { monotonicMs } from '../lib/clock.ts';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
 import { errnoOf, explainConnectError } from '../lib/connect-error.ts';
@@ -13,13 +12,17 @@ import {
   registerPacket,
   ServerCommand,
 } from './dump-command.ts';
+import { ChecksumError, ChecksummedEvents } from './checksum.ts';
 import { classifyDumpError } from './dump-error.ts';
 import { createGtidTracker } from './gtid.ts';
 import { encodeGtidSet, parseGtidSet } from './gtid-set.ts';
 import { HaltError } from './halt.ts';
-import { furthest, placeOfHeartbeat } from './log-place.ts';
-import { CHECKSUM_BYTES, eventType, HEADER_BYTES, readLogEvent, type LogEvent } from './log-event.ts';
-import { MAX_DUMP_OFFSET, TransactionAssembler, type AssemblerOptions } from './transaction-assembler.ts';
+import { LogAgain } from './log-again.ts';
+import { furthest, MAX_DUMP_OFFSET, placeOfHeartbeat } from './log-place.ts';
+import { eventType } from './log-event.ts';
+import { createRereadPrepared } from './reread-prepared.ts';
+import { TransactionAssembler } from './transaction-assembler.ts';
+import type { AssemblerOptions } from './assembler-options.ts';
 import type { LogPlace, Position, TransactionPart } from './types.ts';
 
 /** So many heartbeats may be missed before the connection counts as dead. */
@@ -108,7 +111,9 @@ class StreamReader implements BinlogStream {
   #closed = false;
   /** The whole log was read, and that was all that was wanted. */
   #finished = false;
-  #checksums = false;
+  readonly #events = new ChecksummedEvents();
+  /** For XA transactions that were prepared long before they commit. */
+  readonly #again: LogAgain;
   #heardAt = monotonicMs();
   #bytesRead = 0;
   #heldBackSince: number | undefined;
@@ -127,11 +132,15 @@ class StreamReader implements BinlogStream {
     const { gtid } = options.position;
     this.#given = options.position;
     this.#done = options.position;
+    this.#again = new LogAgain(options.url);
+    const { onUnreadable, ...rest } = options;
+    const shared = { ...rest, room: () => this.#room() };
     this.#assembler = new TransactionAssembler({
-      ...options,
+      ...shared,
+      ...(onUnreadable && { onUnreadable }),
       gtidSet: gtid === null ? null : createGtidTracker(options.flavour, gtid),
+      rereadPrepared: createRereadPrepared(this.#again, shared),
       emit: (part) => this.#push(part),
-      room: () => this.#room(),
     });
     connection.on('error', (error: Error) => this.#fail(this.#explained(error)));
     this.#watchdog = setInterval(() => this.#watch(), Math.max(50, options.heartbeatMs / 2));
@@ -297,44 +306,18 @@ class StreamReader implements BinlogStream {
   #receive(buffer: Buffer, start: number, end: number): boolean {
     this.#heardAt = monotonicMs();
     try {
-      const event = this.#toEvent(buffer, start, end);
+      const event = this.#events.read(buffer, start, end);
       if (event.type === eventType.heartbeat) this.#heard = placeOfHeartbeat(event);
       const pending = this.#assembler.handle(event);
       if (pending) this.#await(pending);
       return false;
     } catch (error) {
-      this.#fail(error as Error);
+      this.#fail(error instanceof ChecksumError ? lost(error) : (error as Error));
       return true;
     }
   }
 
-  /** Every event behind the format description carries a CRC32 when the server writes them: a wrong one is never decoded. */
-  #toEvent(buffer: Buffer, start: number, end: number): LogEvent {
-    const type = buffer[start + 4]!;
-    if (type === eventType.formatDescription) {
-      this.#checksums = buffer[end - CHECKSUM_BYTES - 1] === 1;
-      return readLogEvent(buffer, start, end - CHECKSUM_BYTES - 1);
-    }
-    // The rotate that opens a dump comes before the format description; it is checked like all the others once that is known.
-    if (!this.#checksums && !this.#carriesChecksum(buffer, start, end))
-      return readLogEvent(buffer, start, end);
-    const bodyEnd = end - CHECKSUM_BYTES;
-    if (
-      end - start < HEADER_BYTES + CHECKSUM_BYTES ||
-      crc32(buffer.subarray(start, bodyEnd)) !== buffer.readUInt32LE(bodyEnd)
-    ) {
-      throw lost(new Error('an event arrived with a wrong checksum'));
-    }
-    return readLogEvent(buffer, start, bodyEnd);
-  }
-
-  #carriesChecksum(buffer: Buffer, start: number, end: number): boolean {
-    if (buffer[start + 4] !== eventType.rotate || end - start < HEADER_BYTES + 8 + CHECKSUM_BYTES)
-      return false;
-    return crc32(buffer.subarray(start, end - CHECKSUM_BYTES)) === buffer.readUInt32LE(end - CHECKSUM_BYTES);
-  }
-
-  /** A large compressed transaction is unpacked in pieces; nothing more is read meanwhile. */
+  /** A large compressed transaction is unpacked in pieces, a prepared one is read again; nothing more is read meanwhile. */
   #await(pending: Promise<void>): void {
     this.#unpacking = true;
     const connection = asCommandConnection(this.#connection);
@@ -430,6 +413,7 @@ class StreamReader implements BinlogStream {
   #disconnect(): void {
     clearInterval(this.#watchdog);
     this.#command?.close();
+    this.#again.close();
     const connection = asCommandConnection(this.#connection);
     // The socket first: mysql2 would go on handing out what it has buffered.
     connection.stream.destroy();

@@ -1,17 +1,28 @@
+import { AppError } from '../lib/errors.ts';
+import type { AssemblerOptions } from './assembler-options.ts';
 import { ByteReader } from './byte-reader.ts';
-import { ParentRows, type MappedParent, type ParentReading } from './foreign-key/parent-rows.ts';
-import { haltOf, HaltError, toTripwire, Tripwire, type Halt } from './halt.ts';
-import { changesNothing, eventType, FLAG_ARTIFICIAL, FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
+import { ParentRows, type MappedParent } from './foreign-key/parent-rows.ts';
+import { haltOf, HaltError, toTripwire, Tripwire } from './halt.ts';
+import { changesNothing, eventType, FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
+import {
+  lostPrepared,
+  PreparedTransactions,
+  readXaPrepare,
+  readXid,
+  startsXa,
+} from './prepared-transactions.ts';
 import { classifyStatement, namedTables, opensTransaction } from './query-text.ts';
+import { LogCursor } from './log-cursor.ts';
 import { readGtid, readMariadbGtid, readTaggedGtid, type TransactionStart } from './read-gtid.ts';
 import { readPayload } from './read-payload.ts';
 import { readRows, readTableId, rowOp } from './read-rows.ts';
 import { readStatement } from './read-statement.ts';
 import { ShownColumns } from './shown-columns.ts';
 import { findUnloggedRows } from './unlogged-rows.ts';
+import { unreadableEvent } from './unreadable-event.ts';
 import { OutgrownError } from './outgrown.ts';
-import { readTableMap, type MappedTable, type TableMapContext } from './table-map.ts';
-import type { Baseline, LogPlace, Position, RowEvent, RowOp, TransactionPart } from './types.ts';
+import { readTableMap, type MappedTable } from './table-map.ts';
+import type { LogPlace, Position, RowEvent, RowOp, TransactionPart } from './types.ts';
 
 /*
  * One transaction after another, out of one event after another:
@@ -34,38 +45,6 @@ const CELL_BYTES = 32;
 /** Table maps are kept while a server uses the same ids; a restart or many ALTERs must not let them grow for ever. */
 const MAX_CACHED_TABLES = 2_000;
 
-/** COM_BINLOG_DUMP carries the offset in 32 bits. */
-export const MAX_DUMP_OFFSET = 0xffff_ffff;
-/** The log's own count of a file's bytes begins anew here. */
-const WRAP = 0x1_0000_0000;
-/** Sent for the connection alone. */
-const notInFile: ReadonlySet<number> = new Set([eventType.heartbeat, eventType.heartbeatV2]);
-
-export interface AssemblerOptions extends TableMapContext {
-  position: Position;
-  /** Adds a GTID to what is executed and gives the whole set back as text. Null where the server has none. */
-  gtidSet: { add(gtid: string): void; toString(): string } | null;
-  isWatchedSchema(schema: string): boolean;
-  watchedTables(): Iterable<string>;
-  /** Transactions whose loss the operator has accepted on record: passed over whole. */
-  waived: ReadonlySet<string>;
-  /**
-   * Watched columns and their kinds as last seen before the position. A column that was there and is gone, or changed its
-   * kind, stops the stream. What changes is told with the commit, for the checkpoint to keep.
-   */
-  baseline: Baseline;
-  /**
-   * For a survey of the log: told of each transaction that cannot be read, which is then passed over as if its loss were
-   * accepted; what was emitted of it before has been told in vain. Without it such a transaction ends the stream.
-   */
-  onUnreadable?(halt: Halt): void;
-  /** Parents whose cascades are to be told where the log does not show them; without it none is looked at. */
-  parents?: ParentReading;
-  emit(part: TransactionPart): void;
-  /** A promise while the buffer behind `emit` is full. */
-  room(): Promise<void> | undefined;
-}
-
 interface CachedTable {
   /** The table map's bytes: equal bytes need no second reading. */
   raw: Buffer;
@@ -78,11 +57,7 @@ interface CachedTable {
 export class TransactionAssembler {
   readonly #options: AssemblerOptions;
   readonly #tables = new Map<number, CachedTable>();
-  #file: string;
-  #offset: number;
-  /** A dump cannot be asked to start beyond 4 GiB: it starts at the file's begin, and all up to here is passed over. */
-  #skipUntil: number;
-  #fileCreatedAt: number | undefined;
+  readonly #cursor: LogCursor;
   /** Position behind the last whole transaction. */
   #committed: Position;
   /** Of the transaction under way; empty between two. */
@@ -100,21 +75,28 @@ export class TransactionAssembler {
   #ordinal = 0;
   #partial = false;
   readonly #parents: ParentRows | undefined;
+  /** Where the transaction under way begins. */
+  #startedAt: LogPlace;
+  /** It began with XA START: whether it commits now or is only prepared shows at its end. */
+  #isXa = false;
+  /** An XA transaction outgrew a part: its rows are read again when it commits. */
+  #isDropped = false;
+  readonly prepared = new PreparedTransactions();
+  /** Parents of the group that the transaction under way commits. */
+  #preparedParents: TransactionPart['parents'];
 
   constructor(options: AssemblerOptions) {
     this.#options = options;
     this.#committed = options.position;
     this.#parents = options.parents && new ParentRows(options.parents, options);
+    this.#startedAt = options.position;
     this.#shown = new ShownColumns(options.baseline);
-    this.#file = options.position.file;
-    this.#offset = options.position.offset;
-    this.#fileCreatedAt = options.position.fileCreatedAt;
-    this.#skipUntil = options.gtidSet === null && this.#offset > MAX_DUMP_OFFSET ? this.#offset : 0;
+    this.#cursor = new LogCursor(options.position, { byOffset: options.gtidSet === null });
   }
 
   /** How far the log was given in. */
   get place(): LogPlace {
-    return { file: this.#file, offset: this.#offset };
+    return this.#cursor.place;
   }
 
   /**
@@ -122,17 +104,17 @@ export class TransactionAssembler {
    * for it. Throws a HaltError, or an OutgrownError.
    */
   handle(event: LogEvent): void | Promise<void> {
-    const startOffset = this.#offset;
-    this.#advance(event);
-    if (this.#skips(event)) return;
+    const startOffset = this.#cursor.place.offset;
+    this.#cursor.advance(event, this.#open);
+    if (this.#cursor.skips(event)) return;
     try {
       if (event.type === eventType.transactionPayload) return this.#unpack(event);
-      this.#dispatch(event, startOffset);
+      return this.#dispatch(event, startOffset);
     } catch (error) {
       if (error instanceof OutgrownError) throw error;
       const isWhole = event.type === eventType.transactionPayload;
       this.#passOver(this.#halted(error, event.timestamp), () =>
-        isWhole ? this.#commit(event) : this.#dispatch(event, startOffset),
+        isWhole ? this.#commit(event) : void this.#dispatch(event, startOffset),
       );
     }
   }
@@ -150,28 +132,7 @@ export class TransactionAssembler {
     again();
   }
 
-  /**
-   * Our own count of the file's bytes: the log's has 32 bits, and is 0 where the server made the event up and inside MariaDB's
-   * transactions. What a server leaves out because we have it lies between our count and the log's.
-   */
-  #advance(event: LogEvent): void {
-    if (event.flags & FLAG_ARTIFICIAL || notInFile.has(event.type)) return;
-    const isStated = event.logPos !== 0;
-    if (!isStated && (!this.#open || event.type === eventType.formatDescription)) return;
-    const end = this.#offset + event.size;
-    const leftOut = isStated ? (event.logPos - (end % WRAP) + WRAP) % WRAP : 0;
-    this.#offset = end + leftOut;
-  }
-
-  /** Whether the event stands before the place at which reading goes on. */
-  #skips(event: LogEvent): boolean {
-    if (this.#skipUntil === 0 || event.type === eventType.rotate) return false;
-    if (this.#offset <= this.#skipUntil) return true;
-    this.#skipUntil = 0;
-    return false;
-  }
-
-  #dispatch(event: LogEvent, startOffset: number): void {
+  #dispatch(event: LogEvent, startOffset: number): void | Promise<void> {
     const op = rowOp(event.type);
     if (op) {
       this.#addRows(event, op);
@@ -198,57 +159,38 @@ export class TransactionAssembler {
         return;
       case eventType.query:
       case eventType.mariadbQueryCompressed:
-        this.#statement(event);
-        return;
+        return this.#statement(event);
       case eventType.rotate:
-        this.#rotate(event);
+        this.#cursor.rotate(event);
         return;
       case eventType.formatDescription:
         this.#tables.clear();
-        this.#fileCreatedAt = event.timestamp;
+        this.#cursor.begin(event);
         return;
       case eventType.xaPrepare:
-        this.#xaPrepare(event);
-        return;
+        return this.#xaPrepare(event);
       default:
-        this.#other(event);
+        return this.#other(event);
     }
   }
 
-  #other(event: LogEvent): void {
-    switch (event.type) {
-      case eventType.partialUpdateRows:
-        if (!this.#waived && this.#tables.get(readTableId(event))?.table) {
-          throw new Tripwire(
-            'partial-json',
-            'the log holds a partial JSON update, which says only what changed inside the value',
-            {
-              remedy: "SET PERSIST binlog_row_value_options = '';",
-            },
-          );
-        }
-        return;
-      case eventType.executeLoadQuery:
-        this.#statement(event);
-        return;
-      case eventType.incident:
-        if (this.#isWaived(event)) return;
-        throw new Tripwire('incident', 'the server logged an incident: changes may be missing from its log', {
-          remedy:
-            'Find the cause in the server\'s error log, then: odontology-webhooks resume --accept-gap --reason "…"',
-        });
-      default:
-        if (changesNothing.has(event.type) || event.flags & FLAG_IGNORABLE || this.#isWaived(event)) return;
-        throw new Tripwire('unknown-event', `the log holds an event of the unknown type ${event.type}`, {
-          remedy:
-            'Upgrade odontology-webhooks to a version that knows this server, or: odontology-webhooks resume --accept-gap --reason "…"',
-        });
+  #other(event: LogEvent): void | Promise<void> {
+    if (event.type === eventType.executeLoadQuery) return this.#statement(event);
+    if (changesNothing.has(event.type)) return;
+    if (event.type === eventType.partialUpdateRows) {
+      if (this.#waived || !this.#tables.get(readTableId(event))?.table) return;
+    } else if ((event.flags & FLAG_IGNORABLE && event.type !== eventType.incident) || this.#isWaived(event)) {
+      return;
     }
+    throw unreadableEvent(event.type);
   }
 
   /** Whether a person accepted the loss of what an event stands for: its transaction's, or its own where it stands alone. */
   #isWaived(event: LogEvent): boolean {
-    if (this.#id === '') this.#alone = `${this.#file}:${this.#offset - event.size}`;
+    if (this.#id === '') {
+      const { file, offset } = this.#cursor.place;
+      this.#alone = `${file}:${offset - event.size}`;
+    }
     return this.#id === '' ? this.#options.waived.has(this.#alone) : this.#waived;
   }
 
@@ -260,7 +202,8 @@ export class TransactionAssembler {
     }
     // A group without a commit marker (an incident, a statement of no effect) ends where the next begins.
     if (this.#gtid !== null) this.#options.gtidSet?.add(this.#gtid);
-    this.#id = start.gtid ?? `${this.#file}:${offset}`;
+    this.#startedAt = this.#cursor.eventPlace;
+    this.#id = start.gtid ?? `${this.#startedAt.file}:${offset}`;
     this.#gtid = start.gtid;
     this.#committedAtMs = start.committedAtMs;
     this.#standalone = start.standalone;
@@ -268,6 +211,7 @@ export class TransactionAssembler {
     // Not in mid-transaction: a statement maps all its tables before its rows.
     if (this.#tables.size >= MAX_CACHED_TABLES) this.#tables.clear();
     this.#open = start.opens;
+    this.#isXa = start.prepares && this.#options.givesPrepared === undefined;
     this.#reset();
   }
 
@@ -277,6 +221,8 @@ export class TransactionAssembler {
     this.#ordinal = 0;
     this.#partial = false;
     this.#parents?.forget();
+    this.#isDropped = false;
+    this.#preparedParents = undefined;
   }
 
   #mapTable(event: LogEvent): void {
@@ -298,7 +244,7 @@ export class TransactionAssembler {
   }
 
   #addRows(event: LogEvent, op: RowOp): void {
-    if (this.#waived) return;
+    if (this.#waived || this.#isDropped) return;
     const id = readTableId(event);
     const cached = this.#tables.get(id);
     if (!cached) {
@@ -314,7 +260,14 @@ export class TransactionAssembler {
     for (const row of readRows(event, op, cached.table)) this.#rows.push(row);
     const cells = cached.table.schema.columns.length * (op === 'update' ? 2 : 1);
     this.#bytes += event.size + (this.#rows.length - known) * (ROW_BYTES + CELL_BYTES * cells);
-    if (this.#bytes >= PART_BYTES) this.#emitPart();
+    if (this.#bytes < PART_BYTES) return;
+    if (!this.#isXa) {
+      this.#emitPart();
+      return;
+    }
+    this.#rows = [];
+    this.#bytes = 0;
+    this.#isDropped = true;
   }
 
   #emitPart(): void {
@@ -335,7 +288,7 @@ export class TransactionAssembler {
 
   #commit(event: LogEvent, ddl: readonly string[] = []): void {
     if (this.#gtid !== null) this.#options.gtidSet?.add(this.#gtid);
-    this.#committed = this.#position();
+    this.#committed = this.#cursor.position(this.#options.gtidSet?.toString() ?? null);
     const baseline = this.#shown.takeChange();
     const part: TransactionPart = {
       id: this.#id,
@@ -349,8 +302,10 @@ export class TransactionAssembler {
       bytes: this.#bytes,
       ddl,
       ...this.#parents?.take(),
+      ...(this.#preparedParents && { parents: this.#preparedParents }),
     };
     this.#open = false;
+    this.#isXa = false;
     this.#waived = false;
     this.#committedAtMs = undefined;
     this.#id = '';
@@ -359,19 +314,14 @@ export class TransactionAssembler {
     this.#options.emit(part);
   }
 
-  #position(): Position {
-    const gtid = this.#options.gtidSet?.toString() ?? null;
-    const position = { gtid, file: this.#file, offset: this.#offset };
-    return this.#fileCreatedAt === undefined ? position : { ...position, fileCreatedAt: this.#fileCreatedAt };
-  }
-
-  #statement(event: LogEvent): void {
+  #statement(event: LogEvent): void | Promise<void> {
     const { schema, text } = readStatement(event);
     const kind = classifyStatement(text);
     switch (kind) {
       case 'begin':
       case 'control':
         this.#open = true;
+        if (startsXa(text)) this.#isXa = this.#options.givesPrepared === undefined;
         return;
       case 'commit':
         this.#commit(event);
@@ -381,8 +331,12 @@ export class TransactionAssembler {
         this.#rollback(event, kind);
         return;
       case 'xa-prepare':
+        this.#commit(event);
+        return;
       case 'xa-commit':
+        return this.#commitPrepared(event, readXid(text));
       case 'xa-rollback':
+        this.prepared.take(readXid(text));
         this.#commit(event);
         return;
       case 'truncate':
@@ -479,32 +433,56 @@ export class TransactionAssembler {
     );
   }
 
-  /** XA COMMIT … ONE PHASE commits at once; a prepared branch commits, or does not, under a transaction of its own later. */
-  #xaPrepare(event: LogEvent): void {
-    const onePhase = event.buffer[event.bodyStart] !== 0;
-    if (!onePhase && (this.#rows.length > 0 || this.#partial)) {
-      throw new Tripwire(
-        'xa-transaction',
-        'rows of a watched table were prepared by an XA transaction whose end is not known',
-        {
-          remedy:
-            'End the XA transaction and keep XA away from watched tables, then: odontology-webhooks resume --accept-gap --reason "…"',
-        },
-      );
+  /** The end of an XA transaction's rows: XA COMMIT … ONE PHASE commits them at once, XA PREPARE leaves their fate open. */
+  #xaPrepare(event: LogEvent): void | Promise<void> {
+    const { xid, isOnePhase } = readXaPrepare(event);
+    const { givesPrepared } = this.#options;
+    if (givesPrepared !== undefined && givesPrepared !== xid) throw lostPrepared();
+    const place = this.#startedAt;
+    if (isOnePhase && this.#isDropped) return this.#commitReread(event, { xid, place });
+    if (!isOnePhase && givesPrepared === undefined) {
+      const rows = this.#isDropped ? undefined : this.#rows;
+      this.prepared.add(xid, { place, rows, bytes: this.#bytes, parents: this.#parents?.take().parents });
+      this.#reset();
     }
     this.#commit(event);
   }
 
-  #rotate(event: LogEvent): void {
-    const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
-    const offset = Number(reader.uint64());
-    const file = reader.utf8(reader.remaining);
-    if (file !== this.#file) {
-      this.#fileCreatedAt = undefined;
-      this.#skipUntil = 0;
+  /** XA COMMIT: the rows that were prepared under the xid are this transaction's. */
+  #commitPrepared(event: LogEvent, xid: string): void | Promise<void> {
+    const prepared = this.prepared.take(xid);
+    if (!this.#waived && !prepared?.rows && this.#options.rereadPrepared)
+      return this.#commitReread(event, { xid, place: prepared?.place });
+    if (!this.#waived && prepared?.rows) {
+      this.#rows = prepared.rows;
+      this.#bytes = prepared.bytes;
+      this.#preparedParents = prepared.parents;
     }
-    this.#file = file;
-    this.#offset = offset;
+    this.#commit(event);
+  }
+
+  async #commitReread(event: LogEvent, found: { xid: string; place: LogPlace | undefined }): Promise<void> {
+    const wanted = { ...found, end: this.#startedAt, baseline: this.#shown.known };
+    try {
+      this.#reset();
+      if (!(await this.#options.rereadPrepared?.(wanted, (part) => this.#giveReread(part))))
+        throw lostPrepared();
+      this.#commit(event);
+    } catch (error) {
+      // A broken connection is no fault of the log: the next reader comes here again.
+      if (error instanceof OutgrownError || (error instanceof AppError && !(error instanceof HaltError)))
+        throw error;
+      this.#passOver(this.#halted(error, event.timestamp), () => this.#commit(event));
+    }
+  }
+
+  /** A part of what was read again, as one of the transaction under way. */
+  #giveReread({ rows, firstOrdinal, bytes, parents }: TransactionPart): void {
+    this.#preparedParents = parents;
+    if (rows.length === 0) return;
+    this.#partial = true;
+    this.#ordinal = firstOrdinal + rows.length;
+    this.#options.emit({ id: this.#id, rows, firstOrdinal, commit: null, bytes, ddl: [] });
   }
 
   #unpack(event: LogEvent): void | Promise<void> {
@@ -514,13 +492,17 @@ export class TransactionAssembler {
     }
     const inner = readPayload(event);
     if (!Array.isArray(inner)) return this.#unpackStream(inner, event);
-    for (const each of inner) this.#dispatch(each, this.#offset);
+    // Only an XA transaction's last event has to be waited for.
+    for (const each of inner) {
+      const pending = this.#dispatch(each, this.#cursor.place.offset);
+      if (pending) return pending;
+    }
   }
 
   async #unpackStream(inner: AsyncGenerator<LogEvent, void, undefined>, event: LogEvent): Promise<void> {
     try {
       for await (const each of inner) {
-        this.#dispatch(each, this.#offset);
+        await this.#dispatch(each, this.#cursor.place.offset);
         await this.#options.room();
       }
     } catch (error) {
@@ -531,10 +513,14 @@ export class TransactionAssembler {
 
   /** Adds the position to what went wrong in the bytes. Nothing of the row or the statement goes into the message. */
   #halted(error: unknown, timestamp: number): HaltError {
-    if (error instanceof HaltError) return error;
-    const tripwire = toTripwire(error);
     const id = this.#id === '' ? this.#alone : this.#id;
     const committedAtMs = this.#committedAtMs ?? timestamp * 1_000;
+    if (error instanceof HaltError) {
+      // Found in the group that an XA COMMIT had read again: it is the commit whose loss can be accepted.
+      const span = { fromMs: committedAtMs, untilMs: committedAtMs };
+      return new HaltError({ ...error.halt, position: this.#committed, transactionId: id, span }, error);
+    }
+    const tripwire = toTripwire(error);
     return new HaltError(
       haltOf(tripwire, this.#committed, id === '' ? undefined : { id, committedAtMs }),
       tripwire === error ? undefined : error,

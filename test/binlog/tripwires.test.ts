@@ -238,18 +238,6 @@ describe.each(modes)('a change that cannot be read from the log of $name', (mode
     expect(JSON.stringify(row)).not.toContain('marca-privada');
   });
 
-  it('stops at rows that an XA transaction only prepared', async () => {
-    const stream = await open();
-    await schema.query(
-      "XA START 'x1'; INSERT INTO t VALUES (1, 'maybe', NULL, NULL); XA END 'x1'; XA PREPARE 'x1'",
-    );
-    try {
-      expect((await untilHalt(stream)).error.halt.reason).toBe('xa-transaction');
-    } finally {
-      await schema.query("XA ROLLBACK 'x1'");
-    }
-  });
-
   if (flavour === 'mysql') {
     it('halts at a partial JSON update of a watched table', async () => {
       await schema.query('INSERT INTO t (id, doc) VALUES (1, \'{"a": "0123456789", "b": 1}\')');

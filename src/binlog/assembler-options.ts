@@ -1,0 +1,34 @@
+import type { ParentReading } from './foreign-key/parent-rows.ts';
+import type { Halt } from './halt.ts';
+import type { RereadPrepared } from './prepared-transactions.ts';
+import type { TableMapContext } from './table-map.ts';
+import type { Baseline, Position, TransactionPart } from './types.ts';
+
+export interface AssemblerOptions extends TableMapContext {
+  position: Position;
+  /** Adds a GTID to what is executed and gives the whole set back as text. Null where the server has none. */
+  gtidSet: { add(gtid: string): void; toString(): string } | null;
+  isWatchedSchema(schema: string): boolean;
+  watchedTables(): Iterable<string>;
+  /** Transactions whose loss the operator has accepted on record: passed over whole. */
+  waived: ReadonlySet<string>;
+  /**
+   * Watched columns and their kinds as last seen before the position. A column that was there and is gone, or changed its
+   * kind, stops the stream. What changes is told with the commit, for the checkpoint to keep.
+   */
+  baseline: Baseline;
+  /**
+   * For a survey of the log: told of each transaction that cannot be read, which is then passed over as if its loss were
+   * accepted; what was emitted of it before has been told in vain. Without it such a transaction ends the stream.
+   */
+  onUnreadable?(halt: Halt): void;
+  /** Parents whose cascades are to be told where the log does not show them; without it none is looked at. */
+  parents?: ParentReading;
+  /** At an XA COMMIT whose rows are not in memory. Without it such rows stop the stream. */
+  rereadPrepared?: RereadPrepared;
+  /** The xid whose rows are given out where they were prepared: its XA COMMIT has been read already. */
+  givesPrepared?: string;
+  emit(part: TransactionPart): void;
+  /** A promise while the buffer behind `emit` is full. */
+  room(): Promise<void> | undefined;
+}

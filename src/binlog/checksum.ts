@@ -1,0 +1,41 @@
+import { crc32 } from 'node:zlib';
+import { CHECKSUM_BYTES, eventType, HEADER_BYTES, readLogEvent, type LogEvent } from './log-event.ts';
+
+/** An event's CRC32 does not match its bytes. */
+export class ChecksumError extends Error {
+  constructor() {
+    super('an event arrived with a wrong checksum');
+  }
+}
+
+/**
+ * Cuts events out of the packets of one dump. When the server writes checksums, every event after the format description carries
+ * a CRC32: an event with a wrong one is never decoded (ChecksumError).
+ */
+export class ChecksummedEvents {
+  #checksums = false;
+
+  /** The event in `buffer` from `start` to `end`, valid as long as the buffer. */
+  read(buffer: Buffer, start: number, end: number): LogEvent {
+    const type = buffer[start + 4]!;
+    if (type === eventType.formatDescription) {
+      this.#checksums = buffer[end - CHECKSUM_BYTES - 1] === 1;
+      return readLogEvent(buffer, start, end - CHECKSUM_BYTES - 1);
+    }
+    // The rotate that opens a dump comes before the format description; it is checked like the others once that is known.
+    if (!this.#checksums && !carriesChecksum(buffer, start, end)) return readLogEvent(buffer, start, end);
+    const bodyEnd = end - CHECKSUM_BYTES;
+    if (
+      end - start < HEADER_BYTES + CHECKSUM_BYTES ||
+      crc32(buffer.subarray(start, bodyEnd)) !== buffer.readUInt32LE(bodyEnd)
+    ) {
+      throw new ChecksumError();
+    }
+    return readLogEvent(buffer, start, bodyEnd);
+  }
+}
+
+function carriesChecksum(buffer: Buffer, start: number, end: number): boolean {
+  if (buffer[start + 4] !== eventType.rotate || end - start < HEADER_BYTES + 8 + CHECKSUM_BYTES) return false;
+  return crc32(buffer.subarray(start, end - CHECKSUM_BYTES)) === buffer.readUInt32LE(end - CHECKSUM_BYTES);
+}
