@@ -14,6 +14,7 @@ export type HaltReason =
   | 'incident'
   | 'xa-transaction'
   | 'undecodable'
+  | 'event-too-large'
   | 'foreign-server'
   | 'diverged'
   | 'purged'

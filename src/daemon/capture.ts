@@ -237,7 +237,10 @@ class CaptureSession {
   async #map(rows: readonly RowEvent[], context: MapContext): Promise<DomainEvent[]> {
     const changes = netChanges(rows);
     this.#changes += changes.length;
-    return changes.length === 0 ? [] : this.#options.mapping().rules.map(changes, context);
+    if (changes.length === 0) return [];
+    const events = await this.#options.mapping().rules.map(changes, context);
+    await this.#options.appender.requireFit(events);
+    return events;
   }
 
   #noteCascades(own: readonly DomainEvent[]): void {
@@ -273,10 +276,12 @@ class CaptureSession {
     const { rules, route, webhooks } = this.#options.mapping();
     let events = 0;
     await appender.discard();
-    for await (const mapped of spilled.mapped((changes) => {
+    for await (const mapped of spilled.mapped(async (changes) => {
       this.#changes += changes.length;
       // Rows that belong together may be in another batch: what looks for them asks the source as well.
-      return rules.map(changes, { ...context, isPart: true });
+      const mapped = await rules.map(changes, { ...context, isPart: true });
+      await appender.requireFit(mapped);
+      return mapped;
     })) {
       events += (await appender.stage({ id: context.transactionId, events: mapped }, route)).events;
     }

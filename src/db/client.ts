@@ -2,11 +2,12 @@ import type { MySql2Database } from 'drizzle-orm/mysql2';
 import { createPool, type Pool, type PoolConnection, type ResultSetHeader } from 'mysql2/promise';
 import { sleep } from '../lib/clock.ts';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
-import { codeOf } from '../lib/errors.ts';
+import { AppError, codeOf } from '../lib/errors.ts';
 import { refusalWithin, withoutValues, type ServerError } from '../lib/server-error.ts';
 import { drizzle } from './drizzle.ts';
 import { prepareSession } from './session-variables.ts';
-import { toStoreError } from './store-error.ts';
+import { smallestPacketBytes, toPackets } from './sql-text.ts';
+import { raisePacket, toStoreError } from './store-error.ts';
 
 /** Where statements run: the pool (each commits by itself), or one transaction. */
 export interface Session {
@@ -16,8 +17,9 @@ export interface Session {
   rows<T extends object>(sql: string, values?: readonly unknown[]): Promise<T[]>;
   run(sql: string, values?: readonly unknown[]): Promise<Written>;
   /**
-   * Several statements in one round trip; the server stops at the first that fails. Returns the rows of those that
-   * have some, in order. Every value must have gone through `literal`.
+   * Several statements in one round trip, more where they do not fit into one packet of the server; it stops at the first that
+   * fails. Returns the rows of those that have some, in order. Every value must have gone through `literal`. Throws AppError
+   * ERR_STORE_PACKET for a statement that is too large.
    */
   script<T extends object>(statements: readonly string[]): Promise<T[][]>;
 }
@@ -34,8 +36,12 @@ export interface Store extends Session {
   readonly database: string;
   /** Runs `work` in one transaction; again, up to five times, when the server chose it as the victim of a deadlock. */
   transaction<T>(work: (tx: Session) => Promise<T>): Promise<T>;
-  /** A script that begins and ends its own transaction: no lock is ever held while we think, or are frozen. */
+  /** A script that begins and ends its own transaction: in one packet, as most are, no lock is held while we are frozen. */
   commit<T extends object>(statements: readonly string[]): Promise<T[][]>;
+  /** Bytes that one statement may have, as the newest connection learned. */
+  readonly statementBytes: number;
+  /** Asks the server for it anew. Connections that began with another limit are closed. */
+  measureStatement(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -48,6 +54,9 @@ const deadlockTries = 5;
 /** A statement that takes longer has met a dead connection: none of ours works on more than a bounded batch. */
 const statementTimeoutMs = 60_000;
 const connectTimeoutMs = 10_000;
+/** What a packet has beside the statement is a few bytes; a script is cut here, whatever the server takes. */
+const packetMargin = 1_024;
+const scriptBytes = 4 * 2 ** 20;
 /**
  * Read only server, read only transaction, a cluster node outside its cluster. After a failover the old connections may stay open
  * while new ones lead to the promoted server (Aurora, most proxies): all of them are closed at the first such answer.
@@ -79,9 +88,17 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
   /** Connections that were made before a server answered that it is read only: it was the primary then, and is not any more. */
   let generation = 0;
   const generationOf = new WeakMap<object, number>();
+  let statementBytes = smallestPacketBytes - packetMargin;
+  const bytesOf = new WeakMap<object, number>();
   pool.pool.on('connection', (connection) => {
     generationOf.set(connection, generation);
     prepareSession(connection, { kind: 'store' }, failures);
+    // A session keeps the limit that it began with.
+    connection.query('SELECT @@max_allowed_packet AS bytes', (error, rows) => {
+      if (error) return;
+      statementBytes = (rows as { bytes: number }[])[0]!.bytes - packetMargin;
+      bytesOf.set(connection, statementBytes);
+    });
   });
 
   /** Throws AppError ERR_STORE_*. */
@@ -109,10 +126,15 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
       } else {
         await discardOrRelease(connection, refusal);
       }
+      // The limit may have been raised since: the next try has new connections.
+      if (error instanceof AppError && error.code === 'ERR_STORE_PACKET') generation += 1;
       const failure = failures.get(connection.connection);
       throw failure === undefined ? withoutValues(error) : toStoreError(failure, url);
     }
   }
+
+  const limitOf = (connection: PoolConnection): number =>
+    bytesOf.get(connection.connection) ?? statementBytes;
 
   // Drizzle's own statements take the same way: settings, and the end of connections to a server that was demoted.
   const client = {
@@ -126,16 +148,27 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
     drizzle: drizzle({ client }),
     rows: (sql, values) => withConnection((connection) => rowsOf(connection, sql, values)),
     run: (sql, values) => withConnection((connection) => runOn(connection, sql, values)),
-    script: (statements) => withConnection((connection) => scriptOn(connection, statements)),
+    script: (statements) =>
+      withConnection((connection) => scriptOn(connection, statements, limitOf(connection))),
     commit: (statements) =>
       withDeadlockRetry(() =>
-        withConnection((connection) => scriptOn(connection, ['BEGIN', ...statements, 'COMMIT'])),
+        withConnection((connection) =>
+          scriptOn(connection, ['BEGIN', ...statements, 'COMMIT'], limitOf(connection)),
+        ),
       ),
+    get statementBytes() {
+      return statementBytes;
+    },
+    async measureStatement() {
+      generation += 1;
+      await withConnection((connection) => connection.query('DO 0'));
+      return statementBytes;
+    },
     transaction: (work) =>
       withDeadlockRetry(() =>
         withConnection(async (connection) => {
           await connection.query('BEGIN');
-          const result = await work(sessionOn(connection));
+          const result = await work(sessionOn(connection, limitOf(connection)));
           await connection.query('COMMIT');
           return result;
         }),
@@ -144,7 +177,7 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
   };
 }
 
-function sessionOn(connection: PoolConnection): Session {
+function sessionOn(connection: PoolConnection, maximumBytes: number): Session {
   let typed: MySql2Database | undefined;
   return {
     get drizzle() {
@@ -152,7 +185,7 @@ function sessionOn(connection: PoolConnection): Session {
     },
     rows: (sql, values) => rowsOf(connection, sql, values),
     run: (sql, values) => runOn(connection, sql, values),
-    script: (statements) => scriptOn(connection, statements),
+    script: (statements) => scriptOn(connection, statements, maximumBytes),
   };
 }
 
@@ -195,15 +228,28 @@ async function runOn(
 async function scriptOn<T extends object>(
   connection: PoolConnection,
   statements: readonly string[],
+  maximumBytes: number,
 ): Promise<T[][]> {
-  // Without values (an empty list is some) the driver does not search megabytes of text for placeholders.
-  const [results] = await connection.query({
-    sql: statements.join(';'),
-    values: null,
-    timeout: statementTimeoutMs,
-  });
-  const each = statements.length === 1 ? [results] : (results as unknown[]);
-  return each.filter((result): result is T[] => Array.isArray(result));
+  const results: unknown[] = [];
+  for (const packet of toPackets(statements, Math.min(scriptBytes, maximumBytes))) {
+    const sql = packet.join(';');
+    if (packet.length === 1) requireFitting(sql, maximumBytes);
+    // Without values (an empty list is some) the driver does not search megabytes of text for placeholders.
+    const [answer] = await connection.query({ sql, values: null, timeout: statementTimeoutMs });
+    results.push(...(packet.length === 1 ? [answer] : (answer as unknown[])));
+  }
+  return results.filter((result): result is T[] => Array.isArray(result));
+}
+
+/** The server would end the connection, before or after it says why. */
+function requireFitting(sql: string, maximumBytes: number): void {
+  const bytes = Buffer.byteLength(sql);
+  if (bytes <= maximumBytes) return;
+  throw new AppError(
+    'ERR_STORE_PACKET',
+    `a statement of ${bytes} bytes is larger than max_allowed_packet of the store's server, ${maximumBytes + packetMargin}`,
+    { remedy: raisePacket(bytes), retryable: true },
+  );
 }
 
 async function withDeadlockRetry<T>(work: () => Promise<T>): Promise<T> {

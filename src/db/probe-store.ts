@@ -7,9 +7,9 @@ import { readOnlyStore, toStoreError } from './store-error.ts';
 /**
  * Tries whether the store could be written, and writes nothing: statements that touch no row; before the first migration, a
  * temporary table, which goes with the connection. Throws AppError ERR_STORE_UNREACHABLE, ERR_STORE_ACCESS with the GRANT that
- * mends it, or ERR_STORE_SCHEMA.
+ * fixes it, or ERR_STORE_SCHEMA. Returns the server's max_allowed_packet.
  */
-export async function probeStore(url: DatabaseUrl): Promise<void> {
+export async function probeStore(url: DatabaseUrl): Promise<{ packetBytes: number }> {
   let account: string | undefined;
   let connection: Connection | undefined;
   try {
@@ -18,6 +18,8 @@ export async function probeStore(url: DatabaseUrl): Promise<void> {
     await refuseReadOnly(connection, url);
     if (await isMigrated(connection, url.database)) await touchNothing(connection, url.database);
     else await makeTemporaryTable(connection, url.database);
+    const [[row]] = await connection.query<RowDataPacket[]>('SELECT @@max_allowed_packet AS bytes');
+    return { packetBytes: Number(row?.['bytes']) };
   } catch (error) {
     throw toStoreError(error, url, account);
   } finally {

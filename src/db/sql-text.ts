@@ -40,3 +40,43 @@ export function idIn(column: string, ids: Iterable<number>): string {
   if (ranges.length === 0) return 'FALSE';
   return ranges.length === 1 ? ranges[0]! : `(${ranges.join(' OR ')})`;
 }
+
+/** The smallest max_allowed_packet that `check` accepts. */
+export const smallestPacketBytes = 2 ** 20;
+/** A statement of many rows ends here: well within any packet. */
+const statementBytes = smallestPacketBytes / 2;
+
+/**
+ * INSERTs of these rows, each a text in parentheses, none larger than half of the smallest packet unless a single row is.
+ * src/outbox/require-fit.ts refuses events whose row no packet can hold.
+ */
+export function insertRows(into: string, rows: readonly string[]): string[] {
+  return toBatches(rows, (row) => Buffer.byteLength(row)).map(
+    (batch) => `INSERT INTO ${into} VALUES ${batch.join(',')}`,
+  );
+}
+
+/** Cuts a list, in order, so that each part becomes one statement of a bounded size. */
+export function toBatches<T>(items: readonly T[], bytesOf: (item: T) => number): T[][] {
+  return cut(items, bytesOf, statementBytes);
+}
+
+/** Cuts a script into packets of at most so many bytes. A statement that is larger has one of its own. */
+export function toPackets(statements: readonly string[], maximumBytes: number): string[][] {
+  return cut(statements, (statement) => Buffer.byteLength(statement) + 1, maximumBytes);
+}
+
+function cut<T>(items: readonly T[], bytesOf: (item: T) => number, maximumBytes: number): T[][] {
+  const parts: T[][] = [];
+  let size = Infinity;
+  for (const item of items) {
+    const bytes = bytesOf(item);
+    if (size + bytes > maximumBytes) {
+      parts.push([]);
+      size = 0;
+    }
+    parts.at(-1)!.push(item);
+    size += bytes;
+  }
+  return parts;
+}

@@ -51,10 +51,7 @@ function statementRemedy(errno: number): { remedy?: string } {
     case 1114:
       return { remedy: 'Make room on the disk of the server, then run `migrate` again.' };
     case 1153:
-      return {
-        remedy:
-          'SET GLOBAL max_allowed_packet = 67108864; -- and under [mysqld] in my.cnf: max_allowed_packet = 64M',
-      };
+      return { remedy: raisePacket(32 * 2 ** 20) };
     case 1205:
       return { remedy: 'Another session holds a lock on a table of the store: SHOW PROCESSLIST; shows it.' };
     case 1665:
@@ -64,6 +61,14 @@ function statementRemedy(errno: number): { remedy?: string } {
     default:
       return {};
   }
+}
+
+const largestPacketBytes = 2 ** 30;
+
+/** What lets the store's server take a statement of so many bytes: the next power of two, at most 1 GiB. */
+export function raisePacket(bytes: number): string {
+  const wanted = Math.min(largestPacketBytes, 2 ** Math.ceil(Math.log2(bytes + 65_536)));
+  return `SET GLOBAL max_allowed_packet = ${wanted}; -- on the store's server, and under [mysqld] in my.cnf: max_allowed_packet = ${wanted}`;
 }
 
 /** The statement that gives our user what it needs in the store. */

@@ -61,6 +61,11 @@ export const errorCatalogue = {
     cause: 'The schema of the store could not be migrated.',
     cure: 'Read the cause, then run `migrate` again.',
   },
+  ERR_STORE_PACKET: {
+    exit: 1,
+    cause: "A statement is larger than max_allowed_packet of the store's server.",
+    cure: 'Raise max_allowed_packet there, as the message says.',
+  },
   ERR_SECRET_KEY: {
     exit: 1,
     cause:

@@ -1,4 +1,4 @@
-import { literal } from '../db/sql-text.ts';
+import { insertRows, literal } from '../db/sql-text.ts';
 import type { DomainEvent } from '../event/types.ts';
 import type { Planned } from './fan-out.ts';
 import { storedKey } from './lane.ts';
@@ -21,9 +21,6 @@ export interface PlacedDelivery extends Planned {
   state: QueueState;
 }
 
-/** Rows of one INSERT end here, so that no statement outgrows a packet. */
-const statementCharacters = 2 ** 20;
-
 const eventColumns =
   'seq, id, type, entity_table, entity_key, subject, transaction_id, occurred_at, staging, read_late, body';
 
@@ -33,7 +30,7 @@ export function insertEvents(
   staging: number,
   sealer: PayloadSealer,
 ): string[] {
-  return inserts(
+  return insertRows(
     `event_log (${eventColumns})`,
     events.map(
       ({ seq, event, transactionId }) =>
@@ -49,7 +46,7 @@ export function insertEvents(
 const outcomeReserve = ' '.repeat(16);
 
 export function insertDeliveries(deliveries: readonly PlacedDelivery[], sealer: PayloadSealer): string[] {
-  return inserts(
+  return insertRows(
     'delivery_log (id, webhook_id, event_seq, reserve, payload)',
     deliveries.map(
       ({ id, webhookId, of, payload }) =>
@@ -74,7 +71,7 @@ export interface QueueRow {
  */
 export function insertQueue(rows: readonly QueueRow[], owner: string): string[] {
   const claimed = `@now,${literal(owner)}`;
-  return inserts(
+  return insertRows(
     'queue (delivery_id, webhook_id, event_seq, lane, state, due_at, attempt, attempts_before, claimed_at, claimed_by)',
     rows.map(({ id, webhookId, eventSeq, lane, state, attemptsBefore = 0 }) => {
       const key = `${id},${webhookId},${eventSeq},${lane ?? 'NULL'}`;
@@ -93,19 +90,4 @@ export function insertQueue(rows: readonly QueueRow[], owner: string): string[] 
 /** One reading of the store's clock for all rows of a script: `@now`, and `@until` for the end of a claim. */
 export function claimVariables(claimMs: number): string {
   return `SET @now = UTC_TIMESTAMP(3), @until = UTC_TIMESTAMP(3) + INTERVAL ${literal(claimMs * 1_000)} MICROSECOND`;
-}
-
-function inserts(into: string, rows: readonly string[]): string[] {
-  const statements: string[] = [];
-  let from = 0;
-  let size = 0;
-  for (const [index, row] of rows.entries()) {
-    size += row.length;
-    if (size > statementCharacters || index === rows.length - 1) {
-      statements.push(`INSERT INTO ${into} VALUES ${rows.slice(from, index + 1).join(',')}`);
-      from = index + 1;
-      size = 0;
-    }
-  }
-  return statements;
 }

@@ -1,3 +1,4 @@
+import { toBatches } from '../db/sql-text.ts';
 import type { DomainEvent } from '../event/types.ts';
 import {
   claimVariables,
@@ -16,6 +17,7 @@ import { LaneMemory } from './lane-memory.ts';
 import { SubjectKeyMemory, type PayloadSealer } from './payload-sealer.ts';
 import { createFollowUp, type FollowUpOptions } from './promote.ts';
 import { lanesOf } from './queue-lanes.ts';
+import { requireFit } from './require-fit.ts';
 import { discardStaged, flipStaged, queueStaged, stageEvents } from './staging.ts';
 import type { Checkpoint, ClaimedDelivery, Claimant, Room, Subscription } from './types.ts';
 
@@ -47,6 +49,8 @@ export interface Appender {
     batch: { transactions: readonly AppendedTransaction[]; checkpoint: Checkpoint },
     options: AppendOptions,
   ): Promise<Appended>;
+  /** Throws a Tripwire for an event that is too large for the store. */
+  requireFit(events: readonly DomainEvent[]): Promise<void>;
   /** Moves the checkpoint alone. */
   advance(checkpoint: Checkpoint): Promise<void>;
   /** Writes a part of a huge transaction, invisible, in bounded transactions. */
@@ -88,6 +92,7 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
       followUp.add(waitingLanes);
       return result;
     },
+    requireFit: (events) => requireFit(claimant, events),
     advance: (checkpoint) =>
       writer.commit((counters) =>
         Promise.resolve({
@@ -144,8 +149,12 @@ async function withoutCopies<T>(
 }
 
 async function knownIds(store: Claimant['store'], ids: readonly string[]): Promise<Set<string>> {
-  const rows = await store.rows<{ id: string }>('SELECT id FROM event_log WHERE id IN (?)', [ids]);
-  return new Set(rows.map(({ id }) => id));
+  const known = new Set<string>();
+  for (const batch of toBatches(ids, (id) => id.length + 4)) {
+    const rows = await store.rows<{ id: string }>('SELECT id FROM event_log WHERE id IN (?)', [batch]);
+    for (const { id } of rows) known.add(id);
+  }
+  return known;
 }
 
 interface AppendInput extends AppendOptions {

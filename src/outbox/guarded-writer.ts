@@ -25,8 +25,6 @@ export interface GuardedWriter {
 }
 
 const planTries = 20;
-/** Sent as one packet up to here: MariaDB's default limit is 16 MiB, MySQL's 64 MiB. */
-const packetCharacters = 4 * 2 ** 20;
 
 export async function openGuardedWriter(store: Store, fence: number): Promise<GuardedWriter> {
   let counters: Counters = await claimFence(store, fence);
@@ -79,28 +77,7 @@ async function write(store: Store, fence: number, counters: Counters, plan: Plan
     `next_delivery_id = ${plan.after.nextDeliveryId}`,
     `staging = ${plan.after.staging}`,
   ];
-  const packets = toPackets([guardedUpdate(fence, counters, set), ...plan.statements]);
-  if (packets.length === 1) {
-    await store.commit(packets[0]!);
-  } else {
-    await store.transaction(async (tx) => {
-      for (const packet of packets) await tx.script(packet);
-    });
-  }
-}
-
-function toPackets(statements: readonly string[]): string[][] {
-  const packets: string[][] = [];
-  let size = Infinity;
-  for (const statement of statements) {
-    if (size + statement.length > packetCharacters) {
-      packets.push([]);
-      size = 0;
-    }
-    packets.at(-1)!.push(statement);
-    size += statement.length;
-  }
-  return packets;
+  await store.commit([guardedUpdate(fence, counters, set), ...plan.statements]);
 }
 
 async function isWritten(session: Session, { witness }: Plan<unknown>): Promise<boolean> {

@@ -1,5 +1,5 @@
 import type { Session } from '../db/client.ts';
-import { idIn, literal } from '../db/sql-text.ts';
+import { idIn, literal, toBatches } from '../db/sql-text.ts';
 import { momentText } from './moment.ts';
 import { sealPayload } from './payloads.ts';
 import { makeDue } from './promote.ts';
@@ -119,7 +119,16 @@ const sealedAtOnce = 100;
 function chunks(group: readonly Owned[]): (readonly Owned[])[] {
   if (!isSealed(group[0]!)) return [group];
   const count = Math.ceil(group.length / sealedAtOnce);
-  return Array.from({ length: count }, (_, n) => group.slice(n * sealedAtOnce, (n + 1) * sealedAtOnce));
+  const parts = Array.from({ length: count }, (_, n) =>
+    group.slice(n * sealedAtOnce, (n + 1) * sealedAtOnce),
+  );
+  // A sealed answer has up to 4 bytes for each character.
+  return parts.flatMap((part) =>
+    toBatches(
+      part,
+      ({ outcome }) => 4 * Math.min(keptBodyCharacters, outcome.responseBody?.length ?? 0) + 200,
+    ),
+  );
 }
 
 /** SQL that gives each delivery its answer. */

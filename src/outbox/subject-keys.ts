@@ -1,7 +1,7 @@
 import { createSecretKey, hash, randomBytes, type KeyObject } from 'node:crypto';
 import type { Session } from '../db/client.ts';
 import { type PatientBox, type SecretBox, slotOf } from '../db/encryption.ts';
-import { idIn, literal } from '../db/sql-text.ts';
+import { idIn, literal, toBatches } from '../db/sql-text.ts';
 import { enterQueue } from './enter-queue.ts';
 import { storedKey } from './lane.ts';
 import type { WebhookVault } from './webhook-registry.ts';
@@ -55,10 +55,11 @@ export async function ensureSalts(
     const salt = literal(newKey(forPatients, saltContext(subject)).sealed);
     return `(${literal(subject)},${salt})`;
   });
+  const inserts = toBatches(rows, (row) => Buffer.byteLength(row));
   const statements = [
     ...remove(dead),
     // Another process may have made one meanwhile: its key is the one.
-    `INSERT IGNORE INTO subject_keys (subject, \`key\`) VALUES ${rows.join(',')}`,
+    ...inserts.map((batch) => `INSERT IGNORE INTO subject_keys (subject, \`key\`) VALUES ${batch.join(',')}`),
   ];
   const entry = { statements, events: 0, deliveries: 0, result: undefined };
   if (!forPatients.encrypts) await store.script(statements);
@@ -161,11 +162,15 @@ async function readLiveKeys(
 }
 
 async function readKeys(session: Session, subjects: ReadonlySet<string>): Promise<KeyRow[]> {
-  if (subjects.size === 0) return [];
-  return session.rows<KeyRow>(
-    'SELECT id, subject, `key`, payload_key AS payloadKey FROM subject_keys WHERE subject IN (?)',
-    [[...subjects]],
-  );
+  const rows: KeyRow[] = [];
+  for (const batch of toBatches([...subjects], (subject) => 2 * Buffer.byteLength(subject) + 3)) {
+    const found = await session.rows<KeyRow>(
+      'SELECT id, subject, `key`, payload_key AS payloadKey FROM subject_keys WHERE subject IN (?)',
+      [batch],
+    );
+    rows.push(...found);
+  }
+  return rows;
 }
 
 /**

@@ -38,6 +38,7 @@ export function createMapper() {
           for (const transaction of transactions) transaction.events.forEach(look);
           return Promise.resolve({ events: 0, copies: 0, deliveries: 0, fresh: [] } satisfies Appended);
         },
+        requireFit: () => Promise.resolve(),
         advance: () => Promise.resolve(),
         stage: () => Promise.reject(new Error('nothing is huge here')),
         flip: () => Promise.resolve(),

@@ -1,5 +1,5 @@
 import { createConnection, type Connection } from 'mysql2/promise';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { currentPosition } from '../../src/binlog/log-file.ts';
 import {
   runPreflight,
@@ -262,7 +262,10 @@ describe.each(servers)('the preflight on a well-kept %s', (variant) => {
     const position = (await currentPosition(source, identity))!;
     await source.close();
     const checkpoint = { position, flavour, serverUuid: identity.serverUuid, committedAtMs: null };
-    const healthy = await preflight(schema.url(), watch, { checkpoint, probeStore: () => Promise.resolve() });
+    const healthy = await preflight(schema.url(), watch, {
+      checkpoint,
+      probeStore: () => Promise.resolve({ packetBytes: 2 ** 26 }),
+    });
     expect(levelsOf(healthy)).toMatchObject({ lineage: 'pass', store: 'pass' });
     const broken = await preflight(schema.url(), watch, {
       checkpoint: {
@@ -278,6 +281,34 @@ describe.each(servers)('the preflight on a well-kept %s', (variant) => {
     expect(levelsOf(broken)).toMatchObject({ lineage: 'fail', store: 'fail' });
     expect(checkOf(broken, 'lineage').detail).toContain('ahead-of-source');
     expect(checkOf(broken, 'store')).toMatchObject({ detail: 'no rights', remedy: 'GRANT ALL …' });
+  });
+
+  it('compares what a row of the source may hold with what the store takes', async () => {
+    const large = await createSchema(
+      sharedServer(variant),
+      'CREATE TABLE notes (id INT PRIMARY KEY, short TEXT, photo LONGBLOB)',
+    );
+    onTestFinished(() => large.drop());
+    const judge = async (column: string, packetBytes: number): Promise<CheckResult> =>
+      checkOf(
+        await preflight(
+          large.url(),
+          { notes: [column] },
+          {
+            probeStore: () => Promise.resolve({ packetBytes }),
+          },
+        ),
+        'store-packet',
+      );
+    expect(await judge('photo', 2 ** 30)).toMatchObject({ level: 'pass' });
+    expect(await judge('short', 2 ** 20)).toMatchObject({ level: 'pass' });
+    const warned = await judge('photo', 2 ** 20);
+    expect(warned).toMatchObject({ level: 'warn', detail: expect.stringContaining('notes.photo') as string });
+    expect(warned.remedy).toMatch(/^SET GLOBAL max_allowed_packet = \d+;/);
+    expect(await judge('short', 2 ** 19)).toMatchObject({
+      level: 'fail',
+      remedy: expect.stringMatching(/^SET GLOBAL max_allowed_packet = 2097152;/) as string,
+    });
   });
 
   it('measures the clock', async () => {

@@ -31,10 +31,18 @@ export interface TableFacts {
   wanted: string;
   /** Whether its changes are read from the log; else it is only looked up. */
   watched: boolean;
+  /** The columns that the rules name. */
+  columns: ReadonlySet<string>;
   access: 'ok' | 'denied' | 'missing';
   /** Of a table that may be read: the columns that it does not have. */
   missingColumns: readonly string[];
   table: DictionaryTable | null;
+}
+
+/** What the server of the store allows. */
+export interface StoreLimits {
+  /** Its max_allowed_packet. */
+  packetBytes: number;
 }
 
 /** What the server said, asked once for all checks. */
@@ -54,8 +62,8 @@ export interface Facts {
   /** Whether a reader of ours is connected now, so that one of our id is as it should be. */
   readerRuns: boolean;
   checkpoint: Checkpoint | null;
-  /** Tries to write to the store; throws what hinders it. Null when the caller asks for no such check. */
-  probeStore: (() => Promise<void>) | null;
+  /** Tries to write to the store, once; throws what hinders it. Null when the caller asks for no such check. */
+  probeStore: (() => Promise<StoreLimits>) | null;
   clock: Clock;
 }
 

@@ -25,6 +25,7 @@ const variableNames = [
   'max_binlog_total_size',
   'binlog_space_limit',
   'innodb_native_foreign_keys',
+  'max_allowed_packet',
 ];
 
 const denied = new Set([1142, 1143, 1227, 1044]);
@@ -54,9 +55,14 @@ export async function collectFacts(
     serverId: options.serverId ?? null,
     readerRuns: options.readerRuns ?? false,
     checkpoint: options.checkpoint ?? null,
-    probeStore: options.probeStore ?? null,
+    probeStore: options.probeStore ? once(options.probeStore) : null,
     clock,
   };
+}
+
+function once<T>(ask: () => Promise<T>): () => Promise<T> {
+  let asked: Promise<T> | undefined;
+  return () => (asked ??= ask());
 }
 
 async function readVariables(source: Source): Promise<Map<string, string>> {
@@ -91,7 +97,7 @@ async function probeTable(
   const shown = [...columns].filter((column) => table?.columnOf.has(column.toLowerCase()));
   const hidden = [...columns].filter((column) => !table?.columnOf.has(column.toLowerCase()));
   const spelled = table?.name ?? name;
-  const facts = { wanted: spelled, watched, table, missingColumns: [] };
+  const facts = { wanted: spelled, watched, columns, table, missingColumns: [] };
   const whole = await trySelect(source, spelled, [...shown, ...(table?.key ?? [])]);
   if (whole !== 'ok') return { ...facts, access: whole === 'no-column' ? 'denied' : whole };
   const missingColumns: string[] = [];

@@ -5,11 +5,12 @@ import type { Checkpoint } from '../lineage.ts';
 import { nameVersion } from '../server-version.ts';
 import type { Source } from '../source.ts';
 import type { Watch } from '../types.ts';
-import type { Check, CheckLevel, Facts, Finding } from './check.ts';
+import type { Check, CheckLevel, Facts, Finding, StoreLimits } from './check.ts';
 import { collectFacts } from './facts.ts';
 import { grantChecks } from './grants.ts';
 import { logSafetyChecks, logSettingChecks } from './log-settings.ts';
 import { retention } from './retention.ts';
+import { storeChecks } from './store.ts';
 import { surroundingChecks } from './surroundings.ts';
 import { tableChecks } from './tables.ts';
 
@@ -45,7 +46,7 @@ export interface PreflightOptions {
   readerRuns?: boolean;
   checkpoint?: Checkpoint | null;
   /** Tries to write to the store; throws an AppError that says what hinders it. */
-  probeStore?: () => Promise<void>;
+  probeStore?: () => Promise<StoreLimits>;
   clock?: Clock;
 }
 
@@ -56,6 +57,7 @@ const checks: readonly Check[] = [
   ...logSafetyChecks,
   retention,
   ...surroundingChecks,
+  ...storeChecks,
 ];
 
 /**

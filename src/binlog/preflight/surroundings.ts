@@ -1,6 +1,5 @@
 import { isIP } from 'node:net';
 import { monotonicMs } from '../../lib/clock.ts';
-import { AppError } from '../../lib/errors.ts';
 import { proveLineage } from '../lineage.ts';
 import { countReaders } from '../count-readers.ts';
 import { fail, pass, skip, warn, type Check } from './check.ts';
@@ -86,20 +85,5 @@ const lineage: Check = {
   },
 };
 
-const store: Check = {
-  id: 'store',
-  title: 'Our own schema',
-  async run({ probeStore }) {
-    if (!probeStore) return null;
-    try {
-      await probeStore();
-      return pass('It can be written.');
-    } catch (error) {
-      if (error instanceof AppError) return fail(error.message, error.remedy);
-      throw error;
-    }
-  },
-};
-
-/** The connection, the clock, other readers, and our own past. */
-export const surroundingChecks: readonly Check[] = [tls, clockSkew, serverId, lineage, store];
+/** The connection, the clock, other readers, and the checkpoint. */
+export const surroundingChecks: readonly Check[] = [tls, clockSkew, serverId, lineage];
