@@ -23,6 +23,7 @@ const meanings: Readonly<Record<number, string>> = {
   1226: "a limit of our user's account is reached",
   1227: 'our user lacks a privilege',
   1264: 'a number is out of range',
+  1265: 'a value does not fit its column',
   1290: 'the server is read only',
   1292: 'a value does not fit its column',
   1317: 'the statement was interrupted',
