@@ -203,6 +203,19 @@ ${receiver.delivery}`);
     expect(await delivered()).toEqual([]);
   });
 
+  it('are told of a transaction that does not fit into memory', async () => {
+    const digits = Array.from({ length: 10 }, (_, digit) => `SELECT ${digit} AS d`).join(' UNION ALL ');
+    const numbers = ['a', 'b', 'c', 'd', 'e'].map((name) => `(${digits}) ${name}`).join(' JOIN ');
+    await schema.query(
+      `BEGIN; DELETE FROM people WHERE id = 1;
+      INSERT INTO visits (id) SELECT 100 + a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d FROM ${numbers}; COMMIT`,
+    );
+    expect(await delivered()).toEqual(
+      logs ? ['payment.loose 1', 'visit.gone 1'] : ['capture.unlogged_cascade people'],
+    );
+    expect(await metric()).toEqual(silent('odontology_webhooks_unlogged_cascades_total{table="people"} 1'));
+  });
+
   it('are judged by the keys of the time: one that is added, one that is dropped', async () => {
     await schema.query('CREATE TABLE rooms (id INT PRIMARY KEY); INSERT INTO rooms VALUES (1), (2), (3)');
     await schema.query('DELETE FROM rooms WHERE id = 1');
