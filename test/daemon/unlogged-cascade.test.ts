@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startPrivateServer } from '../../src/cli/demo/private-server.ts';
-import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
+import type { Flavour, ServerVariant } from '../../src/cli/demo/server-binaries.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { startDaemon, type Daemon } from '../../src/daemon.ts';
 import { createLog } from '../../src/lib/log.ts';
@@ -22,6 +22,8 @@ import { waitFor } from '../support/wait-for.ts';
 interface Server {
   name: string;
   flavour: Flavour;
+  /** Where it is not the flavour's first version. */
+  variant?: ServerVariant;
   settings: string[];
   /** Whether the server logs what foreign keys change. */
   logs: boolean;
@@ -36,6 +38,7 @@ const servers: Server[] = [
     logs: false,
   },
   { name: 'MariaDB', flavour: 'mariadb', settings: [], logs: false },
+  { name: 'MariaDB 11.8', flavour: 'mariadb', variant: 'mariadb-11.8', settings: [], logs: false },
 ];
 
 /** A visit goes with its file, which goes with its person; a payment stays without its visit; a mark is the end of a test. */
@@ -57,7 +60,7 @@ events:
   mark.made: { table: marks, on: insert, data: { id: id } }
 `;
 
-describe.each(servers)('cascades on $name', ({ flavour, settings, logs }) => {
+describe.each(servers)('cascades on $name', ({ flavour, variant = flavour, settings, logs }) => {
   let server: SharedServer;
   let giveBack = (): Promise<void> => Promise.resolve();
   let schema: TestSchema;
@@ -71,7 +74,7 @@ describe.each(servers)('cascades on $name', ({ flavour, settings, logs }) => {
 
   beforeAll(async () => {
     if (settings.length === 0) {
-      server = sharedServer(flavour);
+      server = sharedServer(variant);
       return;
     }
     const own = await startPrivateServer({ flavour, settings });

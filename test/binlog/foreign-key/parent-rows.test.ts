@@ -4,7 +4,7 @@ import { readKeyGraph, tableKey } from '../../../src/binlog/foreign-key/read-key
 import { openSource } from '../../../src/binlog/source.ts';
 import type { BinlogStream } from '../../../src/binlog/stream.ts';
 import { startPrivateServer } from '../../../src/cli/demo/private-server.ts';
-import type { Flavour } from '../../../src/cli/demo/server-binaries.ts';
+import type { Flavour, ServerVariant } from '../../../src/cli/demo/server-binaries.ts';
 import { parseDatabaseUrl } from '../../../src/lib/database-url.ts';
 import { openReader, takeUntil } from '../../support/read-log.ts';
 import { createSchema, sharedServer, type SharedServer, type TestSchema } from '../../support/server.ts';
@@ -12,6 +12,8 @@ import { createSchema, sharedServer, type SharedServer, type TestSchema } from '
 interface Server {
   name: string;
   flavour: Flavour;
+  /** Where it is not the flavour's first version. */
+  variant?: ServerVariant;
   settings: string[];
   /** Whether the server logs what foreign keys change. */
   logs: boolean;
@@ -26,16 +28,17 @@ const servers: Server[] = [
     logs: false,
   },
   { name: 'MariaDB', flavour: 'mariadb', settings: [], logs: false },
+  { name: 'MariaDB 11.8', flavour: 'mariadb', variant: 'mariadb-11.8', settings: [], logs: false },
 ];
 
-describe.each(servers)('parents in the log of $name', ({ flavour, settings, logs }) => {
+describe.each(servers)('parents in the log of $name', ({ flavour, variant = flavour, settings, logs }) => {
   let server: SharedServer;
   let giveBack = (): Promise<void> => Promise.resolve();
   let schema: TestSchema;
   let reader: BinlogStream;
   beforeAll(async () => {
     if (settings.length === 0) {
-      server = sharedServer(flavour);
+      server = sharedServer(variant);
       return;
     }
     const own = await startPrivateServer({ flavour, settings });
