@@ -62,7 +62,9 @@ export async function requireReady({
 /** What deliveries may reach: what the configuration opens, never our own doors. */
 export function guardOptions({ delivery, http, source, store }: Config): GuardOptions {
   const { allowHttp, allowPrivateNetworks, allowedPorts, proxies } = delivery;
-  const databases = [source.url, store.url].map(({ host, port }) => ({ address: host, port }));
+  const databases = [source.url, store.url]
+    .filter(({ socketPath }) => socketPath === undefined)
+    .map(({ host, port }) => ({ address: host, port }));
   return {
     allowHttp,
     allowPrivateNetworks,

@@ -1,4 +1,4 @@
-import type { DatabaseUrl } from './database-url.ts';
+import { placeOf as at, type DatabaseUrl } from './database-url.ts';
 import { AppError, codeOf, type ErrorCode } from './errors.ts';
 import { withoutValues } from './server-error.ts';
 
@@ -20,7 +20,6 @@ interface Explanation {
 
 type Explain = (url: DatabaseUrl, key: string, detail: string) => Omit<Explanation, 'kind' | 'retryable'>;
 
-const at = (url: DatabaseUrl): string => `${url.host}:${url.port}`;
 const quoted = (name: string): string => `\`${name.replaceAll('`', '``')}\``;
 
 const unknownHost: Explain = (url, key) => ({
@@ -30,7 +29,14 @@ const unknownHost: Explain = (url, key) => ({
 
 const nobodyListens: Explain = (url, key) => ({
   message: `Nothing listens on ${at(url)}.`,
-  remedy: `Start the database server, or correct host and port in ${key}; bind-address in the server's my.cnf must allow this machine.`,
+  remedy: url.socketPath
+    ? `Start the database server, or correct the socket in ${key}: SELECT @@socket; on the server shows its path.`
+    : `Start the database server, or correct host and port in ${key}; bind-address in the server's my.cnf must allow this machine.`,
+});
+
+const socketRefused: Explain = (url, key) => ({
+  message: `The socket ${at(url)} may not be opened by this user.`,
+  remedy: `Let the daemon's user write to the socket and enter its folder, or name host and port in ${key}.`,
 });
 
 const noAnswer: Explain = (url, key) => ({
@@ -161,6 +167,8 @@ const byCode: Readonly<Record<string, readonly [Explain, Explanation['kind'], 'r
   ENOTFOUND: [unknownHost, 'unreachable'],
   EAI_AGAIN: [unknownHost, 'unreachable', 'retry'],
   ECONNREFUSED: [nobodyListens, 'unreachable', 'retry'],
+  ENOENT: [nobodyListens, 'unreachable', 'retry'],
+  EACCES: [socketRefused, 'unreachable'],
   ETIMEDOUT: [noAnswer, 'unreachable', 'retry'],
   EHOSTUNREACH: [noAnswer, 'unreachable', 'retry'],
   ENETUNREACH: [noAnswer, 'unreachable', 'retry'],

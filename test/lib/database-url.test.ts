@@ -28,6 +28,22 @@ describe('parseDatabaseUrl', () => {
     });
   });
 
+  it('takes a Unix socket, which it shows, also with another schema', () => {
+    const url = parseDatabaseUrl('mysql://webhooks@localhost/ontology_db?socket=/run/mysqld/mysqld.sock');
+    expect(url).toMatchObject({ socketPath: '/run/mysqld/mysqld.sock', database: 'ontology_db', tls: null });
+    expect(toConnectionTarget(url)).toMatchObject({
+      socketPath: '/run/mysqld/mysqld.sock',
+      user: 'webhooks',
+    });
+    expect(withDatabase(url, 'hooks')).toMatchObject({
+      database: 'hooks',
+      socketPath: '/run/mysqld/mysqld.sock',
+      safeUrl: 'mysql://webhooks:***@localhost/hooks?socket=/run/mysqld/mysqld.sock',
+    });
+    expect(refusal('mysql://r@localhost/s?socket=mysqld.sock')).toContain('absolute path');
+    expect(refusal('mysql://r@localhost/s?socket=/s.sock&ssl=true')).toContain('socket and ssl');
+  });
+
   it('takes mariadb, an IPv6 address, no password, no schema and the usual port', () => {
     const url = parseDatabaseUrl('mariadb://root@[fd00::1]');
     expect(url).toMatchObject({ host: 'fd00::1', port: 3306, user: 'root', password: '', database: '' });
@@ -73,7 +89,7 @@ describe('parseDatabaseUrl', () => {
     ['mysql://h/db', 'names no user'],
     ['mysql://u:hunter2@h/a/b', 'schema name that the server would not accept'],
     ['mysql://u:hunter2@h/db?sll=true', 'did you mean "ssl"?'],
-    ['mysql://u:p@x?hunter2@h/db', 'has an option that is not ssl or ssl-ca'],
+    ['mysql://u:p@x?hunter2@h/db', 'has an option that is not ssl, ssl-ca or socket'],
     ['mysql://u:p@h/db?ssl=hunter2', 'has an unknown ssl mode'],
     ['mysql://u:p@h/db?ssl-ca=missing.pem', 'names an ssl-ca file that cannot be read'],
   ])('refuses %s without repeating it', (text, words) => {

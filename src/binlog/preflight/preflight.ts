@@ -1,3 +1,4 @@
+import { placeOf } from '../../lib/database-url.ts';
 import { systemClock, type Clock } from '../../lib/clock.ts';
 import { errnoOf } from '../../lib/connect-error.ts';
 import { AppError, codeOf } from '../../lib/errors.ts';
@@ -67,7 +68,7 @@ const checks: readonly Check[] = [
  */
 export async function runPreflight(options: PreflightOptions): Promise<PreflightReport> {
   const { source } = options;
-  const place = `${source.url.host}:${source.url.port}, schema ${source.url.database}`;
+  const place = `${placeOf(source.url)}, schema ${source.url.database}`;
   let facts: Facts;
   try {
     facts = await collectFacts({ lookups: new Map(), clock: systemClock, ...options });

@@ -8,7 +8,7 @@ const tls: Check = {
   id: 'tls',
   title: 'Encrypted connection',
   run({ source: { url } }) {
-    if (isLocal(url.host)) return pass('The server is on this machine.');
+    if (url.socketPath !== undefined || isLocal(url.host)) return pass('The server is on this machine.');
     if (!url.tls) {
       return warn(
         `Patient data crosses the network to ${url.host} in the clear.`,
