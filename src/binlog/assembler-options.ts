@@ -2,9 +2,11 @@ import type { ParentReading } from './foreign-key/parent-rows.ts';
 import type { Halt } from './halt.ts';
 import type { RereadPrepared } from './prepared-transactions.ts';
 import type { TableMapContext } from './table-map.ts';
+import type { TransactionTimeOptions } from './transaction-time.ts';
 import type { Baseline, Position, TransactionPart } from './types.ts';
 
-export interface AssemblerOptions extends TableMapContext {
+/** What a TransactionAssembler needs to know, and whom it gives its parts to. */
+export interface AssemblerOptions extends TableMapContext, TransactionTimeOptions {
   position: Position;
   /** Adds a GTID to what is executed and gives the whole set back as text. Null where the server has none. */
   gtidSet: { add(gtid: string): void; toString(): string } | null;

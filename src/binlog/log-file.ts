@@ -137,6 +137,23 @@ export async function readFileCreatedAt(source: Source, file: string): Promise<n
   }
 }
 
+/**
+ * Whether a file of the log was begun before a moment, ms since 1970 UTC. A session can set the time of a file that its statement
+ * begins (`SET timestamp; FLUSH LOGS`, seen on MySQL 9.7 and MariaDB 10.11): one that claims to be older than the file before it is
+ * not believed, and counts as begun later.
+ */
+export async function isBegunBefore(
+  source: Source,
+  { files, index }: { files: readonly LogFile[]; index: number },
+  atMs: number,
+): Promise<boolean> {
+  const begunMs = async (at: number): Promise<number> =>
+    ((await readFileCreatedAt(source, files[at]!.name)) ?? 0) * 1_000;
+  const claimedMs = await begunMs(index);
+  if (claimedMs >= atMs) return false;
+  return index === 0 || (await begunMs(index - 1)) <= claimedMs;
+}
+
 /** Whether our user has REPLICATION SLAVE: asked by registering as a replica, on a connection that is closed at once. */
 export async function mayReplicate(source: Source): Promise<boolean> {
   const connection = await source.connect();

@@ -2,7 +2,14 @@ import { systemClock } from '../lib/clock.ts';
 import { joinGtidSets, formatGtidSet, parseGtidSet } from './gtid-set.ts';
 import { formatMariadbGtid, parseMariadbGtids } from './gtid.ts';
 import type { BrokenLineage, Checkpoint } from './lineage.ts';
-import { currentPosition, listLogFiles, oldestPosition, readFileCreatedAt, startOfFile } from './log-file.ts';
+import {
+  currentPosition,
+  isBegunBefore,
+  listLogFiles,
+  oldestPosition,
+  readFileCreatedAt,
+  startOfFile,
+} from './log-file.ts';
 import type { Source, SourceIdentity } from './source.ts';
 import type { Position } from './types.ts';
 
@@ -81,10 +88,13 @@ async function firstNewFile(
   // A file's creation is known to the second.
   const since = committedAtMs === null ? (read.fileCreatedAt ?? Infinity) : Math.floor(committedAtMs / 1_000);
   let first: string | undefined;
-  for (const { name } of (await listLogFiles(source)).toReversed()) {
+  const files = await listLogFiles(source);
+  for (let index = files.length - 1; index >= 0; index -= 1) {
+    const { name } = files[index]!;
     const createdAt = await readFileCreatedAt(source, name);
     const isTheOneRead = name === read.file && createdAt === read.fileCreatedAt;
-    if (createdAt === undefined || createdAt < since || isTheOneRead) break;
+    if (createdAt === undefined || isTheOneRead) break;
+    if (await isBegunBefore(source, { files, index }, since * 1_000)) break;
     first = name;
   }
   if (first === undefined) return endOfLog(source, identity);

@@ -1,4 +1,4 @@
-import { gtidAtStart, listLogFiles, readFileCreatedAt, type LogFile } from './log-file.ts';
+import { gtidAtStart, isBegunBefore, listLogFiles, readFileCreatedAt, type LogFile } from './log-file.ts';
 import type { Source, SourceIdentity } from './source.ts';
 import type { Position } from './types.ts';
 
@@ -27,18 +27,16 @@ export async function findPositionAt(
   atMs: number,
 ): Promise<PositionAt | undefined> {
   const files = await listLogFiles(source);
-  const begunAt = async (index: number): Promise<number> =>
-    ((await readFileCreatedAt(source, files[index]!.name)) ?? 0) * 1_000;
   let low = 0;
   let high = files.length;
   while (high - low > 1) {
     const middle = (low + high) >> 1;
-    if ((await begunAt(middle)) < atMs - MARGIN_MS) low = middle;
+    if (await isBegunBefore(source, { files, index: middle }, atMs - MARGIN_MS)) low = middle;
     else high = middle;
   }
   const first = files[low];
   if (!first) return undefined;
-  const begunAtMs = await begunAt(low);
+  const begunAtMs = ((await readFileCreatedAt(source, first.name)) ?? 0) * 1_000;
   const gtid = identity.flavour === 'mariadb' ? await gtidAtStart(source, first.name) : null;
   return {
     position: { gtid, file: first.name, offset: 4 },

@@ -1,11 +1,12 @@
 import { ByteReader } from './byte-reader.ts';
-import type { LogEvent } from './log-event.ts';
+import { eventType, type LogEvent } from './log-event.ts';
 
 export interface TransactionStart {
   /** null for a transaction without one (gtid_mode=OFF). */
   gtid: string | null;
-  /** Commit time at the original source in ms; undefined where the event has none. */
-  committedAtMs: number | undefined;
+  /** MySQL: commit times, µs since 1970 UTC, of the server itself and of the original one; 0 where the event has none. */
+  immediateMicros: bigint;
+  originalMicros: bigint;
   /** MariaDB: the group is one statement with no commit marker behind it. */
   standalone: boolean;
   /** MariaDB logs no BEGIN: the GTID itself opens the transaction. */
@@ -29,22 +30,24 @@ function readUint56(reader: ByteReader): bigint {
 }
 
 /** GTID_LOG_EVENT and ANONYMOUS_GTID_LOG_EVENT (MySQL libs/mysql/binlog/event/control_events.h, Gtid_event). */
-export function readGtid(event: LogEvent, anonymous: boolean): TransactionStart {
+function readGtid(event: LogEvent, anonymous: boolean): TransactionStart {
   const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
   reader.skip(1);
   const uuid = uuidText(reader.bytes(16));
   const number = reader.uint64();
-  let committedAtMs: number | undefined;
+  let immediateMicros = 0n;
+  let originalMicros = 0n;
   // The logical clock (type, last_committed, sequence_number), then the commit times in µs.
   if (reader.remaining >= 17 + 7) {
     reader.skip(17);
     const immediate = readUint56(reader);
-    const original = immediate & HAS_ORIGINAL_TIMESTAMP ? readUint56(reader) : immediate;
-    committedAtMs = Number((original & (HAS_ORIGINAL_TIMESTAMP - 1n)) / 1000n);
+    immediateMicros = immediate & (HAS_ORIGINAL_TIMESTAMP - 1n);
+    originalMicros = immediate & HAS_ORIGINAL_TIMESTAMP ? readUint56(reader) : immediateMicros;
   }
   return {
     gtid: anonymous ? null : `${uuid}:${number}`,
-    committedAtMs,
+    immediateMicros,
+    originalMicros,
     standalone: false,
     opens: false,
     prepares: false,
@@ -80,7 +83,7 @@ const tagged = {
 } as const;
 
 /** GTID_TAGGED_LOG_EVENT: a message of (id, value) fields in ascending order of id. */
-export function readTaggedGtid(event: LogEvent): TransactionStart {
+function readTaggedGtid(event: LogEvent): TransactionStart {
   const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
   const start = reader.offset;
   const version = readVarint(reader);
@@ -91,7 +94,7 @@ export function readTaggedGtid(event: LogEvent): TransactionStart {
   let tag = '';
   let number = 0n;
   let immediate = 0n;
-  let original = 0n;
+  let original: bigint | undefined;
   while (reader.offset < end) {
     const id = readVarint(reader);
     if (id === tagged.uuid)
@@ -104,10 +107,10 @@ export function readTaggedGtid(event: LogEvent): TransactionStart {
     else break;
   }
   if (uuid === '' || number <= 0n) throw new RangeError('tagged GTID without uuid or number');
-  const micros = original > 0n ? original : immediate;
   return {
     gtid: tag === '' ? `${uuid}:${number}` : `${uuid}:${tag}:${number}`,
-    committedAtMs: micros > 0n ? Number(micros / 1000n) : undefined,
+    immediateMicros: immediate,
+    originalMicros: original ?? immediate,
     standalone: false,
     opens: false,
     prepares: false,
@@ -115,16 +118,33 @@ export function readTaggedGtid(event: LogEvent): TransactionStart {
 }
 
 /** MariaDB's GTID_EVENT (sql/log_event.h, Gtid_log_event): sequence number, domain, flags; the server id is in the header. */
-export function readMariadbGtid(event: LogEvent): TransactionStart {
+function readMariadbGtid(event: LogEvent): TransactionStart {
   const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
   const sequence = reader.uint64();
   const domain = reader.uint32();
   const flags = reader.uint8();
   return {
     gtid: `${domain}-${event.serverId}-${sequence}`,
-    committedAtMs: undefined,
+    immediateMicros: 0n,
+    originalMicros: 0n,
     standalone: (flags & MARIADB_STANDALONE) !== 0,
     opens: (flags & MARIADB_STANDALONE) === 0,
     prepares: (flags & MARIADB_PREPARED_XA) !== 0,
   };
+}
+
+/** The event that begins a transaction, of whatever server. Throws a RangeError for any other event. */
+export function readTransactionStart(event: LogEvent): TransactionStart {
+  switch (event.type) {
+    case eventType.gtid:
+      return readGtid(event, false);
+    case eventType.anonymousGtid:
+      return readGtid(event, true);
+    case eventType.gtidTagged:
+      return readTaggedGtid(event);
+    case eventType.mariadbGtid:
+      return readMariadbGtid(event);
+    default:
+      throw new RangeError(`an event of type ${event.type} begins no transaction`);
+  }
 }

@@ -5,6 +5,14 @@ import { inflateEnvelope } from './read-rows.ts';
 /** An EXECUTE_LOAD_QUERY has so much post-header between a Query event's own and its status variables. */
 const LOAD_QUERY_BYTES = 13;
 
+/**
+ * When the statement of a Query event ended, ms since 1970 UTC, by the server's own clock: the event's time, which the session can
+ * set, plus the duration, which the server computes from it modulo 2^32 seconds (checked on MariaDB 10.11 with times before and after).
+ */
+export function serverTimeMs({ timestamp, buffer, bodyStart }: LogEvent): number {
+  return ((timestamp + buffer.readUInt32LE(bodyStart + 4)) >>> 0) * 1_000;
+}
+
 /** The statement of a Query event and the session's schema (MySQL libs/mysql/binlog/event/statement_events.h). */
 export function readStatement(event: LogEvent): { schema: string; text: string } {
   const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);

@@ -51,7 +51,7 @@ async function findPrepared(log: LogAgain, shared: Shared, wanted: Wanted): Prom
 
 async function findInFile(
   log: LogAgain,
-  { flavour, charsetOf, hintsOf, room }: Shared,
+  { flavour, charsetOf, hintsOf, room, clock }: Shared,
   { file, xid, end }: Wanted & { file: string },
 ): Promise<LogPlace | undefined> {
   const begin = { file, offset: 4 };
@@ -61,6 +61,7 @@ async function findInFile(
     charsetOf,
     hintsOf,
     room,
+    clock,
     columnsOf: () => undefined,
     isWatchedSchema: () => false,
     watchedTables: () => [],

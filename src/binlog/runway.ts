@@ -64,7 +64,10 @@ export async function estimateRunway(
   const ageSeconds = oldestAt === undefined ? 0 : clock.now() / 1_000 - oldestAt;
   const bytesPerSecond = ageSeconds >= 60 ? logBytes / ageSeconds : null;
   const next = index < 0 ? undefined : files[index + 1];
-  const finishedAt = next ? await readFileCreatedAt(source, next.name) : undefined;
+  const claimedAt = next ? await readFileCreatedAt(source, next.name) : undefined;
+  // A session can set the time of a file that it begins. The server goes by the file's own time, which is none of the future.
+  const nowSeconds = clock.now() / 1_000;
+  const finishedAt = claimedAt && Math.min(Math.max(claimedAt, oldestAt ?? 0), nowSeconds);
   const keptBytes = total(files.slice(Math.max(0, index)));
   return {
     untilPurgeMs:

@@ -1,5 +1,5 @@
-import { createConnection, type Connection } from 'mysql2';
-import { monotonicMs } from '../lib/clock.ts';
+import { createConnection, type Connection, type RowDataPacket } from 'mysql2';
+import { monotonicMs, systemClock } from '../lib/clock.ts';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
 import { errnoOf, explainConnectError } from '../lib/connect-error.ts';
 import { AppError, messageOf } from '../lib/errors.ts';
@@ -17,9 +17,10 @@ import { classifyDumpError } from './dump-error.ts';
 import { createGtidTracker } from './gtid.ts';
 import { encodeGtidSet, parseGtidSet } from './gtid-set.ts';
 import { HaltError } from './halt.ts';
+import { LogClock } from './log-clock.ts';
 import { LogAgain } from './log-again.ts';
 import { furthest, MAX_DUMP_OFFSET, placeOfHeartbeat } from './log-place.ts';
-import { eventType } from './log-event.ts';
+import { eventType, type LogEvent } from './log-event.ts';
 import { createRereadPrepared } from './reread-prepared.ts';
 import { TransactionAssembler } from './transaction-assembler.ts';
 import type { AssemblerOptions } from './assembler-options.ts';
@@ -34,6 +35,10 @@ const HELD_BACK_MS = 30_000;
 /** Survived a pause of 90 s where the default of 60 s was cut at 65 s. */
 const NET_WRITE_TIMEOUT_SECONDS = 600;
 
+/** What was sent before may be in the buffers of the connection for so long. */
+const HEARTBEAT_AGE_MS = 60_000;
+const TRANSIT_MS = 1_000;
+
 export interface StreamOptions extends Pick<
   AssemblerOptions,
   | 'flavour'
@@ -47,9 +52,12 @@ export interface StreamOptions extends Pick<
   | 'baseline'
   | 'onUnreadable'
   | 'parents'
+  | 'ownSchema'
 > {
   url: DatabaseUrl;
   position: Position;
+  /** What is known of the time up to the position: the checkpoint keeps it. */
+  time?: { committedAtMs: number | null; passedMs: number | null };
   /** Unique among the source's replicas. */
   serverId: number;
   /** Shown by the source beside the server id. */
@@ -101,6 +109,9 @@ class StreamReader implements BinlogStream {
   readonly #connection: Connection;
   readonly #options: StreamOptions;
   readonly #assembler: TransactionAssembler;
+  readonly #clock: LogClock;
+  /** By how much the server's clock is ahead of ours. */
+  #aheadMs = 0;
   readonly #watchdog: NodeJS.Timeout;
   #command: ServerCommand | undefined;
   #queue: TransactionPart[] = [];
@@ -117,6 +128,8 @@ class StreamReader implements BinlogStream {
   #heardAt = monotonicMs();
   #bytesRead = 0;
   #heldBackSince: number | undefined;
+  /** When reading was last resumed after it had been held back. */
+  #heldBackAt = -Infinity;
   #unpacking = false;
   /** How far what was taken last goes, and what was taken before it. */
   #given: LogPlace;
@@ -129,12 +142,16 @@ class StreamReader implements BinlogStream {
   constructor(connection: Connection, options: StreamOptions) {
     this.#connection = connection;
     this.#options = options;
-    const { gtid } = options.position;
+    const { position, time } = options;
+    const { gtid } = position;
+    this.#clock = new LogClock({ now: () => systemClock.now() + this.#aheadMs }, time?.committedAtMs);
+    for (const ms of [time?.passedMs, position.fileCreatedAt && position.fileCreatedAt * 1_000])
+      if (ms !== null && ms !== undefined) this.#clock.pass(ms);
     this.#given = options.position;
     this.#done = options.position;
     this.#again = new LogAgain(options.url);
     const { onUnreadable, ...rest } = options;
-    const shared = { ...rest, room: () => this.#room() };
+    const shared = { ...rest, clock: this.#clock, room: () => this.#room() };
     this.#assembler = new TransactionAssembler({
       ...shared,
       ...(onUnreadable && { onUnreadable }),
@@ -150,6 +167,7 @@ class StreamReader implements BinlogStream {
   async begin(): Promise<void> {
     try {
       for (const statement of this.#sessionStatements()) await this.#query(statement);
+      if (this.#options.flavour === 'mariadb') await this.#askTime();
       await this.#register();
     } catch (error) {
       this.close();
@@ -278,9 +296,31 @@ class StreamReader implements BinlogStream {
     return new AppError(code, message, { remedy, retryable, cause: withoutValues(error) });
   }
 
-  #query(sql: string): Promise<void> {
+  /**
+   * Asks for the server's time and where its log ends: what stands behind that is later. MariaDB's log tells the time of sessions,
+   * MySQL's its own.
+   */
+  async #askTime(): Promise<void> {
+    const askedMs = systemClock.now();
+    const [row] = await this.#query('SELECT CAST(UTC_TIMESTAMP(3) AS CHAR) AS now');
+    const serverMs = Date.parse(`${String(row?.['now']).replace(' ', 'T')}Z`);
+    this.#aheadMs = serverMs - (askedMs + systemClock.now()) / 2;
+    // Without the privilege the preflight fails; what is told of the time is then less exact.
+    const [status] = await this.#query('SHOW MASTER STATUS').catch(() => []);
+    if (status)
+      this.#assembler.time.expectEnd(
+        { file: String(status['File']), offset: Number(status['Position']) },
+        serverMs,
+      );
+  }
+
+  #query(sql: string): Promise<Record<string, unknown>[]> {
     return new Promise((resolve, reject) => {
-      this.#connection.query(sql, (error) => (error ? reject(this.#explained(error)) : resolve()));
+      this.#connection.query(sql, (error, rows) =>
+        error
+          ? reject(this.#explained(error))
+          : resolve(Array.isArray(rows) ? (rows as RowDataPacket[]) : []),
+      );
     });
   }
 
@@ -307,7 +347,7 @@ class StreamReader implements BinlogStream {
     this.#heardAt = monotonicMs();
     try {
       const event = this.#events.read(buffer, start, end);
-      if (event.type === eventType.heartbeat) this.#heard = placeOfHeartbeat(event);
+      if (event.type === eventType.heartbeat) this.#noteHeartbeat(event);
       const pending = this.#assembler.handle(event);
       if (pending) this.#await(pending);
       return false;
@@ -315,6 +355,12 @@ class StreamReader implements BinlogStream {
       this.#fail(error instanceof ChecksumError ? lost(error) : (error as Error));
       return true;
     }
+  }
+
+  /** The server had nothing more to send. One that waited in a full buffer says nothing of the present. */
+  #noteHeartbeat(event: LogEvent): void {
+    this.#heard = placeOfHeartbeat(event);
+    if (monotonicMs() - this.#heldBackAt > HEARTBEAT_AGE_MS) this.#clock.pass(this.#clock.now() - TRANSIT_MS);
   }
 
   /** A large compressed transaction is unpacked in pieces, a prepared one is read again; nothing more is read meanwhile. */
@@ -370,7 +416,7 @@ class StreamReader implements BinlogStream {
   #release(): void {
     if (this.#heldBackSince === undefined || this.#error || this.#closed) return;
     this.#heldBackSince = undefined;
-    this.#heardAt = monotonicMs();
+    this.#heldBackAt = this.#heardAt = monotonicMs();
     this.#tellRoom();
     if (!this.#unpacking) asCommandConnection(this.#connection).resume();
   }

@@ -13,7 +13,7 @@ import {
 } from './prepared-transactions.ts';
 import { classifyStatement, namedTables, opensTransaction } from './query-text.ts';
 import { LogCursor } from './log-cursor.ts';
-import { readGtid, readMariadbGtid, readTaggedGtid, type TransactionStart } from './read-gtid.ts';
+import { readTransactionStart, type TransactionStart } from './read-gtid.ts';
 import { readPayload } from './read-payload.ts';
 import { readRows, readTableId, rowOp } from './read-rows.ts';
 import { readStatement } from './read-statement.ts';
@@ -22,6 +22,7 @@ import { findUnloggedRows } from './unlogged-rows.ts';
 import { unreadableEvent } from './unreadable-event.ts';
 import { OutgrownError } from './outgrown.ts';
 import { readTableMap, type MappedTable } from './table-map.ts';
+import { TransactionTime } from './transaction-time.ts';
 import type { LogPlace, Position, RowEvent, RowOp, TransactionPart } from './types.ts';
 
 /*
@@ -50,6 +51,7 @@ interface CachedTable {
   raw: Buffer;
   /** null: its rows are not read. */
   table: MappedTable | null;
+  isOurs: boolean;
   /** null: no cascade of it reaches a watched table. */
   parent: MappedParent | null;
 }
@@ -65,7 +67,7 @@ export class TransactionAssembler {
   /** Place of an event that stands between two transactions and cannot be passed over. */
   #alone = '';
   #gtid: string | null = null;
-  #committedAtMs: number | undefined;
+  readonly time: TransactionTime;
   readonly #shown: ShownColumns;
   #standalone = false;
   #open = false;
@@ -88,6 +90,7 @@ export class TransactionAssembler {
   constructor(options: AssemblerOptions) {
     this.#options = options;
     this.#committed = options.position;
+    this.time = new TransactionTime(options);
     this.#parents = options.parents && new ParentRows(options.parents, options);
     this.#startedAt = options.position;
     this.#shown = new ShownColumns(options.baseline);
@@ -113,7 +116,7 @@ export class TransactionAssembler {
     } catch (error) {
       if (error instanceof OutgrownError) throw error;
       const isWhole = event.type === eventType.transactionPayload;
-      this.#passOver(this.#halted(error, event.timestamp), () =>
+      this.#passOver(this.#halted(error, event), () =>
         isWhole ? this.#commit(event) : void this.#dispatch(event, startOffset),
       );
     }
@@ -143,16 +146,10 @@ export class TransactionAssembler {
         this.#mapTable(event);
         return;
       case eventType.gtid:
-        this.#start(readGtid(event, false), startOffset);
-        return;
       case eventType.anonymousGtid:
-        this.#start(readGtid(event, true), startOffset);
-        return;
       case eventType.gtidTagged:
-        this.#start(readTaggedGtid(event), startOffset);
-        return;
       case eventType.mariadbGtid:
-        this.#start(readMariadbGtid(event), startOffset);
+        this.#start(readTransactionStart(event), startOffset, event);
         return;
       case eventType.xid:
         this.#commit(event);
@@ -166,6 +163,7 @@ export class TransactionAssembler {
       case eventType.formatDescription:
         this.#tables.clear();
         this.#cursor.begin(event);
+        this.time.beginFile(event);
         return;
       case eventType.xaPrepare:
         return this.#xaPrepare(event);
@@ -194,7 +192,7 @@ export class TransactionAssembler {
     return this.#id === '' ? this.#options.waived.has(this.#alone) : this.#waived;
   }
 
-  #start(start: TransactionStart, offset: number): void {
+  #start(start: TransactionStart, offset: number, event: LogEvent): void {
     if (this.#open && (this.#rows.length > 0 || this.#partial)) {
       throw new Tripwire('undecodable', 'a transaction began before the one before it ended', {
         remedy: "Report it with the server's version.",
@@ -205,7 +203,7 @@ export class TransactionAssembler {
     this.#startedAt = this.#cursor.eventPlace;
     this.#id = start.gtid ?? `${this.#startedAt.file}:${offset}`;
     this.#gtid = start.gtid;
-    this.#committedAtMs = start.committedAtMs;
+    this.time.begin(start, event, this.#startedAt);
     this.#standalone = start.standalone;
     this.#waived = this.#options.waived.has(this.#id);
     // Not in mid-transaction: a statement maps all its tables before its rows.
@@ -217,8 +215,7 @@ export class TransactionAssembler {
 
   #reset(): void {
     this.#rows = [];
-    this.#bytes = 0;
-    this.#ordinal = 0;
+    this.#bytes = this.#ordinal = 0;
     this.#partial = false;
     this.#parents?.forget();
     this.#isDropped = false;
@@ -230,7 +227,10 @@ export class TransactionAssembler {
     const id = readTableId(event);
     const cached = this.#tables.get(id);
     // Most are the same as before: no view of the bytes is made for those.
-    if (cached && cached.raw.compare(event.buffer, event.bodyStart, event.bodyEnd) === 0) return;
+    if (cached && cached.raw.compare(event.buffer, event.bodyStart, event.bodyEnd) === 0) {
+      if (cached.isOurs) this.time.passOwn();
+      return;
+    }
     const reader = new ByteReader(event.buffer, event.bodyStart + 8, event.bodyEnd);
     const mapped = this.#waived ? null : readTableMap(reader, this.#options);
     if (mapped) this.#shown.requireKnown(mapped);
@@ -238,9 +238,10 @@ export class TransactionAssembler {
     if (table)
       this.#shown.note(table, this.#options.columnsOf(table.schema.schema, table.schema.name) ?? new Set());
     const raw = Buffer.from(event.buffer.subarray(event.bodyStart, event.bodyEnd));
+    const isOurs = this.time.passOwnMap(event);
     // A waived transaction's maps are not kept: the next one must read them.
     if (this.#waived) this.#tables.delete(id);
-    else this.#tables.set(id, { raw, table, parent: this.#parents?.map(event) ?? null });
+    else this.#tables.set(id, { raw, table, isOurs, parent: this.#parents?.map(event) ?? null });
   }
 
   #addRows(event: LogEvent, op: RowOp): void {
@@ -296,7 +297,8 @@ export class TransactionAssembler {
       firstOrdinal: this.#ordinal,
       commit: {
         position: this.#committed,
-        committedAtMs: this.#committedAtMs ?? event.timestamp * 1000,
+        ...this.time.at(event),
+        passedMs: this.time.passedMs,
         ...(baseline === undefined ? {} : { baseline }),
       },
       bytes: this.#bytes,
@@ -307,7 +309,6 @@ export class TransactionAssembler {
     this.#open = false;
     this.#isXa = false;
     this.#waived = false;
-    this.#committedAtMs = undefined;
     this.#id = '';
     this.#gtid = null;
     this.#reset();
@@ -472,7 +473,7 @@ export class TransactionAssembler {
       // A broken connection is no fault of the log: the next reader comes here again.
       if (error instanceof OutgrownError || (error instanceof AppError && !(error instanceof HaltError)))
         throw error;
-      this.#passOver(this.#halted(error, event.timestamp), () => this.#commit(event));
+      this.#passOver(this.#halted(error, event), () => this.#commit(event));
     }
   }
 
@@ -507,14 +508,14 @@ export class TransactionAssembler {
       }
     } catch (error) {
       if (error instanceof OutgrownError) throw error;
-      this.#passOver(this.#halted(error, event.timestamp), () => this.#commit(event));
+      this.#passOver(this.#halted(error, event), () => this.#commit(event));
     }
   }
 
   /** Adds the position to what went wrong in the bytes. Nothing of the row or the statement goes into the message. */
-  #halted(error: unknown, timestamp: number): HaltError {
+  #halted(error: unknown, event: LogEvent): HaltError {
     const id = this.#id === '' ? this.#alone : this.#id;
-    const committedAtMs = this.#committedAtMs ?? timestamp * 1_000;
+    const { committedAtMs } = this.time.at(event);
     if (error instanceof HaltError) {
       // Found in the group that an XA COMMIT had read again: it is the commit whose loss can be accepted.
       const span = { fromMs: committedAtMs, untilMs: committedAtMs };

@@ -82,12 +82,22 @@ export interface RowEvent {
   after: Row | null;
 }
 
+export interface CommitTime {
+  /** Milliseconds since 1970 UTC (whole seconds where the server logs no finer). */
+  committedAtMs: number;
+  /**
+   * The log has no time that can be believed: this one depends on when the transaction was read. An event with it must be recorded
+   * before it is sent, and keeps the recorded time.
+   */
+  isEstimated: boolean;
+}
+
 /** What the end of a transaction tells. */
-export interface Commit {
+export interface Commit extends CommitTime {
   /** Where to go on after it. */
   position: Position;
-  /** Commit time, milliseconds since 1970 UTC (whole seconds where the server logs no finer). */
-  committedAtMs: number;
+  /** A moment that the server's clock had passed before what follows was committed, ms since 1970 UTC (see LogClock). */
+  passedMs: number | null;
   /** Where this transaction was the first to show a table, or a change of its columns: everything seen up to it. */
   baseline?: Baseline;
 }

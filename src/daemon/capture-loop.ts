@@ -239,6 +239,7 @@ function streamOptions(
     ...readingOf(clinic),
     url: source.url,
     position: checkpoint.position,
+    time: checkpoint,
     serverId: config.source.serverId ?? installation.serverId,
     replicaUuid: installation.uuid,
     heartbeatMs: config.source.heartbeatMs,

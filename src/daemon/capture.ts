@@ -59,6 +59,8 @@ export interface CaptureOptions {
 export interface AppendedBatch {
   transactions: number;
   changes: number;
+  /** Transactions whose commit time is estimated. */
+  estimated: number;
   committedAtMs: number;
   /** Parents of its events `capture.unlogged_cascade`, one entry an event. */
   cascades: readonly string[];
@@ -109,6 +111,8 @@ class CaptureSession {
   #events = 0;
   #changes = 0;
   #cascades: string[] = [];
+  /** Transactions of the batch whose commit time is estimated. */
+  #estimated = 0;
   #partial: RowEvent[] = [];
   #partialBytes = 0;
   #spilled: SpilledTransaction | undefined;
@@ -211,6 +215,8 @@ class CaptureSession {
     const { commit } = part;
     if (commit === null) return;
     this.#baseline = commit.baseline ?? this.#baseline;
+    const hasRows = this.#spilled !== undefined || this.#partial.length > 0 || part.rows.length > 0;
+    if (commit.isEstimated && hasRows) this.#estimated += 1;
     const context: MapContext = {
       ...lookups,
       lineage: this.#checkpoint.lineage,
@@ -293,7 +299,13 @@ class CaptureSession {
     this.#partialBytes = 0;
     this.#tell(
       { events, copies: 0, deliveries: 0, fresh: [] },
-      { transactions: 1, changes: this.#changes, cascades: this.#cascades, reached: next },
+      {
+        transactions: 1,
+        changes: this.#changes,
+        estimated: this.#estimated,
+        cascades: this.#cascades,
+        reached: next,
+      },
     );
     this.#begin();
     this.#moved();
@@ -335,6 +347,7 @@ class CaptureSession {
       transactions: this.#transactions,
       changes: this.#changes,
       cascades: this.#cascades,
+      estimated: this.#estimated,
       reached: this.#reached,
     };
     this.#paceMs = Math.min(
@@ -350,8 +363,9 @@ class CaptureSession {
     this.#writing.catch(() => undefined);
   }
 
-  async #append({ transactions, changes, cascades, reached }: Batch): Promise<void> {
+  async #append({ transactions, ...counts }: Batch): Promise<void> {
     const { appender, dispatch, mapping, room } = this.#options;
+    const { reached } = counts;
     if (transactions.length === 0) {
       await appender.advance(reached);
     } else {
@@ -360,7 +374,7 @@ class CaptureSession {
         { route: mapping().route, room: room() },
       );
       dispatch(appended.fresh);
-      this.#tell(appended, { transactions: transactions.length, changes, cascades, reached });
+      this.#tell(appended, { transactions: transactions.length, ...counts });
     }
     this.#moved();
   }
@@ -386,6 +400,7 @@ class CaptureSession {
     this.#events = 0;
     this.#changes = 0;
     this.#cascades = [];
+    this.#estimated = 0;
   }
 }
 
@@ -397,6 +412,7 @@ interface Batch {
   transactions: readonly AppendedTransaction[];
   changes: number;
   cascades: readonly string[];
+  estimated: number;
   reached: Checkpoint;
 }
 

@@ -13,6 +13,8 @@ import type { MapContext, Rules } from '../event/types.ts';
 /** What the source looks like now, and the rules compiled against it. Replaced whole, never changed. */
 export interface Clinic {
   identity: SourceIdentity;
+  /** Of our store, on whatever server. */
+  ownSchema: string;
   dictionary: Dictionary;
   /** What the rules are compiled against: the live schema with what the log has shown besides. */
   schema: SourceSchema;
@@ -41,7 +43,7 @@ export async function readClinic(
   const dictionary = await readDictionary(source, identity);
   const schema = withBaseline(dictionary.tables, baseline);
   const rules = compileRules(ruleFile, { schema, timeZone: config.source.timezone, filterNames });
-  return { identity, dictionary, schema, ruleFile, rules, filterNames };
+  return { identity, ownSchema: config.store.url.database, dictionary, schema, ruleFile, rules, filterNames };
 }
 
 /** Tells one edit of the rules from another in the log. */
@@ -68,12 +70,22 @@ function withBaseline(live: SourceSchema, baseline: Baseline): SourceSchema {
 /** How the stream is to read this clinic's tables. */
 export function readingOf({
   identity,
+  ownSchema,
   dictionary,
   schema,
   rules,
-}: Pick<Clinic, 'identity' | 'dictionary' | 'schema'> & { rules: Pick<Rules, 'watch' | 'named'> }): Pick<
+}: Pick<Clinic, 'identity' | 'ownSchema' | 'dictionary' | 'schema'> & {
+  rules: Pick<Rules, 'watch' | 'named'>;
+}): Pick<
   StreamOptions,
-  'flavour' | 'charsetOf' | 'columnsOf' | 'namedIn' | 'hintsOf' | 'isWatchedSchema' | 'watchedTables'
+  | 'ownSchema'
+  | 'flavour'
+  | 'charsetOf'
+  | 'columnsOf'
+  | 'namedIn'
+  | 'hintsOf'
+  | 'isWatchedSchema'
+  | 'watchedTables'
 > {
   const fold =
     identity.lowerCaseTableNames === 0 ? (name: string) => name : (name: string) => name.toLowerCase();
@@ -86,6 +98,7 @@ export function readingOf({
     return isOurs ? of.get(lower) : undefined;
   };
   return {
+    ownSchema: fold(ownSchema),
     flavour: identity.flavour,
     charsetOf: (collation) => dictionary.charsets.get(collation),
     columnsOf: (database, table) => find(rules.watch, database, table),

@@ -18,7 +18,7 @@ const MAX_BYTES = 32 * 1024 * 1024;
 
 export interface DecodeCheckOptions {
   source: Source;
-  clinic: Pick<Clinic, 'identity' | 'dictionary' | 'schema' | 'rules'>;
+  clinic: Pick<Clinic, 'identity' | 'ownSchema' | 'dictionary' | 'schema' | 'rules'>;
   sinceMs: number;
   /** At most so many watched rows. */
   rows: number;

@@ -5,7 +5,7 @@ import { randomServerId } from '../binlog/log-file.ts';
 import type { PositionAt } from '../binlog/position-at.ts';
 import type { Source } from '../binlog/source.ts';
 import { mergeBaselines, OutgrownError } from '../binlog/outgrown.ts';
-import { openStream, type BinlogStream } from '../binlog/stream.ts';
+import { openStream, type BinlogStream, type StreamOptions } from '../binlog/stream.ts';
 import type { Baseline, Commit, Position, TransactionPart, Watch } from '../binlog/types.ts';
 import type { Change } from '../change/types.ts';
 import { matchesFilter } from '../event/filter.ts';
@@ -79,6 +79,7 @@ class DryRun {
   /** What the log has besides, and the present schema not: it is told, and not read. */
   #beyond: Baseline = {};
   #position: Position;
+  #time: StreamOptions['time'];
 
   constructor(options: DryRunOptions) {
     const { next, present, from, limit, showData } = options;
@@ -130,6 +131,7 @@ class DryRun {
       ...readingOf({ ...next, rules: { ...next.rules, watch: this.#watch } }),
       url: source.url,
       position: this.#position,
+      ...(this.#time && { time: this.#time }),
       // A reader with the id of another one would end it: the daemon's among them.
       serverId: randomServerId(),
       replicaUuid: randomUUID(),
@@ -169,6 +171,7 @@ class DryRun {
         await this.#judge(part, part.commit, lookups);
         await this.#forget();
         this.#position = part.commit.position;
+        this.#time = part.commit;
       }
       this.#tellProgress();
     }

@@ -138,13 +138,13 @@ async function refusedAt(halt: Halt, from: Checkpoint, { places, identity, state
 async function surveyOf(
   { source, config, store, box }: Places,
   { waived, baseline }: CaptureState,
-  { position }: Checkpoint,
+  from: Checkpoint,
 ): Promise<SurveyOptions> {
   const { webhooks } = await loadWebhooks({ store, box });
   const names = filterNames(config.webhooks, webhooks);
   const readTables = (shown: Baseline): Promise<Clinic> =>
     readClinic(source, config, { filterNames: names, baseline: shown });
-  return { source, readTables, position, waived, baseline };
+  return { source, readTables, position: from.position, time: from, waived, baseline };
 }
 
 interface Break {
@@ -173,6 +173,7 @@ async function intervalOf({
     serverUuid: identity.serverUuid,
     position,
     committedAtMs: sameHistory ? from.committedAtMs : null,
+    passedMs: sameHistory ? from.passedMs : null,
   };
   return { kind: 'interval', from, epoch, to, why, atMs };
 }

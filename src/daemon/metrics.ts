@@ -6,6 +6,7 @@ export interface Metrics {
   transactions: Counter;
   changes: Counter;
   events: Counter;
+  estimatedTimes: Counter;
   lookups: Counter<'table'>;
   unloggedCascades: Counter<'table'>;
   reconnects: Counter;
@@ -44,6 +45,10 @@ export function createMetrics(): Metrics {
     transactions: counter('transactions_total', 'Transactions with a watched row that were captured.'),
     changes: counter('changes_total', 'Net row changes of watched tables.'),
     events: counter('events_total', 'Events appended to the outbox.'),
+    estimatedTimes: counter(
+      'estimated_commit_times_total',
+      'Transactions with events whose logged time could not be their commit time (SET timestamp on MariaDB, a slow statement).',
+    ),
     lookups: counter('lookups_total', 'Questions to the source that a rule needed.', ['table']),
     unloggedCascades: counter(
       'unlogged_cascades_total',

@@ -67,8 +67,9 @@ export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): 
   }
 
   return {
-    onAppended({ events }, { transactions, changes, cascades, committedAtMs }) {
+    onAppended({ events }, { transactions, changes, estimated, cascades, committedAtMs }) {
       metrics.transactions.inc(transactions);
+      metrics.estimatedTimes.inc(estimated);
       metrics.changes.inc(changes);
       metrics.events.inc(events);
       for (const table of cascades) metrics.unloggedCascades.inc({ table });

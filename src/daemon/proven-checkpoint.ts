@@ -100,6 +100,7 @@ function firstCheckpoint(
     serverUuid: identity.serverUuid,
     position,
     committedAtMs: null,
+    passedMs: null,
   };
 }
 

@@ -3,7 +3,7 @@ import { haltOf, HaltError, Tripwire, type Halt } from '../binlog/halt.ts';
 import { randomServerId } from '../binlog/log-file.ts';
 import type { Source } from '../binlog/source.ts';
 import { mergeBaselines, OutgrownError } from '../binlog/outgrown.ts';
-import { openStream, type BinlogStream } from '../binlog/stream.ts';
+import { openStream, type BinlogStream, type StreamOptions } from '../binlog/stream.ts';
 import type { Baseline, Commit, Position } from '../binlog/types.ts';
 import { lookupsOf, readingOf, type Clinic } from './clinic.ts';
 import { GatheredRows } from './gathered-rows.ts';
@@ -17,6 +17,7 @@ export interface SurveyOptions {
   readTables(baseline: Baseline): Promise<Clinic>;
   /** Where capture stands. */
   position: Position;
+  time: NonNullable<StreamOptions['time']>;
   waived: readonly string[];
   baseline: Baseline;
 }
@@ -68,6 +69,7 @@ function openSurvey({
   source,
   clinic,
   position,
+  time,
   waived,
   baseline,
   onUnreadable,
@@ -76,6 +78,7 @@ function openSurvey({
     ...readingOf(clinic),
     url: source.url,
     position,
+    time,
     // A reader with the id of another one would end it: the daemon's among them.
     serverId: randomServerId(),
     replicaUuid: randomUUID(),
@@ -97,6 +100,7 @@ class SurveyRun {
   readonly #rows = new GatheredRows();
   #readable = 0;
   #reached: Position;
+  #time: SurveyOptions['time'];
   #baseline: Baseline;
   #stoppedAt: Halt | null = null;
 
@@ -105,6 +109,7 @@ class SurveyRun {
     this.#untilMs = untilMs;
     this.#waived = new Set(options.waived);
     this.#reached = options.position;
+    this.#time = options.time;
     this.#baseline = options.baseline;
   }
 
@@ -138,6 +143,7 @@ class SurveyRun {
       ...this.#options,
       clinic,
       position: this.#reached,
+      time: this.#time,
       baseline: this.#baseline,
       onUnreadable: (halt) => this.#note(halt),
     });
@@ -170,6 +176,7 @@ class SurveyRun {
       else this.#readable += 1;
     }
     this.#reached = commit.position;
+    this.#time = commit;
     this.#baseline = commit.baseline ?? this.#baseline;
   }
 

@@ -234,6 +234,8 @@ export const checkpoint = mysqlTable('checkpoint', {
   fileCreatedAt: bigint('file_created_at', number),
   /** Commit time, at the source, of the last transaction before the position. */
   committedAt: utcMoment('committed_at'),
+  /** A moment that the source's clock had passed before what follows the position was committed; null where none is known. */
+  passedAt: utcMoment('passed_at'),
   updatedAt: utcMoment('updated_at').notNull().default(utcNow),
   nextEventSeq: bigint('next_event_seq', number).notNull().default(1),
   nextDeliveryId: bigint('next_delivery_id', number).notNull().default(1),

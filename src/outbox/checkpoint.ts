@@ -27,6 +27,7 @@ interface CheckpointRow {
   baseline: string | null;
   keys_in_force: string | null;
   committed_at: string | null;
+  passed_at: string | null;
   updated_at: string;
   halt: string | null;
   halted_at: string | null;
@@ -35,7 +36,7 @@ interface CheckpointRow {
 /** Reads where capture stands. */
 export async function readCaptureState(session: Session): Promise<CaptureState> {
   const [row] = await session.rows<CheckpointRow>(
-    `SELECT epoch, lineage, flavour, server_uuid, gtid, file, \`offset\`, file_created_at, committed_at, updated_at, halt,
+    `SELECT epoch, lineage, flavour, server_uuid, gtid, file, \`offset\`, file_created_at, committed_at, passed_at, updated_at, halt,
        halted_at, waived, baseline, keys_in_force
      FROM checkpoint WHERE id = 1`,
   );
@@ -54,6 +55,7 @@ export async function readCaptureState(session: Session): Promise<CaptureState> 
             ...(row!.file_created_at === null ? {} : { fileCreatedAt: row!.file_created_at }),
           },
           committedAtMs: nullableMomentMs(row!.committed_at),
+          passedMs: nullableMomentMs(row!.passed_at),
         }
       : null,
     epoch: row!.epoch,
@@ -97,7 +99,7 @@ const noHalt = ['halt = NULL', 'halted_at = NULL'];
 
 /** Assignments that move the position. Going on is what ends a halt. */
 export function positionAssignments(checkpoint: Checkpoint): string[] {
-  const { position, committedAtMs, baseline, keys } = checkpoint;
+  const { position, committedAtMs, passedMs, baseline, keys } = checkpoint;
   return [
     `lineage = ${literal(checkpoint.lineage)}`,
     `flavour = ${literal(checkpoint.flavour)}`,
@@ -107,6 +109,7 @@ export function positionAssignments(checkpoint: Checkpoint): string[] {
     `\`offset\` = ${literal(position.offset)}`,
     `file_created_at = ${literal(position.fileCreatedAt ?? null)}`,
     `committed_at = ${literal(committedAtMs === null ? null : momentText(committedAtMs))}`,
+    ...(passedMs === null ? [] : [`passed_at = ${literal(momentText(passedMs))}`]),
     ...(baseline === undefined ? [] : baselineAssignment(baseline)),
     ...(keys === undefined ? [] : [`keys_in_force = ${literal(JSON.stringify(keys))}`]),
     ...noHalt,
@@ -135,8 +138,8 @@ export async function endHalt(session: Session, epoch: number): Promise<void> {
  * log that it was read from.
  */
 export function moveCheckpoint(session: Session, checkpoint: Checkpoint): Promise<void> {
-  const known = ['waived', 'baseline', 'keys_in_force'].map((column) => `${column} = NULL`);
-  return beginEpoch(session, [...positionAssignments(checkpoint), ...known]);
+  const known = ['waived', 'baseline', 'keys_in_force', 'passed_at'].map((column) => `${column} = NULL`);
+  return beginEpoch(session, [...known, ...positionAssignments(checkpoint)]);
 }
 
 /** Lets capture pass over these transactions: a person accepts their loss. The position stays. */

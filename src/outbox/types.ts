@@ -100,6 +100,8 @@ export interface Checkpoint {
   position: Position;
   /** Commit time at the source of the last transaction before it, ms UTC; null before the first. */
   committedAtMs: number | null;
+  /** A moment that the source's clock had passed before what follows was committed, ms UTC; null where none is known. */
+  passedMs: number | null;
   /** Where it has changed since the last checkpoint: what the log has shown of the watched tables. */
   baseline?: Baseline;
   /** Where they have changed since the last checkpoint: the foreign keys and triggers in force. */

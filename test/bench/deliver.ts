@@ -60,6 +60,7 @@ export function createDeliverer() {
         serverUuid: null,
         position: { gtid: null, file: 'binlog.000001', offset: 4 },
         committedAtMs: null,
+        passedMs: null,
       } as const;
       for (let first = 1; first <= count; first += 500) {
         const events = Array.from({ length: Math.min(500, count - first + 1) }, (_, i) =>

@@ -34,6 +34,7 @@ const checkpoint = {
   serverUuid: null,
   position: { gtid: null, file: 'binlog.000001', offset: 4 },
   committedAtMs: null,
+  passedMs: null,
 } as const;
 
 /** The dispatcher on a real outbox: one healthy webhook, and one with so many parked deliveries that comes and goes. */

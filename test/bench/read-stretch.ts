@@ -62,6 +62,7 @@ export async function readWithCapture(
     serverUuid: clinic.identity.serverUuid,
     position: stretch.from,
     committedAtMs: null,
+    passedMs: null,
   };
   await capture(stream, checkpoint, options);
   await source.close();

@@ -1,3 +1,4 @@
+import { systemClock } from '../../src/lib/clock.ts';
 import { expect, it } from 'vitest';
 import {
   eventType,
@@ -6,6 +7,7 @@ import {
   readLogEvent,
   type LogEvent,
 } from '../../src/binlog/log-event.ts';
+import { LogClock } from '../../src/binlog/log-clock.ts';
 import { TransactionAssembler } from '../../src/binlog/transaction-assembler.ts';
 import type { Position, TransactionPart } from '../../src/binlog/types.ts';
 
@@ -32,6 +34,7 @@ function createLog(position: Position): {
   const assembler = new TransactionAssembler({
     flavour: 'mysql',
     position,
+    clock: new LogClock(systemClock),
     gtidSet: null,
     charsetOf: () => undefined,
     columnsOf: () => undefined,

@@ -100,6 +100,7 @@ export function checkpointAt(offset: number): Checkpoint {
     serverUuid: 'b8b5e0a4-0000-4000-8000-000000000001',
     position: { gtid: `b8b5e0a4-0000-4000-8000-000000000001:1-${offset}`, file: 'binlog.000001', offset },
     committedAtMs: Date.parse('2026-03-07T15:30:00.000Z'),
+    passedMs: null,
   };
 }
 

@@ -17,6 +17,8 @@ export interface ReadOptions {
   hints?: Record<string, TableHints>;
   position?: Position;
   waived?: string[];
+  time?: NonNullable<StreamOptions['time']>;
+  ownSchema?: string;
   baseline?: Baseline;
   bufferBytes?: number;
   heartbeatMs?: number;
@@ -58,6 +60,8 @@ export async function openReader(options: ReadOptions): Promise<BinlogStream> {
     ...options.identity,
     heartbeatMs: options.heartbeatMs ?? 1_000,
     bufferBytes: options.bufferBytes ?? 64 * 1024 * 1024,
+    ...(options.time && { time: options.time }),
+    ...(options.ownSchema !== undefined && { ownSchema: options.ownSchema }),
     ...(options.heldBackMs === undefined ? {} : { heldBackMs: options.heldBackMs }),
     ...(options.parents === undefined ? {} : { parents: options.parents }),
     charsetOf: (collation) => charsets.get(collation),

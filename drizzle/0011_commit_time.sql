@@ -1,0 +1,1 @@
+ALTER TABLE `checkpoint` ADD `passed_at` datetime(3);
