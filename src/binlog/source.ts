@@ -6,6 +6,7 @@ import {
   type TypeCastField,
 } from 'mysql2';
 import { explainConnectError } from '../lib/connect-error.ts';
+import { monotonicMs } from '../lib/clock.ts';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
 import { AppError } from '../lib/errors.ts';
 import { refusalWithin } from '../lib/server-error.ts';
@@ -60,6 +61,11 @@ const role = {
 } as const;
 
 const connectTimeoutMs = 10_000;
+/**
+ * Connections that are older are closed: after a failover they may stay open to the server that was demoted, and answer for it,
+ * while new ones lead to the promoted one.
+ */
+const longestLifeMs = 5_000;
 /** The server ends a question that takes too long; where it says nothing either, we hang up this much later. */
 const graceMs = 1_000;
 
@@ -81,16 +87,30 @@ export function openSource(
   });
   /** Why a new connection could not be given its settings. */
   const failures = new WeakMap<object, Error>();
-  pool.on('connection', (connection) =>
-    prepareSession(connection, { kind: 'source', queryTimeoutMs }, failures),
-  );
+  const bornMs = new WeakMap<object, number>();
+  pool.on('connection', (connection) => {
+    bornMs.set(connection, monotonicMs());
+    prepareSession(connection, { kind: 'source', queryTimeoutMs }, failures);
+  });
 
   const explained = (error: Error): Error =>
     explainConnectError(error, url, role) ?? refusalWithin(error) ?? withoutStatement(error);
 
+  const isYoung = (connection: PoolConnection): boolean =>
+    monotonicMs() - (bornMs.get(connection) ?? 0) < longestLifeMs;
+
   function take(): Promise<PoolConnection> {
     return new Promise((resolve, reject) =>
-      pool.getConnection((error, connection) => (error ? reject(explained(error)) : resolve(connection))),
+      pool.getConnection((error, connection) => {
+        if (error) {
+          reject(explained(error));
+        } else if (isYoung(connection)) {
+          resolve(connection);
+        } else {
+          connection.destroy();
+          resolve(take());
+        }
+      }),
     );
   }
 

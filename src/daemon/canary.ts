@@ -24,6 +24,8 @@ export interface CanaryOptions {
   source: Source;
   identity(): SourceIdentity;
   capture(): CaptureStatus;
+  /** The source's address leads to another server than the one that capture was opened on. */
+  onMoved(): void;
   everyMs: number;
   outages: Outages;
 }
@@ -44,7 +46,7 @@ export interface Canary extends Background {
 const MAXIMUM_SENT = 100;
 
 export function createCanary(options: CanaryOptions): Canary {
-  const { claimant, source, identity, capture, everyMs, outages } = options;
+  const { claimant, source, identity, capture, onMoved, everyMs, outages } = options;
   /** Under way, oldest first. */
   let sent: { atMs: number; end: LogPlace }[] = [];
   /** When the last one that came back was sent; at the beginning, when capture began. */
@@ -69,6 +71,9 @@ export function createCanary(options: CanaryOptions): Canary {
       if (status() === null) return everyMs;
       const atMs = monotonicMs();
       await announceAlive(claimant);
+      // Our reader's connection may outlive a failover, and hear the demoted server's heartbeats for ever.
+      const { serverUuid } = await source.identify();
+      if (capture().role === 'capturing' && serverUuid !== identity().serverUuid) onMoved();
       const end = await readLogStatus(source, identity());
       if (end) sent.push({ atMs, end });
       if (sent.length > MAXIMUM_SENT) sent.splice(1, 1);

@@ -35,6 +35,10 @@ export function createProgress(options: ProgressOptions): Progress {
     source,
     identity: () => inForce.clinic.identity,
     capture: () => captureLoop.status(),
+    onMoved() {
+      log.warn({}, "the source's address leads to another server: capture connects to that one");
+      captureLoop.reopen();
+    },
     everyMs: heartbeatMs,
     outages,
   });

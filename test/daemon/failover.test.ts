@@ -141,6 +141,20 @@ ${receiver.delivery}
       (await onReplica.query<RowDataPacket[]>(sql))[0] as T[];
 
     if (gtid) {
+      it('is followed where old connections stay open and lead to the demoted server', async () => {
+        await clinic.query(insert(firstId));
+        await waitFor(() => told(receiver).has(`patient.created ${firstId}`), { what: 'an event before' });
+        await clinic.query(`SET GLOBAL ${flavour === 'mysql' ? 'super_read_only' : 'read_only'} = ON`);
+        await promote();
+        proxy.pointTo(replica);
+        await onReplica.query(`USE ${clinic.name}; ${insert(2 * firstId)}`);
+        await waitFor(() => told(receiver).has(`patient.created ${2 * firstId}`), {
+          timeoutMs: 60_000,
+          what: 'an event of the promoted server',
+        });
+        await daemon.untilReady();
+      });
+
       it('is followed: nothing is lost, nothing comes twice', async () => {
         await failOver();
         const patients = await rowsOf<{ id: number; phone: string }>(
