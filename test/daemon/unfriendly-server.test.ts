@@ -1,6 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { readDictionary } from '../../src/binlog/dictionary.ts';
+import { openSource } from '../../src/binlog/source.ts';
 import { loadClinic } from '../../src/cli/demo/clinic.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { runCli, startDaemonProcess, writeConfig, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
 import { createSchema, createUser, servers, type TestSchema, type TestUser } from '../support/server.ts';
@@ -99,6 +102,18 @@ ${receiver.delivery}
       new Set(['InnoDB Dynamic']),
     );
   });
+
+  if (flavour === 'mysql') {
+    it('does not hide generated primary keys from the dictionary', async () => {
+      await clinic.query(
+        'SET SESSION sql_generate_invisible_primary_key = 1; CREATE TABLE citas (codigo VARCHAR(10), estado VARCHAR(20))',
+      );
+      const source = openSource(parseDatabaseUrl(clinic.url(account)));
+      onTestFinished(() => source.close());
+      const { tables } = await readDictionary(source, await source.identify());
+      expect(tables.get('citas')).toMatchObject({ key: ['my_row_id'] });
+    });
+  }
 
   it('has its changes captured, delivered, retried, rescued, pruned and proven', async () => {
     let daemon = await start();
