@@ -29,6 +29,7 @@ import { locateSchema } from './daemon/live-schema.ts';
 import { createMaintenance } from './daemon/maintenance.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';
 import { createObserver, type Observer } from './daemon/observer.ts';
+import { createSecondReading, type SecondReadingOptions } from './daemon/second-reading.ts';
 import { createSealing } from './daemon/sealing.ts';
 import { createProgress } from './daemon/progress.ts';
 import { createPreflightWatch, type PreflightWatch } from './daemon/preflight-watch.ts';
@@ -58,6 +59,9 @@ import { syncWebhooks, type Synced } from './outbox/webhook-sync.ts';
 /** A claim outlasts the wait in memory (30 s), the longest request (5 min) and its settlement. */
 const CLAIM_MS = 6 * 60_000;
 
+/** What a test puts in place of the real parts. */
+type Seams = Pick<SecondReadingOptions, 'compare'>;
+
 export interface Daemon {
   /** Where it listens. */
   readonly url: string;
@@ -86,10 +90,10 @@ interface Parts {
  * The whole story: migrates the store, checks the source, then captures, delivers and listens until stopped.
  * Throws AppError: configuration, rules, preflight (PreflightError), store, port.
  */
-export async function startDaemon(config: Config, log: Log): Promise<Daemon> {
+export async function startDaemon(config: Config, log: Log, seams: Seams = {}): Promise<Daemon> {
   const stack = new AsyncDisposableStack();
   try {
-    const running = await start(config, log, stack);
+    const running = await start(config, { log, stack, seams });
     return { ...running, stop: () => stack.disposeAsync() };
   } catch (error) {
     await stack.disposeAsync();
@@ -97,7 +101,10 @@ export async function startDaemon(config: Config, log: Log): Promise<Daemon> {
   }
 }
 
-async function start(config: Config, log: Log, stack: AsyncDisposableStack): Promise<Omit<Daemon, 'stop'>> {
+async function start(
+  config: Config,
+  { log, stack, seams }: { log: Log; stack: AsyncDisposableStack; seams: Seams },
+): Promise<Omit<Daemon, 'stop'>> {
   // Created before the files are read, so that no edit falls between; started last.
   const watcher = watchConfig(config, {
     onChange: (change) => reload(parts, { change, feed, captureLoop }),
@@ -115,7 +122,7 @@ async function start(config: Config, log: Log, stack: AsyncDisposableStack): Pro
     stack,
     reopen: () => captureLoop.reopen(),
   });
-  const captureLoop = createCapture(parts, dispatcher);
+  const captureLoop = createCapture(parts, dispatcher, seams);
   await feed.refresh();
   const progress = createProgress({ ...parts, captureLoop, dispatcher });
   const http = await startHttp({
@@ -278,7 +285,7 @@ function createDelivery(
   return { dispatcher, feed, sender, disable };
 }
 
-function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
+function createCapture(parts: Parts, dispatcher: Dispatcher, seams: Seams): CaptureLoop {
   const { claimant, inForce, installation, log, metrics, observer, outages, preflight, source } = parts;
   return createCaptureLoop({
     config: inForce.config,
@@ -293,6 +300,7 @@ function createCapture(parts: Parts, dispatcher: Dispatcher): CaptureLoop {
       if (reroute(inForce)) warnOfUnfit(parts);
       return inForce.clinic;
     },
+    secondReading: createSecondReading({ source, store: claimant.store, log, metrics, ...seams }),
     onReconnected: () => preflight.wake(),
     onDue: () => dispatcher.wake(),
     steps: {

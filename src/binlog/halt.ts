@@ -18,7 +18,8 @@ export type HaltReason =
   | 'foreign-server'
   | 'diverged'
   | 'purged'
-  | 'ahead-of-source';
+  | 'ahead-of-source'
+  | 'decoder-difference';
 
 export interface Halt {
   reason: HaltReason;

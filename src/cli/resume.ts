@@ -82,7 +82,9 @@ function describeGap(gap: Gap): string {
     ['Where', placeOf(from.position)],
     ...(halt.table === null ? [] : [['Table', halt.table] as [string, string]]),
     ['What is given up', lossOf(gap)],
-    ...(gap.kind === 'definition' ? [] : [['Committed', spanOf(gap)] as [string, string]]),
+    ...(gap.kind === 'definition' || gap.kind === 'decoder'
+      ? []
+      : [['Committed', spanOf(gap)] as [string, string]]),
     ...(gap.kind === 'interval'
       ? [['Where it goes on', `${placeOf(gap.to.position)}. ${gap.why}`] as [string, string]]
       : []),
@@ -98,6 +100,8 @@ function lossOf(gap: Gap): string {
       return `every change in ${halt.missing ?? 'the log between, which cannot be told any closer'}`;
     case 'transaction':
       return `every change of ${whichOf(gap)}${ofGone(gap.gone) || ', and nothing else'}`;
+    case 'decoder':
+      return 'no change: these columns are delivered as our decoder reads them. They do not stop capture again';
     case 'definition':
       return gap.gone.length > 0
         ? `the rows that ${gap.gone.join(', ')} held when it went, of which the log says nothing`

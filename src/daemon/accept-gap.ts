@@ -7,9 +7,11 @@ import { systemClock } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
 import { announce } from '../outbox/announce.ts';
 import { acceptBaseline, moveCheckpoint, readCaptureState, waiveTransactions } from '../outbox/checkpoint.ts';
+import { acceptDifferences } from '../outbox/decoder-record.ts';
 import { createRouter } from '../outbox/fan-out.ts';
 import { loadWebhooks, type WebhookVault } from '../outbox/webhook-registry.ts';
-import type { Gap, Transactions } from './gap.ts';
+import { nameOf } from './second-reading.ts';
+import type { Decoder, Gap, Transactions } from './gap.ts';
 
 export interface Acceptance {
   actor: Actor;
@@ -59,9 +61,16 @@ function goOn(tx: Session, gap: Gap): Promise<void> {
       return moveCheckpoint(tx, gap.to);
     case 'transaction':
       return waiveTransactions(tx, gap.waived, gap.baseline);
+    case 'decoder':
+      return acceptDecoder(tx, gap);
     case 'definition':
       return acceptBaseline(tx, gap.baseline);
   }
+}
+
+async function acceptDecoder(tx: Session, { differences, baseline }: Decoder): Promise<void> {
+  await acceptDifferences(tx, differences);
+  await acceptBaseline(tx, baseline);
 }
 
 function gapEvent(installation: string, epoch: number, data: DomainEvent['data']): DomainEvent {
@@ -81,11 +90,12 @@ export function tellGap(gap: Gap): Readonly<Record<string, unknown>> {
   const survey = kind === 'transaction' ? gap.survey : null;
   const span = survey?.span ?? halt.span;
   return {
-    given_up: kind !== 'definition' ? kind : gap.gone.length > 0 ? 'table' : null,
+    given_up: givenUp(gap),
     reason: halt.reason,
     message: halt.message,
     table: halt.table,
-    gone_tables: kind === 'interval' ? [] : gap.gone,
+    gone_tables: 'gone' in gap ? gap.gone : [],
+    ...(kind === 'decoder' ? { differences: gap.differences.map(nameOf) } : {}),
     transaction: halt.transactionId,
     transactions: kind === 'transaction' ? countGivenUp(gap) : null,
     reasons: survey && countReasons(survey.unreadable),
@@ -95,6 +105,12 @@ export function tellGap(gap: Gap): Readonly<Record<string, unknown>> {
     from: from.position,
     to: kind === 'interval' ? gap.to.position : (survey?.reached ?? from.position),
   };
+}
+
+function givenUp(gap: Gap): string | null {
+  if (gap.kind === 'decoder') return null;
+  if (gap.kind !== 'definition') return gap.kind;
+  return gap.gone.length > 0 ? 'table' : null;
 }
 
 /** How many transactions an acceptance passes over. */

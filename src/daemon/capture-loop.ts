@@ -18,6 +18,7 @@ import { withCaptureLease } from './capture-lease.ts';
 import { capture, type CaptureOptions } from './capture.ts';
 import type { CascadeWatch } from './cascade-watch.ts';
 import { nameOfRules, readingOf, type Clinic } from './clinic.ts';
+import type { SecondReading } from './second-reading.ts';
 import { provenCheckpoint } from './proven-checkpoint.ts';
 
 /*
@@ -62,6 +63,7 @@ export interface CaptureLoopOptions {
   onReconnected(): void;
   /** A delivery became due without being handed over: it is to be claimed. */
   onDue(): void;
+  secondReading: SecondReading;
   steps: Omit<CaptureOptions, 'appender' | 'baseline' | 'cascades' | 'live' | 'onMoved'> & {
     cascades: CascadeWatch;
   };
@@ -76,13 +78,7 @@ export interface CaptureLoop extends Background {
 export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   const { claimant, log, outages } = options;
   const outage = outages.part('capture was interrupted, trying again');
-  const status: Omit<CaptureStatus, 'silentMs' | 'doneTo'> = {
-    role: 'connecting',
-    halt: null,
-    lastError: null,
-    failures: 0,
-    readers: 0,
-  };
+  const status = firstStatus();
   let reader: BinlogStream | undefined;
   /** How often another reader was asked for: one that is just being opened may have begun with what was in force before. */
   let asked = 0;
@@ -110,6 +106,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
       if (!(error instanceof HaltError)) throw error;
       await halted(error.halt, signal);
     } finally {
+      await options.secondReading.pause();
       await appender.close();
     }
   }
@@ -122,6 +119,9 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     epoch = state.epoch;
     const clinic = await options.reload(state.baseline);
     const { checkpoint, ...shown } = await provenCheckpoint({ ...options, clinic, state, appender });
+    const { position } = checkpoint;
+    const isFirst = state.checkpoint === null;
+    await options.secondReading.begin(clinic, { position, isFirst, signal, onDifference: reopen });
     const parents = await options.steps.cascades.begin(state.keys);
     const streaming = streamOptions(options, clinic, { ...state, ...shown, checkpoint, parents });
     if (displaced && (await countReaders(options.source, clinic.identity, streaming.serverId)) !== 0)
@@ -135,16 +135,20 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     Object.assign(status, { role: 'capturing', lastError: null });
     if (status.readers > 0) options.onReconnected();
     status.readers += 1;
-    const { file, offset } = checkpoint.position;
+    const { file, offset } = position;
     // Where an edit of the rules takes effect: it decides about every transaction behind this position, and about none before.
     log.info({ file, offset, server: clinic.identity.hostname, rules: nameOfRules(clinic) }, 'capturing');
     // Of the log as a whole this is the proof; of a transaction or a table, only that it was read.
-    if (state.halt?.transactionId === null && state.halt.reason !== 'column-changed') await goneOn();
+    if (state.halt?.transactionId === null && state.halt.reason !== 'column-changed') {
+      await endGoneHalt(options, epoch);
+      status.halt = null;
+    }
     try {
       await capture(opened, checkpoint, {
         ...options.steps,
         appender,
         ...shown,
+        onRead: (parts) => options.secondReading.take(parts),
         onMoved() {
           Object.assign(status, { halt: null, failures: 0 });
           outage.onRecovered();
@@ -157,10 +161,9 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     }
   }
 
-  async function goneOn(): Promise<void> {
-    await endHalt(claimant.store, epoch);
-    status.halt = null;
-    log.info({}, 'the cause of the halt is gone');
+  function reopen(): void {
+    asked += 1;
+    reader?.close();
   }
 
   async function halted(halt: Halt, signal: AbortSignal): Promise<void> {
@@ -192,11 +195,26 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     start: () => loop.start(),
     stop: () => loop.stop(),
     status: () => ({ ...status, ...toldBy(reader) }),
-    reopen() {
-      asked += 1;
-      reader?.close();
-    },
+    reopen,
   };
+}
+
+function firstStatus(): Omit<CaptureStatus, 'silentMs' | 'doneTo'> {
+  return {
+    role: 'connecting',
+    halt: null,
+    lastError: null,
+    failures: 0,
+    readers: 0,
+  };
+}
+
+async function endGoneHalt(
+  { claimant, log }: Pick<CaptureLoopOptions, 'claimant' | 'log'>,
+  epoch: number,
+): Promise<void> {
+  await endHalt(claimant.store, epoch);
+  log.info({}, 'the cause of the halt is gone');
 }
 
 function toldBy(reader: BinlogStream | undefined): Pick<CaptureStatus, 'silentMs' | 'doneTo'> {

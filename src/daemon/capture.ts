@@ -49,6 +49,8 @@ export interface CaptureOptions {
    */
   redefine(tables: readonly string[], baseline: Baseline): Promise<LiveSchema | null>;
   cascades: Pick<CascadeWatch, 'follow' | 'reach' | 'eventsOf'>;
+  /** Everything that the reader gives, before it is mapped. */
+  onRead?(parts: readonly TransactionPart[]): void;
   /** Told of every move of the checkpoint. */
   onMoved(): void;
   /** Told of every append: metrics. */
@@ -84,6 +86,7 @@ export async function capture(
         await session.settle();
         return;
       }
+      options.onRead?.(parts);
       if (await session.handle(parts, reader)) return;
     }
   } catch (error) {

@@ -24,7 +24,11 @@ export interface DecodeCheckOptions {
   rows: number;
   /** For both readers together. */
   timeMs: number;
+  /** A longer log is not read. */
+  logBytes?: number;
   signal?: AbortSignal;
+  /** A test puts a fault into what it is given. */
+  compare?: typeof runSecondReader;
 }
 
 export interface DecodeCheck extends Comparison {
@@ -45,13 +49,25 @@ export interface DecodeCheck extends Comparison {
  * the watched tables, also of columns that no rule names. Nothing is sent and nothing is written.
  */
 export async function checkDecoder(options: DecodeCheckOptions): Promise<DecodeCheck> {
-  const { source, clinic, sinceMs, timeMs, signal } = options;
+  const { source, clinic, sinceMs, timeMs, signal, compare = runSecondReader } = options;
   const { identity, dictionary } = clinic;
   const end = await currentPosition(source, identity);
   const start = end && (await findPositionAt(source, identity, sinceMs));
   if (!end || !start) throw new AppError('ERR_PREFLIGHT', 'The binary log of the source is off.');
-  const startedAt = monotonicMs();
   const watch = wholeTables(clinic);
+  const begin = { file: start.position.file, offset: start.position.offset };
+  const bytes = start.files.reduce((sum, file) => sum + file.bytes, 0);
+  if (bytes > (options.logBytes ?? Infinity))
+    return {
+      ...nothing,
+      from: begin,
+      until: begin,
+      reachesBack: start.reachesBack,
+      halts: [],
+      withoutRows: [...watch.keys()],
+      stoppedBy: 'time',
+    };
+  const startedAt = monotonicMs();
   const range = await readRange({
     ...readingOf({ ...clinic, rules: { watch, named: watch } }),
     url: source.url,
@@ -67,7 +83,7 @@ export async function checkDecoder(options: DecodeCheckOptions): Promise<DecodeC
     return { ...common, ...nothing, withoutRows: [...watch.keys()], stoppedBy };
   const job = toJob(recorder, { url: source.url, dictionary, tables: watch.keys() });
   const left = Math.max(0, timeMs - (monotonicMs() - startedAt));
-  const { end: how, ...compared } = await runSecondReader(job, { timeMs: left, ...(signal && { signal }) });
+  const { end: how, ...compared } = await compare(job, { timeMs: left, ...(signal && { signal }) });
   const seen = new Set(Object.keys(compared.tables).map(tableName));
   const withoutRows = [...watch.keys()].filter((name) => !seen.has(name));
   return { ...common, ...compared, withoutRows, stoppedBy: how === 'reached' ? stoppedBy : how };
@@ -76,7 +92,7 @@ export async function checkDecoder(options: DecodeCheckOptions): Promise<DecodeC
 const nothing: Comparison = { tables: {}, differences: [], leftOut: [] };
 
 /** The lower-case table of `schema.table`. */
-const tableName = (name: string): string => name.slice(name.indexOf('.') + 1).toLowerCase();
+export const tableName = (name: string): string => name.slice(name.indexOf('.') + 1).toLowerCase();
 
 /** Of each watched table every column that our decoder can read. */
 function wholeTables({ rules, dictionary }: Pick<Clinic, 'rules' | 'dictionary'>): Watch {

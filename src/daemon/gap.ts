@@ -2,10 +2,12 @@ import { readDictionary } from '../binlog/dictionary.ts';
 import type { Halt, TimeSpan } from '../binlog/halt.ts';
 import { lineageHalt, proveLineage, type BrokenLineage } from '../binlog/lineage.ts';
 import { findNextStart } from '../binlog/next-start.ts';
+import type { Difference } from '../binlog/second-reader/comparison.ts';
 import type { Source, SourceIdentity } from '../binlog/source.ts';
 import type { Baseline } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
 import { AppError } from '../lib/errors.ts';
+import { readDifferences } from '../outbox/decoder-record.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
 import type { CaptureState, Checkpoint } from '../outbox/types.ts';
 import { loadWebhooks, type WebhookVault } from '../outbox/webhook-registry.ts';
@@ -15,7 +17,7 @@ import { lineageName } from './proven-checkpoint.ts';
 import { askForLog, surveyLog, type Survey, type SurveyOptions } from './survey.ts';
 
 /** What going on would cost, found before anybody is asked. */
-export type Gap = Interval | Transactions | Definition;
+export type Gap = Interval | Transactions | Definition | Decoder;
 
 interface Found {
   halt: Halt;
@@ -42,6 +44,13 @@ export interface Transactions extends Found, Forgotten {
 /** A watched table is not what it was: it is read as it is now. */
 export interface Definition extends Found, Forgotten {
   kind: 'definition';
+}
+
+/** Zongji reads columns differently: capture continues with our reading of them. */
+export interface Decoder extends Found {
+  kind: 'decoder';
+  differences: readonly Difference[];
+  baseline: Baseline;
 }
 
 interface Forgotten {
@@ -73,6 +82,10 @@ export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
     return { ...gap, halt: lineageHalt({ ...lineage, span }, position) };
   }
   if (!halt) throw notHalted('Capture is not halted: there is no gap to accept.');
+  if (halt.reason === 'decoder-difference') {
+    const differences = await readDifferences(store);
+    return { kind: 'decoder', halt, from, epoch, differences, baseline: state.baseline };
+  }
   const gone = await goneOf(halt, { source, identity, state });
   if (halt.reason === 'column-changed') return definitionAt(halt, from, { state, gone });
   const { transactionId } = halt;

@@ -10,6 +10,8 @@ export interface Metrics {
   lookups: Counter<'table'>;
   unloggedCascades: Counter<'table'>;
   reconnects: Counter;
+  decoderCells: Counter;
+  decoderDifferences: Counter;
   readLate: Counter<'table'>;
   preflight: Gauge<'level'>;
   halted: Gauge;
@@ -56,6 +58,11 @@ export function createMetrics(): Metrics {
       ['table'],
     ),
     reconnects: counter('source_reconnects_total', 'Readers opened after the first.'),
+    decoderCells: counter('decoder_cells_compared_total', 'Values that our decoder and zongji read alike.'),
+    decoderDifferences: counter(
+      'decoder_differences_total',
+      'Columns that our decoder and zongji read differently.',
+    ),
     readLate: counter(
       'read_late_total',
       'Rows of which the log lacked values that a rule needs, read from their table later than the change.',

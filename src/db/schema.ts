@@ -52,6 +52,8 @@ export const installation = mysqlTable('installation', {
   /** The id of the key file that patients' keys are sealed with (db/key-file); null before there is one. */
   keyFile: ascii('key_file', { length: 16 }),
   createdAt: utcMoment('created_at').notNull().default(utcNow),
+  /** What was compared with zongji, what differed, and what of that was accepted (outbox/decoder-record); null before. */
+  decoderCheck: json('decoder_check'),
 });
 
 /** The seed's table. A row inserted by hand with name, url, events and secret is a complete webhook. */

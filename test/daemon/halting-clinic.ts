@@ -39,7 +39,7 @@ export interface HaltingClinic {
   /** The one that runs. */
   readonly daemon: Daemon | undefined;
   /** Unless it runs already. */
-  start(sourceUrl?: string): Promise<void>;
+  start(sourceUrl?: string, seams?: Parameters<typeof startDaemon>[2]): Promise<void>;
   stop(): Promise<void>;
   get(path: string): Promise<{ status: number; body: string }>;
   /** Commits an item. */
@@ -91,8 +91,8 @@ ${receiver.delivery}`);
     get daemon() {
       return daemon;
     },
-    async start(sourceUrl) {
-      daemon ??= await startDaemon(loadConfig(config.file, env(sourceUrl)), createLog('silent'));
+    async start(sourceUrl, seams) {
+      daemon ??= await startDaemon(loadConfig(config.file, env(sourceUrl)), createLog('silent'), seams);
     },
     async stop() {
       await daemon?.stop();

@@ -1,0 +1,76 @@
+import type { Difference } from '../binlog/second-reader/comparison.ts';
+import type { Session, Store } from '../db/client.ts';
+
+/** What is known of the decoder on this installation, by its comparison with zongji. */
+export interface DecoderRecord {
+  /** Ours and zongji's: another version of one of them is compared anew. */
+  versions: string;
+  /** Lower-case names of the tables of which rows were compared. */
+  tables: readonly string[];
+  /** Found and not accepted: capture halts. */
+  differences: readonly Difference[];
+  /** Accepted on record: they do not halt again. */
+  accepted: readonly Pick<Difference, 'table' | 'column' | 'type'>[];
+}
+
+/** Reads the record, locked until the end of the transaction; an empty one where nothing was compared with these versions. */
+export async function readDecoderRecord(session: Session, versions: string): Promise<DecoderRecord> {
+  const [row] = await session.rows<{ record: string | null }>(
+    'SELECT decoder_check AS record FROM installation WHERE id = 1 FOR UPDATE',
+  );
+  const empty: DecoderRecord = { versions, tables: [], differences: [], accepted: [] };
+  if (!row?.record) return empty;
+  const known = JSON.parse(row.record) as DecoderRecord;
+  return known.versions === versions ? known : { ...empty, accepted: known.accepted };
+}
+
+/** Adds what a comparison found. Returns the record as it is then. */
+export function noteComparison(
+  store: Store,
+  versions: string,
+  found: { tables: readonly string[]; differences: readonly Difference[] },
+): Promise<DecoderRecord> {
+  return store.transaction(async (tx) => {
+    const known = await readDecoderRecord(tx, versions);
+    const isNew = (each: Difference): boolean =>
+      ![...known.accepted, ...known.differences].some((other) => isSame(each, other));
+    const record: DecoderRecord = {
+      ...known,
+      tables: [...new Set([...known.tables, ...found.tables])],
+      differences: [...known.differences, ...found.differences.filter(isNew)],
+    };
+    await write(tx, record);
+    return record;
+  });
+}
+
+/** Accepts the differences that stopped capture. The same table, column and type does not stop it again; another one does. */
+export async function acceptDifferences(session: Session, differences: readonly Difference[]): Promise<void> {
+  const [row] = await session.rows<{ record: string }>(
+    'SELECT decoder_check AS record FROM installation WHERE id = 1 FOR UPDATE',
+  );
+  const known = JSON.parse(row!.record) as DecoderRecord;
+  const isAccepted = (each: Difference): boolean => differences.some((other) => isSame(each, other));
+  await write(session, {
+    ...known,
+    differences: known.differences.filter((each) => !isAccepted(each)),
+    accepted: [...known.accepted, ...differences.map(({ table, column, type }) => ({ table, column, type }))],
+  });
+}
+
+/** What stopped capture, for who is to accept it. */
+export async function readDifferences(session: Session): Promise<readonly Difference[]> {
+  const [row] = await session.rows<{ record: string | null }>(
+    'SELECT decoder_check AS record FROM installation WHERE id = 1',
+  );
+  return row?.record ? (JSON.parse(row.record) as DecoderRecord).differences : [];
+}
+
+async function write(session: Session, record: DecoderRecord): Promise<void> {
+  await session.run('UPDATE installation SET decoder_check = ? WHERE id = 1', [JSON.stringify(record)]);
+}
+
+type Where = Pick<Difference, 'table' | 'column' | 'type'>;
+
+const isSame = (a: Where, b: Where): boolean =>
+  a.table === b.table && a.column === b.column && a.type === b.type;
