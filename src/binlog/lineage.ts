@@ -17,7 +17,11 @@ export interface Checkpoint {
 
 /** Whether reading can go on at a checkpoint, and if not, what is missing. */
 export type Lineage =
-  | { kind: 'ok' }
+  | {
+      kind: 'ok';
+      /** MariaDB: the position without the domains that were retired since; absent where there is none. */
+      gtid?: string;
+    }
   | {
       kind: Extract<HaltReason, 'foreign-server' | 'diverged' | 'purged' | 'ahead-of-source'>;
       message: string;
@@ -66,7 +70,8 @@ export async function proveLineage(
   const history =
     identity.flavour === 'mysql' ? await proveMysqlGtid(proof, gtid) : await proveMariadbGtid(proof, gtid);
   if (history.kind !== 'ok' || !sameServer) return history;
-  return proveSameFile(proof);
+  const file = await proveSameFile(proof);
+  return file.kind === 'ok' ? history : file;
 }
 
 async function proveByFile(proof: Proof): Promise<Lineage> {
@@ -163,7 +168,11 @@ async function proveMariadbGtid(proof: Proof, gtid: string): Promise<Lineage> {
       'Its log holds no transaction of the servers that were read.',
     );
   }
-  const ahead = read.filter(
+  // FLUSH BINARY LOGS DELETE_DOMAIN_ID: the server refuses it while its log has a transaction of the domain.
+  const domains = new Set(state.map(({ domain }) => domain));
+  const kept = read.filter(({ domain }) => domains.has(domain));
+  const present = proof.sameServer && kept.length > 0 ? kept : read;
+  const ahead = present.filter(
     ({ domain, server, sequence }) => sequence > (last.get(`${domain}-${server}`) ?? -1n),
   );
   if (ahead.length > 0) {
@@ -180,13 +189,17 @@ async function proveMariadbGtid(proof: Proof, gtid: string): Promise<Lineage> {
         .join(', '),
     });
   }
-  return proveMariadbUnpurged(proof, gtid);
+  const unpurged = await proveMariadbUnpurged(proof, gtid);
+  if (unpurged.kind !== 'ok' || present.length === read.length) return unpurged;
+  return { kind: 'ok', gtid: present.map(formatMariadbGtid).join(',') };
 }
 
 /** What the oldest file presupposes must have been read. */
 async function proveMariadbUnpurged(proof: Proof, gtid: string): Promise<Lineage> {
   const oldest = proof.files[0];
-  if (!oldest) return { kind: 'ok' };
+  const { file } = proof.checkpoint.position;
+  // The file that was being read is still there: nothing behind it is purged, whatever a domain retired since has in the oldest one.
+  if (!oldest || (proof.sameServer && proof.files.some(({ name }) => name === file))) return { kind: 'ok' };
   const reached = new Map(parseMariadbGtids(gtid).map(({ domain, sequence }) => [domain, sequence]));
   const gaps = parseMariadbGtids(await gtidAtStart(proof.source, oldest.name))
     .filter(({ domain, sequence }) => sequence > (reached.get(domain) ?? 0n))

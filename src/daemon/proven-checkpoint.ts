@@ -60,7 +60,11 @@ export async function provenCheckpoint({
     serverUuid: checkpoint.serverUuid ?? '',
   });
   if (lineage.kind !== 'ok') throw new HaltError(lineageHalt(lineage, position));
-  const proven = { ...checkpoint, serverUuid: identity.serverUuid };
+  const proven = {
+    ...checkpoint,
+    serverUuid: identity.serverUuid,
+    position: lineage.gtid === undefined ? position : { ...position, gtid: lineage.gtid },
+  };
   await forgetPassed(claimant, state);
   const learned = learnedAt(position, live, baseline);
   // It is written with the next move: a halt must not end before reading goes on.
