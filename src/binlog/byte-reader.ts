@@ -14,9 +14,12 @@ export class ByteReader {
     return this.end - this.offset;
   }
 
+  /** Never goes back: a damaged length that is negative, or not a number, is refused too. */
   skip(bytes: number): void {
-    this.offset += bytes;
-    if (this.offset > this.end) throw new RangeError(`event ends ${this.offset - this.end} bytes too early`);
+    const next = this.offset + bytes;
+    if (!(bytes >= 0 && next <= this.end))
+      throw new RangeError(`event ends ${next - this.end} bytes too early`);
+    this.offset = next;
   }
 
   uint8(): number {

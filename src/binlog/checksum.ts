@@ -1,10 +1,11 @@
 import { crc32 } from 'node:zlib';
-import { CHECKSUM_BYTES, eventType, HEADER_BYTES, readLogEvent, type LogEvent } from './log-event.ts';
+import { eventType } from './event-type.ts';
+import { CHECKSUM_BYTES, HEADER_BYTES, readLogEvent, type LogEvent } from './log-event.ts';
 
-/** An event's CRC32 does not match its bytes. */
+/** An event's CRC32 does not match its bytes, or its packet is not as long as the event says. */
 export class ChecksumError extends Error {
-  constructor() {
-    super('an event arrived with a wrong checksum');
+  constructor(message = 'an event arrived with a wrong checksum') {
+    super(message);
   }
 }
 
@@ -17,6 +18,9 @@ export class ChecksummedEvents {
 
   /** The event in `buffer` from `start` to `end`, valid as long as the buffer. */
   read(buffer: Buffer, start: number, end: number): LogEvent {
+    // Without checksums this is all that tells a damaged event from a whole one.
+    if (end - start < HEADER_BYTES || buffer.readUInt32LE(start + 9) !== end - start)
+      throw new ChecksumError('an event arrived that is not as long as it says');
     const type = buffer[start + 4]!;
     if (type === eventType.formatDescription) {
       this.#checksums = buffer[end - CHECKSUM_BYTES - 1] === 1;

@@ -8,7 +8,11 @@ import type { ByteReader } from './byte-reader.ts';
 const two = Array.from({ length: 100 }, (_, i) => String(i).padStart(2, '0'));
 const four = (year: number): string => String(year).padStart(4, '0');
 
-export const fractionBytes = (precision: number): number => (precision + 1) >> 1;
+/** Bytes of so many digits after the second. Throws a RangeError for more than microseconds. */
+export function fractionBytes(precision: number): number {
+  if (precision > 6) throw new RangeError(`${precision} digits after the second`);
+  return (precision + 1) >> 1;
+}
 
 /** `.12345` for the given precision, or nothing at precision 0. */
 function fractionText(units: number, precision: number): string {
@@ -54,9 +58,50 @@ export function readDatetime(reader: ByteReader, precision: number): string {
 
 /** `YYYY-MM-DD HH:MM:SS[.ffffff]` in UTC; 0 is MySQL's zero timestamp. Unsigned: MariaDB 11.5 counts to 2106. */
 export function readTimestamp(reader: ByteReader, precision: number): string {
-  const seconds = reader.uintBE(4);
-  const fraction = readFraction(reader, precision);
-  if (seconds === 0) return `0000-00-00 00:00:00${fraction}`;
+  const seconds = timestampText(reader.uintBE(4));
+  return seconds + readFraction(reader, precision);
+}
+
+function timestampText(seconds: number): string {
+  if (seconds === 0) return '0000-00-00 00:00:00';
   const iso = new Date(seconds * 1000).toISOString();
-  return `${iso.slice(0, 10)} ${iso.slice(11, 19)}${fraction}`;
+  return `${iso.slice(0, 10)} ${iso.slice(11, 19)}`;
+}
+
+/*
+ * The formats of before MySQL 5.6 and MariaDB 10.1, without fractions of a second: decimal numbers, little-endian. MariaDB's of a
+ * table that is as old, or made with mysql56_temporal_format=OFF, are the same; those with fractions are not, and the log does not
+ * tell them apart. What is no time of day is therefore refused: the length was another one.
+ */
+
+/** TIMESTAMP: seconds since 1970. */
+export function readOldTimestamp(reader: ByteReader): string {
+  return timestampText(reader.uint32());
+}
+
+/** TIME: HHMMSS, signed. */
+export function readOldTime(reader: ByteReader): string {
+  const packed = reader.uintLE(3);
+  const signed = packed >= 0x800000 ? packed - 0x1000000 : packed;
+  const magnitude = Math.abs(signed);
+  return `${signed < 0 ? '-' : ''}${decimalClock(magnitude, 838)}`;
+}
+
+/** DATETIME: YYYYMMDDHHMMSS. */
+export function readOldDatetime(reader: ByteReader): string {
+  const packed = Number(reader.uint64());
+  const date = Math.floor(packed / 1_000_000);
+  const [year, month, day] = [Math.floor(date / 10_000), Math.floor(date / 100) % 100, date % 100];
+  if (year > 9999 || month > 12 || day > 31) throw new RangeError('an old DATETIME that is no date');
+  return `${four(year)}-${two[month]}-${two[day]} ${decimalClock(packed % 1_000_000, 23)}`;
+}
+
+function decimalClock(packed: number, maxHours: number): string {
+  const [hours, minutes, seconds] = [
+    Math.floor(packed / 10_000),
+    Math.floor(packed / 100) % 100,
+    packed % 100,
+  ];
+  if (hours > maxHours || minutes > 59 || seconds > 59) throw new RangeError('an old TIME that is no time');
+  return `${two[hours] ?? hours}:${two[minutes]}:${two[seconds]}`;
 }

@@ -170,6 +170,11 @@ function toColumn(row: SourceRow): DictionaryColumn {
   };
 }
 
+/** Digits after the second of a temporal column by its type as the server prints it: 3 of `datetime(3)`. */
+export function fractionOf(type: string): number {
+  return Number(/^(?:time|datetime|timestamp)\((\d)\)/i.exec(type)?.[1] ?? 0);
+}
+
 /** Members of `enum('a','it''s','b\\c')`: the dictionary doubles quotes and backslashes. */
 export function parseLabels(type: string): string[] {
   const labels: string[] = [];

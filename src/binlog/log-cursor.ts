@@ -1,5 +1,6 @@
 import { ByteReader } from './byte-reader.ts';
-import { eventType, FLAG_ARTIFICIAL, type LogEvent } from './log-event.ts';
+import { eventType } from './event-type.ts';
+import { FLAG_ARTIFICIAL, type LogEvent } from './log-event.ts';
 import { MAX_DUMP_OFFSET } from './log-place.ts';
 import type { LogPlace, Position } from './types.ts';
 

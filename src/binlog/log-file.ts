@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { errnoOf } from '../lib/connect-error.ts';
 import { asCommandConnection, dumpPacket, registerPacket, ServerCommand } from './dump-command.ts';
+import { eventType } from './event-type.ts';
 import { formatGtidSet, parseGtidSet } from './gtid-set.ts';
-import { eventType } from './log-event.ts';
 import { isAtLeast } from './server-version.ts';
 import type { Source, SourceIdentity } from './source.ts';
 import type { LogPlace, Position } from './types.ts';

@@ -1,5 +1,6 @@
 import { ByteReader } from './byte-reader.ts';
-import { eventType, type LogEvent } from './log-event.ts';
+import { eventType } from './event-type.ts';
+import type { LogEvent } from './log-event.ts';
 
 export interface TransactionStart {
   /** null for a transaction without one (gtid_mode=OFF). */

@@ -1,5 +1,6 @@
-import { createZstdDecompress, zstdDecompressSync } from 'node:zlib';
+import { createZstdDecompress, zstdDecompressSync, type ZstdDecompress } from 'node:zlib';
 import { ByteReader } from './byte-reader.ts';
+import { eventType } from './event-type.ts';
 import { HEADER_BYTES, readLogEvent, type LogEvent } from './log-event.ts';
 
 /** Up to this many bytes a payload is unpacked in one call; a larger one in a stream, so that memory stays bounded. */
@@ -8,9 +9,22 @@ const ONE_CALL_BYTES = 8 * 1024 * 1024;
 const payloadField = { end: 0, size: 1, compression: 2, uncompressedSize: 3 } as const;
 const compression = { zstd: 0, none: 255 } as const;
 
+/** What stands around transactions, not in them. */
+const neverInside: ReadonlySet<number> = new Set([
+  eventType.transactionPayload,
+  eventType.rotate,
+  eventType.stop,
+  eventType.formatDescription,
+  eventType.gtid,
+  eventType.anonymousGtid,
+  eventType.gtidTagged,
+  eventType.mariadbGtid,
+]);
+
 interface Payload {
   bytes: Buffer;
-  uncompressedSize: number;
+  /** Undefined where the event does not say. */
+  uncompressedSize: number | undefined;
   compressed: boolean;
 }
 
@@ -19,39 +33,73 @@ function readPayloadHeader(event: LogEvent): Payload {
   const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
   let type: number = compression.none;
   let size: number | undefined;
-  let uncompressedSize = 0;
+  let uncompressedSize: number | undefined;
   for (;;) {
+    // Each turn takes a byte at least.
     const kind = reader.lengthEncoded();
     if (kind === payloadField.end) break;
     const length = reader.lengthEncoded();
-    const next = reader.offset + length;
-    if (kind === payloadField.size) size = reader.lengthEncoded();
-    else if (kind === payloadField.compression) type = reader.lengthEncoded();
-    else if (kind === payloadField.uncompressedSize) uncompressedSize = reader.lengthEncoded();
-    reader.offset = next;
+    const value = new ByteReader(reader.buffer, reader.offset, reader.offset + length);
+    reader.skip(length);
+    if (kind === payloadField.size) size = value.lengthEncoded();
+    else if (kind === payloadField.compression) type = value.lengthEncoded();
+    else if (kind === payloadField.uncompressedSize) uncompressedSize = value.lengthEncoded();
   }
   if (type !== compression.zstd && type !== compression.none)
     throw new RangeError(`payload compression type ${type}`);
-  const bytes = reader.bytes(size ?? reader.remaining);
-  return { bytes, uncompressedSize, compressed: type === compression.zstd };
+  if (size !== undefined && size !== reader.remaining)
+    throw new RangeError(`payload of ${reader.remaining} bytes that says ${size}`);
+  return {
+    bytes: reader.bytes(reader.remaining),
+    uncompressedSize,
+    compressed: type === compression.zstd,
+  };
 }
 
 /**
- * The events inside a compressed transaction, in order. Small ones come as an array at once; a large one as an async
- * sequence whose events are valid until the next is asked for.
+ * The events inside a transaction payload, in order. Small ones come as an array at once; a large one as an async sequence
+ * whose events are valid until the next is asked for. A payload that is not exactly as long as it declares throws a RangeError.
  */
 export function readPayload(event: LogEvent): LogEvent[] | AsyncGenerator<LogEvent, void, undefined> {
-  const payload = readPayloadHeader(event);
-  if (!payload.compressed) return cutEvents(payload.bytes).events;
-  if (payload.uncompressedSize > 0 && payload.uncompressedSize <= ONE_CALL_BYTES) {
-    const { events, rest } = cutEvents(
-      zstdDecompressSync(payload.bytes, { maxOutputLength: ONE_CALL_BYTES }),
-    );
-    if (rest.length > 0) throw new RangeError('compressed transaction ends in mid-event');
-    return events;
-  }
-  return streamEvents(Buffer.from(payload.bytes));
+  const { bytes, compressed, uncompressedSize } = readPayloadHeader(event);
+  if (!compressed) return wholeEvents(bytes, uncompressedSize);
+  if (uncompressedSize !== undefined && uncompressedSize <= ONE_CALL_BYTES)
+    return wholeEvents(unpackFrames(bytes, uncompressedSize), uncompressedSize);
+  return streamEvents(Buffer.from(bytes), uncompressedSize ?? Infinity);
 }
+
+function wholeEvents(bytes: Buffer, declared: number | undefined): LogEvent[] {
+  if (declared !== undefined && bytes.length !== declared) throw wrongSize(bytes.length, declared);
+  const { events, rest } = cutEvents(bytes);
+  if (rest.length > 0) throw endsInMidEvent();
+  return events;
+}
+
+/** A payload may be several frames of zstd, of which zlib reads the first alone. */
+function unpackFrames(bytes: Buffer, declared: number): Buffer {
+  const frames: Buffer[] = [];
+  let unpacked = 0;
+  let rest = bytes;
+  while (rest.length > 0) {
+    const { buffer, engine } = zstdDecompressSync(rest, {
+      info: true,
+      maxOutputLength: Math.max(1, declared - unpacked),
+    }) as unknown as { buffer: Buffer; engine: ZstdDecompress };
+    frames.push(buffer);
+    unpacked += buffer.length;
+    rest = afterFrame(rest, engine);
+  }
+  return frames.length === 1 ? frames[0]! : Buffer.concat(frames);
+}
+
+function afterFrame(bytes: Buffer, { bytesWritten }: ZstdDecompress): Buffer {
+  if (bytesWritten === 0) throw new RangeError('a frame of zstd without any byte');
+  return bytes.subarray(bytesWritten);
+}
+
+const wrongSize = (size: number, declared: number): RangeError =>
+  new RangeError(`payload unpacks to ${size} bytes and says ${declared}`);
+const endsInMidEvent = (): RangeError => new RangeError('transaction payload ends in mid-event');
 
 /** Inner events have no checksum of their own: the outer one covers them. */
 function cutEvents(buffer: Buffer): { events: LogEvent[]; rest: Buffer } {
@@ -61,19 +109,22 @@ function cutEvents(buffer: Buffer): { events: LogEvent[]; rest: Buffer } {
     const size = buffer.readUInt32LE(at + 9);
     if (size < HEADER_BYTES) throw new RangeError(`inner event of ${size} bytes`);
     if (at + size > buffer.length) break;
-    events.push(readLogEvent(buffer, at, at + size));
+    const event = readLogEvent(buffer, at, at + size);
+    if (neverInside.has(event.type)) throw new RangeError(`an event of type ${event.type} inside a payload`);
+    events.push(event);
     at += size;
   }
   return { events, rest: buffer.subarray(at) };
 }
 
-async function* streamEvents(bytes: Buffer): AsyncGenerator<LogEvent, void, undefined> {
-  const unpack = createZstdDecompress({ chunkSize: 1024 * 1024 });
-  unpack.end(bytes);
+async function* streamEvents(bytes: Buffer, declared: number): AsyncGenerator<LogEvent, void, undefined> {
   let pending: Buffer[] = [];
   let pendingBytes = 0;
   let needed = HEADER_BYTES;
-  for await (const chunk of unpack as AsyncIterable<Buffer>) {
+  let unpacked = 0;
+  for await (const chunk of streamFrames(bytes)) {
+    unpacked += chunk.length;
+    if (unpacked > declared) throw wrongSize(unpacked, declared);
     pending.push(chunk);
     pendingBytes += chunk.length;
     if (pendingBytes < needed) continue;
@@ -83,5 +134,16 @@ async function* streamEvents(bytes: Buffer): AsyncGenerator<LogEvent, void, unde
     pendingBytes = rest.length;
     needed = rest.length >= HEADER_BYTES ? rest.readUInt32LE(9) : HEADER_BYTES;
   }
-  if (pendingBytes > 0) throw new RangeError('compressed transaction ends in mid-event');
+  if (pendingBytes > 0) throw endsInMidEvent();
+  if (declared !== Infinity && unpacked !== declared) throw wrongSize(unpacked, declared);
+}
+
+async function* streamFrames(bytes: Buffer): AsyncGenerator<Buffer, void, undefined> {
+  let rest = bytes;
+  while (rest.length > 0) {
+    const unpack = createZstdDecompress({ chunkSize: 1024 * 1024 });
+    unpack.end(rest);
+    yield* unpack as AsyncIterable<Buffer>;
+    rest = afterFrame(rest, unpack);
+  }
 }

@@ -1,6 +1,7 @@
-import { inflateSync } from 'node:zlib';
 import { ByteReader } from './byte-reader.ts';
-import { eventType, type LogEvent } from './log-event.ts';
+import { eventType } from './event-type.ts';
+import type { LogEvent } from './log-event.ts';
+import { inflateEnvelope } from './inflate.ts';
 import type { MappedTable } from './table-map.ts';
 import type { Cell, Row, RowEvent, RowOp } from './types.ts';
 
@@ -47,7 +48,10 @@ export function readTableId(event: LogEvent): number {
   return event.buffer.readUIntLE(event.bodyStart, 6);
 }
 
-/** Reads every row of a rows event. A row that ends early or late throws a RangeError. */
+/**
+ * Reads every row of a rows event, at least one. A row that ends early or late throws a RangeError.
+ * `INSERT INTO t () VALUES ()` with binlog_row_image=MINIMAL logs a row without a column, which takes no byte.
+ */
 export function readRows(event: LogEvent, op: RowOp, table: MappedTable): RowEvent[] {
   let reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
   reader.skip(8);
@@ -60,7 +64,8 @@ export function readRows(event: LogEvent, op: RowOp, table: MappedTable): RowEve
   if (event.type >= eventType.mariadbWriteRowsCompressedV1)
     reader = new ByteReader(inflateEnvelope(reader.bytes(reader.remaining)));
   const rows: RowEvent[] = [];
-  while (reader.remaining > 0) {
+  do {
+    const startsAt = reader.offset;
     const row = readRow(reader, table, first);
     const after = op === 'update' ? readRow(reader, table, second) : row;
     const found = toRowEvent(table, {
@@ -69,7 +74,10 @@ export function readRows(event: LogEvent, op: RowOp, table: MappedTable): RowEve
       after: op === 'delete' ? null : after,
     });
     if (found) rows.push(found);
-  }
+    // A row without a column in its image has no bytes; then it is the only one.
+    if (reader.offset === startsAt) break;
+  } while (reader.remaining > 0);
+  if (reader.remaining > 0) throw new RangeError(`${reader.remaining} bytes after a row without any`);
   return rows;
 }
 
@@ -94,26 +102,29 @@ function presentColumns(reader: ByteReader, columns: number): Present {
 
 /** A column that is not in the image stays undefined: absent is not null. */
 function readRow(reader: ByteReader, table: MappedTable, { flags, nullBytes }: Present): Row {
-  const { decoders, targets } = table;
+  const { reads, skips, targets } = table;
   const nullsAt = reader.offset;
   reader.skip(nullBytes);
   const row = new Array<Cell>(table.schema.columns.length).fill(undefined);
   let present = 0;
-  for (let i = 0; i < decoders.length; i += 1) {
+  for (let i = 0; i < skips.length; i += 1) {
     if (flags[i] === 0) continue;
     const isNull = reader.buffer[nullsAt + (present >> 3)]! & (1 << (present & 7));
     present += 1;
-    const target = targets[i]!;
+    const read = reads[i];
     if (isNull) {
-      if (target >= 0) row[target] = null;
-    } else if (target >= 0) {
-      row[target] = decoders[i]!.read(reader);
+      if (read) row[targets[i]!] = null;
+    } else if (read) {
+      row[targets[i]!] = read(reader);
     } else {
-      decoders[i]!.skip(reader);
+      skips[i]!(reader);
     }
   }
   return row;
 }
+
+/** The row_end of a row in force: the end of TIMESTAMP, which is later since MariaDB 11.5. */
+const endOfTime: ReadonlySet<unknown> = new Set(['2038-01-19 03:14:07.999999', '2106-02-07 06:28:15.999999']);
 
 /**
  * In a MariaDB system-versioned table a DELETE is an update that ends the row, and an UPDATE also inserts the row of the
@@ -122,26 +133,12 @@ function readRow(reader: ByteReader, table: MappedTable, { flags, nullBytes }: P
 function toRowEvent(table: MappedTable, event: Omit<RowEvent, 'table'>): RowEvent | null {
   const whole = { table: table.schema, ...event };
   if (table.rowEnd < 0) return whole;
-  const isCurrent = (row: Row | null): boolean =>
-    row !== null && /^(2038|2106)-/.test(String(row[table.rowEnd]));
-  const before = isCurrent(event.before) ? event.before : null;
-  const after = isCurrent(event.after) ? event.after : null;
+  const isCurrent = (row: Row): boolean => endOfTime.has(row[table.rowEnd]);
+  const before = event.before && isCurrent(event.before) ? event.before : null;
+  // An image that does not show row_end has left it as it was.
+  const isUntouched = event.after !== null && event.after[table.rowEnd] === undefined && before !== null;
+  const after = event.after && (isUntouched || isCurrent(event.after)) ? event.after : null;
   if (before && after) return { ...whole, op: 'update' };
   if (after) return { ...whole, op: 'insert', before: null };
   return before ? { ...whole, op: 'delete', after: null } : null;
-}
-
-/**
- * Undoes MariaDB's log_bin_compress: one byte 0x80 | algorithm << 4 | bytes of the length that follows big-endian, then a zlib
- * stream (MariaDB sql/log_event.cc, binlog_buf_uncompress).
- */
-export function inflateEnvelope(bytes: Buffer): Buffer {
-  const header = bytes[0] ?? 0;
-  if ((header & 0x80) === 0 || (header & 0x70) !== 0)
-    throw new RangeError(`compression header 0x${header.toString(16)}`);
-  const lengthBytes = header & 7;
-  const inflated = inflateSync(bytes.subarray(1 + lengthBytes));
-  if (inflated.length !== bytes.readUIntBE(1, lengthBytes))
-    throw new RangeError('compressed event has another length than it says');
-  return inflated;
 }

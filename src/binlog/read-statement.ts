@@ -1,6 +1,7 @@
 import { ByteReader } from './byte-reader.ts';
-import { eventType, type LogEvent } from './log-event.ts';
-import { inflateEnvelope } from './read-rows.ts';
+import { eventType } from './event-type.ts';
+import type { LogEvent } from './log-event.ts';
+import { inflateEnvelope } from './inflate.ts';
 
 /** An EXECUTE_LOAD_QUERY has so much post-header between a Query event's own and its status variables. */
 const LOAD_QUERY_BYTES = 13;

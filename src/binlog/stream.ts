@@ -14,13 +14,14 @@ import {
 } from './dump-command.ts';
 import { ChecksumError, ChecksummedEvents } from './checksum.ts';
 import { classifyDumpError } from './dump-error.ts';
+import { eventType } from './event-type.ts';
 import { createGtidTracker } from './gtid.ts';
 import { encodeGtidSet, parseGtidSet } from './gtid-set.ts';
 import { HaltError } from './halt.ts';
 import { LogClock } from './log-clock.ts';
 import { LogAgain } from './log-again.ts';
 import { furthest, MAX_DUMP_OFFSET, placeOfHeartbeat } from './log-place.ts';
-import { eventType, type LogEvent } from './log-event.ts';
+import type { LogEvent } from './log-event.ts';
 import { createRereadPrepared } from './reread-prepared.ts';
 import { TransactionAssembler } from './transaction-assembler.ts';
 import type { AssemblerOptions } from './assembler-options.ts';

@@ -3,7 +3,8 @@ import type { AssemblerOptions } from './assembler-options.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ParentRows, type MappedParent } from './foreign-key/parent-rows.ts';
 import { haltOf, HaltError, toTripwire, Tripwire } from './halt.ts';
-import { changesNothing, eventType, FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
+import { eventType } from './event-type.ts';
+import type { LogEvent } from './log-event.ts';
 import {
   lostPrepared,
   PreparedTransactions,
@@ -19,7 +20,7 @@ import { readRows, readTableId, rowOp } from './read-rows.ts';
 import { readStatement } from './read-statement.ts';
 import { ShownColumns } from './shown-columns.ts';
 import { findUnloggedRows } from './unlogged-rows.ts';
-import { unreadableEvent } from './unreadable-event.ts';
+import { isSkipped, unreadableEvent } from './unreadable-event.ts';
 import { OutgrownError } from './outgrown.ts';
 import { readTableMap, type MappedTable } from './table-map.ts';
 import { TransactionTime } from './transaction-time.ts';
@@ -174,12 +175,10 @@ export class TransactionAssembler {
 
   #other(event: LogEvent): void | Promise<void> {
     if (event.type === eventType.executeLoadQuery) return this.#statement(event);
-    if (changesNothing.has(event.type)) return;
+    if (isSkipped(event)) return;
     if (event.type === eventType.partialUpdateRows) {
       if (this.#waived || !this.#tables.get(readTableId(event))?.table) return;
-    } else if ((event.flags & FLAG_IGNORABLE && event.type !== eventType.incident) || this.#isWaived(event)) {
-      return;
-    }
+    } else if (this.#isWaived(event)) return;
     throw unreadableEvent(event.type);
   }
 

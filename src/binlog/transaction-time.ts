@@ -1,5 +1,6 @@
 import { mysqlCommitMs, type LogClock } from './log-clock.ts';
-import { eventType, type LogEvent } from './log-event.ts';
+import { eventType } from './event-type.ts';
+import type { LogEvent } from './log-event.ts';
 import { hasReached } from './log-place.ts';
 import type { TransactionStart } from './read-gtid.ts';
 import { serverTimeMs } from './read-statement.ts';

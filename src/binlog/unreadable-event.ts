@@ -1,5 +1,6 @@
+import { eventType, nameOfEvent, verdictOf } from './event-type.ts';
 import { Tripwire } from './halt.ts';
-import { eventType } from './log-event.ts';
+import { FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
 
 /** Why capture stops at an event of a type that is not read. */
 export function unreadableEvent(type: number): Tripwire {
@@ -16,9 +17,22 @@ export function unreadableEvent(type: number): Tripwire {
           'Find the cause in the server\'s error log, then: odontology-webhooks resume --accept-gap --reason "…"',
       });
     default:
-      return new Tripwire('unknown-event', `the log holds an event of the unknown type ${type}`, {
+      return new Tripwire('unknown-event', `the log holds an event of the ${describeType(type)}`, {
         remedy:
           'Upgrade odontology-webhooks to a version that knows this server, or: odontology-webhooks resume --accept-gap --reason "…"',
       });
   }
+}
+
+function describeType(type: number): string {
+  const name = nameOfEvent(type);
+  return name === undefined
+    ? `unknown type ${type}`
+    : `type ${type} (${name}), from which its changes cannot be told`;
+}
+
+/** Whether an event is passed over. Of a type that no server has so far its writer says it (Aurora's 100 and 101). */
+export function isSkipped({ type, flags }: LogEvent): boolean {
+  const verdict = verdictOf(type);
+  return verdict === 'skip' || (verdict === undefined && (flags & FLAG_IGNORABLE) !== 0);
 }

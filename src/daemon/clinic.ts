@@ -1,5 +1,5 @@
 import { Tripwire } from '../binlog/halt.ts';
-import { readDictionary, type Dictionary, type DictionaryTable } from '../binlog/dictionary.ts';
+import { fractionOf, readDictionary, type Dictionary, type DictionaryTable } from '../binlog/dictionary.ts';
 import { createLookUp, readRowByKey } from '../binlog/source-lookup.ts';
 import type { Source, SourceIdentity } from '../binlog/source.ts';
 import type { StreamOptions } from '../binlog/stream.ts';
@@ -111,7 +111,7 @@ export function readingOf({
       const types = new Map(
         known.columns.flatMap(({ name, kind }) => hintOf(name.toLowerCase(), kind, live?.columnOf)),
       );
-      return { types, rowEnd: live && (live.rowEnd?.toLowerCase() ?? null) };
+      return { types, fractions: fractionsOf(live), plainKey: plainKeyOf(live) };
     },
     isWatchedSchema: (name) => fold(name) === ours,
     // Those too that are not there yet: the definition that makes one must be noticed.
@@ -120,6 +120,15 @@ export function readingOf({
         (table) => dictionary.tables.get(table)?.name ?? table,
       ),
   };
+}
+
+function fractionsOf(live: DictionaryTable | undefined): ReadonlyMap<string, number> {
+  return new Map(live?.columns.map(({ name, type }) => [name.toLowerCase(), fractionOf(type)]));
+}
+
+function plainKeyOf(live: DictionaryTable | undefined): ReadonlySet<string> | null | undefined {
+  if (!live) return undefined;
+  return live.rowEnd === null ? new Set(live.key.map((name) => name.toLowerCase())) : null;
 }
 
 type Hint = [string, 'uuid' | 'inet4' | 'inet6' | 'json'];

@@ -252,12 +252,33 @@ export const typeCases: TypeCase[] = [
     'euckr',
     'cp1256',
     'cp1257',
+    'armscii8',
+    'dec8',
+    'geostd8',
+    'hp8',
+    'keybcs2',
+    'koi8u',
+    'macce',
+    'swe7',
   ].map((charset): TypeCase => ({
     name: `varchar ${charset}`,
     definition: `VARCHAR(40) CHARACTER SET ${charset}`,
     values: [q('Plain ASCII ~'), ...nationalText(charset).map(q)],
     compare: 'utf8-hex',
   })),
+  {
+    name: 'varchar gb18030',
+    definition: 'VARCHAR(40) CHARACTER SET gb18030',
+    values: [q('中文 ñandú 😀')],
+    compare: 'utf8-hex',
+    only: 'mysql',
+  },
+  {
+    name: 'minus sign in sjis',
+    definition: 'VARCHAR(20) CHARACTER SET sjis',
+    values: ["_sjis X'3033817C31323334'"],
+    compare: 'utf8-hex',
+  },
   {
     name: 'latin1 C1 controls',
     definition: 'VARCHAR(10) CHARACTER SET latin1',
@@ -431,5 +452,10 @@ function nationalText(charset: string): string[] {
   if (charset === 'hebrew') return ['שלום'];
   if (charset === 'tis620') return ['ไทย'];
   if (charset === 'cp1256') return ['مرحبا'];
+  if (charset === 'koi8u') return ['Привіт'];
+  if (charset === 'keybcs2' || charset === 'macce') return ['Žluťoučký'];
+  if (charset === 'armscii8') return ['Բարեւ'];
+  if (charset === 'geostd8') return ['გამარჯობა'];
+  if (charset === 'swe7') return ['Åkerö'];
   return ['ñandú é ü'];
 }

@@ -1,13 +1,8 @@
 import { systemClock } from '../../src/lib/clock.ts';
 import { expect, it } from 'vitest';
-import {
-  eventType,
-  FLAG_ARTIFICIAL,
-  HEADER_BYTES,
-  readLogEvent,
-  type LogEvent,
-} from '../../src/binlog/log-event.ts';
 import { LogClock } from '../../src/binlog/log-clock.ts';
+import { eventType } from '../../src/binlog/event-type.ts';
+import { FLAG_ARTIFICIAL, HEADER_BYTES, readLogEvent, type LogEvent } from '../../src/binlog/log-event.ts';
 import { TransactionAssembler } from '../../src/binlog/transaction-assembler.ts';
 import type { Position, TransactionPart } from '../../src/binlog/types.ts';
 

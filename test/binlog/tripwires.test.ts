@@ -126,19 +126,6 @@ describe.each(modes)('a change that cannot be read from the log of $name', (mode
     await rm(folder, { recursive: true });
   });
 
-  it('halts at a column whose character set it cannot decode', async () => {
-    const { message, halt } = await expectHalt(
-      'unsupported-type',
-      [
-        'ALTER TABLE t ADD COLUMN old VARCHAR(20) CHARACTER SET dec8',
-        "INSERT INTO t (id, status) VALUES (2, 'marca-privada')",
-      ],
-      /ALTER TABLE .* FORCE/,
-    );
-    expect(message).toContain(`${schema.name}.t.old`);
-    expect(halt.table).toBe(`${schema.name}.t`);
-  });
-
   describe('an event of a type that nobody knows', () => {
     const UNKNOWN = 99;
     const events = { flags: 0 };

@@ -73,7 +73,11 @@ describe.each(servers)('every column type, read from the log of %s', (variant) =
       `CREATE TABLE ${table} (id INT PRIMARY KEY AUTO_INCREMENT, filler INT, v ${type.definition}, rest VARCHAR(10)) CHARACTER SET utf8mb4`,
     );
     const hint = hintsFor[type.name] ?? (type.definition === 'JSON' ? 'json' : undefined);
-    const hints: TableHints = { types: new Map(hint ? [['v', hint]] : []), rowEnd: null };
+    const hints: TableHints = {
+      types: new Map(hint ? [['v', hint]] : []),
+      fractions: new Map(),
+      plainKey: new Set(),
+    };
     const stream = await openReader({
       flavour,
       schema,

@@ -203,8 +203,9 @@ describe.each(modes)('what only the log shows of a table, on $name', { timeout: 
       {
         name: 'whether a table kept its past',
         statements: [
-          'CREATE TABLE gifts (id INT PRIMARY KEY, name VARCHAR(100)) WITH SYSTEM VERSIONING',
-          "INSERT INTO gifts VALUES (1, 'untold')",
+          `CREATE TABLE gifts (id INT PRIMARY KEY, name VARCHAR(100), since TIMESTAMP(6) GENERATED ALWAYS AS ROW START,
+            until TIMESTAMP(6) GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (since, until)) WITH SYSTEM VERSIONING`,
+          "INSERT INTO gifts (id, name) VALUES (1, 'untold')",
           'DROP TABLE gifts',
         ],
       },

@@ -66,7 +66,11 @@ export class ParentRows {
       return readTableMap(reader, {
         ...this.#context,
         columnsOf: () => columns,
-        hintsOf: () => ({ types: new Map(), rowEnd }),
+        hintsOf: () => ({
+          types: new Map(),
+          fractions: new Map(),
+          plainKey: rowEnd === null ? new Set() : null,
+        }),
       });
     } catch (error) {
       if (error instanceof Tripwire) return null;

@@ -3,6 +3,7 @@ import {
   compareWithZongji,
   type ComparisonJob,
 } from '../../../src/binlog/second-reader/compare-with-zongji.ts';
+import { undecodedCharsets } from '../../../src/binlog/second-reader/zongji-charsets.ts';
 import type { Cell, RowEvent } from '../../../src/binlog/types.ts';
 import { startPrivateServer, type PrivateServer } from '../../../src/cli/demo/private-server.ts';
 import type { ServerVariant } from '../../../src/cli/demo/server-binaries.ts';
@@ -15,7 +16,8 @@ import { commonFaults, faults } from './faults.ts';
 const variants: readonly ServerVariant[] = [...flavours, 'mariadb-11.8'];
 
 /** zongji reads nothing of these, so that no fault of ours could be noticed. */
-const unread = (name: string): boolean => name === 'vector';
+const unread = (name: string): boolean =>
+  name === 'vector' || undecodedCharsets.some((charset) => name === `varchar ${charset}`);
 
 describe.each(variants)('the second reader, on every column type of %s', (variant) => {
   const flavour = variant === 'mysql' ? 'mysql' : 'mariadb';

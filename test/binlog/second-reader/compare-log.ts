@@ -38,7 +38,8 @@ export async function recordLog({ flavour, schema, position, rows }: Range): Pro
               : [],
           ),
         ),
-        rowEnd: table.rowEnd,
+        fractions: new Map(),
+        plainKey: table.rowEnd === null ? new Set(table.key.map((name) => name.toLowerCase())) : null,
       },
     ]),
   );

@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { textDecoder } from '../../src/binlog/charset.ts';
+import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+
+const upTo = (end: number): number[] => Array.from({ length: end }, (_, i) => i);
+const range = (from: number, to: number): number[] => upTo(to - from + 1).map((i) => from + i);
+const digits = range(0x30, 0x39);
+const highBytes = range(0x81, 0xfe);
+
+/** Sequences of bytes, each in a row of its own: what the server refuses to store is then known one by one. */
+const single = upTo(0x100).map((byte) => Buffer.from([byte]));
+const double = upTo(0x1_0000).map((code) => Buffer.from([code >> 8, code & 0xff]));
+const after8f = double.map((code) => Buffer.from([0x8f, ...code]));
+
+/** Many characters to a row, where the server stores all of them. */
+const fourBytes = highBytes.flatMap((first) =>
+  digits.map((second) =>
+    Buffer.from(highBytes.flatMap((third) => digits.flatMap((fourth) => [first, second, third, fourth]))),
+  ),
+);
+const isSurrogate = (code: number): boolean => code >= 0xd800 && code <= 0xdfff;
+
+/** Every character up to a last one, 4,096 to a row. */
+function everyCharacter(last: number): string[] {
+  return upTo((last + 1) / 0x1000).map((block) =>
+    String.fromCodePoint(
+      ...range(block * 0x1000, block * 0x1000 + 0xfff).filter((code) => !isSurrogate(code)),
+    ),
+  );
+}
+function utf32be(text: string): Buffer {
+  const bytes = Buffer.alloc(Array.from(text).length * 4);
+  Array.from(text).forEach((character, i) => bytes.writeUInt32BE(character.codePointAt(0)!, i * 4));
+  return bytes;
+}
+
+const ucs2 = double.filter((code) => !isSurrogate(code.readUInt16BE(0)));
+const all = everyCharacter(0x10_ffff);
+const utf8 = all.map((text) => Buffer.from(text));
+const utf8mb3 = everyCharacter(0xffff).map((text) => Buffer.from(text));
+const utf16 = all.map((text) => Buffer.from(text, 'utf16le').swap16());
+const utf16le = all.map((text) => Buffer.from(text, 'utf16le'));
+const utf32 = all.map(utf32be);
+
+/** What is asked of the character sets, by their names; of the others every byte, and every two bytes if a character may have two. */
+const asked: Readonly<Record<string, readonly Buffer[][]>> = {
+  utf8mb4: [single, double, utf8],
+  utf8mb3: [single, double, utf8mb3],
+  ucs2: [ucs2],
+  utf16: [double, utf16],
+  utf16le: [double, utf16le],
+  utf32: [utf32],
+  ujis: [single, double, after8f],
+  eucjpms: [single, double, after8f],
+  gb18030: [single, double, fourBytes],
+};
+
+/** Characters that are compared at the least: a test that asks less fails. */
+const leastCharacters = { mysql: 6_880_000, mariadb: 5_240_000 } as const;
+
+interface Answer {
+  given: Buffer;
+  utf8: Buffer;
+}
+
+describe.each(flavours)('character sets, as %s converts them', (flavour) => {
+  let schema: TestSchema;
+  beforeAll(async () => {
+    schema = await createSchema(sharedServer(flavour));
+    await schema.query("SET SESSION sql_mode = '', sql_log_bin = 0");
+  });
+  afterAll(() => schema.drop());
+
+  const tables = new Map<readonly Buffer[], string>();
+
+  /** The table that holds the sequences as bytes: made once, since most character sets are asked about the same. */
+  async function tableOf(sequences: readonly Buffer[]): Promise<string> {
+    const known = tables.get(sequences);
+    if (known !== undefined) return known;
+    const table = `sequences${tables.size}`;
+    tables.set(sequences, table);
+    await schema.query(`CREATE TABLE ${table} (id INT PRIMARY KEY, bytes VARBINARY(20000))`);
+    const rows = sequences.map((bytes, id) => [id, bytes]);
+    for (let at = 0; at < rows.length; at += 10_000)
+      await schema.query(`INSERT INTO ${table} VALUES ?`, [rows.slice(at, at + 10_000)]);
+    return table;
+  }
+
+  /** Those of the sequences that the server stores as text of the character set, and that text as utf8mb4. */
+  async function convert(charset: string, sequences: readonly Buffer[]): Promise<Answer[]> {
+    const table = await tableOf(sequences);
+    await schema.query(
+      `DROP TABLE IF EXISTS texts; CREATE TABLE texts (id INT PRIMARY KEY, text TEXT CHARACTER SET ${charset})`,
+    );
+    await schema.query(`INSERT IGNORE INTO texts SELECT id, bytes FROM ${table}`);
+    const rows = await schema.query(
+      `SELECT bytes AS given, CAST(CONVERT(text USING utf8mb4) AS BINARY) AS utf8 FROM texts JOIN ${table} USING (id)
+       WHERE CAST(text AS BINARY) = bytes`,
+    );
+    return rows as unknown as Answer[];
+  }
+
+  it('decodes every sequence of bytes that the server stores to what it shows', async () => {
+    const sets = await schema.query('SHOW CHARACTER SET');
+    const differences: string[] = [];
+    let characters = 0;
+    for (const { Charset: name, Maxlen: longest } of sets as { Charset: string; Maxlen: number }[]) {
+      if (name === 'binary') continue;
+      const decode = textDecoder(name)!;
+      // MySQL refuses the other bytes, or keeps them and shows nothing; MariaDB shows `?`.
+      const bytes = name === 'ascii' && flavour === 'mysql' ? single.slice(0, 0x80) : single;
+      for (const sequences of asked[name] ?? (longest === 1 ? [bytes] : [single, double])) {
+        const answers = await convert(name, sequences);
+        expect(answers.length, name).toBeGreaterThan(0);
+        for (const { given, utf8: shown } of answers) {
+          characters += Array.from(shown.toString()).length;
+          if (decode(given) !== shown.toString())
+            differences.push(`${name} ${given.subarray(0, 8).toString('hex')}`);
+        }
+      }
+    }
+    expect(differences).toEqual([]);
+    expect(characters).toBeGreaterThan(leastCharacters[flavour]);
+  });
+});
+
+describe('bytes that are not text of their character set', () => {
+  it.each([
+    // No server converts half a surrogate pair to anything that is UTF-8.
+    ['ucs2', 'd800', '\ufffd'],
+    ['ucs2', 'd83dde00', '😀'],
+    // What no server stores.
+    ['utf8mb4', '61ff62', 'a\ufffdb'],
+    ['sjis', '6181', 'a?'],
+    ['gb18030', '8130', '?0'],
+    ['eucjpms', '8fa1', '??'],
+    ['ascii', '61ff', 'a?'],
+  ])('of %s: %s', (charset, bytes, text) => {
+    expect(textDecoder(charset)!(Buffer.from(bytes, 'hex'))).toBe(text);
+  });
+});
