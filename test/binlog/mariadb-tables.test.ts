@@ -1,0 +1,70 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TableHints } from '../../src/binlog/table-map.ts';
+import { byName, endOfLog, openReader, takeRows } from '../support/read-log.ts';
+import { createSchema, sharedServer, type TestSchema } from '../support/server.ts';
+
+describe('tables of MariaDB as the log describes them', () => {
+  const flavour = 'mariadb';
+  let schema: TestSchema;
+  beforeAll(async () => {
+    schema = await createSchema(sharedServer(flavour));
+  });
+  afterAll(() => schema.drop());
+
+  /** What the dictionary said when the reader was opened: an ordinary table with the key `id`. */
+  const plain: TableHints = { types: new Map(), fractions: new Map(), plainKey: new Set(['id']) };
+
+  it('follows system versioning that is added, dropped and added again, also when an old stretch is read', async () => {
+    await schema.query('CREATE TABLE citas (id INT PRIMARY KEY, estado VARCHAR(20))');
+    const position = await endOfLog(flavour, schema);
+    const changes = (id: number): string =>
+      `INSERT INTO citas VALUES (${id}, 'a'); UPDATE citas SET estado = 'x' WHERE id = ${id}; DELETE FROM citas WHERE id = ${id};`;
+    await schema.query(`${changes(1)} ALTER TABLE citas ADD SYSTEM VERSIONING; ${changes(2)}
+      ALTER TABLE citas DROP SYSTEM VERSIONING; ${changes(3)} ALTER TABLE citas ADD SYSTEM VERSIONING; ${changes(4)}`);
+    const hints = [plain, { ...plain, plainKey: null }];
+    for (const citas of hints) {
+      const stream = await openReader({
+        flavour,
+        schema,
+        position,
+        watch: { citas: ['id', 'estado'] },
+        hints: { citas },
+      });
+      const rows = await takeRows(stream, 12);
+      stream.close();
+      expect(
+        rows.map((row) => [row.op, byName(row, row.op === 'delete' ? 'before' : 'after')['id']]),
+      ).toEqual([1, 2, 3, 4].flatMap((id) => ['insert', 'update', 'delete'].map((op) => [op, id])));
+      expect(rows.every(({ table }) => table.key.length === 1)).toBe(true);
+    }
+  });
+
+  it('passes over columns in the format before MariaDB 10.1 and reads them where they are wanted', async () => {
+    await schema.query(`SET GLOBAL mysql56_temporal_format = OFF;
+      CREATE TABLE old (id INT PRIMARY KEY, d DATETIME, t TIME, s TIMESTAMP NULL, rest VARCHAR(3))`);
+    await schema.query('SET GLOBAL mysql56_temporal_format = ON');
+    const position = await endOfLog(flavour, schema);
+    await schema.query(
+      "SET time_zone = '+00:00'; INSERT INTO old VALUES (1, '2026-01-02 03:04:05', '-10:11:12', '2026-01-02 03:04:05', 'fin')",
+    );
+    const fractions = new Map(['d', 't', 's'].map((name) => [name, 0]));
+    for (const watch of [
+      ['id', 'rest'],
+      ['id', 'd', 't', 's', 'rest'],
+    ]) {
+      const stream = await openReader({
+        flavour,
+        schema,
+        position,
+        watch: { old: watch },
+        hints: { old: { ...plain, fractions } },
+      });
+      const [row] = await takeRows(stream, 1);
+      stream.close();
+      const all = { id: 1, d: '2026-01-02 03:04:05', t: '-10:11:12', s: '2026-01-02 03:04:05', rest: 'fin' };
+      expect(byName(row!, 'after')).toEqual(
+        Object.fromEntries(Object.entries(all).filter(([name]) => watch.includes(name))),
+      );
+    }
+  });
+});
