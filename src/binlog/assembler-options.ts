@@ -1,6 +1,7 @@
 import type { ParentReading } from './foreign-key/parent-rows.ts';
 import type { Halt } from './halt.ts';
 import type { RereadPrepared } from './prepared-transactions.ts';
+import type { StatementPolicy } from './statement/statement-policy.ts';
 import type { TableMapContext } from './table-map.ts';
 import type { TransactionTimeOptions } from './transaction-time.ts';
 import type { Baseline, Position, TransactionPart } from './types.ts';
@@ -10,8 +11,7 @@ export interface AssemblerOptions extends TableMapContext, TransactionTimeOption
   position: Position;
   /** Adds a GTID to what is executed and gives the whole set back as text. Null where the server has none. */
   gtidSet: { add(gtid: string): void; toString(): string } | null;
-  isWatchedSchema(schema: string): boolean;
-  watchedTables(): Iterable<string>;
+  statements: StatementPolicy;
   /** Transactions whose loss the operator has accepted on record: passed over whole. */
   waived: ReadonlySet<string>;
   /**

@@ -11,6 +11,7 @@ export type HaltReason =
   | 'column-changed'
   | 'unsupported-type'
   | 'unknown-event'
+  | 'unknown-statement'
   | 'incident'
   | 'xa-transaction'
   | 'undecodable'

@@ -2,6 +2,7 @@ import type { LogAgain } from './log-again.ts';
 import { hasReached } from './log-place.ts';
 import type { RereadPrepared, Wanted } from './prepared-transactions.ts';
 import { TransactionAssembler } from './transaction-assembler.ts';
+import { watchNothing } from './statement/statement-policy.ts';
 import type { AssemblerOptions } from './assembler-options.ts';
 import type { LogPlace } from './types.ts';
 
@@ -63,8 +64,7 @@ async function findInFile(
     room,
     clock,
     columnsOf: () => undefined,
-    isWatchedSchema: () => false,
-    watchedTables: () => [],
+    statements: watchNothing({ flavour, charsetOf }),
     waived: new Set(),
     onUnreadable: () => undefined,
     position: { gtid: null, ...begin },

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2';
 import { monotonicMs, systemClock } from '../lib/clock.ts';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
@@ -22,7 +23,11 @@ import { LogClock } from './log-clock.ts';
 import { LogAgain } from './log-again.ts';
 import { furthest, MAX_DUMP_OFFSET, placeOfHeartbeat } from './log-place.ts';
 import type { LogEvent } from './log-event.ts';
+import { randomServerId } from './log-file.ts';
 import { createRereadPrepared } from './reread-prepared.ts';
+import type { LoggedStatement } from './statement/read-statement.ts';
+import { StatementPolicy, type StatementPolicyOptions } from './statement/statement-policy.ts';
+import type { WatchOptions } from './statement/watched-names.ts';
 import { TransactionAssembler } from './transaction-assembler.ts';
 import type { AssemblerOptions } from './assembler-options.ts';
 import type { LogPlace, Position, TransactionPart } from './types.ts';
@@ -40,21 +45,22 @@ const NET_WRITE_TIMEOUT_SECONDS = 600;
 const HEARTBEAT_AGE_MS = 60_000;
 const TRANSIT_MS = 1_000;
 
-export interface StreamOptions extends Pick<
-  AssemblerOptions,
-  | 'flavour'
-  | 'charsetOf'
-  | 'columnsOf'
-  | 'namedIn'
-  | 'hintsOf'
-  | 'isWatchedSchema'
-  | 'watchedTables'
-  | 'waived'
-  | 'baseline'
-  | 'onUnreadable'
-  | 'parents'
-  | 'ownSchema'
-> {
+export interface StreamOptions
+  extends
+    WatchOptions,
+    Pick<
+      AssemblerOptions,
+      | 'flavour'
+      | 'charsetOf'
+      | 'columnsOf'
+      | 'namedIn'
+      | 'hintsOf'
+      | 'waived'
+      | 'baseline'
+      | 'onUnreadable'
+      | 'parents'
+      | 'ownSchema'
+    > {
   url: DatabaseUrl;
   position: Position;
   /** What is known of the time up to the position: the checkpoint keeps it. */
@@ -70,6 +76,8 @@ export interface StreamOptions extends Pick<
   endsWithLog?: boolean;
   /** How long the server is held back, at most, while the buffer is full; default 30 s. */
   heldBackMs?: number;
+  /** For a reader that only looks for statements: is given each of them, and none of them stops it. */
+  onStatement?(statement: LoggedStatement): void;
 }
 
 export interface BinlogStream {
@@ -152,7 +160,9 @@ class StreamReader implements BinlogStream {
     this.#done = options.position;
     this.#again = new LogAgain(options.url);
     const { onUnreadable, ...rest } = options;
-    const shared = { ...rest, clock: this.#clock, room: () => this.#room() };
+    const scan: StatementPolicyOptions['scanLog'] = (from, test) => scanLog(options, from, test);
+    const statements = new StatementPolicy({ ...options, scanLog: scan });
+    const shared = { ...rest, statements, clock: this.#clock, room: () => this.#room() };
     this.#assembler = new TransactionAssembler({
       ...shared,
       ...(onUnreadable && { onUnreadable }),
@@ -467,6 +477,40 @@ class StreamReader implements BinlogStream {
     connection.destroy();
     this.#tellRoom();
     this.#tellArrival();
+  }
+}
+
+/**
+ * Reads the statements of the log from a position to its present end, by a reader of its own; true as soon as one satisfies the test.
+ * A log that cannot be read throws as the other reader would.
+ */
+async function scanLog(
+  options: StreamOptions,
+  position: Position,
+  test: (statement: LoggedStatement) => boolean,
+): Promise<boolean> {
+  let isFound = false;
+  const stream = await openStream({
+    ...options,
+    position,
+    // A reader with the id of another one would end it.
+    serverId: randomServerId(),
+    replicaUuid: randomUUID(),
+    endsWithLog: true,
+    columnsOf: () => undefined,
+    isWatchedSchema: () => false,
+    watchedTables: () => [],
+    baseline: {},
+    parents: { parentOf: () => undefined, concerns: () => false },
+    // What stops the other reader is not to be told twice.
+    onUnreadable: () => undefined,
+    onStatement: (statement) => (isFound ||= test(statement)),
+  });
+  try {
+    while (!isFound && (await stream.take()).length > 0);
+    return isFound;
+  } finally {
+    stream.close();
   }
 }
 

@@ -12,14 +12,13 @@ import {
   readXid,
   startsXa,
 } from './prepared-transactions.ts';
-import { classifyStatement, namedTables, opensTransaction } from './query-text.ts';
 import { LogCursor } from './log-cursor.ts';
 import { readTransactionStart, type TransactionStart } from './read-gtid.ts';
 import { readPayload } from './read-payload.ts';
 import { readRows, readTableId, rowOp } from './read-rows.ts';
-import { readStatement } from './read-statement.ts';
+import { Savepoints } from './savepoints.ts';
 import { ShownColumns } from './shown-columns.ts';
-import { findUnloggedRows } from './unlogged-rows.ts';
+import { isPlainBegin, type LoggedStatement } from './statement/read-statement.ts';
 import { isSkipped, unreadableEvent } from './unreadable-event.ts';
 import { OutgrownError } from './outgrown.ts';
 import { readTableMap, type MappedTable } from './table-map.ts';
@@ -77,6 +76,9 @@ export class TransactionAssembler {
   #bytes = 0;
   #ordinal = 0;
   #partial = false;
+  readonly #savepoints = new Savepoints();
+  /** Tables of rows that have left in parts. */
+  readonly #partTables = new Map<string, TableName>();
   readonly #parents: ParentRows | undefined;
   /** Where the transaction under way begins. */
   #startedAt: LogPlace;
@@ -104,23 +106,31 @@ export class TransactionAssembler {
   }
 
   /**
-   * Takes the next event of the stream. Returns a promise only for a large compressed transaction: the next event must wait
-   * for it. Throws a HaltError, or an OutgrownError.
+   * Takes the next event of the stream. Returns a promise where the next event must wait: for a large compressed transaction, rows
+   * of an XA transaction that are read again, a statement about which the source is asked. Throws a HaltError, an OutgrownError, or
+   * an AppError that is retryable.
    */
   handle(event: LogEvent): void | Promise<void> {
     const startOffset = this.#cursor.place.offset;
     this.#cursor.advance(event, this.#open);
     if (this.#cursor.skips(event)) return;
     try {
-      if (event.type === eventType.transactionPayload) return this.#unpack(event);
-      return this.#dispatch(event, startOffset);
-    } catch (error) {
-      if (error instanceof OutgrownError) throw error;
       const isWhole = event.type === eventType.transactionPayload;
-      this.#passOver(this.#halted(error, event), () =>
-        isWhole ? this.#commit(event) : void this.#dispatch(event, startOffset),
-      );
+      const pending = isWhole ? this.#unpack(event) : this.#dispatch(event, startOffset);
+      return pending?.catch((error: unknown) => this.#recover(error, event, startOffset));
+    } catch (error) {
+      this.#recover(error, event, startOffset);
     }
+  }
+
+  /** A broken connection is no fault of the log: the next reader comes here again. */
+  #recover(error: unknown, event: LogEvent, startOffset: number): void {
+    const isPassing = error instanceof AppError && !(error instanceof HaltError);
+    if (error instanceof OutgrownError || isPassing) throw error;
+    const isWhole = event.type === eventType.transactionPayload;
+    this.#passOver(this.#halted(error, event), () =>
+      isWhole ? this.#commit(event) : void this.#dispatch(event, startOffset),
+    );
   }
 
   /** Where the log is only surveyed, goes on behind the transaction: `again` takes the event as one whose loss is accepted. */
@@ -216,6 +226,8 @@ export class TransactionAssembler {
     this.#rows = [];
     this.#bytes = this.#ordinal = 0;
     this.#partial = false;
+    this.#savepoints.clear();
+    this.#partTables.clear();
     this.#parents?.forget();
     this.#isDropped = false;
     this.#preparedParents = undefined;
@@ -282,11 +294,12 @@ export class TransactionAssembler {
       ddl: [],
     });
     this.#ordinal += this.#rows.length;
+    for (const { table } of this.#rows) this.#partTables.set(`${table.schema}.${table.name}`, table);
     this.#rows = [];
     this.#bytes = 0;
   }
 
-  #commit(event: LogEvent, ddl: readonly string[] = []): void {
+  #commit(event: LogEvent, ddl: readonly string[] = [], isUndone = false): void {
     if (this.#gtid !== null) this.#options.gtidSet?.add(this.#gtid);
     this.#committed = this.#cursor.position(this.#options.gtidSet?.toString() ?? null);
     const baseline = this.#shown.takeChange();
@@ -304,6 +317,7 @@ export class TransactionAssembler {
       ddl,
       ...this.#parents?.take(),
       ...(this.#preparedParents && { parents: this.#preparedParents }),
+      ...(isUndone && { isUndone }),
     };
     this.#open = false;
     this.#isXa = false;
@@ -315,122 +329,90 @@ export class TransactionAssembler {
   }
 
   #statement(event: LogEvent): void | Promise<void> {
-    const { schema, text } = readStatement(event);
-    const kind = classifyStatement(text);
-    switch (kind) {
+    if (isPlainBegin(event)) {
+      this.#open = true;
+      return;
+    }
+    const { statements } = this.#options;
+    const statement = statements.read(event);
+    switch (statement.effect) {
       case 'begin':
       case 'control':
         this.#open = true;
-        if (startsXa(text)) this.#isXa = this.#options.givesPrepared === undefined;
+        if (startsXa(statement.text())) this.#isXa = this.#options.givesPrepared === undefined;
+        return;
+      case 'savepoint':
+        this.#open = true;
+        this.#savepoints.set(statements.savepointOf(statement), this.#ordinal + this.#rows.length);
         return;
       case 'commit':
-        this.#commit(event);
-        return;
-      case 'rollback':
-      case 'rollback-to':
-        this.#rollback(event, kind);
-        return;
       case 'xa-prepare':
         this.#commit(event);
         return;
       case 'xa-commit':
-        return this.#commitPrepared(event, readXid(text));
+        return this.#commitPrepared(event, readXid(statement.text()));
       case 'xa-rollback':
-        this.prepared.take(readXid(text));
+        this.prepared.take(readXid(statement.text()));
         this.#commit(event);
         return;
-      case 'truncate':
-      case 'ddl':
-        this.#define(event, { schema, text });
-        return;
-      case 'dml':
-        this.#refuseStatement(schema, text);
-        if (this.#standalone || !this.#open) this.#commit(event);
+      case 'rollback':
+        return this.#whenUndone(() => {
+          this.#parents?.forgetRows();
+          this.#rows = [];
+          this.#bytes = 0;
+          this.#commit(event, [], this.#partial);
+        });
+      case 'rollback-to':
+        return this.#whenUndone(() => {
+          const rows = this.#ordinal + this.#rows.length;
+          const kept = this.#savepoints.rollBackTo(statements.savepointOf(statement), {
+            rows,
+            gone: this.#ordinal,
+          });
+          this.#rows.length = kept - this.#ordinal;
+        });
+      default:
+        return this.#define(event, statement);
     }
   }
 
-  /** A group that ends in ROLLBACK was logged because a table without transactions took part: its rows are not certain. */
-  #rollback(event: LogEvent, kind: 'rollback' | 'rollback-to'): void {
-    if (this.#rows.length > 0 || this.#partial) {
-      throw new Tripwire(
-        'undecodable',
-        'rows of a watched table stand in a transaction that was rolled back in part',
-        {
-          remedy:
-            'Make every watched table ENGINE=InnoDB, then: odontology-webhooks resume --accept-gap --reason "…"',
-        },
-      );
-    }
-    if (kind === 'rollback-to') return;
-    this.#parents?.forgetRows();
-    this.#commit(event);
-  }
-
-  #define(event: LogEvent, statement: { schema: string; text: string }): void {
-    const { watchedTables, isWatchedSchema } = this.#options;
-    this.#parents?.define(statement);
-    const concerns = isWatchedSchema(statement.schema) || this.#mentionsWatchedSchema(statement.text);
-    let tables = concerns ? namedTables(statement.text, watchedTables()) : [];
-    if (this.#waived) tables = this.#forgetDropped(statement, tables);
-    else this.#refuseUnloggedRows(statement);
-    // MySQL's CREATE TABLE … SELECT goes on with rows; so does MariaDB's, whose group is then not standalone.
-    if (opensTransaction(statement.text) || (this.#open && !this.#standalone)) {
-      this.#open = true;
+  /**
+   * Rows before a ROLLBACK are there no more: MariaDB logs them, and their end, where the transaction made or dropped a temporary
+   * table. Those of tables that cannot undo them stand in a group of their own, which is made sure of.
+   */
+  #whenUndone(undo: () => void): void | Promise<void> {
+    if (this.#waived || (this.#rows.length === 0 && !this.#partial)) {
+      undo();
       return;
     }
-    this.#commit(event, tables);
+    const tables = new Map(this.#partTables);
+    for (const { table } of this.#rows) tables.set(`${table.schema}.${table.name}`, table);
+    return this.#options.statements.requireUndone([...tables.values()]).then(undo);
   }
 
-  /** Rows that come or go without row events: their changes cannot be told, and afterwards nothing shows that they are missing. */
-  #refuseUnloggedRows({ schema, text }: { schema: string; text: string }): void {
-    const unlogged = findUnloggedRows(text);
-    if (!unlogged) return;
-    const { columnsOf, isWatchedSchema } = this.#options;
-    const hit = unlogged.tables.find((named) => {
-      const database = named.schema ?? schema;
-      return named.table === null
-        ? isWatchedSchema(database)
-        : columnsOf(database, named.table) !== undefined;
-    });
-    if (!hit) return;
-    const name = [hit.schema ?? schema, ...(hit.table === null ? [] : [hit.table])].join('.');
-    throw new Tripwire(
-      'truncate',
-      `${unlogged.statement} took rows of ${name} away, or brought some, without logging them`,
-      {
-        ...(hit.table === null ? {} : { table: name }),
-        remedy: `odontology-webhooks resume --accept-gap --reason "${unlogged.statement}" -- and use DELETE in future`,
-      },
-    );
+  #define(event: LogEvent, statement: LoggedStatement): void | Promise<void> {
+    const { statements } = this.#options;
+    statements.note(statement);
+    const { schema, effect, text, opensTransaction } = statement;
+    if (effect === 'definition' || effect === 'reference') this.#parents?.define({ schema, text: text() });
+    const isAccepted = this.#waived;
+    const pending = isAccepted ? undefined : statements.refuse(event, statement, this.#committed);
+    const tables = statements.definedTables(statement);
+    const settle = (): void => {
+      // MySQL's CREATE TABLE … SELECT goes on with rows; so does MariaDB's, whose group is then not standalone.
+      if (opensTransaction || (this.#open && !this.#standalone)) this.#open = true;
+      else this.#commit(event, isAccepted ? this.#forgetReplaced(statement, tables) : tables);
+    };
+    if (pending) return pending.then(settle);
+    settle();
   }
 
   /** A person accepted that tables went. Gives those back that a definition names besides. */
-  #forgetDropped({ schema, text }: { schema: string; text: string }, tables: string[]): string[] {
-    const unlogged = findUnloggedRows(text);
-    if (!unlogged || !/^(DROP|CREATE)/.test(unlogged.statement)) return tables;
-    const gone = unlogged.tables.filter((named) => this.#options.isWatchedSchema(named.schema ?? schema));
-    const isGone = (name: string): boolean =>
-      gone.some(({ table }) => table === null || table.toLowerCase() === name.toLowerCase());
-    this.#shown.forget(isGone);
-    return unlogged.statement.startsWith('DROP') ? tables.filter((name) => !isGone(name)) : tables;
-  }
-
-  #mentionsWatchedSchema(text: string): boolean {
-    const words = text.match(/[\p{L}\p{N}_$]+/gu) ?? [];
-    return words.some((word) => this.#options.isWatchedSchema(word));
-  }
-
-  #refuseStatement(schema: string, text: string): void {
-    if (this.#waived) return;
-    if (!this.#options.isWatchedSchema(schema) && !this.#mentionsWatchedSchema(text)) return;
-    throw new Tripwire(
-      'statement-format',
-      'a change to the watched schema is logged as a statement, not as rows',
-      {
-        remedy:
-          'SET PERSIST binlog_format = \'ROW\'; -- and look for sessions that set it otherwise; then: odontology-webhooks resume --accept-gap --reason "…"',
-      },
-    );
+  #forgetReplaced(statement: LoggedStatement, tables: string[]): string[] {
+    const replaced = this.#options.statements.replacedTables(statement);
+    if (!replaced) return tables;
+    this.#shown.forget(replaced.isReplaced);
+    return tables.filter((name) => !replaced.isGone(name));
   }
 
   /** The end of an XA transaction's rows: XA COMMIT … ONE PHASE commits them at once, XA PREPARE leaves their fate open. */
@@ -491,23 +473,17 @@ export class TransactionAssembler {
       return;
     }
     const inner = readPayload(event);
-    if (!Array.isArray(inner)) return this.#unpackStream(inner, event);
-    // Only an XA transaction's last event has to be waited for.
-    for (const each of inner) {
+    if (!Array.isArray(inner)) return this.#unpackRest(inner);
+    for (const [index, each] of inner.entries()) {
       const pending = this.#dispatch(each, this.#cursor.place.offset);
-      if (pending) return pending;
+      if (pending) return pending.then(() => this.#unpackRest(inner.slice(index + 1)));
     }
   }
 
-  async #unpackStream(inner: AsyncGenerator<LogEvent, void, undefined>, event: LogEvent): Promise<void> {
-    try {
-      for await (const each of inner) {
-        await this.#dispatch(each, this.#cursor.place.offset);
-        await this.#options.room();
-      }
-    } catch (error) {
-      if (error instanceof OutgrownError) throw error;
-      this.#passOver(this.#halted(error, event), () => this.#commit(event));
+  async #unpackRest(inner: AsyncIterable<LogEvent> | readonly LogEvent[]): Promise<void> {
+    for await (const each of inner) {
+      await this.#dispatch(each, this.#cursor.place.offset);
+      await this.#options.room();
     }
   }
 
@@ -527,3 +503,5 @@ export class TransactionAssembler {
     );
   }
 }
+
+type TableName = Pick<RowEvent['table'], 'schema' | 'name'>;

@@ -3,7 +3,7 @@ import { eventType } from './event-type.ts';
 import type { LogEvent } from './log-event.ts';
 import { hasReached } from './log-place.ts';
 import type { TransactionStart } from './read-gtid.ts';
-import { serverTimeMs } from './read-statement.ts';
+import { serverTimeMs } from './statement/read-statement.ts';
 import type { CommitTime, LogPlace } from './types.ts';
 
 /** Tables that only our own sessions write, one of them at every heartbeat. */

@@ -206,7 +206,13 @@ class CaptureSession {
   async abandon(): Promise<void> {
     // The next session must not write beside it.
     await this.#writing?.catch(() => undefined);
+    await this.#forget();
+  }
+
+  /** Drops the rows of a transaction that were gathered. */
+  async #forget(): Promise<void> {
     this.#partial = [];
+    this.#partialBytes = 0;
     await this.#spilled?.discard();
     this.#spilled = undefined;
   }
@@ -227,6 +233,11 @@ class CaptureSession {
       committedAtMs: commit.committedAtMs,
     };
     const next: Checkpoint = { ...this.#reached, ...commit };
+    if (part.isUndone) {
+      await this.#forget();
+      this.#reached = next;
+      return;
+    }
     const { position } = commit;
     const own = part.parents ? this.#options.cascades.eventsOf(part.parents, { ...context, position }) : [];
     if (this.#spilled) {

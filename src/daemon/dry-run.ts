@@ -164,6 +164,7 @@ class DryRun {
       if (parts.length === 0) return;
       const lookups = lookupsOf(this.#options.source, this.#options.next, () => (this.#lookups += 1));
       for (const part of parts) {
+        if (part.isUndone) await this.#forget();
         for (const side of this.#both()) side.projection.note(part.rows);
         await this.#rows.add(part);
         if (!part.commit) continue;

@@ -22,7 +22,11 @@ export class GatheredRows {
     return this.#count === 0;
   }
 
-  async add({ rows, bytes }: TransactionPart): Promise<void> {
+  async add({ rows, bytes, isUndone }: TransactionPart): Promise<void> {
+    if (isUndone) {
+      await this.clear();
+      return;
+    }
     this.#bytes += bytes;
     this.#count += rows.length;
     if (!this.#spilled && this.#bytes > IN_MEMORY_BYTES) {

@@ -3,6 +3,8 @@ import { expect, it } from 'vitest';
 import { LogClock } from '../../src/binlog/log-clock.ts';
 import { eventType } from '../../src/binlog/event-type.ts';
 import { FLAG_ARTIFICIAL, HEADER_BYTES, readLogEvent, type LogEvent } from '../../src/binlog/log-event.ts';
+import { StatementPolicy } from '../../src/binlog/statement/statement-policy.ts';
+import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { TransactionAssembler } from '../../src/binlog/transaction-assembler.ts';
 import type { Position, TransactionPart } from '../../src/binlog/types.ts';
 
@@ -34,8 +36,15 @@ function createLog(position: Position): {
     charsetOf: () => undefined,
     columnsOf: () => undefined,
     hintsOf: () => undefined,
-    isWatchedSchema: () => false,
-    watchedTables: () => [],
+    statements: new StatementPolicy({
+      flavour: 'mysql',
+      charsetOf: () => undefined,
+      columnsOf: () => undefined,
+      isWatchedSchema: () => false,
+      watchedTables: () => [],
+      url: parseDatabaseUrl('mysql://reader@127.0.0.1/unused'),
+      scanLog: () => Promise.resolve(false),
+    }),
     waived: new Set(),
     baseline: {},
     emit: (part) => parts.push(part),

@@ -1,6 +1,3 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HaltError } from '../../src/binlog/halt.ts';
 import { FLAG_IGNORABLE } from '../../src/binlog/log-event.ts';
@@ -96,34 +93,6 @@ describe.each(modes)('a change that cannot be read from the log of $name', (mode
     expect(await takeRows(stream, 1)).toHaveLength(1);
     stream.close();
     await elsewhere.drop();
-  });
-
-  it('halts at a change logged as a statement', async () => {
-    await expectHalt(
-      'statement-format',
-      [
-        "SET SESSION binlog_format = 'STATEMENT'",
-        "UPDATE t SET status = 'marca-privada' WHERE id = 1",
-        "SET SESSION binlog_format = 'ROW'",
-      ],
-      /binlog_format = 'ROW'/,
-    );
-  });
-
-  it('halts at a file that was loaded and logged as a statement', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'odontology-webhooks-test-'));
-    const file = join(folder, 'rows.txt');
-    await writeFile(file, '2\tmarca-privada\t{}\tx\n');
-    await expectHalt(
-      'statement-format',
-      [
-        "SET SESSION binlog_format = 'STATEMENT'",
-        `LOAD DATA INFILE '${file}' INTO TABLE t`,
-        "SET SESSION binlog_format = 'ROW'",
-      ],
-      /binlog_format = 'ROW'/,
-    );
-    await rm(folder, { recursive: true });
   });
 
   describe('an event of a type that nobody knows', () => {

@@ -1,4 +1,5 @@
 import { quoteName } from '../quote-name.ts';
+import { missingPrivileges } from '../statement/read-links.ts';
 import { fail, pass, skip, type Check } from './check.ts';
 
 const replicationSlave: Check = {
@@ -40,5 +41,27 @@ const select: Check = {
   },
 };
 
+/** Not needed while every session logs rows: what it says is no warning. */
+const links: Check = {
+  id: 'grant-links',
+  title: 'Right to see triggers, views and routines',
+  async run({ source, identity }) {
+    const missing = await missingPrivileges(source, identity);
+    if (missing.length === 0)
+      return pass(
+        `${identity.account} sees what a change in STATEMENT format leads to: one that reaches no watched table does not stop the reader.`,
+      );
+    return {
+      level: 'pass',
+      detail:
+        `${identity.account} does not see every trigger, view and routine: a change in STATEMENT format may stop the reader though it ` +
+        'reaches no watched table. Where no session logs in STATEMENT format, nothing is lost by that.',
+      remedy: missing
+        .map(({ privileges, on }) => `GRANT ${privileges.join(', ')} ON ${on} TO ${identity.account};`)
+        .join('\n'),
+    };
+  },
+};
+
 /** The least that works: each asked by doing what needs it, so that roles and wildcards count. */
-export const grantChecks: readonly Check[] = [replicationSlave, replicationClient, select];
+export const grantChecks: readonly Check[] = [replicationSlave, replicationClient, select, links];

@@ -1,0 +1,140 @@
+import { isUtf8 } from 'node:buffer';
+import { textDecoder } from '../charset.ts';
+import type { TextDecode } from '../charset/text-decode.ts';
+import type { Flavour } from '../types.ts';
+import type { StatusVariables } from './status-variables.ts';
+
+/** How the server that ran a statement split its bytes into words. */
+export interface LexicalRules {
+  flavour: Flavour;
+  /** A double quote begins a name, not a string. */
+  ansiQuotes: boolean;
+  /** A backslash in a string takes the meaning from the character behind it. */
+  backslashEscapes: boolean;
+  /** False where the event does not say which of the two holds: then no quoted text is certain. */
+  isModeKnown: boolean;
+  /**
+   * Second bytes of these characters may be the code of a quote or a backslash: each lead byte takes the byte behind it along.
+   * Null where no byte of a longer character is in the ASCII range.
+   */
+  leadBytes: Uint8Array | null;
+  /** A backtick quotes a name; in swe7 its code is that of a letter. */
+  hasBackticks: boolean;
+  /** Byte 0xA0 is white space: the no-break space of most single-byte character sets. */
+  isA0Space: boolean;
+  /** Null where the character set is unknown, or one that we cannot decode. */
+  decode: TextDecode | null;
+}
+
+const ANSI_QUOTES = 1n << 2n;
+const NO_BACKSLASH_ESCAPES = 1n << 20n;
+
+/** Lead bytes by character set: strings/ctype-big5.c, -gbk.c, -sjis.c, -cp932.c, -gb18030.c of both servers. */
+const leadRanges: Readonly<Record<string, readonly (readonly [from: number, to: number])[]>> = {
+  big5: [[0xa1, 0xf9]],
+  gbk: [[0x81, 0xfe]],
+  // Its four-byte characters have no byte that means anything here.
+  gb18030: [[0x81, 0xfe]],
+  sjis: [
+    [0x81, 0x9f],
+    [0xe0, 0xfc],
+  ],
+  cp932: [
+    [0x81, 0x9f],
+    [0xe0, 0xfc],
+  ],
+};
+
+/** Asked of MySQL 9.7 and MariaDB 10.11: of all bytes from 0x80 on, in all client character sets, these alone are white space. */
+const setsWithNoBreakSpace: ReadonlySet<string> = new Set([
+  'armscii8',
+  'cp1250',
+  'cp852',
+  'cp866',
+  'dec8',
+  'geostd8',
+  'greek',
+  'hebrew',
+  'latin1',
+  'latin2',
+  'latin5',
+  'latin7',
+]);
+
+/** Names are kept in this one; what a client of the character set `binary` sends is taken as it is. */
+const utf8: TextDecode = (bytes) => bytes.toString('utf8');
+
+/** Returns a function that gives the rules of an event. Most events have the same as the one before: the last rules are kept. */
+export function createRulesReader(server: {
+  flavour: Flavour;
+  charsetOf(collation: number): string | undefined;
+}): (variables: StatusVariables) => LexicalRules {
+  let last: { mode: bigint | undefined; collation: number | undefined; rules: LexicalRules } | undefined;
+  return ({ sqlMode, clientCollation }) => {
+    if (last && last.mode === sqlMode && last.collation === clientCollation) return last.rules;
+    const charset = clientCollation === undefined ? undefined : server.charsetOf(clientCollation);
+    const rules: LexicalRules = {
+      flavour: server.flavour,
+      ansiQuotes: sqlMode !== undefined && (sqlMode & ANSI_QUOTES) !== 0n,
+      backslashEscapes: sqlMode === undefined || (sqlMode & NO_BACKSLASH_ESCAPES) === 0n,
+      isModeKnown: sqlMode !== undefined,
+      leadBytes: leadTable(charset),
+      hasBackticks: charset !== 'swe7',
+      isA0Space: charset !== undefined && setsWithNoBreakSpace.has(charset),
+      decode: decoderOf(charset),
+    };
+    last = { mode: sqlMode, collation: clientCollation, rules };
+    return rules;
+  };
+}
+
+function decoderOf(charset: string | undefined): TextDecode | null {
+  if (charset === 'binary') return utf8;
+  return (charset === undefined ? undefined : textDecoder(charset)) ?? null;
+}
+
+/** The rules for text out of the data dictionary, which is in UTF-8; `sqlMode` as the dictionary spells it. */
+export function dictionaryRules(flavour: Flavour, sqlMode: string): LexicalRules {
+  return {
+    flavour,
+    ansiQuotes: sqlMode.includes('ANSI_QUOTES'),
+    backslashEscapes: !sqlMode.includes('NO_BACKSLASH_ESCAPES'),
+    isModeKnown: true,
+    leadBytes: null,
+    hasBackticks: true,
+    isA0Space: false,
+    decode: utf8,
+  };
+}
+
+function leadTable(charset: string | undefined): Uint8Array | null {
+  const ranges = charset === undefined ? undefined : leadRanges[charset];
+  if (!ranges) return null;
+  const table = new Uint8Array(256);
+  for (const [from, to] of ranges) table.fill(1, from, to + 1);
+  return table;
+}
+
+/**
+ * A name in each reading that its bytes admit; empty where they cannot be read, so that it may be any name.
+ * Both servers put names in UTF-8 into statements of clients with another character set (CREATE TABLE … SELECT, MySQL's CREATE
+ * VIEW, MariaDB's DROP TEMPORARY TABLE): such bytes have two readings.
+ */
+export function readName(bytes: Buffer, { decode }: Pick<LexicalRules, 'decode'>): readonly string[] {
+  if (isPlain(bytes)) return [bytes.toString('latin1')];
+  const decoded = decode?.(bytes);
+  const asUtf8 = isUtf8(bytes) ? bytes.toString('utf8') : undefined;
+  // A character that our decoder does not know may be any.
+  if (decoded === undefined || decoded.includes('\ufffd')) return [];
+  return asUtf8 === undefined || asUtf8 === decoded ? [decoded] : [decoded, asUtf8];
+}
+
+/** ASCII alone, and none of the codes that swe7 reads as letters. */
+function isPlain(bytes: Buffer): boolean {
+  for (const byte of bytes) {
+    if (byte >= 0x80 || (byte >= 0x5b && byte <= 0x60 && byte !== 0x5f) || (byte >= 0x7b && byte <= 0x7e)) {
+      return false;
+    }
+  }
+  return true;
+}

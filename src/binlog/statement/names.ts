@@ -1,0 +1,77 @@
+import type { Lexer } from './lexer.ts';
+
+/** A name in each reading that its bytes admit; none where it may be any name. */
+export type Name = readonly string[];
+
+/** A table, view or routine as a statement names it. */
+export interface ObjectName {
+  /** Null where the session's own schema is meant. */
+  schema: Name | null;
+  /** Null for everything in the schema. */
+  object: Name | null;
+}
+
+/** Whether a name, in one of its readings, satisfies the test; one that cannot be read satisfies any. */
+export function someReading(name: Name, test: (reading: string) => boolean): boolean {
+  return name.length === 0 || name.some(test);
+}
+
+const isName = ({ type }: Lexer): boolean => type === 'word' || type === 'name';
+
+/**
+ * Reads `name`, `schema.name` or `.name` from the present token on, and moves behind it. Null where there is none: `*` or the end.
+ */
+export function readObjectName(lexer: Lexer): ObjectName | null {
+  if (lexer.symbol() === '.') lexer.next();
+  if (!isName(lexer)) return null;
+  const first = lexer.name();
+  lexer.next();
+  if (lexer.symbol() !== '.') return { schema: null, object: first };
+  lexer.next();
+  if (!isName(lexer)) return null;
+  const object = lexer.name();
+  lexer.next();
+  return { schema: first, object };
+}
+
+/** Moves past each of the words that is the present token; in their order, each may be missing. */
+export function passWords(lexer: Lexer, ...words: readonly string[]): void {
+  for (const word of words) if (lexer.keyword() === word) lexer.next();
+}
+
+/** Reads names that are separated by commas. */
+export function readObjectNames(lexer: Lexer): ObjectName[] {
+  const names: ObjectName[] = [];
+  for (let name = readObjectName(lexer); name !== null; name = readObjectName(lexer)) {
+    names.push(name);
+    if (lexer.symbol() !== ',') break;
+    lexer.next();
+  }
+  return names;
+}
+
+/**
+ * Calls `visit` for everything behind the present token that may name a table, a view or a routine: each word and each quoted name,
+ * with the one before its dot. Ends, and returns true, as soon as `visit` does; also where the text cannot be split for certain.
+ * Variables (`@name`) are none.
+ */
+export function someNameIn(lexer: Lexer, visit: (object: Name, schema: Name | null) => boolean): boolean {
+  let qualifier: Name | null = null;
+  let last: Name | null = null;
+  let isVariable = false;
+  while (lexer.next() !== 'end') {
+    if (isName(lexer)) {
+      const name = lexer.name();
+      if (!isVariable && visit(name, qualifier)) return true;
+      last = name;
+      qualifier = null;
+      isVariable = false;
+    } else {
+      const symbol = lexer.symbol();
+      qualifier = symbol === '.' ? last : null;
+      isVariable = symbol === '@';
+      last = null;
+    }
+  }
+  return lexer.isUncertain;
+}

@@ -1,0 +1,130 @@
+import type { ByteReader } from '../byte-reader.ts';
+
+/** What a Query event says about the session that ran its statement. A field is undefined where the event does not say. */
+export interface StatusVariables {
+  /** Bits of the session's sql_mode, the same in both servers as far as they are used here. */
+  sqlMode?: bigint;
+  /** Collation id of character_set_client: the statement's bytes are in its character set. */
+  clientCollation?: number;
+  /**
+   * MySQL: the schemas that the statement, its triggers and its functions may change. Undefined also where the server gave up
+   * listing them: more than 16, or tables with foreign keys to other schemas.
+   */
+  changedSchemas?: readonly string[];
+  /** MariaDB's two-phase ALTER (binlog_alter_two_phase): the statement is logged at its start and again at its end. */
+  alterPhase?: 'start' | 'commit' | 'rollback';
+}
+
+/** `Q_*` codes (MySQL libs/mysql/binlog/event/statement_events.h; MariaDB sql/log_event.h from 128 on). */
+const code = {
+  sqlMode: 1,
+  charset: 4,
+  invoker: 11,
+  changedSchemas: 12,
+  alterPhase: 130,
+  collations: 131,
+} as const;
+
+/** Codes whose value always has the same length. 21 is what MySQL 9.7 writes with each change. */
+const fixedLengths: ReadonlyMap<number, number> = new Map([
+  [0, 4], // flags2
+  [3, 4], // auto_increment_increment and _offset
+  [7, 2], // lc_time_names
+  [8, 2], // collation of the schema
+  [9, 8], // tables of a multi-table update
+  [10, 4], // bytes in the original source's log
+  [13, 3], // microseconds
+  [16, 1], // explicit_defaults_for_timestamp
+  [17, 8], // XID of a definition
+  [18, 2], // default collation for utf8mb4
+  [19, 1], // sql_require_primary_key
+  [20, 1], // default_table_encryption
+  [21, 1],
+  [128, 3], // MariaDB: microseconds
+  [129, 8], // MariaDB: XID of a definition
+]);
+
+/** Codes whose value is a length byte and so many bytes, and so many more: the first form of the catalog ended with a NUL. */
+const prefixedLengths: ReadonlyMap<number, number> = new Map([
+  [2, 1],
+  [5, 0],
+  [6, 0],
+]);
+
+/** In place of a number of schemas: the server did not list them. */
+const TOO_MANY_SCHEMAS = 254;
+
+/** FL_COMMIT_ALTER_E1 and FL_ROLLBACK_ALTER_E1 are followed by the sequence number of the start. */
+const alterPhases: ReadonlyMap<number, NonNullable<StatusVariables['alterPhase']>> = new Map([
+  [2, 'start'],
+  [4, 'commit'],
+  [8, 'rollback'],
+]);
+
+/**
+ * Reads the status variables of a Query event, of which `length` bytes follow. An unknown code ends the reading, since its length
+ * is unknown as well: what follows it counts as not said. Never reads beyond its own bytes; a truncated value throws a RangeError.
+ */
+export function readStatusVariables(reader: ByteReader, length: number): StatusVariables {
+  const variables: StatusVariables = {};
+  const end = reader.offset + length;
+  while (reader.offset < end) {
+    const key = reader.uint8();
+    const fixed = fixedLengths.get(key);
+    if (fixed !== undefined) reader.skip(fixed);
+    else if (!readOne(reader, key, variables)) break;
+    if (reader.offset > end) throw new RangeError('status variables end too early');
+  }
+  reader.offset = end;
+  return variables;
+}
+
+/** False for a code that is unknown. */
+function readOne(reader: ByteReader, key: number, variables: StatusVariables): boolean {
+  const prefixed = prefixedLengths.get(key);
+  if (prefixed !== undefined) {
+    reader.skip(reader.uint8() + prefixed);
+    return true;
+  }
+  switch (key) {
+    case code.sqlMode:
+      variables.sqlMode = reader.uint64();
+      return true;
+    case code.charset:
+      variables.clientCollation = reader.uint16();
+      reader.skip(4);
+      return true;
+    case code.invoker:
+      reader.skip(reader.uint8());
+      reader.skip(reader.uint8());
+      return true;
+    case code.changedSchemas: {
+      const count = reader.uint8();
+      if (count !== TOO_MANY_SCHEMAS)
+        variables.changedSchemas = Array.from({ length: count }, () => readName(reader));
+      return true;
+    }
+    case code.alterPhase:
+      return readAlterPhase(reader, variables);
+    case code.collations:
+      reader.skip(reader.uint8() * 4);
+      return true;
+    default:
+      return false;
+  }
+}
+
+function readAlterPhase(reader: ByteReader, variables: StatusVariables): boolean {
+  const phase = alterPhases.get(reader.uint8());
+  if (phase === undefined) return false;
+  if (phase !== 'start') reader.skip(8);
+  variables.alterPhase = phase;
+  return true;
+}
+
+/** A name in UTF-8 that ends with a NUL. */
+function readName(reader: ByteReader): string {
+  const at = reader.offset;
+  while (reader.uint8() !== 0);
+  return reader.buffer.toString('utf8', at, reader.offset - 1);
+}
