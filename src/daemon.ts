@@ -1,5 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { adoptBeforeSealing, beginEncryption } from './audit/adopt.ts';
+import { explainWebhooks, recordPutBack } from './audit/explain-webhooks.ts';
 import { recordSync } from './audit/record-act.ts';
+import { sealedErasures } from './audit/sealed-erasures.ts';
 import { runPreflight } from './binlog/preflight/preflight.ts';
 import { openSource, type Source } from './binlog/source.ts';
 import type { Baseline } from './binlog/types.ts';
@@ -9,6 +12,7 @@ import { openStore, type Store } from './db/client.ts';
 import { openBox } from './db/encryption.ts';
 import { ensureInstallation, type Installation } from './db/installation.ts';
 import { migrateStore } from './db/migrate.ts';
+import { createAuditWatch, type AuditWatch } from './daemon/audit-watch.ts';
 import { createApiContext } from './daemon/api.ts';
 import { createCascadeWatch } from './daemon/cascade-watch.ts';
 import { createCaptureLoop, type CaptureLoop } from './daemon/capture-loop.ts';
@@ -84,6 +88,7 @@ interface Parts {
   observer: Observer;
   preflight: PreflightWatch;
   inForce: InForce;
+  audit: AuditWatch;
 }
 
 /**
@@ -143,6 +148,7 @@ async function start(
     retention: config.retention,
     disableAfterMs: config.delivery.disableAfterMs,
     outages,
+    audit: parts.audit,
     webhooks: () => parts.inForce.webhooks,
     disable,
     onDue,
@@ -153,6 +159,7 @@ async function start(
     intervalMs: config.audit.sealIntervalMs,
     log,
     outages,
+    audit: parts.audit,
     route: () => parts.inForce.route,
     onDue,
   });
@@ -216,9 +223,12 @@ async function prepare(
     observer,
     preflight,
     inForce,
+    audit: createAuditWatch({ store, intervalMs: config.audit.sealIntervalMs, log, outages }),
   };
+  await adoptBeforeSealing(store, box);
+  await beginEncryption(store, box);
   await syncFile(parts, config);
-  await destroyKeys(claimant);
+  await destroyKeys(claimant, sealedErasures(claimant));
   const resealed = (await resealSecrets(claimant)) + (await resealSubjectKeys(claimant));
   if (resealed > 0) log.info({ resealed }, 'secrets sealed with the present encryption key');
   return parts;
@@ -226,8 +236,26 @@ async function prepare(
 
 /** Makes the store's webhooks those of the file, on record as the file's acts. */
 function syncFile(parts: Parts, { webhooks, delivery, fingerprint }: Config): Promise<Synced> {
-  const options = { overlapMs: delivery.secretOverlapMs, record: recordSync(fingerprint) };
+  const options = {
+    overlapMs: delivery.secretOverlapMs,
+    record: recordSync(parts.claimant.box, fingerprint),
+  };
   return syncWebhooks(parts.claimant, webhooks, options);
+}
+
+/** Puts on record what SQL did to webhooks, and puts back those of the file. Returns whether there was anything. */
+async function explainEdits(parts: Parts): Promise<boolean> {
+  const { claimant, inForce, log } = parts;
+  const changes = await explainWebhooks(claimant.store, claimant.box);
+  for (const { id, name, kind, changed, isOfFile } of changes) {
+    const what = isOfFile ? 'was changed by SQL and is put back' : 'was changed by SQL';
+    log.warn({ webhook: name, id, kind, changed }, `a webhook ${what}: audit log --actor SQL`);
+  }
+  if (changes.some(({ isOfFile }) => isOfFile)) {
+    await syncFile(parts, inForce.config);
+    await recordPutBack(claimant, changes);
+  }
+  return changes.length > 0;
 }
 
 /** The tables and the rules, with the columns that any webhook's filter may name. */
@@ -256,6 +284,7 @@ function createDelivery(
   const feed = createWebhookFeed({
     vault: parts.claimant,
     reports: outages.part('the webhooks could not be read, trying again'),
+    explain: () => explainEdits(parts),
     onChange(webhooks, problems) {
       inForce.webhooks = webhooks;
       inForce.problems = problems;

@@ -20,17 +20,22 @@ const views: Readonly<Record<string, string>> = {
   audit_webhooks: `SELECT id, name, url, events, is_active, managed_by, fields, JSON_KEYS(filter) AS filtered_by,
       JSON_KEYS(headers) AS header_names, created_at, updated_at, deleted_at, failing_since, disabled_at, disabled_reason,
       previous_secret_expires_at AS rotation_ends_at FROM webhooks`,
-  audit_deliveries: `SELECT d.id, d.webhook_id, w.name AS webhook, w.url, e.id AS event_id, e.type AS event_type, e.entity_table,
+  audit_deliveries: `SELECT d.id, d.webhook_id, COALESCE(r.name, w.name) AS webhook,
+      IF(l.id IS NULL, w.url, r.url) AS url, e.id AS event_id, e.type AS event_type, e.entity_table,
       e.entity_key, e.subject AS patient, e.occurred_at, COALESCE(q.state, IF(d.status = 'open', 'pending', d.status)) AS status,
       d.response_status, d.retry_count, d.created_at, d.delivered_at, d.failed_at
     FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq LEFT JOIN queue q ON q.delivery_id = d.id
-    LEFT JOIN webhooks w ON w.id = d.webhook_id WHERE ${isVisible}`,
-  audit_attempts: `SELECT a.id, a.delivery_id, a.number, a.started_at, a.duration_ms, a.outcome, a.response_status, a.reason
-    FROM attempts a`,
+    LEFT JOIN webhooks w ON w.id = d.webhook_id
+    LEFT JOIN attempts l ON l.id = (SELECT MAX(a.id) FROM attempts a WHERE a.delivery_id = d.id)
+    LEFT JOIN receivers r ON r.id = l.receiver WHERE ${isVisible}`,
+  audit_attempts: `SELECT a.id, a.delivery_id, a.number, a.started_at, a.duration_ms, a.outcome, a.response_status, a.reason,
+      r.name AS webhook, r.url, a.recorded_at
+    FROM attempts a LEFT JOIN receivers r ON r.id = a.receiver`,
   audit_acts: 'SELECT id, at, actor, role, action, target, details FROM audit_log',
   audit_replays: `SELECT id, webhook_id, events, entity_table, entity_key, since, until, exhausted_only, requested_by, reason,
       state, total, queued, created_at, finished_at FROM replays`,
-  audit_seals: 'SELECT number, sealed_at, entries, root, previous_hash, hash, signature FROM seals',
+  audit_seals:
+    'SELECT number, version, sealed_at, entries, root, previous_hash, hash, signature, progress FROM seals',
 };
 
 export interface AuditorOptions {

@@ -27,9 +27,11 @@ export interface DeliveryFilter {
 export interface DeliveryRecord {
   id: number;
   webhookId: number;
-  /** Kept after the webhook was deleted. */
+  /**
+   * Name and URL that the last attempt was sent to; before the first attempt, those of the webhook as it is. The URL is null where it was
+   * not recorded: by version f84be48.
+   */
   webhookName: string | null;
-  /** As it is now; acts tell what it was. */
   webhookUrl: string | null;
   eventId: string;
   eventType: string;
@@ -52,6 +54,13 @@ export interface AttemptRecord {
   outcome: 'delivered' | 'rejected' | 'gone' | 'failed' | 'forbidden' | 'lost';
   responseStatus: number | null;
   reason: string | null;
+  /** Name and URL that it was sent to; null where nothing was sent, or in attempts of version f84be48. */
+  receiver: Receiver | null;
+}
+
+export interface Receiver {
+  name: string;
+  url: string;
 }
 
 export interface DeliveryDetail extends DeliveryRecord {
@@ -67,6 +76,8 @@ export interface DeliveryDetail extends DeliveryRecord {
 export interface AccessRecord extends DeliveryRecord {
   /** Fields of data that were sent; null once the payload is gone. */
   fields: string[] | null;
+  /** All that it was sent to, attempt by attempt, each once. */
+  receivers: Receiver[];
 }
 
 type Moment = 'occurredAt' | 'createdAt';
@@ -78,7 +89,8 @@ type DeliveryRow = Omit<DeliveryRecord, 'entity' | `${Moment | NullableMoment}Ms
 } & Record<Moment, string> &
   Record<NullableMoment, string | null>;
 
-const columns = `d.id, d.webhook_id AS webhookId, w.name AS webhookName, w.url AS webhookUrl, e.id AS eventId,
+const columns = `d.id, d.webhook_id AS webhookId, COALESCE(r.name, w.name) AS webhookName,
+  IF(l.id IS NULL, w.url, r.url) AS webhookUrl, e.id AS eventId,
   e.type AS eventType, e.entity_table AS entityTable, e.entity_key AS entityKey, e.subject AS patient,
   COALESCE(q.state, IF(d.status = 'open', 'pending', d.status)) AS status,
   d.response_status AS responseStatus, d.retry_count AS retryCount, e.occurred_at AS occurredAt,
@@ -86,7 +98,12 @@ const columns = `d.id, d.webhook_id AS webhookId, w.name AS webhookName, w.url A
   IF(q.state = 'pending', q.due_at, NULL) AS nextAttemptAt`;
 
 const joins = `FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq
-  LEFT JOIN queue q ON q.delivery_id = d.id LEFT JOIN webhooks w ON w.id = d.webhook_id`;
+  LEFT JOIN queue q ON q.delivery_id = d.id LEFT JOIN webhooks w ON w.id = d.webhook_id
+  LEFT JOIN attempts l ON l.id = (SELECT MAX(a.id) FROM attempts a WHERE a.delivery_id = d.id)
+  LEFT JOIN receivers r ON r.id = l.receiver`;
+
+const countJoins = `FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq
+  LEFT JOIN queue q ON q.delivery_id = d.id`;
 
 /** Of a staged transaction nothing is shown before all of it is. */
 const visible: Condition = ['e.staging < (SELECT c.staging FROM checkpoint c WHERE c.id = 1)'];
@@ -109,22 +126,23 @@ export async function listDeliveries(
 
 export async function countDeliveries(session: Session, filter: DeliveryFilter): Promise<number> {
   const { where, values } = whereAll(toConditions(filter));
-  const [row] = await session.rows<{ n: number }>(`SELECT COUNT(*) AS n ${joins} ${where}`, values);
+  const [row] = await session.rows<{ n: number }>(`SELECT COUNT(*) AS n ${countJoins} ${where}`, values);
   return row!.n;
 }
 
 /** One delivery with its payload and its attempts, oldest first. Throws AppError ERR_NOT_FOUND. */
 export async function getDelivery({ store, box }: WebhookVault, id: number): Promise<DeliveryDetail> {
-  type DetailRow = DeliveryRow & Pick<DeliveryDetail, 'payload' | 'responseBody' | 'transactionId'>;
+  type DetailRow = DeliveryRow &
+    Pick<DeliveryDetail, 'payload' | 'responseBody' | 'transactionId'> & { eventSeq: number };
   const { where, values } = whereAll([visible, ['d.id = ?', id]]);
   const [row] = await store.rows<DetailRow>(
     `SELECT ${columns}, COALESCE(d.payload, e.body) AS payload, d.response_body AS responseBody,
-       e.transaction_id AS transactionId ${joins} ${where}`,
+       e.transaction_id AS transactionId, e.seq AS eventSeq ${joins} ${where}`,
     values,
   );
   if (!row) throw new AppError('ERR_NOT_FOUND', `there is no delivery ${id}`);
-  const { eventId, patient: subject, transactionId } = row;
-  const stored = [row.payload, row.responseBody].map((payload) => ({ eventId, subject, payload }));
+  const { eventId, eventSeq, patient: subject, transactionId } = row;
+  const stored = [row.payload, row.responseBody].map((payload) => ({ eventId, eventSeq, subject, payload }));
   const [payload, responseBody] = await openPayloads(store, box, stored);
   return {
     ...toRecord(row),
@@ -144,13 +162,39 @@ export async function listAccess(
   const { items, nextCursor } = await listDeliveries(store, { patient }, paging);
   if (items.length === 0) return { items: [], nextCursor };
   const rows = await store.rows<StoredPayload & { id: number }>(
-    `SELECT d.id, e.id AS eventId, e.subject, COALESCE(d.payload, e.body) AS payload FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq
+    `SELECT d.id, e.id AS eventId, e.seq AS eventSeq, e.subject, COALESCE(d.payload, e.body) AS payload FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq
      WHERE d.id IN (?)`,
     [items.map(({ id }) => id)],
   );
   const opened = await openPayloads(store, box, rows);
   const fields = new Map(rows.map(({ id }, index) => [id, fieldsOf(textOf(opened[index]))]));
-  return { items: items.map((item) => ({ ...item, fields: fields.get(item.id) ?? null })), nextCursor };
+  const receivers = await readReceivers(
+    store,
+    items.map(({ id }) => id),
+  );
+  return {
+    items: items.map((item) => ({
+      ...item,
+      fields: fields.get(item.id) ?? null,
+      receivers: receivers.get(item.id) ?? [],
+    })),
+    nextCursor,
+  };
+}
+
+async function readReceivers(
+  session: Session,
+  deliveries: readonly number[],
+): Promise<Map<number, Receiver[]>> {
+  const rows = await session.rows<Receiver & { delivery: number }>(
+    `SELECT DISTINCT a.delivery_id AS delivery, r.name, r.url FROM attempts a JOIN receivers r ON r.id = a.receiver
+     WHERE a.delivery_id IN (?) ORDER BY a.delivery_id, r.url, r.name`,
+    [deliveries],
+  );
+  const receivers = new Map<number, Receiver[]>();
+  for (const { delivery, name, url } of rows)
+    receivers.set(delivery, [...(receivers.get(delivery) ?? []), { name, url }]);
+  return receivers;
 }
 
 function fieldsOf(payload: string | null): string[] | null {
@@ -159,12 +203,22 @@ function fieldsOf(payload: string | null): string[] | null {
 }
 
 async function listAttempts(session: Session, deliveryId: number): Promise<AttemptRecord[]> {
-  const rows = await session.rows<Omit<AttemptRecord, 'startedAtMs'> & { startedAt: string }>(
-    `SELECT number, started_at AS startedAt, duration_ms AS durationMs, outcome, response_status AS responseStatus, reason
-     FROM attempts WHERE delivery_id = ? ORDER BY id`,
+  type Row = Omit<AttemptRecord, 'startedAtMs' | 'receiver'> & {
+    startedAt: string;
+    name: string | null;
+    url: string | null;
+  };
+  const rows = await session.rows<Row>(
+    `SELECT a.number, a.started_at AS startedAt, a.duration_ms AS durationMs, a.outcome,
+       a.response_status AS responseStatus, a.reason, r.name, r.url
+     FROM attempts a LEFT JOIN receivers r ON r.id = a.receiver WHERE a.delivery_id = ? ORDER BY a.id`,
     [deliveryId],
   );
-  return rows.map(({ startedAt, ...attempt }) => ({ ...attempt, startedAtMs: momentMs(startedAt) }));
+  return rows.map(({ startedAt, name, url, ...attempt }) => ({
+    ...attempt,
+    startedAtMs: momentMs(startedAt),
+    receiver: name === null || url === null ? null : { name, url },
+  }));
 }
 
 function toConditions(filter: DeliveryFilter): Condition[] {

@@ -1,117 +1,187 @@
-import { createHmac, createSecretKey } from 'node:crypto';
+import { createHmac } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import type { Session } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
-import { openPayloads, type OpenedPayload } from '../outbox/payloads.ts';
+import { canonical } from '../db/marks.ts';
+import { openPayloads, textOf, type OpenedPayload } from '../outbox/payloads.ts';
+import { subjectOf } from '../outbox/subject-keys.ts';
 import { leafHash } from './merkle.ts';
+import type { Leaf } from './pack.ts';
 
-/** The append-only tables whose rows are sealed. */
-export const sealedLogs = ['attempts', 'audit_log'] as const;
+/*
+ * What is sealed: one leaf for each row of these tables.
+ *
+ *   audit_log      an act
+ *   attempts       an attempt, with its receiver and with what it sent to whom: event, entity, patient
+ *   event_log      an event, with a salted hash of its payload
+ *   delivery_log   that a delivery was made, of which event to which webhook
+ *
+ * The rest of `delivery_log` (status, moments, number of attempts) changes with each attempt. `audit verify` derives it from the attempts.
+ */
+
+/** In the order in which a seal has them. */
+export const sealedLogs = ['audit_log', 'attempts', 'event_log', 'delivery_log'] as const;
 export type SealedLog = (typeof sealedLogs)[number];
 
-/** An attempt, with what it sent to whom. Null where that has been deleted. */
-export interface AttemptEntry {
+/** A row as it stands in the store. */
+export interface Entry {
   id: number;
-  delivery: number;
-  number: number;
-  startedAt: string;
-  durationMs: number;
-  outcome: string;
-  responseStatus: number | null;
-  reason: string | null;
-  webhook: number | null;
+  /** In the order of `fieldsOf`. */
+  values: readonly unknown[];
+  /** Payload or answer as the store has it; null without one, also once it was pruned or erased. */
+  content: string | null;
+  /**
+   * Whether `content` is expected to be what was sealed: the answer of a later attempt takes the place of an earlier one. Of an event:
+   * whether the views show it.
+   */
+  keepsContent: boolean;
   eventId: string | null;
-  eventType: string | null;
-  entityTable: string | null;
-  entityKey: string | null;
   subject: string | null;
-  transactionId: string | null;
-  occurredAt: string | null;
-  /** In the log; tells whether its payload has been pruned. */
   eventSeq: number | null;
-  /** As it stands in the store (outbox/payloads opens it); null once pruned or erased. */
-  payload: string | null;
+  delivery: number | null;
 }
 
-/** What a person did. */
-export interface ActEntry {
-  id: number;
-  at: string;
-  actor: string;
-  role: string;
-  action: string;
-  target: string | null;
-  /** JSON text, as the server gives it. */
-  details: string | null;
+interface Kind {
+  /** Names of what is sealed, as errors name them. */
+  fields: readonly string[];
+  /** The columns of `fields`, in order. */
+  columns: string;
+  /** id, content, keepsContent, eventId, subject, eventSeq, delivery. */
+  besides: string;
+  from: string;
+  /** Of the id. */
+  key: string;
 }
 
-/** Columns of `attempts a` joined with `attemptJoins`. */
-export const attemptColumns = `a.id, a.delivery_id AS delivery, a.number, a.started_at AS startedAt, a.duration_ms AS durationMs,
-  a.outcome, a.response_status AS responseStatus, a.reason, d.webhook_id AS webhook, e.id AS eventId, e.type AS eventType,
-  e.entity_table AS entityTable, e.entity_key AS entityKey, e.subject, e.transaction_id AS transactionId,
-  e.occurred_at AS occurredAt, e.seq AS eventSeq, COALESCE(d.payload, e.body) AS payload`;
+const kinds: Readonly<Record<SealedLog, Kind>> = {
+  audit_log: {
+    fields: ['at', 'actor', 'role', 'action', 'target', 'details', 'mark'],
+    columns: 'g.at, g.actor, g.role, g.action, g.target, g.details, g.mark',
+    besides: 'g.id, NULL, 1, NULL, NULL, NULL, NULL',
+    from: 'audit_log g',
+    key: 'g.id',
+  },
+  attempts: {
+    fields: [
+      ...['delivery_id', 'number', 'started_at', 'duration_ms', 'outcome', 'response_status', 'reason'],
+      ...['recorded_at', 'receiver', 'receiver_name', 'receiver_url', 'mark', 'webhook_id', 'event_seq'],
+      ...['event_id', 'event_type', 'entity_table', 'entity_key', 'subject', 'transaction_id', 'occurred_at'],
+    ],
+    columns: `a.delivery_id, a.number, a.started_at, a.duration_ms, a.outcome, a.response_status, a.reason,
+      a.recorded_at, a.receiver, r.name, r.url, a.mark, d.webhook_id, d.event_seq,
+      e.id, e.type, e.entity_table, e.entity_key, e.subject, e.transaction_id, e.occurred_at`,
+    besides: `a.id, IF(d.retry_count = a.number - 1, d.response_body, NULL), d.retry_count <=> a.number - 1, e.id, e.subject,
+      e.seq, a.delivery_id`,
+    from: `attempts a LEFT JOIN delivery_log d ON d.id = a.delivery_id LEFT JOIN event_log e ON e.seq = d.event_seq
+      LEFT JOIN receivers r ON r.id = a.receiver`,
+    key: 'a.id',
+  },
+  event_log: {
+    fields: [
+      ...['id', 'type', 'entity_table', 'entity_key', 'subject', 'transaction_id', 'occurred_at'],
+      ...['created_at', 'read_late'],
+    ],
+    columns: `e.id, e.type, e.entity_table, e.entity_key, e.subject, e.transaction_id, e.occurred_at, e.created_at,
+      e.read_late`,
+    besides: `e.seq, e.body, e.staging < (SELECT c.staging FROM checkpoint c WHERE c.id = 1), e.id, e.subject, e.seq, NULL`,
+    from: 'event_log e',
+    key: 'e.seq',
+  },
+  delivery_log: {
+    fields: ['webhook_id', 'event_seq', 'created_at'],
+    columns: 'd.webhook_id, d.event_seq, d.created_at',
+    besides: 'd.id, d.payload, 1, e.id, e.subject, d.event_seq, d.id',
+    from: 'delivery_log d LEFT JOIN event_log e ON e.seq = d.event_seq',
+    key: 'd.id',
+  },
+};
 
-export const attemptJoins =
-  'LEFT JOIN delivery_log d ON d.id = a.delivery_id LEFT JOIN event_log e ON e.seq = d.event_seq';
+/** JSON texts among the fields: servers keep the keys of a document in orders of their own. */
+const jsonFields = new Set(['details', 'read_late']);
 
-/** The payloads of attempts, opened, in order. */
-export function openPayloadsOf(
+export function fieldsOf(log: SealedLog): readonly string[] {
+  return kinds[log].fields;
+}
+
+/** A condition over the ids of a log, from idIn or a range; `{id}` stands for the column. */
+export async function readEntries(session: Session, log: SealedLog, condition: string): Promise<Entry[]> {
+  const { columns, besides, from, key, fields } = kinds[log];
+  const named = (list: string, prefix: string): string =>
+    splitColumns(list)
+      .map((column, index) => `${column} AS ${prefix}${index}`)
+      .join(', ');
+  const rows = await session.rows<Record<string, unknown>>(
+    `SELECT ${named(columns, 'f')}, ${named(besides, 'b')} FROM ${from} WHERE ${condition.replaceAll('{id}', key)} ORDER BY ${key}`,
+  );
+  return rows.map((row) => ({
+    id: row['b0'] as number,
+    values: fields.map((field, index) => toValue(field, row[`f${index}`])),
+    content: row['b1'] as string | null,
+    keepsContent: row['b2'] === 1,
+    eventId: row['b3'] as string | null,
+    subject: row['b4'] as string | null,
+    eventSeq: row['b5'] as number | null,
+    delivery: row['b6'] as number | null,
+  }));
+}
+
+function toValue(field: string, value: unknown): unknown {
+  if (value === undefined || value === null) return null;
+  if (Buffer.isBuffer(value)) return value.toString('hex');
+  return jsonFields.has(field) ? canonical(JSON.parse(value as string)) : value;
+}
+
+/** At commas outside of parentheses. */
+function splitColumns(list: string): string[] {
+  return list.split(/,(?![^(]*\))/).map((column) => column.trim());
+}
+
+/** A field of an entry by its name. */
+export function valueOf(log: SealedLog, entry: Entry, field: string): unknown {
+  return entry.values[kinds[log].fields.indexOf(field)];
+}
+
+/** The leaf of a row with this hash of its content. */
+export function toLeaf(log: SealedLog, { id, values }: Entry, content: Buffer | null): Leaf {
+  const texts = values.map((value) => JSON.stringify(value));
+  const hints = Uint16Array.from(texts, (text) => crc32(text) & 0xffff);
+  const hash = leafHash(
+    `[2,"${log}",${id},${texts.join(',')},${content ? `"${content.toString('hex')}"` : 'null'}]`,
+  );
+  return { id, hash, content, hints };
+}
+
+/** Names of the fields of which the checksum is another one. */
+export function differingFields(log: SealedLog, sealed: Leaf, now: Leaf): string[] {
+  return kinds[log].fields.filter((_, index) => sealed.hints[index] !== now.hints[index]);
+}
+
+/** Payloads and answers of entries, opened, in order. */
+export function openContents(
   session: Session,
   box: SecretBox,
-  entries: readonly AttemptEntry[],
+  entries: readonly Entry[],
 ): Promise<OpenedPayload[]> {
-  const stored = entries.map(({ eventId, subject, payload }) => ({
+  const stored = entries.map(({ eventId, subject, content, eventSeq }) => ({
     eventId: eventId ?? '',
+    eventSeq: eventSeq ?? 0,
     subject,
-    payload,
+    payload: content,
   }));
   return openPayloads(session, box, stored);
 }
 
-export const actColumns = 'g.id, g.at, g.actor, g.role, g.action, g.target, g.details';
+/**
+ * What a leaf remembers of a payload or an answer. The salt follows from the subject's key: once that is destroyed, the hash tells
+ * nothing about the text.
+ */
+export function contentHash(log: SealedLog, id: number, text: string, salt: Uint8Array): Buffer {
+  return createHmac('sha256', salt).update(`${log} ${id}\0`).update(text).digest();
+}
 
-/** The leaf of an attempt. The payload is in it as a salted hash, so that it can be proved while it is there, and erased. */
-export function attemptLeaf(entry: AttemptEntry, payloadHash: Uint8Array | null): Buffer {
-  return leafHash(
-    JSON.stringify([
-      'attempt',
-      entry.id,
-      entry.delivery,
-      entry.number,
-      entry.startedAt,
-      entry.durationMs,
-      entry.outcome,
-      entry.responseStatus,
-      entry.reason,
-      entry.webhook,
-      entry.eventId,
-      entry.eventType,
-      entry.entityTable,
-      entry.entityKey,
-      entry.subject,
-      entry.transactionId,
-      entry.occurredAt,
-      payloadHash && Buffer.from(payloadHash).toString('hex'),
-    ]),
+/** Subjects whose salts the contents need. */
+export function subjectsOf(entries: readonly Entry[], opened: readonly OpenedPayload[]): Set<string> {
+  return new Set(
+    entries.filter((_, index) => textOf(opened[index]) !== null).map(({ subject }) => subjectOf(subject)),
   );
-}
-
-export function actLeaf({ id, at, actor, role, action, target, details }: ActEntry): Buffer {
-  const canonical = details === null ? null : sorted(JSON.parse(details));
-  return leafHash(JSON.stringify(['act', id, at, actor, role, action, target, canonical]));
-}
-
-/** The salt is a function of the subject's key: where that is destroyed, nobody can try out payloads against the hash. */
-export function payloadHashOf(payload: string, delivery: number, subjectSalt: Uint8Array): Buffer {
-  const salt = createHmac('sha256', createSecretKey(subjectSalt))
-    .update(`payload of delivery ${delivery}`)
-    .digest();
-  return createHmac('sha256', createSecretKey(salt)).update(payload).digest();
-}
-
-/** Servers keep the keys of a JSON document in orders of their own. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).map(([key, inner]) => [key, sorted(inner)] as const);
-  return Object.fromEntries(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }

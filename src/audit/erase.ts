@@ -1,12 +1,15 @@
-import type { Session, Store } from '../db/client.ts';
+import type { Session } from '../db/client.ts';
+import { openMarker } from '../db/marks.ts';
 import { idIn } from '../db/sql-text.ts';
 import { destroyKeys } from '../outbox/destroy-keys.ts';
 import { giveUp } from '../outbox/end-queued.ts';
 import { enterQueue } from '../outbox/enter-queue.ts';
 import { storedKey } from '../outbox/lane.ts';
+import { eraseAction } from '../outbox/payload-acts.ts';
 import { giveUpKeys } from '../outbox/subject-keys.ts';
-import { recordAct, type Actor } from './record-act.ts';
+import { recordAct, type Actor, type RecordedAct } from './record-act.ts';
 import type { SealVault } from './seal.ts';
+import { sealAct, sealedErasures } from './sealed-erasures.ts';
 
 export interface Erasure {
   /** As the clinic numbers patients. */
@@ -24,7 +27,7 @@ export interface Erased {
   beingSent: number;
   /**
    * The key file that has lost the patient's key: no backup and no binary log of the store from before opens with it. Null without
-   * one: copies stay readable to whoever has the encryption key.
+   * one, and while the erasure cannot be sealed: copies stay readable with the encryption key.
    */
   keyFile: string | null;
 }
@@ -42,11 +45,12 @@ export async function erasePatient(vault: SealVault, erasure: Erasure): Promise<
   const { keyFile } = box.forPatients;
   keyFile?.reload();
   const subject = storedKey(erasure.patient);
-  const { last, events } = await beginErasure(store, subject, erasure);
-  await destroyKeys(vault);
+  const { last, events, act } = await beginErasure(vault, subject, erasure);
+  const isSealed = await sealAct(vault, act.id);
+  if (isSealed) await destroyKeys(vault, sealedErasures(vault));
   let ended = 0;
   for (let after = 0; ;) {
-    const step = await store.transaction((tx) => eraseEvents(tx, subject, { after, last }));
+    const step = await store.transaction((tx) => eraseEvents(tx, subject, { after, last, at: act.at }));
     if (!step) break;
     ended += step.ended;
     after = step.after;
@@ -56,7 +60,7 @@ export async function erasePatient(vault: SealVault, erasure: Erasure): Promise<
      WHERE e.subject = ? AND e.seq <= ? AND q.state = 'sending'`,
     [subject, last],
   );
-  return { events, ended, beingSent: row!.n, keyFile: keyFile?.path ?? null };
+  return { events, ended, beingSent: row!.n, keyFile: isSealed ? (keyFile?.path ?? null) : null };
 }
 
 /** Events that an erasure would make unreadable, to be shown before it begins. */
@@ -68,12 +72,20 @@ export async function countErasable(session: Session, patient: string): Promise<
   return row!.n;
 }
 
+interface Begun {
+  last: number;
+  events: number;
+  act: RecordedAct;
+}
+
 /** Destroys the key, and puts on record up to which event payloads are missing rightly: together, so that `audit verify` knows. */
-function beginErasure(
-  store: Store,
+async function beginErasure(
+  { store, box }: SealVault,
   subject: string,
   { actor, reason }: Erasure,
-): Promise<{ last: number; events: number }> {
+): Promise<Begun> {
+  // The key of the sealed log is made before the lock is taken.
+  await openMarker(store, box);
   return store.transaction((tx) =>
     // Waits for the append that is being committed: its events belong to those that go. One that was planned with the key is
     // planned again.
@@ -83,10 +95,10 @@ function beginErasure(
         [subject],
       );
       const { last, events } = found!;
-      const details = { reason, events, last_event: last };
-      await recordAct(tx, { actor, action: 'patient.erase', target: subject, details });
-      const statements = await giveUpKeys(tx, subject);
-      return { statements, events: 0, deliveries: 0, result: { last, events } };
+      const { statements, slots } = await giveUpKeys(tx, subject);
+      const details = { reason, events, last_event: last, keys: slots };
+      const act = await recordAct(tx, box, { actor, action: eraseAction, target: subject, details });
+      return { statements, events: 0, deliveries: 0, result: { last, events, act } };
     }),
   );
 }
@@ -94,7 +106,7 @@ function beginErasure(
 async function eraseEvents(
   tx: Session,
   subject: string,
-  { after, last }: { after: number; last: number },
+  { after, last, at }: { after: number; last: number; at: string },
 ): Promise<{ ended: number; after: number } | undefined> {
   const rows = await tx.rows<{ seq: number }>(
     'SELECT seq FROM event_log WHERE subject = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?',
@@ -110,6 +122,7 @@ async function eraseEvents(
   await giveUp(
     tx,
     queued.map(({ id }) => id),
+    at,
   );
   await tx.script([
     `UPDATE event_log SET body = NULL WHERE ${idIn('seq', seqs)}`,

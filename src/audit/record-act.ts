@@ -1,14 +1,26 @@
 import type { WebhookInput } from '../config/webhook-input.ts';
 import type { Session } from '../db/client.ts';
+import type { SecretBox } from '../db/encryption.ts';
+import { openMarker, type Marker } from '../db/marks.ts';
 import type { Along } from '../outbox/webhook-registry.ts';
 import type { SyncOptions } from '../outbox/webhook-sync.ts';
 import { underscored } from './to-json.ts';
+import { readWebhookState } from './webhook-state.ts';
 
-/** Who did something: a token's name with its role, the operating system's user at the command line, or the configuration file. */
+/**
+ * Who did something: a token's name with its role, the operating system's user at the command line, the configuration file, the engine
+ * by itself, or, for what the engine found and did not do, SQL.
+ */
 export interface Actor {
   name: string;
-  role: 'admin' | 'operator' | 'auditor' | 'local' | 'file';
+  role: 'admin' | 'operator' | 'auditor' | 'local' | 'file' | 'engine' | 'sql';
 }
+
+/** What the engine does by itself, for a reason that an auditor asks for. */
+export const engine: Actor = { name: 'odontology-webhooks', role: 'engine' };
+
+/** What was done by SQL, past this program: the daemon finds what changed and does not know who did it. */
+export const sql: Actor = { name: 'SQL', role: 'sql' };
 
 /** What a person did. `details` never holds a payload or a secret. */
 export interface Act {
@@ -20,21 +32,64 @@ export interface Act {
   details?: Readonly<Record<string, unknown>>;
 }
 
-/** Writes an act into the audit log: in the transaction of the act itself, where there is one. */
-export async function recordAct(session: Session, { actor, action, target, details }: Act): Promise<void> {
-  await session.run('INSERT INTO audit_log (actor, role, action, target, details) VALUES (?, ?, ?, ?, ?)', [
-    actor.name,
-    actor.role,
-    action,
-    target ?? null,
-    details === undefined ? null : JSON.stringify(details),
-  ]);
+/** An act that was written. */
+export interface RecordedAct {
+  id: number;
+  /** UTC, as the store writes it. */
+  at: string;
 }
 
-/** Puts what is done to a webhook on record, within the transaction of the change. */
-export function recordAlong(actor: Actor, action: `webhook.${string}`, details?: Act['details']): Along {
-  return (tx, id) =>
-    recordAct(tx, { actor, action, target: String(id), ...(details !== undefined && { details }) });
+/**
+ * Writes an act into the audit log, with a mark that only this program can make: in the transaction of the act itself, where there is
+ * one. Throws AppError ERR_SECRET_KEY when the signing key does not open.
+ */
+export async function recordAct(session: Session, box: SecretBox, act: Act): Promise<RecordedAct> {
+  return writeAct(session, await openMarker(session, box), act);
+}
+
+/** As `recordAct`, with a marker that is open. */
+export async function writeAct(session: Session, marker: Marker, act: Act): Promise<RecordedAct> {
+  const [clock] = await session.rows<{ now: string }>('SELECT UTC_TIMESTAMP(3) AS now');
+  const at = clock!.now;
+  const { actor, action, target = null } = act;
+  const details = act.details === undefined ? null : JSON.stringify(act.details);
+  const mark = marker.ofAct({
+    ...{ at, actor: actor.name, role: actor.role, action, target },
+    details: details === null ? null : (JSON.parse(details) as unknown),
+  });
+  const { insertId } = await session.run(
+    'INSERT INTO audit_log (at, actor, role, action, target, details, mark) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    [at, actor.name, actor.role, action, target, details, mark],
+  );
+  return { id: insertId, at };
+}
+
+interface WebhookAct {
+  actor: Actor;
+  action: `webhook.${string}`;
+  details?: Act['details'];
+}
+
+/**
+ * Puts a change of a webhook on record, within the transaction of the change and after it: with the settings that it has now, by which
+ * `audit verify` and the daemon recognise a change that was made by SQL.
+ */
+export async function recordWebhookAct(
+  tx: Session,
+  box: SecretBox,
+  id: number,
+  { actor, action, details }: WebhookAct,
+): Promise<RecordedAct> {
+  const marker = await openMarker(tx, box);
+  const state = await readWebhookState(tx, { box, marker }, id);
+  return writeAct(tx, marker, { actor, action, target: String(id), details: { ...details, state } });
+}
+
+/** `recordWebhookAct` for a verb of the registry. */
+export function recordAlong(box: SecretBox, act: WebhookAct): Along {
+  return async (tx, id) => {
+    await recordWebhookAct(tx, box, id, act);
+  };
 }
 
 /**
@@ -51,20 +106,18 @@ export function changeDetails({ url, events, ...rest }: WebhookInput): Act['deta
 }
 
 /**
- * Puts on record what the configuration file does to its webhooks. `fingerprint` tells which edit of the file: whoever may write
- * it is not known here.
+ * Puts on record what the configuration file does to its webhooks. `fingerprint` tells which edit of the file: who may write it is not
+ * known here.
  */
-export function recordSync(fingerprint: string): NonNullable<SyncOptions['record']> {
-  return (tx, { id, kind, webhook: { name, url, events }, changed }) =>
-    recordAct(tx, {
-      actor: { name: 'configuration file', role: 'file' },
-      action: `webhook.${kind}`,
-      target: String(id),
-      details: {
-        name,
-        ...(kind !== 'deactivate' && { url, events }),
-        ...(kind === 'update' && { changed: changed.map(underscored) }),
-        file_sha256: fingerprint,
-      },
-    });
+export function recordSync(box: SecretBox, fingerprint: string): NonNullable<SyncOptions['record']> {
+  return async (tx, { id, kind, webhook: { name, url, events }, changed }) => {
+    const details = {
+      name,
+      ...(kind !== 'deactivate' && { url, events }),
+      ...(kind === 'update' && { changed: changed.map(underscored) }),
+      file_sha256: fingerprint,
+    };
+    const actor = { name: 'configuration file', role: 'file' } as const;
+    await recordWebhookAct(tx, box, id, { actor, action: `webhook.${kind}`, details });
+  };
 }

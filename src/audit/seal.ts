@@ -1,55 +1,58 @@
-import { createHash } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
 import type { Session, Store } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { idIn } from '../db/sql-text.ts';
+import { ensureSealState, privateKeyOf, readSealState, signText } from '../db/seal-key.ts';
 import { breathe } from '../lib/clock.ts';
 import { momentMs } from '../outbox/moment.ts';
 import { textOf } from '../outbox/payloads.ts';
 import { ensureSalts, subjectOf } from '../outbox/subject-keys.ts';
+import { adoptStore } from './adopt.ts';
 import {
-  actColumns,
-  actLeaf,
-  attemptColumns,
-  attemptJoins,
-  attemptLeaf,
-  openPayloadsOf,
-  payloadHashOf,
-  type ActEntry,
-  type AttemptEntry,
+  broken,
+  endHash,
+  proveEnd,
+  readLastSeal,
+  sealHash,
+  type ChainEnd,
+  type ChainMemory,
+  type Seal,
+} from './chain.ts';
+import {
+  contentHash,
+  openContents,
+  readEntries,
+  sealedLogs,
+  subjectsOf,
+  toLeaf,
   type SealedLog,
 } from './entry.ts';
+import { toHead, type Head } from './head.ts';
 import { MerkleTree } from './merkle.ts';
-import type { Head } from './head.ts';
-import {
-  ensureSealState,
-  fingerprintOf,
-  noHash,
-  privateKeyOf,
-  readSealState,
-  signText,
-  type Progress,
-  type SealState,
-} from './seal-key.ts';
+import { packLeaves, type Leaf } from './pack.ts';
+import { nothingSealed, progressHash, type LogProgress, type Progress } from './progress.ts';
 import { closeRanges, findEntries, readClock, type Found } from './unsealed.ts';
 
 /*
- *   rows of attempts and audit_log ──leaf each──▶ Merkle root ──with the hash of the seal before──▶ signed seal
+ *   rows of audit_log, attempts, event_log, delivery_log ──leaf each──▶ Merkle root ──with the hash of the seal before──▶ signed seal
  *
- * Rows are read after they were committed, in the background: who writes them pays nothing and knows nothing of it.
+ * Rows are read after they were committed, in the background: a delivery waits for nothing here. Until then the mark of an attempt or an
+ * act (src/db/marks.ts) proves who wrote it.
  *
- * Each seal may be told of by an event (`audit.sealed`), whose attempts are entries themselves. Where there is nothing but those, nothing
+ * How far the logs have been sealed stands in each seal and is signed with it. The daemon believes no other column: it proves the last
+ * seal before it makes the next.
+ *
+ * Each seal may be told of by an event (`audit.sealed`), whose delivery makes entries itself. Where there is nothing but those, nothing
  * is sealed: they wait for something else to come, else every seal would be the cause of the next one.
  */
 
 /** Of one seal. */
 export const maximumEntries = 5_000;
 /** Read at once. */
-const entriesAtOnce = 100;
+const entriesAtOnce = 250;
 /** Hashed at once, while a change that comes just then waits: 100 of them took 6 ms on a busy machine. */
 const hashedAtOnce = 20;
-/** Written by one statement. */
-const leavesAtOnce = 500;
+/** Of one row: some 45 KB. */
+const leavesOfPack = 500;
 
 export interface SealVault {
   store: Store;
@@ -59,166 +62,203 @@ export interface SealVault {
 export interface SealOptions {
   graceMs?: number;
   maximumEntries?: number;
+  /** What this process has seen of the chain; it is kept up to date. */
+  memory?: ChainMemory;
   /** Within the transaction of the seal, at its end. */
   onSealed?(tx: Session, head: Head): Promise<void>;
 }
 
-export interface Seal {
-  number: number;
-  /** UTC, as the store writes it. */
-  sealedAt: string;
-  entries: number;
-  root: string;
-  previousHash: string;
-  hash: string;
-  signature: string;
-}
+export type { Seal } from './chain.ts';
 
-interface Leaf {
+interface LogLeaves {
   log: SealedLog;
-  entryId: number;
-  hash: Buffer;
-  payloadHash: Buffer | null;
+  leaves: Leaf[];
 }
 
 /**
  * Seals what is new, at most `maximumEntries` rows: call again at once while there is more. Null when there is nothing, or another process
- * is at it.
+ * is at it. Throws AppError ERR_AUDIT, and signs nothing, when the chain is not as it was sealed.
  */
 export async function sealOnce(vault: SealVault, options: SealOptions = {}): Promise<Seal | null> {
   const { store, box } = vault;
-  await ensureSealState(store, box);
-  const closed = await closeRanges(store, options.graceMs);
-  return store.transaction(async (tx) => {
+  const memory = options.memory ?? {};
+  await ensureKey(vault, memory);
+  const before = await readLastSeal(store);
+  const closed = await closeRanges(store, before?.progress ?? nothingSealed, options.graceMs);
+  const made = await store.transaction(async (tx) => {
     const state = await readSealState(tx, { lock: true });
     if (!state) return null;
-    const sealedAt = await readClock(tx);
-    const limit = options.maximumEntries ?? maximumEntries;
-    const found = await findEntries(tx, state, { closed, sealedAtMs: momentMs(sealedAt), limit });
-    if (await isOnlyAboutSeals(tx, found.ids, limit)) return null;
-    const { leaves, tree } = await toLeaves(vault, tx, found.ids);
-    const progress: Progress = { ...found.progress, seals: state.progress.seals };
-    if (leaves.length === 0) {
-      await writeProgress(tx, state.progress, progress);
-      return null;
-    }
-    const seal = await nextSeal(tx, { state, sealedAt, entries: leaves.length, root: tree.root() }, box);
-    await writeSeal(tx, seal, leaves);
-    await writeProgress(tx, state.progress, { ...progress, seals: seal.number });
-    await options.onSealed?.(tx, toHead(seal, state));
-    return seal;
+    const end = await proveEnd(tx, state, { box, memory });
+    const seal = await sealNext(vault, tx, { end, closed, options });
+    return { state, last: seal ?? end.last, seal };
   });
+  if (!made) return null;
+  if (made.last)
+    memory.last = { publicKey: made.state.publicKey, number: made.last.number, hash: made.last.hash };
+  return made.seal;
 }
 
-/** What is told of a seal outside: enough to verify it. */
-export function toHead(seal: Seal, { publicKey }: Pick<SealState, 'publicKey'>): Head {
-  return { ...seal, publicKey, fingerprint: fingerprintOf(publicKey) };
-}
-
-/** What is signed of a seal, and what the next one refers to. */
-export function sealHash({
-  number,
-  sealedAt,
-  entries,
-  root,
-  previousHash,
-}: Omit<Seal, 'hash' | 'signature'>): string {
-  const content = JSON.stringify(['seal', number, sealedAt, entries, root, previousHash]);
-  return createHash('sha256').update(content).digest('hex');
-}
-
-/** Whether all there is are attempts to tell of seals. A whole seal of them is sealed: something else may stand behind it. */
-async function isOnlyAboutSeals(tx: Session, ids: Found['ids'], limit: number): Promise<boolean> {
-  const { attempts, audit_log: acts } = ids;
-  if (acts.length > 0 || attempts.length === 0 || attempts.length >= limit) return false;
-  const others = await tx.rows(
-    `SELECT 1 FROM attempts a ${attemptJoins} WHERE ${idIn('a.id', attempts)} AND NOT e.type <=> 'audit.sealed' LIMIT 1`,
-  );
-  return others.length === 0;
-}
-
-interface Leaves {
-  leaves: Leaf[];
-  tree: MerkleTree;
-}
-
-async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promise<Leaves> {
-  const leaves: Leaf[] = [];
-  const tree = new MerkleTree();
-  const add = (leaf: Leaf): Promise<void> | undefined => {
-    tree.add(leaf.hash);
-    return leaves.push(leaf) % hashedAtOnce === 0 ? breathe() : undefined;
-  };
-  for (let at = 0; at < ids.attempts.length; at += entriesAtOnce) {
-    const rows = await tx.rows<AttemptEntry>(
-      `SELECT ${attemptColumns} FROM attempts a ${attemptJoins}
-       WHERE ${idIn('a.id', ids.attempts.slice(at, at + entriesAtOnce))} ORDER BY a.id`,
-    );
-    const payloads = (await openPayloadsOf(tx, vault.box, rows)).map(textOf);
-    const hashed = rows.filter((_, index) => payloads[index] !== null);
-    const salts = await ensureSalts(vault, new Set(hashed.map(({ subject }) => subjectOf(subject))));
-    for (const [index, row] of rows.entries()) {
-      const payload = payloads[index]!;
-      const salt = salts.get(subjectOf(row.subject));
-      const payloadHash = payload !== null && salt ? payloadHashOf(payload, row.delivery, salt) : null;
-      await add({ log: 'attempts', entryId: row.id, hash: attemptLeaf(row, payloadHash), payloadHash });
-    }
-  }
-  for (let at = 0; at < ids.audit_log.length; at += entriesAtOnce) {
-    const rows = await tx.rows<ActEntry>(
-      `SELECT ${actColumns} FROM audit_log g
-       WHERE ${idIn('g.id', ids.audit_log.slice(at, at + entriesAtOnce))} ORDER BY g.id`,
-    );
-    for (const row of rows)
-      await add({ log: 'audit_log', entryId: row.id, hash: actLeaf(row), payloadHash: null });
-  }
-  return { leaves, tree };
+/** A key that was there is not made again: it was taken away. */
+async function ensureKey({ store, box }: SealVault, { last: seen }: ChainMemory): Promise<void> {
+  if (seen && !(await readSealState(store))) throw broken('its key is missing');
+  await ensureSealState(store, box);
 }
 
 interface Sealing {
-  state: SealState;
-  sealedAt: string;
-  entries: number;
-  root: Buffer;
+  end: ChainEnd;
+  closed: ReadonlySet<string>;
+  options: SealOptions;
 }
 
-async function nextSeal(
+async function sealNext(
+  vault: SealVault,
   tx: Session,
-  { state, sealedAt, entries, root }: Sealing,
-  box: SecretBox,
-): Promise<Seal> {
-  const [last] = await tx.rows<{ number: number; hash: string }>(
-    'SELECT number, hash FROM seals ORDER BY number DESC LIMIT 1',
-  );
-  // A chain that was cut goes on with the number that it had: the hole is for `verify` to find.
+  { end, closed, options }: Sealing,
+): Promise<Seal | null> {
+  const progress = end.last?.progress ?? (await firstProgress(tx, vault, end));
+  const sealedAt = await readClock(tx);
+  const limit = options.maximumEntries ?? maximumEntries;
+  const number = Math.max(end.last?.number ?? 0, end.state.anchor.number, oldProgress(end).seals) + 1;
+  const found = await findEntries(tx, progress, {
+    ...{ closed, limit },
+    ...{ seal: number, sealedAtMs: momentMs(sealedAt) },
+  });
+  if (await isOnlyAboutSeals(tx, found.ids, limit)) return null;
+  const { logs, root, entries } = await toLeaves(vault, tx, found.ids);
+  if (entries === 0) return null;
   const content = {
-    number: state.progress.seals + 1,
+    version: 2,
+    number,
     sealedAt,
     entries,
     root: root.toString('hex'),
-    previousHash: last?.hash ?? (state.anchor.number > 0 ? state.anchor.hash : noHash),
+    previousHash: endHash(end),
+    progressHash: progressHash(found.progress),
   };
   const hash = sealHash(content);
-  return { ...content, hash, signature: signText(privateKeyOf(state, box), hash) };
+  const signature = signText(privateKeyOf(end.state, vault.box), hash);
+  const seal: Seal = { ...content, hash, signature, progress: found.progress };
+  await writeSeal(tx, seal, logs);
+  await options.onSealed?.(tx, toHead(seal, end.state.publicKey));
+  return seal;
 }
 
-async function writeSeal(tx: Session, seal: Seal, leaves: readonly Leaf[]): Promise<void> {
-  await tx.run(
-    'INSERT INTO seals (number, sealed_at, entries, root, previous_hash, hash, signature) VALUES (?)',
-    [[seal.number, seal.sealedAt, seal.entries, seal.root, seal.previousHash, seal.hash, seal.signature]],
+/** Before the first seal of version 2: what version f84be48 sealed, and that its rows have no marks. */
+async function firstProgress(tx: Session, { box }: SealVault, end: ChainEnd): Promise<Progress> {
+  await adoptStore(tx, box);
+  const old = oldProgress(end);
+  const lastUnmarked = async (log: 'attempts' | 'audit_log'): Promise<number> => {
+    const [row] = await tx.rows<{ id: number }>(
+      `SELECT id FROM ${log} WHERE mark IS NULL ORDER BY id DESC LIMIT 1`,
+    );
+    return row?.id ?? 0;
+  };
+  return {
+    ...nothingSealed,
+    attempts: old.attempts,
+    audit_log: old.audit_log,
+    old: {
+      attempts: old.attempts.to,
+      audit_log: old.audit_log.to,
+      delivery_log: await lastOldDelivery(tx, old),
+    },
+    unmarked: { attempts: await lastUnmarked('attempts'), audit_log: await lastUnmarked('audit_log') },
+  };
+}
+
+async function lastOldDelivery(tx: Session, { seals }: OldProgress): Promise<number> {
+  if (seals === 0) return 0;
+  const [row] = await tx.rows<{ id: number | null }>('SELECT MAX(id) AS id FROM delivery_log');
+  return row?.id ?? 0;
+}
+
+interface OldProgress {
+  attempts: LogProgress;
+  audit_log: LogProgress;
+  seals: number;
+}
+
+function oldProgress({ state }: ChainEnd): OldProgress {
+  return JSON.parse(state.oldProgress) as OldProgress;
+}
+
+/** Whether all there is tells of seals. A whole seal of them is sealed: something else may stand behind it. */
+async function isOnlyAboutSeals(tx: Session, ids: Found['ids'], limit: number): Promise<boolean> {
+  const { attempts, audit_log: acts, event_log: events, delivery_log: deliveries } = ids;
+  const all = attempts.length + events.length + deliveries.length;
+  if (acts.length > 0 || all === 0 || all >= limit) return false;
+  const [row] = await tx.rows<{ others: number }>(
+    `SELECT EXISTS (SELECT 1 FROM event_log e WHERE ${idIn('e.seq', events)} AND e.type <> 'audit.sealed')
+       OR EXISTS (SELECT 1 FROM delivery_log d LEFT JOIN event_log e ON e.seq = d.event_seq
+                  WHERE ${idIn('d.id', deliveries)} AND NOT e.type <=> 'audit.sealed')
+       OR EXISTS (SELECT 1 FROM attempts a LEFT JOIN delivery_log d ON d.id = a.delivery_id
+                  LEFT JOIN event_log e ON e.seq = d.event_seq
+                  WHERE ${idIn('a.id', attempts)} AND NOT e.type <=> 'audit.sealed') AS others`,
   );
-  for (let at = 0; at < leaves.length; at += leavesAtOnce) {
-    const values = leaves.slice(at, at + leavesAtOnce).map(({ log, entryId, hash, payloadHash }, index) => {
-      const payload = payloadHash ? `X'${payloadHash.toString('hex')}'` : 'NULL';
-      return `(${seal.number},${at + index},'${log}',${entryId},X'${hash.toString('hex')}',${payload})`;
-    });
-    await tx.script([
-      `INSERT INTO seal_leaves (seal, place, log, entry_id, hash, payload_hash) VALUES ${values.join(',')}`,
-    ]);
+  return row!.others === 0;
+}
+
+interface Leaves {
+  logs: LogLeaves[];
+  root: Buffer;
+  entries: number;
+}
+
+async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promise<Leaves> {
+  const tree = new MerkleTree();
+  const logs: LogLeaves[] = [];
+  let entries = 0;
+  for (const log of sealedLogs) {
+    const leaves: Leaf[] = [];
+    for (let at = 0; at < ids[log].length; at += entriesAtOnce) {
+      for await (const leaf of leavesOf(vault, tx, { log, ids: ids[log].slice(at, at + entriesAtOnce) })) {
+        tree.add(leaf.hash);
+        leaves.push(leaf);
+        if ((entries += 1) % hashedAtOnce === 0) await breathe();
+      }
+    }
+    if (leaves.length > 0) logs.push({ log, leaves });
+  }
+  return { logs, root: entries === 0 ? Buffer.alloc(0) : tree.root(), entries };
+}
+
+async function* leavesOf(
+  vault: SealVault,
+  tx: Session,
+  { log, ids }: { log: SealedLog; ids: readonly number[] },
+): AsyncGenerator<Leaf, void, undefined> {
+  const rows = await readEntries(tx, log, idIn('{id}', ids));
+  const opened = await openContents(tx, vault.box, rows);
+  const salts = await ensureSalts(vault, subjectsOf(rows, opened));
+  for (const [index, row] of rows.entries()) {
+    const text = textOf(opened[index]);
+    const salt = text === null ? undefined : salts.get(subjectOf(row.subject));
+    yield toLeaf(log, row, text !== null && salt ? contentHash(log, row.id, text, salt) : null);
   }
 }
 
-async function writeProgress(tx: Session, before: Progress, after: Progress): Promise<void> {
-  if (isDeepStrictEqual(before, after)) return;
-  await tx.run('UPDATE seal_state SET progress = ? WHERE id = 1', [JSON.stringify(after)]);
+async function writeSeal(tx: Session, seal: Seal, logs: readonly LogLeaves[]): Promise<void> {
+  await tx.run(
+    `INSERT INTO seals (number, version, sealed_at, entries, root, previous_hash, hash, signature, progress)
+     VALUES (?)`,
+    [
+      [
+        ...[seal.number, seal.version, seal.sealedAt, seal.entries, seal.root, seal.previousHash],
+        ...[seal.hash, seal.signature, JSON.stringify(seal.progress)],
+      ],
+    ],
+  );
+  // Unsigned: it tells `verify` that the last seal was deleted, unless this was set back as well.
+  await tx.run("UPDATE seal_state SET progress = JSON_SET(progress, '$.seals', ?) WHERE id = 1", [
+    seal.number,
+  ]);
+  let place = 0;
+  for (const { log, leaves } of logs) {
+    for (let at = 0; at < leaves.length; at += leavesOfPack) {
+      const pack = packLeaves(leaves.slice(at, at + leavesOfPack)).toString('hex');
+      await tx.script([
+        `INSERT INTO seal_packs (seal, place, log, leaves) VALUES (${seal.number},${(place += 1)},'${log}',X'${pack}')`,
+      ]);
+    }
+  }
 }

@@ -1,57 +1,57 @@
-import type { Session } from '../db/client.ts';
-import { textOf, type OpenedPayload } from '../outbox/payloads.ts';
-import { readSalts, subjectOf } from '../outbox/subject-keys.ts';
+import { Marker } from '../db/marks.ts';
 import {
-  actLeaf,
-  attemptLeaf,
-  openPayloadsOf,
-  payloadHashOf,
-  sealedLogs,
-  type AttemptEntry,
-  type SealedLog,
-} from './entry.ts';
-import { sealColumns, type Head } from './head.ts';
-import { merkleRoot } from './merkle.ts';
-import { readLeaves, type LeafRow } from './read-leaves.ts';
-import { sealHash, type Seal, type SealVault } from './seal.ts';
-import { anchorText, fingerprintOf, isSigned, readSealState, type SealState } from './seal-key.ts';
+  anchorText,
+  fingerprintOf,
+  isSigned,
+  markKeyOf,
+  readSealState,
+  toPublicKey,
+  type SealState,
+} from '../db/seal-key.ts';
+import type { Session } from '../db/client.ts';
+import { momentMs } from '../outbox/moment.ts';
+import { anchorSeal, readLastSeal, sealHash, type Seal } from './chain.ts';
+import { Excuses } from './excuses.ts';
+import { fail, FlawError, type Flaw } from './flaw.ts';
+import type { Head } from './head.ts';
+import { nothingSealed, progressHash, type Progress } from './progress.ts';
+import { readReplayRecords } from './replay-acts.ts';
+import type { SealVault } from './seal.ts';
+import { readClock } from './unsealed.ts';
+import { checkActs } from './verify-acts.ts';
+import { checkDeliveries } from './verify-deliveries.ts';
+import { checkUnsealed } from './verify-marks.ts';
+import { compareOldSeals, skipOld } from './verify-old.ts';
+import { checkSeal, checkSkipped, compareSeals, readSealsInOrder, type SealWalk } from './verify-seals.ts';
+import { readRecordedStates } from './webhook-state.ts';
 
-export type FlawKind =
-  | 'edited'
-  | 'deleted'
-  | 'inserted'
-  | 'reordered'
-  | 'truncated'
-  /** The chain was signed by another key, or not at all. */
-  | 'forged'
-  /** It is not the log whose head was given. */
-  | 'rewritten';
-
-/** The first thing that is wrong. */
-export interface Flaw {
-  kind: FlawKind;
-  /** Names the entry or the seal, never its content. */
-  message: string;
-  /** Null where it is not in one seal. */
-  seal: number | null;
-  log: SealedLog | null;
-  entryId: number | null;
-}
+/** What cannot be proved without something from elsewhere. */
+export type Unproved =
+  /** That nothing was cut off at the end, and that the whole was not rewritten: a head proves it up to itself. */
+  | 'end'
+  /** That the key is the one of the beginning: a head or a pinned key proves it. */
+  | 'key';
 
 export interface Verification {
   ok: boolean;
   flaw: Flaw | null;
+  /** What this verification could not prove, whatever it found. */
+  unproved: readonly Unproved[];
   /** Seals and entries that were proved before the flaw. */
   seals: number;
   entries: number;
-  /** Payloads of attempts: proved to be what was sent, or gone by retention or erasure. */
+  /** Deliveries that were compared with their attempts. */
+  deliveries: number;
+  /** Payloads of events: proved to be what was captured, or gone by retention or erasure. */
   payloads: { proved: number; pruned: number; erased: number };
-  /** Written since the last seal. */
+  /** Acts that the daemon found done by SQL. */
+  sqlActs: number;
+  /** Attempts and acts written since the last seal. */
   unsealed: number;
   firstSeal: number;
   lastSeal: number;
   lastHash: string;
-  /** Whether a head from elsewhere was compared; without one, a rewrite by the owner of the key is not found. */
+  /** Whether a head from elsewhere was compared. */
   headCompared: boolean;
   fingerprint: string | null;
 }
@@ -59,32 +59,14 @@ export interface Verification {
 export interface VerifyOptions {
   /** From elsewhere: the chain must contain it. */
   head?: Head;
+  /** From elsewhere: the fingerprint of the key that must have signed the chain. */
+  fingerprint?: string;
   onProgress?(done: number, total: number): void;
 }
 
-class FlawError extends Error {
-  readonly flaw: Flaw;
-  constructor(flaw: Flaw) {
-    super(flaw.message);
-    this.flaw = flaw;
-  }
-}
-
-function fail(
-  kind: FlawKind,
-  message: string,
-  at: { seal?: number; log?: SealedLog; entryId?: number } = {},
-): never {
-  throw new FlawError({
-    kind,
-    message,
-    seal: at.seal ?? null,
-    log: at.log ?? null,
-    entryId: at.entryId ?? null,
-  });
-}
-
-const sealsAtOnce = 200;
+const sealsAtOnce = 500;
+/** Leaves that are held in memory at once, some 10 MB with their rows; one seal may have as many. */
+const entriesAtOnce = 5_000;
 
 /** Walks the chain from its beginning and stops at the first flaw. Reads only; sealing and deliveries go on meanwhile. */
 export async function verifyLog(vault: SealVault, options: VerifyOptions = {}): Promise<Verification> {
@@ -102,12 +84,14 @@ async function walk(
   state: SealState | undefined,
   options: VerifyOptions,
 ): Promise<Verification> {
-  const result = emptyResult(state);
+  const result = emptyResult(state, options);
   try {
-    if (state) await new Walk(vault, state, { ...options, result }).run();
+    if (state) await walkChain({ vault, state, options, result });
     else if (options.head)
-      fail('truncated', `there is no sealed log, and the head is seal ${options.head.number}`);
-    else result.unsealed = await countAll(vault.store);
+      fail('truncated', { message: `there is no sealed log, and the head is seal ${options.head.number}` });
+    else if (options.fingerprint !== undefined)
+      fail('truncated', { message: 'there is no sealed log, and a key was given' });
+    else result.unsealed = await countEntries(vault.store);
   } catch (error) {
     if (!(error instanceof FlawError)) throw error;
     return { ...result, ok: false, flaw: error.flaw };
@@ -115,13 +99,16 @@ async function walk(
   return result;
 }
 
-function emptyResult(state: SealState | undefined): Verification {
+function emptyResult(state: SealState | undefined, { head, fingerprint }: VerifyOptions): Verification {
   return {
     ok: true,
     flaw: null,
+    unproved: [...(head ? [] : ['end' as const]), ...((head ?? fingerprint) ? [] : ['key' as const])],
     seals: 0,
     entries: 0,
+    deliveries: 0,
     payloads: { proved: 0, pruned: 0, erased: 0 },
+    sqlActs: 0,
     unsealed: 0,
     firstSeal: (state?.anchor.number ?? 0) + 1,
     lastSeal: state?.anchor.number ?? 0,
@@ -131,262 +118,193 @@ function emptyResult(state: SealState | undefined): Verification {
   };
 }
 
-class Walk {
-  readonly #vault: SealVault;
-  readonly #state: SealState;
-  readonly #options: VerifyOptions;
-  readonly #result: Verification;
-  /** Subject → the last event of it that was erased. */
-  #erased = new Map<string, number>();
-  #prunedTo = 0;
+interface Chain {
+  vault: SealVault;
+  state: SealState;
+  options: VerifyOptions;
+  result: Verification;
+}
 
-  constructor(vault: SealVault, state: SealState, options: VerifyOptions & { result: Verification }) {
-    this.#vault = vault;
-    this.#state = state;
-    this.#options = options;
-    this.#result = options.result;
+async function walkChain(chain: Chain): Promise<void> {
+  const { vault, state, options, result } = chain;
+  const { store, box } = vault;
+  const last = await readLastSeal(store);
+  const to = Math.max(last?.number ?? 0, (JSON.parse(state.oldProgress) as { seals: number }).seals);
+  checkBeginning(chain, to);
+  const marker = new Marker(markKeyOf(state, box));
+  const excuses = new Excuses(store, marker);
+  await excuses.read();
+  const dropped = anchorSeal(state)?.progress ?? null;
+  const progress = last?.progress ?? dropped ?? oldProgress(state);
+  const total = await countWork(store);
+  let done = 0;
+  const onDone = (count: number): void => options.onProgress?.((done += count), Math.max(total, done));
+  const seals: SealWalk = {
+    ...{ vault, marker, excuses, progress, result, head: options.head },
+    publicKey: toPublicKey(state.publicKey),
+    nowMs: momentMs(await readClock(store)),
+    skipped: { attempts: new Set(), audit_log: new Set() },
+    comparedTo: comparedBefore(progress, dropped),
+    onEntries: onDone,
+  };
+  await walkSeals(seals, { from: state.anchor.number + 1, to });
+  await checkOutside(seals, state.anchor.number, to);
+  const checked = { vault, marker, progress, result };
+  await checkUnsealed(checked, 'attempts');
+  await checkUnsealed(checked, 'audit_log');
+  if (!last || last.version === 1) return;
+  const replays = await readReplayRecords(store, marker);
+  await checkDeliveries({
+    ...{ session: store, marker, excuses, progress, dropped, replays },
+    webhooks: await readRecordedStates(store, marker),
+    onDeliveries(count) {
+      result.deliveries += count;
+      onDone(count);
+    },
+  });
+  await checkActs({ vault, marker, excuses, replays }, state);
+}
+
+/** Without a seal of version 2 all rows are of version f84be48, and have no marks. */
+function oldProgress({ oldProgress: text }: SealState): Progress {
+  const old = JSON.parse(text) as Pick<Progress, 'attempts' | 'audit_log'>;
+  return {
+    ...nothingSealed,
+    attempts: old.attempts,
+    audit_log: old.audit_log,
+    old: { attempts: old.attempts.to, audit_log: old.audit_log.to, delivery_log: Number.MAX_SAFE_INTEGER },
+    unmarked: { attempts: Number.MAX_SAFE_INTEGER, audit_log: Number.MAX_SAFE_INTEGER },
+  };
+}
+
+function comparedBefore(progress: Progress, dropped: Progress | null): SealWalk['comparedTo'] {
+  const to = (log: 'attempts' | 'audit_log'): number => dropped?.[log].to ?? progress.old[log];
+  return {
+    attempts: to('attempts'),
+    audit_log: to('audit_log'),
+    // What retention has not come to yet is compared with its attempts.
+    event_log: dropped?.event_log.to ?? Number.MIN_SAFE_INTEGER,
+    delivery_log: dropped?.delivery_log.to ?? Number.MIN_SAFE_INTEGER,
+  };
+}
+
+/** The signed beginning, the key, and whether a head can be compared at all. */
+function checkBeginning({ state, options, result }: Chain, lastSeal: number): void {
+  const { anchor, publicKey } = state;
+  if (options.fingerprint !== undefined && options.fingerprint !== fingerprintOf(publicKey)) {
+    fail('rewritten', {
+      message: `the log is signed by the key ${fingerprintOf(publicKey)}, the key that was given is ${options.fingerprint}`,
+    });
   }
-
-  async run(): Promise<void> {
-    const { progress, anchor, publicKey } = this.#state;
-    const { head } = this.#options;
-    if (!isSigned(publicKey, anchorText(anchor), anchor.signature)) {
-      fail('forged', 'the beginning of the chain (seal_state) is not signed by the key of the installation');
-    }
-    if (head) this.#requireComparable(head);
-    await this.#readExcuses();
-    const last = progress.seals;
-    for (let number = anchor.number + 1; number <= last; number += sealsAtOnce) {
-      await this.#walkSeals(number, Math.min(last, number + sealsAtOnce - 1));
-    }
-    const [beyond] = await this.#vault.store.rows<{ number: number }>(
-      'SELECT number FROM seals WHERE number <= ? ORDER BY number LIMIT 1',
-      [anchor.number],
-    );
-    if (beyond) fail('inserted', `seal ${beyond.number} stands before the beginning of the chain`);
-    await this.#findInserted();
+  if (!isSigned(publicKey, anchorText(anchor), anchor.signature)) {
+    fail('forged', {
+      message: 'the beginning of the chain (seal_state) is not signed by the key of the installation',
+    });
   }
-
-  #requireComparable(head: Head): void {
-    const { progress, anchor, publicKey } = this.#state;
-    if (head.publicKey !== publicKey) {
-      fail(
-        'rewritten',
-        `the log is signed by the key ${fingerprintOf(publicKey)}, the head by ${head.fingerprint}`,
-      );
-    }
-    if (head.number > progress.seals) {
-      fail('truncated', `the chain ends at seal ${progress.seals}, the head is seal ${head.number}`);
-    }
-    if (head.number === anchor.number && head.hash === anchor.hash) this.#result.headCompared = true;
-    else if (head.number <= anchor.number) {
-      fail(
-        'rewritten',
-        `the chain begins after seal ${anchor.number}, so the head (seal ${head.number}) proves nothing: compare a newer one`,
-      );
-    }
+  const seal = anchorSeal(state);
+  if (seal && (seal.number !== anchor.number || sealHash(seal) !== anchor.hash || !fitsProgress(seal)))
+    fail('edited', { message: 'the beginning of the chain (seal_state) was edited', fields: ['anchor'] });
+  const { head } = options;
+  if (!head) return;
+  if (head.publicKey !== publicKey) {
+    fail('rewritten', {
+      message: `the log is signed by the key ${fingerprintOf(publicKey)}, the head by ${head.fingerprint}`,
+    });
   }
-
-  /** Why a payload may be gone. The acts of erasure are entries of the log themselves. */
-  async #readExcuses(): Promise<void> {
-    const { store } = this.#vault;
-    const [row] = await store.rows<{ prunedTo: number }>(
-      'SELECT payloads_pruned_to AS prunedTo FROM installation',
-    );
-    this.#prunedTo = row?.prunedTo ?? 0;
-    const acts = await store.rows<{ target: string; details: string }>(
-      "SELECT target, details FROM audit_log WHERE action = 'patient.erase' ORDER BY id",
-    );
-    for (const { target, details } of acts) {
-      this.#erased.set(target, (JSON.parse(details) as { last_event: number }).last_event);
-    }
+  if (head.number > lastSeal)
+    fail('truncated', { message: `the chain ends at seal ${lastSeal}, the head is seal ${head.number}` });
+  if (head.number === anchor.number && head.hash === anchor.hash) result.headCompared = true;
+  else if (head.number <= anchor.number) {
+    fail('rewritten', {
+      message: `the chain begins after seal ${anchor.number}, so the head (seal ${head.number}) proves nothing: compare a newer one`,
+    });
   }
+}
 
-  async #walkSeals(from: number, to: number): Promise<void> {
-    const seals = await this.#vault.store.rows<Seal>(
-      `SELECT ${sealColumns} FROM seals WHERE number BETWEEN ? AND ? ORDER BY number`,
-      [from, to],
-    );
-    const byNumber = new Map(seals.map((seal) => [seal.number, seal]));
-    const leaves = new LeafQueue(readLeaves(this.#vault.store, from, to));
-    for (let number = from; number <= to; number += 1) {
-      const seal = byNumber.get(number);
-      if (!seal) {
-        const isEnd = !seals.some((other) => other.number > number);
-        fail(isEnd ? 'truncated' : 'deleted', `seal ${number} is missing`, { seal: number });
+function fitsProgress({ progress, progressHash: hash }: Seal): boolean {
+  return progress === null ? hash === null : progressHash(progress) === hash;
+}
+
+async function walkSeals(seals: SealWalk, { from, to }: { from: number; to: number }): Promise<void> {
+  let passedOld = false;
+  for (let number = from; number <= to; number += sealsAtOnce) {
+    const some = await readSealsInOrder(seals, number, Math.min(to, number + sealsAtOnce - 1));
+    for (const batch of batches(some)) {
+      for (const seal of batch) {
+        if (seal.version === 2 && !passedOld) {
+          passedOld = true;
+          await skipOld(seals, 'attempts');
+          await skipOld(seals, 'audit_log');
+        }
+        checkSeal(seals, seal);
       }
-      this.#checkSeal(seal);
-      await this.#checkLeaves(seal, await leaves.of(number));
-      this.#result.seals += 1;
-      this.#result.lastSeal = number;
-      this.#result.lastHash = seal.hash;
-      this.#options.onProgress?.(
-        number - this.#result.firstSeal + 1,
-        this.#state.progress.seals - this.#result.firstSeal + 1,
-      );
+      if (batch[0]!.version === 1) await compareOldSeals(seals, batch);
+      else await compareSeals(seals, batch);
     }
   }
+  if (!passedOld) {
+    await skipOld(seals, 'attempts');
+    await skipOld(seals, 'audit_log');
+  }
+}
 
-  #checkSeal(seal: Seal): void {
-    const { number, sealedAt } = seal;
-    if (seal.previousHash !== this.#result.lastHash) {
-      fail('edited', `seal ${number} (${sealedAt}) does not follow the seal before it`, { seal: number });
+/** Seals of one version that fit into memory together. */
+function batches(seals: readonly Seal[]): Seal[][] {
+  const all: Seal[][] = [];
+  let entries = 0;
+  for (const seal of seals) {
+    const batch = all.at(-1);
+    entries += seal.entries;
+    if (batch && batch[0]!.version === seal.version && entries <= entriesAtOnce) batch.push(seal);
+    else {
+      all.push([seal]);
+      entries = seal.entries;
     }
-    if (sealHash(seal) !== seal.hash)
-      fail('edited', `seal ${number} (${sealedAt}) was edited`, { seal: number });
-    if (!isSigned(this.#state.publicKey, seal.hash, seal.signature)) {
-      fail('forged', `seal ${number} (${sealedAt}) is not signed by the key of the installation`, {
-        seal: number,
+  }
+  return all;
+}
+
+/** What stands outside of the chain, and rows that it should have. */
+async function checkOutside(seals: SealWalk, anchor: number, to: number): Promise<void> {
+  const { store } = seals.vault;
+  for (const table of ['seals', 'seal_packs', 'seal_leaves'] as const) {
+    const column = table === 'seals' ? 'number' : 'seal';
+    const [beyond] = await store.rows<{ number: number }>(
+      `SELECT ${column} AS number FROM ${table} WHERE ${column} <= ? ORDER BY ${column} LIMIT 1`,
+      [anchor],
+    );
+    if (beyond) {
+      fail('inserted', {
+        message: `seal ${beyond.number} stands before the beginning of the chain (${table})`,
+        seal: beyond.number,
       });
     }
-    const { head } = this.#options;
-    if (head?.number !== number) return;
-    if (head.hash !== seal.hash) {
-      fail('rewritten', `seal ${number} (${sealedAt}) is another one than the head that was exported`, {
-        seal: number,
+    if (table === 'seals') continue;
+    const [after] = await store.rows<{ number: number }>(
+      `SELECT p.${column} AS number FROM ${table} p WHERE p.${column} > ?
+         AND NOT EXISTS (SELECT 1 FROM seals s WHERE s.number = p.${column}) LIMIT 1`,
+      [to],
+    );
+    if (after)
+      fail('truncated', {
+        message: `seal ${after.number} is missing, and its leaves are there`,
+        seal: after.number,
       });
-    }
-    this.#result.headCompared = true;
   }
-
-  async #checkLeaves(seal: Seal, leaves: readonly LeafRow[]): Promise<void> {
-    const { store, box } = this.#vault;
-    const attempts = leaves.flatMap(({ attempt }) => attempt ?? []);
-    const opened = await openPayloadsOf(store, box, attempts);
-    const payloads = new Map(attempts.map((attempt, index) => [attempt, opened[index]!]));
-    const subjects = new Set(attempts.map(({ subject }) => subjectOf(subject)));
-    const salts = await readSalts(store, box, subjects);
-    for (const leaf of leaves) {
-      this.#checkLeaf(seal, leaf);
-      const { attempt } = leaf;
-      if (attempt)
-        await this.#checkPayload(seal, leaf, {
-          payload: payloads.get(attempt)!,
-          salt: salts.get(subjectOf(attempt.subject)),
-        });
-    }
-    const at = { seal: seal.number };
-    if (leaves.length < seal.entries) {
-      fail('deleted', `seal ${seal.number} has ${leaves.length} leaves of ${seal.entries}`, at);
-    }
-    if (leaves.length > seal.entries) {
-      fail('inserted', `seal ${seal.number} has ${leaves.length} leaves, it was made of ${seal.entries}`, at);
-    }
-    if (merkleRoot(leaves.map(({ hash }) => hash)).toString('hex') !== seal.root) {
-      fail(
-        'reordered',
-        `the leaves of seal ${seal.number} do not make its root: they were reordered, or replaced together with their entries`,
-        at,
-      );
-    }
-    this.#result.entries += leaves.length;
-  }
-
-  #checkLeaf(seal: Seal, { log, entryId, attempt, act, payloadHash, hash }: LeafRow): void {
-    const at = { seal: seal.number, log, entryId };
-    const [which, when] = [nameOf(log, entryId), whenOf(seal)];
-    if (!attempt && !act) fail('deleted', `${which} was deleted (${when})`, at);
-    if (attempt && attempt.webhook === null) {
-      fail('deleted', `delivery ${attempt.delivery} of ${which} was deleted (${when})`, at);
-    }
-    if (attempt && attempt.eventId === null) {
-      fail('deleted', `the event of delivery ${attempt.delivery} (${which}) was deleted (${when})`, at);
-    }
-    const present = attempt ? attemptLeaf(attempt, payloadHash) : actLeaf(act!);
-    if (present.equals(hash)) return;
-    fail('edited', `${which}${attempt ? ` of delivery ${attempt.delivery}` : ''} was edited (${when})`, at);
-  }
-
-  async #checkPayload(
-    seal: Seal,
-    { log, entryId, attempt, payloadHash }: LeafRow,
-    { payload, salt }: { payload: OpenedPayload; salt: Buffer | undefined },
-  ): Promise<void> {
-    const { delivery } = attempt!;
-    const { payloads } = this.#result;
-    const which = `the payload of delivery ${delivery} (${nameOf(log, entryId)})`;
-    const at = { seal: seal.number, log, entryId };
-    if (payload.kind !== 'gone') {
-      const text = textOf(payload);
-      const isProved =
-        text !== null && payloadHash && salt && payloadHashOf(text, delivery, salt).equals(payloadHash);
-      // An erasure that was interrupted has destroyed the key, and must be run again.
-      const isErased = !isProved && this.#excuseOf(attempt!) === 'erased';
-      if (!isProved && !isErased) fail('edited', `${which} was edited (${whenOf(seal)})`, at);
-      payloads[isProved ? 'proved' : 'erased'] += 1;
-      return;
-    }
-    // Asked again: it may have been erased or pruned while we walk.
-    let excuse = this.#excuseOf(attempt!);
-    if (!excuse) await this.#readExcuses();
-    excuse ??= this.#excuseOf(attempt!);
-    // It was gone when the attempt was sealed: nothing of it was promised.
-    if (!excuse && payloadHash === null) excuse = 'erased';
-    if (!excuse) fail('deleted', `${which} was deleted without an erasure on record (${whenOf(seal)})`, at);
-    payloads[excuse] += 1;
-  }
-
-  #excuseOf({ eventSeq, subject }: AttemptEntry): 'pruned' | 'erased' | undefined {
-    if (eventSeq! <= this.#prunedTo) return 'pruned';
-    return eventSeq! <= (this.#erased.get(subjectOf(subject)) ?? -1) ? 'erased' : undefined;
-  }
-
-  /** Rows that are older than what was read, and in no seal. */
-  async #findInserted(): Promise<void> {
-    const { store } = this.#vault;
-    for (const log of sealedLogs) {
-      const { to, open } = this.#state.progress[log];
-      const isOpen = open.map((range) => ` AND NOT g.id BETWEEN ${range.from} AND ${range.to}`).join('');
-      const [row] = await store.rows<{ id: number }>(
-        `SELECT g.id FROM ${log} g LEFT JOIN seal_leaves l ON l.log = ? AND l.entry_id = g.id
-         WHERE g.id <= ? AND l.entry_id IS NULL${isOpen} ORDER BY g.id LIMIT 1`,
-        [log, to],
-      );
-      if (row) {
-        fail('inserted', `${nameOf(log, row.id)} was inserted after its time: no seal has it`, {
-          log,
-          entryId: row.id,
-        });
-      }
-      this.#result.unsealed += await countAfter(store, log, to);
-    }
-  }
+  checkSkipped(seals);
 }
 
-function nameOf(log: SealedLog, entryId: number): string {
-  return `${log === 'attempts' ? 'attempt' : 'act'} ${entryId}`;
-}
-
-function whenOf({ number, sealedAt }: Seal): string {
-  return `sealed ${sealedAt} in seal ${number}`;
-}
-
-async function countAfter(session: Session, log: SealedLog, id: number): Promise<number> {
-  const [row] = await session.rows<{ n: number }>(`SELECT COUNT(*) AS n FROM ${log} WHERE id > ?`, [id]);
+async function countEntries(session: Session): Promise<number> {
+  const [row] = await session.rows<{ n: number }>(
+    'SELECT (SELECT COUNT(*) FROM attempts) + (SELECT COUNT(*) FROM audit_log) AS n',
+  );
   return row!.n;
 }
 
-async function countAll(session: Session): Promise<number> {
-  const counts = await Promise.all(sealedLogs.map((log) => countAfter(session, log, 0)));
-  return counts.reduce((sum, n) => sum + n, 0);
-}
-
-/** Gives out the leaves of one seal after the other. */
-class LeafQueue {
-  readonly #leaves: AsyncGenerator<LeafRow, void, undefined>;
-  #next: LeafRow | undefined;
-
-  constructor(leaves: AsyncGenerator<LeafRow, void, undefined>) {
-    this.#leaves = leaves;
-  }
-
-  async of(seal: number): Promise<LeafRow[]> {
-    const taken: LeafRow[] = [];
-    for (;;) {
-      this.#next ??= (await this.#leaves.next()).value ?? undefined;
-      if (this.#next?.seal !== seal) return taken;
-      taken.push(this.#next);
-      this.#next = undefined;
-    }
-  }
+async function countWork(session: Session): Promise<number> {
+  const [row] = await session.rows<{ n: number }>(
+    `SELECT COALESCE((SELECT SUM(entries) FROM seals), 0) + COALESCE((SELECT MAX(id) - MIN(id) + 1 FROM delivery_log), 0)
+       + 0e0 AS n`,
+  );
+  return row!.n;
 }

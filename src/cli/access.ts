@@ -34,7 +34,8 @@ Example:
     )
     .action(async ({ patient, ...options }: AccessOptions) => {
       const { items, nextCursor } = await withStore(options, async (vault) => {
-        await recordAct(vault.store, { actor: localActor(), action: 'patient.access', target: patient });
+        const act = { actor: localActor(), action: 'patient.access', target: patient };
+        await recordAct(vault.store, vault.box, act);
         return listAccess(vault, patient, options);
       });
       if (options.json) printJson({ deliveries: toJson(items), next_cursor: nextCursor });
@@ -53,11 +54,13 @@ function toLine({
   webhookUrl,
   ...record
 }: AccessRecord): unknown[] {
-  const { eventType, fields, status, responseStatus } = record;
+  const { eventType, fields, receivers, status, responseStatus } = record;
   return [
     id,
     new Date(occurredAtMs).toISOString(),
-    `${webhookName ?? webhookId} ${webhookUrl ?? ''}`,
+    receivers.length > 0
+      ? receivers.map(({ name, url }) => `${name} ${url}`).join('\n')
+      : `${webhookName ?? webhookId} ${webhookUrl ?? '(URL not recorded)'}`,
     eventType,
     fields?.join(', ') ?? 'pruned or erased',
     responseStatus === null ? status : `${status} (${responseStatus})`,

@@ -29,7 +29,7 @@ export async function acceptGap(vault: WebhookVault, gap: Gap, { actor, reason }
     await requireSamePlace(tx, gap);
     await goOn(tx, gap);
     const told = tellGap(gap);
-    await recordAct(tx, {
+    await recordAct(tx, vault.box, {
       actor,
       action: 'capture.accept-gap',
       target: (gap.halt.transactionId ?? gap.halt.reason).slice(0, 255),

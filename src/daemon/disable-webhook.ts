@@ -1,3 +1,4 @@
+import { engine, recordWebhookAct } from '../audit/record-act.ts';
 import type { Installation } from '../db/installation.ts';
 import { formatTimestamp } from '../event/body.ts';
 import { createOwnEvent } from '../event/own-events.ts';
@@ -30,6 +31,8 @@ export function createDisabling(options: DisablingOptions): DisableByEngine {
     const event = disabledEvent(installation.uuid, { id: webhookId, name }, reason);
     const done = await claimant.store.transaction(async (tx) => {
       if (!(await disableByEngine(tx, webhookId, reason))) return false;
+      const act = { actor: engine, action: 'webhook.disable', details: { reason } } as const;
+      await recordWebhookAct(tx, claimant.box, webhookId, act);
       await announce(tx, event, { route: route(), box: claimant.box });
       return true;
     });

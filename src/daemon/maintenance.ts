@@ -1,3 +1,7 @@
+import { endEncryption } from '../audit/adopt.ts';
+import { sealedErasures } from '../audit/sealed-erasures.ts';
+import { engine } from '../audit/record-act.ts';
+import { recordReplayEnd } from '../audit/replay-acts.ts';
 import type { SealVault } from '../audit/seal.ts';
 import type { Config } from '../config/types.ts';
 import { acquireLease, leaseTiming } from '../db/lease.ts';
@@ -9,9 +13,11 @@ import { destroyKeys } from '../outbox/destroy-keys.ts';
 import { endOrphans } from '../outbox/end-queued.ts';
 import { listRunningReplays } from '../outbox/replay.ts';
 import { stepReplay } from '../outbox/replay-step.ts';
-import { readLastSeq, sealPayloads } from '../outbox/seal-payloads.ts';
+import { readClearTo } from '../outbox/payload-acts.ts';
+import { sealPayloads } from '../outbox/seal-payloads.ts';
 import type { Claimant, Subscription } from '../outbox/types.ts';
 import { findLongFailing } from '../outbox/webhook-state.ts';
+import type { AuditWatch } from './audit-watch.ts';
 import type { DisableByEngine } from './disable-webhook.ts';
 import { prune } from './retention.ts';
 
@@ -31,13 +37,14 @@ export interface MaintenanceOptions {
   outages: Outages;
   webhooks(): readonly Subscription[];
   disable: DisableByEngine;
+  audit: Pick<AuditWatch, 'memory' | 'guard'>;
   /** Something became due. */
   onDue(): void;
 }
 
 /** What one of the processes does for all: retention, replays, and webhooks that have failed for too long. */
 export function createMaintenance(options: MaintenanceOptions): Background {
-  const { claimant, outages, retention, vault } = options;
+  const { audit, claimant, log, outages, retention, vault } = options;
   const { store, owner } = claimant;
 
   /** Whether it is for us to do; asking keeps it ours. */
@@ -46,12 +53,15 @@ export function createMaintenance(options: MaintenanceOptions): Background {
 
   const stepReplays = createReplaySteps(options);
   const sealOld = createPayloadSealing(options);
+  let toldUnexplained = 0;
   const loops = [
     createLoop({
-      ...outages.part('maintenance failed, trying again'),
+      ...audit.guard(outages.part('what outlived its retention could not be dropped, trying again')),
       async step() {
         if (!(await isOurs())) return HOUSEKEEPING_EVERY_MS;
-        return (await prune(vault, retention)).more ? BATCH_PAUSE_MS : HOUSEKEEPING_EVERY_MS;
+        return (await prune(vault, retention, { memory: audit.memory })).more
+          ? BATCH_PAUSE_MS
+          : HOUSEKEEPING_EVERY_MS;
       },
     }),
     createLoop({
@@ -69,7 +79,13 @@ export function createMaintenance(options: MaintenanceOptions): Background {
       ...outages.part('the key file could not be looked after, trying again'),
       // For every process: each has read the file.
       async step() {
-        await destroyKeys(claimant);
+        const { unexplained } = await destroyKeys(claimant, sealedErasures(claimant));
+        if (unexplained > 0 && unexplained !== toldUnexplained)
+          log.error(
+            { keys: unexplained },
+            'keys are named as destroyed, and no sealed erasure gave them up: they are kept',
+          );
+        toldUnexplained = unexplained;
         return HOUSEKEEPING_EVERY_MS;
       },
     }),
@@ -104,10 +120,11 @@ function createPayloadSealing({ claimant, log }: MaintenanceOptions): () => Prom
   let done = false;
   return async () => {
     if (done) return false;
-    lastSeq ??= await readLastSeq(claimant.store);
+    lastSeq ??= await readClearTo(claimant.store, claimant.box);
     const step = await sealPayloads(claimant, lastSeq);
     sealed += step.sealed;
     done = step.kind === 'done';
+    if (done && lastSeq > 0) await endEncryption(claimant.store, claimant.box);
     if (done && sealed > 0)
       log.info({ events: sealed }, 'payloads from before the key was set are encrypted now');
     return step.kind === 'sealed';
@@ -129,7 +146,10 @@ function createReplaySteps({
         next.set(id, dueMs);
         continue;
       }
-      const { queued, waitMs } = await stepReplay(claimant, id, webhooks());
+      const { queued, waitMs } = await stepReplay(claimant, id, {
+        webhooks: webhooks(),
+        onEnd: recordReplayEnd(claimant.box, engine),
+      });
       if (queued > 0) onDue();
       if (waitMs !== null) next.set(id, monotonicMs() + waitMs);
     }

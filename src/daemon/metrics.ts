@@ -26,6 +26,9 @@ export interface Metrics {
   queue: Gauge<'webhook'>;
   disabled: Gauge<'webhook'>;
   inFlight: Gauge;
+  unsealedAgeSeconds: Gauge;
+  sealingStopped: Gauge;
+  auditBroken: Gauge;
 }
 
 const prefix = 'odontology_webhooks_';
@@ -107,5 +110,14 @@ export function createMetrics(): Metrics {
       ['webhook'],
     ),
     inFlight: gauge('in_flight', 'Requests under way.'),
+    unsealedAgeSeconds: gauge(
+      'audit_unsealed_age_seconds',
+      'Age of the oldest entry that is not sealed yet; 0 when all are.',
+    ),
+    sealingStopped: gauge('audit_stopped', '1 while the log is not sealed any more.'),
+    auditBroken: gauge(
+      'audit_broken',
+      '1 while nothing is sealed or dropped, because the sealed log was changed (ERR_AUDIT).',
+    ),
   };
 }

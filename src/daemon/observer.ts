@@ -7,6 +7,7 @@ import { sleep, systemClock } from '../lib/clock.ts';
 import type { Appended } from '../outbox/append.ts';
 import { readQueueDepths, type QueueDepth } from '../outbox/claim.ts';
 import type { Subscription } from '../outbox/types.ts';
+import type { AuditStatus } from './audit-watch.ts';
 import type { AppendedBatch } from './capture.ts';
 import type { CanaryStatus } from './canary.ts';
 import type { CaptureStatus } from './capture-loop.ts';
@@ -42,6 +43,7 @@ export interface Progress {
   capture: CaptureStatus;
   /** Null in a process that does not capture. */
   canary: CanaryStatus | null;
+  audit: AuditStatus;
 }
 
 /** Beyond so many missed heartbeats the stream counts as silent, and so many canaries as lost. */
@@ -89,7 +91,7 @@ export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): 
         metrics.preflight.set({ level }, checks.filter((check) => check.level === level).length);
       }
     },
-    readiness({ capture, canary }, heartbeatMs, failing) {
+    readiness({ capture, canary, audit }, heartbeatMs, failing) {
       const reasons = failing.map(({ id, detail }) => `the check ${id} fails: ${detail}`);
       if (capture.halt) reasons.push(`capture is halted (${capture.halt.reason}): ${capture.halt.message}`);
       else if (capture.role === 'connecting')
@@ -104,9 +106,13 @@ export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): 
           `capture makes no progress: for ${age} s no canary came back through the log (limit ${limit} s)`,
         );
       }
+      reasons.push(...auditReasons(audit));
       return { ready: reasons.length === 0, reasons };
     },
-    async metrics({ capture, canary, runway }, delivery, store) {
+    async metrics({ capture, canary, audit, runway }, delivery, store) {
+      metrics.unsealedAgeSeconds.set(audit.unsealedAgeMs / 1_000);
+      metrics.sealingStopped.set(audit.stoppedForMs === null ? 0 : 1);
+      metrics.auditBroken.set(audit.broken === null ? 0 : 1);
       if (canary?.lagMs === 0) appendLagMs = 0;
       metrics.lagSeconds.set(Math.max(canary?.lagMs ?? 0, appendLagMs) / 1_000);
       metrics.canaryAgeSeconds.set(canary ? canary.ageMs / 1_000 : NaN);
@@ -128,4 +134,13 @@ export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): 
       return metrics.registry.metrics();
     },
   };
+}
+
+function auditReasons({ stoppedForMs, broken }: AuditStatus): string[] {
+  return [
+    ...(broken === null ? [] : [`nothing is sealed or dropped (ERR_AUDIT): ${broken}`]),
+    ...(stoppedForMs === null
+      ? []
+      : [`the log has not been sealed for ${Math.round(stoppedForMs / 1_000)} s: see the daemon's log`]),
+  ];
 }

@@ -5,6 +5,7 @@ import type { Source } from '../binlog/source.ts';
 import type { Log } from '../lib/log.ts';
 import type { Outages } from '../lib/outages.ts';
 import type { Claimant } from '../outbox/types.ts';
+import type { AuditWatch } from './audit-watch.ts';
 import { createCanary } from './canary.ts';
 import type { CaptureLoop } from './capture-loop.ts';
 import type { InForce } from './in-force.ts';
@@ -20,6 +21,7 @@ export interface ProgressOptions {
   inForce: InForce;
   observer: Observer;
   preflight: PreflightWatch;
+  audit: AuditWatch;
   captureLoop: CaptureLoop;
   dispatcher: Dispatcher;
 }
@@ -28,7 +30,8 @@ export interface ProgressOptions {
 export interface Progress extends Background, HttpVerbs {}
 
 export function createProgress(options: ProgressOptions): Progress {
-  const { claimant, source, log, outages, inForce, observer, preflight, captureLoop, dispatcher } = options;
+  const { claimant, source, log, outages, inForce, observer, preflight, audit, captureLoop, dispatcher } =
+    options;
   const { heartbeatMs } = inForce.config.source;
   const canary = createCanary({
     claimant,
@@ -43,8 +46,8 @@ export function createProgress(options: ProgressOptions): Progress {
     outages,
   });
   const runway = createRunwayWatch({ source, store: claimant.store, log, outages });
-  const watches = [canary, runway];
-  const now = () => ({ capture: captureLoop.status(), canary: canary.status() });
+  const watches = [canary, runway, audit];
+  const now = () => ({ capture: captureLoop.status(), canary: canary.status(), audit: audit.status() });
   return {
     start: () => watches.forEach((watch) => watch.start()),
     async stop() {

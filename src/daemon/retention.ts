@@ -1,4 +1,7 @@
+import type { ChainMemory } from '../audit/chain.ts';
 import { dropSeals } from '../audit/drop-seals.ts';
+import { proveEvents, readDroppedTo } from '../audit/prove-events.ts';
+import { decidePruning } from '../audit/retention-acts.ts';
 import type { SealVault } from '../audit/seal.ts';
 import type { Config } from '../config/types.ts';
 import { pruneKept, pruneLog, prunePayloads } from '../outbox/prune.ts';
@@ -17,13 +20,39 @@ export interface Pruned {
   more: boolean;
 }
 
-/** One batch of everything whose time is over. */
-export async function prune(vault: SealVault, retention: Config['retention']): Promise<Pruned> {
-  const { store } = vault;
-  const seals = await dropSeals(vault, { olderThanMs: retention.logMs });
-  const payloads = await prunePayloads(store, { olderThanMs: retention.payloadsMs, batch: BATCH });
-  const kept = await pruneKept(store, BATCH);
-  const events = await pruneLog(store, { olderThanMs: retention.logMs, batch: BATCH });
+export interface PruneOptions {
+  /** What this process has seen of the sealed log. */
+  memory?: ChainMemory;
+  /** Whether to begin as soon as anything is due: else some are gathered, because each beginning is an act. */
+  atOnce?: boolean;
+}
+
+/** Retention begins this much late, or a twenty-fourth of its time if that is less. */
+const PATIENCE_MS = 3_600_000;
+
+/**
+ * One batch of everything whose time is over. What is dropped is proved first against the sealed log, and on record in it. Throws
+ * AppError ERR_AUDIT, and drops nothing more, when it is not as it was sealed.
+ */
+export async function prune(
+  vault: SealVault,
+  retention: Config['retention'],
+  { memory = {}, atOnce = false }: PruneOptions = {},
+): Promise<Pruned> {
+  const { store, box } = vault;
+  const { payloadsMs, logMs } = retention;
+  const patience = (ms: number): number => (atOnce ? 0 : Math.min(PATIENCE_MS, ms / 24));
+  const seals = await dropSeals(vault, { olderThanMs: logMs, patienceMs: patience(logMs), memory });
+  const upTo = await decidePruning(store, box, { olderThanMs: payloadsMs, patienceMs: patience(payloadsMs) });
+  const payloads = await prunePayloads(store, {
+    olderThanMs: payloadsMs,
+    batch: BATCH,
+    upTo,
+    prove: proveEvents,
+  });
+  const kept = await pruneKept(store, { batch: BATCH, upTo });
+  const droppedTo = await readDroppedTo(store);
+  const events = await pruneLog(store, { olderThanMs: logMs, batch: BATCH, upTo: droppedTo });
   const more = seals.more || [payloads, kept, events].some((count) => count >= BATCH);
   return { seals: seals.dropped, payloads: payloads + kept, events, more };
 }

@@ -1,3 +1,4 @@
+import type { ChainMemory } from '../audit/chain.ts';
 import { headJson, type Head } from '../audit/head.ts';
 import { maximumEntries, sealOnce, type Seal, type SealVault } from '../audit/seal.ts';
 import type { Installation } from '../db/installation.ts';
@@ -10,6 +11,7 @@ import type { Outages } from '../lib/outages.ts';
 import { announce } from '../outbox/announce.ts';
 import type { Router } from '../outbox/fan-out.ts';
 import { momentMs } from '../outbox/moment.ts';
+import type { AuditWatch } from './audit-watch.ts';
 
 export interface SealingOptions {
   vault: SealVault;
@@ -17,6 +19,7 @@ export interface SealingOptions {
   intervalMs: number;
   log: Log;
   outages: Outages;
+  audit: Pick<AuditWatch, 'memory' | 'guard'>;
   route(): Router;
   /** Something became due. */
   onDue(): void;
@@ -27,11 +30,14 @@ export interface SealingOptions {
  * name `audit.sealed` are told the head within the same transaction.
  */
 export function createSealing(options: SealingOptions): Background {
-  const { vault, installation, intervalMs, log, outages, route, onDue } = options;
+  const { vault, installation, intervalMs, log, outages, audit, route, onDue } = options;
   let logged = false;
   return createLoop({
     async step() {
-      const { seal, head, told } = await sealAndTell(vault, installation, route());
+      const { seal, head, told } = await sealAndTell(vault, installation, {
+        route: route(),
+        memory: audit.memory,
+      });
       if (head && !logged) {
         log.info({ seal: head.number, fingerprint: head.fingerprint }, firstSealed);
         logged = true;
@@ -39,19 +45,25 @@ export function createSealing(options: SealingOptions): Background {
       if (told > 0) onDue();
       return seal && seal.entries >= maximumEntries ? 0 : intervalMs;
     },
-    ...outages.part('the log could not be sealed, trying again'),
+    ...audit.guard(outages.part('the log could not be sealed, trying again')),
   });
+}
+
+interface Telling {
+  route: Router;
+  memory?: ChainMemory;
 }
 
 /** Seals what is new, as `sealOnce` does, and tells the webhooks that want to know; `told`: deliveries that this made. */
 export async function sealAndTell(
   vault: SealVault,
   installation: Installation,
-  route: Router,
+  { route, memory }: Telling,
 ): Promise<{ seal: Seal | null; head: Head | undefined; told: number }> {
   let sealed: Head | undefined;
   let told = 0;
   const seal = await sealOnce(vault, {
+    ...(memory && { memory }),
     async onSealed(tx, head) {
       sealed = head;
       const event = sealedEvent(installation.uuid, head);

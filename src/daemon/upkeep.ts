@@ -34,7 +34,7 @@ export function createUpkeep({ claimant, log, outages, held, onDue }: UpkeepOpti
         // In this order: a store that could not be reached for a while must not make us take our own claims for orphans.
         await announceAlive(claimant);
         await expireOrphans(store);
-        const rescued = await rescueExpired(store);
+        const rescued = await rescueExpired(claimant);
         if (rescued > 0) {
           log.warn({ rescued }, 'claims expired without an outcome: those deliveries are sent again');
           onDue();

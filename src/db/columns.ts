@@ -43,6 +43,14 @@ export const ascii = customType<{
 /** A SHA-256, as it is: of the sealed log there are millions. */
 export const digest = customType<{ data: Buffer; driverData: Buffer }>({ dataType: () => 'binary(32)' });
 
+/** HMAC of an attempt (src/db/marks.ts), cut to 16 bytes: of these there are millions. */
+export const attemptMark = customType<{ data: Buffer; driverData: Buffer }>({ dataType: () => 'binary(16)' });
+
+/** Mark of an act: a nonce of 8 bytes and an HMAC of 16. */
+export const mark = customType<{ data: Buffer; driverData: Buffer }>({ dataType: () => 'binary(24)' });
+
+export const mediumBlob = customType<{ data: Buffer; driverData: Buffer }>({ dataType: () => 'mediumblob' });
+
 export const longText = customType<{ data: string; driverData: string }>({
   dataType: () => 'longtext character set utf8mb4 collate utf8mb4_bin',
 });

@@ -14,11 +14,14 @@ import {
 } from './drizzle.ts';
 import {
   ascii,
+  attemptMark,
   digest,
   editedMoment,
   inputJson,
   json,
   longText,
+  mark,
+  mediumBlob,
   rowKey,
   text,
   utcMoment,
@@ -215,8 +218,27 @@ export const attempts = mysqlTable(
     responseStatus: smallint('response_status'),
     /** A stable word (`timeout`, `dns`, …) where there was no answer. */
     reason: ascii({ length: 32 }),
+    /** When the outcome was written: the moments in `delivery_log` are copies of it. Null in rows of version f84be48, as are the next two. */
+    recordedAt: utcMoment('recorded_at'),
+    /** Name and URL that it was sent to, in `receivers`; null also where nothing was sent. */
+    receiver: int(),
+    /** HMAC over the row (src/db/marks.ts): a row that only SQL could have made has none that is right. */
+    mark: attemptMark(),
   },
   (table) => [index('attempts_delivery').on(table.deliveryId)],
+);
+
+/** Names and URLs of webhooks as they were: a row for each that a daemon began to send to, never changed. */
+export const receivers = mysqlTable(
+  'receivers',
+  {
+    id: int().autoincrement().primaryKey(),
+    webhookId: int('webhook_id').notNull(),
+    name: text({ length: 255 }).notNull(),
+    url: text({ length: 2048 }).notNull(),
+    since: utcMoment().notNull(),
+  },
+  (table) => [index('receivers_webhook').on(table.webhookId)],
 );
 
 /** One row, number 1. */
@@ -268,7 +290,7 @@ export const leases = mysqlTable('leases', {
   expiresAt: utcMoment('expires_at').notNull(),
 });
 
-/** What people did. */
+/** What people did, and what the engine did for a reason that an auditor asks for. */
 export const auditLog = mysqlTable(
   'audit_log',
   {
@@ -279,8 +301,15 @@ export const auditLog = mysqlTable(
     action: ascii({ length: 64 }).notNull(),
     target: text({ length: 255 }),
     details: json(),
+    /** A nonce and an HMAC over the row (src/db/marks.ts). Null in rows of version f84be48. */
+    mark: mark(),
   },
-  (table) => [index('audit_log_at').on(table.at)],
+  (table) => [
+    index('audit_log_at').on(table.at),
+    index('audit_log_action').on(table.action, table.target),
+    // A copy of an act is refused, because its mark is that of the original.
+    uniqueIndex('audit_log_mark').on(table.mark),
+  ],
 );
 
 /**
@@ -315,27 +344,32 @@ export const destroyedKeys = mysqlTable(
 );
 
 /*
- * The sealed log: every row of `attempts` and `audit_log` becomes a leaf, the leaves of an interval a Merkle tree, and the trees'
- * roots a signed chain. src/audit/seal.ts has the story.
+ * The sealed log: every row of `event_log`, `delivery_log`, `attempts` and `audit_log` becomes a leaf, the leaves of an interval a
+ * Merkle tree, and the roots of the trees a signed chain. src/audit/seal.ts describes it.
  */
 
-/** One row: the key of the installation and how far has been sealed. */
+/** One row: the key of the installation and the beginning of the chain. */
 export const sealState = mysqlTable('seal_state', {
   id: tinyint().primaryKey(),
   /** SPKI in base64. */
   publicKey: ascii('public_key', { length: 128 }).notNull(),
   /** PKCS #8 in base64, in the clear or sealed by db/encryption. */
   privateKey: ascii('private_key', { length: 512 }).notNull(),
-  /** For each log the highest id read, and ranges of ids below it in which rows may still appear. */
+  /** How far version f84be48 had sealed. Later versions keep it in each seal, where it is signed. */
   progress: json().notNull(),
-  /** Where the chain begins since retention dropped its beginning. */
+  /** The last seal that retention dropped; 0 when it has dropped none. */
   anchorNumber: bigint('anchor_number', number).notNull().default(0),
   anchorHash: ascii('anchor_hash', { length: 64 }).notNull(),
+  /** Ed25519 over number and hash, in base64. */
   anchorSignature: ascii('anchor_signature', { length: 128 }).notNull(),
+  /** That seal, whose content makes `anchor_hash`: when it was made and how far it went. Null before the first drop. */
+  anchor: json(),
 });
 
 export const seals = mysqlTable('seals', {
   number: bigint(number).primaryKey(),
+  /** 1: leaves in `seal_leaves`, as version f84be48 wrote them. 2: leaves in `seal_packs`. */
+  version: tinyint().notNull().default(1),
   sealedAt: utcMoment('sealed_at').notNull(),
   /** Number of its leaves. */
   entries: int().notNull(),
@@ -345,8 +379,23 @@ export const seals = mysqlTable('seals', {
   hash: ascii({ length: 64 }).notNull(),
   /** Ed25519 over `hash`, in base64. */
   signature: ascii({ length: 128 }).notNull(),
+  /** Version 2: how far each log has been sealed with it; a part of what is hashed. */
+  progress: json(),
 });
 
+/** Leaves of version 2, in order, some hundreds to a row (src/audit/pack.ts). */
+export const sealPacks = mysqlTable(
+  'seal_packs',
+  {
+    seal: bigint(number).notNull(),
+    place: int().notNull(),
+    log: mysqlEnum(['event_log', 'delivery_log', 'attempts', 'audit_log']).notNull(),
+    leaves: mediumBlob().notNull(),
+  },
+  (table) => [mysqlCore.primaryKey({ columns: [table.seal, table.place] })],
+);
+
+/** Leaves of version 1: they are read, and dropped by retention; new ones go into `seal_packs`. */
 export const sealLeaves = mysqlTable(
   'seal_leaves',
   {

@@ -293,7 +293,9 @@ export class Dispatcher implements Background {
       return endpoint.record(outcome, nowMs);
     });
     const step = nextStep(outcome, delivery.attempt, { scheduleMs: this.#options.retryScheduleMs });
-    this.#settle({ delivery, outcome, endedAtMs: systemClock.now(), next: toRecordedStep(step) }, endpoint);
+    const { receiver } = webhook;
+    const settlement = { delivery, outcome, endedAtMs: systemClock.now(), next: toRecordedStep(step) };
+    this.#settle({ ...settlement, ...(receiver !== undefined && { receiver }) }, endpoint);
     if (opened) this.#pause(endpoint, nowMs);
     if (step.kind === 'disable') this.#disable(endpoint);
     this.#options.onAttempt?.({ webhook, delivery, outcome, next: toRecordedStep(step) });

@@ -41,6 +41,8 @@ export interface Settlement {
     | { kind: 'retry'; delayMs: number }
     /** The schedule is used up: visible, replayable, no longer tried; the next of its lane may go. */
     | { kind: 'exhausted' };
+  /** Name and URL that it was sent to: a row of the store. Absent where nothing was sent. */
+  receiver?: number;
 }
 
 export interface SettlerVerbs {

@@ -42,7 +42,7 @@ export const ownEvents: readonly EventTypeInfo[] = [
     rule: 'the log was sealed: the head, to be kept elsewhere',
     fields: [
       ...['number', 'sealed_at', 'entries', 'root', 'previous_hash', 'hash', 'signature', 'public_key'],
-      ...['fingerprint', 'timestamp'],
+      ...['fingerprint', 'version', 'progress_hash', 'timestamp'],
     ],
   },
 ];

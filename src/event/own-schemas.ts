@@ -36,7 +36,7 @@ const fieldSchemas: Readonly<Record<string, Readonly<Record<string, JsonSchema>>
     position: place,
     timestamp: utcTime,
   },
-  'audit.sealed': { number: integer, entries: integer, timestamp: utcTime },
+  'audit.sealed': { number: integer, entries: integer, version: integer, timestamp: utcTime },
 };
 
 /** The JSON schema (draft 7) of the body of each of our own events, by event type. */

@@ -89,6 +89,8 @@ export const webhookAnswer = answerOf<ReturnType<typeof webhookJson> & { problem
   problems: { ...strings, description: 'Why it is not, or not fully, sent to.' },
 });
 
+const receiver = answering({ name: string, url: string });
+
 const deliveryFields: Properties<DeliveryRecord> = {
   id: integer,
   webhook_id: integer,
@@ -113,6 +115,7 @@ export const deliveryAnswer = answerOf<DeliveryRecord>(deliveryFields);
 export const accessAnswer = answerOf<AccessRecord>({
   ...deliveryFields,
   fields: { ...orNull(strings), description: 'What was sent; null once the payload is gone.' },
+  receivers: { ...listOf(receiver), description: 'All that it was sent to.' },
 });
 
 const attempt = answerOf<AttemptRecord>({
@@ -122,6 +125,7 @@ const attempt = answerOf<AttemptRecord>({
   outcome: { enum: ['delivered', 'rejected', 'gone', 'failed', 'forbidden', 'lost'] },
   response_status: orNull(integer),
   reason: orNull(string),
+  receiver: { ...orNull(receiver), description: 'Name and URL that it was sent to.' },
 });
 
 export const deliveryDetailAnswer = answerOf<DeliveryDetail>({

@@ -72,6 +72,12 @@ export const errorCatalogue = {
       'A secret in the store was sealed with an encryption key or a key file that is not configured, or with another one of the same name.',
     cure: 'Put the key back, under store.old_encryption_keys, or the key file; a key may be removed once everything is sealed with the new one.',
   },
+  ERR_AUDIT: {
+    exit: 1,
+    cause:
+      'The sealed log in the store is not as it was sealed: something other than this program changed it. Nothing is sealed or dropped.',
+    cure: 'Run `audit verify`; put the rows that it names back from a backup of the store, and keep a copy of both as evidence.',
+  },
   ERR_LEASE_LOST: {
     exit: 1,
     cause: 'Another process captures now, or the position was moved by a person.',

@@ -109,7 +109,7 @@ function claimRows({ store, box, owner, claimMs }: Claimant, wanted: readonly Wa
 
 function selectBodies(ids: readonly number[]): string {
   return `SELECT q.delivery_id AS id, q.webhook_id AS webhookId, q.lane, q.attempt - q.attempts_before AS attempt,
-      e.id AS eventId, e.type AS eventType, e.subject, COALESCE(d.payload, e.body) AS payload,
+      e.id AS eventId, e.seq AS eventSeq, e.type AS eventType, e.subject, COALESCE(d.payload, e.body) AS payload,
       e.occurred_at AS occurredAt
     FROM queue q JOIN delivery_log d ON d.id = q.delivery_id JOIN event_log e ON e.seq = q.event_seq
     WHERE ${idIn('q.delivery_id', ids)} ORDER BY q.due_at, q.event_seq`;

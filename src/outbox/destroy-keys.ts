@@ -33,22 +33,36 @@ async function readKnown(session: Session): Promise<string | null> {
   return row?.id ?? null;
 }
 
+/** Keys of a key file that may be destroyed: erasures that gave them up are on record and sealed. */
+export type Erasures = (session: Session, slots: readonly string[]) => Promise<ReadonlySet<string>>;
+
+export interface Destroyed {
+  destroyed: number;
+  /** Keys that the store names and no sealed erasure does: nothing is done to them. */
+  unexplained: number;
+}
+
 /**
  * Takes the keys that erasures gave up out of the key file: the erasure itself does, and every daemon now and then, because a crash may
- * have come between, or somebody put an old copy of the file in its place. Returns how many were still there.
+ * have come between, or an old copy of the file was put in its place. The table that names them is not believed: a key that is destroyed
+ * for a wrong reason is lost for good.
  */
-export async function destroyKeys({ store, box }: WebhookVault): Promise<number> {
+export async function destroyKeys({ store, box }: WebhookVault, erasures: Erasures): Promise<Destroyed> {
   const { keyFile } = box.forPatients;
-  if (keyFile === null) return 0;
+  const nothing = { destroyed: 0, unexplained: 0 };
+  if (keyFile === null) return nothing;
   keyFile.reload();
-  if ((await readPending(store, keyFile)).length === 0) return 0;
+  if ((await readPending(store, keyFile)).length === 0) return nothing;
   return store.transaction(async (tx) => {
     // One process at a time replaces the file.
     await tx.rows('SELECT id FROM installation WHERE id = 1 FOR UPDATE');
     keyFile.reload();
     const pending = await readPending(tx, keyFile);
-    if (pending.length > 0) await keyFile.destroy(pending);
-    return pending.length;
+    if (pending.length === 0) return nothing;
+    const allowed = await erasures(tx, pending);
+    const slots = pending.filter((slot) => allowed.has(slot));
+    if (slots.length > 0) await keyFile.destroy(slots);
+    return { destroyed: slots.length, unexplained: pending.length - slots.length };
   });
 }
 

@@ -1,9 +1,9 @@
 import type { Session, Store } from '../db/client.ts';
-import { idIn } from '../db/sql-text.ts';
+import { idIn, literal } from '../db/sql-text.ts';
 
 const endRows = 1_000;
 
-/** Gives up everything that waits for one webhook, in bounded transactions. What is being sent is left to its settlement. */
+/** Gives up everything that waits for a deleted webhook, in bounded transactions. What is being sent is left to its settlement. */
 export async function endQueued(store: Store, webhookId: number): Promise<number> {
   let ended = 0;
   for (;;) {
@@ -13,9 +13,14 @@ export async function endQueued(store: Store, webhookId: number): Promise<number
          WHERE state IN ('pending', 'waiting') AND webhook_id = ? LIMIT ? FOR UPDATE SKIP LOCKED`,
         [webhookId, endRows],
       );
+      const [webhook] = await tx.rows<{ deletedAt: string | null }>(
+        'SELECT deleted_at AS deletedAt FROM webhooks WHERE id = ?',
+        [webhookId],
+      );
       await giveUp(
         tx,
         rows.map(({ id }) => id),
+        webhook?.deletedAt ?? null,
       );
       return rows.length;
     });
@@ -35,12 +40,15 @@ export async function endOrphans(store: Store): Promise<number> {
   return ended;
 }
 
-/** Ends deliveries without an attempt: exhausted, on record. */
-export async function giveUp(tx: Session, ids: readonly number[]): Promise<void> {
+/**
+ * Ends deliveries without an attempt: exhausted, at the moment of what ended them (an erasure, the deletion of their webhook), by which
+ * `audit verify` finds the reason. `at` is UTC as the store writes it; null for now.
+ */
+export async function giveUp(tx: Session, ids: readonly number[], at: string | null): Promise<void> {
   if (ids.length === 0) return;
+  const moment = at === null ? 'UTC_TIMESTAMP(3)' : literal(at);
   await tx.script([
     `DELETE FROM queue WHERE ${idIn('delivery_id', ids)}`,
-    `UPDATE delivery_log SET status = 'exhausted', exhausted_at = UTC_TIMESTAMP(3),
-       failed_at = COALESCE(failed_at, UTC_TIMESTAMP(3)) WHERE ${idIn('id', ids)}`,
+    `UPDATE delivery_log SET status = 'exhausted', exhausted_at = ${moment}, failed_at = COALESCE(failed_at, ${moment}) WHERE ${idIn('id', ids)}`,
   ]);
 }

@@ -1,5 +1,7 @@
-import type { Session, Store } from '../db/client.ts';
-import { idIn } from '../db/sql-text.ts';
+import type { Session } from '../db/client.ts';
+import { openMarker, type MarkedAttempt } from '../db/marks.ts';
+import { idIn, literal } from '../db/sql-text.ts';
+import { insertAttemptRows } from './insert-attempts.ts';
 import { makeDue } from './promote.ts';
 import { lanesOf, selectFreeHeads } from './queue-lanes.ts';
 import type { ClaimedDelivery, Claimant } from './types.ts';
@@ -72,28 +74,58 @@ export async function releaseForgotten(
   });
 }
 
+interface ExpiredRow extends ClaimRow {
+  webhook: number;
+  claimedAt: string;
+  durationMs: number;
+  now: string;
+  eventId: string;
+  eventType: string;
+  receiver: number | null;
+}
+
 /**
  * Ends claims that expired: their process died or hung. The attempt, which may have reached the receiver, is recorded as
  * `lost`, and the delivery is due again. Returns how many were rescued; call again at once while that is `rescueRows`.
  */
-export async function rescueExpired(store: Store): Promise<number> {
+export async function rescueExpired({ store, box }: Pick<Claimant, 'store' | 'box'>): Promise<number> {
   const expired = `FROM queue FORCE INDEX (queue_due) WHERE state = 'sending' AND due_at < UTC_TIMESTAMP(3) LIMIT ${rescueRows}`;
   const seen = await store.rows(`SELECT 1 ${expired}`);
   if (seen.length === 0) return 0;
+  const marker = await openMarker(store, box);
   return store.transaction(async (tx) => {
-    const rows = await tx.rows<ClaimRow>(`SELECT ${claimColumns} ${expired} FOR UPDATE SKIP LOCKED`);
-    if (rows.length === 0) return 0;
-    const ids = rows.map(({ id }) => id);
+    const locked = await tx.rows<ClaimRow>(`SELECT ${claimColumns} ${expired} FOR UPDATE SKIP LOCKED`);
+    if (locked.length === 0) return 0;
+    const ids = locked.map(({ id }) => id);
+    const rows = await tx.rows<ExpiredRow>(selectExpired(ids));
     await tx.script([
-      `INSERT INTO attempts (delivery_id, number, started_at, duration_ms, outcome)
-       SELECT delivery_id, attempt, claimed_at, TIMESTAMPDIFF(MICROSECOND, claimed_at, UTC_TIMESTAMP(3)) DIV 1000, 'lost'
-       FROM queue WHERE ${idIn('delivery_id', ids)}`,
+      insertAttemptRows(rows.map(toLost), marker),
+      // What stands there of an answer belongs to the attempt before.
       `UPDATE delivery_log d JOIN queue q ON q.delivery_id = d.id
-       SET d.failed_at = UTC_TIMESTAMP(3), d.retry_count = q.attempt - 1 WHERE ${idIn('q.delivery_id', ids)}`,
+       SET d.failed_at = ${literal(rows[0]!.now)}, d.retry_count = q.attempt - 1, d.response_status = NULL, d.response_body = NULL
+       WHERE ${idIn('q.delivery_id', ids)}`,
     ]);
-    await putBack(tx, rows, 'attempt');
-    return rows.length;
+    await putBack(tx, locked, 'attempt');
+    return locked.length;
   });
+}
+
+/** With the receiver that the webhook had when it was claimed. */
+function selectExpired(ids: readonly number[]): string {
+  return `SELECT q.delivery_id AS id, q.lane, q.attempt, q.attempts_before AS attemptsBefore, q.webhook_id AS webhook,
+      q.claimed_at AS claimedAt, TIMESTAMPDIFF(MICROSECOND, q.claimed_at, UTC_TIMESTAMP(3)) DIV 1000 AS durationMs,
+      UTC_TIMESTAMP(3) AS now, e.id AS eventId, e.type AS eventType,
+      (SELECT MAX(r.id) FROM receivers r WHERE r.webhook_id = q.webhook_id AND r.since <= q.claimed_at) AS receiver
+    FROM queue q JOIN delivery_log d ON d.id = q.delivery_id JOIN event_log e ON e.seq = d.event_seq
+    WHERE ${idIn('q.delivery_id', ids)} ORDER BY q.delivery_id`;
+}
+
+function toLost({ id, attempt, claimedAt, durationMs, now, ...row }: ExpiredRow): MarkedAttempt {
+  const { webhook, eventId, eventType, receiver } = row;
+  return {
+    ...{ delivery: id, number: attempt, startedAt: claimedAt, durationMs, outcome: 'lost' },
+    ...{ responseStatus: null, reason: null, recordedAt: now, receiver, webhook, eventId, eventType },
+  };
 }
 
 /** All that have a lane wait, then the first of each lane is due: several of one lane may have been claimed. */

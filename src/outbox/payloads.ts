@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { Session } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
+import { readClearTo, readErasures } from './payload-acts.ts';
 import { readPayloadKeys, subjectOf, type PayloadKey } from './subject-keys.ts';
 
 /*
@@ -21,12 +22,16 @@ const tagBytes = 16;
 /** A payload or an answer as the store has it. */
 export interface StoredPayload {
   eventId: string;
+  eventSeq: number;
   /** As the store has it: null for an event about nobody. */
   subject: string | null;
   payload: string | null;
 }
 
-/** `gone`: pruned or erased, by row or by key. `damaged`: something else stands there than what was written. */
+/**
+ * `gone`: pruned or erased, by row or by key, or on record as erased whatever stands there. `damaged`: something else stands there than
+ * what was written: it does not open, or it is in the clear where all that was written is encrypted.
+ */
 export type OpenedPayload =
   { kind: 'readable'; text: string; key: PayloadKey | null } | { kind: 'gone' } | { kind: 'damaged' };
 
@@ -48,7 +53,30 @@ export async function openPayloads(
 ): Promise<OpenedPayload[]> {
   const sealed = stored.filter(({ payload }) => isSealed(payload));
   const keys = await readPayloadKeys(session, box, new Set(sealed.map(({ subject }) => subjectOf(subject))));
-  return stored.map((row) => openOne(row, keys.get(subjectOf(row.subject))));
+  const erasedTo = await readErasures(
+    session,
+    box,
+    stored.flatMap(({ payload, subject }) => (payload === null || subject === null ? [] : [subject])),
+  );
+  const mayBeClear = await readClearRule(session, box, stored);
+  return stored.map((row) => {
+    if (row.eventSeq <= (erasedTo.get(subjectOf(row.subject)) ?? -1)) return { kind: 'gone' };
+    if (!mayBeClear(row)) return { kind: 'damaged' };
+    return openOne(row, keys.get(subjectOf(row.subject)));
+  });
+}
+
+/** Which payloads may stand in the store unencrypted. Asks the store only where one does in a store that encrypts. */
+async function readClearRule(
+  session: Session,
+  box: SecretBox,
+  stored: readonly StoredPayload[],
+): Promise<(row: StoredPayload) => boolean> {
+  const isClear = ({ payload }: StoredPayload): boolean =>
+    payload !== null && payload !== '' && !isSealed(payload);
+  if (!box.forPatients.encrypts || !stored.some(isClear)) return () => true;
+  const clearTo = await readClearTo(session, box);
+  return (row) => !isClear(row) || row.eventSeq <= clearTo;
 }
 
 /** For who only shows it: null for what is gone or damaged. */

@@ -6,6 +6,10 @@ export interface PruneOptions {
   olderThanMs: number;
   /** Rows that one transaction looks at, at most. Default 250. */
   batch?: number;
+  /** The last event that may be touched, as is on record. Default: none is too young but by its age. */
+  upTo?: number;
+  /** Proves that events are as they were sealed, their moments too; nothing is touched from the first that is not among them on. */
+  prove?(tx: Session, seqs: readonly number[]): Promise<ReadonlySet<number>>;
 }
 
 const defaultBatch = 250;
@@ -35,7 +39,7 @@ export async function prunePayloads(store: Store, options: PruneOptions): Promis
     const [done] = await tx.rows<{ seq: number }>(
       'SELECT payloads_pruned_to AS seq FROM installation WHERE id = 1 FOR UPDATE',
     );
-    const seqs = await oldEvents(tx, done?.seq ?? 0, options);
+    const seqs = await provedEvents(tx, await oldEvents(tx, done?.seq ?? 0, options), options);
     if (seqs.length === 0) return 0;
     const open = await openAmong(tx, seqs);
     await tx.script([
@@ -51,13 +55,19 @@ export async function prunePayloads(store: Store, options: PruneOptions): Promis
   });
 }
 
-/** Removes the payloads that were kept for a delivery which has ended since. Returns how many; call again while that is a batch. */
-export async function pruneKept(store: Store, batch = defaultBatch): Promise<number> {
+/**
+ * Removes the payloads that were kept for a delivery which has ended since, of events up to `upTo`. Returns how many; call again while
+ * that is a batch.
+ */
+export async function pruneKept(
+  store: Store,
+  { batch = defaultBatch, upTo = Number.MAX_SAFE_INTEGER }: Pick<PruneOptions, 'batch' | 'upTo'> = {},
+): Promise<number> {
   return store.transaction(async (tx) => {
     const rows = await tx.rows<{ seq: number }>(
-      `SELECT k.event_seq AS seq FROM kept_payloads k WHERE NOT EXISTS
+      `SELECT k.event_seq AS seq FROM kept_payloads k WHERE k.event_seq <= ? AND NOT EXISTS
          (SELECT 1 FROM delivery_log d WHERE d.event_seq = k.event_seq AND d.status = 'open') ORDER BY seq LIMIT ?`,
-      [batch],
+      [upTo, batch],
     );
     const seqs = rows.map(({ seq }) => seq);
     const open = await openAmong(tx, seqs);
@@ -98,14 +108,25 @@ export async function pruneLog(store: Store, options: PruneOptions): Promise<num
 async function oldEvents(
   tx: Session,
   afterSeq: number,
-  { olderThanMs, batch = defaultBatch }: PruneOptions,
+  { olderThanMs, upTo = Number.MAX_SAFE_INTEGER, batch = defaultBatch }: PruneOptions,
 ): Promise<number[]> {
   const rows = await tx.rows<{ seq: number; isOld: number }>(
     `SELECT seq, created_at < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND AS isOld
-     FROM event_log FORCE INDEX (PRIMARY) WHERE seq > ? ORDER BY seq LIMIT ?`,
-    [olderThanMs * 1_000, afterSeq, batch],
+     FROM event_log FORCE INDEX (PRIMARY) WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
+    [olderThanMs * 1_000, afterSeq, upTo, batch],
   );
   return beginning(rows).map(({ seq }) => seq);
+}
+
+async function provedEvents(
+  tx: Session,
+  seqs: readonly number[],
+  { prove }: PruneOptions,
+): Promise<readonly number[]> {
+  if (!prove || seqs.length === 0) return seqs;
+  const proved = await prove(tx, seqs);
+  const end = seqs.findIndex((seq) => !proved.has(seq));
+  return end < 0 ? seqs : seqs.slice(0, end);
 }
 
 function beginning<Row extends { isOld: number }>(rows: readonly Row[]): readonly Row[] {

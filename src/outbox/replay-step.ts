@@ -51,11 +51,21 @@ export interface ReplayStep {
 export async function stepReplay(
   { store, box }: WebhookVault,
   id: number,
-  webhooks: readonly Subscription[],
+  { webhooks, onEnd }: ReplayStepOptions,
 ): Promise<ReplayStep> {
-  const { lanes, ...step } = await store.transaction((tx) => stepWithin({ tx, box }, id, webhooks));
+  const { lanes, ...step } = await store.transaction(async (tx) => {
+    const { ended, ...within } = await stepWithin({ tx, box }, id, webhooks);
+    if (ended) await onEnd?.(tx, id);
+    return within;
+  });
   await promoteLanes(store, lanes);
   return step;
+}
+
+export interface ReplayStepOptions {
+  webhooks: readonly Subscription[];
+  /** Writes into the transaction of the step that ends it. */
+  onEnd?(tx: Session, id: number): Promise<void>;
 }
 
 /** The transaction of one step. */
@@ -68,16 +78,19 @@ async function stepWithin(
   within: Within,
   id: number,
   webhooks: readonly Subscription[],
-): Promise<ReplayStep & Pick<Queued, 'lanes'>> {
+): Promise<ReplayStep & Pick<Queued, 'lanes'> & { ended: boolean }> {
   const { tx } = within;
-  const idle = { queued: 0, lanes: new Set<number>() };
+  const idle = { queued: 0, lanes: new Set<number>(), ended: false };
   const [row] = await tx.rows<ReplayRow>(
     "SELECT * FROM replays WHERE id = ? AND state = 'running' FOR UPDATE SKIP LOCKED",
     [id],
   );
   if (!row) return { ...idle, waitMs: null };
   const webhook = webhooks.find((candidate) => candidate.id === row.webhook_id);
-  if (!webhook) return { ...idle, waitMs: await waitForWebhook(tx, row) };
+  if (!webhook) {
+    const waitMs = await waitForWebhook(tx, row);
+    return { ...idle, waitMs, ended: waitMs === null };
+  }
   const room = Math.min(stepDeliveries, backlogDeliveries - (await countBacklog(tx, webhook.id)));
   if (room <= 0) return { ...idle, waitMs: backlogWaitMs };
   const rate = row.rate_per_second;
@@ -89,8 +102,8 @@ async function stepWithin(
      WHERE id = ?`,
     [nextSeq, queued, id],
   );
-  if (done) return { queued, lanes, waitMs: null };
-  return { queued, lanes, waitMs: rate === null ? 0 : (queued * 1_000) / rate };
+  if (done) return { queued, lanes, waitMs: null, ended: true };
+  return { queued, lanes, waitMs: rate === null ? 0 : (queued * 1_000) / rate, ended: false };
 }
 
 /** Not among those that are loaded: it may be new, or its row may need a correction; a replay to a deleted one ends. */
@@ -122,7 +135,7 @@ async function queueWindow(
   const { text, values } = eventConditions(request);
   const wanted = wantedTypes(request, webhook);
   const candidates = await within.tx.rows<StoredEvent>(
-    `SELECT e.seq, e.id AS eventId, e.type, e.subject, e.entity_table AS entityTable, e.entity_key AS entityKey,
+    `SELECT e.seq, e.seq AS eventSeq, e.id AS eventId, e.type, e.subject, e.entity_table AS entityTable, e.entity_key AS entityKey,
        e.transaction_id AS transactionId, e.occurred_at AS occurredAt, e.body AS payload
      FROM event_log e FORCE INDEX (PRIMARY) WHERE e.seq >= ? AND e.seq < ? AND ${text} ORDER BY e.seq`,
     [row.next_seq, endSeq, ...values],

@@ -139,12 +139,12 @@ export async function endReplay(session: Session, id: number): Promise<boolean> 
 export async function cancelReplay(
   store: Store,
   id: number,
-  record?: (tx: Session) => Promise<void>,
+  record?: (tx: Session, id: number) => Promise<void>,
 ): Promise<boolean> {
   await getReplay(store, id);
   return store.transaction(async (tx) => {
     const wasRunning = await endReplay(tx, id);
-    if (wasRunning) await record?.(tx);
+    if (wasRunning) await record?.(tx, id);
     return wasRunning;
   });
 }

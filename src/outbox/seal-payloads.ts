@@ -15,15 +15,9 @@ export interface SealingStep {
   sealed: number;
 }
 
-/** The last event there is: those that this process appends later are encrypted from the beginning. */
-export async function readLastSeq(session: Session): Promise<number> {
-  const [row] = await session.rows<{ seq: number }>('SELECT COALESCE(MAX(seq), 0) AS seq FROM event_log');
-  return row!.seq;
-}
-
 /**
  * Encrypts payloads and answers that were written before a key was configured, of the next events up to `lastSeq`, in one bounded
- * transaction; call again until it is `done`. The sealed log holds throughout: it remembers what was sent, not how it is stored.
+ * transaction; call again until it is `done`. `lastSeq` is the last that may stand in the clear, as is on record (payload-acts). The sealed log holds throughout: it remembers what was sent, not how it is stored.
  */
 export async function sealPayloads({ store, box }: WebhookVault, lastSeq: number): Promise<SealingStep> {
   if (!box.forPatients.encrypts) return { kind: 'done', sealed: 0 };

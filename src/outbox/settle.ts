@@ -1,5 +1,7 @@
 import type { Session } from '../db/client.ts';
+import { openMarker, type MarkedAttempt, type Marker } from '../db/marks.ts';
 import { idIn, literal, toBatches } from '../db/sql-text.ts';
+import { insertAttemptRows } from './insert-attempts.ts';
 import { momentText } from './moment.ts';
 import { sealPayload } from './payloads.ts';
 import { makeDue } from './promote.ts';
@@ -19,6 +21,8 @@ interface OwnedRow {
   lane: number | null;
   attempt: number;
   attemptsBefore: number;
+  /** The store's clock: the same in all rows. */
+  now: string;
 }
 
 /** A settlement whose claim still holds, with what the queue knows of it. */
@@ -26,6 +30,7 @@ interface Owned extends Settlement {
   lane: number | null;
   /** Of the attempt, over all openings. */
   number: number;
+  recordedAt: string;
 }
 
 /** What is kept of an answer: enough to see what a receiver complains of. */
@@ -36,10 +41,11 @@ const keptBodyCharacters = 4_096;
  * next due time, and the next of its lane. Repeating it after a lost answer does no harm: those it had settled count as lost.
  */
 export async function settle(
-  { store, owner }: Claimant,
+  { store, box, owner }: Claimant,
   settlements: readonly Settlement[],
 ): Promise<Settled> {
   if (settlements.length === 0) return { settled: 0, lost: 0, promoted: 0 };
+  const marker = await openMarker(store, box);
   return store.transaction(async (tx) => {
     const owned = await lockOwned(tx, owner, settlements);
     const lost = settlements.length - owned.length;
@@ -47,8 +53,8 @@ export async function settle(
     const ended = owned.filter(({ next }) => next.kind !== 'retry');
     const freed = ended.map(({ lane }) => lane).filter((lane) => lane !== null);
     const [heads = []] = await tx.script<{ id: number }>([
-      'SET @now = UTC_TIMESTAMP(3)',
-      insertAttempts(owned),
+      `SET @now = ${literal(owned[0]!.recordedAt)}`,
+      insertAttempts(owned, marker),
       ...updateLog(owned),
       ...updateQueue(owned, ended),
       ...updateHealth(owned),
@@ -66,8 +72,8 @@ function idsOf(settlements: readonly Settlement[]): number[] {
 /** Locks the claims, in the order of their ids, so that two settlements cannot lock each other out. */
 async function lockOwned(tx: Session, owner: string, settlements: readonly Settlement[]): Promise<Owned[]> {
   const rows = await tx.rows<OwnedRow>(
-    `SELECT delivery_id AS id, lane, attempt, attempts_before AS attemptsBefore FROM queue FORCE INDEX (PRIMARY)
-     WHERE ${idIn('delivery_id', idsOf(settlements))}
+    `SELECT delivery_id AS id, lane, attempt, attempts_before AS attemptsBefore, UTC_TIMESTAMP(3) AS now
+     FROM queue FORCE INDEX (PRIMARY) WHERE ${idIn('delivery_id', idsOf(settlements))}
        AND state = 'sending' AND claimed_by = ? ORDER BY delivery_id FOR UPDATE`,
     [owner],
   );
@@ -77,22 +83,30 @@ async function lockOwned(tx: Session, owner: string, settlements: readonly Settl
     // The same owner may have claimed it a second time, after a rescue: then it is another attempt.
     if (row === undefined || row.attempt - row.attemptsBefore !== settlement.delivery.attempt) return [];
     byId.delete(row.id);
-    return [{ ...settlement, lane: row.lane, number: row.attempt }];
+    return [{ ...settlement, lane: row.lane, number: row.attempt, recordedAt: row.now }];
   });
 }
 
-function insertAttempts(owned: readonly Owned[]): string {
-  const rows = owned.map(({ delivery, number, outcome, endedAtMs }) => {
-    const durationMs = Math.round(outcome.durationMs);
-    return (
-      `(${delivery.id},${number},'${momentText(endedAtMs - durationMs)}',${durationMs},'${outcome.kind}',` +
-      `${literal(outcome.status ?? null)},${literal(outcome.reason ?? null)})`
-    );
-  });
-  return (
-    'INSERT INTO attempts (delivery_id, number, started_at, duration_ms, outcome, response_status, reason) VALUES ' +
-    rows.join(',')
-  );
+function insertAttempts(owned: readonly Owned[], marker: Marker): string {
+  return insertAttemptRows(owned.map(toAttempt), marker);
+}
+
+function toAttempt({ delivery, number, outcome, endedAtMs, receiver, recordedAt }: Owned): MarkedAttempt {
+  const durationMs = Math.round(outcome.durationMs);
+  return {
+    delivery: delivery.id,
+    number,
+    startedAt: momentText(endedAtMs - durationMs),
+    durationMs,
+    outcome: outcome.kind,
+    responseStatus: outcome.status ?? null,
+    reason: outcome.reason ?? null,
+    recordedAt,
+    receiver: receiver ?? null,
+    webhook: delivery.webhookId,
+    eventId: delivery.eventId,
+    eventType: delivery.eventType,
+  };
 }
 
 /** One UPDATE for all that have the same to record: mostly one for the whole batch. Encrypted answers differ, and go by the hundred. */

@@ -173,25 +173,41 @@ async function readKeys(session: Session, subjects: ReadonlySet<string>): Promis
   return rows;
 }
 
+/** A key of a key file. */
+export interface KeySlot {
+  file: string;
+  slot: string;
+}
+
 /**
  * What destroys the keys of a patient, for a transaction that holds the lock of the checkpoint's row: in the store at once, in the
- * key file by what is put on record for `destroyKeys`.
+ * key file by what is put on record for `destroyKeys`. `slots` belong into the act of the erasure.
  */
-export async function giveUpKeys(tx: Session, subject: string): Promise<string[]> {
+export async function giveUpKeys(
+  tx: Session,
+  subject: string,
+): Promise<{ statements: string[]; slots: KeySlot[] }> {
   const rows = await tx.rows<KeyRow>(
     'SELECT id, subject, `key`, payload_key AS payloadKey FROM subject_keys WHERE subject = ? FOR UPDATE',
     [subject],
   );
-  const slots = rows
-    .flatMap(({ key, payloadKey }) => [key, payloadKey ?? ''])
-    .flatMap((sealed) => slotOf(sealed) ?? [])
-    .map(({ file, slot }) => `(${literal(file)},${literal(slot)})`);
-  return [
-    ...remove(rows),
-    ...(slots.length === 0
-      ? []
-      : [`INSERT IGNORE INTO destroyed_keys (key_file, slot) VALUES ${slots.join(',')}`]),
-  ];
+  const byName = new Map(
+    rows
+      .flatMap(({ key, payloadKey }) => [key, payloadKey ?? ''])
+      .flatMap((sealed) => slotOf(sealed) ?? [])
+      .map((slot) => [`${slot.file} ${slot.slot}`, slot] as const),
+  );
+  const slots = [...byName.values()];
+  const values = slots.map(({ file, slot }) => `(${literal(file)},${literal(slot)})`);
+  return {
+    slots,
+    statements: [
+      ...remove(rows),
+      ...(values.length === 0
+        ? []
+        : [`INSERT IGNORE INTO destroyed_keys (key_file, slot) VALUES ${values.join(',')}`]),
+    ],
+  };
 }
 
 const resealedAtOnce = 500;

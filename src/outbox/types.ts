@@ -28,6 +28,8 @@ export interface Webhook {
   legacySignature: boolean;
   /** Since when every attempt has failed, ms since 1970 UTC; null or absent while it is well. */
   failingSinceMs?: number | null;
+  /** Its present name and URL as a row of `receivers`; absent where nothing is sent by this object. */
+  receiver?: number;
 }
 
 /** A webhook with what only the outbox and the daemon need to know of it. */
@@ -89,6 +91,8 @@ export interface Settlement {
   /** When the outcome was known, ms UTC. */
   endedAtMs: number;
   next: { kind: 'delivered' } | { kind: 'retry'; delayMs: number } | { kind: 'exhausted' };
+  /** Name and URL that it was sent to: a row of `receivers`. Absent where nothing was sent. */
+  receiver?: number;
 }
 
 /** Where capture goes on, and whose log that is. */

@@ -1,11 +1,17 @@
 import { createLoop, type Background } from '../lib/loop.ts';
 import type { Reports } from '../lib/outages.ts';
+import { withReceivers } from './receivers.ts';
 import { loadWebhooks, readWebhooksVersion, type WebhookVault } from './webhook-registry.ts';
 import type { Subscription } from './types.ts';
 import type { WebhookProblem } from './webhook-row.ts';
 
 export interface WebhookFeedOptions {
   vault: WebhookVault;
+  /**
+   * Puts on record what SQL changed, and puts back what the file manages, before anything is sent by it. Returns whether it wrote: then
+   * the webhooks are read again.
+   */
+  explain?(): Promise<boolean>;
   /** Told of every new state, the first included. */
   onChange(webhooks: readonly Subscription[], problems: readonly WebhookProblem[]): void;
   /** How the reading goes. */
@@ -23,9 +29,13 @@ export interface WebhookFeed extends Background {
   edited(): Promise<void>;
 }
 
-/** Follows the table of webhooks, whoever edits it. */
+/** While the table is edited all the time, the webhooks as last read stay in force, and the next poll tries again. */
+const explainTries = 5;
+
+/** Follows the table of webhooks, however it is edited. */
 export function createWebhookFeed({
   vault,
+  explain,
   onChange,
   reports,
   pollMs = 1_000,
@@ -35,13 +45,19 @@ export function createWebhookFeed({
   let reading: Promise<unknown> = Promise.resolve();
 
   async function read(): Promise<void> {
-    const present = await readWebhooksVersion(vault.store);
-    if (present === version) return;
-    // Read after the version: a change in between is seen twice rather than never.
-    const loaded = await loadWebhooks(vault);
-    version = present;
-    webhooks = loaded.webhooks;
-    onChange(webhooks, loaded.problems);
+    for (let tries = 0; tries < explainTries; tries += 1) {
+      const present = await readWebhooksVersion(vault.store);
+      if (present === version) return;
+      if ((await explain?.()) === true) continue;
+      // Read after the version: a change in between is seen twice rather than never.
+      const loaded = await loadWebhooks(vault);
+      // What is loaded must be what was explained.
+      if ((await readWebhooksVersion(vault.store)) !== present) continue;
+      webhooks = await withReceivers(vault.store, loaded.webhooks);
+      version = present;
+      onChange(webhooks, loaded.problems);
+      return;
+    }
   }
 
   /** One after the other: of two at once, the one that read first could end last. */

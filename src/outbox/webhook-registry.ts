@@ -90,7 +90,8 @@ export async function readWebhooksVersion(session: Session): Promise<string> {
       'fields',
     ],
     ...['headers', 'delivery_order', 'max_in_flight', 'rate_per_second', 'timeout_ms', 'legacy_signature'],
-    ...['disabled_reason', 'deleted_at', 'previous_secret_expires_at > UTC_TIMESTAMP(3)'],
+    ...['disabled_reason', 'disabled_at', 'deleted_at', 'created_at', 'previous_secret_expires_at'],
+    'previous_secret_expires_at > UTC_TIMESTAMP(3)',
   ];
   const [row] = await session.rows<{ version: string }>(
     `SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CRC32(CONCAT_WS('|', ${columns

@@ -2,8 +2,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { countDeliveries, getDelivery, listAccess, listDeliveries } from '../../src/audit/deliveries.ts';
 import { countErasable, erasePatient } from '../../src/audit/erase.ts';
 import { claim } from '../../src/outbox/claim.ts';
+import { withReceivers } from '../../src/outbox/receivers.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
+import { loadWebhooks, updateWebhook } from '../../src/outbox/webhook-registry.ts';
 import { servers } from '../support/server.ts';
 import {
   addWebhook,
@@ -83,20 +85,35 @@ describe.each(servers)('what was sent to whom, on %s', (variant) => {
 
   it('shows one with its payload and its attempts', async () => {
     const { fresh } = await outbox.append([eventOf('a', { subject: '45' })], { room: muchRoom });
-    await settle(me, [failed(fresh[0]!, { kind: 'retry', delayMs: 0 })]);
+    const receiverNow = async (): Promise<{ receiver: number }> => {
+      const { webhooks } = await loadWebhooks(test.vault);
+      const now = (await withReceivers(test.store, webhooks)).find(({ id }) => id === all);
+      return { receiver: now!.receiver! };
+    };
+    const first = await receiverNow();
+    await settle(me, [{ ...failed(fresh[0]!, { kind: 'retry', delayMs: 0 }), ...first }]);
+    await updateWebhook(test.store, all, { url: 'https://moved.example/hook' });
+    const moved = await receiverNow();
+    expect(await receiverNow()).toEqual(moved);
     const { deliveries } = await claim(me, [{ webhookId: all, room: 1 }]);
-    await settle(me, deliveries.map(delivered));
+    await settle(me, [{ ...delivered(deliveries[0]!), ...moved }]);
+    await updateWebhook(test.store, all, { name: 'Todo', url: 'https://today.example/hook' });
+    const sentTo = (host: string) => ({ name: 'Todo', url: `https://${host}.example/hook` });
+    expect((await listAccess(test.vault, '45', { limit: 2 })).items).toMatchObject([
+      { webhookId: some },
+      { webhookUrl: 'https://moved.example/hook', receivers: [sentTo('moved'), sentTo('todo')] },
+    ]);
     expect(await getDelivery(test.vault, fresh[0]!.id)).toMatchObject({
       webhookName: 'Todo',
-      webhookUrl: 'https://todo.example/hook',
+      webhookUrl: 'https://moved.example/hook',
       status: 'delivered',
       patient: '45',
       payload: eventOf('a').body,
       responseBody: 'ok',
       retryCount: 1,
       attempts: [
-        { number: 1, outcome: 'failed', reason: 'timeout', responseStatus: null },
-        { number: 2, outcome: 'delivered', reason: null, responseStatus: 200 },
+        { number: 1, outcome: 'failed', reason: 'timeout', receiver: sentTo('todo') },
+        { number: 2, outcome: 'delivered', responseStatus: 200, receiver: sentTo('moved') },
       ],
     });
     await expect(getDelivery(test.vault, 99)).rejects.toMatchObject({ code: 'ERR_NOT_FOUND' });

@@ -18,13 +18,13 @@ describe.each(flavours)('audit on %s', (flavour) => {
       `source: { url: "${test.schema.url()}_clinic" }\nstore: { url: "${test.schema.url()}" }\n`,
     );
     const details = { url: 'https://pagos.example/hook' };
-    await recordAct(test.store, {
+    await recordAct(test.store, test.vault.box, {
       actor: { name: 'ana', role: 'admin' },
       action: 'webhook.create',
       target: '1',
       details,
     });
-    await recordAct(test.store, {
+    await recordAct(test.store, test.vault.box, {
       actor: { name: 'luis', role: 'operator' },
       action: 'delivery.retry',
       target: '7',
@@ -77,7 +77,25 @@ describe.each(flavours)('audit on %s', (flavour) => {
 
     const verified = await audit('verify', '--head', file);
     expect(verified).toMatchObject({ code: 0, stderr: '' });
-    expect(verified.stdout).toContain('untouched: 2 entries in 1 seals (1 to 1) are as they were sealed.');
+    expect(verified.stdout).toContain('untouched: 4 entries in 1 seals (1 to 1) are as they were sealed.');
+    expect(verified.stdout).not.toContain('Not proved');
+
+    const pinned = join(config.folder, 'seal-key');
+    await writeFile(pinned, head['public_key']!);
+    const bare = await audit('verify');
+    expect(bare.stdout).toMatch(
+      /^Not proved: that nothing was cut off at the end \(--head FILE\), and that the key is the old one \(--key FILE\)\.\n/,
+    );
+    const keyed = await audit('verify', '--key', pinned);
+    expect(keyed.stdout).toMatch(
+      /^Not proved: that nothing was cut off at the end \(--head FILE\)\.\nuntouched/,
+    );
+    await writeFile(pinned, Array.from({ length: 16 }, () => '0123').join(':'));
+    const other = await audit('verify', '--key', pinned);
+    expect(other).toMatchObject({ code: 1 });
+    expect(other.stdout).toContain('rewritten: the log is signed by the key');
+    await writeFile(pinned, 'no key');
+    expect(await audit('verify', '--key', pinned)).toMatchObject({ code: 2 });
 
     await writeFile(join(config.folder, 'edited.json'), JSON.stringify({ ...head, entries: 3 }));
     expect(await audit('verify', '--head', join(config.folder, 'edited.json'))).toMatchObject({ code: 2 });
@@ -94,7 +112,7 @@ describe.each(flavours)('audit on %s', (flavour) => {
     await test.schema.query("UPDATE audit_log SET actor = 'ana' WHERE actor = 'luis'");
     const found = await audit('verify');
     expect(found.code).toBe(1);
-    expect(found.stdout).toMatch(/^edited: act 2 was edited \(sealed .* in seal 1\)\n/);
+    expect(found.stdout).toMatch(/\nedited: act 2 was edited: actor \(sealed .* in seal 1\)\n/);
     expect(JSON.parse((await audit('verify', '--json')).stdout)).toMatchObject({
       ok: false,
       flaw: { kind: 'edited', seal: 1, log: 'audit_log', entry_id: 2 },

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sealOnce } from '../../src/audit/seal.ts';
+import { verifyLog } from '../../src/audit/verify.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import {
   addWebhook,
@@ -32,6 +34,7 @@ describe.each(flavours)('prune on %s', (flavour) => {
     await test.schema.query(
       'UPDATE event_log SET created_at = created_at - INTERVAL 100 DAY WHERE seq <= 500',
     );
+    while (await sealOnce(test.vault));
   });
   afterAll(async () => {
     await test.close();
@@ -54,8 +57,15 @@ describe.each(flavours)('prune on %s', (flavour) => {
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toEqual({ seals: 0, payloads: 500, events: 0 });
     expect(await withPayload()).toEqual([7, ...Array.from({ length: 100 }, (_, index) => 501 + index)]);
-    const acts = await test.schema.query('SELECT action, details FROM audit_log ORDER BY id DESC LIMIT 1');
-    expect(acts).toMatchObject([{ action: 'retention.prune' }]);
+    const acts = await test.schema.query(
+      "SELECT role, action FROM audit_log WHERE action LIKE 'retention.%' ORDER BY id",
+    );
+    expect(acts).toEqual([
+      { role: 'local', action: 'retention.prune' },
+      { role: 'engine', action: 'retention.payloads' },
+    ]);
+    while (await sealOnce(test.vault));
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, payloads: { proved: 101, pruned: 499 } });
     expect(await prune('--yes')).toMatchObject({
       code: 0,
       stdout: 'Looked at 0 events for their payloads; 0 events and the entries of 0 seals are gone.\n',

@@ -103,7 +103,7 @@ describe.each(flavours)('sending again from the command line on %s', (flavour) =
     const asked = replay('--yes', '--json');
     const id = await waitFor(async () => (await listRunningReplays(test.store))[0]);
     // What the daemon does.
-    while ((await stepReplay(test.vault, id, outbox.webhooks)).waitMs !== null);
+    while ((await stepReplay(test.vault, id, { webhooks: outbox.webhooks })).waitMs !== null);
     const { code, stdout } = await asked;
     expect(code).toBe(0);
     // The two that are in the queue already are under way.

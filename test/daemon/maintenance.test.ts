@@ -154,16 +154,19 @@ ${webhook('flaky', '[patient.updated]')}
     expect(tookMs).toBeLessThanOrEqual(2_000);
   });
 
-  it('takes payloads away at their time, and keeps what was sent to whom', async () => {
+  it('takes no payload away because of a moment that SQL changed, and says so until that is put back', async () => {
     const query = `SELECT COUNT(*) AS deliveries, COUNT(payload) AS payloads FROM ${storeName}.webhook_deliveries`;
     const [before] = await clinic.query(query);
     expect(Number(before!['payloads'])).toBeGreaterThan(0);
     await clinic.query(`UPDATE ${storeName}.event_log SET created_at = created_at - INTERVAL 91 DAY`);
-    await waitFor(
-      async () => Number((await clinic.query(query))[0]!['payloads']) === 0,
-      patience('retention'),
+    const readiness = async (): Promise<string> => (await daemon.get('/readyz')).body;
+    await waitFor(async () => (await readiness()).includes('ERR_AUDIT'), patience('the refusal'));
+    expect((await daemon.get('/metrics')).body.match(/^odontology_webhooks_audit_broken .*/m)?.[0]).toBe(
+      'odontology_webhooks_audit_broken 1',
     );
-    expect((await clinic.query(query))[0]).toMatchObject({ deliveries: before!['deliveries'] });
+    expect((await clinic.query(query))[0]).toEqual(before);
+    await clinic.query(`UPDATE ${storeName}.event_log SET created_at = created_at + INTERVAL 91 DAY`);
+    await waitFor(async () => !(await readiness()).includes('ERR_AUDIT'), patience('what was put back'));
   });
 
   it('goes on with a replay after it was killed in the middle: the same ids and bytes, each once, with a time of their own', async () => {

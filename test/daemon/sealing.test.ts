@@ -71,8 +71,8 @@ describe.each(flavours)('audit.sealed on %s', (flavour) => {
     heads().forEach(checkOwnEvent);
     await waitFor(async () => {
       const rows = await clinic.query(
-        `SELECT a.id FROM ${store}.attempts a LEFT JOIN ${store}.seal_leaves l ON l.log = 'attempts' AND l.entry_id = a.id
-         WHERE l.entry_id IS NULL`,
+        `SELECT a.id FROM ${store}.attempts a
+         WHERE a.id > (SELECT JSON_EXTRACT(s.progress, '$.attempts.to') FROM ${store}.seals s ORDER BY s.number DESC LIMIT 1)`,
       );
       return rows.length === 1;
     });
@@ -87,7 +87,7 @@ describe.each(flavours)('audit.sealed on %s', (flavour) => {
     // Something else: the attempts that waited are sealed with it.
     expect((await daemon.get('/api/deliveries/1')).status).toBe(200);
     const next = await head(Number(last) + 1);
-    expect(next.data).toMatchObject({ number: Number(last) + 1, entries: 2 });
+    expect(next.data).toMatchObject({ number: Number(last) + 1, entries: 4 });
     expect(await seals()).toBe(Number(last) + 1);
   });
 
@@ -102,7 +102,7 @@ describe.each(flavours)('audit.sealed on %s', (flavour) => {
     await clinic.query(`DELETE FROM ${store}.seals WHERE number = ${Number(received.data['number'])}`);
     const found = await verify(file);
     expect(found.code).toBe(1);
-    expect(JSON.parse(found.stdout)).toMatchObject({ ok: false, flaw: { kind: expect.any(String) } });
+    expect(JSON.parse(found.stdout)).toMatchObject({ ok: false, flaw: { kind: 'truncated' } });
     await writeFile(file, received.body.replace(/"entries":\d+/, '"entries":77'));
     expect(await verify(file)).toMatchObject({ code: 2, stderr: expect.stringContaining('edited') });
   });

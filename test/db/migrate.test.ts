@@ -12,6 +12,7 @@ import { migrateStore } from '../../src/db/migrate.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { claim } from '../../src/outbox/claim.ts';
 import { settle } from '../../src/outbox/settle.ts';
+import type { ClaimedDelivery } from '../../src/outbox/types.ts';
 import { addWebhook, claimant, delivered, eventOf, muchRoom, openTestAppender } from '../outbox/support.ts';
 import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 
@@ -81,19 +82,20 @@ describe.each(servers)('an older store on %s', (variant) => {
     const vault = { store, box: createSecretBox([{ id: 'k', bytes: Buffer.alloc(32, 7) }]) };
     await addWebhook(vault);
     const me = claimant(store, { box: vault.box });
-    const send = async (name: string, key: string): Promise<void> => {
+    const append = async (name: string, key: string): Promise<readonly ClaimedDelivery[]> => {
       const outbox = await openTestAppender(me, vault);
-      const { fresh } = await outbox.append([eventOf(name, { key, subject: key })], { room: muchRoom });
-      await settle(me, fresh.map(delivered));
-      await sealOnce(vault);
+      return (await outbox.append([eventOf(name, { key, subject: key })], { room: muchRoom })).fresh;
     };
-    await send('before', 'A-1');
+    const before = await append('before', 'A-1');
     // As it was: the key of another patient is refused as a copy.
-    await expect(send('refused', 'A-1 ')).rejects.toThrow('a row with this key is there already');
+    await expect(append('refused', 'A-1 ')).rejects.toThrow('a row with this key is there already');
 
     await migrateStore(url);
 
-    await send('after', 'A-1 ');
+    await settle(me, before.map(delivered));
+    while (await sealOnce(vault));
+    await settle(me, (await append('after', 'A-1 ')).map(delivered));
+    while (await sealOnce(vault));
     expect(await verifyLog(vault)).toMatchObject({ ok: true, payloads: { proved: 2 } });
     expect(await schema.query("SELECT subject FROM subject_keys WHERE subject <> '' ORDER BY id")).toEqual([
       { subject: 'A-1' },

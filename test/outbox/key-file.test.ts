@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { getDelivery } from '../../src/audit/deliveries.ts';
+import { adoptBeforeSealing, beginEncryption } from '../../src/audit/adopt.ts';
+import { sealedErasures } from '../../src/audit/sealed-erasures.ts';
 import { erasePatient } from '../../src/audit/erase.ts';
 import { sealOnce } from '../../src/audit/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
@@ -13,7 +15,8 @@ import { claim } from '../../src/outbox/claim.ts';
 import { destroyKeys, ensureKeyFile } from '../../src/outbox/destroy-keys.ts';
 import { createRouter } from '../../src/outbox/fan-out.ts';
 import { openPayloads, type OpenedPayload, type StoredPayload } from '../../src/outbox/payloads.ts';
-import { readLastSeq, sealPayloads } from '../../src/outbox/seal-payloads.ts';
+import { readClearTo } from '../../src/outbox/payload-acts.ts';
+import { sealPayloads } from '../../src/outbox/seal-payloads.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import { ensureSalts, resealSubjectKeys } from '../../src/outbox/subject-keys.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
@@ -55,7 +58,9 @@ describe.each(servers)('a key file on %s', (variant) => {
   async function start(keyFile: string | null, ...encryptionKeys: EncryptionKey[]): Promise<Claimant> {
     const me = claimant(test.store, { box: openBox({ encryptionKeys, keyFile }), owner: 'capture' });
     await ensureKeyFile(me);
-    await destroyKeys(me);
+    await adoptBeforeSealing(me.store, me.box);
+    await beginEncryption(me.store, me.box);
+    await destroyKeys(me, sealedErasures(me));
     await resealSubjectKeys(me);
     return me;
   }
@@ -64,7 +69,7 @@ describe.each(servers)('a key file on %s', (variant) => {
   /** What becomes of each event's payload with what this process has: `hers: readable`. */
   async function readEvents(me: Claimant): Promise<Record<string, OpenedPayload['kind']>> {
     const rows = await test.store.rows<StoredPayload & { name: string }>(
-      'SELECT id AS eventId, subject, entity_key AS name, body AS payload FROM event_log ORDER BY seq',
+      'SELECT id AS eventId, seq AS eventSeq, subject, entity_key AS name, body AS payload FROM event_log ORDER BY seq',
     );
     const opened = await openPayloads(test.store, me.box, rows);
     return Object.fromEntries(rows.map(({ name }, index) => [name, opened[index]!.kind]));
@@ -139,7 +144,7 @@ describe.each(servers)('a key file on %s', (variant) => {
     await copyFile(`${path}.copy`, path);
     const started = await start(path);
     expect(await readEvents(started)).toEqual({ hers: 'gone', his: 'readable' });
-    expect(await destroyKeys(started)).toBe(0);
+    expect(await destroyKeys(started, sealedErasures(started))).toEqual({ destroyed: 0, unexplained: 0 });
   });
 
   it('takes over from the encryption key, and no process goes on without it or with another', async () => {
@@ -150,8 +155,12 @@ describe.each(servers)('a key file on %s', (variant) => {
       await test.schema.query("SELECT COUNT(*) AS n FROM subject_keys WHERE payload_key LIKE 'file:v1:%'"),
     ).toEqual([{ n: 2 }]);
     // The encryption key opens nothing of it any more, and is not needed for it.
-    const alone = await start(path);
-    expect(await readEvents(alone)).toEqual({ old: 'readable', other: 'readable' });
+    const alone = claimant(test.store, { box: openBox({ encryptionKeys: [], keyFile: path }) });
+    const rows = await test.store.rows<StoredPayload>(
+      'SELECT id AS eventId, seq AS eventSeq, subject, body AS payload FROM event_log ORDER BY seq',
+    );
+    const opened = await openPayloads(test.store, alone.box, rows);
+    expect(opened.map(({ kind }) => kind)).toEqual(['readable', 'readable']);
     const refused = { code: 'ERR_SECRET_KEY', remedy: expect.stringContaining('store.key_file') as string };
     await expect(start(null, present)).rejects.toMatchObject(refused);
     await expect(readEvents(before)).rejects.toMatchObject(refused);
@@ -186,7 +195,7 @@ describe.each(servers)('a key file on %s', (variant) => {
       ]);
     }
     const kept = await test.store.rows<StoredPayload>(
-      'SELECT id AS eventId, subject, body AS payload FROM event_log WHERE body IS NOT NULL',
+      'SELECT id AS eventId, seq AS eventSeq, subject, body AS payload FROM event_log WHERE body IS NOT NULL',
     );
     const opened = await openPayloads(test.store, (await start(path)).box, kept);
     expect(opened.filter(({ kind }) => kind !== 'readable')).toEqual([]);
@@ -194,8 +203,8 @@ describe.each(servers)('a key file on %s', (variant) => {
   });
 
   it('encrypts what was written before a key was set, in steps, and the sealed log holds throughout', async () => {
-    const clear = await start(null);
     const narrow = await addWebhook(test.vault, { fields: ['note'], events: ['appointment.*'] });
+    const clear = await start(null);
     const outbox = await openTestAppender(clear, test.vault);
     const { fresh } = await outbox.append([about('45', 'answered'), about(null, 'nobody')], {
       room: muchRoom,
@@ -224,8 +233,8 @@ describe.each(servers)('a key file on %s', (variant) => {
       return Number(row!['n']);
     };
     expect(await clearRows()).toBe(452 + 4);
-    const last = await readLastSeq(test.store);
-    const proved = { ok: true, payloads: { proved: 4, pruned: 0, erased: 0 } };
+    const last = await readClearTo(test.store, me.box);
+    const proved = { ok: true, flaw: null, payloads: { proved: 2, pruned: 0, erased: 0 } };
     expect(await verifyLog(me)).toMatchObject(proved);
     // The request that is under way was given out in the clear: its answer would be written so.
     expect(await sealPayloads(me, last)).toEqual({ kind: 'waits', sealed: 50 });

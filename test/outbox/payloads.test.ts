@@ -3,7 +3,13 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { getDelivery, listAccess } from '../../src/audit/deliveries.ts';
+import { readClearTo } from '../../src/outbox/payload-acts.ts';
+import { retryDelivery } from '../../src/outbox/reopen.ts';
+import { sealPayloads } from '../../src/outbox/seal-payloads.ts';
+import { beginEncryption } from '../../src/audit/adopt.ts';
 import { erasePatient } from '../../src/audit/erase.ts';
+import { engine } from '../../src/audit/record-act.ts';
+import { recordReplay, recordReplayEnd } from '../../src/audit/replay-acts.ts';
 import { sealOnce } from '../../src/audit/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { createSecretBox, type EncryptionKey } from '../../src/db/encryption.ts';
@@ -123,9 +129,11 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     const late = await addWebhook(test.vault, { fields: ['note'] });
     const { webhooks } = await openTestAppender(me, test.vault);
     const replay = { webhookId: late, ...always, requestedBy: 'ana', reason: 'test', ratePerSecond: null };
-    const { id } = await createReplay(test.store, replay, webhooks);
-    expect(await stepReplay(me, id, webhooks)).toMatchObject({ waitMs: null });
-    expect((await sealOnce(me))!.entries).toBe(4);
+    const record = recordReplay(me.box, late, { actor: ana, details: {} });
+    const { id } = await createReplay(test.store, replay, webhooks, record);
+    const onEnd = recordReplayEnd(me.box, engine);
+    expect(await stepReplay(me, id, { webhooks, onEnd })).toMatchObject({ waitMs: null });
+    expect(await sealOnce(me)).toMatchObject({ number: 1 });
 
     const restarted = { ...me, owner: 'restarted' };
     const { deliveries } = await claim(restarted, [
@@ -223,7 +231,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     expect(await getDelivery(me, 1)).toMatchObject({ payload: null, responseBody: null });
     expect(await getDelivery(me, 3)).toMatchObject({ payload: fresh[2]!.body });
     expect((await getDelivery(me, claimed[0]!.id)).payload).toContain('later');
-    expect(await verifyLog(me)).toMatchObject({ ok: true, payloads: { erased: 2, proved: 2 } });
+    expect(await verifyLog(me)).toMatchObject({ ok: true, payloads: { erased: 2, proved: 1 } });
   });
 
   it('reads what was written before a key was configured, and takes nothing for a payload that was put there', async () => {
@@ -232,6 +240,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     expect(await test.schema.query('SELECT COUNT(*) AS n FROM subject_keys')).toEqual([{ n: 0 }]);
 
     const me = startWith(present);
+    await beginEncryption(me.store, me.box);
     const outbox = await openTestAppender(me, test.vault);
     await outbox.append([
       eventOf('sealed', { subject: '45', key: '2' }),
@@ -252,6 +261,45 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     await settle(me, claimed.map(delivered));
     while (await sealOnce(me));
     expect(await verifyLog(me)).toMatchObject({ ok: false, flaw: { kind: 'edited' } });
+  });
+
+  it.each([
+    ['in a store that was encrypted from the beginning', (): Promise<unknown> => Promise.resolve()],
+    [
+      'whatever SQL says of the encryption',
+      () =>
+        test.schema.query(
+          `INSERT INTO audit_log (actor, role, action, details) VALUES ('x', 'engine', 'payloads.encrypt', '{"clear_to":99}');
+           UPDATE installation SET payloads_sealed_to = 0`,
+        ),
+    ],
+  ])('sends no clear text in the place of an encrypted payload, %s', async (_where, prepare) => {
+    const me = startWith(present);
+    await beginEncryption(me.store, me.box);
+    const outbox = await openTestAppender(me, test.vault);
+    await outbox.append([eventOf('hers', { subject: '45', key: '1' })]);
+    await prepare();
+    await test.schema.query(`UPDATE event_log SET body = '{"event":"payment.received","data":{}}'`);
+    expect((await claimAll(me)).map(({ webhookId }) => webhookId)).not.toContain(all);
+    const reasons = await test.schema.query('SELECT delivery_id AS id, reason FROM attempts');
+    expect(reasons).toEqual([{ id: 1, reason: 'damaged-payload' }]);
+    expect(await getDelivery(me, 1)).toMatchObject({ payload: null });
+    expect(await sealPayloads(me, await readClearTo(me.store, me.box))).toEqual({ kind: 'done', sealed: 0 });
+  });
+
+  it('shows and sends nothing that was erased, whatever SQL puts in its place', async () => {
+    for (const me of [startWith(), startWith(present)]) {
+      await emptyTables(test);
+      await addWebhook(test.vault);
+      await beginEncryption(me.store, me.box);
+      const outbox = await openTestAppender(me, test.vault);
+      await outbox.append([eventOf('hers', { subject: '45', key: '1' })]);
+      await erasePatient(me, { patient: '45', reason: 'asked', actor: ana });
+      await test.schema.query(`UPDATE event_log SET body = '{"event":"payment.received","data":{}}'`);
+      expect(await getDelivery(me, 1)).toMatchObject({ payload: null });
+      await expect(retryDelivery(me.store, 1)).resolves.toBe('reopened');
+      expect(await claimAll(me)).toEqual([]);
+    }
   });
 
   it('writes under no key that is destroyed at that moment, whoever else makes and erases keys', async () => {
@@ -277,7 +325,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
       ]);
     }
     const rows = await test.store.rows<StoredPayload>(
-      'SELECT id AS eventId, subject, body AS payload FROM event_log WHERE body IS NOT NULL',
+      'SELECT id AS eventId, seq AS eventSeq, subject, body AS payload FROM event_log WHERE body IS NOT NULL',
     );
     const opened = await openPayloads(test.store, me.box, rows);
     expect(opened.filter(({ kind }) => kind !== 'readable')).toEqual([]);

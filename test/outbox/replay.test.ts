@@ -161,7 +161,9 @@ describe.each(servers)('sending again, on %s', (variant) => {
           outbox.webhooks,
         );
         expect(total).toBe(3);
-        expect(await stepReplay(test.vault, replay, outbox.webhooks)).toMatchObject({ waitMs: null });
+        expect(await stepReplay(test.vault, replay, { webhooks: outbox.webhooks })).toMatchObject({
+          waitMs: null,
+        });
         expect(await getReplay(test.store, replay)).toMatchObject({
           state: 'done',
           queued: id === late ? 3 : 2,
@@ -186,7 +188,7 @@ describe.each(servers)('sending again, on %s', (variant) => {
         { webhookId, ...always, ...who, entity: { table: 'appointments', key: '1' } },
         outbox.webhooks,
       );
-      await stepReplay(test.vault, id, outbox.webhooks);
+      await stepReplay(test.vault, id, { webhooks: outbox.webhooks });
       expect(await drain()).toEqual([5, 3, 6]);
     });
 
@@ -209,7 +211,7 @@ describe.each(servers)('sending again, on %s', (variant) => {
           { webhookId, ...always, ...who, ...request },
           outbox.webhooks,
         );
-        await stepReplay(test.vault, id, outbox.webhooks);
+        await stepReplay(test.vault, id, { webhooks: outbox.webhooks });
         const seqs = await drain();
         return seqs.map((seq) => (events[seq - 1]!.data['note'] as string).split(' ')[0]!);
       };
@@ -231,14 +233,22 @@ describe.each(servers)('sending again, on %s', (variant) => {
         { webhookId, ...always, ...who, ratePerSecond: 20 },
         outbox.webhooks,
       );
-      expect(await stepReplay(test.vault, id, outbox.webhooks)).toEqual({ queued: 20, waitMs: 1_000 });
+      expect(await stepReplay(test.vault, id, { webhooks: outbox.webhooks })).toEqual({
+        queued: 20,
+        waitMs: 1_000,
+      });
       await test.schema.query('UPDATE replays SET rate_per_second = NULL');
-      expect(await stepReplay({ ...test.vault, store: test.another() }, id, outbox.webhooks)).toEqual({
+      expect(
+        await stepReplay({ ...test.vault, store: test.another() }, id, { webhooks: outbox.webhooks }),
+      ).toEqual({
         queued: 500,
         waitMs: 0,
       });
       expect(await getReplay(test.store, id)).toMatchObject({ state: 'running', queued: 520, total: 700 });
-      expect(await stepReplay(test.vault, id, outbox.webhooks)).toEqual({ queued: 180, waitMs: null });
+      expect(await stepReplay(test.vault, id, { webhooks: outbox.webhooks })).toEqual({
+        queued: 180,
+        waitMs: null,
+      });
       expect((await drain()).length).toBe(700);
     });
 
@@ -248,11 +258,14 @@ describe.each(servers)('sending again, on %s', (variant) => {
         (await createReplay(test.store, { webhookId, ...always, ...who }, outbox.webhooks)).id;
       const cancelled = await create();
       expect(await cancelReplay(test.store, cancelled)).toBe(true);
-      expect(await stepReplay(test.vault, cancelled, outbox.webhooks)).toEqual({ queued: 0, waitMs: null });
+      expect(await stepReplay(test.vault, cancelled, { webhooks: outbox.webhooks })).toEqual({
+        queued: 0,
+        waitMs: null,
+      });
       const early = await create();
-      expect(await stepReplay(test.vault, early, [])).toEqual({ queued: 0, waitMs: 1_000 });
+      expect(await stepReplay(test.vault, early, { webhooks: [] })).toEqual({ queued: 0, waitMs: 1_000 });
       await deleteWebhook(test.store, webhookId);
-      expect(await stepReplay(test.vault, early, [])).toEqual({ queued: 0, waitMs: null });
+      expect(await stepReplay(test.vault, early, { webhooks: [] })).toEqual({ queued: 0, waitMs: null });
       expect(await getReplay(test.store, early)).toMatchObject({ state: 'cancelled', queued: 0 });
       await expect(createReplay(test.store, { webhookId: 99, ...always, ...who }, [])).rejects.toThrow(
         'no webhook 99',
@@ -264,7 +277,8 @@ describe.each(servers)('sending again, on %s', (variant) => {
       const { id } = await createReplay(test.store, { webhookId, ...always, ...who }, outbox.webhooks);
       const replaying = (async () => {
         while (
-          (await stepReplay({ ...test.vault, store: test.another() }, id, outbox.webhooks)).waitMs !== null
+          (await stepReplay({ ...test.vault, store: test.another() }, id, { webhooks: outbox.webhooks }))
+            .waitMs !== null
         );
       })();
       const appending = (async () => {

@@ -153,7 +153,7 @@ describe.each(servers)('claim and settle on %s', (variant) => {
     const hasty = { ...me, claimMs: 0 };
     await outbox.append([eventOf('a')]);
     const [mine] = await claimAll(hasty);
-    expect(await rescueExpired(test.store)).toBe(1);
+    expect(await rescueExpired(claimant(test.store))).toBe(1);
     const other = claimant(test.another());
     const [theirs] = await claimAll(other);
     expect(theirs).toMatchObject({ id: 1, attempt: 2 });
@@ -171,7 +171,7 @@ describe.each(servers)('claim and settle on %s', (variant) => {
   it('knows an attempt from the next one of the same process', async () => {
     await outbox.append([eventOf('a')]);
     const [first] = await claimAll({ ...me, claimMs: 0 });
-    await rescueExpired(test.store);
+    await rescueExpired(claimant(test.store));
     const [second] = await claimAll();
     expect(await settle(me, [delivered(first!)])).toMatchObject({ lost: 1 });
     expect(await settle(me, [delivered(second!)])).toMatchObject({ settled: 1 });
@@ -188,9 +188,9 @@ describe.each(servers)('claim and settle on %s', (variant) => {
     const dead = await openTestAppender({ ...me, claimMs: 0 }, test.vault);
     await dead.append([eventOf('a1'), eventOf('a2'), eventOf('a3')], { room: { total: 2, of: () => 2 } });
     expect(await readQueue(test.store)).toEqual(['1:sending', '2:sending', '3:waiting']);
-    expect(await rescueExpired(test.store)).toBe(2);
+    expect(await rescueExpired(claimant(test.store))).toBe(2);
     expect(await readQueue(test.store)).toEqual(['1:pending', '2:waiting', '3:waiting']);
-    expect(await rescueExpired(test.store)).toBe(0);
+    expect(await rescueExpired(claimant(test.store))).toBe(0);
   });
 
   it('takes back its own claims of which it never heard, and no others', async () => {
@@ -212,7 +212,7 @@ describe.each(servers)('claim and settle on %s', (variant) => {
 
   it('leaves claims alone that hold, and those that were renewed', async () => {
     const { fresh } = await outbox.append([eventOf('a')], { room: muchRoom });
-    expect(await rescueExpired(test.store)).toBe(0);
+    expect(await rescueExpired(claimant(test.store))).toBe(0);
     expect(await renewClaims({ ...me, claimMs: 3_600_000 }, fresh)).toBe(1);
     expect(await renewClaims(claimant(test.store), fresh)).toBe(0);
     const [row] = await test.schema.query(

@@ -35,7 +35,7 @@ Example:
         // What happened up to this moment belongs to it.
         const installation = await ensureInstallation(vault.store);
         const { webhooks } = await loadWebhooks(vault);
-        while ((await sealAndTell(vault, installation, createRouter(webhooks))).seal);
+        while ((await sealAndTell(vault, installation, { route: createRouter(webhooks) })).seal);
         return readHead(vault.store);
       });
       if (!head)

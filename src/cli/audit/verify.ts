@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { styleText } from 'node:util';
-import { parseHead } from '../../audit/head.ts';
+import { parseHead, parsePinnedKey } from '../../audit/head.ts';
 import { verifyLog, type Verification } from '../../audit/verify.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
@@ -11,6 +11,7 @@ import { withStore } from '../with-store.ts';
 
 interface VerifyOptions extends ConfigOptions {
   head?: string;
+  key?: string;
   json?: true;
 }
 
@@ -18,12 +19,16 @@ interface VerifyOptions extends ConfigOptions {
 export function auditVerifyCommand(): Command {
   return new Command('verify')
     .description(
-      'walk the sealed log and name the first entry that was edited, deleted, inserted or reordered',
+      'prove the log and all that lists show from it; name the first row that was edited, deleted, inserted or reordered',
     )
     .addOption(configOption())
     .option(
       '--head <file>',
       'what `audit head` wrote earlier, or an audit.sealed webhook brought: finds even a rewrite of everything',
+    )
+    .option(
+      '--key <file>',
+      'the public key that must have signed it, as `audit head` showed it earlier, or a head',
     )
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -33,14 +38,17 @@ Exit code 1 when something is wrong.
 
 Examples:
   $ odontology-webhooks audit verify
-  $ odontology-webhooks audit verify --head /mnt/notary/head-2026-03.json`,
+  $ odontology-webhooks audit verify --head /mnt/notary/head-2026-03.json
+  $ odontology-webhooks audit verify --key /etc/odontology-webhooks/seal-key`,
     )
     .action(async (options: VerifyOptions) => {
       const head = options.head === undefined ? undefined : parseHead(readTextFile(options.head));
+      const key = options.key === undefined ? undefined : parsePinnedKey(readTextFile(options.key));
       const progress = createProgress('verifying');
       const verification = await withStore(options, (vault) =>
         verifyLog(vault, {
           ...(head && { head }),
+          ...(key !== undefined && { fingerprint: key }),
           onProgress: (done, total) => progress.update(done, total),
         }),
       ).finally(() => progress.end());
@@ -51,25 +59,35 @@ Examples:
 }
 
 function formatVerification(verification: Verification): string {
-  const { flaw, seals, entries, payloads, unsealed, firstSeal, lastSeal, lastHash, fingerprint } =
-    verification;
-  const lines = flaw
-    ? [
-        `${styleText('red', flaw.kind)}: ${flaw.message}`,
-        `Before it, ${entries} entries in ${seals} seals are as they were sealed.`,
-      ]
-    : [
-        `${styleText('green', 'untouched')}: ${entries} entries in ${seals} seals (${firstSeal} to ${lastSeal}) are as they were sealed.`,
-      ];
+  const { flaw, seals, entries, deliveries, payloads, unsealed } = verification;
+  const { firstSeal, lastSeal, lastHash, fingerprint, sqlActs } = verification;
+  const lines = [...notProved(verification)];
+  if (flaw) {
+    lines.push(
+      `${styleText('red', flaw.kind)}: ${flaw.message}`,
+      `Before it, ${entries} entries in ${seals} seals are as they were sealed.`,
+    );
+  } else {
+    lines.push(
+      `${styleText('green', 'untouched')}: ${entries} entries in ${seals} seals (${firstSeal} to ${lastSeal}) are as they were sealed.`,
+      `${deliveries} deliveries are as their attempts and the acts on record say.`,
+    );
+  }
   lines.push(
     `Payloads: ${payloads.proved} proved, ${payloads.pruned} pruned by retention, ${payloads.erased} erased on record.`,
   );
-  if (!flaw && unsealed > 0) lines.push(`${unsealed} entries are newer than the last seal.`);
+  if (sqlActs > 0) lines.push(`${sqlActs} changes of webhooks were made by SQL: audit log --actor SQL`);
+  if (!flaw && unsealed > 0) lines.push(`${unsealed} attempts and acts are newer than the last seal.`);
   if (fingerprint) lines.push(`Key ${fingerprint}`, `Head ${lastSeal} ${lastHash}`);
-  if (!flaw && !verification.headCompared && lastSeal > 0) {
-    lines.push(
-      'No head was compared: whoever has the signing key could have rewritten everything. Keep heads elsewhere: audit head --out FILE',
-    );
-  }
   return lines.join('\n');
+}
+
+/** The first line, wherever nothing from elsewhere was compared. */
+function notProved({ unproved, lastSeal }: Verification): string[] {
+  if (lastSeal === 0 || unproved.length === 0) return [];
+  const what = [
+    ...(unproved.includes('end') ? ['that nothing was cut off at the end (--head FILE)'] : []),
+    ...(unproved.includes('key') ? ['that the key is the old one (--key FILE)'] : []),
+  ];
+  return [`Not proved: ${what.join(', and ')}.`];
 }

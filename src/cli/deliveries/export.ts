@@ -33,10 +33,11 @@ export function deliveriesExportCommand(): Command {
     .action((options: ExportOptions) => withStore(options, (opened) => exportAll(opened, options)));
 }
 
-async function exportAll({ store }: OpenedStore, options: ExportOptions): Promise<void> {
+async function exportAll({ store, box }: OpenedStore, options: ExportOptions): Promise<void> {
   const filter = await filterOf(store, options);
   const total = await countDeliveries(store, filter);
-  await recordAct(store, { actor: localActor(), action: 'delivery.export', details: { deliveries: total } });
+  const details = { deliveries: total };
+  await recordAct(store, box, { actor: localActor(), action: 'delivery.export', details });
   const progress = createProgress('exporting');
   if (options.format === 'csv') await write(formatCsv(columns, []));
   let done = 0;

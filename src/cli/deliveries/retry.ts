@@ -21,10 +21,10 @@ export function deliveriesRetryCommand(): Command {
     .addOption(configOption())
     .option('--json', 'print the result as JSON')
     .action(async (id: number, options: ConfigOptions & { json?: true }) => {
-      const result = await withStore(options, ({ store }) =>
-        retryDelivery(store, id, (tx) =>
-          recordAct(tx, { actor: localActor(), action: 'delivery.retry', target: String(id) }),
-        ),
+      const result = await withStore(options, ({ store, box }) =>
+        retryDelivery(store, id, async (tx) => {
+          await recordAct(tx, box, { actor: localActor(), action: 'delivery.retry', target: String(id) });
+        }),
       );
       if (options.json) printJson({ id, result });
       else print(`Delivery ${id} ${inWords[result]}.`);

@@ -17,7 +17,8 @@ export function deliveriesShowCommand(): Command {
     .action(async (id: number, options: ConfigOptions & { json?: true }) => {
       const delivery = await withStore(options, async (vault) => {
         const found = await getDelivery(vault, id);
-        await recordAct(vault.store, { actor: localActor(), action: 'delivery.read', target: String(id) });
+        const act = { actor: localActor(), action: 'delivery.read', target: String(id) };
+        await recordAct(vault.store, vault.box, act);
         return found;
       });
       if (options.json) printJson(toJson(delivery));
@@ -35,17 +36,18 @@ function formatDelivery(delivery: DeliveryDetail): string {
     delivery;
   return [
     `Delivery ${id}: ${eventType} (${eventId}) of ${entity.table}:${entity.key}`,
-    `To ${webhookName ?? webhookId} ${webhookUrl ?? ''}: ${status}`,
+    `To ${webhookName ?? webhookId} ${webhookUrl ?? '(URL not recorded)'}: ${status}`,
     payload ?? 'The payload was pruned or erased.',
     formatTable(
-      ['attempt', 'begun (UTC)', 'ms', 'outcome', 'answer', 'reason'],
-      attempts.map(({ number, startedAtMs, durationMs, outcome, responseStatus, reason }) => [
+      ['attempt', 'begun (UTC)', 'ms', 'outcome', 'answer', 'reason', 'to'],
+      attempts.map(({ number, startedAtMs, durationMs, outcome, responseStatus, reason, receiver }) => [
         number,
         new Date(startedAtMs).toISOString(),
         durationMs,
         outcome,
         responseStatus,
         reason,
+        receiver && `${receiver.name} ${receiver.url}`,
       ]),
     ),
   ].join('\n');

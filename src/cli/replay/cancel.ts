@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { recordAct } from '../../audit/record-act.ts';
+import { recordReplayEnd } from '../../audit/replay-acts.ts';
 import { cancelReplay } from '../../outbox/replay.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { parseId } from '../id-argument.ts';
@@ -15,10 +15,8 @@ export function replayCancelCommand(): Command {
     .addOption(configOption())
     .option('--json', 'print the result as JSON')
     .action(async (id: number, options: ConfigOptions & { json?: true }) => {
-      const cancelled = await withStore(options, ({ store }) =>
-        cancelReplay(store, id, (tx) =>
-          recordAct(tx, { actor: localActor(), action: 'replay.cancel', target: String(id) }),
-        ),
+      const cancelled = await withStore(options, ({ store, box }) =>
+        cancelReplay(store, id, recordReplayEnd(box, localActor())),
       );
       if (options.json) printJson({ id, cancelled });
       else print(`Replay ${id} ${cancelled ? 'was cancelled' : 'had ended before'}.`);

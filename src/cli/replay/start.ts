@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { recordAct } from '../../audit/record-act.ts';
+import { recordReplay } from '../../audit/replay-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { judgeInput } from '../../daemon/judge.ts';
 import { sleep, systemClock } from '../../lib/clock.ts';
@@ -96,13 +96,10 @@ async function run(opened: OpenedStore, options: ReplayOptions): Promise<Replay 
     store,
     { ...request, requestedBy: actor.name, reason, ratePerSecond: rate },
     webhooks,
-    (tx, replay, total) =>
-      recordAct(tx, {
-        actor,
-        action: 'replay.create',
-        target: String(webhookId),
-        details: { replay, total, reason, since: iso(since), until: iso(until), events: event ?? null, rate },
-      }),
+    recordReplay(box, webhookId, {
+      actor,
+      details: { reason, since: iso(since), until: iso(until), events: event ?? null, rate },
+    }),
   );
   return options.detach ? getReplay(store, id) : untilDone(opened, id);
 }

@@ -39,7 +39,11 @@ Examples:
         return createWebhook(
           { store, box },
           { ...input, ...own, name, url, events: event },
-          recordAlong(localActor(), 'webhook.create', { name, url, events: event }),
+          recordAlong(box, {
+            actor: localActor(),
+            action: 'webhook.create',
+            details: { name, url, events: event },
+          }),
         );
       });
       if (options.json) printJson({ id, ...(own.secret === undefined && { secret }) });

@@ -16,7 +16,7 @@ export function webhooksDeleteCommand(): Command {
     .option(yesFlag, yesDescription)
     .option('--json', 'print the result as JSON')
     .action(async (idOrName: string, options: ConfigOptions & ConfirmOptions & { json?: true }) => {
-      const { id, name } = await withStore(options, async ({ store }) => {
+      const { id, name } = await withStore(options, async ({ store, box }) => {
         const webhook = await getWebhook(store, await findWebhookId(store, idOrName));
         await confirm(
           `Delete webhook ${webhook.id} (${webhook.name}), and give up what waits for it?`,
@@ -25,7 +25,11 @@ export function webhooksDeleteCommand(): Command {
         await deleteWebhook(
           store,
           webhook.id,
-          recordAlong(localActor(), 'webhook.delete', { name: webhook.name }),
+          recordAlong(box, {
+            actor: localActor(),
+            action: 'webhook.delete',
+            details: { name: webhook.name },
+          }),
         );
         return webhook;
       });

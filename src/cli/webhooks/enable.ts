@@ -15,9 +15,13 @@ export function webhooksEnableCommand(): Command {
     .addOption(configOption())
     .option('--json', 'print the result as JSON')
     .action(async (idOrName: string, options: ConfigOptions & { json?: true }) => {
-      const id = await withStore(options, async ({ store }) => {
+      const id = await withStore(options, async ({ store, box }) => {
         const found = await findWebhookId(store, idOrName);
-        await enableWebhook(store, found, recordAlong(localActor(), 'webhook.enable'));
+        await enableWebhook(
+          store,
+          found,
+          recordAlong(box, { actor: localActor(), action: 'webhook.enable' }),
+        );
         return found;
       });
       if (options.json) printJson({ id, is_active: true });

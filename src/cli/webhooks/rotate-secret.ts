@@ -35,7 +35,11 @@ export function webhooksRotateSecretCommand(): Command {
       await confirm(`Give webhook ${found} a new secret?`, options);
       const overlapMs = asked.overlapMs ?? config.delivery.secretOverlapMs;
       const during = formatDuration(overlapMs);
-      const record = recordAlong(localActor(), 'webhook.rotate-secret', { overlap: during });
+      const record = recordAlong(box, {
+        actor: localActor(),
+        action: 'webhook.rotate-secret',
+        details: { overlap: during },
+      });
       const rotated = await rotateSecret({ store, box }, found, { overlapMs, ...own }, record);
       return { id: found, secret: rotated.secret, overlap: during };
     });

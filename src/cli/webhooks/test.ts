@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { recordAlong } from '../../audit/record-act.ts';
+import { recordAct } from '../../audit/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { guardOptions } from '../../daemon/judge.ts';
 import { createSender } from '../../delivery/send.ts';
@@ -36,7 +36,8 @@ async function tryOut({ config, store, box }: OpenedStore, idOrName: string): Pr
   const sender = createSender({ guard: guardOptions(config), ca: config.delivery.ca ?? undefined });
   try {
     const outcome = await testWebhook(sender, webhook);
-    await recordAlong(localActor(), 'webhook.test', { outcome: outcome.kind })(store, id);
+    const details = { outcome: outcome.kind };
+    await recordAct(store, box, { actor: localActor(), action: 'webhook.test', target: String(id), details });
     return outcome;
   } finally {
     await sender.close();

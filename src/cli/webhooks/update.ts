@@ -20,7 +20,7 @@ export function webhooksUpdateCommand(): Command {
     .option('--json', 'print the webhook as JSON');
   return addSettings(command).action(
     async (idOrName: string, options: ConfigOptions & SettingsOptions & { json?: true }) => {
-      const webhook = await withStore(options, async ({ config, store }) => {
+      const webhook = await withStore(options, async ({ config, store, box }) => {
         const changes = settingsOf(options, config);
         if (Object.keys(changes).length === 0) throw new AppError('ERR_USAGE', 'no change was named');
         const id = await findWebhookId(store, idOrName);
@@ -30,7 +30,11 @@ export function webhooksUpdateCommand(): Command {
           store,
           id,
           changes,
-          recordAlong(localActor(), 'webhook.update', changeDetails(changes)),
+          recordAlong(box, {
+            actor: localActor(),
+            action: 'webhook.update',
+            details: changeDetails(changes),
+          }),
         );
         return getWebhook(store, id);
       });

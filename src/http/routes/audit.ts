@@ -55,7 +55,8 @@ export const auditRoutes: readonly ApiRoute[] = [
     async handle({ actor }, { vault }) {
       const verification = await verifyLog(vault);
       const { ok, lastSeal } = verification;
-      await recordAct(vault.store, { actor, action: 'audit.verify', details: { ok, last_seal: lastSeal } });
+      const details = { ok, last_seal: lastSeal };
+      await recordAct(vault.store, vault.box, { actor, action: 'audit.verify', details });
       return { verification: toJson(verification) as object };
     },
   },
@@ -70,7 +71,7 @@ export const auditRoutes: readonly ApiRoute[] = [
     async handle({ actor, params, query }, { vault }) {
       const target = params['patient']!;
       const { items, nextCursor } = await listAccess(vault, target, pagingOf(query));
-      await recordAct(vault.store, { actor, action: 'patient.access', target });
+      await recordAct(vault.store, vault.box, { actor, action: 'patient.access', target });
       return { deliveries: toJson(items), next_cursor: nextCursor };
     },
   },

@@ -59,7 +59,7 @@ export const deliveryRoutes: readonly ApiRoute[] = [
     params: { id },
     async handle({ actor, params }, { vault }) {
       const delivery = await getDelivery(vault, Number(params['id']));
-      await recordAct(vault.store, { actor, action: 'delivery.read', target: params['id']! });
+      await recordAct(vault.store, vault.box, { actor, action: 'delivery.read', target: params['id']! });
       return { delivery: toJson(delivery) };
     },
   },
@@ -69,11 +69,11 @@ export const deliveryRoutes: readonly ApiRoute[] = [
     role: 'operator',
     summary: 'Sends one delivery again, under the same id.',
     params: { id },
-    async handle({ actor, params }, { vault: { store }, onQueued }) {
+    async handle({ actor, params }, { vault: { store, box }, onQueued }) {
       const target = params['id']!;
-      const result = await retryDelivery(store, Number(target), (tx) =>
-        recordAct(tx, { actor, action: 'delivery.retry', target }),
-      );
+      const result = await retryDelivery(store, Number(target), async (tx) => {
+        await recordAct(tx, box, { actor, action: 'delivery.retry', target });
+      });
       onQueued();
       return { success: true, result };
     },

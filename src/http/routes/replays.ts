@@ -1,5 +1,5 @@
 import { toPage } from '../../audit/page.ts';
-import { recordAct } from '../../audit/record-act.ts';
+import { recordReplay, recordReplayEnd } from '../../audit/replay-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
@@ -98,11 +98,8 @@ export const replayRoutes: readonly ApiRoute[] = [
     role: 'operator',
     summary: 'Ends a replay; what it has put into the queue is still sent.',
     params: { id },
-    async handle({ actor, params }, { vault: { store } }) {
-      const target = params['id']!;
-      const cancelled = await cancelReplay(store, Number(target), (tx) =>
-        recordAct(tx, { actor, action: 'replay.cancel', target }),
-      );
+    async handle({ actor, params }, { vault: { store, box } }) {
+      const cancelled = await cancelReplay(store, Number(params['id']), recordReplayEnd(box, actor));
       return { success: true, cancelled };
     },
   },
@@ -142,19 +139,13 @@ async function toRequest(
 async function start({ actor, body }: ApiRequest, context: ApiContext): Promise<object> {
   const { reason, rate = null, ...asked } = body as ReplayBody & { reason: string; rate?: number };
   const { since, until = null, events = null } = asked;
-  const { store } = context.vault;
+  const { store, box } = context.vault;
   const request = await toRequest(asked, context);
   const made = await createReplay(
     store,
     { ...request, requestedBy: actor.name, reason, ratePerSecond: rate },
     context.webhooks(),
-    (tx, replay, total) =>
-      recordAct(tx, {
-        actor,
-        action: 'replay.create',
-        target: String(request.webhookId),
-        details: { replay, total, reason, since, until, events },
-      }),
+    recordReplay(box, request.webhookId, { actor, details: { reason, since, until, events } }),
   );
   context.onQueued();
   return { success: true, ...made };

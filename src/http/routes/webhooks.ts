@@ -1,4 +1,4 @@
-import { changeDetails, recordAlong } from '../../audit/record-act.ts';
+import { changeDetails, recordAct, recordAlong } from '../../audit/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
 import {
   parseRotationInput,
@@ -117,7 +117,11 @@ export const webhookRoutes: readonly ApiRoute[] = [
     answer: done,
     params: { id },
     async handle({ actor, params }, { vault, onWebhooksChanged, onQueued }) {
-      await enableWebhook(vault.store, Number(params['id']), recordAlong(actor, 'webhook.enable'));
+      await enableWebhook(
+        vault.store,
+        Number(params['id']),
+        recordAlong(vault.box, { actor, action: 'webhook.enable' }),
+      );
       await onWebhooksChanged();
       onQueued();
       return { success: true };
@@ -131,7 +135,11 @@ export const webhookRoutes: readonly ApiRoute[] = [
     answer: done,
     params: { id },
     async handle({ actor, params }, { vault, onWebhooksChanged }) {
-      await disableWebhook(vault.store, Number(params['id']), recordAlong(actor, 'webhook.disable'));
+      await disableWebhook(
+        vault.store,
+        Number(params['id']),
+        recordAlong(vault.box, { actor, action: 'webhook.disable' }),
+      );
       await onWebhooksChanged();
       return { success: true };
     },
@@ -148,7 +156,7 @@ async function create({ actor, body }: ApiRequest, context: ApiContext): Promise
   const made = await createWebhook(
     context.vault,
     { ...context.webhookDefaults(), ...rest, name, url, events },
-    recordAlong(actor, 'webhook.create', { name, url, events }),
+    recordAlong(context.vault.box, { actor, action: 'webhook.create', details: { name, url, events } }),
   );
   await context.onWebhooksChanged();
   return { success: true, ...made };
@@ -157,7 +165,7 @@ async function create({ actor, body }: ApiRequest, context: ApiContext): Promise
 async function update({ actor, params, body }: ApiRequest, context: ApiContext): Promise<object> {
   const webhookId = Number(params['id']);
   const changes = parseWebhookInput(toObject(body));
-  const { store } = context.vault;
+  const { store, box } = context.vault;
   if (Object.keys(changes).length === 0) throw new AppError('ERR_USAGE', 'no change was named');
   for (const [key, route] of elsewhere) {
     if (!(key in changes)) continue;
@@ -172,7 +180,7 @@ async function update({ actor, params, body }: ApiRequest, context: ApiContext):
     store,
     webhookId,
     changes,
-    recordAlong(actor, 'webhook.update', changeDetails(changes)),
+    recordAlong(box, { actor, action: 'webhook.update', details: changeDetails(changes) }),
   );
   await context.onWebhooksChanged();
   return { success: true, webhook: present(await getWebhook(store, webhookId), context) };
@@ -188,9 +196,13 @@ const elsewhere = [
 ] as const;
 
 async function end(webhookId: number, { actor }: ApiRequest, context: ApiContext): Promise<object> {
-  const { store } = context.vault;
+  const { store, box } = context.vault;
   const { name } = await getWebhook(store, webhookId);
-  await deleteWebhook(store, webhookId, recordAlong(actor, 'webhook.delete', { name }));
+  await deleteWebhook(
+    store,
+    webhookId,
+    recordAlong(box, { actor, action: 'webhook.delete', details: { name } }),
+  );
   await context.onWebhooksChanged();
   return { success: true };
 }
@@ -202,7 +214,7 @@ async function rotate({ actor, params, body }: ApiRequest, context: ApiContext):
     context.vault,
     Number(params['id']),
     { overlapMs, ...(given !== undefined && { secret: given }) },
-    recordAlong(actor, 'webhook.rotate-secret', { overlap }),
+    recordAlong(context.vault.box, { actor, action: 'webhook.rotate-secret', details: { overlap } }),
   );
   await context.onWebhooksChanged();
   return { success: true, secret, overlap };
@@ -211,7 +223,13 @@ async function rotate({ actor, params, body }: ApiRequest, context: ApiContext):
 async function tryOut({ actor, params }: ApiRequest, { vault, sender }: ApiContext): Promise<object> {
   const webhook = await loadWebhook(vault, Number(params['id']));
   const outcome = await testWebhook(sender, webhook);
-  await recordAlong(actor, 'webhook.test', { outcome: outcome.kind })(vault.store, webhook.id);
+  const act = {
+    actor,
+    action: 'webhook.test',
+    target: String(webhook.id),
+    details: { outcome: outcome.kind },
+  };
+  await recordAct(vault.store, vault.box, act);
   return { success: outcome.kind === 'delivered', outcome: toJson(outcome) };
 }
 

@@ -5,14 +5,14 @@ import {
   attemptJoins,
   type ActEntry,
   type AttemptEntry,
-  type SealedLog,
-} from './entry.ts';
+  type OldLog,
+} from './old-entry.ts';
 
 /** A leaf with the entry that it stands for, as that is now; both null when it is gone. */
-export interface LeafRow {
+export interface OldLeaf {
   seal: number;
   place: number;
-  log: SealedLog;
+  log: OldLog;
   entryId: number;
   hash: Buffer;
   payloadHash: Buffer | null;
@@ -20,16 +20,16 @@ export interface LeafRow {
   act: ActEntry | null;
 }
 
-type StoredLeaf = Omit<LeafRow, 'attempt' | 'act'>;
+type StoredLeaf = Omit<OldLeaf, 'attempt' | 'act'>;
 
 const leavesAtOnce = 500;
 
 /** The leaves of seals `from` to `to`, in order. */
-export async function* readLeaves(
+export async function* readOldLeaves(
   session: Session,
   from: number,
   to: number,
-): AsyncGenerator<LeafRow, void, undefined> {
+): AsyncGenerator<OldLeaf, void, undefined> {
   let after = { seal: from, place: -1 };
   for (;;) {
     const leaves = await session.rows<StoredLeaf>(
@@ -44,8 +44,8 @@ export async function* readLeaves(
   }
 }
 
-async function withEntries(session: Session, leaves: readonly StoredLeaf[]): Promise<LeafRow[]> {
-  const idsOf = (log: SealedLog): number[] =>
+async function withEntries(session: Session, leaves: readonly StoredLeaf[]): Promise<OldLeaf[]> {
+  const idsOf = (log: OldLog): number[] =>
     leaves.filter((leaf) => leaf.log === log).map(({ entryId }) => entryId);
   const attempts = await byId<AttemptEntry>(
     session,

@@ -1,0 +1,86 @@
+import type { Session } from '../db/client.ts';
+import { readMarkedActs } from '../db/marked-acts.ts';
+import type { Marker } from '../db/marks.ts';
+import { momentMs } from '../outbox/moment.ts';
+import { eraseAction } from '../outbox/payload-acts.ts';
+import { subjectOf } from '../outbox/subject-keys.ts';
+import { readPrunedRanges, type PrunedRange } from './retention-acts.ts';
+
+interface Erased {
+  lastEvent: number;
+  atMs: number;
+}
+
+export interface Gone {
+  eventSeq: number;
+  subject: string | null;
+  /** When the event was written, as sealed; null where that is not known. */
+  createdAt: string | null;
+}
+
+/** An erasure removes row by row what its act has announced: for so long it may be under way. */
+const underWayMs = 5 * 60_000;
+
+/** Why a payload may be gone: erasures and decisions of retention, by acts that this program wrote. */
+export class Excuses {
+  readonly #session: Session;
+  readonly #marker: Marker;
+  #erased = new Map<string, Erased[]>();
+  #pruned: readonly PrunedRange[] = [];
+  /** Pruned by version f84be48. */
+  #adoptedTo = 0;
+
+  constructor(session: Session, marker: Marker) {
+    this.#session = session;
+    this.#marker = marker;
+  }
+
+  /** Reads them anew: a payload may have been erased or pruned meanwhile. */
+  async read(): Promise<void> {
+    const erased = new Map<string, Erased[]>();
+    for (const { at, target, details } of await readMarkedActs(this.#session, this.#marker, {
+      action: eraseAction,
+    })) {
+      const list = erased.get(target!) ?? [];
+      list.push({ lastEvent: Number(details?.['last_event']), atMs: momentMs(at) });
+      erased.set(target!, list);
+    }
+    this.#erased = erased;
+    this.#pruned = await readPrunedRanges(this.#session, this.#marker);
+    const [adopted] = await readMarkedActs(this.#session, this.#marker, { action: 'store.adopt', newest: 1 });
+    this.#adoptedTo = Number(adopted?.details?.['pruned_to'] ?? 0);
+  }
+
+  of({ eventSeq, subject, createdAt }: Gone): 'pruned' | 'erased' | undefined {
+    const wasOld = (range: PrunedRange): boolean =>
+      createdAt === null || momentMs(createdAt) <= momentMs(range.at) - range.retentionMs;
+    if (eventSeq <= this.#adoptedTo) return 'pruned';
+    if (this.#pruned.some((range) => eventSeq <= range.toSeq && wasOld(range))) return 'pruned';
+    return this.isErased(subject, eventSeq) ? 'erased' : undefined;
+  }
+
+  isErased(subject: string | null, eventSeq: number): boolean {
+    return subject !== null && this.#erasures(subject, eventSeq).length > 0;
+  }
+
+  /** Whether an erasure has begun so lately that it may not have come to this payload yet. */
+  isBeingErased(subject: string | null, eventSeq: number, nowMs: number): boolean {
+    return (
+      subject !== null && this.#erasures(subject, eventSeq).some(({ atMs }) => nowMs - atMs < underWayMs)
+    );
+  }
+
+  /** The moments of the erasures that ended deliveries of this event. */
+  erasedAtMs(subject: string | null, eventSeq: number): number[] {
+    return subject === null ? [] : this.#erasures(subject, eventSeq).map(({ atMs }) => atMs);
+  }
+
+  /** The last event that retention may have taken the payload of. */
+  get prunedTo(): number {
+    return Math.max(this.#adoptedTo, ...this.#pruned.map(({ toSeq }) => toSeq));
+  }
+
+  #erasures(subject: string, eventSeq: number): Erased[] {
+    return (this.#erased.get(subjectOf(subject)) ?? []).filter(({ lastEvent }) => eventSeq <= lastEvent);
+  }
+}

@@ -1,0 +1,116 @@
+import type { Session, Store } from '../db/client.ts';
+import { asc, eq } from '../db/drizzle.ts';
+import type { SecretBox } from '../db/encryption.ts';
+import { openMarker, type Marker } from '../db/marks.ts';
+import { webhooks } from '../db/schema.ts';
+import { recordWebhookAct, sql as sqlActor, writeAct } from './record-act.ts';
+import { differences, readRecordedStates, toWebhookState, type WebhookState } from './webhook-state.ts';
+
+/** A webhook that SQL made, changed or took away. */
+export interface SqlChange {
+  id: number;
+  name: string;
+  kind: 'create' | 'update' | 'delete';
+  /** Names of the settings that differ. */
+  changed: readonly string[];
+  /** Whether the configuration file manages it: then it is put back. */
+  isOfFile: boolean;
+}
+
+/**
+ * Finds what was done to webhooks by SQL: rows that are not as the last act on record left them. Puts it on record as acts of `sql`, with
+ * the old and the new values (secrets, filters and headers by name alone), and takes back who manages a webhook of the file, what it is
+ * called and whether it is active; the file's sync puts back the rest. Returns what it found.
+ */
+export async function explainWebhooks(store: Store, box: SecretBox): Promise<SqlChange[]> {
+  const marker = await openMarker(store, box);
+  const suspects = await findChanged(store, { box, marker });
+  if (suspects.length === 0) return [];
+  return store.transaction(async (tx) => {
+    // Writers of webhooks lock the row that they change, and write the act in the same transaction.
+    await tx.rows('SELECT id FROM webhooks FOR UPDATE');
+    const changes: SqlChange[] = [];
+    for (const id of suspects) {
+      const change = await explain(tx, { box, marker }, id);
+      if (change) changes.push(change);
+    }
+    return changes;
+  });
+}
+
+interface Opened {
+  box: SecretBox;
+  marker: Marker;
+}
+
+async function findChanged(session: Session, opened: Opened): Promise<number[]> {
+  const rows = await session.drizzle.select().from(webhooks).orderBy(asc(webhooks.id));
+  const recorded = await readRecordedStates(session, opened.marker);
+  const changed = rows
+    .filter((row) => differences(recorded.get(row.id) ?? null, toWebhookState(row, opened)).length > 0)
+    .map(({ id }) => id);
+  const ids = new Set(rows.map(({ id }) => id));
+  const gone = [...recorded].filter(([id, state]) => state !== null && !ids.has(id)).map(([id]) => id);
+  return [...changed, ...gone];
+}
+
+async function explain(tx: Session, opened: Opened, id: number): Promise<SqlChange | undefined> {
+  const [row] = await tx.drizzle.select().from(webhooks).where(eq(webhooks.id, id));
+  const before = (await readRecordedStates(tx, opened.marker, id)).get(id) ?? null;
+  const after = row ? toWebhookState(row, opened) : null;
+  const changed = differences(before, after);
+  if (changed.length === 0) return undefined;
+  const kind = before === null ? 'create' : after === null ? 'delete' : 'update';
+  const pick = (state: WebhookState | null): Record<string, unknown> | null =>
+    state && Object.fromEntries(changed.map((name) => [name, state[name as keyof WebhookState] ?? null]));
+  const details =
+    kind === 'update'
+      ? { changed, old: pick(before), new: pick(after), state: after }
+      : { old: before, state: after };
+  await writeAct(tx, opened.marker, {
+    actor: sqlActor,
+    action: `webhook.${kind}`,
+    target: String(id),
+    details,
+  });
+  const isOfFile = before?.managed_by === 'file';
+  if (isOfFile && after !== null) await putBack(tx, id, before);
+  return { id, name: (after ?? before)!.name, kind, changed, isOfFile };
+}
+
+/** By these the sync of the file finds the webhook again. */
+async function putBack(tx: Session, id: number, before: WebhookState): Promise<void> {
+  const moment = (iso: string | null): Date | null => (iso === null ? null : new Date(iso));
+  await tx.drizzle
+    .update(webhooks)
+    .set({
+      name: before.name,
+      managedBy: 'file',
+      isActive: before.is_active,
+      createdAt: new Date(before.created_at),
+      disabledAt: moment(before.disabled_at),
+      disabledReason: before.disabled_reason,
+      deletedAt: moment(before.deleted_at),
+    })
+    .where(eq(webhooks.id, id));
+}
+
+/** What was put back beside what the file says, on record: without it, the next look would find it changed again. */
+export async function recordPutBack(
+  { store, box }: { store: Store; box: SecretBox },
+  changes: readonly SqlChange[],
+): Promise<void> {
+  const actor = { name: 'configuration file', role: 'file' } as const;
+  for (const { id, changed } of changes.filter(({ isOfFile, kind }) => isOfFile && kind !== 'delete')) {
+    await store.transaction(async (tx) => {
+      // The secret that SQL put there must not sign beside the file's.
+      if (changed.includes('secret') || changed.includes('rotation_ends_at')) {
+        await tx.run(
+          'UPDATE webhooks SET previous_secret = NULL, previous_secret_expires_at = NULL WHERE id = ?',
+          [id],
+        );
+      }
+      await recordWebhookAct(tx, box, id, { actor, action: 'webhook.put-back' });
+    });
+  }
+}

@@ -1,0 +1,63 @@
+import type { SealedLog } from './entry.ts';
+
+export type FlawKind =
+  | 'edited'
+  | 'deleted'
+  | 'inserted'
+  | 'reordered'
+  | 'truncated'
+  /** The chain was signed by another key, or not at all; or a row was not written by this program. */
+  | 'forged'
+  /** It is not the log whose head or key was given. */
+  | 'rewritten'
+  /** No act on record explains it. */
+  | 'unexplained';
+
+/** The first thing that is wrong. */
+export interface Flaw {
+  kind: FlawKind;
+  /** Names the entry or the seal and the fields, never their content. */
+  message: string;
+  /** Null where it is not in one seal. */
+  seal: number | null;
+  log: SealedLog | null;
+  entryId: number | null;
+  delivery: number | null;
+  /** Columns that are not as they were, or as what is sealed says. */
+  fields: readonly string[];
+}
+
+export interface Place extends Partial<Pick<Flaw, 'seal' | 'log' | 'entryId' | 'delivery' | 'fields'>> {
+  message: string;
+}
+
+export class FlawError extends Error {
+  readonly flaw: Flaw;
+
+  constructor(kind: FlawKind, { message, seal, log, entryId, delivery, fields }: Place) {
+    super(message);
+    this.flaw = {
+      ...{ kind, message, seal: seal ?? null, log: log ?? null, entryId: entryId ?? null },
+      ...{ delivery: delivery ?? null, fields: fields ?? [] },
+    };
+  }
+}
+
+export function fail(kind: FlawKind, place: Place): never {
+  throw new FlawError(kind, place);
+}
+
+const nouns: Readonly<Record<SealedLog, string>> = {
+  attempts: 'attempt',
+  audit_log: 'act',
+  event_log: 'event',
+  delivery_log: 'delivery',
+};
+
+export function nameOf(log: SealedLog, entryId: number): string {
+  return `${nouns[log]} ${entryId}`;
+}
+
+export function whenOf({ number, sealedAt }: { number: number; sealedAt: string }): string {
+  return `sealed ${sealedAt} in seal ${number}`;
+}

@@ -1,0 +1,114 @@
+import { createHmac, createSecretKey } from 'node:crypto';
+import type { Session } from '../db/client.ts';
+import type { SecretBox } from '../db/encryption.ts';
+import { canonical } from '../db/marks.ts';
+import { openPayloads, type OpenedPayload } from '../outbox/payloads.ts';
+import { leafHash } from './merkle.ts';
+
+/*
+ * Leaves as version f84be48 made them (seals of version 1). They are verified by the rule by which they were made.
+ */
+
+/** The tables whose rows were sealed. */
+export type OldLog = 'attempts' | 'audit_log';
+
+/** An attempt, with what it sent to whom. Null where that has been deleted. */
+export interface AttemptEntry {
+  id: number;
+  delivery: number;
+  number: number;
+  startedAt: string;
+  durationMs: number;
+  outcome: string;
+  responseStatus: number | null;
+  reason: string | null;
+  webhook: number | null;
+  eventId: string | null;
+  eventType: string | null;
+  entityTable: string | null;
+  entityKey: string | null;
+  subject: string | null;
+  transactionId: string | null;
+  occurredAt: string | null;
+  /** In the log; tells whether its payload has been pruned. */
+  eventSeq: number | null;
+  /** As it stands in the store (outbox/payloads opens it); null once pruned or erased. */
+  payload: string | null;
+}
+
+/** What a person did. */
+export interface ActEntry {
+  id: number;
+  at: string;
+  actor: string;
+  role: string;
+  action: string;
+  target: string | null;
+  /** JSON text, as the server gives it. */
+  details: string | null;
+}
+
+/** Columns of `attempts a` joined with `attemptJoins`. */
+export const attemptColumns = `a.id, a.delivery_id AS delivery, a.number, a.started_at AS startedAt, a.duration_ms AS durationMs,
+  a.outcome, a.response_status AS responseStatus, a.reason, d.webhook_id AS webhook, e.id AS eventId, e.type AS eventType,
+  e.entity_table AS entityTable, e.entity_key AS entityKey, e.subject, e.transaction_id AS transactionId,
+  e.occurred_at AS occurredAt, e.seq AS eventSeq, COALESCE(d.payload, e.body) AS payload`;
+
+export const attemptJoins =
+  'LEFT JOIN delivery_log d ON d.id = a.delivery_id LEFT JOIN event_log e ON e.seq = d.event_seq';
+
+/** The payloads of attempts, opened, in order. */
+export function openPayloadsOf(
+  session: Session,
+  box: SecretBox,
+  entries: readonly AttemptEntry[],
+): Promise<OpenedPayload[]> {
+  const stored = entries.map(({ eventId, eventSeq, subject, payload }) => ({
+    eventId: eventId ?? '',
+    eventSeq: eventSeq ?? 0,
+    subject,
+    payload,
+  }));
+  return openPayloads(session, box, stored);
+}
+
+export const actColumns = 'g.id, g.at, g.actor, g.role, g.action, g.target, g.details';
+
+/** The leaf of an attempt. The payload is in it as a salted hash, so that it can be proved while it is there, and erased. */
+export function oldAttemptLeaf(entry: AttemptEntry, payloadHash: Uint8Array | null): Buffer {
+  return leafHash(
+    JSON.stringify([
+      'attempt',
+      entry.id,
+      entry.delivery,
+      entry.number,
+      entry.startedAt,
+      entry.durationMs,
+      entry.outcome,
+      entry.responseStatus,
+      entry.reason,
+      entry.webhook,
+      entry.eventId,
+      entry.eventType,
+      entry.entityTable,
+      entry.entityKey,
+      entry.subject,
+      entry.transactionId,
+      entry.occurredAt,
+      payloadHash && Buffer.from(payloadHash).toString('hex'),
+    ]),
+  );
+}
+
+export function oldActLeaf({ id, at, actor, role, action, target, details }: ActEntry): Buffer {
+  const content = details === null ? null : canonical(JSON.parse(details));
+  return leafHash(JSON.stringify(['act', id, at, actor, role, action, target, content]));
+}
+
+/** The salt is a function of the subject's key: where that is destroyed, nobody can try out payloads against the hash. */
+export function oldPayloadHash(payload: string, delivery: number, subjectSalt: Uint8Array): Buffer {
+  const salt = createHmac('sha256', createSecretKey(subjectSalt))
+    .update(`payload of delivery ${delivery}`)
+    .digest();
+  return createHmac('sha256', createSecretKey(salt)).update(payload).digest();
+}

@@ -1,0 +1,78 @@
+import type { Session } from '../db/client.ts';
+import { idIn } from '../db/sql-text.ts';
+import { readSealState } from '../db/seal-key.ts';
+import { anchorSeal, broken, proveAnchor, proveSeal, readLastSeal, readSeals, type Seal } from './chain.ts';
+import { fieldsOf, readEntries, toLeaf, type SealedLog } from './entry.ts';
+import { merkleRoot } from './merkle.ts';
+import { unpackLeaves, type Leaf } from './pack.ts';
+
+/**
+ * Which of these events stand in the log as they were sealed, their moments included: only their age may be believed. Those that no seal
+ * has yet are left out. Throws AppError ERR_AUDIT when one was changed.
+ */
+export async function proveEvents(tx: Session, seqs: readonly number[]): Promise<Set<number>> {
+  const proved = new Set<number>();
+  const state = await readSealState(tx);
+  const last = state && (await readLastSeal(tx));
+  if (!last) return proved;
+  const rows = new Map((await readEntries(tx, 'event_log', idIn('{id}', seqs))).map((row) => [row.id, row]));
+  let leaves = new Map<number, Leaf>();
+  for (const seq of seqs) {
+    if (!leaves.has(seq)) {
+      const seal = await findSeal(tx, seq, { from: state.anchor.number + 1, to: last.number });
+      if (!seal) continue;
+      proveSeal(seal, state.publicKey);
+      leaves = await readProvedLeaves(tx, seal);
+    }
+    const [leaf, row] = [leaves.get(seq), rows.get(seq)];
+    if (!leaf || !row) continue;
+    if (!toLeaf('event_log', row, leaf.content).hash.equals(leaf.hash))
+      throw broken(`event ${seq} was edited`);
+    proved.add(seq);
+  }
+  return proved;
+}
+
+/** The seal that has an event: how far each has come grows with the number. Version 1 has none. */
+async function findSeal(
+  tx: Session,
+  seq: number,
+  range: { from: number; to: number },
+): Promise<Seal | undefined> {
+  let { from, to } = range;
+  let found: Seal | undefined;
+  while (from <= to) {
+    const middle = Math.floor((from + to) / 2);
+    const [seal] = await readSeals(tx, 'number = ?', [middle]);
+    if (!seal) throw broken(`seal ${middle} is missing`);
+    if ((seal.progress?.event_log.to ?? 0) >= seq) {
+      found = seal;
+      to = middle - 1;
+    } else from = middle + 1;
+  }
+  return found;
+}
+
+async function readProvedLeaves(tx: Session, { number, root }: Seal): Promise<Map<number, Leaf>> {
+  const packs = await tx.rows<{ log: SealedLog; leaves: Buffer }>(
+    'SELECT log, leaves FROM seal_packs WHERE seal = ? ORDER BY place',
+    [number],
+  );
+  const all = packs.map(({ log, leaves }) => ({ log, leaves: unpackLeaves(leaves, fieldsOf(log).length) }));
+  const hashes = all.flatMap(({ leaves }) => leaves.map(({ hash }) => hash));
+  if (hashes.length === 0 || merkleRoot(hashes).toString('hex') !== root)
+    throw broken(`the leaves of seal ${number} were edited`);
+  return new Map(
+    all.flatMap(({ log, leaves }) =>
+      log === 'event_log' ? leaves.map((leaf) => [leaf.id, leaf] as const) : [],
+    ),
+  );
+}
+
+/** How far retention has dropped the seals of events; 0 before the first drop. Throws AppError ERR_AUDIT. */
+export async function readDroppedTo(session: Session): Promise<number> {
+  const state = await readSealState(session);
+  if (!state || state.anchor.number === 0) return 0;
+  proveAnchor(state);
+  return anchorSeal(state)?.progress?.event_log.to ?? 0;
+}

@@ -1,0 +1,117 @@
+import type { Session } from '../db/client.ts';
+import { eq } from '../db/drizzle.ts';
+import type { SecretBox } from '../db/encryption.ts';
+import { readMarkedActs } from '../db/marked-acts.ts';
+import { canonical, type Marker } from '../db/marks.ts';
+import { webhooks } from '../db/schema.ts';
+import { secretContext, type WebhookRow } from '../outbox/webhook-row.ts';
+
+/** A webhook as acts remember it: everything that is shown, what may be secret or about a patient by name alone. */
+export interface WebhookState {
+  name: string;
+  url: string;
+  events: unknown;
+  is_active: boolean;
+  managed_by: string;
+  fields: unknown;
+  filtered_by: string[];
+  header_names: string[];
+  order: string;
+  max_in_flight: number;
+  rate_per_second: number | null;
+  timeout_ms: number;
+  legacy_signature: boolean;
+  created_at: string;
+  updated_at: string;
+  disabled_at: string | null;
+  disabled_reason: string | null;
+  deleted_at: string | null;
+  rotation_ends_at: string | null;
+  /** Digests of what is not shown: they tell that it changed. */
+  secret: string;
+  filter: string;
+  headers: string;
+}
+
+interface Digesting {
+  box: SecretBox;
+  marker: Marker;
+}
+
+export function toWebhookState(row: WebhookRow, { box, marker }: Digesting): WebhookState {
+  const iso = (moment: Date | null): string | null => moment?.toISOString() ?? null;
+  const openSecret = (stored: string | null): string | null => {
+    try {
+      return stored && box.open(stored, secretContext(row.id));
+    } catch {
+      return stored;
+    }
+  };
+  return {
+    name: row.name,
+    url: row.url,
+    events: canonical(row.events),
+    is_active: row.isActive,
+    managed_by: row.managedBy,
+    fields: canonical(row.fields),
+    filtered_by: keysOf(row.filter),
+    header_names: keysOf(row.headers),
+    order: row.deliveryOrder,
+    max_in_flight: row.maxInFlight,
+    rate_per_second: row.ratePerSecond,
+    timeout_ms: row.timeoutMs,
+    legacy_signature: row.legacySignature,
+    created_at: row.createdAt.toISOString(),
+    updated_at: row.updatedAt.toISOString(),
+    disabled_at: iso(row.disabledAt),
+    disabled_reason: row.disabledReason,
+    deleted_at: iso(row.deletedAt),
+    rotation_ends_at: iso(row.previousSecretExpiresAt),
+    secret: marker.digest([openSecret(row.secret), openSecret(row.previousSecret)]),
+    filter: marker.digest(row.filter),
+    headers: marker.digest(row.headers),
+  };
+}
+
+function keysOf(value: unknown): string[] {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.keys(value).toSorted()
+    : [];
+}
+
+/** The state of a webhook's row, deleted or not. Null when there is no row. */
+export async function readWebhookState(
+  session: Session,
+  digesting: Digesting,
+  id: number,
+): Promise<WebhookState | null> {
+  const [row] = await session.drizzle.select().from(webhooks).where(eq(webhooks.id, id));
+  return row ? toWebhookState(row, digesting) : null;
+}
+
+/** Names of the settings that differ. */
+export function differences(before: WebhookState | null, after: WebhookState | null): string[] {
+  if (before === null || after === null) return before === after ? [] : ['row'];
+  const text = (value: unknown): string => JSON.stringify(canonical(value));
+  return Object.keys(after).filter(
+    (name) => text(before[name as keyof WebhookState]) !== text(after[name as keyof WebhookState]),
+  );
+}
+
+/** By id, the settings that the last act of each webhook remembers; null where that act remembers that its row was gone. */
+export async function readRecordedStates(
+  session: Session,
+  marker: Marker,
+  id?: number,
+): Promise<Map<number, WebhookState | null>> {
+  const states = new Map<number, WebhookState | null>();
+  const acts = await readMarkedActs(session, marker, {
+    action: 'webhook.%',
+    ...(id !== undefined && { targets: [String(id)] }),
+  });
+  for (const { target, details } of acts) {
+    const { state } = (details ?? {}) as { state?: WebhookState | null };
+    if (state !== undefined && target !== null) states.set(Number(target), state);
+  }
+  return states;
+}

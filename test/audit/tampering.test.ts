@@ -1,0 +1,573 @@
+import { getTableColumns, getTableName, is } from 'drizzle-orm';
+import { MySqlTable } from 'drizzle-orm/mysql-core';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { erasePatient } from '../../src/audit/erase.ts';
+import type { Flaw } from '../../src/audit/flaw.ts';
+import { recordAct, recordAlong, type Actor } from '../../src/audit/record-act.ts';
+import { recordReplay } from '../../src/audit/replay-acts.ts';
+import { sealOnce } from '../../src/audit/seal.ts';
+import { verifyLog } from '../../src/audit/verify.ts';
+import * as schema from '../../src/db/schema.ts';
+import { withReceivers } from '../../src/outbox/receivers.ts';
+import { createReplay } from '../../src/outbox/replay.ts';
+import { settle } from '../../src/outbox/settle.ts';
+import { createWebhook } from '../../src/outbox/webhook-registry.ts';
+import {
+  claimant,
+  delivered,
+  eventOf,
+  failed,
+  muchRoom,
+  openTestAppender,
+  openTestStore,
+  type TestStore,
+} from '../outbox/support.ts';
+import { flavours } from '../support/server.ts';
+
+const ana: Actor = { name: 'ana', role: 'admin' };
+
+const tables = Object.values(schema)
+  .filter((table) => is(table, MySqlTable))
+  .map((table) => table as MySqlTable);
+
+/**
+ * A store with everything that is shown, sealed:
+ *
+ *   delivery 1   delivered at the first attempt
+ *   delivery 2   exhausted after one attempt
+ *   delivery 3   open: one failed attempt, its retry is an hour away
+ *   delivery 4   open, never tried
+ *   delivery 5   exhausted: its patient, 60, was erased
+ */
+async function fill(test: TestStore): Promise<void> {
+  const { store, vault } = test;
+  const { box } = vault;
+  await createWebhook(
+    vault,
+    {
+      name: 'Pagos',
+      url: 'https://pagos.example/hook',
+      events: ['*'],
+      filter: null,
+      fields: ['appointment_id'],
+      headers: { 'X-Clinic': 'central' },
+      ratePerSecond: 50,
+    },
+    recordAlong(box, { actor: ana, action: 'webhook.create', details: { name: 'Pagos' } }),
+  );
+  const me = claimant(store);
+  const outbox = await openTestAppender(me, vault);
+  const [webhook] = await withReceivers(store, outbox.webhooks);
+  const sent = { receiver: webhook!.receiver! };
+  const about = (n: number, subject: string) =>
+    eventOf(`event ${n}`, { subject, key: String(n), readLate: n === 1 ? ['notes'] : [] });
+  const { fresh } = await outbox.append([about(1, '45'), about(2, '46'), about(3, '45')], { room: muchRoom });
+  await settle(me, [
+    { ...delivered(fresh[0]!), ...sent },
+    { ...failed(fresh[1]!, { kind: 'exhausted' }), ...sent },
+    { ...failed(fresh[2]!, { kind: 'retry', delayMs: 3_600_000 }), ...sent },
+  ]);
+  await outbox.append([about(4, '47'), about(5, '60')]);
+  await erasePatient(vault, { patient: '60', reason: 'asked', actor: ana });
+  const window = { sinceMs: 0, untilMs: Date.parse('2026-03-08T00:00:00Z') };
+  await createReplay(
+    store,
+    { webhookId: 1, ...window, requestedBy: 'ana', reason: 'restored', ratePerSecond: null },
+    outbox.webhooks,
+    recordReplay(box, 1, { actor: ana, details: { reason: 'restored' } }),
+  );
+  await recordAct(store, box, {
+    actor: ana,
+    action: 'delivery.read',
+    target: '1',
+    details: { b: 1.5, a: ['ñ'] },
+  });
+  while (await sealOnce(vault));
+}
+
+type Found = Partial<Pick<Flaw, 'kind' | 'log' | 'entryId' | 'delivery' | 'fields'>>;
+type Verdict = [sql: string, found: Found] | [because: string];
+
+const attempt = (column: string, value: string, id = 1): Verdict => [
+  `UPDATE attempts SET ${column} = ${value} WHERE id = ${id}`,
+  { kind: 'edited', delivery: id, fields: [column] },
+];
+/** What the event says stands in the leaf of its attempts. */
+const event = (column: string, value: string, named: string): Verdict => [
+  `UPDATE event_log SET ${column} = ${value} WHERE seq = 1`,
+  { kind: 'edited', delivery: 1, fields: [named] },
+];
+const outcome = (column: string, value: string, id: number, fields = [column]): Verdict => [
+  `UPDATE delivery_log SET ${column} = ${value} WHERE id = ${id}`,
+  { delivery: id, fields },
+];
+const webhook = (column: string, value: string, fields = [column]): Verdict => [
+  `UPDATE webhooks SET updated_at = updated_at, ${column} = ${value}`,
+  { kind: 'unexplained', fields },
+];
+const replay = (column: string, value: string, fields = [column]): Verdict => [
+  `UPDATE replays SET \`${column}\` = ${value}`,
+  { kind: 'unexplained', fields },
+];
+const act = (column: string, value: string): Verdict => [
+  `UPDATE audit_log SET ${column} = ${value} WHERE action = 'delivery.read'`,
+  { kind: 'edited', log: 'audit_log', fields: [column] },
+];
+const engine =
+  'working state of the engine: it decides when a process sends or reads, and no list states it as a fact about the past';
+const later = 'now() + interval 1 day';
+
+/** Of every column of every table: an edit and what `verify` must name, or why an edit changes nothing that is shown as a fact. */
+const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>>> = {
+  installation: {
+    id: ['one row; without it the daemon does not start'],
+    uuid: ['identity to the source, shown in no list of what was sent'],
+    server_id: ['identity to the source'],
+    payloads_pruned_to: [
+      'UPDATE installation SET payloads_pruned_to = 3',
+      { kind: 'unexplained', fields: ['payloads_pruned_to'] },
+    ],
+    payloads_sealed_to: ['cursor of the encryption: what may stand in the clear is an act'],
+    key_file: ['a wrong one stops the daemon (ERR_SECRET_KEY)'],
+    created_at: ['shown nowhere'],
+    decoder_check: ['what the decoder was compared on, shown in no list of what was sent'],
+  },
+  webhooks: {
+    id: ['UPDATE webhooks SET updated_at = updated_at, id = 9', { kind: 'unexplained' }],
+    name: webhook('name', "'Cobros'"),
+    url: webhook('url', "'https://evil.example/'"),
+    events: webhook('events', `'["*","audit.sealed"]'`),
+    secret: webhook('secret', `'whsec_${'0'.repeat(64)}'`),
+    is_active: webhook('is_active', 'FALSE'),
+    created_at: webhook('created_at', "'2020-01-01'"),
+    updated_at: [
+      "UPDATE webhooks SET updated_at = '2020-01-01'",
+      { kind: 'unexplained', fields: ['updated_at'] },
+    ],
+    managed_by: webhook('managed_by', "'file'"),
+    previous_secret: webhook('previous_secret', "'whsec_x'", ['secret']),
+    previous_secret_expires_at: webhook('previous_secret_expires_at', later, ['rotation_ends_at']),
+    filter: webhook('filter', `'{"branch_id":[1]}'`, ['filtered_by', 'filter']),
+    fields: webhook('fields', `'["note"]'`),
+    headers: webhook('headers', `'{"X-Clinic":"north"}'`),
+    delivery_order: webhook('delivery_order', "'none'", ['order']),
+    max_in_flight: webhook('max_in_flight', '1'),
+    rate_per_second: webhook('rate_per_second', '1'),
+    timeout_ms: webhook('timeout_ms', '1'),
+    legacy_signature: webhook('legacy_signature', 'FALSE'),
+    failing_since: ['set anew by the next attempt: it follows from the attempts'],
+    disabled_at: webhook('disabled_at', "'2020-01-01'"),
+    disabled_reason: webhook('disabled_reason', "'gone'"),
+    deleted_at: webhook('deleted_at', "'2020-01-01'"),
+  },
+  event_log: {
+    seq: ['UPDATE event_log SET seq = 9 WHERE seq = 1', { kind: 'deleted', delivery: 1 }],
+    id: [
+      "UPDATE event_log SET id = 'evt_x' WHERE seq = 1",
+      { kind: 'edited', delivery: 1, fields: ['event_id'] },
+    ],
+    type: event('type', "'patient.created'", 'event_type'),
+    entity_table: event('entity_table', "'patients'", 'entity_table'),
+    entity_key: event('entity_key', "'99'", 'entity_key'),
+    subject: event('subject', "'99'", 'subject'),
+    transaction_id: event('transaction_id', "'tx-9'", 'transaction_id'),
+    occurred_at: event('occurred_at', "'2020-01-01'", 'occurred_at'),
+    staging: [
+      'UPDATE event_log SET staging = 9 WHERE seq = 1',
+      { kind: 'edited', log: 'event_log', entryId: 1, fields: ['staging'] },
+    ],
+    created_at: [
+      "UPDATE event_log SET created_at = '2020-01-01' WHERE seq = 1",
+      { kind: 'edited', log: 'event_log', entryId: 1, fields: ['created_at'] },
+    ],
+    read_late: [
+      `UPDATE event_log SET read_late = '["x"]' WHERE seq = 1`,
+      { kind: 'edited', log: 'event_log', entryId: 1, fields: ['read_late'] },
+    ],
+    body: [
+      "UPDATE event_log SET body = '{}' WHERE seq = 1",
+      { kind: 'edited', log: 'event_log', entryId: 1, fields: ['body'] },
+    ],
+  },
+  delivery_log: {
+    id: [
+      'UPDATE delivery_log SET id = 99 WHERE id = 4',
+      { kind: 'deleted', log: 'delivery_log', entryId: 4 },
+    ],
+    webhook_id: [
+      'UPDATE delivery_log SET webhook_id = 9 WHERE id = 1',
+      { kind: 'edited', delivery: 1, fields: ['webhook_id'] },
+    ],
+    event_seq: [
+      'UPDATE delivery_log SET event_seq = 4, webhook_id = 7 WHERE id = 1',
+      { kind: 'edited', delivery: 1 },
+    ],
+    status: outcome('status', "'delivered'", 2),
+    response_status: outcome('response_status', '204', 1),
+    delivered_at: outcome('delivered_at', 'delivered_at + interval 1 second', 1),
+    failed_at: outcome('failed_at', 'failed_at + interval 1 second', 3),
+    exhausted_at: outcome('exhausted_at', 'exhausted_at + interval 1 second', 5),
+    retry_count: outcome('retry_count', '3', 2),
+    created_at: [
+      "UPDATE delivery_log SET created_at = '2020-01-01' WHERE id = 1",
+      { kind: 'edited', delivery: 1, fields: ['created_at'] },
+    ],
+    response_body: [
+      "UPDATE delivery_log SET response_body = 'accepted' WHERE id = 1",
+      { kind: 'edited', delivery: 1, fields: ['response_body'] },
+    ],
+    reserve: ['blanks, shown nowhere'],
+    payload: [
+      "UPDATE delivery_log SET payload = '{}' WHERE id = 1",
+      { kind: 'edited', delivery: 1, fields: ['payload'] },
+    ],
+  },
+  queue: {
+    delivery_id: [
+      'UPDATE queue SET delivery_id = 1 WHERE delivery_id = 4',
+      { kind: 'inserted', delivery: 1 },
+    ],
+    webhook_id: [`${engine}; an attempt that it leads elsewhere has a mark that does not fit`],
+    event_seq: [engine],
+    lane: [engine],
+    state: [engine],
+    due_at: [engine],
+    attempt: [engine],
+    attempts_before: ['UPDATE queue SET attempts_before = 1 WHERE delivery_id = 3', { delivery: 3 }],
+    claimed_at: [engine],
+    claimed_by: [engine],
+    waiting: ['made by the server from `state`'],
+  },
+  kept_payloads: { event_seq: ['retention removes no payload because of it: it proves the age first'] },
+  attempts: {
+    id: ['UPDATE attempts SET id = 100 WHERE id = 1', { kind: 'deleted', log: 'attempts', entryId: 1 }],
+    delivery_id: ['UPDATE attempts SET delivery_id = 4 WHERE id = 1', { kind: 'edited', entryId: 1 }],
+    number: attempt('number', '2'),
+    started_at: attempt('started_at', "'2020-01-01'"),
+    duration_ms: attempt('duration_ms', '1'),
+    outcome: attempt('outcome', "'delivered'", 2),
+    response_status: attempt('response_status', '204'),
+    reason: attempt('reason', "'dns'", 2),
+    recorded_at: attempt('recorded_at', "'2020-01-01'"),
+    receiver: [
+      'UPDATE attempts SET receiver = NULL WHERE id = 1',
+      { kind: 'edited', delivery: 1, fields: ['receiver', 'receiver_name', 'receiver_url'] },
+    ],
+    mark: attempt('mark', "X'00000000000000000000000000000000'"),
+  },
+  receivers: {
+    id: [
+      'UPDATE receivers SET id = 9',
+      { kind: 'edited', delivery: 1, fields: ['receiver_name', 'receiver_url'] },
+    ],
+    webhook_id: ['shown nowhere: attempts name the row'],
+    name: [
+      "UPDATE receivers SET name = 'Cobros'",
+      { kind: 'edited', delivery: 1, fields: ['receiver_name'] },
+    ],
+    url: [
+      "UPDATE receivers SET url = 'https://other.example/'",
+      { kind: 'edited', delivery: 1, fields: ['receiver_url'] },
+    ],
+    since: ['shown nowhere'],
+  },
+  checkpoint: {
+    ...Object.fromEntries(
+      [
+        ...[
+          'id',
+          'fence',
+          'epoch',
+          'lineage',
+          'flavour',
+          'server_uuid',
+          'gtid',
+          'file',
+          'offset',
+          'file_created_at',
+        ],
+        ...[
+          'committed_at',
+          'updated_at',
+          'staged_from_seq',
+          'staged_from_delivery',
+          'unqueued_from',
+          'unqueued_to',
+        ],
+        ...['halt', 'baseline', 'halted_at', 'keys_in_force', 'passed_at'],
+      ].map((name): [string, Verdict] => [name, [engine]]),
+    ),
+    next_event_seq: ['UPDATE checkpoint SET next_event_seq = 2', { kind: 'inserted', log: 'event_log' }],
+    next_delivery_id: ['UPDATE checkpoint SET next_delivery_id = 2', { kind: 'inserted', delivery: 2 }],
+    staging: ['UPDATE checkpoint SET staging = 0', { kind: 'edited', log: 'event_log', fields: ['staging'] }],
+    waived: [`UPDATE checkpoint SET waived = '["tx-1"]'`, { kind: 'unexplained', fields: ['waived'] }],
+  },
+  leases: { name: [engine], holder: [engine], token: [engine], expires_at: [engine] },
+  audit_log: {
+    id: [
+      "UPDATE audit_log SET id = 100 WHERE action = 'delivery.read'",
+      { kind: 'deleted', log: 'audit_log' },
+    ],
+    at: act('at', "'2020-01-01'"),
+    actor: act('actor', "'luis'"),
+    role: act('role', "'operator'"),
+    action: act('action', "'delivery.list'"),
+    target: act('target', "'2'"),
+    details: act('details', `'{"b":1.5,"a":["n"]}'`),
+    mark: act('mark', "X'000000000000000000000000000000000000000000000000'"),
+  },
+  subject_keys: {
+    id: ['shown nowhere'],
+    subject: [
+      "UPDATE subject_keys SET subject = '99' WHERE subject = '45'",
+      { kind: 'edited', log: 'attempts', entryId: 1 },
+    ],
+    key: [
+      "UPDATE subject_keys SET `key` = 'AAAA' WHERE subject = '45'",
+      { kind: 'edited', log: 'attempts', entryId: 1 },
+    ],
+    payload_key: ['payloads do not open any more, which verify calls edited (test/outbox/payloads)'],
+    created_at: ['shown nowhere'],
+  },
+  destroyed_keys: {
+    key_file: [
+      "INSERT INTO destroyed_keys VALUES ('0011223344556677', '8899aabbccddeeff')",
+      { kind: 'unexplained' },
+    ],
+    slot: [
+      "INSERT INTO destroyed_keys VALUES ('0011223344556677', '8899aabbccddeeff')",
+      { kind: 'unexplained' },
+    ],
+  },
+  seal_state: {
+    id: ['one row'],
+    public_key: ['UPDATE seal_state SET public_key = REVERSE(public_key)', { kind: 'forged' }],
+    private_key: [
+      'UPDATE seal_state SET private_key = CONCAT(private_key, private_key) WHERE FALSE; UPDATE seals SET signature = REVERSE(signature)',
+      { kind: 'forged' },
+    ],
+    progress: ["UPDATE seal_state SET progress = JSON_SET(progress, '$.seals', 99)", { kind: 'truncated' }],
+    anchor_number: ['UPDATE seal_state SET anchor_number = 1', { kind: 'forged' }],
+    anchor_hash: [
+      'UPDATE seal_state SET anchor_hash = (SELECT hash FROM seals WHERE number = 1)',
+      { kind: 'forged' },
+    ],
+    anchor_signature: [
+      'UPDATE seal_state SET anchor_signature = REVERSE(anchor_signature)',
+      { kind: 'forged' },
+    ],
+    anchor: [
+      `UPDATE seal_state SET anchor = '{"number":1,"version":1,"progress":null,"progressHash":null}'`,
+      { kind: 'edited' },
+    ],
+  },
+  seals: {
+    number: ['UPDATE seals SET number = 9 WHERE number = 1', { kind: 'deleted' }],
+    version: ['UPDATE seals SET version = 1 WHERE number = 1', { kind: 'edited' }],
+    sealed_at: ["UPDATE seals SET sealed_at = '2000-01-01' WHERE number = 1", { kind: 'edited' }],
+    entries: ['UPDATE seals SET entries = 1 WHERE number = 1', { kind: 'edited' }],
+    root: ['UPDATE seals SET root = REVERSE(root) WHERE number = 1', { kind: 'edited' }],
+    previous_hash: ["UPDATE seals SET previous_hash = REPEAT('1', 64) WHERE number = 1", { kind: 'edited' }],
+    hash: ["UPDATE seals SET hash = REPEAT('1', 64) WHERE number = 1", { kind: 'edited' }],
+    signature: ['UPDATE seals SET signature = REVERSE(signature) WHERE number = 1', { kind: 'forged' }],
+    progress: [
+      "UPDATE seals SET progress = JSON_SET(progress, '$.attempts.to', 1) WHERE number = 1",
+      { kind: 'edited' },
+    ],
+  },
+  seal_packs: {
+    seal: ['UPDATE seal_packs SET seal = 9 WHERE seal = 1 AND place = 1', { kind: 'deleted' }],
+    place: ['UPDATE seal_packs SET place = 99 WHERE seal = 1 AND place = 1', { kind: 'reordered' }],
+    log: ["UPDATE seal_packs SET log = 'audit_log' WHERE log = 'delivery_log'", { kind: 'edited' }],
+    leaves: ['UPDATE seal_packs SET leaves = REVERSE(leaves) WHERE seal = 1 AND place = 1', {}],
+  },
+  seal_leaves: Object.fromEntries(
+    ['seal', 'place', 'log', 'entry_id', 'hash', 'payload_hash'].map((name): [string, Verdict] => [
+      name,
+      ['of version f84be48: test/audit/old-store'],
+    ]),
+  ),
+  replays: {
+    id: ['UPDATE replays SET id = 9', { kind: 'unexplained' }],
+    webhook_id: replay('webhook_id', '9'),
+    events: replay('events', `'["payment.*"]'`),
+    entity_table: replay('entity_table', "'patients'"),
+    entity_key: replay('entity_key', "'45'"),
+    since: replay('since', "'2020-01-01'"),
+    until: replay('until', "'2020-01-01'"),
+    requested_by: replay('requested_by', "'luis'"),
+    reason: replay('reason', "'none'"),
+    rate_per_second: replay('rate_per_second', '9'),
+    exhausted_only: replay('exhausted_only', 'TRUE'),
+    state: replay('state', "'done'"),
+    next_seq: ['how far it has come, while it runs'],
+    last_seq: replay('last_seq', '99'),
+    total: replay('total', '99'),
+    queued: ['counts while it runs; its end is an act (test/audit/replay-acts)'],
+    created_at: replay('created_at', "'2020-01-01'"),
+    finished_at: ['set by its end, which is an act (test/audit/replay-acts)'],
+  },
+};
+
+/** Edits of whole rows, and of several columns so that they fit. */
+const further: [what: string, sql: string, found: Found][] = [
+  [
+    'an attempt is deleted',
+    'DELETE FROM attempts WHERE id = 2',
+    { kind: 'deleted', log: 'attempts', entryId: 2 },
+  ],
+  [
+    'a delivery is deleted that was never tried',
+    'DELETE FROM delivery_log WHERE id = 4; DELETE FROM queue WHERE delivery_id = 4',
+    { kind: 'deleted', log: 'delivery_log', entryId: 4 },
+  ],
+  ['an event is deleted', 'DELETE FROM event_log WHERE seq = 4', { kind: 'deleted' }],
+  [
+    'a delivery leaves the queue',
+    'DELETE FROM queue WHERE delivery_id = 4',
+    { kind: 'deleted', delivery: 4, fields: ['status'] },
+  ],
+  [
+    'a delivery that never was is inserted',
+    "INSERT INTO delivery_log (id, webhook_id, event_seq, status, delivered_at) VALUES (90, 2, 1, 'delivered', NOW())",
+    { kind: 'inserted', delivery: 90 },
+  ],
+  [
+    'a delivery that never was is inserted, and the counter moved with it',
+    "INSERT INTO delivery_log (id, webhook_id, event_seq, status, delivered_at) VALUES (90, 2, 1, 'delivered', NOW()); UPDATE checkpoint SET next_delivery_id = 91",
+    { kind: 'edited', delivery: 90, fields: ['status'] },
+  ],
+  [
+    'a delivery is inserted where one might have been',
+    "INSERT INTO delivery_log (id, webhook_id, event_seq, status) VALUES (0, 2, 1, 'open')",
+    { kind: 'inserted', delivery: 0 },
+  ],
+  [
+    'a success is made up, with its attempt',
+    `INSERT INTO attempts (delivery_id, number, started_at, duration_ms, outcome, response_status, recorded_at)
+       VALUES (2, 2, UTC_TIMESTAMP(3), 5, 'delivered', 200, '2026-03-08');
+     UPDATE delivery_log SET status = 'delivered', retry_count = 1, response_status = 200, delivered_at = '2026-03-08', failed_at = NULL,
+       exhausted_at = NULL WHERE id = 2`,
+    { kind: 'forged', delivery: 2, fields: ['mark'] },
+  ],
+  [
+    'an attempt is copied under another number',
+    'INSERT INTO attempts SELECT NULL, delivery_id, 2, started_at, duration_ms, outcome, response_status, reason, recorded_at, receiver, mark FROM attempts WHERE id = 2',
+    { kind: 'forged', delivery: 2 },
+  ],
+  [
+    'an act is inserted',
+    "INSERT INTO audit_log (actor, role, action) VALUES ('ana', 'admin', 'patient.access')",
+    { kind: 'forged', log: 'audit_log' },
+  ],
+  [
+    'an erasure is inserted, and a payload removed for it',
+    `INSERT INTO audit_log (actor, role, action, target, details) VALUES ('ana', 'admin', 'patient.erase', '45', '{"last_event":9}');
+     UPDATE event_log SET body = NULL WHERE subject = '45'`,
+    { kind: 'deleted', log: 'event_log', entryId: 1, fields: ['body'] },
+  ],
+  [
+    'payloads are removed as if retention had done it',
+    'UPDATE installation SET payloads_pruned_to = 4; UPDATE event_log SET body = NULL; UPDATE delivery_log SET payload = NULL',
+    { kind: 'deleted', log: 'event_log', entryId: 1, fields: ['body'] },
+  ],
+  [
+    'a webhook is inserted',
+    `INSERT INTO webhooks (name, url, events, secret) VALUES ('x', 'https://x.example', '["*"]', 'whsec_x')`,
+    { kind: 'unexplained' },
+  ],
+  ['a webhook is deleted', 'DELETE FROM webhooks', { kind: 'deleted' }],
+  [
+    'a replay is inserted',
+    "INSERT INTO replays (webhook_id, since, until, requested_by, reason, next_seq, last_seq, total) VALUES (1, NOW(), NOW(), 'ana', 'x', 1, 1, 1)",
+    { kind: 'unexplained' },
+  ],
+  ['a replay is deleted', 'DELETE FROM replays', { kind: 'deleted' }],
+  [
+    'everything is deleted',
+    'DELETE FROM attempts; DELETE FROM audit_log; DELETE FROM seals; DELETE FROM seal_packs',
+    { kind: 'truncated' },
+  ],
+  ['the last seal is deleted', 'DELETE FROM seals ORDER BY number DESC LIMIT 1', { kind: 'truncated' }],
+  [
+    'a pack is deleted',
+    "DELETE FROM seal_packs WHERE log = 'delivery_log' ORDER BY seal LIMIT 1",
+    { kind: 'deleted' },
+  ],
+  [
+    'the beginning of the chain is cut off',
+    'UPDATE seal_state SET anchor_number = 1, anchor_hash = (SELECT hash FROM seals WHERE number = 1); DELETE FROM seals WHERE number = 1',
+    { kind: 'forged' },
+  ],
+  ["a patient's keys are deleted", "DELETE FROM subject_keys WHERE subject = '45'", { kind: 'edited' }],
+  [
+    'two attempts change places',
+    'UPDATE attempts SET id = 100 WHERE id = 1; UPDATE attempts SET id = 1 WHERE id = 2; UPDATE attempts SET id = 2 WHERE id = 100',
+    { kind: 'edited', log: 'attempts', entryId: 1 },
+  ],
+];
+
+const edits = Object.entries(verdicts).flatMap(([table, columns]) =>
+  Object.entries(columns).flatMap(([column, [sql, found]]): [string, string, Found][] =>
+    found === undefined ? [] : [[`${table}.${column} is edited`, sql, found]],
+  ),
+);
+
+describe('the verdicts', () => {
+  it('name every column of every table', () => {
+    const columns = Object.fromEntries(
+      tables.map((table) => [
+        getTableName(table),
+        Object.values(getTableColumns(table))
+          .map(({ name }) => name)
+          .toSorted(),
+      ]),
+    );
+    expect(
+      Object.fromEntries(
+        Object.entries(verdicts).map(([table, named]) => [table, Object.keys(named).toSorted()]),
+      ),
+    ).toEqual(columns);
+  });
+});
+
+describe.each(flavours)('a sealed store that was tampered with on %s', (flavour) => {
+  let test: TestStore;
+  const names = tables.map((table) => getTableName(table));
+  const listOf = (table: MySqlTable): string =>
+    Object.values(getTableColumns(table))
+      .map(({ name }) => name)
+      .filter((name) => name !== 'waiting')
+      .map((name) => `\`${name}\``)
+      .join(', ');
+
+  beforeAll(async () => {
+    test = await openTestStore(flavour);
+    await fill(test);
+    for (const table of tables) {
+      const name = getTableName(table);
+      await test.schema.query(`CREATE TABLE whole_${name} AS SELECT ${listOf(table)} FROM ${name}`);
+    }
+  });
+  afterAll(() => test.close());
+  beforeEach(async () => {
+    await test.schema.query(names.map((name) => `DELETE FROM ${name}`).join(';'));
+    for (const table of tables) {
+      const name = getTableName(table);
+      await test.schema.query(
+        `INSERT INTO ${name} (${listOf(table)}) SELECT ${listOf(table)} FROM whole_${name}`,
+      );
+    }
+  });
+
+  it('is untouched before', async () => {
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, flaw: null, deliveries: 5, unsealed: 0 });
+  });
+
+  it.each([...edits, ...further])('finds that %s', async (_what, sql, found) => {
+    await test.schema.query(sql);
+    const { ok, flaw } = await verifyLog(test.vault);
+    expect({ ok, ...flaw }).toMatchObject({ ok: false, ...found });
+    expect(flaw!.message).not.toMatch(/undefined|null|\[object/);
+  });
+});

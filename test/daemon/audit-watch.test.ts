@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pino } from 'pino';
+import { explainWebhooks } from '../../src/audit/explain-webhooks.ts';
+import { recordAlong, type Actor } from '../../src/audit/record-act.ts';
+import { dropSeals } from '../../src/audit/drop-seals.ts';
+import { sealOnce } from '../../src/audit/seal.ts';
+import { verifyLog } from '../../src/audit/verify.ts';
+import { createAuditWatch } from '../../src/daemon/audit-watch.ts';
+import { Outages } from '../../src/lib/outages.ts';
+import { createWebhook } from '../../src/outbox/webhook-registry.ts';
+import { emptyTables, openTestStore, type TestStore } from '../outbox/support.ts';
+import { servers } from '../support/server.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const ana: Actor = { name: 'ana', role: 'admin' };
+
+describe.each(servers)('what the daemon finds by itself, on %s', (variant) => {
+  let test: TestStore;
+
+  beforeAll(async () => {
+    test = await openTestStore(variant);
+    await emptyTables(test);
+    await createWebhook(
+      test.vault,
+      { name: 'Pagos', url: 'https://pagos.example/hook', events: ['*'] },
+      recordAlong(test.vault.box, { actor: ana, action: 'webhook.create' }),
+    );
+  });
+  afterAll(() => test.close());
+
+  it('puts edits of webhooks by SQL on record, with the old and the new value, once', async () => {
+    const { store, box } = test.vault;
+    while (await sealOnce(test.vault));
+    expect(await explainWebhooks(store, box)).toEqual([]);
+    await test.schema.query("UPDATE webhooks SET url = 'https://other.example/', secret = 'whsec_stolen'");
+    expect(await explainWebhooks(store, box)).toMatchObject([
+      { id: 1, kind: 'update', changed: ['url', 'updated_at', 'secret'], isOfFile: false },
+    ]);
+    expect(await explainWebhooks(store, box)).toEqual([]);
+    const [act] = await test.schema.query("SELECT action, target, details FROM audit_log WHERE role = 'sql'");
+    expect(act).toMatchObject({ action: 'webhook.update', target: '1' });
+    expect(JSON.stringify(act)).not.toContain('stolen');
+    expect(JSON.stringify(act)).toContain('https://pagos.example/hook');
+    while (await sealOnce(test.vault));
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, sqlActs: 1 });
+    await test.schema.query('DELETE FROM webhooks');
+    expect(await explainWebhooks(store, box)).toMatchObject([{ id: 1, kind: 'delete' }]);
+    while (await sealOnce(test.vault));
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, sqlActs: 2 });
+  });
+
+  it('says that the log is not sealed while a lock on its state is held', async () => {
+    const lines: string[] = [];
+    const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+    const watch = createAuditWatch({
+      store: test.store,
+      // So that the limit is a second.
+      intervalMs: -7_000,
+      log,
+      outages: new Outages(log),
+      everyMs: 50,
+    });
+    const holder = await test.schema.connect();
+    await holder.query('BEGIN');
+    await holder.query('SELECT * FROM seal_state FOR UPDATE');
+    await test.schema.query(
+      "UPDATE webhooks SET id = id; INSERT INTO audit_log (at, actor, role, action) VALUES ('2026-01-01', 'x', 'y', 'z')",
+    );
+    expect(await sealOnce(test.vault)).toBeNull();
+    watch.start();
+    await waitFor(() => watch.status().stoppedForMs !== null, { what: 'the age of what is not sealed' });
+    await waitFor(() => lines.some((line) => line.includes('the log is not sealed any more')));
+    await holder.query('COMMIT');
+    expect(await sealOnce(test.vault)).not.toBeNull();
+    await waitFor(() => watch.status().stoppedForMs === null, { what: 'the seal' });
+    await watch.stop();
+  });
+
+  it('drops and seals nothing on the word of a seal that does not hold', async () => {
+    await createWebhook(
+      test.vault,
+      { name: 'Otro', url: 'https://otro.example/hook', events: ['*'] },
+      recordAlong(test.vault.box, { actor: ana, action: 'webhook.create' }),
+    );
+    while (await sealOnce(test.vault));
+    await test.schema.query("UPDATE seals SET sealed_at = '2000-01-01' WHERE number = 1");
+    const [before] = await test.schema.query('SELECT COUNT(*) AS acts FROM audit_log');
+    await expect(dropSeals(test.vault, { olderThanMs: 86_400_000 })).rejects.toMatchObject({
+      code: 'ERR_AUDIT',
+    });
+    expect((await test.schema.query('SELECT COUNT(*) AS acts FROM audit_log'))[0]).toEqual(before);
+  });
+});
