@@ -69,6 +69,13 @@ export function createRulesReader(server: {
   flavour: Flavour;
   charsetOf(collation: number): string | undefined;
 }): (variables: StatusVariables) => LexicalRules {
+  const decoders = new Map<string, TextDecode | null>();
+  const decoderOf = (charset: string | undefined): TextDecode | null => {
+    if (charset === undefined) return null;
+    // Those of multi-byte character sets are tables of their own.
+    if (!decoders.has(charset)) decoders.set(charset, findDecoder(charset));
+    return decoders.get(charset) ?? null;
+  };
   let last: { mode: bigint | undefined; collation: number | undefined; rules: LexicalRules } | undefined;
   return ({ sqlMode, clientCollation }) => {
     if (last && last.mode === sqlMode && last.collation === clientCollation) return last.rules;
@@ -88,9 +95,8 @@ export function createRulesReader(server: {
   };
 }
 
-function decoderOf(charset: string | undefined): TextDecode | null {
-  if (charset === 'binary') return utf8;
-  return (charset === undefined ? undefined : textDecoder(charset)) ?? null;
+function findDecoder(charset: string): TextDecode | null {
+  return charset === 'binary' ? utf8 : (textDecoder(charset) ?? null);
 }
 
 /** The rules for text out of the data dictionary, which is in UTF-8; `sqlMode` as the dictionary spells it. */
@@ -131,7 +137,8 @@ export function readName(bytes: Buffer, { decode }: Pick<LexicalRules, 'decode'>
 
 /** ASCII alone, and none of the codes that swe7 reads as letters. */
 function isPlain(bytes: Buffer): boolean {
-  for (const byte of bytes) {
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at]!;
     if (byte >= 0x80 || (byte >= 0x5b && byte <= 0x60 && byte !== 0x5f) || (byte >= 0x7b && byte <= 0x7e)) {
       return false;
     }
