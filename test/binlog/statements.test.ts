@@ -8,7 +8,7 @@ import { HaltError } from '../../src/binlog/halt.ts';
 import type { BinlogStream } from '../../src/binlog/stream.ts';
 import type { Flavour, Position } from '../../src/binlog/types.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import { byName, endOfLog, openReader, takeRows } from '../support/read-log.ts';
+import { byName, endOfLog, openReader, takeRows, type ReadOptions } from '../support/read-log.ts';
 import { createSchema, createUser, type TestSchema } from '../support/server.ts';
 import { modes } from './modes.ts';
 
@@ -46,7 +46,7 @@ describe.each(modes)('a statement in the log of $name', (mode) => {
 
   let lastMarker = 1_000;
   const watched = { citas: ['id', 'estado'] };
-  const open = (extra: object = {}): Promise<BinlogStream> =>
+  const open = (extra: Partial<ReadOptions> = {}): Promise<BinlogStream> =>
     openReader({ flavour, schema, watch: watched, ...extra });
   const filled = (statement: string): string =>
     statement.replaceAll('%w', schema.name).replaceAll('%e', elsewhere.name);
@@ -73,7 +73,7 @@ describe.each(modes)('a statement in the log of $name', (mode) => {
     }
   }
 
-  async function haltOf(position: Position, extra: object = {}): Promise<HaltError | null> {
+  async function haltOf(position: Position, extra: Partial<ReadOptions> = {}): Promise<HaltError | null> {
     try {
       await readToMarker(await open({ position, ...extra }));
       return null;
@@ -515,7 +515,7 @@ describe.each(modes)('a statement in the log of $name', (mode) => {
       ] as const)('%s: %j', async (reason, statements) => {
         const position = await endOfLog(flavour, schema);
         await run(statements);
-        const hints = { citas: { types: new Map(), rowEnd: 'row_end' } };
+        const hints = { citas: { types: new Map(), fractions: new Map(), plainKey: null } };
         expect((await haltOf(position, { hints }))?.halt.reason ?? null).toBe(reason);
       });
     });
