@@ -1,5 +1,6 @@
 /** Column type codes of a table map (MySQL include/field_types.h; 140 and 141 are MariaDB's compressed columns). */
 export const columnType = {
+  oldDecimal: 0,
   tiny: 1,
   short: 2,
   long: 3,

@@ -14,6 +14,8 @@ export interface DictionaryColumn extends SourceColumn {
   generated: boolean;
   /** Left out of SELECT *. */
   invisible: boolean;
+  /** Of a MariaDB system-versioned table: whether the column was named as the start or the end of the period. */
+  period: 'start' | 'end' | null;
 }
 
 export interface DictionaryTable extends SourceTable {
@@ -83,7 +85,8 @@ export async function readDictionary(source: Source, identity: SourceIdentity): 
     ),
     source.query(
       'SELECT table_name AS tableName, column_name AS name, data_type AS dataType, column_type AS type,' +
-        ' is_nullable AS nullable, character_set_name AS charset, collation_name AS collation, extra AS extra' +
+        ' is_nullable AS nullable, character_set_name AS charset, collation_name AS collation, extra AS extra,' +
+        ' generation_expression AS expression' +
         ' FROM information_schema.columns WHERE table_schema = ? ORDER BY table_name, ordinal_position',
       [schema],
     ),
@@ -167,7 +170,13 @@ function toColumn(row: SourceRow): DictionaryColumn {
     // DEFAULT_GENERATED is MySQL's word for a default that is an expression.
     generated: /\b(VIRTUAL|STORED|PERSISTENT) GENERATED\b/.test(extra) || /^ROW (START|END)$/.test(extra),
     invisible: /\bINVISIBLE\b/.test(extra),
+    period: periodOf(row['expression']),
   };
+}
+
+function periodOf(expression: unknown): DictionaryColumn['period'] {
+  if (expression === 'ROW START') return 'start';
+  return expression === 'ROW END' ? 'end' : null;
 }
 
 /** Digits after the second of a temporal column by its type as the server prints it: 3 of `datetime(3)`. */
@@ -199,8 +208,8 @@ function escapes(whole: string, escaped: string | undefined): string {
 }
 
 /**
- * What MariaDB's information_schema does not say: which LONGTEXT is a JSON column (a check constraint) and how the periods of
- * a system-versioned table are named. The statement is asked for only where one of the two is possible.
+ * Finds which LONGTEXT of MariaDB is a JSON column (a check constraint, which only SHOW CREATE TABLE shows) and which column ends
+ * the period of a system-versioned table (not listed where the server named it).
  */
 async function refineMariadb(
   source: Source,
@@ -210,13 +219,13 @@ async function refineMariadb(
   const versioned = row['type'] === 'SYSTEM VERSIONED';
   const mayHoldJson = table.columns.some(({ type, charset }) => type === 'longtext' && charset === 'utf8mb4');
   if (!versioned && !mayHoldJson) return table;
-  const definition = await readDefinition(source, table.name);
+  const definition = mayHoldJson ? await readDefinition(source, table.name) : '';
   const isJson = (name: string): boolean => definition.includes(`json_valid(${quoteName(name)})`);
   const columns = table.columns.map((column) =>
     column.type === 'longtext' && isJson(column.name) ? { ...column, kind: 'json' as const } : column,
   );
-  const period = /PERIOD FOR SYSTEM_TIME \(`(?:[^`]|``)+`, ?`((?:[^`]|``)+)`\)/.exec(definition)?.[1];
-  const rowEnd = versioned ? (period?.replaceAll('``', '`') ?? 'row_end') : null;
+  const named = table.columns.find(({ period }) => period === 'end')?.name;
+  const rowEnd = versioned ? (named ?? 'row_end') : null;
   return {
     ...table,
     columns,

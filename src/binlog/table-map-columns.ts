@@ -25,7 +25,7 @@ const field = {
 } as const;
 
 const numericTypes: ReadonlySet<number> = new Set([
-  0,
+  columnType.oldDecimal,
   columnType.tiny,
   columnType.short,
   columnType.int24,

@@ -2,7 +2,6 @@ import type { ByteReader } from './byte-reader.ts';
 import { columnType, type ColumnSpec } from './column-spec.ts';
 import { compileColumn, compileSkip, type ColumnDecoder, type SkipColumn } from './decode-column.ts';
 import { Tripwire } from './halt.ts';
-import { quoteName } from './quote-name.ts';
 import { findRowEnd } from './system-versioning.ts';
 import { readOptional, readShapes, type ColumnShape, type OptionalMetadata } from './table-map-columns.ts';
 import type { Column, Flavour, TableSchema } from './types.ts';
@@ -186,17 +185,25 @@ function assemble(
   };
 }
 
+/** Types of which the data dictionary knows the format: the check `column-formats` fails for them. */
+const oldTypes: ReadonlySet<number> = new Set([
+  columnType.oldDecimal,
+  columnType.oldTime,
+  columnType.oldDatetime,
+  columnType.oldTimestamp,
+]);
+
 const decoderOf = (table: string, spec: ColumnSpec): ColumnDecoder =>
   compileColumn(spec) ?? refuse(table, spec);
 
-function refuse(table: string, spec: ColumnSpec): never {
-  const quoted = table.split('.').map(quoteName).join('.');
+function refuse(table: string, { name, type, charset }: ColumnSpec): never {
+  const remedy = 'odontology-webhooks resume --accept-gap --reason "unsupported type"';
+  const advice = oldTypes.has(type)
+    ? 'its format is that of an old server: "odontology-webhooks check" prints the statement that converts it'
+    : 'convert it to a type that the README lists';
   throw new Tripwire(
     'unsupported-type',
-    `column ${table}.${spec.name} cannot be decoded (type ${spec.type}, ${spec.charset ?? 'no character set'})`,
-    {
-      table,
-      remedy: `ALTER TABLE ${quoted} FORCE; -- or convert the column to a supported type, then: odontology-webhooks resume --accept-gap --reason "…"`,
-    },
+    `column ${table}.${name} cannot be decoded (type ${type}, ${charset ?? 'no character set'}); ${advice}`,
+    { table, remedy },
   );
 }

@@ -77,11 +77,11 @@ const cases: Case[] = [
     loses: true,
   },
   {
-    name: 'a column in the format of a server of long ago',
+    name: 'fractions in the format before MariaDB 10.1',
     reason: 'unsupported-type',
     only: 'mariadb',
     statements: [
-      'SET GLOBAL mysql56_temporal_format = OFF; ALTER TABLE items ADD COLUMN seen_at DATETIME; SET GLOBAL mysql56_temporal_format = ON',
+      'SET GLOBAL mysql56_temporal_format = OFF; ALTER TABLE items ADD COLUMN seen_at DATETIME(3); SET GLOBAL mysql56_temporal_format = ON',
       "INSERT INTO items (name, seen_at) VALUES ('old format', '2026-03-07 15:30:00')",
       'ALTER TABLE items FORCE',
     ],

@@ -72,6 +72,13 @@ export const skip = (detail: string): Finding => ({ level: 'skip', detail });
 export const warn = (detail: string, remedy: string): Finding => ({ level: 'warn', detail, remedy });
 export const fail = (detail: string, remedy: string): Finding => ({ level: 'fail', detail, remedy });
 
+export const nothingThere = skip('None of the watched tables can be seen.');
+
+/** The watched tables that our user sees, views among them. */
+export function watchedTables({ tables }: Facts): DictionaryTable[] {
+  return tables.flatMap(({ watched, table }) => (watched && table ? [table] : []));
+}
+
 /** The statement that sets a variable for good. MariaDB has no SET PERSIST. */
 export function setting({ flavour }: SourceIdentity, name: string, value: string): string {
   return flavour === 'mysql'

@@ -26,6 +26,7 @@ const variableNames = [
   'binlog_space_limit',
   'innodb_native_foreign_keys',
   'max_allowed_packet',
+  'mysql56_temporal_format',
 ];
 
 const denied = new Set([1142, 1143, 1227, 1044]);

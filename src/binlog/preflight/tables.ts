@@ -1,15 +1,9 @@
 import { quoteName } from '../quote-name.ts';
 import { cascades } from './cascades.ts';
-import { fail, pass, skip, warn, type Check, type Facts } from './check.ts';
-import type { DictionaryTable } from '../dictionary.ts';
-
-function watchedTables({ tables }: Facts): DictionaryTable[] {
-  return tables.flatMap(({ watched, table }) => (watched && table ? [table] : []));
-}
+import { columnFormatChecks } from './column-formats.ts';
+import { fail, nothingThere, pass, warn, watchedTables, type Check } from './check.ts';
 
 const namesOf = (tables: readonly { name: string }[]): string => tables.map(({ name }) => name).join(', ');
-
-const nothingThere = skip('None of the watched tables can be seen.');
 
 const present: Check = {
   id: 'tables',
@@ -104,4 +98,11 @@ const labels: Check = {
   },
 };
 
-export const tableChecks: readonly Check[] = [present, primaryKeys, engines, labels, cascades];
+export const tableChecks: readonly Check[] = [
+  present,
+  primaryKeys,
+  engines,
+  labels,
+  ...columnFormatChecks,
+  cascades,
+];
