@@ -117,11 +117,11 @@ describe.each(servers)('every column type, read from the log of %s', (variant) =
   });
 });
 
-/** MariaDB logs the very text. MySQL prints its binary form with spaces between the tokens, and 1e300 without a plus. */
+/** MariaDB logs the very text. MySQL prints its binary form with spaces between the tokens. */
 async function expectSameJson(schema: TestSchema, text: string, select: string): Promise<void> {
   const [row] = await schema.query(`SELECT CAST((${select}) AS CHAR) AS v`);
   const compact = (json: string): string => json.replaceAll(/("(?:[^"\\]|\\.)*")|\s+/g, '$1');
-  expect(compact(text).replace('e+', 'e')).toBe(compact(row!['v'] as string));
+  expect(compact(text)).toBe(compact(row!['v'] as string));
 }
 
 describe.each(servers)('the log of %s while it does not name columns', (variant) => {
