@@ -25,6 +25,9 @@ export interface Problems {
   list(): Problem[];
 }
 
+/** More mistakes of one file are not listed. */
+const maxProblems = 100;
+
 /** Starts a collector over one file: `at` finds the place of a path (see readYamlFile), `found` are problems known already. */
 export function createProblems({
   at,
@@ -38,17 +41,35 @@ export function createProblems({
     all.some((other) => other.path.length > 0 && other.path.every((step, index) => step === path[index]));
   return {
     add(path, message) {
-      if (!isKnown(path)) all.push({ path, position: at(path), message });
+      // Each is compared with all before it: a generated file with 20,000 mistakes took half a minute.
+      if (all.length >= maxProblems || isKnown(path)) return;
+      if (all.length === maxProblems - 1)
+        all.push({ path, position: at(path), message: `${message}; there are more` });
+      else all.push({ path, position: at(path), message });
     },
     list: () =>
       all.toSorted((a, b) => a.position.line - b.position.line || a.position.column - b.position.column),
   };
 }
 
-/** `webhooks[0].events[1]`; the empty path is the empty text. */
+/** The longest name of an event type. */
+const maxKeyLength = 128;
+/** What secrets look like that were written as a key: our own, those in a URL, and tokens in hex or base64. */
+const secretForm = /whsec_|\/|@|^(?=.*\d)[\w+=-]{32,}$/i;
+
+/**
+ * A key as messages may show it. `{ secret:whsec_… }`, without a space, is one key that holds the value: what follows the colon is
+ * left out, and so is a key that looks like a secret itself.
+ */
+export function showKey(key: string): string {
+  const name = key.replace(/:.*$/s, ':…');
+  return name.length > maxKeyLength || secretForm.test(name) ? '…' : name;
+}
+
+/** `webhooks[0].events[1]`; the empty path is the empty text. Keys are shown by showKey. */
 export function formatPath(path: YamlPath): string {
   return path
-    .map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`))
+    .map((step) => (typeof step === 'number' ? `[${step}]` : `.${showKey(step)}`))
     .join('')
     .replace(/^\./, '');
 }

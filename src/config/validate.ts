@@ -20,9 +20,19 @@ export function validate<Schema extends z.ZodType>(
       continue;
     }
     const known = keysAt(schema, path);
-    for (const key of issue.keys) add([...path, key], `is not a known key${didYouMean(key, known)}`);
+    for (const key of issue.keys.slice(0, maxUnknownKeys))
+      add([...path, key], describeUnknownKey(key, known));
   }
   return undefined;
+}
+
+/** Of one map: the nearest right word is looked for once for each. */
+const maxUnknownKeys = 100;
+
+function describeUnknownKey(key: string, known: readonly string[]): string {
+  return key.includes(':')
+    ? 'is not a known key: a colon needs a space behind it'
+    : `is not a known key${didYouMean(key, known)}`;
 }
 
 function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {

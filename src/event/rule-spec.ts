@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { didYouMean } from '../lib/suggest.ts';
+import { showKey } from '../config/problems.ts';
 import { ownEventTypes } from './own-events.ts';
 
 /**
@@ -56,9 +57,10 @@ function strict<Shape extends z.core.$ZodShape>(shape: Shape) {
     error: (issue) =>
       issue.code === 'unrecognized_keys'
         ? issue.keys
+            .slice(0, 100)
             .map(
               (key) =>
-                `there is no key "${key}" here${didYouMean(key, known) || ` (only ${known.join(', ')})`}`,
+                `there is no key "${showKey(key)}" here${didYouMean(key, known) || ` (only ${known.join(', ')})`}`,
             )
             .join('; ')
         : undefined,

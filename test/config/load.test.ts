@@ -206,6 +206,72 @@ describe('a good file', () => {
     }
   });
 
+  const leak = 'whsec_5f2b8c1d9e7a4f60';
+  const bearer = 'Bearer kZ8qX2vN7wL4tR9yB3mC6pD1sF5gH0jA';
+  const url = 'mysql://w:p4ssw0rd@db/x';
+  it.each([
+    `webhooks: [{ secret:${leak} }]`,
+    `webhooks: [{ name: a, secret:${leak} }]`,
+    `webhooks: [{ secret:"${leak}" }]`,
+    `webhooks:\n  - secret:${leak}`,
+    `webhooks:\n  - name: a\n    secret:${leak}\n`,
+    `webhooks:\n  - ${leak}: secret`,
+    `webhooks:\n  - { ? ${leak} : x }`,
+    `webhooks:\n  - secret: [${leak}]`,
+    `webhooks:\n  - secret: { ${leak} }`,
+    `webhooks:\n  - secret: { ${leak}: }`,
+    `webhooks:\n  - secret: !${leak} x`,
+    `webhooks:\n  - secret: *${leak}`,
+    `webhooks:\n  - secret: &${leak} &b x`,
+    `webhooks:\n  - secret: |${leak}`,
+    `webhooks:\n  - secret: "${leak}\n`,
+    `webhooks:\n  - secret: '${leak}'x`,
+    `webhooks:\n  - secret: @${leak}`,
+    `webhooks:\n  - secret: %${leak}`,
+    `webhooks:\n  - secret: \`${leak}`,
+    `webhooks:\n  - secret: "\\q${leak}"`,
+    `webhooks:\n  - secret: x: ${leak}`,
+    `webhooks:\n  - secret: x\n\t${leak}`,
+    `%${leak} x\n---\n`,
+    `${leak}`,
+    `${leak}: ${leak}`,
+    `? ${leak}`,
+    `? [${leak}]\n: x`,
+    `- ${leak}`,
+    `--- ${leak}\n--- ${leak}\n`,
+    `webhooks: [{ headers: { Authorization:${bearer} } }]`,
+    `webhooks: [{ headers: { Authorization: [${bearer}] } }]`,
+    `webhooks: [{ headers: { "Authorization: ${bearer}": } }]`,
+    `http: { tokens: [{ sha256:${'9f'.repeat(32)} }] }`,
+    `http: { tokens: [${'9f'.repeat(32)}] }`,
+    `http: { tokens: { ${'9f'.repeat(32)}: admin } }`,
+    `store: { encryption_key:kZ8qX2vN7wL4tR9yB3mC6pD1sF5gH0jAkZ8qX2vN7wL= }`,
+    `store: { kZ8qX2vN7wL4tR9yB3mC6pD1sF5gH0jAkZ8qX2vN7wL=: }`,
+    `source: { url:${url} }`,
+    `source: { ${url}: }`,
+    `source: { url: { ${url} } }`,
+    `source: { url: [${url}] }`,
+    `source: ${url}`,
+    `source:\n  url: "${url}" x`,
+  ])('never quotes a secret, whatever form it is written in: %j', (content) => {
+    const told = problemsOf(content).join();
+    for (const secretPart of ['5f2b8c1d', 'kZ8qX2', '9f9f9f', 'p4ssw0rd'])
+      expect(told).not.toContain(secretPart);
+  });
+
+  it('lists the first of thousands of mistakes, and says that there are more', () => {
+    const keys = Array.from({ length: 20_000 }, (_, n) => `key${n}: 1`).join('\n');
+    const problems = problemsOf(keys);
+    expect(problems).toHaveLength(100);
+    expect(problems[0]).toContain('key0: is not a known key');
+    expect(problems.at(-1)).toMatch(/; there are more$/);
+  });
+
+  it('refuses thousands of aliases', () => {
+    const aliases = Array.from({ length: 8_000 }, () => '*a').join(', ');
+    expect(problemsOf(`x: &a 1\ny: [${aliases}]`).join()).toContain('more than 200 aliases');
+  });
+
   it('cannot be changed by anybody', () => {
     const config = loadText(webhook(''));
     expect(() => Object.assign(config.delivery, { concurrency: 1 })).toThrow(TypeError);
