@@ -233,7 +233,7 @@ describe('a good file', () => {
     `webhooks:\n  - secret: x: ${leak}`,
     `webhooks:\n  - secret: x\n\t${leak}`,
     `%${leak} x\n---\n`,
-    `${leak}`,
+    leak,
     `${leak}: ${leak}`,
     `? ${leak}`,
     `? [${leak}]\n: x`,
