@@ -23,13 +23,18 @@ export async function readWithCapture(
   stretch: Stretch,
   { appender, route = createRouter([]), isDone }: ReadByCapture,
 ): Promise<number> {
-  const source = openSource(parseDatabaseUrl(stretch.url));
-  const config = { rulesFile: null, source: { timezone: 'America/Santo_Domingo' } } as unknown as Config;
+  const url = parseDatabaseUrl(stretch.url);
+  const source = openSource(url);
+  const config = {
+    rulesFile: null,
+    source: { timezone: 'America/Santo_Domingo' },
+    store: { url },
+  } as unknown as Config;
   const clinic = await readClinic(source, config, { filterNames: new Set() });
   const startedMs = performance.now();
   const stream = await openStream({
     ...readingOf(clinic),
-    url: source.url,
+    url,
     position: stretch.from,
     serverId: randomInt(100_000, 4_000_000_000),
     replicaUuid: randomUUID(),

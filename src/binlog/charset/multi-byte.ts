@@ -4,11 +4,18 @@ import { multiByteSets, type ByteRanges, type MultiByteSet } from './multi-byte-
 import { NO_CHARACTER, readMapping } from './read-mapping.ts';
 import type { TextDecode } from './text-decode.ts';
 
+/** By name. The tables of each are built once: a table map of another table asks for the same decoder again. */
+const decoders: ReadonlyMap<string, TextDecode> = new Map(
+  Object.entries(multiByteSets).map(([name, set]) => [name, createDecoder(set)]),
+);
+
 /** The decoder of a character set of several bytes a character that is not Unicode; undefined for another one. */
 export function multiByteDecoder(charset: string): TextDecode | undefined {
-  const set = multiByteSets[charset];
-  if (set === undefined) return undefined;
-  // 128 KB, and 20 ms to build: only where such a column is read.
+  return decoders.get(charset);
+}
+
+function createDecoder(set: MultiByteSet): TextDecode {
+  // 128 KB, and 20 ms to build: only where such a text is read.
   let tables: Tables | undefined;
   return (bytes) => {
     if (isAscii(bytes)) return bytes.toString('latin1');
