@@ -11,6 +11,8 @@ export interface AssemblerOptions extends TableMapContext, TransactionTimeOption
   position: Position;
   /** Adds a GTID to what is executed and gives the whole set back as text. Null where the server has none. */
   gtidSet: { add(gtid: string): void; toString(): string } | null;
+  /** The log was asked for by file and offset, although the position has GTIDs. */
+  byFile?: boolean;
   statements: StatementPolicy;
   /** Transactions whose loss the operator has accepted on record: passed over whole. */
   waived: ReadonlySet<string>;

@@ -93,8 +93,14 @@ async function withCreation(source: Source, position: Position): Promise<Positio
 
 /** MariaDB: everything that had been executed when the file was begun. */
 export async function gtidAtStart(source: Source, file: string): Promise<string> {
-  const [row] = await source.query('SELECT BINLOG_GTID_POS(?, 4) AS gtid', [file]);
-  return String(row?.['gtid'] ?? '');
+  return (await gtidAt(source, { file, offset: 4 })) ?? '';
+}
+
+/** MariaDB: the last transaction of each domain before a place of the log; null when the log has no such place. */
+export async function gtidAt(source: Source, { file, offset }: LogPlace): Promise<string | null> {
+  const [row] = await source.query('SELECT BINLOG_GTID_POS(?, ?) AS gtid', [file, offset]);
+  const gtid = row?.['gtid'];
+  return typeof gtid === 'string' ? gtid : null;
 }
 
 export async function globalVariable(

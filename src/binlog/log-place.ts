@@ -12,6 +12,11 @@ export function hasReached(place: LogPlace, end: LogPlace): boolean {
   return ahead > 0 || (ahead === 0 && place.offset >= end.offset);
 }
 
+/** Whether a file of the log was begun after another; false where their names differ but for the number. */
+export function isLaterFile(file: string, than: string): boolean {
+  return hasReached({ file, offset: 0 }, { file: than, offset: 1 });
+}
+
 /** Where the server stood when it had nothing to send: it passes over what it keeps to itself, as MariaDB its own marks. */
 export function placeOfHeartbeat({ buffer, bodyStart, bodyEnd, logPos }: LogEvent): LogPlace {
   return { file: buffer.toString('utf8', bodyStart, bodyEnd), offset: logPos };

@@ -1,7 +1,8 @@
 import { systemClock } from '../lib/clock.ts';
 import { joinGtidSets, formatGtidSet, parseGtidSet } from './gtid-set.ts';
 import { formatMariadbGtid, parseMariadbGtids } from './gtid.ts';
-import type { BrokenLineage, Checkpoint } from './lineage.ts';
+import { findRetiredDomains } from './lineage/retired-domains.ts';
+import type { BrokenLineage, Checkpoint } from './lineage/verdict.ts';
 import {
   currentPosition,
   isBegunBefore,
@@ -57,18 +58,30 @@ async function afterPurge(
 ): Promise<NextStart | undefined> {
   const oldest = await oldestPosition(source, identity);
   if (!oldest) return undefined;
+  // A retired domain begins anew: what the log has of it is unread, and may have numbers that were read.
+  const retired =
+    identity.flavour === 'mariadb'
+      ? await findRetiredDomains(source, await listLogFiles(source), position)
+      : new Set<number>();
   const gtid =
     oldest.gtid === null || position.gtid === null
       ? oldest.gtid
       : identity.flavour === 'mysql'
         ? formatGtidSet(joinGtidSets(parseGtidSet(oldest.gtid), parseGtidSet(position.gtid)))
-        : laterOf(oldest.gtid, position.gtid);
+        : laterOf(oldest.gtid, withoutDomains(position.gtid, retired));
   return {
     position: { ...oldest, gtid },
     atMs: createdAtMs(oldest),
     why: 'That is the oldest that the source still has: everything in its log that was not read yet is read.',
-    sameHistory: true,
+    sameHistory: retired.size === 0,
   };
+}
+
+function withoutDomains(gtids: string, domains: ReadonlySet<number>): string {
+  return parseMariadbGtids(gtids)
+    .filter(({ domain }) => !domains.has(domain))
+    .map(formatMariadbGtid)
+    .join(',');
 }
 
 /** Of each MariaDB domain the later of two transactions. */

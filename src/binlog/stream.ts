@@ -60,6 +60,7 @@ export interface StreamOptions
       | 'onUnreadable'
       | 'parents'
       | 'ownSchema'
+      | 'byFile'
     > {
   url: DatabaseUrl;
   position: Position;
@@ -252,7 +253,7 @@ class StreamReader implements BinlogStream {
   }
 
   #sessionStatements(): string[] {
-    const { flavour, heartbeatMs, position, replicaUuid } = this.#options;
+    const { flavour, heartbeatMs, position, replicaUuid, byFile = false } = this.#options;
     const heartbeatNs = heartbeatMs * 1_000_000;
     const common = [
       ...sessionStatements({ kind: 'dump', netWriteTimeoutSeconds: NET_WRITE_TIMEOUT_SECONDS }),
@@ -268,7 +269,8 @@ class StreamReader implements BinlogStream {
     return [
       ...common,
       'SET @mariadb_slave_capability = 4, @slave_gtid_strict_mode = 1',
-      `SET @slave_connect_state = '${position.gtid ?? ''}'`,
+      // Where it is not NULL the server looks for the GTIDs, and not for the file.
+      byFile ? 'SET @slave_connect_state = NULL' : `SET @slave_connect_state = '${position.gtid ?? ''}'`,
     ];
   }
 

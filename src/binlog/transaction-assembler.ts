@@ -97,7 +97,7 @@ export class TransactionAssembler {
     this.#parents = options.parents && new ParentRows(options.parents, options);
     this.#startedAt = options.position;
     this.#shown = new ShownColumns(options.baseline);
-    this.#cursor = new LogCursor(options.position, { byOffset: options.gtidSet === null });
+    this.#cursor = new LogCursor(options.position, { byOffset: options.byFile || options.gtidSet === null });
   }
 
   /** How far the log was given in. */

@@ -118,12 +118,12 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     const state = await readCaptureState(claimant.store);
     epoch = state.epoch;
     const clinic = await options.reload(state.baseline);
-    const { checkpoint, ...shown } = await provenCheckpoint({ ...options, clinic, state, appender });
+    const { checkpoint, byFile, ...shown } = await provenCheckpoint({ ...options, clinic, state, appender });
     const { position } = checkpoint;
     const isFirst = state.checkpoint === null;
     await options.secondReading.begin(clinic, { position, isFirst, signal, onDifference: reopen });
     const parents = await options.steps.cascades.begin(state.keys);
-    const streaming = streamOptions(options, clinic, { ...state, ...shown, checkpoint, parents });
+    const streaming = streamOptions(options, clinic, { ...state, ...shown, checkpoint, byFile, parents });
     if (displaced && (await countReaders(options.source, clinic.identity, streaming.serverId)) !== 0)
       throw displaced;
     displaced = undefined;
@@ -248,15 +248,17 @@ function streamOptions(
   clinic: Clinic,
   {
     checkpoint,
+    byFile,
     waived,
     baseline,
     parents,
-  }: CaptureState & { checkpoint: Checkpoint } & Pick<StreamOptions, 'parents'>,
+  }: CaptureState & { checkpoint: Checkpoint; byFile: boolean } & Pick<StreamOptions, 'parents'>,
 ): StreamOptions {
   return {
     ...readingOf(clinic),
     url: source.url,
     position: checkpoint.position,
+    byFile,
     time: checkpoint,
     serverId: config.source.serverId ?? installation.serverId,
     replicaUuid: installation.uuid,

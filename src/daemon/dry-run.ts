@@ -131,6 +131,8 @@ class DryRun {
       ...readingOf({ ...next, rules: { ...next.rules, watch: this.#watch } }),
       url: source.url,
       position: this.#position,
+      // The begin of a file of this server: its list may name a domain that was retired later.
+      byFile: true,
       ...(this.#time && { time: this.#time }),
       // A reader with the id of another one would end it: the daemon's among them.
       serverId: randomServerId(),

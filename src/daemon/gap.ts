@@ -1,6 +1,7 @@
 import { readDictionary } from '../binlog/dictionary.ts';
 import type { Halt, TimeSpan } from '../binlog/halt.ts';
-import { lineageHalt, proveLineage, type BrokenLineage } from '../binlog/lineage.ts';
+import { proveLineage } from '../binlog/lineage.ts';
+import { lineageHalt, startOfReading, type BrokenLineage } from '../binlog/lineage/verdict.ts';
 import { findNextStart } from '../binlog/next-start.ts';
 import type { Difference } from '../binlog/second-reader/comparison.ts';
 import type { Source, SourceIdentity } from '../binlog/source.ts';
@@ -89,7 +90,8 @@ export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
   const gone = await goneOf(halt, { source, identity, state });
   if (halt.reason === 'column-changed') return definitionAt(halt, from, { state, gone });
   const { transactionId } = halt;
-  if (transactionId === null) return refusedAt(halt, from, { places, identity, state });
+  const start = { ...startOfReading(lineage, from.position), time: from };
+  if (transactionId === null) return refusedAt(halt, from, { places, identity, state, start });
   const found = {
     kind: 'transaction',
     halt,
@@ -99,7 +101,7 @@ export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
     baseline: without(state.baseline, gone),
   } as const;
   if (untilMs === undefined) return { ...found, waived: [...state.waived, transactionId], survey: null };
-  const survey = await surveyLog(await surveyOf(places, state, from), untilMs);
+  const survey = await surveyLog(await surveyOf(places, state, start), untilMs);
   // The one at which capture stands is given up in any case, though it lie beyond the moment.
   const isFound = survey.unreadable.some((each) => each.transactionId === transactionId);
   const unreadable = isFound ? survey.unreadable : [halt, ...survey.unreadable];
@@ -127,15 +129,22 @@ async function goneOf(
   return goneTables({ tables }, state.baseline).filter((table) => table === tableOf(halt));
 }
 
+type SurveyStart = Pick<SurveyOptions, 'position' | 'byFile' | 'time'>;
+
 interface Refused {
   places: Places;
   identity: SourceIdentity;
   state: CaptureState;
+  start: SurveyStart;
 }
 
 /** The log is there to all appearances: whether the server sends it, only it can tell. */
-async function refusedAt(halt: Halt, from: Checkpoint, { places, identity, state }: Refused): Promise<Gap> {
-  const refusal = await askForLog(await surveyOf(places, state, from));
+async function refusedAt(
+  halt: Halt,
+  from: Checkpoint,
+  { places, identity, state, start }: Refused,
+): Promise<Gap> {
+  const refusal = await askForLog(await surveyOf(places, state, start));
   if (!refusal) {
     throw notHalted(
       `The source sends its log from where capture stopped: there is no gap. It stopped because of this: ${halt.message} ` +
@@ -151,13 +160,13 @@ async function refusedAt(halt: Halt, from: Checkpoint, { places, identity, state
 async function surveyOf(
   { source, config, store, box }: Places,
   { waived, baseline }: CaptureState,
-  from: Checkpoint,
+  start: SurveyStart,
 ): Promise<SurveyOptions> {
   const { webhooks } = await loadWebhooks({ store, box });
   const names = filterNames(config.webhooks, webhooks);
   const readTables = (shown: Baseline): Promise<Clinic> =>
     readClinic(source, config, { filterNames: names, baseline: shown });
-  return { source, readTables, position: from.position, time: from, waived, baseline };
+  return { source, readTables, ...start, waived, baseline };
 }
 
 interface Break {

@@ -1,5 +1,6 @@
 import { haltOf, HaltError, Tripwire } from '../binlog/halt.ts';
-import { lineageHalt, proveLineage } from '../binlog/lineage.ts';
+import { proveLineage } from '../binlog/lineage.ts';
+import { lineageHalt, startOfReading } from '../binlog/lineage/verdict.ts';
 import { hasPassed } from '../binlog/passed.ts';
 import { currentPosition, oldestPosition } from '../binlog/log-file.ts';
 import type { Source, SourceIdentity } from '../binlog/source.ts';
@@ -23,6 +24,8 @@ interface Proving {
 
 interface Proven {
   checkpoint: Checkpoint;
+  /** MariaDB: whether the log is asked for by the checkpoint's file and offset, and not by its GTIDs. */
+  byFile: boolean;
   /** The tables as the log has shown them up to the checkpoint. */
   baseline: Baseline;
   live: LiveSchema;
@@ -52,7 +55,7 @@ export async function provenCheckpoint({
     // The oldest log was written while the tables were others: it shows them itself.
     const shown = config.source.startFrom === 'now' ? firstBaseline(clinic) : baseline;
     await appender.advance({ ...first, baseline: shown });
-    return { checkpoint: first, baseline: shown, live };
+    return { checkpoint: first, byFile: false, baseline: shown, live };
   }
   const { position } = checkpoint;
   const lineage = await proveLineage(source, identity, {
@@ -60,17 +63,24 @@ export async function provenCheckpoint({
     serverUuid: checkpoint.serverUuid ?? '',
   });
   if (lineage.kind !== 'ok') throw new HaltError(lineageHalt(lineage, position));
+  const start = startOfReading(lineage, position);
   const proven = {
     ...checkpoint,
     serverUuid: identity.serverUuid,
-    position: lineage.gtid === undefined ? position : { ...position, gtid: lineage.gtid },
+    position: start.position,
+    lineage: lineage.retired
+      ? `${lineageName(identity, epoch)}/${position.file}:${position.offset}`
+      : checkpoint.lineage,
   };
   await forgetPassed(claimant, state);
   const learned = learnedAt(position, live, baseline);
   // It is written with the next move: a halt must not end before reading goes on.
-  return learned
-    ? { checkpoint: { ...proven, baseline: learned }, baseline: learned, live }
-    : { checkpoint: proven, baseline, live };
+  return {
+    checkpoint: learned ? { ...proven, baseline: learned } : proven,
+    byFile: start.byFile,
+    baseline: learned ?? baseline,
+    live,
+  };
 }
 
 /** Of the transactions whose loss was accepted only those are of interest that are still to come. */

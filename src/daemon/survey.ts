@@ -17,6 +17,7 @@ export interface SurveyOptions {
   readTables(baseline: Baseline): Promise<Clinic>;
   /** Where capture stands. */
   position: Position;
+  byFile: boolean;
   time: NonNullable<StreamOptions['time']>;
   waived: readonly string[];
   baseline: Baseline;
@@ -69,6 +70,7 @@ function openSurvey({
   source,
   clinic,
   position,
+  byFile,
   time,
   waived,
   baseline,
@@ -78,6 +80,7 @@ function openSurvey({
     ...readingOf(clinic),
     url: source.url,
     position,
+    byFile,
     time,
     // A reader with the id of another one would end it: the daemon's among them.
     serverId: randomServerId(),

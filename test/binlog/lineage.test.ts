@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
-import { proveLineage, type Checkpoint, type Lineage } from '../../src/binlog/lineage.ts';
+import { proveLineage } from '../../src/binlog/lineage.ts';
+import type { Checkpoint, Lineage } from '../../src/binlog/lineage/verdict.ts';
 import {
   currentPosition,
   listLogFiles,

@@ -54,4 +54,47 @@ describe('a GTID domain that is retired, on MariaDB', { timeout: 120_000 }, () =
     // Of the other test: this one needs none.
     expect(clinic.delivered('capture.gap')).toEqual(['purged']);
   });
+
+  it('while the daemon runs, and is used again before and after a restart', async () => {
+    await inDomain(5, 'of domain 5');
+    await inDomain(6, 'of domain 6');
+    await clinic.untilDelivered('of domain 5', 'of domain 6');
+    await retire(5);
+    await inDomain(5, 'of domain 5 again');
+    await clinic.untilDelivered('of domain 5 again');
+    await retire(6);
+    await clinic.create('after domain 6');
+    await clinic.untilDelivered('after domain 6');
+    await clinic.stop();
+    await inDomain(6, 'of domain 6 again');
+    await clinic.start();
+    await clinic.untilDelivered('of domain 6 again');
+    await inDomain(5, 'of domain 5, the second');
+    await clinic.untilDelivered('of domain 5, the second');
+    expect(clinic.delivered().toSorted()).toEqual([...new Set(clinic.delivered())].toSorted());
+    expect(clinic.delivered('capture.gap')).toEqual(['purged']);
+  });
+
+  it('behind which a gap is surveyed, and rules are tried', async () => {
+    await inDomain(4, 'of domain 4');
+    await clinic.untilDelivered('of domain 4');
+    await retire(4);
+    await clinic.create('before the halt');
+    await clinic.untilDelivered('before the halt');
+    await clinic.stop();
+    await clinic.schema.query(
+      "SET SESSION binlog_format = STATEMENT; UPDATE items SET qty = 1 WHERE name = 'of domain 4'",
+    );
+    await inDomain(4, 'of domain 4 again');
+    await clinic.start();
+    await clinic.untilHalted('statement-format');
+    const gap = await clinic.accept('read again from the application', { untilMs: Date.now() + 1_000 });
+    expect(gap).toMatchObject({ kind: 'transaction', survey: { readable: 1, stoppedAt: null } });
+    await clinic.untilDelivered('of domain 4 again');
+    const tried = await clinic.cli('events', 'test', '--webhook', 'all', '--since', '1h', '--json');
+    const report = JSON.parse(tried.stdout) as { halts: { reason: string }[]; changes: number };
+    // Its reader begins in a file that lists the domain, and reads on where the domain is used again.
+    expect(report.halts.map(({ reason }) => reason)).toEqual(['statement-format']);
+    expect(report.changes).toBeGreaterThanOrEqual(2);
+  });
 });

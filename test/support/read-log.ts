@@ -19,6 +19,7 @@ export interface ReadOptions {
   waived?: string[];
   time?: NonNullable<StreamOptions['time']>;
   ownSchema?: string;
+  byFile?: boolean;
   baseline?: Baseline;
   bufferBytes?: number;
   heartbeatMs?: number;
@@ -61,6 +62,7 @@ export async function openReader(options: ReadOptions): Promise<BinlogStream> {
     heartbeatMs: options.heartbeatMs ?? 1_000,
     bufferBytes: options.bufferBytes ?? 64 * 1024 * 1024,
     ...(options.time && { time: options.time }),
+    ...(options.byFile === undefined ? {} : { byFile: options.byFile }),
     ...(options.ownSchema !== undefined && { ownSchema: options.ownSchema }),
     ...(options.heldBackMs === undefined ? {} : { heldBackMs: options.heldBackMs }),
     ...(options.parents === undefined ? {} : { parents: options.parents }),

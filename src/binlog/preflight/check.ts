@@ -1,6 +1,6 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { Dictionary, DictionaryTable } from '../dictionary.ts';
-import type { Checkpoint } from '../lineage.ts';
+import type { Checkpoint } from '../lineage/verdict.ts';
 import type { LogStatus } from '../log-file.ts';
 import { nameVersion } from '../server-version.ts';
 import type { Source, SourceIdentity } from '../source.ts';

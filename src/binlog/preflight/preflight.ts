@@ -2,7 +2,7 @@ import { placeOf } from '../../lib/database-url.ts';
 import { systemClock, type Clock } from '../../lib/clock.ts';
 import { errnoOf } from '../../lib/connect-error.ts';
 import { AppError, codeOf } from '../../lib/errors.ts';
-import type { Checkpoint } from '../lineage.ts';
+import type { Checkpoint } from '../lineage/verdict.ts';
 import { nameVersion } from '../server-version.ts';
 import type { Source } from '../source.ts';
 import type { Watch } from '../types.ts';

@@ -73,6 +73,7 @@ function open(
   return openStream({
     ...options,
     position: from,
+    byFile: true,
     serverId: randomServerId(),
     replicaUuid: randomUUID(),
     heartbeatMs: HEARTBEAT_MS,
