@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { modes } from '../binlog/modes.ts';
 import { purgeLogs } from '../support/purge-logs.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { startHaltingClinic, type HaltingClinic } from './halting-clinic.ts';
 
 describe('a GTID domain that is retired, on MariaDB', { timeout: 120_000 }, () => {
@@ -73,6 +74,23 @@ describe('a GTID domain that is retired, on MariaDB', { timeout: 120_000 }, () =
     await clinic.untilDelivered('of domain 5, the second');
     expect(clinic.delivered().toSorted()).toEqual([...new Set(clinic.delivered())].toSorted());
     expect(clinic.delivered('capture.gap')).toEqual(['purged']);
+  });
+
+  it('and changes the same row again under the same number, which is another event', async () => {
+    const move = async (qty: number): Promise<void> => {
+      const writer = await clinic.schema.connect();
+      await writer.query(
+        `SET SESSION gtid_domain_id = 3; UPDATE items SET qty = ${qty} WHERE name = 'after domain 6'`,
+      );
+    };
+    const moves = (): unknown[] => clinic.receiver.received.filter(({ event }) => event === 'item.moved');
+    await move(1);
+    await waitFor(() => moves().length === 1, { what: 'the first move' });
+    await retire(3);
+    await clinic.stop();
+    await move(2);
+    await clinic.start();
+    await waitFor(() => moves().length === 2, { what: 'the second move' });
   });
 
   it('behind which a gap is surveyed, and rules are tried', async () => {
