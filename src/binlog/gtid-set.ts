@@ -6,6 +6,11 @@ export interface GtidInterval {
   last: bigint;
 }
 
+/*
+ * zongji's GtidSet says what a set contains (passed.ts). What is here it has not: the number of transactions, the union of two sets,
+ * uuids without dashes and empty intervals, both of which servers accept, and printing a growing set in constant time.
+ */
+
 /** MySQL GTIDs by source (`uuid`, or `uuid:tag` since 8.3, lower case); intervals sorted, apart, not touching. */
 export type GtidSet = Map<string, GtidInterval[]>;
 

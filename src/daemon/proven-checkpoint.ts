@@ -73,6 +73,8 @@ export async function provenCheckpoint({
       : checkpoint.lineage,
   };
   await forgetPassed(claimant, state);
+  // Later acceptances must not take numbers that are used again for ones that lie behind.
+  if (lineage.retired) await appender.advance(proven);
   const learned = learnedAt(position, live, baseline);
   // It is written with the next move: a halt must not end before reading goes on.
   return {
@@ -86,7 +88,9 @@ export async function provenCheckpoint({
 /** Of the transactions whose loss was accepted only those are of interest that are still to come. */
 async function forgetPassed({ store }: Claimant, { checkpoint, waived, epoch }: CaptureState): Promise<void> {
   if (!checkpoint) return;
-  const ahead = waived.filter((id) => !hasPassed(checkpoint.position, checkpoint.flavour, id));
+  const ahead: string[] = [];
+  for (const id of waived)
+    if (!(await hasPassed(checkpoint.position, checkpoint.flavour, id))) ahead.push(id);
   if (ahead.length < waived.length) await keepWaived(store, ahead, epoch);
 }
 
