@@ -500,6 +500,7 @@ async function scanLog(
     replicaUuid: randomUUID(),
     endsWithLog: true,
     columnsOf: () => undefined,
+    namedIn: () => undefined,
     isWatchedSchema: () => false,
     watchedTables: () => [],
     baseline: {},

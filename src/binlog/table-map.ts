@@ -176,7 +176,14 @@ function assemble(
     return read;
   });
   return {
-    schema: { schema, name: table, columns, key: key.map((i) => targets[i]!), indexOf },
+    schema: {
+      schema,
+      name: table,
+      columns,
+      key: key.map((i) => targets[i]!),
+      indexOf,
+      ...(rowEnd < 0 ? {} : { rowEnd: specs[rowEnd]!.name }),
+    },
     columnCount: specs.length,
     reads,
     skips: specs.map((spec) => compileSkip(spec) ?? refuse(`${schema}.${table}`, spec)),

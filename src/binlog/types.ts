@@ -58,6 +58,8 @@ export interface TableSchema {
   key: readonly number[];
   /** Index into `columns` by lower-case column name. */
   indexOf: ReadonlyMap<string, number>;
+  /** The column that ends a row's validity, where the log shows a system-versioned table of MariaDB. */
+  rowEnd?: string;
 }
 
 /**

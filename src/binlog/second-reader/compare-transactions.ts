@@ -16,8 +16,11 @@ export interface Readings {
   passedOver: readonly LogPlace[];
   /** Watched rows in those that were not kept. */
   notKept: number;
-  /** Of MariaDB's system-versioned tables, by lower-case name, the column that ends a row's validity. */
-  rowEnds: Readonly<Record<string, string>>;
+  /**
+   * Of MariaDB's system-versioned tables, by lower-case name, the columns, lower case, that end a row's validity: more than one where
+   * the table was altered in between.
+   */
+  rowEnds: Readonly<Record<string, readonly string[]>>;
   /** Character sets as the data dictionary has them, by lower-case table and column; null for bytes. */
   charsets: Readonly<Record<string, Readonly<Record<string, string | null>>>>;
 }
@@ -148,8 +151,8 @@ export class TransactionComparer {
   /** Without the rows of the past that MariaDB logs for a system-versioned table: our reader gives the current ones alone. */
   #current(rows: readonly ZongjiRow[]): readonly ZongjiRow[] {
     return rows.flatMap((row) => {
-      const rowEnd = this.#readings.rowEnds[row.table.name.toLowerCase()];
-      return rowEnd === undefined ? row : (currentRow(row, rowEnd) ?? []);
+      const rowEnds = this.#readings.rowEnds[row.table.name.toLowerCase()];
+      return rowEnds === undefined ? row : (currentRow(row, rowEnds) ?? []);
     });
   }
 }
@@ -166,9 +169,9 @@ interface CellPair {
 /** Zongji reads the second 2^32 - 1, the end of time since MariaDB 11.5, as a negative one. */
 const endOfTime = /^(2038-01-19|2106-02-07|1969-12-31) /;
 
-function currentRow(row: ZongjiRow, rowEnd: string): ZongjiRow | null {
+function currentRow(row: ZongjiRow, rowEnds: readonly string[]): ZongjiRow | null {
   const { columns } = row.table;
-  const name = columns.find((column) => column.name.toLowerCase() === rowEnd.toLowerCase())?.name;
+  const name = columns.find((column) => rowEnds.includes(column.name.toLowerCase()))?.name;
   if (name === undefined) return row;
   const current = (image: ZongjiImage | null): ZongjiImage | null =>
     image !== null && endOfTime.test(String(image.values[name])) ? image : null;

@@ -1,5 +1,6 @@
 import type { DatabaseUrl } from '../../lib/database-url.ts';
-import type { Dictionary } from '../dictionary.ts';
+import type { Dictionary, DictionaryTable } from '../dictionary.ts';
+import type { RowEvent } from '../types.ts';
 import { randomServerId } from '../log-file.ts';
 import type { ComparisonJob } from './compare-with-zongji.ts';
 import type { RangeRecorder } from './range-recorder.ts';
@@ -30,9 +31,7 @@ export function toJob(recorder: RangeRecorder, { url, dictionary, tables }: JobO
     transactions: recorder.transactions,
     passedOver: recorder.passedOver,
     notKept: recorder.passedOverRows,
-    rowEnds: Object.fromEntries(
-      watched.flatMap(({ name, rowEnd }) => (rowEnd === null ? [] : [[name.toLowerCase(), rowEnd]])),
-    ),
+    rowEnds: rowEndsOf(watched, rows),
     charsets: Object.fromEntries(
       watched.map(({ name, columns }) => [
         name.toLowerCase(),
@@ -40,6 +39,19 @@ export function toJob(recorder: RangeRecorder, { url, dictionary, tables }: JobO
       ]),
     ),
   };
+}
+
+/** Of the tables as they are now and as the log had them: versioning may have been added or dropped in between. */
+function rowEndsOf(watched: readonly DictionaryTable[], rows: readonly RowEvent[]): ComparisonJob['rowEnds'] {
+  const found: Record<string, string[]> = {};
+  const note = (table: string, column: string | null | undefined): void => {
+    if (column === null || column === undefined) return;
+    const known = (found[table.toLowerCase()] ??= []);
+    if (!known.includes(column.toLowerCase())) known.push(column.toLowerCase());
+  };
+  for (const { name, rowEnd } of watched) note(name, rowEnd);
+  for (const { table } of rows) note(table.name, table.rowEnd);
+  return found;
 }
 
 /** zongji compares names exactly; a server that ignores their case may log another spelling than the dictionary has. */
