@@ -1,4 +1,5 @@
 import type { HaltReason } from './halt.ts';
+import { backRemedy, purgedRemedy, steps } from './remedy.ts';
 import type { Flavour } from './types.ts';
 
 /** The many things that one error number means when the server ends a dump. */
@@ -26,9 +27,6 @@ export interface DumpError {
   remedy: string;
 }
 
-const acceptGap = 'odontology-webhooks resume --accept-gap --reason "…"';
-const backToSource = `Point source.url back at the server that was read before; or, when it is gone for good: ${acceptGap}`;
-
 type Meaning = Omit<DumpError, 'kind'>;
 
 const meanings: Readonly<Record<DumpErrorKind, Meaning>> = {
@@ -36,40 +34,40 @@ const meanings: Readonly<Record<DumpErrorKind, Meaning>> = {
     halt: 'purged',
     retryable: false,
     message: 'The source has purged log files that were not read yet.',
-    remedy: `Restore the purged binlog files into the log's folder and its index; or, the changes being lost: ${acceptGap}`,
+    remedy: purgedRemedy,
   },
   'ahead-of-source': {
     halt: 'ahead-of-source',
     retryable: false,
     message:
       'The source lacks transactions that were read from it: it lost the end of its log, or was restored.',
-    remedy: backToSource,
+    remedy: backRemedy('ahead-of-source'),
   },
   diverged: {
     halt: 'diverged',
     retryable: false,
     message: "The source's history is not the one that was read before.",
-    remedy: backToSource,
+    remedy: backRemedy('diverged'),
   },
   'no-such-file': {
     halt: 'purged',
     retryable: false,
     message: 'The source has no log file of the name at which reading stopped: purged, or a RESET.',
-    remedy: `Restore the file into the log's folder and its index; or: ${acceptGap}`,
+    remedy: purgedRemedy,
   },
   'offset-beyond-file': {
     halt: 'ahead-of-source',
     retryable: false,
     message:
       'The log file at which reading stopped is now shorter than that: its end was lost, or it is another file.',
-    remedy: backToSource,
+    remedy: backRemedy('ahead-of-source'),
   },
   'offset-inside-event': {
     halt: 'diverged',
     retryable: false,
     message:
       'In the log file at which reading stopped no event begins at that place: it is another file of the same name.',
-    remedy: backToSource,
+    remedy: backRemedy('diverged'),
   },
   'server-id-taken': {
     halt: null,
@@ -83,7 +81,7 @@ const meanings: Readonly<Record<DumpErrorKind, Meaning>> = {
     halt: null,
     retryable: false,
     message: 'The source does not let our user read its log.',
-    remedy: 'odontology-webhooks check -- prints the GRANT that is missing',
+    remedy: steps('This command prints the GRANT that is missing:', 'odontology-webhooks check'),
   },
   'log-off': {
     halt: null,

@@ -1,7 +1,8 @@
 import { AppError } from '../lib/errors.ts';
+import { acceptGapCommand, steps } from './remedy.ts';
 import type { Position } from './types.ts';
 
-/** Why capture stopped rather than went on. Stable words: they stand in the checkpoint, in metrics and in the README. */
+/** Why capture stopped. Stable words: the checkpoint, `status` and the README have them. */
 export type HaltReason =
   | 'partial-json'
   | 'statement-format'
@@ -25,7 +26,7 @@ export type HaltReason =
 export interface Halt {
   reason: HaltReason;
   message: string;
-  /** The statement or the command that mends it, ready to paste. */
+  /** What ends the halt, see remedy.ts. */
   remedy: string;
   /** Where the transaction begins that could not be read. */
   position: Position | null;
@@ -68,12 +69,19 @@ export class Tripwire extends Error {
   }
 }
 
-/** Whatever was thrown over the bytes of the log: its own text may hold some of them, and is not repeated. */
+/** Of bytes that another reading does not make readable. */
+export const undecodableRemedy = steps(
+  'Report it, with the versions of odontology-webhooks and of the server.',
+  'Then give up the transaction:',
+  acceptGapCommand('undecodable event'),
+);
+
+/** Of an error that reading the bytes threw. Its own text may hold some of them, and is not repeated. */
 export function toTripwire(error: unknown): Tripwire {
   if (error instanceof Tripwire) return error;
   const kind = error instanceof Error ? error.name : 'fault';
   return new Tripwire('undecodable', `an event of the log could not be read (${kind})`, {
-    remedy: 'Report it with the server\'s version, or: odontology-webhooks resume --accept-gap --reason "…"',
+    remedy: undecodableRemedy,
   });
 }
 

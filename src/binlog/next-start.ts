@@ -111,13 +111,24 @@ async function firstNewFile(
     first = name;
   }
   if (first === undefined) return endOfLog(source, identity);
-  const position = await startOfFile(source, identity, first);
+  const position = await withPurged(source, identity, await startOfFile(source, identity, first));
   return {
     position,
     atMs: createdAtMs(position),
     why: 'That is the first file of its log begun after the last change that was read: everything in it is new and is read.',
     sameHistory: false,
   };
+}
+
+/**
+ * MySQL refuses to send its log to a reader that lacks a purged transaction, and SET GLOBAL gtid_purged, which a restored backup begins
+ * with, does not change what the first file says of the transactions before it (MySQL 9.7).
+ */
+async function withPurged(source: Source, identity: SourceIdentity, position: Position): Promise<Position> {
+  if (identity.flavour !== 'mysql' || position.gtid === null) return position;
+  const [row] = await source.query('SELECT @@GLOBAL.gtid_purged AS purged');
+  const purged = parseGtidSet(String(row!['purged']));
+  return { ...position, gtid: formatGtidSet(joinGtidSets(parseGtidSet(position.gtid), purged)) };
 }
 
 async function endOfLog(source: Source, identity: SourceIdentity): Promise<NextStart | undefined> {

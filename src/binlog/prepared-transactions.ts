@@ -1,6 +1,7 @@
 import { ByteReader } from './byte-reader.ts';
 import { Tripwire } from './halt.ts';
 import type { LogEvent } from './log-event.ts';
+import { acceptGapCommand } from './remedy.ts';
 import type { Baseline, LogPlace, RowEvent, TransactionPart } from './types.ts';
 
 /*
@@ -96,6 +97,6 @@ export function lostPrepared(): Tripwire {
   return new Tripwire(
     'xa-transaction',
     'an XA transaction was committed whose rows were prepared in a part of the log that the server no longer has',
-    { remedy: 'odontology-webhooks resume --accept-gap --reason "the prepared XA transaction was purged"' },
+    { remedy: acceptGapCommand('the prepared XA transaction was purged') },
   );
 }

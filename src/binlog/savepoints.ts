@@ -1,4 +1,5 @@
 import { Tripwire } from './halt.ts';
+import { acceptGapCommand } from './remedy.ts';
 
 /** The savepoints of the transaction under way: how many of its watched rows precede each. */
 export class Savepoints {
@@ -22,7 +23,7 @@ export class Savepoints {
       throw new Tripwire(
         'undecodable',
         'it cannot be told which rows of a watched table a ROLLBACK TO a savepoint has undone',
-        { remedy: 'odontology-webhooks resume --accept-gap --reason "rollback to savepoint"' },
+        { remedy: acceptGapCommand('rollback to savepoint') },
       );
     }
     const names = [...this.#rows.keys()];

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Tripwire } from './halt.ts';
 import { OutgrownError } from './outgrown.ts';
 import type { MappedTable } from './table-map.ts';
+import { changedRemedy } from './remedy.ts';
 import type { Baseline, Column } from './types.ts';
 
 /** What the log has shown of the tables so far, against which each table map is held. */
@@ -44,7 +45,7 @@ export class ShownColumns {
         `the watched column ${schema}.${name}.${column} ${now ? `changed from ${kind} to ${now}` : 'is gone'}`,
         {
           table: `${schema}.${name}`,
-          remedy: `Correct the rules for ${name}.${column}, then: odontology-webhooks resume --accept-gap --reason "…"`,
+          remedy: changedRemedy(`${name}.${column}`),
         },
       );
     }

@@ -1,5 +1,6 @@
 import { columnType, type ColumnSpec } from './column-spec.ts';
 import { Tripwire } from './halt.ts';
+import { acceptGapCommand } from './remedy.ts';
 import type { ColumnShape } from './table-map-columns.ts';
 
 /** What tells of a table map whether the table keeps its history. */
@@ -34,7 +35,7 @@ export function findRowEnd(
   if (rowEnd < 0 && plainKey) return -1;
   throw new Tripwire('unsupported-type', `the log does not say whether ${table} is system-versioned`, {
     table,
-    remedy: 'odontology-webhooks resume --accept-gap --reason "…"',
+    remedy: acceptGapCommand('system versioning not known'),
   });
 }
 

@@ -1,7 +1,10 @@
+import { setVariable } from '../lib/set-variable.ts';
 import type { ByteReader } from './byte-reader.ts';
 import { columnType, type ColumnSpec } from './column-spec.ts';
 import { compileColumn, compileSkip, type ColumnDecoder, type SkipColumn } from './decode-column.ts';
 import { Tripwire } from './halt.ts';
+import { quoteName } from './quote-name.ts';
+import { acceptGapCommand, steps } from './remedy.ts';
 import { findRowEnd } from './system-versioning.ts';
 import { readOptional, readShapes, type ColumnShape, type OptionalMetadata } from './table-map-columns.ts';
 import type { Column, Flavour, TableSchema } from './types.ts';
@@ -76,8 +79,10 @@ export function readTableMap(reader: ByteReader, context: TableMapContext): Mapp
   if (optional.names.length !== shapes.length) {
     throw new Tripwire('metadata-missing', `the log does not name the columns of ${name}`, {
       table: name,
-      remedy:
-        "SET PERSIST binlog_row_metadata = 'FULL'; -- MariaDB: SET GLOBAL, and the same line in the server's configuration file",
+      remedy: steps(
+        setVariable('binlog_row_metadata', "'FULL'", context.flavour),
+        acceptGapCommand('log without column names', { untilNow: true }),
+      ),
     });
   }
   const hints = context.hintsOf(table);
@@ -114,7 +119,7 @@ function requireTypes(table: string, missed: readonly ColumnSpec[]): void {
   throw new Tripwire(
     'unsupported-type',
     `the log does not say whether ${table}.${untold.name}, which is gone, was a UUID, an address, JSON, or a plain string`,
-    { table, remedy: 'odontology-webhooks resume --accept-gap --reason "…"' },
+    { table, remedy: acceptGapCommand('type of a dropped column not known') },
   );
 }
 
@@ -203,14 +208,37 @@ const oldTypes: ReadonlySet<number> = new Set([
 const decoderOf = (table: string, spec: ColumnSpec): ColumnDecoder =>
   compileColumn(spec) ?? refuse(table, spec);
 
-function refuse(table: string, { name, type, charset }: ColumnSpec): never {
-  const remedy = 'odontology-webhooks resume --accept-gap --reason "unsupported type"';
-  const advice = oldTypes.has(type)
-    ? 'its format is that of an old server: "odontology-webhooks check" prints the statement that converts it'
-    : 'convert it to a type that the README lists';
+function refuse(table: string, spec: ColumnSpec): never {
+  const { name, type, charset } = spec;
   throw new Tripwire(
     'unsupported-type',
-    `column ${table}.${name} cannot be decoded (type ${type}, ${charset ?? 'no character set'}); ${advice}`,
-    { table, remedy },
+    `column ${table}.${name} cannot be decoded (type ${type}, ${charset ?? 'no character set'})`,
+    { table, remedy: unsupportedRemedy(table, spec) },
+  );
+}
+
+function unsupportedRemedy(table: string, { name, type }: ColumnSpec): string {
+  const accept = acceptGapCommand('unsupported type');
+  if (!oldTypes.has(type)) {
+    return steps(
+      `Remove ${table}.${name} from the rules: capture then continues, and no change is lost.`,
+      'Or convert the column to a type that the README lists, and give up the changes before that:',
+      accept,
+    );
+  }
+  if (type === columnType.oldDecimal) {
+    return steps(
+      'The column has the format of a server of before MySQL 5.0.3. This command prints the statement that converts it:',
+      'odontology-webhooks check',
+      'Then give up the changes before that:',
+      accept,
+    );
+  }
+  const quoted = table.split('.').map(quoteName).join('.');
+  return steps(
+    'The column has the format of a server of before MariaDB 10.1. Convert it:',
+    setVariable('mysql56_temporal_format', 'ON', 'mariadb'),
+    `ALTER TABLE ${quoted} FORCE;`,
+    accept,
   );
 }

@@ -2,7 +2,7 @@ import { AppError } from '../lib/errors.ts';
 import type { AssemblerOptions } from './assembler-options.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ParentRows, type MappedParent } from './foreign-key/parent-rows.ts';
-import { haltOf, HaltError, toTripwire, Tripwire } from './halt.ts';
+import { haltOf, HaltError, toTripwire, Tripwire, undecodableRemedy } from './halt.ts';
 import { eventType } from './event-type.ts';
 import type { LogEvent } from './log-event.ts';
 import {
@@ -204,7 +204,7 @@ export class TransactionAssembler {
   #start(start: TransactionStart, offset: number, event: LogEvent): void {
     if (this.#open && (this.#rows.length > 0 || this.#partial)) {
       throw new Tripwire('undecodable', 'a transaction began before the one before it ended', {
-        remedy: "Report it with the server's version.",
+        remedy: undecodableRemedy,
       });
     }
     // A group without a commit marker (an incident, a statement of no effect) ends where the next begins.
@@ -263,7 +263,7 @@ export class TransactionAssembler {
       // The dummy id only ends a statement that changed nothing.
       if (id === 0xffffff) return;
       throw new Tripwire('undecodable', `rows of table id ${id} came without their table map`, {
-        remedy: 'Restart the daemon: it reads the transaction again.',
+        remedy: undecodableRemedy,
       });
     }
     if (cached.parent) this.#parents?.add(event, op, cached.parent);

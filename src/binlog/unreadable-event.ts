@@ -1,6 +1,8 @@
+import { setVariable } from '../lib/set-variable.ts';
 import { eventType, nameOfEvent, verdictOf } from './event-type.ts';
 import { Tripwire } from './halt.ts';
 import { FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
+import { acceptGapCommand, steps } from './remedy.ts';
 
 /** Why capture stops at an event of a type that is not read. */
 export function unreadableEvent(type: number): Tripwire {
@@ -9,17 +11,26 @@ export function unreadableEvent(type: number): Tripwire {
       return new Tripwire(
         'partial-json',
         'the log holds a partial JSON update, which says only what changed inside the value',
-        { remedy: "SET PERSIST binlog_row_value_options = '';" },
+        {
+          remedy: steps(
+            // MariaDB has no such events.
+            setVariable('binlog_row_value_options', "''", 'mysql'),
+            'Sessions that set binlog_row_value_options themselves must set it to an empty string.',
+            acceptGapCommand('partial JSON update'),
+          ),
+        },
       );
     case eventType.incident:
       return new Tripwire('incident', 'the server logged an incident: changes may be missing from its log', {
-        remedy:
-          'Find the cause in the server\'s error log, then: odontology-webhooks resume --accept-gap --reason "…"',
+        remedy: steps("Find the cause in the server's error log.", acceptGapCommand('incident in the log')),
       });
     default:
       return new Tripwire('unknown-event', `the log holds an event of the ${describeType(type)}`, {
-        remedy:
-          'Upgrade odontology-webhooks to a version that knows this server, or: odontology-webhooks resume --accept-gap --reason "…"',
+        remedy: steps(
+          'Upgrade odontology-webhooks to a version that knows this server: capture then continues.',
+          'Or give up the transaction that holds the event:',
+          acceptGapCommand('unknown event'),
+        ),
       });
   }
 }

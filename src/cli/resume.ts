@@ -51,7 +51,10 @@ function requireConsent({ acceptGap: accepted, reason }: ResumeOptions): string 
     throw new AppError(
       'ERR_USAGE',
       'Going on gives up what cannot be read: that must be said with --accept-gap.',
-      { remedy: 'odontology-webhooks status -- shows why capture stopped and what mends it without a loss' },
+      {
+        remedy:
+          'odontology-webhooks status shows why capture stopped, and what ends the halt without a loss.',
+      },
     );
   }
   const given = reason?.trim() ?? '';

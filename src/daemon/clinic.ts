@@ -1,5 +1,6 @@
 import { Tripwire } from '../binlog/halt.ts';
 import { fractionOf, readDictionary, type Dictionary, type DictionaryTable } from '../binlog/dictionary.ts';
+import { changedRemedy } from '../binlog/remedy.ts';
 import { createLookUp, readRowByKey } from '../binlog/source-lookup.ts';
 import type { Source, SourceIdentity } from '../binlog/source.ts';
 import type { StreamOptions } from '../binlog/stream.ts';
@@ -228,6 +229,6 @@ export function requireSameWatch(before: Watch, after: Watch, tables: readonly s
 function changed(table: string, message: string): Tripwire {
   return new Tripwire('column-changed', message, {
     table,
-    remedy: `Correct the rules for ${table}, then: odontology-webhooks resume --accept-gap --reason "…"`,
+    remedy: changedRemedy(table),
   });
 }

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { HaltError } from '../binlog/halt.ts';
+import { acceptGapCommand, steps } from '../binlog/remedy.ts';
 import type { Comparison, Difference } from '../binlog/second-reader/comparison.ts';
 import { RangeRecorder } from '../binlog/second-reader/range-recorder.ts';
 import { runSecondReader } from '../binlog/second-reader/second-reader.ts';
@@ -220,7 +221,11 @@ function requireAlike({ differences }: DecoderRecord, position: Position): void 
   throw new HaltError({
     reason: 'decoder-difference',
     message: `Capture stopped after ${position.file}:${position.offset}: our decoder and zongji read ${differences.map(nameOf).join(', ')} differently.`,
-    remedy: 'odontology-webhooks resume --accept-gap --reason "…"',
+    remedy: steps(
+      'Compare some values of these columns with their deliveries: odontology-webhooks is right where they are equal.',
+      'Then deliver the columns as odontology-webhooks reads them, and report the difference:',
+      acceptGapCommand('values compared by hand'),
+    ),
     position,
     transactionId: null,
     table: first.table,

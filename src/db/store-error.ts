@@ -2,6 +2,7 @@ import { errnoOf, explainConnectError, type ConnectRole } from '../lib/connect-e
 import type { DatabaseUrl } from '../lib/database-url.ts';
 import { AppError, messageOf } from '../lib/errors.ts';
 import { withoutValues } from '../lib/server-error.ts';
+import { setVariable } from '../lib/set-variable.ts';
 
 const role: ConnectRole = {
   key: 'store.url (source.url where that is not set)',
@@ -56,7 +57,7 @@ function statementRemedy(errno: number): { remedy?: string } {
       return { remedy: 'Another session holds a lock on a table of the store: SHOW PROCESSLIST; shows it.' };
     case 1665:
       return {
-        remedy: 'SET GLOBAL binlog_format = ROW; -- and under [mysqld] in my.cnf: binlog_format = ROW',
+        remedy: setVariable('binlog_format', 'ROW'),
       };
     default:
       return {};
@@ -68,7 +69,7 @@ const largestPacketBytes = 2 ** 30;
 /** What lets the store's server take a statement of so many bytes: the next power of two, at most 1 GiB. */
 export function raisePacket(bytes: number): string {
   const wanted = Math.min(largestPacketBytes, 2 ** Math.ceil(Math.log2(bytes + 65_536)));
-  return `SET GLOBAL max_allowed_packet = ${wanted}; -- on the store's server, and under [mysqld] in my.cnf: max_allowed_packet = ${wanted}`;
+  return setVariable('max_allowed_packet', wanted);
 }
 
 /** The statement that gives our user what it needs in the store. */

@@ -1,7 +1,9 @@
 import type { Column, Row, TableSchema } from '../binlog/types.ts';
 import { Tripwire } from '../binlog/halt.ts';
+import { acceptGapCommand, steps } from '../binlog/remedy.ts';
 import type { ClinicZone } from '../change/clinic-zone.ts';
 import type { Change } from '../change/types.ts';
+import { setVariable } from '../lib/set-variable.ts';
 import { formatTimestamp } from './body.ts';
 import { bindRules, choose, type BoundRule, type BoundTable, type Candidate } from './bound-rule.ts';
 import { idPart } from './event-id.ts';
@@ -164,8 +166,11 @@ function absentCells({ table, before, after }: Change): Tripwire {
     `a rule needs values of ${table.name} that the log left out and that cannot be read any more (${names})`,
     {
       table: `${table.schema}.${table.name}`,
-      remedy:
-        'SET GLOBAL binlog_row_image = \'FULL\'; -- and in every session that sets it, then: odontology-webhooks resume --accept-gap --reason "…"',
+      remedy: steps(
+        setVariable('binlog_row_image', "'FULL'"),
+        'Sessions that set binlog_row_image themselves must set it to FULL.',
+        acceptGapCommand('absent columns'),
+      ),
     },
   );
 }

@@ -1,6 +1,7 @@
 import { placeOf as at, type DatabaseUrl } from './database-url.ts';
 import { AppError, codeOf, type ErrorCode } from './errors.ts';
 import { withoutValues } from './server-error.ts';
+import { setVariable } from './set-variable.ts';
 
 /** Which configuration key names the server, and which codes its two ways of failing have. */
 export interface ConnectRole {
@@ -49,13 +50,9 @@ const connectionLost: Explain = (url, key) => ({
   remedy: `Check that the database server runs and that ${key} names its port.`,
 });
 
-/** Neither server says its version before it lets us in: SET GLOBAL and the file do on both, unlike SET PERSIST. */
-const inFile = (name: string, value: number): string =>
-  `SET GLOBAL ${name} = ${value}; -- and under [mysqld] in my.cnf: ${name} = ${value}`;
-
 const busy: Explain = (url) => ({
   message: `The server at ${at(url)} takes no further connection: max_connections is reached.`,
-  remedy: `${inFile('max_connections', 300)}; or end connections that are not used: SHOW PROCESSLIST;`,
+  remedy: `${setVariable('max_connections', 300)}; or end connections that are not used: SHOW PROCESSLIST;`,
 });
 
 /** A daemon has up to 10 connections to the store and 5 to the source; a command some more for a moment. */
@@ -63,7 +60,7 @@ const connectionsWanted = 30;
 
 const userLimit: Explain = (url) => ({
   message: `The server at ${at(url)} takes no further connection of the user ${url.user}: its variable max_user_connections is reached.`,
-  remedy: `ALTER USER '${url.user}'@'%' WITH MAX_USER_CONNECTIONS ${connectionsWanted}; -- for this user alone; or: ${inFile('max_user_connections', connectionsWanted)}`,
+  remedy: `ALTER USER '${url.user}'@'%' WITH MAX_USER_CONNECTIONS ${connectionsWanted}; -- for this user alone; or: ${setVariable('max_user_connections', connectionsWanted)}`,
 });
 
 /** The account's own limits, by the word that the server's text has for each. */

@@ -101,7 +101,7 @@ export const errorCatalogue = {
   ERR_HALTED: {
     exit: 1,
     cause: 'Capture is halted: going on would lose, invent or misread a change.',
-    cure: 'Mend the cause, or accept the gap on record: `resume --accept-gap --reason "…"`.',
+    cure: 'Fix the cause, or accept the gap on record: `resume --accept-gap --reason "…"`.',
   },
   ERR_NOT_HALTED: {
     exit: 1,

@@ -1,4 +1,5 @@
 import { Tripwire } from '../binlog/halt.ts';
+import { acceptGapCommand, steps } from '../binlog/remedy.ts';
 import type { Store } from '../db/client.ts';
 import { literal } from '../db/sql-text.ts';
 import { raisePacket } from '../db/store-error.ts';
@@ -40,10 +41,12 @@ function tooLarge(
     `an event ${type} takes ${bytes} bytes to store, and max_allowed_packet of the store's server allows ${statementBytes}`,
     {
       table,
-      remedy:
-        `${raisePacket(bytes)}\n` +
-        'Capture then continues within 30 s. Or leave the large column out of the rule and give this event up: ' +
-        'odontology-webhooks resume --accept-gap --reason "…"',
+      remedy: steps(
+        "Raise the limit of the store's server. Capture then continues within 30 s:",
+        raisePacket(bytes),
+        'Or leave the large column out of the rule, and give up this event with its transaction:',
+        acceptGapCommand('event too large for the store'),
+      ),
     },
   );
 }

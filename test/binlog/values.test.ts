@@ -151,8 +151,8 @@ describe.each(servers)('the log of %s while it does not name columns', (variant)
       if (!(error instanceof HaltError)) throw error;
       expect(error.halt).toMatchObject({ reason: 'metadata-missing', table: `${schema.name}.t` });
       expect(error.halt.position).toEqual(parts.at(-1)!.commit!.position);
-      const [remedy = ''] = error.remedy.split(' -- ');
-      await schema.query(flavour === 'mysql' ? remedy : remedy.replace('PERSIST', 'GLOBAL'));
+      const [statement = ''] = error.remedy.split('\n');
+      await schema.query(statement.replace(/ -- .*/, ''));
       const waived = await openReader({
         flavour,
         schema,

@@ -54,6 +54,9 @@ export interface HaltingClinic {
   /** The last act on record. */
   lastAct(): Promise<{ role: unknown; action: unknown; details: Record<string, unknown> }>;
   cli(...args: string[]): Promise<CliResult>;
+  /** What `cli` is called with. */
+  configFile: string;
+  env(sourceUrl?: string): Record<string, string>;
   /** How `cli` is called, for a shell. */
   command(...args: string[]): { line: string; env: Record<string, string> };
   /** Takes effect at the next start. */
@@ -153,6 +156,8 @@ ${receiver.delivery}`);
       const plain: unknown = typeof details === 'string' ? JSON.parse(details) : details;
       return { role, action, details: plain as Record<string, unknown> };
     },
+    configFile: config.file,
+    env,
     cli: (...args) => runCli([...args, '--config', config.file], env()),
     command: (...args) => ({
       line: [process.execPath, 'src/cli/bin.js', ...args, '--config', config.file]

@@ -68,7 +68,7 @@ describe.each(withGtid)('a store on $name with a small max_allowed_packet', { ti
     expect(halt).toMatchObject({ table: 'items', transactionId: expect.any(String) as string });
     expect(halt.message).toContain('max_allowed_packet');
 
-    const [raise] = /^SET GLOBAL max_allowed_packet = \d+;/.exec(halt.remedy)!;
+    const [raise] = /^SET GLOBAL max_allowed_packet = \d+;/m.exec(halt.remedy)!;
     await schema.query(raise);
     // It is tried again every 30 s.
     await waitFor(() => opened.delivered().length === 3, { timeoutMs: 60_000, what: 'capture to continue' });

@@ -1,5 +1,7 @@
+import { setVariable } from '../../lib/set-variable.ts';
 import type { Halt, HaltReason, TimeSpan } from '../halt.ts';
 import { readFileCreatedAt, type LogFile } from '../log-file.ts';
+import { acceptGapCommand, backRemedy, purgedRemedy, steps } from '../remedy.ts';
 import type { Source, SourceIdentity } from '../source.ts';
 import type { Flavour, Position } from '../types.ts';
 
@@ -59,8 +61,6 @@ export interface Proof {
   sameServer: boolean;
 }
 
-const acceptGap = 'odontology-webhooks resume --accept-gap --reason "…"';
-
 export async function purgedBroken(proof: Proof, missing: string, what: string): Promise<BrokenLineage> {
   const { source, files, checkpoint, identity } = proof;
   const oldestAt = files[0] ? await readFileCreatedAt(source, files[0].name) : undefined;
@@ -68,15 +68,16 @@ export async function purgedBroken(proof: Proof, missing: string, what: string):
     fromMs: checkpoint.committedAtMs,
     untilMs: oldestAt === undefined ? null : oldestAt * 1_000,
   };
-  const set = identity.flavour === 'mysql' ? 'SET PERSIST' : 'SET GLOBAL';
   return {
     kind: 'purged',
     message: `The source has purged ${what}${spanText(span)}.`,
     missing,
     span,
-    remedy:
-      `Restore the purged binlog files into the log's folder and its index; or, the changes being lost: ${acceptGap}\n` +
-      `So that it does not happen again: ${set} binlog_expire_logs_seconds = 604800;`,
+    remedy: steps(
+      purgedRemedy,
+      'Keep the log for a week in future:',
+      setVariable('binlog_expire_logs_seconds', 604_800, identity.flavour),
+    ),
   };
 }
 
@@ -90,7 +91,11 @@ export function foreign(
     message: `The server (${hostname}, ${serverUuid}) is not the one that was read before (${checkpoint.serverUuid}). ${why}`,
     missing: null,
     span: { fromMs: checkpoint.committedAtMs, untilMs: null },
-    remedy: `Point source.url back at the server ${checkpoint.serverUuid}; or, to begin anew at this one: ${acceptGap}`,
+    remedy: steps(
+      `Point source.url back at the server ${checkpoint.serverUuid} and restart the daemon: capture then continues.`,
+      'Or give up what that server has logged since, and begin anew at this one:',
+      acceptGapCommand('another server'),
+    ),
   };
 }
 
@@ -104,7 +109,7 @@ export function broken(
     message,
     missing,
     span: { fromMs: checkpoint.committedAtMs, untilMs: null },
-    remedy: `Point source.url back at the server whose log was read; or, to go on with what this one has now: ${acceptGap}`,
+    remedy: backRemedy(kind),
   };
 }
 

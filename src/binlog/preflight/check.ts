@@ -79,12 +79,5 @@ export function watchedTables({ tables }: Facts): DictionaryTable[] {
   return tables.flatMap(({ watched, table }) => (watched && table ? [table] : []));
 }
 
-/** The statement that sets a variable for good. MariaDB has no SET PERSIST. */
-export function setting({ flavour }: SourceIdentity, name: string, value: string): string {
-  return flavour === 'mysql'
-    ? `SET PERSIST ${name} = ${value};`
-    : `SET GLOBAL ${name} = ${value}; -- and under [mysqld] in my.cnf: ${name} = ${value.replaceAll("'", '')}`;
-}
-
 export const unreadable = (facts: Facts, name: string): Finding =>
   skip(`${nameVersion(facts.identity.version)} does not show the variable ${name}.`);

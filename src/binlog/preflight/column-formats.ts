@@ -1,6 +1,7 @@
+import { setVariable } from '../../lib/set-variable.ts';
 import { fractionOf, type DictionaryColumn, type DictionaryTable } from '../dictionary.ts';
 import { quoteName } from '../quote-name.ts';
-import { fail, nothingThere, pass, setting, watchedTables, type Check, type Facts } from './check.ts';
+import { fail, nothingThere, pass, watchedTables, type Check, type Facts } from './check.ts';
 
 const MAX_NAME_CHARACTERS = 64;
 
@@ -84,7 +85,7 @@ const isOldFraction = ({ type }: DictionaryColumn): boolean =>
 function keepNewFormat({ identity, variables }: Facts, old: readonly OldTable[]): string[] {
   const isNeeded = old.some(({ columns }) => columns.some(isOldFraction));
   if (!isNeeded || variables.get('mysql56_temporal_format') !== 'OFF') return [];
-  return [setting(identity, 'mysql56_temporal_format', 'ON')];
+  return [setVariable('mysql56_temporal_format', 'ON', identity.flavour)];
 }
 
 /** FORCE rebuilds temporal columns and leaves a DECIMAL as it is, which MODIFY with its own definition converts (MariaDB 10.11.18). */

@@ -1,5 +1,6 @@
+import { setVariable } from '../../lib/set-variable.ts';
 import { isAtLeast, nameVersion } from '../server-version.ts';
-import { fail, pass, setting, skip, unreadable, warn, type Check, type Facts } from './check.ts';
+import { fail, pass, skip, unreadable, warn, type Check, type Facts } from './check.ts';
 
 const oldest = { mysql: '8.0.1', mariadb: '10.6.0' } as const;
 
@@ -46,7 +47,7 @@ const binlogFormat: Check = {
     if (value === 'ROW') return pass(`Changes are logged as rows. ${perSession}`);
     return fail(
       `binlog_format is ${value}: changes are logged as statements, from which no row can be told.`,
-      setting(facts.identity, 'binlog_format', "'ROW'") + reconnect,
+      setVariable('binlog_format', "'ROW'", facts.identity.flavour) + reconnect,
     );
   },
 };
@@ -61,7 +62,7 @@ const rowImage: Check = {
     return warn(
       `binlog_row_image is ${value}: columns that a change did not touch are not in the log. What a rule needs of them is read ` +
         'from the table, later than the change; when the row is gone by then, capture stops.',
-      setting(facts.identity, 'binlog_row_image', "'FULL'") + reconnect,
+      setVariable('binlog_row_image', "'FULL'", facts.identity.flavour) + reconnect,
     );
   },
 };
@@ -74,7 +75,7 @@ const rowMetadata: Check = {
     if (value === 'FULL') return pass('Each change is logged with the names and types of its columns.');
     return fail(
       `binlog_row_metadata is ${value ?? 'not there'}: after an ALTER TABLE, older changes would be read under wrong names.`,
-      setting(facts.identity, 'binlog_row_metadata', "'FULL'"),
+      setVariable('binlog_row_metadata', "'FULL'", facts.identity.flavour),
     );
   },
 };
@@ -89,7 +90,7 @@ const rowValueOptions: Check = {
     if (value === '') return pass(`JSON values are logged whole. ${perSession}`);
     return fail(
       `binlog_row_value_options is ${value}: of a JSON value only what changed inside it is logged.`,
-      setting(facts.identity, 'binlog_row_value_options', "''") + reconnect,
+      setVariable('binlog_row_value_options', "''", facts.identity.flavour) + reconnect,
     );
   },
 };
@@ -199,7 +200,7 @@ const syncBinlog: Check = {
     if (value === '1') return pass('A committed transaction is in the log on disk.');
     return warn(
       `sync_binlog is ${value}: when the machine crashes, transactions that were delivered may be missing from the source.`,
-      setting(facts.identity, 'sync_binlog', '1'),
+      setVariable('sync_binlog', '1', facts.identity.flavour),
     );
   },
 };

@@ -1,6 +1,7 @@
 import { formatDuration } from '../../lib/duration.ts';
+import { setVariable } from '../../lib/set-variable.ts';
 import { toLogLimits } from '../runway.ts';
-import { pass, setting, unreadable, warn, type Check } from './check.ts';
+import { pass, unreadable, warn, type Check } from './check.ts';
 
 /** A long weekend: the time in which nobody may look at a daemon that stands still. */
 const shortMs = 72 * 3_600_000;
@@ -20,14 +21,14 @@ export const retention: Check = {
     if (retentionMs !== null && retentionMs < shortMs) {
       return warn(
         `The log is kept for ${formatDuration(retentionMs)}: when the daemon stands still for longer, changes are lost.`,
-        setting(identity, name, name === 'expire_logs_days' ? '7' : '604800'),
+        setVariable(name, name === 'expire_logs_days' ? '7' : '604800', identity.flavour),
       );
     }
     if (maxBytes !== null) {
       const limit = variables.has('max_binlog_total_size') ? 'max_binlog_total_size' : 'binlog_space_limit';
       return warn(
         `The log is purged when it is larger than ${Math.round(maxBytes / 1_048_576)} MiB, however young it is.`,
-        setting(identity, limit, '0'),
+        setVariable(limit, '0', identity.flavour),
       );
     }
     return pass(

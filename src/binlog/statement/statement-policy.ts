@@ -1,6 +1,8 @@
 import type { DatabaseUrl } from '../../lib/database-url.ts';
+import { setVariable } from '../../lib/set-variable.ts';
 import { Tripwire } from '../halt.ts';
 import type { LogEvent } from '../log-event.ts';
+import { acceptGapCommand, steps } from '../remedy.ts';
 import type { Flavour, Position } from '../types.ts';
 import { DefinitionProof, type DefinitionProofOptions } from './definition-proof.ts';
 import { createRulesReader, type LexicalRules } from './lexical-rules.ts';
@@ -22,8 +24,6 @@ export interface StatementPolicyOptions extends WatchOptions {
   /** For a reader that only looks for definitions: is given every statement, none of which stops it. */
   onStatement?(statement: LoggedStatement): void;
 }
-
-const resume = (reason: string): string => `odontology-webhooks resume --accept-gap --reason "${reason}"`;
 
 export interface ReplacedTables {
   /** Whether there is another table by this name, or none. */
@@ -90,10 +90,10 @@ export class StatementPolicy {
   #refuseChange(event: LogEvent, statement: LoggedStatement, at: Position): void | Promise<void> {
     const { changedSchemas } = statement.variables;
     if (changedSchemas && !changedSchemas.some(this.#watched.isSchema)) return;
-    if (this.#direct.includes(statement)) throw statementFormat('a change of a watched table');
+    if (this.#direct.includes(statement)) throw this.#statementFormat('a change of a watched table');
     const { reach } = this.#proof;
     if (reach) {
-      if (reach.includes(statement)) throw statementFormat('a change that can reach a watched table');
+      if (reach.includes(statement)) throw this.#statementFormat('a change that can reach a watched table');
       return;
     }
     // The event's bytes are gone when the answer comes.
@@ -101,7 +101,7 @@ export class StatementPolicy {
     const owned = this.read({ ...event, buffer: body, bodyStart: 0, bodyEnd: body.length });
     return this.#proof.provesHarmless(owned, at).then((isProved) => {
       if (!isProved)
-        throw statementFormat('a change of which it cannot be proved that it reaches no watched table');
+        throw this.#statementFormat('a change of which it cannot be proved that it reaches no watched table');
     });
   }
 
@@ -123,6 +123,20 @@ export class StatementPolicy {
     });
   }
 
+  #statementFormat(what: string): Tripwire {
+    return new Tripwire(
+      'statement-format',
+      `${what} is logged as a statement, not as rows: "odontology-webhooks check" says what to set or to grant`,
+      {
+        remedy: steps(
+          setVariable('binlog_format', "'ROW'", this.#options.flavour),
+          'Sessions that set binlog_format themselves must set it to ROW.',
+          acceptGapCommand('statement format'),
+        ),
+      },
+    );
+  }
+
   #refuseUnknown({ schema, parsed }: LoggedStatement): void {
     const { isSchema } = this.#watched;
     const mayConcern =
@@ -131,7 +145,13 @@ export class StatementPolicy {
     throw new Tripwire(
       'unknown-statement',
       'the log holds a statement of an unknown kind that may concern the watched schema; a later version of odontology-webhooks may know it',
-      { remedy: resume('unknown statement') },
+      {
+        remedy: steps(
+          'Upgrade odontology-webhooks to a version that knows the statement: capture then continues.',
+          'Or give up the changes of the statement:',
+          acceptGapCommand('unknown statement'),
+        ),
+      },
     );
   }
 
@@ -187,7 +207,7 @@ export class StatementPolicy {
     throw new Tripwire(
       'undecodable',
       `rows of ${found.join(', ')}, which cannot undo them, precede a ROLLBACK: it is not certain whether they are there. Give every watched table ENGINE=InnoDB`,
-      { table: found[0]!, remedy: resume('rolled back in part') },
+      { table: found[0]!, remedy: acceptGapCommand('rolled back in part') },
     );
   }
 }
@@ -205,14 +225,6 @@ export function watchNothing(server: Pick<StatementPolicyOptions, 'flavour' | 'c
   });
 }
 
-function statementFormat(what: string): Tripwire {
-  return new Tripwire(
-    'statement-format',
-    `${what} is logged as a statement, not as rows: "odontology-webhooks check" says what to set or to grant`,
-    { remedy: resume('statement format') },
-  );
-}
-
 function unloggedRows(
   { statement }: UnloggedRows,
   { schema, object }: ObjectName,
@@ -222,6 +234,6 @@ function unloggedRows(
   return new Tripwire(
     'truncate',
     `${statement} took rows of ${parts.join('.')} away, or brought some, without logging them; DELETE and INSERT are logged`,
-    { ...(object === null ? {} : { table: parts.join('.') }), remedy: resume(statement) },
+    { ...(object === null ? {} : { table: parts.join('.') }), remedy: acceptGapCommand(statement) },
   );
 }

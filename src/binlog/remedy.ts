@@ -1,0 +1,41 @@
+/**
+ * A remedy is a step a line, in the order in which they are taken: a sentence of advice, an SQL statement, or a command. Statements and
+ * commands work as they stand, so that no advice follows them on their line. A line that begins with "Or" begins another way.
+ */
+export function steps(...lines: readonly string[]): string {
+  return lines.join('\n');
+}
+
+/**
+ * The command that gives up what cannot be read: one transaction, or with `untilNow` all of those whose cause was a setting. It shows
+ * what is lost, and asks, before it acts. `reason` goes to the audit log.
+ */
+export function acceptGapCommand(reason: string, { untilNow = false } = {}): string {
+  const until = untilNow ? ' --until now' : '';
+  return `odontology-webhooks resume --accept-gap${until} --reason "${reason.replaceAll(/["\\$`]/g, String.raw`\$&`)}"`;
+}
+
+/** Of log files that are not there any more. */
+export const purgedRemedy = steps(
+  "Restore the purged binlog files to the log's folder and its index: capture then continues.",
+  'Or give up the changes in them:',
+  acceptGapCommand('the log was purged'),
+);
+
+/** Of a log that is not the one that was read, or that has lost its end. */
+export function backRemedy(kind: 'diverged' | 'ahead-of-source'): string {
+  return steps(
+    'Point source.url at the server whose log was read and restart the daemon: capture then continues.',
+    'Or give up what this server does not have, and read on with what it has now:',
+    acceptGapCommand(kind === 'diverged' ? 'the log is another one' : 'the source lost the end of its log'),
+  );
+}
+
+/** Of a column, `table.column`, or a table that a rule needs and that is not what it was. */
+export function changedRemedy(what: string): string {
+  return steps(
+    `Correct the rules for ${what}.`,
+    'Then read the table as it is now. A column that is gone is null where the rules say `missing: warn`:',
+    acceptGapCommand('definition changed'),
+  );
+}
