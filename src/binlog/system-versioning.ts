@@ -3,12 +3,18 @@ import { Tripwire } from './halt.ts';
 import { acceptGapCommand } from './remedy.ts';
 import type { ColumnShape } from './table-map-columns.ts';
 
+/**
+ * The primary key, lower case, of a table that is not system-versioned now, or `any` where its columns are not known; null for a table
+ * that is system-versioned now, undefined for one that is not known.
+ */
+export type PlainKey = ReadonlySet<string> | 'any' | null | undefined;
+
 /** What tells of a table map whether the table keeps its history. */
 export interface VersioningContext {
   /** Column indices of the primary key. */
   key: readonly number[];
   /** See TableHints. */
-  plainKey: ReadonlySet<string> | null | undefined;
+  plainKey: PlainKey;
 }
 
 /**
@@ -29,15 +35,18 @@ export function findRowEnd(
   const implicit = isPeriodAt(specs, named('row_start')) ? named('row_end') : -1;
   const rowEnd = key.length === 0 ? implicit : last!;
   if (rowEnd >= 0 && !isPeriodAt(specs, rowEnd)) return -1;
-  if (rowEnd >= 0 && rowEnd === implicit) return rowEnd;
+  if (rowEnd >= 0 && rowEnd === implicit) return isPlain(plainKey, 'row_end') ? -1 : rowEnd;
   if (rowEnd >= 0 && plainKey !== undefined)
-    return plainKey?.has(specs[rowEnd]!.name.toLowerCase()) ? -1 : rowEnd;
+    return plainKey === 'any' || isPlain(plainKey, specs[rowEnd]!.name) ? -1 : rowEnd;
   if (rowEnd < 0 && plainKey) return -1;
   throw new Tripwire('unsupported-type', `the log does not say whether ${table} is system-versioned`, {
     table,
     remedy: acceptGapCommand('system versioning not known'),
   });
 }
+
+const isPlain = (plainKey: PlainKey, column: string): boolean =>
+  typeof plainKey === 'object' && plainKey !== null && plainKey.has(column.toLowerCase());
 
 const isPeriod = ({ type, meta, nullable }: ColumnShape): boolean =>
   type === columnType.timestamp2 && meta[0] === 6 && !nullable;

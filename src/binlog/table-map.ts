@@ -5,7 +5,7 @@ import { compileColumn, compileSkip, type ColumnDecoder, type SkipColumn } from 
 import { Tripwire } from './halt.ts';
 import { quoteName } from './quote-name.ts';
 import { acceptGapCommand, steps } from './remedy.ts';
-import { findRowEnd } from './system-versioning.ts';
+import { findRowEnd, type PlainKey } from './system-versioning.ts';
 import { readOptional, readShapes, type ColumnShape, type OptionalMetadata } from './table-map-columns.ts';
 import type { Column, Flavour, TableSchema } from './types.ts';
 
@@ -15,11 +15,8 @@ export interface TableHints {
   types: ReadonlyMap<string, 'uuid' | 'inet4' | 'inet6' | 'json'>;
   /** Digits after the second of the temporal columns, by lower-case name: the log does not say it of the formats before MariaDB 10.1. */
   fractions: ReadonlyMap<string, number>;
-  /**
-   * The primary key, lower case, of a table that is not system-versioned now; null for one that is, undefined for one that is
-   * gone. It only tells a TIMESTAMP(6) that ends an ordinary key from a row_end.
-   */
-  plainKey: ReadonlySet<string> | null | undefined;
+  /** See PlainKey. */
+  plainKey: PlainKey;
 }
 
 export interface TableMapContext {

@@ -39,6 +39,32 @@ describe('tables of MariaDB as the log describes them', () => {
     }
   });
 
+  it('takes an ordinary table for one, also where its key and its columns look like those of a versioned one', async () => {
+    const period = 'TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)';
+    await schema.query(
+      `CREATE TABLE turnos (id INT, row_start ${period}, row_end ${period}, PRIMARY KEY (id, row_end));
+       CREATE TABLE visitas (id INT, desde ${period}, hasta ${period}, PRIMARY KEY (id, hasta))`,
+    );
+    for (const [table, end] of [
+      ['turnos', 'row_end'],
+      ['visitas', 'hasta'],
+    ] as const) {
+      const position = await endOfLog(flavour, schema);
+      await schema.query(
+        `INSERT INTO ${table} (id) VALUES (1); UPDATE ${table} SET id = 2; DELETE FROM ${table}`,
+      );
+      const stream = await openReader({
+        flavour,
+        schema,
+        position,
+        watch: { [table]: ['id'] },
+        hints: { [table]: { ...plain, plainKey: new Set(['id', end]) } },
+      });
+      expect((await takeRows(stream, 3)).map(({ op }) => op)).toEqual(['insert', 'update', 'delete']);
+      stream.close();
+    }
+  });
+
   it('passes over columns in the format before MariaDB 10.1 and reads them where they are wanted', async () => {
     await schema.query(`SET GLOBAL mysql56_temporal_format = OFF;
       CREATE TABLE old (id INT PRIMARY KEY, d DATETIME, t TIME, s TIMESTAMP NULL, rest VARCHAR(3))`);

@@ -315,6 +315,33 @@ describe.each(modes)('a statement in the log of $name', (mode) => {
       expect(halt?.remedy).toBe('odontology-webhooks resume --accept-gap --reason "statement format"');
     });
 
+    /** MySQL has no packages. */
+    const ofPackages = isMariadb
+      ? [
+          'SELECT pk.cambia() FROM dual',
+          'SELECT %e.pk.cambia() FROM dual',
+          'DO indirecta()',
+          'CALL pk.proc()',
+        ]
+      : [];
+    it.each(ofPackages)('stops the reader at a routine of a package: %s', async (statement) => {
+      const change = "UPDATE %w.citas SET estado = 'pk' WHERE id = 1";
+      await run([
+        'USE %e',
+        "SET SESSION sql_mode = 'ORACLE'",
+        'CREATE PACKAGE pk AS FUNCTION cambia RETURN INT; PROCEDURE proc; END',
+        `CREATE PACKAGE BODY pk AS FUNCTION cambia RETURN INT AS BEGIN ${change}; RETURN 1; END; PROCEDURE proc AS BEGIN ${change}; END; END`,
+        'CREATE FUNCTION indirecta RETURN INT AS BEGIN RETURN pk.cambia(); END',
+        'SET SESSION sql_mode = DEFAULT',
+        'USE %w',
+      ]);
+      await schema.query("INSERT INTO citas VALUES (1, 'a')");
+      const position = await endOfLog(flavour, schema);
+      const oracle = ["SET SESSION sql_mode = 'ORACLE'", statement, 'SET SESSION sql_mode = DEFAULT'];
+      await run(inStatementFormat(...oracle), elsewhere);
+      expect((await haltOf(position))?.halt.reason).toBe('statement-format');
+    });
+
     /** Those that do not. */
     const unrelated: string[] = [
       'INSERT INTO libre VALUES (3, 3)',

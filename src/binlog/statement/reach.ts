@@ -96,7 +96,9 @@ export class Reach {
     test: (schema: string, name: string) => boolean,
   ): boolean {
     if (object.length === 0) return true;
-    return object.some((name) => someReading(schema ?? [ownSchema], (each) => test(each, name)));
+    if (object.some((name) => someReading(schema ?? [ownSchema], (each) => test(each, name)))) return true;
+    // `pk.f` may be the routine f of the package pk: what stands in the place of a schema is the name of a package then.
+    return schema?.some((name) => test(ownSchema, name)) ?? false;
   }
 
   #toNode(link: Link, keys: ReadonlySet<string>): Node {
@@ -109,7 +111,9 @@ export class Reach {
       for (const name of object) {
         for (const each of schema ?? [link.bodySchema]) {
           if (this.#options.isWatched(each, name)) return true;
-          for (const named of [keyOf(each, name), keyOf(each, '')]) if (keys.has(named)) names.add(named);
+          const readings = [keyOf(each, name), keyOf(each, packageOf(name)), keyOf(each, '')];
+          if (schema) readings.push(keyOf(link.bodySchema, each));
+          for (const named of readings) if (keys.has(named)) names.add(named);
         }
       }
       return false;
@@ -119,8 +123,11 @@ export class Reach {
 }
 
 function isIn(keys: ReadonlySet<string>, schema: string, name: string): boolean {
-  return keys.has(keyOf(schema, name)) || keys.has(keyOf(schema, ''));
+  return [name, packageOf(name), ''].some((each) => keys.has(keyOf(schema, each)));
 }
+
+/** MariaDB logs the call of a package's routine under one quoted name: "portal"."pk.f"(). */
+const packageOf = (name: string): string => name.replace(/\..*$/s, '');
 
 /** The keys of the nodes that satisfy the test, and of those that lead to one. */
 function spread(nodes: readonly Node[], isFirst: (node: Node) => boolean): ReadonlySet<string> {
