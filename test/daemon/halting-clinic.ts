@@ -119,7 +119,8 @@ ${receiver.delivery}`);
       });
     },
     async untilReady() {
-      await waitFor(() => daemon!.isReady(), { timeoutMs: 30_000, what: 'capture to go on' });
+      // A halt whose cause is gone is tried again after 30 s.
+      await waitFor(() => daemon!.isReady(), { timeoutMs: 60_000, what: 'capture to continue' });
     },
     async untilHalted(reason) {
       await waitFor(
