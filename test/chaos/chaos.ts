@@ -264,7 +264,7 @@ async function untilQuiet(inbox: Inbox, wanted: number): Promise<void> {
 
 async function readEntities(connection: Connection): Promise<Map<string, string>> {
   const [rows] = await connection.query<RowDataPacket[]>(
-    "SELECT id, CONCAT(entity_table, '/', entity_key) AS entity FROM event_log",
+    "SELECT id, CONCAT(entity_table, '/', entity_key COLLATE utf8mb4_bin) AS entity FROM event_log",
   );
   return new Map(rows.map((row) => [String(row['id']), String(row['entity'])]));
 }

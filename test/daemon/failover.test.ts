@@ -171,7 +171,8 @@ ${receiver.delivery}
         // One event each, under one id, whichever server it was read from. What the replica never got may have been sent before.
         expect([...told(receiver)].filter(([, ids]) => ids.size !== 1)).toEqual([]);
         const outbox = await rowsOf<{ event: string; times: number }>(
-          `SELECT CONCAT(type, ' ', entity_key, ' ', body) AS event, COUNT(*) AS times FROM ${store}.event_log GROUP BY 1 HAVING COUNT(*) > 1`,
+          // Keys have a collation of their own, which does not pad.
+          `SELECT CONCAT(type, ' ', entity_key COLLATE utf8mb4_bin, ' ', body) AS event, COUNT(*) AS times FROM ${store}.event_log GROUP BY 1 HAVING COUNT(*) > 1`,
         );
         expect(outbox).toEqual([]);
         const [count] = await rowsOf<{ events: number }>(`SELECT COUNT(*) AS events FROM ${store}.event_log`);

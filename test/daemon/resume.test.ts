@@ -42,9 +42,9 @@ describe.each(modes)('resume, on $name', { timeout: 180_000 }, (mode) => {
     expect(status.code).toBe(0);
     expect(status.stdout).toMatch(/capture +halted since 20\d\d-/);
     expect(status.stdout).toMatch(
-      /Why it is halted: Capture stopped before .* logged as a statement, not as rows\./,
+      /Why it is halted: Capture stopped before .* logged as a statement, not as rows: "odontology-webhooks check" says what to set/,
     );
-    expect(status.stdout).toContain("SET PERSIST binlog_format = 'ROW';");
+    expect(status.stdout).toContain('odontology-webhooks resume --accept-gap --reason "statement format"');
 
     const bulk = ['resume', '--accept-gap', '--until', 'now', '--reason', 'the night of the import'];
     const refused = await answer('n', ...bulk);
