@@ -313,9 +313,6 @@ describe.each(modes)('a statement in the log of $name', (mode) => {
       const halt = await haltOf(position, extra);
       expect(halt?.halt.reason).toBe('statement-format');
       expect(halt?.remedy.split('\n')).toEqual([
-        isMariadb
-          ? "SET GLOBAL binlog_format = 'ROW'; -- and under [mysqld] in my.cnf: binlog_format = ROW"
-          : "SET PERSIST binlog_format = 'ROW';",
         'Sessions that set binlog_format themselves must set it to ROW.',
         'odontology-webhooks resume --accept-gap --reason "statement format"',
       ]);

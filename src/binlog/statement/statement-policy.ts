@@ -1,5 +1,4 @@
 import type { DatabaseUrl } from '../../lib/database-url.ts';
-import { setVariable } from '../../lib/set-variable.ts';
 import { Tripwire } from '../halt.ts';
 import type { LogEvent } from '../log-event.ts';
 import { acceptGapCommand, steps } from '../remedy.ts';
@@ -129,7 +128,7 @@ export class StatementPolicy {
       `${what} is logged as a statement, not as rows: "odontology-webhooks check" says what to set or to grant`,
       {
         remedy: steps(
-          setVariable('binlog_format', "'ROW'", this.#options.flavour),
+          // The setting is ROW more often than not: it is a session, a table or a missing privilege.
           'Sessions that set binlog_format themselves must set it to ROW.',
           acceptGapCommand('statement format'),
         ),
