@@ -29,7 +29,7 @@ import { createDeliveryVerbs } from './daemon/delivery-verbs.ts';
 import { createDisabling, type DisableByEngine } from './daemon/disable-webhook.ts';
 import { filterNames, firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.ts';
 import { guardOptions, judgeWebhook, requireFitWebhooks, requireReady } from './daemon/judge.ts';
-import { locateSchema } from './daemon/live-schema.ts';
+import { locateSchema, readSettled } from './daemon/live-schema.ts';
 import { createMaintenance } from './daemon/maintenance.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';
 import { createObserver, type Observer } from './daemon/observer.ts';
@@ -342,10 +342,14 @@ function createCapture(parts: Parts, dispatcher: Dispatcher, seams: Seams): Capt
       room: () => dispatcher.room(),
       dispatch: (fresh) => dispatcher.accept(fresh),
       async redefine(tables, baseline) {
-        const next = await clinicNow(parts, inForce.clinic.ruleFile, baseline);
         const { watch } = inForce.clinic.rules;
-        requireTables(next, baseline, tables);
-        requireSameWatch(watch, next.rules.watch, tables);
+        const next = await readSettled(
+          () => clinicNow(parts, inForce.clinic.ruleFile, baseline),
+          (clinic) => {
+            requireTables(clinic, baseline, tables);
+            requireSameWatch(watch, clinic.rules.watch, tables);
+          },
+        );
         inForce.clinic = next;
         return isWithin(next.rules.watch, watch) ? locateSchema(source, next) : null;
       },

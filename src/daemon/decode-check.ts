@@ -14,7 +14,7 @@ import { AppError } from '../lib/errors.ts';
 import { readingOf, type Clinic } from './clinic.ts';
 
 /** What both readers may keep of the rows: more makes the comparison no better. */
-const MAX_BYTES = 32 * 1024 * 1024;
+const MAX_BYTES = 8 * 1024 * 1024;
 
 export interface DecodeCheckOptions {
   source: Source;

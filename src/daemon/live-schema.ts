@@ -3,6 +3,7 @@ import { readLogStatus } from '../binlog/log-file.ts';
 import { mergeBaselines } from '../binlog/outgrown.ts';
 import type { Source } from '../binlog/source.ts';
 import type { Baseline, LogPlace } from '../binlog/types.ts';
+import { sleep } from '../lib/clock.ts';
 import { firstBaseline, isWithin, requireTables, type Clinic } from './clinic.ts';
 
 /** The live schema, and where the log ended after it was read: there it is in force, unless a definition stands before. */
@@ -14,6 +15,27 @@ export interface LiveSchema {
 
 export async function locateSchema(source: Source, clinic: Clinic): Promise<LiveSchema> {
   return { clinic, end: await readLogStatus(source, clinic.identity) };
+}
+
+/** While ALTER TABLE puts its copy in the place of a table, MariaDB 11.8 shows neither for a moment. */
+const LOOKS = 4;
+const LOOK_AGAIN_MS = 250;
+
+/** Reads the live schema; where it lacks something that is required, once more after a moment. Throws what `require` throws in the end. */
+export async function readSettled(
+  read: () => Promise<Clinic>,
+  require: (clinic: Clinic) => void,
+): Promise<Clinic> {
+  for (let looks = 1; ; looks += 1) {
+    const clinic = await read();
+    try {
+      require(clinic);
+      return clinic;
+    } catch (error) {
+      if (looks === LOOKS) throw error;
+      await sleep(LOOK_AGAIN_MS);
+    }
+  }
 }
 
 /**

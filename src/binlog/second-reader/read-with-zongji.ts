@@ -14,7 +14,7 @@ import type {
 
 const HEARTBEAT_MS = 500;
 /** Bytes of row events of one transaction that are kept; a larger one is left out. */
-const MAX_TRANSACTION_BYTES = 32 * 1024 * 1024;
+const MAX_TRANSACTION_BYTES = 8 * 1024 * 1024;
 
 export interface ReadingOptions {
   url: DatabaseUrl;

@@ -4,7 +4,7 @@ import type { Comparison } from './comparison.ts';
 import type { Compared, ComparisonJob } from './compare-with-zongji.ts';
 
 /** What zongji and the comparison may take. A thread that needs more is ended; the daemon is not. */
-const resourceLimits = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 16 };
+const resourceLimits = { maxOldGenerationSizeMb: 96, maxYoungGenerationSizeMb: 8 };
 
 /**
  * Compares a range of the log with what zongji reads there. zongji runs in a thread of its own, loaded for this job alone: it can
