@@ -80,7 +80,8 @@ describe.each(flavours)('check, on %s', (flavour) => {
     const { code, stdout } = await check(weak);
     expect(code).toBe(1);
     const grants = stdout.split('\n').filter((line) => line.startsWith('GRANT '));
-    expect(grants).toHaveLength(3);
+    // Three that are needed, and those with which more statements can be proved harmless.
+    expect(grants).toHaveLength(flavour === 'mysql' ? 4 : 5);
     for (const grant of grants) await clinic.query(grant);
     expect((await check(weak)).code).toBe(0);
     await migrateStore(parseDatabaseUrl(storeUrl(user)));

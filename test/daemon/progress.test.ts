@@ -148,9 +148,13 @@ describe.each(flavours)('progress, on %s', (flavour) => {
     toStore.refuse(true);
     toStore.cut();
     await untilUnready(/canary|not connected/);
-    const told = daemon.log.slice(before).filter(({ msg }) => String(msg).includes('trying again'));
-    const reasons = told.map(({ error }) => error);
-    expect(reasons.length).toBeGreaterThan(0);
+    const reasons = await waitFor(
+      () => {
+        const told = daemon.log.slice(before).filter(({ msg }) => String(msg).includes('trying again'));
+        return told.length > 0 ? told.map(({ error }) => error) : null;
+      },
+      { what: 'the outage in the log' },
+    );
     expect(reasons).toEqual([...new Set(reasons)]);
     toStore.refuse(false);
     await daemon.untilReady();
