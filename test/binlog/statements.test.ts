@@ -231,7 +231,7 @@ describe.each(modes)('a statement in the log of $name', (mode) => {
     ],
     ["CREATE USER 'tRUNCATE'@'%'", "GRANT SELECT ON %w.citas TO 'tRUNCATE'@'%'", "DROP USER 'tRUNCATE'@'%'"],
     ['CREATE VIEW v AS SELECT * FROM citas', 'CREATE OR REPLACE VIEW v AS SELECT 1 AS x', 'DROP VIEW v'],
-    ['CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO TRUNCATE citas', 'DROP EVENT e'],
+    ['CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO TRUNCATE citas', 'DROP EVENT e'],
     ['CREATE PROCEDURE p() TRUNCATE citas', 'DROP PROCEDURE p'],
     ...(isMariadb
       ? [
