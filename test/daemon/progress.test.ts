@@ -144,6 +144,16 @@ describe.each(flavours)('progress, on %s', (flavour) => {
   });
 
   it('tells of a store that is away once for all parts, and once when it is back', async () => {
+    // The outage that the test before made must be over: one that lasts is not told again at once.
+    const isOfOutage = ({ msg }: Record<string, unknown>): boolean =>
+      msg === 'the outage is over' || String(msg).includes('trying again');
+    await waitFor(
+      () => {
+        const last = daemon.log.findLast(isOfOutage);
+        return last === undefined || last['msg'] === 'the outage is over';
+      },
+      { timeoutMs: 60_000, what: 'the end of the outage before' },
+    );
     const before = daemon.log.length;
     toStore.refuse(true);
     toStore.cut();
