@@ -1,17 +1,17 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
 import { byName, openReader, takeRows, takeUntil } from '../support/read-log.ts';
-import { createSchema, type SharedServer, type TestSchema } from '../support/server.ts';
-import { borrowServer, modes } from './modes.ts';
+import { createSchema, type TestSchema } from '../support/server.ts';
+import { modes } from './modes.ts';
 
 describe.each(modes)('what is large in the log of $name', (mode) => {
   const { flavour } = mode;
-  let server: SharedServer;
-  let giveBack: () => Promise<void>;
+  let server: PrivateServer;
   let schema: TestSchema;
   beforeAll(async () => {
-    ({ server, giveBack } = await borrowServer(mode));
+    server = await startPrivateServer({ flavour: mode.variant, settings: mode.settings });
   });
-  afterAll(() => giveBack());
+  afterAll(() => server.stop());
   beforeEach(async () => {
     schema = await createSchema(
       server,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startPrivateServer } from '../../src/cli/demo/private-server.ts';
 import type { TableHints } from '../../src/binlog/table-map.ts';
 import { byName, endOfLog, openReader, takeRows } from '../support/read-log.ts';
 import { createSchema, sharedServer, type TestSchema } from '../support/server.ts';
@@ -66,11 +67,14 @@ describe('tables of MariaDB as the log describes them', () => {
   });
 
   it('passes over columns in the format before MariaDB 10.1 and reads them where they are wanted', async () => {
-    await schema.query(`SET GLOBAL mysql56_temporal_format = OFF;
-      CREATE TABLE old (id INT PRIMARY KEY, d DATETIME, t TIME, s TIMESTAMP NULL, rest VARCHAR(3))`);
-    await schema.query('SET GLOBAL mysql56_temporal_format = ON');
-    const position = await endOfLog(flavour, schema);
-    await schema.query(
+    const server = await startPrivateServer({ flavour });
+    const own = await createSchema(
+      server,
+      `SET GLOBAL mysql56_temporal_format = OFF;
+      CREATE TABLE old (id INT PRIMARY KEY, d DATETIME, t TIME, s TIMESTAMP NULL, rest VARCHAR(3))`,
+    );
+    const position = await endOfLog(flavour, own);
+    await own.query(
       "SET time_zone = '+00:00'; INSERT INTO old VALUES (1, '2026-01-02 03:04:05', '-10:11:12', '2026-01-02 03:04:05', 'fin')",
     );
     const fractions = new Map(['d', 't', 's'].map((name) => [name, 0]));
@@ -80,7 +84,7 @@ describe('tables of MariaDB as the log describes them', () => {
     ]) {
       const stream = await openReader({
         flavour,
-        schema,
+        schema: own,
         position,
         watch: { old: watch },
         hints: { old: { ...plain, fractions } },
@@ -92,5 +96,7 @@ describe('tables of MariaDB as the log describes them', () => {
         Object.fromEntries(Object.entries(all).filter(([name]) => watch.includes(name))),
       );
     }
+    await own.drop();
+    await server.stop();
   });
 });

@@ -63,7 +63,6 @@ describe.each(servers)('the preflight on a well-kept %s', (variant) => {
 
   beforeAll(async () => {
     schema = await createSchema(server, tables);
-    if (flavour === 'mariadb') await schema.query('SET GLOBAL sync_binlog = 1');
   });
 
   afterAll(() => schema.drop());

@@ -4,6 +4,8 @@ import { serverVariants, type Flavour } from '../../src/cli/demo/server-binaries
 
 /** What a test needs to know of a server that all test files share. */
 export interface SharedServer {
+  /** Not of a private server. Other tests run on it at the same time, so `createSchema` refuses to set its global variables. */
+  shared?: true;
   flavour: Flavour;
   version: string;
   host: string;
@@ -22,7 +24,7 @@ declare module 'vitest' {
 
 const shared = (server: PrivateServer): SharedServer => {
   const { flavour, version, host, port, url } = server;
-  return { flavour, version, host, port, url };
+  return { shared: true, flavour, version, host, port, url };
 };
 
 /** One server of each variant for the whole run. If one does not start, the run fails and says how to get it. */
@@ -30,7 +32,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const starts = await Promise.allSettled(
     serverVariants.map(async (variant) => ({
       variant,
-      server: await startPrivateServer({ flavour: variant }),
+      // As the preflight wants it: MariaDB's default is 0.
+      server: await startPrivateServer({ flavour: variant, settings: ['sync_binlog=1'] }),
     })),
   );
   const started = starts.filter((start) => start.status === 'fulfilled').map(({ value }) => value);

@@ -19,3 +19,9 @@ it.each(flavours)(
     await schema.drop();
   },
 );
+
+it('a global variable of a server that other tests use is left alone', async () => {
+  const schema = await createSchema(sharedServer('mysql'));
+  await expect(schema.query('SET GLOBAL long_query_time = 9')).rejects.toThrow('start a private one');
+  await schema.drop();
+});

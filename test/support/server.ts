@@ -16,7 +16,7 @@ export function sharedServer(variant: ServerVariant): SharedServer {
   return inject(variant);
 }
 
-type ServerAddress = Pick<SharedServer, 'host' | 'port' | 'url'>;
+type ServerAddress = Pick<SharedServer, 'host' | 'port' | 'url' | 'shared'>;
 type Row = Record<string, unknown>;
 
 export interface TestUser {
@@ -54,6 +54,8 @@ export interface TestSchema {
 
 const unique = (prefix: string): string => `${prefix}_${randomBytes(5).toString('hex')}`;
 
+const setsGlobals = /\bSET\s+(?:GLOBAL|PERSIST)\b|@@GLOBAL\.\w+\s*:?=/i;
+
 function connectTo(uri: string): Promise<Connection> {
   return createConnection({
     uri,
@@ -64,7 +66,7 @@ function connectTo(uri: string): Promise<Connection> {
   });
 }
 
-/** A schema with a name of its own, filled with `sql` (no DELIMITER; several statements are fine). */
+/** A schema with a name of its own, filled with `sql` (no DELIMITER; several statements are fine). A shared server's global variables are left alone. */
 export async function createSchema(server: ServerAddress, sql?: string): Promise<TestSchema> {
   const name = unique('t');
   let root = await connectTo(server.url);
@@ -80,6 +82,8 @@ export async function createSchema(server: ServerAddress, sql?: string): Promise
       return url.href;
     },
     async query(text, values = []) {
+      if (server.shared === true && setsGlobals.test(text))
+        throw new Error(`Other tests run on this server: start a private one for "${text}".`);
       const [rows] = await root.query(text, [...values]);
       return Array.isArray(rows) ? (rows as Row[]) : [];
     },
