@@ -48,6 +48,21 @@ export function listenAddress() {
   });
 }
 
+/** `webhooks.clinic.example`, `10.0.0.5` or `[fd00::5]`, without a port → in lower case, without brackets. */
+export function hostName() {
+  return scalar<string>({
+    mustBe: 'a host name or an address without a port, such as webhooks.clinic.example',
+    json: { type: 'string', minLength: 1, maxLength: 255 },
+    parse: ifText((given) => {
+      const bare = given.replace(/^\[(.*)\]$/, '$1');
+      if (isIP(bare) !== 0) return bare.toLowerCase();
+      return /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(given) && given.length <= 255
+        ? given.toLowerCase()
+        : undefined;
+    }),
+  });
+}
+
 /** Whether http:// is allowed and where it may lead is judged later, with the settings of `delivery`. */
 export function webhookUrl() {
   return scalar<string>({

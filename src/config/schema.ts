@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { databaseUrl, listenAddress, network, webhookUrl } from './address-scalars.ts';
+import { databaseUrl, hostName, listenAddress, network, webhookUrl } from './address-scalars.ts';
 import { duration, flag, integer, oneOf, rate, size, text, timezone } from './plain-scalars.ts';
 import { certificates, encryptionKey, sha256, signingSecret } from './secret-scalars.ts';
 import { filterTest } from './filter.ts';
@@ -73,7 +73,7 @@ export function createConfigSchema(baseDir: string) {
       proxy_is_guard: flag(),
       ca_file: certificates(baseDir).nullable(),
     }),
-    http: z.strictObject({ listen: listenAddress(), tokens: z.array(token) }),
+    http: z.strictObject({ listen: listenAddress(), hosts: z.array(hostName()), tokens: z.array(token) }),
     audit: z.strictObject({ seal_interval: duration('1s', '1d') }),
     retention: z.strictObject({ payloads: duration('1m', '100y'), log: duration('1m', '100y') }),
     log: z.strictObject({ level: oneOf(['debug', 'info', 'warn', 'error', 'silent']) }),

@@ -48,7 +48,7 @@ export function toConfig({ parsed, yaml, baseDir, env }: Parsed): Config {
       proxies: toProxies(env),
       ca: delivery.ca_file,
     },
-    http: { ...http.listen, tokens: http.tokens },
+    http: { ...http.listen, hosts: http.hosts, tokens: http.tokens },
     audit: { sealIntervalMs: parsed.audit.seal_interval },
     retention: { payloadsMs: parsed.retention.payloads, logMs: parsed.retention.log },
     log: parsed.log,

@@ -117,6 +117,8 @@ export interface HttpConfig {
   host: string;
   /** 0 for any free port. */
   port: number;
+  /** Further names, in lower case, under which the API may be asked. */
+  hosts: readonly string[];
   tokens: readonly ApiToken[];
 }
 

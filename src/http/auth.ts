@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { FastifyReply, FastifyRequest, preValidationHookHandler } from 'fastify';
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { ApiToken, Role } from '../config/types.ts';
 
 /** Who asks: the token's name and role, never the token. */
@@ -34,8 +34,8 @@ export function findActor(tokens: readonly ApiToken[], header: string | undefine
   return found;
 }
 
-/** Refuses whoever has no valid token (401) or a lesser role (403). */
-export function requireRole(role: Role): preValidationHookHandler {
+/** Refuses a request without a valid token (401) or with a lesser role (403). */
+export function requireRole(role: Role): onRequestHookHandler {
   return (request: FastifyRequest, reply: FastifyReply, done) => {
     if (!request.actor) {
       void reply

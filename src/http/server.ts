@@ -7,6 +7,8 @@ import { AppError, codeOf } from '../lib/errors.ts';
 import { parseInputJson } from '../lib/exact-json.ts';
 import type { Log } from '../lib/log.ts';
 import { findActor, requireRole } from './auth.ts';
+import { boundConnections, defaultLimits, type ConnectionLimits } from './connections.ts';
+import { hostOf, isOurHost } from './host-check.ts';
 import { object, type ApiContext, type ApiRoute } from './route.ts';
 import { apiRoutes } from './routes.ts';
 
@@ -28,11 +30,15 @@ export interface HttpOptions {
   verbs: HttpVerbs;
   api: ApiContext;
   log: Log;
+  /** Default: defaultLimits. */
+  limits?: ConnectionLimits;
 }
 
 export interface HttpServer {
   /** `http://127.0.0.1:8377`, with the port that was given out. */
   readonly url: string;
+  /** Every route that is registered: `GET /healthz`. */
+  readonly routes: readonly string[];
   stop(): Promise<void>;
 }
 
@@ -43,7 +49,7 @@ const refusedPerMinute = 20;
 /** Starts to listen. AppError ERR_PORT_IN_USE when somebody else does. */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { config, log } = options;
-  const app = await createApp(options);
+  const { app, routes } = await createApp(options);
   try {
     await app.listen({ host: config.host, port: config.port });
   } catch (error) {
@@ -53,26 +59,45 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { port } = app.server.address() as AddressInfo;
   const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
   log.info({ url }, 'listening');
-  return { url, stop: () => app.close() };
+  return { url, routes, stop: () => app.close() };
 }
 
 /** The application without a socket: what tests inject requests into. */
-async function createApp({ config, verbs, api, log }: HttpOptions): Promise<FastifyInstance> {
+async function createApp({
+  config,
+  verbs,
+  api,
+  log,
+  limits = defaultLimits,
+}: HttpOptions): Promise<{ app: FastifyInstance; routes: string[] }> {
   const app = Fastify({
     bodyLimit: bodyLimitBytes,
     forceCloseConnections: true,
-    requestTimeout: 30_000,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    // Node looks for connections beyond their time at this interval only.
+    http: { headersTimeout: limits.headersTimeoutMs, connectionsCheckingInterval: 1_000 },
     // What is not in a schema is refused, neither dropped nor bent into shape.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
+  });
+  boundConnections(app.server, limits.connections);
+  const routes: string[] = [];
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const each of [method].flat()) routes.push(`${each} ${url}`);
   });
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) =>
     parseBody(body as string, done),
   );
   await app.register(helmet);
   await app.register(rateLimit, { global: false, max: refusedPerMinute, timeWindow: '1 minute' });
+  const policy = { listen: config.host, hosts: config.hosts };
   const countRefusal = app.createRateLimit({ max: refusedPerMinute, timeWindow: '1 minute' });
   app.decorateRequest('actor', null);
   app.addHook('onRequest', async (request, reply) => {
+    if (!isOpen(request) && !isOurHost(hostOf(request.headers.host), request.socket.localAddress, policy)) {
+      await reply.code(421).send(hostRefusal);
+      return;
+    }
     request.actor = findActor(config.tokens, request.headers.authorization);
     if (request.actor || request.headers.authorization === undefined) return;
     const limit = await countRefusal(request);
@@ -88,8 +113,19 @@ async function createApp({ config, verbs, api, log }: HttpOptions): Promise<Fast
   app.setErrorHandler<FastifyError>((error, _request, reply) => sendError(error, reply, log));
   addRoutes(app, verbs);
   for (const route of apiRoutes) addApiRoute(app, route, api);
-  return app;
+  return { app, routes };
 }
+
+/** What health checks and Prometheus ask, under any name: it holds no data of anybody. */
+const openPaths: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics']);
+
+const isOpen = (request: FastifyRequest): boolean => openPaths.has(request.routeOptions.url);
+
+const hostRefusal = {
+  message: 'The Host header names another server.',
+  code: 'ERR_HOST',
+  remedy: 'Use the address of http.listen, or add the name to http.hosts in the configuration.',
+} as const;
 
 function addRoutes(app: FastifyInstance, verbs: HttpVerbs): void {
   app.get('/healthz', () => ({ status: 'ok' }));
@@ -107,7 +143,8 @@ function addApiRoute(app: FastifyInstance, route: ApiRoute, context: ApiContext)
   app.route({
     method,
     url: path,
-    preValidation: requireRole(role),
+    // Before the body is read: without a role, nothing is waited for.
+    onRequest: requireRole(role),
     schema: {
       params: object(params, Object.keys(params)),
       querystring: object(query),

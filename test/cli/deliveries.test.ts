@@ -110,9 +110,10 @@ describe.each(flavours)('deliveries, access and erase on %s', (flavour) => {
     };
     const byPeople = acts.acts.filter(({ role }) => role !== 'engine');
     expect(byPeople.map(({ action, role }) => [action, role])).toEqual(
-      ['delivery.read', 'patient.erase', 'patient.access', 'delivery.export', 'delivery.read'].map(
-        (action) => [action, 'local'],
-      ),
+      [
+        ...['delivery.read', 'patient.erase', 'patient.access', 'delivery.export', 'patient.access'],
+        ...['delivery.read', 'delivery.list', 'delivery.list'],
+      ].map((action) => [action, 'local']),
     );
   });
 });

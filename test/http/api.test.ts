@@ -94,6 +94,7 @@ describe.each(flavours)('the API on %s', (flavour) => {
       config: {
         host: '127.0.0.1',
         port: 0,
+        hosts: ['webhooks.clinic.example'],
         tokens: roles.map((role) => ({
           name: `an ${role}`,
           role,

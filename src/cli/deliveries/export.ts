@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { countDeliveries, listDeliveries, type DeliveryRecord } from '../../audit/deliveries.ts';
+import { recordListing } from '../../audit/reading-acts.ts';
 import { recordAct } from '../../audit/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
@@ -33,9 +34,11 @@ export function deliveriesExportCommand(): Command {
     .action((options: ExportOptions) => withStore(options, (opened) => exportAll(opened, options)));
 }
 
-async function exportAll({ store, box }: OpenedStore, options: ExportOptions): Promise<void> {
+async function exportAll(vault: OpenedStore, options: ExportOptions): Promise<void> {
+  const { store, box } = vault;
   const filter = await filterOf(store, options);
   const total = await countDeliveries(store, filter);
+  if (filter.patient ?? filter.entity) await recordListing(vault, localActor(), filter);
   const details = { deliveries: total };
   await recordAct(store, box, { actor: localActor(), action: 'delivery.export', details });
   const progress = createProgress('exporting');

@@ -1,7 +1,9 @@
 import { Command } from 'commander';
 import { listDeliveries, type DeliveryRecord } from '../../audit/deliveries.ts';
+import { recordListing } from '../../audit/reading-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
+import { localActor } from '../local-actor.ts';
 import { formatTable, print, printError, printJson } from '../output.ts';
 import { cursorOption, limitOption } from '../time-option.ts';
 import { withStore } from '../with-store.ts';
@@ -16,7 +18,7 @@ interface ListOptions extends ConfigOptions, FilterOptions {
 /** `odontology-webhooks deliveries list` */
 export function deliveriesListCommand(): Command {
   const command = new Command('list')
-    .description('what was sent to whom, newest first')
+    .description('what was sent to whom, newest first; that it was read is put on record')
     .addOption(configOption())
     .addOption(limitOption())
     .addOption(cursorOption())
@@ -30,9 +32,11 @@ Examples:
   $ odontology-webhooks deliveries list --webhook Pagos --event "payment.*" --json`,
     )
     .action(async (options: ListOptions) => {
-      const { items, nextCursor } = await withStore(options, async ({ store }) =>
-        listDeliveries(store, await filterOf(store, options), options),
-      );
+      const { items, nextCursor } = await withStore(options, async (vault) => {
+        const filter = await filterOf(vault.store, options);
+        await recordListing(vault, localActor(), filter);
+        return listDeliveries(vault.store, filter, options);
+      });
       if (options.json) printJson({ deliveries: toJson(items), next_cursor: nextCursor });
       else
         print(

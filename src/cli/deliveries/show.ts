@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { getDelivery, type DeliveryDetail } from '../../audit/deliveries.ts';
-import { recordAct } from '../../audit/record-act.ts';
+import { recordReading } from '../../audit/reading-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { localActor } from '../local-actor.ts';
@@ -17,8 +17,7 @@ export function deliveriesShowCommand(): Command {
     .action(async (id: number, options: ConfigOptions & { json?: true }) => {
       const delivery = await withStore(options, async (vault) => {
         const found = await getDelivery(vault, id);
-        const act = { actor: localActor(), action: 'delivery.read', target: String(id) };
-        await recordAct(vault.store, vault.box, act);
+        await recordReading(vault, localActor(), found);
         return found;
       });
       if (options.json) printJson(toJson(delivery));

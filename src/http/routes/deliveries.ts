@@ -5,6 +5,7 @@ import {
   type DeliveryFilter,
   type DeliveryStatus,
 } from '../../audit/deliveries.ts';
+import { recordListing, recordReading } from '../../audit/reading-acts.ts';
 import { recordAct } from '../../audit/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
 import type { Session } from '../../db/client.ts';
@@ -30,7 +31,7 @@ export const deliveryRoutes: readonly ApiRoute[] = [
     method: 'GET',
     path: '/api/deliveries',
     role: 'auditor',
-    summary: 'Deliveries, newest first, without their payloads.',
+    summary: 'Deliveries, newest first, without their payloads. That they were read is put on record.',
     answer: pageOf('deliveries', deliveryAnswer),
     query: {
       event: { ...text(128), description: 'A type, or noun.*' },
@@ -41,12 +42,10 @@ export const deliveryRoutes: readonly ApiRoute[] = [
       ...period,
       ...paging,
     },
-    async handle({ query }, { vault: { store } }) {
-      const { items, nextCursor } = await listDeliveries(
-        store,
-        await filterOf(store, query),
-        pagingOf(query),
-      );
+    async handle({ actor, query }, { vault }) {
+      const filter = await filterOf(vault.store, query);
+      await recordListing(vault, actor, filter);
+      const { items, nextCursor } = await listDeliveries(vault.store, filter, pagingOf(query));
       return { deliveries: toJson(items), next_cursor: nextCursor };
     },
   },
@@ -59,7 +58,7 @@ export const deliveryRoutes: readonly ApiRoute[] = [
     params: { id },
     async handle({ actor, params }, { vault }) {
       const delivery = await getDelivery(vault, Number(params['id']));
-      await recordAct(vault.store, vault.box, { actor, action: 'delivery.read', target: params['id']! });
+      await recordReading(vault, actor, delivery);
       return { delivery: toJson(delivery) };
     },
   },

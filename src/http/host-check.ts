@@ -1,0 +1,35 @@
+import { isIPv4 } from 'node:net';
+
+/**
+ * A web page can point its own name at this machine (DNS rebinding), and a browser then lets that page read what we answer. Only the
+ * `Host` header shows it: it has the page's name. So the API answers only to names that lead here by the operator's will.
+ */
+
+/** The name or address of a `Host` header, in lower case, without its port; undefined where the header is none. */
+export function hostOf(header: string | undefined): string | undefined {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(header ?? '');
+  return (match?.[1] ?? match?.[2])?.toLowerCase().replace(/\.$/, '');
+}
+
+export interface HostPolicy {
+  /** Host of `http.listen`. */
+  listen: string;
+  /** `http.hosts`, in lower case. */
+  hosts: readonly string[];
+}
+
+/** Whether a request for `host` may be answered. `local` is the address on which its connection arrived. */
+export function isOurHost(
+  host: string | undefined,
+  local: string | undefined,
+  { listen, hosts }: HostPolicy,
+): boolean {
+  if (host === undefined) return false;
+  const isLoopback = host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+  return isLoopback || host === listen.toLowerCase() || host === plainAddress(local) || hosts.includes(host);
+}
+
+/** An IPv4 address as it is written, also where a socket of IPv6 names it. */
+function plainAddress(address: string | undefined): string | undefined {
+  return address?.replace(/^::ffff:(?=\d+\.)/, '').toLowerCase();
+}
