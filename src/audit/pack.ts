@@ -12,11 +12,12 @@ export interface Leaf {
   id: number;
   hash: Buffer;
   content: Buffer | null;
-  /** One for each field of its log. */
-  hints: Uint16Array;
+  /** Two bytes for each field of its log. */
+  hints: Uint8Array;
 }
 
 const hashBytes = 32;
+export const hintBytes = 2;
 
 export function packLeaves(leaves: readonly Leaf[]): Buffer {
   const parts: Uint8Array[] = [];
@@ -24,9 +25,7 @@ export function packLeaves(leaves: readonly Leaf[]): Buffer {
   for (const { id, hash, content, hints } of leaves) {
     parts.push(varint(zigzag(id - previous)), Uint8Array.of(content ? 1 : 0), hash);
     if (content) parts.push(content);
-    const tail = Buffer.allocUnsafe(hints.length * 2);
-    hints.forEach((hint, at) => tail.writeUInt16LE(hint, at * 2));
-    parts.push(tail);
+    parts.push(hints);
     previous = id;
   }
   return Buffer.concat(parts);
@@ -53,8 +52,7 @@ export function unpackLeaves(pack: Buffer, fields: number): Leaf[] {
     const hasContent = take(1)[0] === 1;
     const hash = take(hashBytes);
     const content = hasContent ? take(hashBytes) : null;
-    const tail = take(fields * 2);
-    const hints = Uint16Array.from({ length: fields }, (_, field) => tail.readUInt16LE(field * 2));
+    const hints = take(fields * hintBytes);
     leaves.push({ id, hash, content, hints });
     previous = id;
   }

@@ -2,7 +2,7 @@ import type { Session } from '../db/client.ts';
 import { idIn } from '../db/sql-text.ts';
 import { readSealState } from '../db/seal-key.ts';
 import { anchorSeal, broken, proveAnchor, proveSeal, readLastSeal, readSeals, type Seal } from './chain.ts';
-import { fieldsOf, readEntries, toLeaf, type SealedLog } from './entry.ts';
+import { entryHash, fieldsOf, readEntries, type SealedLog } from './entry.ts';
 import { merkleRoot } from './merkle.ts';
 import { unpackLeaves, type Leaf } from './pack.ts';
 
@@ -26,8 +26,7 @@ export async function proveEvents(tx: Session, seqs: readonly number[]): Promise
     }
     const [leaf, row] = [leaves.get(seq), rows.get(seq)];
     if (!leaf || !row) continue;
-    if (!toLeaf('event_log', row, leaf.content).hash.equals(leaf.hash))
-      throw broken(`event ${seq} was edited`);
+    if (!entryHash('event_log', row, leaf.content).equals(leaf.hash)) throw broken(`event ${seq} was edited`);
     proved.add(seq);
   }
   return proved;

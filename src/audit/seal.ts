@@ -4,7 +4,7 @@ import { idIn } from '../db/sql-text.ts';
 import { ensureSealState, privateKeyOf, readSealState, signText } from '../db/seal-key.ts';
 import { breathe } from '../lib/clock.ts';
 import { momentMs } from '../outbox/moment.ts';
-import { textOf } from '../outbox/payloads.ts';
+import { openPayloads, textOf } from '../outbox/payloads.ts';
 import { ensureSalts, subjectOf } from '../outbox/subject-keys.ts';
 import { adoptStore } from './adopt.ts';
 import {
@@ -19,9 +19,9 @@ import {
 } from './chain.ts';
 import {
   contentHash,
-  openContents,
   readEntries,
   sealedLogs,
+  storedContent,
   subjectsOf,
   toLeaf,
   type SealedLog,
@@ -228,7 +228,7 @@ async function* leavesOf(
   { log, ids }: { log: SealedLog; ids: readonly number[] },
 ): AsyncGenerator<Leaf, void, undefined> {
   const rows = await readEntries(tx, log, idIn('{id}', ids));
-  const opened = await openContents(tx, vault.box, rows);
+  const opened = await openPayloads(tx, vault.box, rows.map(storedContent));
   const salts = await ensureSalts(vault, subjectsOf(rows, opened));
   for (const [index, row] of rows.entries()) {
     const text = textOf(opened[index]);

@@ -1,28 +1,21 @@
-import { Marker } from '../db/marks.ts';
-import {
-  anchorText,
-  fingerprintOf,
-  isSigned,
-  markKeyOf,
-  readSealState,
-  toPublicKey,
-  type SealState,
-} from '../db/seal-key.ts';
 import type { Session } from '../db/client.ts';
+import { Marker } from '../db/marks.ts';
+import { fingerprintOf, markKeyOf, readSealState, toPublicKey, type SealState } from '../db/seal-key.ts';
 import { momentMs } from '../outbox/moment.ts';
-import { anchorSeal, readLastSeal, sealHash, type Seal } from './chain.ts';
-import { Excuses } from './excuses.ts';
-import { fail, FlawError, type Flaw } from './flaw.ts';
+import { anchorSeal, readLastSeal } from './chain.ts';
 import type { Head } from './head.ts';
-import { nothingSealed, progressHash, type Progress } from './progress.ts';
+import { nothingSealed, type Progress } from './progress.ts';
 import { readReplayRecords } from './replay-acts.ts';
 import type { SealVault } from './seal.ts';
 import { readClock } from './unsealed.ts';
-import { checkActs } from './verify-acts.ts';
-import { checkDeliveries } from './verify-deliveries.ts';
-import { checkUnsealed } from './verify-marks.ts';
-import { compareOldSeals, skipOld } from './verify-old.ts';
-import { checkSeal, checkSkipped, compareSeals, readSealsInOrder, type SealWalk } from './verify-seals.ts';
+import { checkActs } from './verify/check-acts.ts';
+import { checkBeginning } from './verify/check-beginning.ts';
+import { checkDeliveries } from './verify/check-deliveries.ts';
+import { checkUnsealed } from './verify/check-marks.ts';
+import { Excuses } from './verify/excuses.ts';
+import { fail, FlawError, type Flaw } from './verify/flaw.ts';
+import { KeyCache } from './verify/key-cache.ts';
+import { walkSeals, type SealWalk } from './verify/walk-seals.ts';
 import { readRecordedStates } from './webhook-state.ts';
 
 /** What cannot be proved without something from elsewhere. */
@@ -63,10 +56,6 @@ export interface VerifyOptions {
   fingerprint?: string;
   onProgress?(done: number, total: number): void;
 }
-
-const sealsAtOnce = 500;
-/** Leaves that are held in memory at once, some 10 MB with their rows; one seal may have as many. */
-const entriesAtOnce = 5_000;
 
 /** Walks the chain from its beginning and stops at the first flaw. Reads only; sealing and deliveries go on meanwhile. */
 export async function verifyLog(vault: SealVault, options: VerifyOptions = {}): Promise<Verification> {
@@ -143,12 +132,12 @@ async function walkChain(chain: Chain): Promise<void> {
     ...{ vault, marker, excuses, progress, result, head: options.head },
     publicKey: toPublicKey(state.publicKey),
     nowMs: momentMs(await readClock(store)),
+    keys: new KeyCache(store, box),
     skipped: { attempts: new Set(), audit_log: new Set() },
     comparedTo: comparedBefore(progress, dropped),
     onEntries: onDone,
   };
-  await walkSeals(seals, { from: state.anchor.number + 1, to });
-  await checkOutside(seals, state.anchor.number, to);
+  await walkSeals(seals, { anchor: state.anchor.number, to });
   const checked = { vault, marker, progress, result };
   await checkUnsealed(checked, 'attempts');
   await checkUnsealed(checked, 'audit_log');
@@ -186,112 +175,6 @@ function comparedBefore(progress: Progress, dropped: Progress | null): SealWalk[
     event_log: dropped?.event_log.to ?? Number.MIN_SAFE_INTEGER,
     delivery_log: dropped?.delivery_log.to ?? Number.MIN_SAFE_INTEGER,
   };
-}
-
-/** The signed beginning, the key, and whether a head can be compared at all. */
-function checkBeginning({ state, options, result }: Chain, lastSeal: number): void {
-  const { anchor, publicKey } = state;
-  if (options.fingerprint !== undefined && options.fingerprint !== fingerprintOf(publicKey)) {
-    fail('rewritten', {
-      message: `the log is signed by the key ${fingerprintOf(publicKey)}, the key that was given is ${options.fingerprint}`,
-    });
-  }
-  if (!isSigned(publicKey, anchorText(anchor), anchor.signature)) {
-    fail('forged', {
-      message: 'the beginning of the chain (seal_state) is not signed by the key of the installation',
-    });
-  }
-  const seal = anchorSeal(state);
-  if (seal && (seal.number !== anchor.number || sealHash(seal) !== anchor.hash || !fitsProgress(seal)))
-    fail('edited', { message: 'the beginning of the chain (seal_state) was edited', fields: ['anchor'] });
-  const { head } = options;
-  if (!head) return;
-  if (head.publicKey !== publicKey) {
-    fail('rewritten', {
-      message: `the log is signed by the key ${fingerprintOf(publicKey)}, the head by ${head.fingerprint}`,
-    });
-  }
-  if (head.number > lastSeal)
-    fail('truncated', { message: `the chain ends at seal ${lastSeal}, the head is seal ${head.number}` });
-  if (head.number === anchor.number && head.hash === anchor.hash) result.headCompared = true;
-  else if (head.number <= anchor.number) {
-    fail('rewritten', {
-      message: `the chain begins after seal ${anchor.number}, so the head (seal ${head.number}) proves nothing: compare a newer one`,
-    });
-  }
-}
-
-function fitsProgress({ progress, progressHash: hash }: Seal): boolean {
-  return progress === null ? hash === null : progressHash(progress) === hash;
-}
-
-async function walkSeals(seals: SealWalk, { from, to }: { from: number; to: number }): Promise<void> {
-  let passedOld = false;
-  for (let number = from; number <= to; number += sealsAtOnce) {
-    const some = await readSealsInOrder(seals, number, Math.min(to, number + sealsAtOnce - 1));
-    for (const batch of batches(some)) {
-      for (const seal of batch) {
-        if (seal.version === 2 && !passedOld) {
-          passedOld = true;
-          await skipOld(seals, 'attempts');
-          await skipOld(seals, 'audit_log');
-        }
-        checkSeal(seals, seal);
-      }
-      if (batch[0]!.version === 1) await compareOldSeals(seals, batch);
-      else await compareSeals(seals, batch);
-    }
-  }
-  if (!passedOld) {
-    await skipOld(seals, 'attempts');
-    await skipOld(seals, 'audit_log');
-  }
-}
-
-/** Seals of one version that fit into memory together. */
-function batches(seals: readonly Seal[]): Seal[][] {
-  const all: Seal[][] = [];
-  let entries = 0;
-  for (const seal of seals) {
-    const batch = all.at(-1);
-    entries += seal.entries;
-    if (batch && batch[0]!.version === seal.version && entries <= entriesAtOnce) batch.push(seal);
-    else {
-      all.push([seal]);
-      entries = seal.entries;
-    }
-  }
-  return all;
-}
-
-/** What stands outside of the chain, and rows that it should have. */
-async function checkOutside(seals: SealWalk, anchor: number, to: number): Promise<void> {
-  const { store } = seals.vault;
-  for (const table of ['seals', 'seal_packs', 'seal_leaves'] as const) {
-    const column = table === 'seals' ? 'number' : 'seal';
-    const [beyond] = await store.rows<{ number: number }>(
-      `SELECT ${column} AS number FROM ${table} WHERE ${column} <= ? ORDER BY ${column} LIMIT 1`,
-      [anchor],
-    );
-    if (beyond) {
-      fail('inserted', {
-        message: `seal ${beyond.number} stands before the beginning of the chain (${table})`,
-        seal: beyond.number,
-      });
-    }
-    if (table === 'seals') continue;
-    const [after] = await store.rows<{ number: number }>(
-      `SELECT p.${column} AS number FROM ${table} p WHERE p.${column} > ?
-         AND NOT EXISTS (SELECT 1 FROM seals s WHERE s.number = p.${column}) LIMIT 1`,
-      [to],
-    );
-    if (after)
-      fail('truncated', {
-        message: `seal ${after.number} is missing, and its leaves are there`,
-        seal: after.number,
-      });
-  }
-  checkSkipped(seals);
 }
 
 async function countEntries(session: Session): Promise<number> {

@@ -1,5 +1,11 @@
 import type { MySql2Database } from 'drizzle-orm/mysql2';
-import { createPool, type Pool, type PoolConnection, type ResultSetHeader } from 'mysql2/promise';
+import {
+  createPool,
+  type Pool,
+  type PoolConnection,
+  type ResultSetHeader,
+  type RowDataPacket,
+} from 'mysql2/promise';
 import { sleep } from '../lib/clock.ts';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
 import { AppError, codeOf } from '../lib/errors.ts';
@@ -15,6 +21,8 @@ export interface Session {
   readonly drizzle: MySql2Database;
   /** Rows of one statement. Dates come as text in UTC, JSON as text, on both flavours. */
   rows<T extends object>(sql: string, values?: readonly unknown[]): Promise<T[]>;
+  /** As `rows`, each row a list of its columns: half the cost of an object with many. */
+  arrays(sql: string, values?: readonly unknown[]): Promise<unknown[][]>;
   run(sql: string, values?: readonly unknown[]): Promise<Written>;
   /**
    * Several statements in one round trip, more where they do not fit into one packet of the server; it stops at the first that
@@ -147,6 +155,7 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
     database: url.database,
     drizzle: drizzle({ client }),
     rows: (sql, values) => withConnection((connection) => rowsOf(connection, sql, values)),
+    arrays: (sql, values) => withConnection((connection) => arraysOf(connection, sql, values)),
     run: (sql, values) => withConnection((connection) => runOn(connection, sql, values)),
     script: (statements) =>
       withConnection((connection) => scriptOn(connection, statements, limitOf(connection))),
@@ -184,6 +193,7 @@ function sessionOn(connection: PoolConnection, maximumBytes: number): Session {
       return (typed ??= drizzle({ client: connection }));
     },
     rows: (sql, values) => rowsOf(connection, sql, values),
+    arrays: (sql, values) => arraysOf(connection, sql, values),
     run: (sql, values) => runOn(connection, sql, values),
     script: (statements) => scriptOn(connection, statements, maximumBytes),
   };
@@ -210,6 +220,18 @@ async function rowsOf<T extends object>(
 ): Promise<T[]> {
   const [rows] = await connection.query({ sql, values: [...values], timeout: statementTimeoutMs });
   return rows as T[];
+}
+
+async function arraysOf(
+  connection: PoolConnection,
+  sql: string,
+  values: readonly unknown[] = [],
+): Promise<unknown[][]> {
+  const [rows] = await connection.query<RowDataPacket[][]>({
+    ...{ sql, values: [...values], timeout: statementTimeoutMs },
+    rowsAsArray: true,
+  });
+  return rows;
 }
 
 async function runOn(

@@ -58,11 +58,30 @@ export async function openPayloads(
     box,
     stored.flatMap(({ payload, subject }) => (payload === null || subject === null ? [] : [subject])),
   );
+  const isErased = (subject: string, eventSeq: number): boolean => eventSeq <= (erasedTo.get(subject) ?? -1);
+  return openKnownPayloads(session, box, { stored, keys, isErased });
+}
+
+/** Payloads with what opens them. */
+export interface KnownPayloads {
+  stored: readonly StoredPayload[];
+  /** By subject. */
+  keys: ReadonlyMap<string, PayloadKey>;
+  isErased(subject: string, eventSeq: number): boolean;
+}
+
+/** As `openPayloads`, where keys and erasures are known. */
+export async function openKnownPayloads(
+  session: Session,
+  box: SecretBox,
+  { stored, keys, isErased }: KnownPayloads,
+): Promise<OpenedPayload[]> {
   const mayBeClear = await readClearRule(session, box, stored);
   return stored.map((row) => {
-    if (row.eventSeq <= (erasedTo.get(subjectOf(row.subject)) ?? -1)) return { kind: 'gone' };
+    const subject = subjectOf(row.subject);
+    if (isErased(subject, row.eventSeq)) return { kind: 'gone' };
     if (!mayBeClear(row)) return { kind: 'damaged' };
-    return openOne(row, keys.get(subjectOf(row.subject)));
+    return openOne(row, keys.get(subject));
   });
 }
 

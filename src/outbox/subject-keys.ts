@@ -45,7 +45,7 @@ function openKey(box: PatientBox, sealed: string, context: string): Buffer {
 export async function ensureSalts(
   { store, box }: WebhookVault,
   subjects: ReadonlySet<string>,
-): Promise<Map<string, Buffer>> {
+): Promise<Map<string, KeyObject>> {
   const salts = await readSalts(store, box, subjects);
   const missing = subjects.difference(salts);
   if (missing.size === 0) return salts;
@@ -73,9 +73,28 @@ export async function readSalts(
   session: Session,
   { forPatients: box }: SecretBox,
   subjects: ReadonlySet<string>,
-): Promise<Map<string, Buffer>> {
+): Promise<Map<string, KeyObject>> {
   const rows = await readLiveKeys(session, box, subjects);
-  return new Map(rows.map(({ subject, key }) => [subject, openKey(box, key, saltContext(subject))]));
+  return new Map(rows.map((row) => [row.subject, openSalt(box, row)]));
+}
+
+/** The keys of a subject, opened. */
+export interface SubjectKeys {
+  salt: KeyObject;
+  /** Null without encryption at rest. */
+  payload: PayloadKey | null;
+}
+
+/** Both keys of these subjects, as far as they are there. Throws AppError ERR_SECRET_KEY. */
+export async function readSubjectKeys(
+  session: Session,
+  { forPatients: box }: SecretBox,
+  subjects: ReadonlySet<string>,
+): Promise<Map<string, SubjectKeys>> {
+  const rows = await readLiveKeys(session, box, subjects);
+  return new Map(
+    rows.map((row) => [row.subject, { salt: openSalt(box, row), payload: openPayloadKey(box, row) }]),
+  );
 }
 
 /** The keys that encrypt these subjects' payloads, as far as they are there. Throws AppError ERR_SECRET_KEY. */
@@ -86,12 +105,19 @@ export async function readPayloadKeys(
 ): Promise<Map<string, PayloadKey>> {
   const rows = await readLiveKeys(session, box, subjects);
   return new Map(
-    rows.flatMap(({ subject, payloadKey }) =>
-      payloadKey === null
-        ? []
-        : [[subject, toPayloadKey(openKey(box, payloadKey, payloadContext(subject)))] as const],
-    ),
+    rows.flatMap((row) => {
+      const key = openPayloadKey(box, row);
+      return key === null ? [] : [[row.subject, key] as const];
+    }),
   );
+}
+
+function openSalt(box: PatientBox, { subject, key }: KeyRow): KeyObject {
+  return createSecretKey(openKey(box, key, saltContext(subject)));
+}
+
+function openPayloadKey(box: PatientBox, { subject, payloadKey }: KeyRow): PayloadKey | null {
+  return payloadKey === null ? null : toPayloadKey(openKey(box, payloadKey, payloadContext(subject)));
 }
 
 interface MadeKeys {

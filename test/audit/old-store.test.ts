@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sealHash } from '../../src/audit/chain.ts';
 import { readHead } from '../../src/audit/head.ts';
@@ -11,7 +12,7 @@ import {
   oldPayloadHash,
   type ActEntry,
   type AttemptEntry,
-} from '../../src/audit/old-entry.ts';
+} from '../../src/audit/verify/old-entry.ts';
 import { recordAct, type Actor } from '../../src/audit/record-act.ts';
 import { sealOnce } from '../../src/audit/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
@@ -43,7 +44,11 @@ describe('the rule of version f84be48', () => {
       ...{ entityTable: 'payments', entityKey: '123', subject: '45', transactionId: 'tx-1' },
       ...{ occurredAt: '2026-03-07 15:30:00.000', eventSeq: 5, payload: null },
     };
-    const payload = oldPayloadHash('{"event":"payment.received","nota":"ñ"}', 9, Buffer.alloc(32, 1));
+    const payload = oldPayloadHash(
+      '{"event":"payment.received","nota":"ñ"}',
+      9,
+      createSecretKey(Buffer.alloc(32, 1)),
+    );
     const act: ActEntry = {
       ...{ id: 3, at: '2026-03-07 15:30:00.000', actor: 'ana', role: 'admin', action: 'webhook.update' },
       ...{ target: '1', details: '{"b": 1.5, "a": ["ñ", null]}' },

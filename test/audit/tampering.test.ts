@@ -2,7 +2,7 @@ import { getTableColumns, getTableName, is } from 'drizzle-orm';
 import { MySqlTable } from 'drizzle-orm/mysql-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { erasePatient } from '../../src/audit/erase.ts';
-import type { Flaw } from '../../src/audit/flaw.ts';
+import type { Flaw } from '../../src/audit/verify/flaw.ts';
 import { recordAct, recordAlong, type Actor } from '../../src/audit/record-act.ts';
 import { recordReplay } from '../../src/audit/replay-acts.ts';
 import { sealOnce } from '../../src/audit/seal.ts';

@@ -17,6 +17,7 @@ import { endToEnd } from './end-to-end.ts';
 import { fairness } from './fairness.ts';
 import { hugeTransaction } from './huge-transaction.ts';
 import { latency } from './latency.ts';
+import { verify } from './verify.ts';
 import { writeRate } from './write-rate.ts';
 
 const measures: readonly Measure[] = [
@@ -31,6 +32,7 @@ const measures: readonly Measure[] = [
   hugeTransaction,
   claimCost,
   coldStart,
+  verify,
 ];
 
 const usage = `npm run bench -- [--only ${measures.map(({ name }) => name).join(',')}] [--rounds 5] [--scale ${scales.join('|')}]

@@ -1,9 +1,9 @@
-import { createHmac, createSecretKey } from 'node:crypto';
-import type { Session } from '../db/client.ts';
-import type { SecretBox } from '../db/encryption.ts';
-import { canonical } from '../db/marks.ts';
-import { openPayloads, type OpenedPayload } from '../outbox/payloads.ts';
-import { leafHash } from './merkle.ts';
+import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
+import type { Session } from '../../db/client.ts';
+import type { SecretBox } from '../../db/encryption.ts';
+import { canonical } from '../../db/marks.ts';
+import { openPayloads, type OpenedPayload } from '../../outbox/payloads.ts';
+import { leafHash } from '../merkle.ts';
 
 /*
  * Leaves as version f84be48 made them (seals of version 1). They are verified by the rule by which they were made.
@@ -106,9 +106,7 @@ export function oldActLeaf({ id, at, actor, role, action, target, details }: Act
 }
 
 /** The salt is a function of the subject's key: where that is destroyed, nobody can try out payloads against the hash. */
-export function oldPayloadHash(payload: string, delivery: number, subjectSalt: Uint8Array): Buffer {
-  const salt = createHmac('sha256', createSecretKey(subjectSalt))
-    .update(`payload of delivery ${delivery}`)
-    .digest();
+export function oldPayloadHash(payload: string, delivery: number, subjectSalt: KeyObject): Buffer {
+  const salt = createHmac('sha256', subjectSalt).update(`payload of delivery ${delivery}`).digest();
   return createHmac('sha256', createSecretKey(salt)).update(payload).digest();
 }

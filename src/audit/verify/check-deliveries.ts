@@ -1,12 +1,13 @@
-import type { Session } from '../db/client.ts';
-import { readMarkedActs } from '../db/marked-acts.ts';
-import type { Marker } from '../db/marks.ts';
-import { momentMs } from '../outbox/moment.ts';
+import type { Session } from '../../db/client.ts';
+import { readMarkedActs } from '../../db/marked-acts.ts';
+import type { Marker } from '../../db/marks.ts';
+import { readAhead } from '../../lib/read-ahead.ts';
+import { momentMs } from '../../outbox/moment.ts';
 import type { Excuses } from './excuses.ts';
 import { fail } from './flaw.ts';
-import type { Progress } from './progress.ts';
-import type { ReplayRecords } from './replay-acts.ts';
-import type { WebhookState } from './webhook-state.ts';
+import type { Progress } from '../progress.ts';
+import type { ReplayRecords } from '../replay-acts.ts';
+import type { WebhookState } from '../webhook-state.ts';
 
 /*
  * What `delivery_log` says of a delivery beside what is sealed follows from its attempts, and from the acts that end or reopen it:
@@ -69,35 +70,46 @@ const deliveriesAtOnce = 1_000;
 
 /** Compares every delivery with its attempts and with the acts on record. One statement reads both, so that they fit. */
 export async function checkDeliveries(walk: DeliveryWalk): Promise<void> {
-  for (let after = Number.MIN_SAFE_INTEGER; ;) {
-    const deliveries = group(await walk.session.rows<Row>(select, [after, deliveriesAtOnce]));
+  const pages = readAhead(readPages(walk.session), 1, (page) => Promise.resolve(page));
+  for await (const deliveries of pages) {
     const reopened: Delivery[] = [];
     for (const delivery of deliveries) if (checkDelivery(walk, delivery)) reopened.push(delivery);
     await checkReopened(walk, reopened);
-    const last = deliveries.at(-1);
     walk.onDeliveries(deliveries.length);
+  }
+}
+
+async function* readPages(session: Session): AsyncGenerator<Delivery[], void, undefined> {
+  for (let after = Number.MIN_SAFE_INTEGER; ;) {
+    const deliveries = group(await session.rows<Row>(select, [after, deliveriesAtOnce]));
+    yield deliveries;
+    const last = deliveries.at(-1);
     if (!last || deliveries.length < deliveriesAtOnce) return;
     after = last.id;
   }
 }
 
+const columns =
+  'id, webhook_id, event_seq, status, response_status, delivered_at, failed_at, exhausted_at, retry_count';
 const select = `SELECT d.id, d.webhook_id AS webhookId, d.event_seq AS eventSeq, d.status, d.response_status AS responseStatus,
     d.delivered_at AS deliveredAt, d.failed_at AS failedAt, d.exhausted_at AS exhaustedAt, d.retry_count AS retryCount,
     e.id AS eventId, e.subject, e.staging >= c.staging AS isHidden, q.delivery_id IS NOT NULL AS isQueued,
     q.attempts_before AS attemptsBefore, d.id >= c.unqueued_from AND d.id < c.unqueued_to AS isBeingQueued,
     c.next_delivery_id AS nextId, a.id AS attempt, a.number, a.outcome, a.response_status AS attemptStatus,
     a.recorded_at AS recordedAt
-  FROM (SELECT * FROM delivery_log WHERE id > ? ORDER BY id LIMIT ?) d
+  FROM (SELECT ${columns} FROM delivery_log WHERE id > ? ORDER BY id LIMIT ?) d
   JOIN checkpoint c ON c.id = 1
   LEFT JOIN event_log e ON e.seq = d.event_seq
   LEFT JOIN queue q ON q.delivery_id = d.id
   LEFT JOIN attempts a ON a.delivery_id = d.id
   ORDER BY d.id, a.id`;
 
+/** The rows of a delivery, one for each attempt, become its first row with all attempts. */
 function group(rows: readonly Row[]): Delivery[] {
   const deliveries: Delivery[] = [];
-  for (const { attempt, number, outcome, attemptStatus, recordedAt, ...row } of rows) {
-    if (deliveries.at(-1)?.id !== row.id) deliveries.push({ ...row, attempts: [] });
+  for (const row of rows) {
+    const { attempt, number, outcome, attemptStatus, recordedAt } = row;
+    if (deliveries.at(-1)?.id !== row.id) deliveries.push(Object.assign(row, { attempts: [] }));
     if (attempt === null) continue;
     deliveries.at(-1)!.attempts.push({
       ...{ number: number!, outcome: outcome!, responseStatus: attemptStatus, recordedAt },

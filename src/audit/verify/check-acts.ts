@@ -1,17 +1,22 @@
-import { asc } from '../db/drizzle.ts';
-import { readMarkedActs } from '../db/marked-acts.ts';
-import type { Marker } from '../db/marks.ts';
-import { webhooks } from '../db/schema.ts';
-import type { SealState } from '../db/seal-key.ts';
-import { momentMs } from '../outbox/moment.ts';
-import type { KeySlot } from '../outbox/subject-keys.ts';
-import { anchorSeal } from './chain.ts';
-import { dropAction } from './drop-seals.ts';
+import { asc } from '../../db/drizzle.ts';
+import { readMarkedActs } from '../../db/marked-acts.ts';
+import type { Marker } from '../../db/marks.ts';
+import { webhooks } from '../../db/schema.ts';
+import type { SealState } from '../../db/seal-key.ts';
+import { momentMs } from '../../outbox/moment.ts';
+import type { KeySlot } from '../../outbox/subject-keys.ts';
+import { anchorSeal } from '../chain.ts';
+import { dropAction } from '../drop-seals.ts';
 import type { Excuses } from './excuses.ts';
 import { fail } from './flaw.ts';
-import { readReplayRecords, readReplayStates, replayDifferences, type ReplayRecords } from './replay-acts.ts';
-import type { SealVault } from './seal.ts';
-import { differences, readRecordedStates, toWebhookState } from './webhook-state.ts';
+import {
+  readReplayRecords,
+  readReplayStates,
+  replayDifferences,
+  type ReplayRecords,
+} from '../replay-acts.ts';
+import type { SealVault } from '../seal.ts';
+import { differences, readRecordedStates, toWebhookState } from '../webhook-state.ts';
 
 export interface ActCheck {
   vault: SealVault;

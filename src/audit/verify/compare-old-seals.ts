@@ -1,11 +1,12 @@
-import { textOf, type OpenedPayload } from '../outbox/payloads.ts';
-import { readSalts, subjectOf } from '../outbox/subject-keys.ts';
-import type { Seal } from './chain.ts';
+import type { KeyObject } from 'node:crypto';
+import { textOf, type OpenedPayload } from '../../outbox/payloads.ts';
+import { readSalts, subjectOf } from '../../outbox/subject-keys.ts';
+import type { Seal } from '../chain.ts';
 import { fail, nameOf, whenOf } from './flaw.ts';
-import { merkleRoot } from './merkle.ts';
+import { merkleRoot } from '../merkle.ts';
 import { oldActLeaf, oldAttemptLeaf, oldPayloadHash, openPayloadsOf, type OldLog } from './old-entry.ts';
 import { readOldLeaves, type OldLeaf } from './read-old-leaves.ts';
-import type { SealWalk } from './verify-seals.ts';
+import type { SealWalk } from './walk-seals.ts';
 
 /** Compares the leaves of seals of version 1, in order, with the rows as they are now, by the rule of that version. */
 export async function compareOldSeals(walk: SealWalk, seals: readonly Seal[]): Promise<void> {
@@ -27,8 +28,7 @@ export async function skipOld({ vault, comparedTo, skipped }: SealWalk, log: Old
 }
 
 async function compareLeaves(walk: SealWalk, seal: Seal, leaves: readonly OldLeaf[]): Promise<void> {
-  const { vault, result } = walk;
-  const { store, box } = vault;
+  const { store, box } = walk.vault;
   const attempts = leaves.flatMap(({ attempt }) => attempt ?? []);
   const opened = await openPayloadsOf(store, box, attempts);
   const payloads = new Map(attempts.map((attempt, index) => [attempt, opened[index]!]));
@@ -53,7 +53,6 @@ async function compareLeaves(walk: SealWalk, seal: Seal, leaves: readonly OldLea
       seal: seal.number,
     });
   }
-  result.entries += leaves.length;
 }
 
 function compareLeaf(seal: Seal, { log, entryId, attempt, act, payloadHash, hash }: OldLeaf): void {
@@ -80,7 +79,7 @@ function compareLeaf(seal: Seal, { log, entryId, attempt, act, payloadHash, hash
 interface Payload {
   leaf: OldLeaf;
   payload: OpenedPayload;
-  salt: Buffer | undefined;
+  salt: KeyObject | undefined;
 }
 
 async function comparePayload(

@@ -1,9 +1,9 @@
-import type { Marker } from '../db/marks.ts';
-import { readEntries, valueOf, type Entry, type SealedLog } from './entry.ts';
+import type { Marker } from '../../db/marks.ts';
+import { readEntries, valueOf, type Entry, type SealedLog } from '../entry.ts';
 import { fail, nameOf } from './flaw.ts';
-import type { Progress } from './progress.ts';
-import type { SealVault } from './seal.ts';
-import type { Verification } from './verify.ts';
+import type { Progress } from '../progress.ts';
+import type { SealVault } from '../seal.ts';
+import type { Verification } from '../verify.ts';
 
 interface Checking {
   marker: Marker;

@@ -1,10 +1,10 @@
-import type { Session } from '../db/client.ts';
-import { readMarkedActs } from '../db/marked-acts.ts';
-import type { Marker } from '../db/marks.ts';
-import { momentMs } from '../outbox/moment.ts';
-import { eraseAction } from '../outbox/payload-acts.ts';
-import { subjectOf } from '../outbox/subject-keys.ts';
-import { readPrunedRanges, type PrunedRange } from './retention-acts.ts';
+import type { Session } from '../../db/client.ts';
+import { readMarkedActs } from '../../db/marked-acts.ts';
+import type { Marker } from '../../db/marks.ts';
+import { momentMs } from '../../outbox/moment.ts';
+import { eraseAction } from '../../outbox/payload-acts.ts';
+import { subjectOf } from '../../outbox/subject-keys.ts';
+import { readPrunedRanges, type PrunedRange } from '../retention-acts.ts';
 
 interface Erased {
   lastEvent: number;

@@ -1,0 +1,84 @@
+import type { KeyObject } from 'node:crypto';
+import { textOf, type OpenedPayload } from '../../outbox/payloads.ts';
+import { subjectOf } from '../../outbox/subject-keys.ts';
+import { contentHash, valueOf, type Entry, type SealedLog } from '../entry.ts';
+import { fail, nameOf, whenOf, type Place } from './flaw.ts';
+import type { ReadChunk, SealedLeaf } from './read-chunks.ts';
+import type { SealWalk } from './walk-seals.ts';
+
+const contentFields: Readonly<Record<SealedLog, string>> = {
+  attempts: 'response_body',
+  event_log: 'body',
+  delivery_log: 'payload',
+  audit_log: '',
+};
+
+/** Compares payloads and answers with what was sealed of them; those that are gone need an act that explains it. */
+export async function compareContents(
+  walk: SealWalk,
+  { log, leaves, contents, keys }: ReadChunk,
+  byId: ReadonlyMap<number, Entry>,
+): Promise<void> {
+  if (log === 'audit_log') return;
+  for (const leaf of leaves) {
+    const row = byId.get(leaf.id)!;
+    if ((row.content === null && leaf.content === null) || (log === 'attempts' && !row.keepsContent))
+      continue;
+    const payload = contents.get(row.id);
+    const salt = keys.get(subjectOf(row.subject))?.salt;
+    const content = { log, leaf, row, payload, salt };
+    const found = isProved(content) ? 'proved' : await explain(walk, content);
+    if (log === 'event_log') walk.result.payloads[found] += 1;
+  }
+}
+
+interface Content {
+  log: SealedLog;
+  leaf: SealedLeaf;
+  row: Entry;
+  payload: OpenedPayload | undefined;
+  salt: KeyObject | undefined;
+}
+
+function isProved({ log, leaf, row, payload, salt }: Content): boolean {
+  const text = textOf(payload);
+  return text !== null && leaf.content !== null && salt !== undefined
+    ? contentHash(log, row.id, text, salt).equals(leaf.content)
+    : false;
+}
+
+/** Why a content is not what was sealed; fails where no act says it. */
+async function explain({ excuses, nowMs }: SealWalk, content: Content): Promise<'pruned' | 'erased'> {
+  const { log, leaf, row } = content;
+  const eventSeq = row.eventSeq ?? 0;
+  const [which, place] = placeOf(content);
+  if (row.content === null) {
+    const createdAt = log === 'event_log' ? (valueOf(log, row, 'created_at') as string) : null;
+    const gone = { eventSeq, subject: row.subject, createdAt };
+    if (!excuses.of(gone)) await excuses.read();
+    return (
+      excuses.of(gone) ??
+      fail('deleted', {
+        message: `${which} was deleted without an erasure on record (${whenOf(leaf.seal)})`,
+        ...place,
+      })
+    );
+  }
+  // Asked again: it may have been erased while we walk.
+  await excuses.read();
+  if (excuses.isBeingErased(row.subject, eventSeq, nowMs)) return 'erased';
+  if (excuses.isErased(row.subject, eventSeq)) {
+    fail('inserted', {
+      message: `${which} is there although it was erased: it was inserted, or the erasure was interrupted and must be run again`,
+      ...place,
+    });
+  }
+  return fail('edited', { message: `${which} was edited (${whenOf(leaf.seal)})`, ...place });
+}
+
+function placeOf({ log, leaf, row }: Content): [which: string, place: Omit<Place, 'message'>] {
+  const what = log === 'attempts' ? 'the answer to' : 'the payload of';
+  const which = `${what} ${nameOf(log, leaf.id)}${log === 'attempts' ? ` of delivery ${row.delivery}` : ''}`;
+  const place = { seal: leaf.seal.number, log, entryId: leaf.id, delivery: row.delivery };
+  return [which, { ...place, fields: [contentFields[log]] }];
+}
