@@ -28,7 +28,7 @@ import {
 import { createDeliveryVerbs } from './daemon/delivery-verbs.ts';
 import { createDisabling, type DisableByEngine } from './daemon/disable-webhook.ts';
 import { filterNames, firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.ts';
-import { guardOptions, judgeWebhook, requireFitWebhooks, requireReady } from './daemon/judge.ts';
+import { guardOptions, requireFitWebhooks, requireReady } from './daemon/judge.ts';
 import { locateSchema, readSettled } from './daemon/live-schema.ts';
 import { createMaintenance } from './daemon/maintenance.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';
@@ -38,6 +38,7 @@ import { createSealing } from './daemon/sealing.ts';
 import { createProgress } from './daemon/progress.ts';
 import { createPreflightWatch, type PreflightWatch } from './daemon/preflight-watch.ts';
 import { createUpkeep } from './daemon/upkeep.ts';
+import { webhookProblems } from './daemon/webhook-problems.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { createSender, type Sender } from './delivery/send.ts';
 import type { RuleFile } from './event/rule-file.ts';
@@ -204,6 +205,7 @@ async function prepare(
     metrics,
     nameOf: (id) => nameOf(inForce, id),
     webhooks: () => inForce.webhooks,
+    problems: () => webhookProblems(inForce),
   });
   const preflight = createPreflightWatch({
     first,
@@ -264,13 +266,18 @@ function clinicNow({ source, inForce }: Parts, ruleFile: RuleFile, baseline: Bas
   return readClinic(source, inForce.config, { filterNames: names, ruleFile, baseline });
 }
 
-/** Those of the file were judged when it was read; the others are rows that anybody may have written. */
+/** Logs each problem of a webhook once, when it appears. */
 function warnOfUnfit({ inForce, log }: Parts): void {
-  for (const webhook of inForce.webhooks.filter(
-    ({ managedBy, collects }) => managedBy === 'database' && collects,
-  )) {
-    for (const problem of judgeWebhook(webhook, inForce.clinic)) log.warn({ webhook: webhook.name }, problem);
+  const problems = webhookProblems(inForce);
+  for (const [id, messages] of problems) {
+    const known = inForce.loggedProblems.get(id) ?? [];
+    const level = inForce.webhooks.some((each) => each.id === id && each.standing === 'unfit')
+      ? 'error'
+      : 'warn';
+    for (const message of messages.filter((each) => !known.includes(each)))
+      log[level]({ webhook: nameOf(inForce, id) }, message);
   }
+  inForce.loggedProblems = problems;
 }
 
 function createDelivery(
@@ -289,9 +296,8 @@ function createDelivery(
       inForce.webhooks = webhooks;
       inForce.problems = problems;
       dispatcher.setWebhooks(webhooks);
-      for (const { name, message } of problems) log.error({ webhook: name }, message);
-      if (reroute(inForce)) warnOfUnfit(parts);
-      else reopen();
+      warnOfUnfit(parts);
+      if (!reroute(inForce)) reopen();
     },
   });
   const disable = createDisabling({

@@ -1,9 +1,11 @@
 import { Command } from 'commander';
 import { styleText } from 'node:util';
+import { createRowJudge } from '../daemon/judge.ts';
 import { readStatus, type InstallationStatus } from '../daemon/status.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { configOption, type ConfigOptions } from './config-option.ts';
 import { formatTable, print, printJson } from './output.ts';
+import { problemLines } from './webhooks/problem-lines.ts';
 import { withDatabases } from './with-databases.ts';
 
 /** `odontology-webhooks status` */
@@ -13,7 +15,10 @@ export function statusCommand(): Command {
     .addOption(configOption())
     .option('--json', 'print it as JSON')
     .action(async (options: ConfigOptions & { json?: true }) => {
-      const status = await withDatabases(options, ({ source, store }) => readStatus(source, store));
+      const status = await withDatabases(options, ({ source, ...vault }) => {
+        const judge = createRowJudge(vault.config);
+        return readStatus(source, vault, (rows) => new Map(rows.map((row) => [row.id, judge(row)])));
+      });
       if (options.json) printJson(status);
       else print(formatStatus(status));
     });
@@ -36,7 +41,7 @@ function formatStatus({ daemon, capture, source, webhooks }: InstallationStatus)
   const rows = webhooks.map((webhook) => [
     webhook.id,
     webhook.name,
-    webhook.active ? 'active' : (webhook.disabled_reason ?? 'inactive'),
+    webhook.standing === 'disabled' ? (webhook.disabled_reason ?? 'disabled') : webhook.standing,
     webhook.queued,
     webhook.sending,
     webhook.last_error,
@@ -47,6 +52,7 @@ function formatStatus({ daemon, capture, source, webhooks }: InstallationStatus)
     rows.length > 0
       ? formatTable(['id', 'webhook', 'state', 'queued', 'sending', 'last error'], rows)
       : 'There are no webhooks.',
+    ...problemLines(webhooks),
   ].join('\n\n');
 }
 

@@ -22,16 +22,38 @@ export interface WebhookJudges {
 }
 
 /** Says what is wrong with an entry of a webhook's `events`; undefined when it names something. */
-export function judgeEventPattern(pattern: string, { domain, own }: EventTypes): string | undefined {
-  if (pattern === '*') return undefined;
-  if (pattern.endsWith('.*')) {
-    const noun = pattern.slice(0, -1);
-    if (domain.some((type) => type.startsWith(noun))) return undefined;
-    const known = new Set(domain.map((type) => type.replace(/[^.]*$/, '*')));
-    return `no event begins with "${noun}"${didYouMean(pattern, known)}`;
+export function judgeEventPattern(pattern: string, types: EventTypes): string | undefined {
+  return namesEvent(pattern, types) ? undefined : unknownEvent(pattern, types);
+}
+
+function namesEvent(pattern: string, { domain, own }: EventTypes): boolean {
+  if (pattern === '*') return true;
+  if (!pattern.endsWith('.*')) return domain.includes(pattern) || own.includes(pattern);
+  return domain.some((type) => type.startsWith(pattern.slice(0, -1)));
+}
+
+const maximumPattern = 128;
+
+function unknownEvent(given: string, { domain, own }: EventTypes): string {
+  const pattern = given.length > maximumPattern ? `${given.slice(0, maximumPattern)}…` : given;
+  if (!pattern.endsWith('.*')) {
+    return `there is no event "${pattern}"${didYouMean(pattern, [...domain, ...own])}`;
   }
-  const all = [...domain, ...own];
-  return all.includes(pattern) ? undefined : `there is no event "${pattern}"${didYouMean(pattern, all)}`;
+  const known = new Set(domain.map((type) => type.replace(/[^.]*$/, '*')));
+  return `no event begins with "${pattern.slice(0, -1)}"${didYouMean(pattern, known)}`;
+}
+
+/** A row edited by SQL may name thousands that there are not: so many are quoted, and the others counted. */
+const quotedEvents = 5;
+
+/** Sentences about the entries of `events` that name nothing, in bounded number and length. */
+export function judgeEventPatterns(patterns: readonly string[], types: EventTypes): string[] {
+  const wrong = patterns.filter((pattern) => !namesEvent(pattern, types));
+  const rest = wrong.length - quotedEvents;
+  return [
+    ...wrong.slice(0, quotedEvents).map((pattern) => unknownEvent(pattern, types)),
+    ...(rest > 0 ? [`${rest} more entries of events name no event`] : []),
+  ];
 }
 
 /**

@@ -7,8 +7,9 @@ import { ownEvents } from '../event/own-events.ts';
 import type { ApiContext } from '../http/route.ts';
 import type { WebhookFeed } from '../outbox/webhook-feed.ts';
 import type { CaptureLoop } from './capture-loop.ts';
-import { filterNames, type InForce } from './in-force.ts';
-import { judgeInput, judgeInputSelection, judgeWebhook } from './judge.ts';
+import type { InForce } from './in-force.ts';
+import { judgeInput, judgeInputSelection } from './judge.ts';
+import { webhookProblems } from './webhook-problems.ts';
 import { readStatus } from './status.ts';
 
 export interface ApiParts {
@@ -28,7 +29,7 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
     vault,
     sender,
     webhooks: () => inForce.webhooks,
-    problems: () => problemsOf(inForce),
+    problems: () => webhookProblems(inForce),
     webhookDefaults: () => inForce.config.webhookDefaults,
     secretOverlapMs: () => inForce.config.delivery.secretOverlapMs,
     async judge(webhook) {
@@ -42,7 +43,7 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
     onWebhooksChanged: () => feed.edited(),
     onQueued: () => dispatcher.wake(),
     async status() {
-      const { capture, ...status } = await readStatus(source, vault.store);
+      const { capture, ...status } = await readStatus(source, vault, () => webhookProblems(inForce));
       const { role, lastError, failures, silentMs, readers } = captureLoop.status();
       return {
         ...status,
@@ -60,19 +61,4 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
       own: ownEvents,
     }),
   };
-}
-
-/** By id of the webhook: what its row has that cannot be used, and what it names that there is not. */
-function problemsOf({ webhooks, problems, clinic }: InForce): ReadonlyMap<number, readonly string[]> {
-  const all = new Map<number, string[]>();
-  const add = (id: number, ...messages: string[]): void =>
-    void all.set(id, [...(all.get(id) ?? []), ...messages]);
-  for (const { id, message } of problems) add(id, message);
-  for (const webhook of webhooks) {
-    // Until the columns of a new filter are read, nobody can tell whether there are any.
-    if (!filterNames([webhook]).isSubsetOf(clinic.filterNames)) continue;
-    const found = judgeWebhook(webhook, clinic);
-    if (found.length > 0) add(webhook.id, ...found);
-  }
-  return all;
 }

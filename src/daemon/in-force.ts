@@ -14,11 +14,15 @@ export interface InForce {
   webhooks: readonly Subscription[];
   /** What is wrong with rows of webhooks. */
   problems: readonly WebhookProblem[];
+  /** What of that, and of what the webhooks name, is in the log already, by id. */
+  loggedProblems: ReadonlyMap<number, readonly string[]>;
   route: Router;
 }
 
 export function firstInForce(config: Config, clinic: Clinic): InForce {
-  return { config, ruleFile: clinic.ruleFile, clinic, webhooks: [], problems: [], route: createRouter([]) };
+  const { ruleFile } = clinic;
+  const none = { webhooks: [], problems: [], loggedProblems: new Map(), route: createRouter([]) };
+  return { config, ruleFile, clinic, ...none };
 }
 
 /** The name of a webhook for people; its number when it is gone. */

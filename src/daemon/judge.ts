@@ -1,6 +1,6 @@
 import { runPreflight, type PreflightReport } from '../binlog/preflight/preflight.ts';
 import type { Source } from '../binlog/source.ts';
-import { checkWebhooks, judgeEventPattern, type EventTypes } from '../config/check-webhooks.ts';
+import { checkWebhooks, judgeEventPatterns, type EventTypes } from '../config/check-webhooks.ts';
 import { problemsError } from '../config/problems.ts';
 import type { Config } from '../config/types.ts';
 import type { Store } from '../db/client.ts';
@@ -86,16 +86,43 @@ export function requireFitWebhooks(config: Config, { rules }: Clinic): void {
   if (problems.length > 0) throw problemsError('ERR_CONFIG', problems);
 }
 
-/** What a webhook names that the rules do not make or have: sentences, for those that a person wrote into the table. */
+type JudgedRow = Pick<Subscription, 'events' | 'filter' | 'fields' | 'url' | 'headers' | 'standing'>;
+
+/** What a webhook names that the rules do not make or have, and what the guard refuses: sentences about a row that SQL may have written. */
 export function judgeWebhook(
-  { events, filter, fields }: Pick<Subscription, 'events' | 'filter' | 'fields'>,
-  { rules }: Clinic,
+  { events, filter, fields, ...row }: JudgedRow,
+  { config, clinic: { rules } }: { config: Config; clinic: Clinic },
 ): string[] {
-  const eventTypes = eventTypesOf(rules);
   return [
-    ...events.map((pattern) => judgeEventPattern(pattern, eventTypes)).filter((each) => each !== undefined),
+    ...judgeRow({ events, ...row }, config, rules.types),
     ...judgeSelection({ events, filter, fields }, rules).map(({ key, message }) => `${key}: ${message}`),
   ];
+}
+
+/**
+ * The same without the source. `types`: those of the rules; null where they cannot be read, and names of events are not judged.
+ */
+function judgeRow(
+  { events, url, headers, standing }: Omit<JudgedRow, 'filter' | 'fields'>,
+  config: Config,
+  types: readonly EventTypeInfo[] | null,
+): string[] {
+  // Its row says already what is wrong with it.
+  const address = standing === 'unfit' ? [] : checkWebhookUrl(url, guardOptions(config));
+  const unknown = types === null ? [] : judgeEventPatterns(events, eventTypesOf({ types }));
+  return [...address, ...unknown, ...checkWebhookHeaders(headers)];
+}
+
+/** `judgeRow` for a command, with the configuration's rules. */
+export function createRowJudge(config: Config): (row: Omit<JudgedRow, 'filter' | 'fields'>) => string[] {
+  let types: readonly EventTypeInfo[] | null = null;
+  try {
+    types = describedRules(config);
+  } catch (error) {
+    // `check` says what is wrong with the rules: the list of webhooks is printed all the same.
+    if (!(error instanceof AppError)) throw error;
+  }
+  return (row) => judgeRow(row, config, types);
 }
 
 function eventTypesOf({ types }: { types: readonly EventTypeInfo[] }): EventTypes {
@@ -114,9 +141,7 @@ export function judgeInput(
   const eventTypes = eventTypesOf({ types });
   return [
     ...(url === undefined ? [] : checkWebhookUrl(url, guardOptions(config))),
-    ...(events ?? [])
-      .map((pattern) => judgeEventPattern(pattern, eventTypes))
-      .filter((each) => each !== undefined),
+    ...judgeEventPatterns(events ?? [], eventTypes),
     ...(headers === undefined ? [] : checkWebhookHeaders(headers)),
   ];
 }

@@ -25,6 +25,7 @@ export interface Metrics {
   commitToReceivedSeconds: Histogram;
   queue: Gauge<'webhook'>;
   disabled: Gauge<'webhook'>;
+  problems: Gauge<'webhook'>;
   inFlight: Gauge;
   unsealedAgeSeconds: Gauge;
   sealingStopped: Gauge;
@@ -107,6 +108,11 @@ export function createMetrics(): Metrics {
     disabled: gauge(
       'webhook_disabled',
       '1 while the engine has disabled the webhook: 410, or failing for too long.',
+      ['webhook'],
+    ),
+    problems: gauge(
+      'webhook_problems',
+      'What is wrong with the row of a webhook: a column that cannot be used, an event that there is not, a refused address.',
       ['webhook'],
     ),
     inFlight: gauge('in_flight', 'Requests under way.'),

@@ -17,6 +17,8 @@ export interface ObserverOptions {
   metrics: Metrics;
   nameOf(webhookId: number): string;
   webhooks(): readonly Subscription[];
+  /** What is wrong with webhooks, by id. */
+  problems(): ReadonlyMap<number, readonly string[]>;
 }
 
 /** A scrape does not wait longer for the store: without an answer the queue is left out, and all else is told. */
@@ -51,7 +53,7 @@ const MISSED_HEARTBEATS = 3;
 /** However short the heartbeat, a busy machine is not called unready sooner. */
 const MINIMUM_LIMIT_MS = 5_000;
 
-export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): Observer {
+export function createObserver({ metrics, nameOf, webhooks, problems }: ObserverOptions): Observer {
   /** Age of the last transaction when it was captured, since capture was last at the end of the log. */
   let appendLagMs = 0;
   let counting: Promise<QueueDepth[]> | undefined;
@@ -124,8 +126,11 @@ export function createObserver({ metrics, nameOf, webhooks }: ObserverOptions): 
       metrics.reconnects.inc(Math.max(0, capture.readers - 1));
       metrics.inFlight.set(delivery.inFlight);
       metrics.disabled.reset();
-      for (const { name, isActive, collects } of webhooks()) {
-        metrics.disabled.set({ webhook: name }, !isActive && collects ? 1 : 0);
+      metrics.problems.reset();
+      const wrong = problems();
+      for (const { id, name, standing } of webhooks()) {
+        metrics.disabled.set({ webhook: name }, standing === 'disabled' ? 1 : 0);
+        metrics.problems.set({ webhook: name }, wrong.get(id)?.length ?? 0);
       }
       metrics.queue.reset();
       for (const { webhookId, pending, waiting, sending } of await countQueue(store)) {

@@ -2,7 +2,6 @@ import type { Halt } from '../binlog/halt.ts';
 import { estimateRunway, type Runway } from '../binlog/runway.ts';
 import type { Source } from '../binlog/source.ts';
 import type { Position } from '../binlog/types.ts';
-import type { Store } from '../db/client.ts';
 import { systemClock } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
 import { readQueueDepths, readQueueErrors } from '../outbox/claim.ts';
@@ -10,7 +9,8 @@ import { readCaptureState } from '../outbox/checkpoint.ts';
 import { countAlive } from '../outbox/liveness.ts';
 import type { CaptureState } from '../outbox/types.ts';
 import { countUnloggedCascades } from '../outbox/unlogged-cascades.ts';
-import { listWebhooks } from '../outbox/webhook-registry.ts';
+import { listWebhooks, type WebhookVault } from '../outbox/webhook-registry.ts';
+import type { WebhookRecord, WebhookStanding } from '../outbox/webhook-row.ts';
 
 /** Where everything stands, as the store and the source tell it: with or without a daemon. */
 export interface InstallationStatus {
@@ -46,6 +46,10 @@ export interface WebhookStatus {
   id: number;
   name: string;
   active: boolean;
+  /** Whether it is sent to, and why not. */
+  standing: WebhookStanding;
+  /** What is wrong with its row. */
+  problems: readonly string[];
   /** Why the engine disabled it. */
   disabled_reason: string | null;
   failing_since: string | null;
@@ -57,11 +61,16 @@ export interface WebhookStatus {
 }
 
 /** Throws AppError ERR_STORE_*; a source that cannot be asked is part of the answer. */
-export async function readStatus(source: Source, store: Store): Promise<InstallationStatus> {
+export async function readStatus(
+  source: Source,
+  vault: WebhookVault,
+  problems: ProblemsOf,
+): Promise<InstallationStatus> {
+  const { store } = vault;
   const state = await readCaptureState(store);
   const [daemon, webhooks, cascades, log] = await Promise.all([
     countAlive(store),
-    readWebhookStatus(store),
+    readWebhookStatus(vault, problems),
     countUnloggedCascades(store),
     readSourceStatus(source, state),
   ]);
@@ -114,19 +123,26 @@ function toCapture(
   };
 }
 
-async function readWebhookStatus(store: Store): Promise<WebhookStatus[]> {
+/** What is wrong with webhooks beside what their rows show, by id. */
+type ProblemsOf = (webhooks: readonly WebhookRecord[]) => ReadonlyMap<number, readonly string[]>;
+
+async function readWebhookStatus(vault: WebhookVault, problemsOf: ProblemsOf): Promise<WebhookStatus[]> {
+  const { store } = vault;
   const [records, depths, errors] = await Promise.all([
-    listWebhooks(store),
+    listWebhooks(vault),
     readQueueDepths(store),
     readQueueErrors(store),
   ]);
   const depthOf = new Map(depths.map((depth) => [depth.webhookId, depth]));
-  return records.map(({ id, name, isActive, disabledReason, failingSince }) => {
+  const wrong = problemsOf(records);
+  return records.map(({ id, name, isActive, standing, problems, disabledReason, failingSince }) => {
     const { pending = 0, waiting = 0, sending = 0 } = depthOf.get(id) ?? {};
     return {
       id,
       name,
       active: isActive,
+      standing,
+      problems: [...new Set([...problems, ...(wrong.get(id) ?? [])])],
       disabled_reason: disabledReason,
       failing_since: failingSince && failingSince.toISOString(),
       queued: pending + waiting,

@@ -55,11 +55,20 @@ export const longText = customType<{ data: string; driverData: string }>({
   dataType: () => 'longtext character set utf8mb4 collate utf8mb4_bin',
 });
 
-/** A JSON document that people may write: a number that a double would round keeps its digits, as a raw JSON value. */
+/**
+ * A JSON document that people may write: a number that a double would round keeps its digits, as a raw JSON value. MariaDB with
+ * `check_constraint_checks=0` also takes what is no JSON: that is read as the text that it is.
+ */
 export const inputJson = customType<{ data: unknown; driverData: string }>({
   dataType: () => 'json',
   toDriver: (value) => JSON.stringify(value),
-  fromDriver: parseInputJson,
+  fromDriver(value) {
+    try {
+      return parseInputJson(value);
+    } catch {
+      return value;
+    }
+  },
 });
 
 /** A JSON document. MariaDB keeps it as text and so does the client for MySQL, hence the parsing here. */
@@ -69,11 +78,17 @@ export const json = customType<{ data: unknown; driverData: string }>({
   fromDriver: (value) => JSON.parse(value) as unknown,
 });
 
+/** A date that there is not (0000-00-00), which SQL can write without strict mode, is read as 1970. */
+function readMoment(value: string): Date {
+  const moment = new Date(`${value.replace(' ', 'T')}Z`);
+  return Number.isNaN(moment.getTime()) ? new Date(0) : moment;
+}
+
 /** A moment in UTC with milliseconds. Written as UTC whatever the session's time zone, unlike CURRENT_TIMESTAMP in a DATETIME. */
 export const utcMoment = customType<{ data: Date; driverData: string }>({
   dataType: () => 'datetime(3)',
   toDriver: (value) => value.toISOString().replace('T', ' ').replace('Z', ''),
-  fromDriver: (value) => new Date(`${value.replace(' ', 'T')}Z`),
+  fromDriver: readMoment,
 });
 
 /**
@@ -83,5 +98,5 @@ export const utcMoment = customType<{ data: Date; driverData: string }>({
 export const editedMoment = customType<{ data: Date; driverData: string }>({
   dataType: () => 'timestamp(3)',
   toDriver: (value) => value.toISOString().replace('T', ' ').replace('Z', ''),
-  fromDriver: (value) => new Date(`${value.replace(' ', 'T')}Z`),
+  fromDriver: readMoment,
 });

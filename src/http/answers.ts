@@ -65,12 +65,15 @@ export const done = answering({ success: boolean });
 
 const entity = answering({ table: string, key: string });
 
-export const webhookAnswer = answerOf<ReturnType<typeof webhookJson> & { problems: readonly string[] }>({
+const standing: Schema = { enum: ['active', 'inactive', 'disabled', 'unfit'] };
+
+export const webhookAnswer = answerOf<ReturnType<typeof webhookJson>>({
   id: integer,
   name: string,
   url: string,
   events: strings,
   is_active: boolean,
+  standing: { ...standing, description: 'Whether it is sent to, and why not.' },
   managed_by: { enum: ['database', 'file'] },
   filter: orNull({ type: 'object' }),
   fields: orNull(strings),
@@ -206,6 +209,8 @@ export const statusAnswer = answering({
       id: integer,
       name: string,
       active: boolean,
+      standing,
+      problems: strings,
       disabled_reason: orNull(string),
       failing_since: orNull(moment),
       queued: integer,

@@ -5,6 +5,7 @@ import type { Halt } from '../binlog/halt.ts';
 import type { Store } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import type { PayloadKey } from './subject-keys.ts';
+import type { WebhookStanding } from './webhook-row.ts';
 
 /** A subscription, as the engine uses it. Secrets are in the clear here and nowhere else. */
 export interface Webhook {
@@ -36,6 +37,8 @@ export interface Webhook {
 export interface Subscription extends Webhook {
   /** Whether its events are queued: while it is active, and while the engine has disabled it (they wait until it is enabled). */
   collects: boolean;
+  /** Why it is sent nothing, or `active`. */
+  standing: WebhookStanding;
   /** Since when every attempt has failed, ms UTC; null while it is well. */
   failingSinceMs: number | null;
 }

@@ -12,6 +12,7 @@ export function webhookJson(webhook: WebhookRecord) {
     url: webhook.url,
     events: webhook.events,
     is_active: webhook.isActive,
+    standing: webhook.standing,
     managed_by: webhook.managedBy,
     filter: webhook.filter,
     fields: webhook.fields,
@@ -27,6 +28,7 @@ export function webhookJson(webhook: WebhookRecord) {
     failing_since: webhook.failingSince?.toISOString() ?? null,
     disabled_at: webhook.disabledAt?.toISOString() ?? null,
     disabled_reason: webhook.disabledReason,
+    problems: webhook.problems,
   };
 }
 

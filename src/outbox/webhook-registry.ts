@@ -7,11 +7,8 @@ import { AppError } from '../lib/errors.ts';
 import { checkSecret, generateSecret } from '../lib/secret.ts';
 import {
   isOverlapping,
+  readRow,
   secretContext,
-  toParked,
-  toProblem,
-  toRecord,
-  toSubscription,
   type WebhookProblem,
   type WebhookRecord,
   type WebhookRow,
@@ -41,34 +38,40 @@ export type Along = (tx: Session, id: number) => Promise<void>;
 const live = isNull(webhooks.deletedAt);
 
 /**
- * Everything that is subscribed, active or not, and what is wrong with rows. One whose secret cannot be used is not sent
- * anything, but its events are queued until it can.
+ * Everything that is subscribed, active or not, and what is wrong with rows. A row that cannot be used is sent nothing, and its events are
+ * queued as long as it says which; the others are not affected.
  */
 export async function loadWebhooks({
   store,
   box,
 }: WebhookVault): Promise<{ webhooks: Subscription[]; problems: WebhookProblem[] }> {
-  const loaded: Subscription[] = [];
-  const problems: WebhookProblem[] = [];
-  for (const { row, overlapping } of await selectRows(store)) {
-    try {
-      const webhook = toSubscription(row, overlapping, box);
-      loaded.push(webhook);
-      const weakness = checkSecret(webhook.secrets[0]!);
-      if (weakness !== undefined) problems.push({ id: row.id, name: row.name, message: weakness });
-    } catch (error) {
-      problems.push(toProblem(row, error));
-      loaded.push(...toParked(row));
-    }
-  }
-  return { webhooks: loaded, problems };
+  const read = (await selectRows(store)).map(({ row, overlapping }) => readRow(row, overlapping, box));
+  return {
+    webhooks: read.map(({ webhook }) => webhook),
+    problems: read.flatMap(({ record: { id, name, problems } }) =>
+      problems.map((message) => ({ id, name, message })),
+    ),
+  };
 }
 
-/** One webhook as it is sent to. Throws AppError ERR_NOT_FOUND, and what keeps it from being used. */
+/** One webhook as it is sent to. Throws AppError ERR_NOT_FOUND, ERR_CONFIG with what keeps its row from being used. */
 export async function loadWebhook({ store, box }: WebhookVault, id: number): Promise<Subscription> {
   const [found] = await selectRows(store, id);
   if (!found) throw notFound(id);
-  return toSubscription(found.row, found.overlapping, box);
+  const { webhook, record } = readRow(found.row, found.overlapping, box);
+  if (!isSendable(webhook)) {
+    throw new AppError(
+      'ERR_CONFIG',
+      `the webhook ${id} (${record.name}) cannot be used: ${record.problems.join('; ')}`,
+      { remedy: 'Correct it: webhooks update, or webhooks rotate-secret.' },
+    );
+  }
+  return webhook;
+}
+
+/** Whether it has all that a request needs, active or not. */
+function isSendable({ standing, secrets }: Subscription): boolean {
+  return standing !== 'unfit' && secrets.length > 0;
 }
 
 /**
@@ -101,16 +104,16 @@ export async function readWebhooksVersion(session: Session): Promise<string> {
   return row!.version;
 }
 
-export async function listWebhooks(session: Session): Promise<WebhookRecord[]> {
-  const rows = await selectRows(session);
-  return rows.map(({ row, overlapping }) => toRecord(row, overlapping));
+export async function listWebhooks({ store, box }: WebhookVault): Promise<WebhookRecord[]> {
+  const rows = await selectRows(store);
+  return rows.map(({ row, overlapping }) => readRow(row, overlapping, box).record);
 }
 
 /** Throws AppError ERR_NOT_FOUND. */
-export async function getWebhook(session: Session, id: number): Promise<WebhookRecord> {
-  const [found] = await selectRows(session, id);
+export async function getWebhook({ store, box }: WebhookVault, id: number): Promise<WebhookRecord> {
+  const [found] = await selectRows(store, id);
   if (!found) throw notFound(id);
-  return toRecord(found.row, found.overlapping);
+  return readRow(found.row, found.overlapping, box).record;
 }
 
 /** The id of the live webhook that a person names by id or by name. Throws AppError ERR_NOT_FOUND, ERR_USAGE when two have the name. */

@@ -1,13 +1,23 @@
 import type { InferSelectModel } from 'drizzle-orm';
-import { parseStoredFilter } from '../config/filter.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { sql } from '../db/drizzle.ts';
 import { webhooks } from '../db/schema.ts';
-import { AppError, messageOf } from '../lib/errors.ts';
+import { AppError } from '../lib/errors.ts';
+import { checkSecret } from '../lib/secret.ts';
 import type { Subscription, Webhook } from './types.ts';
+import { readShape } from './webhook-shape.ts';
+
+/**
+ * Whether it is sent to: `active`; `disabled` by the engine, `inactive` by a person; `unfit`: a column of its row cannot be used, and its
+ * deliveries wait until that is corrected.
+ */
+export type WebhookStanding = 'active' | 'inactive' | 'disabled' | 'unfit';
 
 /** A webhook as people see it: without its secrets. */
 export interface WebhookRecord extends Omit<Webhook, 'secrets'> {
+  standing: WebhookStanding;
+  /** What is wrong with its row: sentences that quote no value. */
+  problems: readonly string[];
   createdAt: Date;
   updatedAt: Date;
   /** Until when two secrets sign; null outside a rotation. */
@@ -31,113 +41,6 @@ export function secretContext(id: number): string {
   return `webhook ${id}`;
 }
 
-/**
- * A row as the engine uses it. A row may have been written by hand: throws AppError ERR_CONFIG that names what is wrong in
- * it, ERR_SECRET_KEY when its secret does not open.
- */
-export function toSubscription(row: WebhookRow, overlapping: boolean, box: SecretBox): Subscription {
-  const { isActive } = row;
-  const secrets = [row.secret, ...(overlapping && row.previousSecret !== null ? [row.previousSecret] : [])];
-  const opened = secrets.map((secret) => box.open(secret, secretContext(row.id)));
-  if (opened[0] === '') {
-    throw new AppError('ERR_CONFIG', `the webhook ${row.id} (${row.name}) has no secret: its events wait`, {
-      remedy: 'Give it one: webhooks rotate-secret.',
-    });
-  }
-  return {
-    ...toShape(row),
-    secrets: opened,
-    collects: isActive || row.disabledReason !== null,
-    failingSinceMs: row.failingSince?.getTime() ?? null,
-  };
-}
-
-/** A row that cannot be used, as far as its events can be queued until it can. */
-export function toParked(row: WebhookRow): Subscription[] {
-  const collects = row.isActive || row.disabledReason !== null;
-  try {
-    return [{ ...toShape(row), isActive: false, secrets: [], collects, failingSinceMs: null }];
-  } catch {
-    return [];
-  }
-}
-
-export function toRecord(row: WebhookRow, overlapping: boolean): WebhookRecord {
-  return {
-    ...toShape(row),
-    createdAt: row.createdAt,
-    updatedAt: row.updatedAt,
-    rotationEndsAt: overlapping ? row.previousSecretExpiresAt : null,
-    failingSince: row.failingSince,
-    disabledAt: row.isActive ? null : row.disabledAt,
-    disabledReason: row.isActive ? null : (row.disabledReason as DisableReason | null),
-  };
-}
-
-function toShape(row: WebhookRow): Omit<Webhook, 'secrets'> {
-  return {
-    id: row.id,
-    name: row.name,
-    url: row.url,
-    events: checked(row, 'events', isTextList),
-    isActive: row.isActive,
-    managedBy: row.managedBy,
-    filter: toFilter(row),
-    fields: row.fields === null ? null : checked(row, 'fields', isTextList),
-    headers: row.headers === null ? {} : checked(row, 'headers', isTextMap),
-    order: row.deliveryOrder,
-    maxInFlight: Math.max(1, row.maxInFlight),
-    ratePerSecond: row.ratePerSecond,
-    timeoutMs: row.timeoutMs,
-    legacySignature: row.legacySignature,
-  };
-}
-
-function toFilter(row: WebhookRow): Webhook['filter'] {
-  if (row.filter === null) return null;
-  try {
-    return parseStoredFilter(row.filter);
-  } catch (error) {
-    throw malformed(row, 'filter', messageOf(error));
-  }
-}
-
-function checked<T>(
-  row: WebhookRow,
-  column: 'events' | 'fields' | 'headers',
-  is: (value: unknown) => value is T,
-): T {
-  const value = row[column];
-  if (is(value)) return value;
-  throw malformed(row, column);
-}
-
-function malformed(row: WebhookRow, column: keyof typeof examples, problem?: string): AppError {
-  const message = `the webhook ${row.id} (${row.name}) has a malformed ${column}${problem === undefined ? '' : `: ${problem}`}`;
-  return new AppError('ERR_CONFIG', message, {
-    remedy: `Correct the column webhooks.${column}: ${examples[column]}`,
-  });
-}
-
-const examples = {
-  events: '["payment.received","appointment.*"]',
-  fields: '["payment_id","amount"]',
-  headers: '{"X-Clinic":"central"}',
-  filter: '{"branch_id":[1,2]}',
-};
-
-function isTextList(value: unknown): value is string[] {
-  return Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string');
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isTextMap(value: unknown): value is Record<string, string> {
-  return isObject(value) && Object.values(value).every((item) => typeof item === 'string');
-}
-
 /** What is wrong with a row, for the log; never its secret. */
 export interface WebhookProblem {
   id: number;
@@ -145,6 +48,67 @@ export interface WebhookProblem {
   message: string;
 }
 
-export function toProblem(row: WebhookRow, error: unknown): WebhookProblem {
-  return { id: row.id, name: row.name, message: messageOf(error) };
+/** A row with what is in it. */
+export interface ReadRow {
+  webhook: Subscription;
+  record: WebhookRecord;
+}
+
+/**
+ * Reads a row, which may have been edited by SQL. What cannot be used is among the problems of the record; the webhook then stands as `unfit`
+ * and nothing is sent by it. Its events are queued as long as the row says which.
+ */
+export function readRow(row: WebhookRow, overlapping: boolean, box: SecretBox): ReadRow {
+  const { shape, problems, chooses } = readShape(row);
+  const { secrets, problem, weakness } = openSecrets(row, overlapping, box);
+  if (problem !== undefined) problems.push(problem);
+  const standing = standingOf(row, problems);
+  const isActive = standing === 'active';
+  const webhook = {
+    ...shape,
+    isActive,
+    standing,
+    secrets,
+    collects: chooses && (row.isActive || row.disabledReason !== null),
+    failingSinceMs: row.failingSince?.getTime() ?? null,
+  };
+  const record = {
+    ...shape,
+    isActive: row.isActive,
+    standing,
+    problems: weakness === undefined ? problems : [...problems, weakness],
+    createdAt: row.createdAt,
+    updatedAt: row.updatedAt,
+    rotationEndsAt: overlapping ? row.previousSecretExpiresAt : null,
+    failingSince: row.failingSince,
+    disabledAt: row.isActive ? null : row.disabledAt,
+    disabledReason: row.isActive ? null : (row.disabledReason as DisableReason | null),
+  };
+  return { webhook, record };
+}
+
+function standingOf({ isActive, disabledReason }: WebhookRow, problems: readonly string[]): WebhookStanding {
+  if (!isActive) return disabledReason === null ? 'inactive' : 'disabled';
+  return problems.length > 0 ? 'unfit' : 'active';
+}
+
+interface OpenedSecrets {
+  /** Current secret first; none where it cannot be used. */
+  secrets: string[];
+  problem?: string;
+  /** It is used, but receivers may not verify with it. */
+  weakness?: string | undefined;
+}
+
+function openSecrets(row: WebhookRow, overlapping: boolean, box: SecretBox): OpenedSecrets {
+  try {
+    const stored = [row.secret, ...(overlapping && row.previousSecret !== null ? [row.previousSecret] : [])];
+    const secrets = stored.map((secret) => box.open(secret, secretContext(row.id)));
+    if (secrets[0] === '')
+      return { secrets: [], problem: 'secret is empty: webhooks rotate-secret makes one' };
+    return { secrets, weakness: checkSecret(secrets[0]!) };
+  } catch (error) {
+    if (!(error instanceof AppError && error.code === 'ERR_SECRET_KEY')) throw error;
+    return { secrets: [], problem: `secret does not open: ${error.message}` };
+  }
 }

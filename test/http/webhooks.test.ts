@@ -396,12 +396,52 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
       { timeoutMs: 60_000 },
     );
     expect(seen['problems']).toEqual(['there is no event "patient.creatd", did you mean "patient.created"?']);
+    const unfit = [`'["${'x.'.repeat(99)}y"]'`, "'[]'", `'${JSON.stringify(Array(3_000).fill('no.event'))}'`];
+    for (const [index, events] of unfit.entries()) {
+      await clinic.query(
+        `INSERT INTO ${store}.webhooks (name, url, events, secret) VALUES ('unfit ${index}', ?, ${events}, ?)`,
+        [`${receiver.url}/unfit`, testSecret],
+      );
+    }
+    const problemsIn = async (path: string) => {
+      const { webhooks } = (await call('GET', path)).body as {
+        webhooks: { name: string; problems: string[]; standing: string }[];
+      };
+      return webhooks
+        .filter(({ name }) => name.startsWith('unfit'))
+        .map(({ standing, problems }) => [standing, problems.map((text) => text.slice(0, 20))]);
+    };
+    const shown = [
+      ['active', ['there is no event "x']],
+      ['unfit', ['events cannot be rea']],
+      ['unfit', ['events cannot be rea']],
+    ];
+    for (const path of ['/api/webhooks', '/api/status']) {
+      await waitFor(async () => (await problemsIn(path)).every(([, texts]) => texts!.length === 1), {
+        timeoutMs: 60_000,
+        what: 'the problems',
+      });
+      expect(await problemsIn(path)).toEqual(shown);
+    }
+    const { body: metrics } = await daemon.get('/metrics');
+    expect(metrics).toContain('odontology_webhooks_webhook_problems{webhook="unfit 1"} 1');
+    expect(metrics).toContain('odontology_webhooks_webhook_problems{webhook="made"} 0');
+    const lines = () =>
+      daemon.log
+        .filter(({ webhook }) => String(webhook).startsWith('unfit'))
+        .filter(({ msg }) => !String(msg).includes('by SQL'));
+    expect(lines()).toHaveLength(3);
+    expect(JSON.stringify(lines()).length).toBeLessThan(3_000);
+    await untilSent('made', await addPatient());
+    await clinic.query(`DELETE FROM ${store}.webhooks WHERE name LIKE 'unfit %'`);
     expect((await call('GET', '/api/status', undefined, auditorToken)).body).toMatchObject({
       daemon: { running: 1, capturing: true },
       capture: { halt: null, position: expect.any(Object), role: 'capturing' },
       source: { behind_bytes: expect.any(Number) },
       dispatch: { in_flight: expect.any(Number) },
-      webhooks: expect.arrayContaining([expect.objectContaining({ name: 'made', queued: 0, sending: 0 })]),
+      webhooks: expect.arrayContaining([
+        expect.objectContaining({ name: 'made', queued: 0, sending: expect.any(Number) }),
+      ]),
     });
     const { events, own } = (await call('GET', '/api/events')).body as Record<string, { type: string }[]>;
     expect(events!.map(({ type }) => type)).toContain('inventory.low_stock');

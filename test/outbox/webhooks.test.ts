@@ -7,10 +7,12 @@ import { settle } from '../../src/outbox/settle.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
 import {
   createWebhook,
+  listWebhooks,
   loadWebhooks,
   resealSecrets,
   rotateSecret,
 } from '../../src/outbox/webhook-registry.ts';
+import { webhookJson } from '../../src/outbox/webhook-json.ts';
 import { disableByEngine, enableWebhook, findLongFailing } from '../../src/outbox/webhook-state.ts';
 import { testSecret } from '../support/receiver.ts';
 import { servers } from '../support/server.ts';
@@ -114,6 +116,81 @@ describe.each(servers)('webhooks on %s', (variant) => {
     expect(order).toHaveLength(4);
     // The watcher's is still claimed.
     expect(await readQueue(test.store)).toHaveLength(1);
+  });
+
+  describe('a row that SQL made unusable', () => {
+    const tooMany = JSON.stringify(Array.from({ length: 1_001 }, (_, n) => `no.event_${n}`));
+    const unfit: [string, string, RegExp][] = [
+      ['url', "'not a URL'", /^url /],
+      ['url', "'ftp://receiver.example/'", /^url /],
+      ['url', "''", /^url /],
+      ['url', "'https://user:password@receiver.example/'", /^url /],
+      ['events', "'[]'", /^events /],
+      ['events', '\'{"a":1}\'', /^events /],
+      ['events', "'[1]'", /^events /],
+      ['events', `'${tooMany}'`, /^events .*1001/],
+      ['filter', "'[1]'", /^filter /],
+      ['filter', '\'{"amount":{"above":1}}\'', /^filter .*above/],
+      ['fields', "'[]'", /^fields /],
+      ['headers', '\'{"X-Key":1}\'', /^headers /],
+      ['secret', "''", /^secret /],
+      ['secret', "'enc:v1:0000:AAAA'", /^secret /],
+      ['max_in_flight', '0', /^max_in_flight /],
+      ['max_in_flight', '1001', /^max_in_flight /],
+      ['timeout_ms', '0', /^timeout_ms /],
+      ['rate_per_second', '-1', /^rate_per_second /],
+      ['rate_per_second', '0', /^rate_per_second /],
+    ];
+
+    it.each(unfit)(
+      '%s = %.40s is shown with its problem, waits, and stops no other row',
+      async (column, value, problem) => {
+        const bad = await addWebhook(test.vault, { name: 'bad' });
+        const good = await addWebhook(test.vault, { name: 'good' });
+        await test.schema.query(`UPDATE webhooks SET ${column} = ${value} WHERE id = ?`, [bad]);
+        const { webhooks, problems } = await loadWebhooks(test.vault);
+        expect(problems).toEqual([{ id: bad, name: 'bad', message: expect.stringMatching(problem) }]);
+        expect(webhooks.find(({ id }) => id === bad)).toMatchObject({ isActive: false, standing: 'unfit' });
+        expect(webhooks.find(({ id }) => id === good)).toMatchObject({ isActive: true, standing: 'active' });
+        const listed = await listWebhooks(test.vault);
+        expect(listed.map(({ name, standing }) => [name, standing])).toEqual([
+          ['bad', 'unfit'],
+          ['good', 'active'],
+        ]);
+        expect(listed[0]!.problems).toEqual([expect.stringMatching(problem)]);
+      },
+    );
+
+    it('with JSON that cannot be read or a date that there is not is listed all the same', async () => {
+      const bad = await addWebhook(test.vault, { name: 'bad' });
+      await test.schema.query(
+        `SET SESSION sql_mode = ''; UPDATE webhooks SET created_at = 0, failing_since = 0 WHERE id = ?`,
+        [bad],
+      );
+      if (variant !== 'mysql') {
+        await test.schema.query(
+          `SET SESSION check_constraint_checks = 0; UPDATE webhooks SET events = '[oops', filter = '{' WHERE id = ?`,
+          [bad],
+        );
+      }
+      const [listed] = await listWebhooks(test.vault);
+      expect(() => webhookJson(listed!)).not.toThrow();
+      expect(listed!.problems.map((text) => text.split(' ')[0])).toEqual(
+        variant === 'mysql' ? [] : ['events', 'filter'],
+      );
+    });
+
+    it('queues its events where it says which, and says so where it does not', async () => {
+      const bad = await addWebhook(test.vault, { name: 'bad' });
+      const collects = async (change: string) => {
+        await test.schema.query(`UPDATE webhooks SET ${change} WHERE id = ?`, [bad]);
+        const { webhooks, problems } = await loadWebhooks(test.vault);
+        return [webhooks[0]!.collects, problems[0]!.message.includes('not queued')];
+      };
+      expect(await collects("url = ''")).toEqual([true, false]);
+      expect(await collects("url = 'https://receiver.example/', events = '[]'")).toEqual([false, true]);
+      expect(await collects("events = '[\"*\"]', filter = '[]'")).toEqual([false, true]);
+    });
   });
 
   describe('secrets at rest', () => {

@@ -9,6 +9,7 @@ import { dryRun, type TestedWebhook } from '../../daemon/dry-run.ts';
 import type { Difference, DryRunReport, WebhookCount } from '../../daemon/dry-run-report.ts';
 import { filterNames } from '../../daemon/in-force.ts';
 import { openStore } from '../../db/client.ts';
+import { openBox } from '../../db/encryption.ts';
 import { builtInRulesFile, readRules } from '../../event/rule-file.ts';
 import type { Rules } from '../../event/types.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -116,7 +117,7 @@ async function findWebhook(name: string, config: Config): Promise<TestedWebhook>
   if (inFile) return inFile;
   const store = openStore(config.store.url, { connections: 1 });
   try {
-    return await getWebhook(store, await findWebhookId(store, name));
+    return await getWebhook({ store, box: openBox(config.store) }, await findWebhookId(store, name));
   } finally {
     await store.close();
   }

@@ -15,9 +15,9 @@ export function replayListCommand(): Command {
     .addOption(limitOption())
     .option('--json', 'print the list as JSON')
     .action(async (options: ConfigOptions & { limit: number; json?: true }) => {
-      const { replays, names } = await withStore(options, async ({ store }) => ({
-        replays: await listReplays(store, options),
-        names: new Map((await listWebhooks(store)).map(({ id, name }) => [id, name])),
+      const { replays, names } = await withStore(options, async (vault) => ({
+        replays: await listReplays(vault.store, options),
+        names: new Map((await listWebhooks(vault)).map(({ id, name }) => [id, name])),
       }));
       if (options.json) printJson({ replays: toJson(replays) });
       else if (replays.length === 0) print('There is no replay.');

@@ -17,7 +17,7 @@ export function webhooksDeleteCommand(): Command {
     .option('--json', 'print the result as JSON')
     .action(async (idOrName: string, options: ConfigOptions & ConfirmOptions & { json?: true }) => {
       const { id, name } = await withStore(options, async ({ store, box }) => {
-        const webhook = await getWebhook(store, await findWebhookId(store, idOrName));
+        const webhook = await getWebhook({ store, box }, await findWebhookId(store, idOrName));
         await confirm(
           `Delete webhook ${webhook.id} (${webhook.name}), and give up what waits for it?`,
           options,

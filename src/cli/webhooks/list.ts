@@ -1,10 +1,12 @@
 import { Command } from 'commander';
+import { createRowJudge } from '../../daemon/judge.ts';
 import { webhookJson } from '../../outbox/webhook-json.ts';
 import { listWebhooks } from '../../outbox/webhook-registry.ts';
 import type { WebhookRecord } from '../../outbox/webhook-row.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { formatTable, print, printJson } from '../output.ts';
 import { withStore } from '../with-store.ts';
+import { problemLines } from './problem-lines.ts';
 
 /** `odontology-webhooks webhooks list` */
 export function webhooksListCommand(): Command {
@@ -13,10 +15,22 @@ export function webhooksListCommand(): Command {
     .addOption(configOption())
     .option('--json', 'print the list as JSON')
     .action(async (options: ConfigOptions & { json?: true }) => {
-      const webhooks = await withStore(options, ({ store }) => listWebhooks(store));
+      const webhooks = await withStore(options, async (vault) => {
+        const judge = createRowJudge(vault.config);
+        return (await listWebhooks(vault)).map((webhook) => ({
+          ...webhook,
+          problems: [...webhook.problems, ...judge(webhook)],
+        }));
+      });
       if (options.json) printJson({ webhooks: webhooks.map(webhookJson) });
       else if (webhooks.length === 0) print('There is no webhook. Make one: webhooks create, or the file.');
-      else print(formatTable(['id', 'name', 'url', 'events', 'state', 'managed by'], webhooks.map(toLine)));
+      else {
+        const table = formatTable(
+          ['id', 'name', 'url', 'events', 'state', 'managed by'],
+          webhooks.map(toLine),
+        );
+        print([table, ...problemLines(webhooks)].join('\n\n'));
+      }
     });
 }
 
@@ -28,6 +42,7 @@ function toLine(webhook: WebhookRecord): unknown[] {
 /** In words: whether a person or the engine stopped it, and since when it fails. */
 function stateOf({
   isActive,
+  standing,
   disabledReason,
   disabledAt,
   failingSince,
@@ -36,6 +51,7 @@ function stateOf({
   const at = (moment: Date | null): string => moment?.toISOString().slice(0, 19).concat('Z') ?? '';
   if (!isActive)
     return disabledReason === null ? 'inactive' : `disabled ${at(disabledAt)} (${disabledReason})`;
+  if (standing === 'unfit') return 'unfit: nothing is sent';
   const rotating = rotationEndsAt === null ? '' : `, two secrets until ${at(rotationEndsAt)}`;
   return (failingSince === null ? 'active' : `failing since ${at(failingSince)}`) + rotating;
 }

@@ -25,7 +25,7 @@ export function webhooksUpdateCommand(): Command {
         if (Object.keys(changes).length === 0) throw new AppError('ERR_USAGE', 'no change was named');
         const id = await findWebhookId(store, idOrName);
         if (changes.events ?? changes.filter ?? changes.fields)
-          await requireFitSelection({ ...(await getWebhook(store, id)), ...changes }, config);
+          await requireFitSelection({ ...(await getWebhook({ store, box }, id)), ...changes }, config);
         await updateWebhook(
           store,
           id,
@@ -36,7 +36,7 @@ export function webhooksUpdateCommand(): Command {
             details: changeDetails(changes),
           }),
         );
-        return getWebhook(store, id);
+        return getWebhook({ store, box }, id);
       });
       if (options.json) printJson(webhookJson(webhook));
       else print(`Webhook ${webhook.id} (${webhook.name}) was changed.`);

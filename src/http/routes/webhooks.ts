@@ -34,7 +34,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     summary: 'Every webhook, active or not; never its secret.',
     answer: answering({ webhooks: { type: 'array', items: webhookAnswer } }),
     async handle(_request, context) {
-      const all = await listWebhooks(context.vault.store);
+      const all = await listWebhooks(context.vault);
       return { webhooks: all.map((webhook) => present(webhook, context)) };
     },
   },
@@ -46,7 +46,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     answer: answering({ webhook: webhookAnswer }),
     params: { id },
     async handle({ params }, context) {
-      const webhook = await getWebhook(context.vault.store, Number(params['id']));
+      const webhook = await getWebhook(context.vault, Number(params['id']));
       return { webhook: present(webhook, context) };
     },
   },
@@ -147,7 +147,8 @@ export const webhookRoutes: readonly ApiRoute[] = [
 ];
 
 function present(webhook: WebhookRecord, { problems }: ApiContext): object {
-  return { ...webhookJson(webhook), problems: problems().get(webhook.id) ?? [] };
+  const all = [...webhook.problems, ...(problems().get(webhook.id) ?? [])];
+  return webhookJson({ ...webhook, problems: [...new Set(all)] });
 }
 
 async function create({ actor, body }: ApiRequest, context: ApiContext): Promise<object> {
@@ -173,7 +174,7 @@ async function update({ actor, params, body }: ApiRequest, context: ApiContext):
       remedy: `POST /api/webhooks/:id/${route}`,
     });
   }
-  const { events, filter, fields } = await getWebhook(store, webhookId);
+  const { events, filter, fields } = await getWebhook(context.vault, webhookId);
   const chooses = choosing.some((key) => changes[key] !== undefined);
   await requireFit({ ...(chooses && { events, filter, fields }), ...changes }, context);
   await updateWebhook(
@@ -183,7 +184,7 @@ async function update({ actor, params, body }: ApiRequest, context: ApiContext):
     recordAlong(box, { actor, action: 'webhook.update', details: changeDetails(changes) }),
   );
   await context.onWebhooksChanged();
-  return { success: true, webhook: present(await getWebhook(store, webhookId), context) };
+  return { success: true, webhook: present(await getWebhook(context.vault, webhookId), context) };
 }
 
 /** Keys that are judged together. */
@@ -197,7 +198,7 @@ const elsewhere = [
 
 async function end(webhookId: number, { actor }: ApiRequest, context: ApiContext): Promise<object> {
   const { store, box } = context.vault;
-  const { name } = await getWebhook(store, webhookId);
+  const { name } = await getWebhook(context.vault, webhookId);
   await deleteWebhook(
     store,
     webhookId,

@@ -1,0 +1,13 @@
+interface Troubled {
+  id: number;
+  name: string;
+  problems: readonly string[];
+}
+
+/** One text with a line for each problem of a webhook; none without a problem. */
+export function problemLines(webhooks: readonly Troubled[]): string[] {
+  const lines = webhooks.flatMap(({ id, name, problems }) =>
+    problems.map((problem) => `Webhook ${id} (${name}): ${problem}`),
+  );
+  return lines.length === 0 ? [] : [lines.join('\n')];
+}

@@ -1,0 +1,17 @@
+import { filterNames, type InForce } from './in-force.ts';
+import { judgeWebhook } from './judge.ts';
+
+/** By id of a webhook, what is wrong with it: what its row has that cannot be used, and what it names that there is not. */
+export function webhookProblems(inForce: InForce): ReadonlyMap<number, readonly string[]> {
+  const all = new Map<number, string[]>();
+  const add = (id: number, messages: readonly string[]): void => {
+    if (messages.length > 0) all.set(id, [...(all.get(id) ?? []), ...messages]);
+  };
+  for (const { id, message } of inForce.problems) add(id, [message]);
+  for (const webhook of inForce.webhooks) {
+    // The columns that a new filter names are known only after the next reader has been opened.
+    if (!filterNames([webhook]).isSubsetOf(inForce.clinic.filterNames)) continue;
+    add(webhook.id, judgeWebhook(webhook, inForce));
+  }
+  return all;
+}
