@@ -4,7 +4,7 @@ import { recordAct } from '../audit/record-act.ts';
 import { toJson } from '../audit/to-json.ts';
 import { configOption, type ConfigOptions } from './config-option.ts';
 import { localActor } from './local-actor.ts';
-import { formatTable, print, printError, printJson } from './output.ts';
+import { formatTable, Lines, print, printError, printJson } from './output.ts';
 import { cursorOption, limitOption } from './time-option.ts';
 import { withStore } from './with-store.ts';
 
@@ -59,7 +59,7 @@ function toLine({
     id,
     new Date(occurredAtMs).toISOString(),
     receivers.length > 0
-      ? receivers.map(({ name, url }) => `${name} ${url}`).join('\n')
+      ? new Lines(receivers.map(({ name, url }) => `${name} ${url}`))
       : `${webhookName ?? webhookId} ${webhookUrl ?? '(URL not recorded)'}`,
     eventType,
     fields?.join(', ') ?? 'pruned or erased',

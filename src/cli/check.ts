@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { styleText } from 'node:util';
 import { runPreflight, type CheckResult, type PreflightReport } from '../binlog/preflight/preflight.ts';
 import { openSource, type Source } from '../binlog/source.ts';
 import type { Config } from '../config/types.ts';
@@ -21,7 +20,7 @@ import {
   type DecodeOptions,
 } from './check/decode.ts';
 import { configOf, configOption, type ConfigOptions } from './config-option.ts';
-import { formatTable, print, printJson } from './output.ts';
+import { formatTable, print, printJson, styled } from './output.ts';
 
 type Level = CheckResult['level'];
 
@@ -130,16 +129,16 @@ const colours = { pass: 'green', warn: 'yellow', fail: 'red', skip: 'dim' } as c
  */
 export function formatReport(report: PreflightReport, { only }: { only?: readonly Level[] } = {}): string {
   const checks = report.checks.filter(({ level }) => only === undefined || only.includes(level));
-  const mark = (level: Level): string => styleText(colours[level], level);
+  const mark = (level: Level): string => styled(colours[level], level);
   const lines = checks.map(({ level, title, detail }) => [mark(level), title, detail]);
   const remedies = checks.flatMap(({ title, level, remedy }) =>
-    remedy === null ? [] : [`${mark(level)} ${styleText('bold', title)}\n${remedy}`],
+    remedy === null ? [] : [`${mark(level)} ${styled('bold', title)}\n${remedy}`],
   );
   const count = (level: Level): number => report.checks.filter((check) => check.level === level).length;
   const verdict = report.ok ? 'ready to be read' : 'not ready to be read';
   return [
     `${report.server}: ${verdict} (${count('fail')} fail, ${count('warn')} warn, ${count('skip')} skipped, ${count('pass')} pass)`,
     formatTable(['', 'check', 'finding'], lines),
-    ...(remedies.length > 0 ? [`${styleText('bold', 'What mends it:')}\n\n${remedies.join('\n\n')}`] : []),
+    ...(remedies.length > 0 ? [`${styled('bold', 'What mends it:')}\n\n${remedies.join('\n\n')}`] : []),
   ].join('\n\n');
 }

@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { AppError } from '../lib/errors.ts';
+import { forTerminal } from './output.ts';
 
 /** `--yes`, of every command that asks. */
 export interface ConfirmOptions {
@@ -32,7 +33,7 @@ export async function confirm(question: string, { yes }: ConfirmOptions): Promis
       remedy: 'Add --yes.',
     });
   }
-  const answer = await ask(`${question} [y/N] `);
+  const answer = await ask(forTerminal(`${question} [y/N] `));
   if (!/^(y|yes|s|si|sí)$/i.test(answer.trim())) throw new DeclinedError(1);
 }
 

@@ -1,7 +1,7 @@
 import { AppError, codeOf } from '../lib/errors.ts';
 import { exitCodeOf } from './interrupt.ts';
 import { main } from './main.ts';
-import { formatError } from './output.ts';
+import { formatError, printError } from './output.ts';
 
 /**
  * Runs the command line of this process. Whatever happens, the user sees one sentence and the caller an exit code, never a stack
@@ -21,13 +21,13 @@ function endWithoutOutput(error: unknown, isErrorOutput: boolean): void {
   if (codeOf(error) === 'EPIPE') process.exit(exitCodeOf('SIGPIPE'));
   if (!isErrorOutput) {
     const message = `standard output cannot be written (${codeOf(error) ?? 'unknown'})`;
-    process.stderr.write(`${formatError(new AppError('ERR_OUTPUT', message))}\n`);
+    printError(formatError(new AppError('ERR_OUTPUT', message)));
   }
   process.exit(1);
 }
 
 function endByFault(error: unknown): void {
-  process.stderr.write(`${formatError(error)}\n`);
+  printError(formatError(error));
   process.exit(1);
 }
 

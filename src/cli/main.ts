@@ -2,7 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { createRequire } from 'node:module';
 import { AppError } from '../lib/errors.ts';
 import { DeclinedError } from './confirm.ts';
-import { formatError, printError } from './output.ts';
+import { forTerminal, formatError, printError } from './output.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
@@ -59,8 +59,12 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** A command that exits by itself could not print its last lines. */
+/** A command that exits by itself could not print its last lines; what it quotes of the command line is escaped like all we print. */
 function overrideExit(command: Command): void {
   command.exitOverride();
+  command.configureOutput({
+    writeOut: (text) => process.stdout.write(forTerminal(text)),
+    writeErr: (text) => process.stderr.write(forTerminal(text)),
+  });
   for (const each of command.commands) overrideExit(each);
 }

@@ -8,6 +8,7 @@ import { parseDuration } from '../lib/duration.ts';
 import { AppError, codeOf, messageOf } from '../lib/errors.ts';
 import { checkSecret } from '../lib/secret.ts';
 import { onInterrupt } from './interrupt.ts';
+import { escapeJson } from '../lib/terminal-text.ts';
 import { print, printError } from './output.ts';
 
 const maximumBodyBytes = 64 * 2 ** 20;
@@ -262,7 +263,8 @@ To have webhooks delivered here, the configuration must allow it:
       await receive(options, interrupt.signal, {
         // Standard output holds nothing but webhooks, so that it can be piped.
         listening: (url) => printError(`Listening on ${url}, Ctrl-C ends it.`),
-        received: (webhook) => print(options.json ? JSON.stringify(webhook) : formatReceived(webhook)),
+        received: (webhook) =>
+          print(options.json ? escapeJson(JSON.stringify(webhook)) : formatReceived(webhook)),
       });
     });
 }

@@ -1,10 +1,9 @@
 import { Command } from 'commander';
-import { styleText } from 'node:util';
 import { createRowJudge } from '../daemon/judge.ts';
 import { readStatus, type InstallationStatus } from '../daemon/status.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { configOption, type ConfigOptions } from './config-option.ts';
-import { formatTable, print, printJson } from './output.ts';
+import { formatTable, print, printJson, styled } from './output.ts';
 import { problemLines } from './webhooks/problem-lines.ts';
 import { withDatabases } from './with-databases.ts';
 
@@ -31,7 +30,7 @@ function formatStatus({ daemon, capture, source, webhooks }: InstallationStatus)
     `${position.file}:${position.offset}${position.gtid === null ? '' : `, GTIDs ${position.gtid}`}`;
   const facts: [string, string][] = [
     ['daemon', daemonText(daemon)],
-    ['capture', halt ? styleText('red', `halted since ${halt.at}`) : position ? 'goes on' : 'never began'],
+    ['capture', halt ? styled('red', `halted since ${halt.at}`) : position ? 'goes on' : 'never began'],
     ['position', place ?? 'none yet'],
     ['last change', capture.committed_at ?? 'none yet'],
     ['lag', capture.lag_ms === null ? 'not known' : formatDuration(roundedSeconds(capture.lag_ms))],
@@ -48,7 +47,7 @@ function formatStatus({ daemon, capture, source, webhooks }: InstallationStatus)
   ]);
   return [
     formatTable(['', ''], facts).trimStart(),
-    ...(halt ? [`${styleText('bold', 'Why it is halted:')} ${halt.message}\n\n${halt.remedy}`] : []),
+    ...(halt ? [`${styled('bold', 'Why it is halted:')} ${halt.message}\n\n${halt.remedy}`] : []),
     rows.length > 0
       ? formatTable(['id', 'webhook', 'state', 'queued', 'sending', 'last error'], rows)
       : 'There are no webhooks.',

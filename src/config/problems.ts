@@ -26,7 +26,7 @@ export interface Problems {
 }
 
 /** More mistakes of one file are not listed. */
-const maxProblems = 100;
+export const maxProblems = 100;
 
 /** Starts a collector over one file: `at` finds the place of a path (see readYamlFile), `found` are problems known already. */
 export function createProblems({

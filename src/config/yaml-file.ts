@@ -16,6 +16,7 @@ import { AppError, codeOf, type ErrorCode, messageOf } from '../lib/errors.ts';
 import { toExactNumber } from '../lib/exact-json.ts';
 import { type Environment, substituteEnvironment } from './env.ts';
 import type { Position, Problem, YamlPath } from './problems.ts';
+import { judgeShape, maxBytes, tooDeep } from './yaml-bounds.ts';
 
 /** A YAML file read: its value with the environment put in, and where each part of it stands. */
 export interface YamlFile {
@@ -58,12 +59,7 @@ export function readYamlFile(
   const lines = new LineCounter();
   // Pretty errors quote the line, which may hold a secret.
   const text = decodeUtf8(bytes, file, code);
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    stringKeys: true,
-    merge: true,
-  });
+  const document = parse(text, lines, { file, code });
   const position = (offset: number): Position => {
     const { line, col } = lines.linePos(offset);
     return { file, line: Math.max(1, line), column: Math.max(1, col) };
@@ -73,6 +69,10 @@ export function readYamlFile(
     .map((error): Problem => ({ path: [], position: position(error.pos[0]), message: describe(error, text) }))
     // One a line: the others follow from it.
     .filter(({ position: { line } }, index, all) => line !== all[index - 1]?.position.line);
+  if (broken.length === 0) {
+    const found = judgeShape(document);
+    broken.push(...found.map(({ offset, message }) => ({ path: [], position: position(offset), message })));
+  }
   if (broken.length === 0) broken.push(...judgeAliases(document, at));
   const fingerprint = createHash('sha256').update(bytes).digest('hex');
   if (broken.length > 0) return { file, value: null, at, problems: broken, fingerprint };
@@ -81,10 +81,36 @@ export function readYamlFile(
   return { file, value: toValue(document, file, code), at, problems, fingerprint };
 }
 
+function parse(
+  text: string,
+  lineCounter: LineCounter,
+  { file, code }: { file: string; code: ErrorCode },
+): Document {
+  try {
+    // The library compares each key with all before it: 20,000 keys took 16 s. judgeShape finds those that stand twice.
+    return parseDocument(text, {
+      lineCounter,
+      prettyErrors: false,
+      stringKeys: true,
+      merge: true,
+      uniqueKeys: false,
+    });
+  } catch (error) {
+    // Its parser calls itself for each level.
+    if (error instanceof RangeError) throw new AppError(code, `${file}: ${tooDeep}`);
+    throw error;
+  }
+}
+
 function readBytes(path: string, code: ErrorCode, missingRemedy: string | undefined): Uint8Array {
   try {
-    return readFileSync(path);
+    const bytes = readFileSync(path);
+    if (bytes.length <= maxBytes) return bytes;
+    throw new AppError(code, `${path} is larger than ${maxBytes / 2 ** 20} MiB`, {
+      remedy: 'Write a smaller one.',
+    });
   } catch (error) {
+    if (error instanceof AppError) throw error;
     if (codeOf(error) !== 'ENOENT') throw new AppError(code, messageOf(error), { cause: error });
     throw new AppError(
       code,
@@ -219,8 +245,6 @@ function describe({ code, message, pos }: YAMLError, text: string): string {
       return unresolvedAlias;
     case 'BAD_SCALAR_START':
       return 'a value that begins with @, `, % or | must be in quotes';
-    case 'DUPLICATE_KEY':
-      return 'this key stands twice in its map';
     case 'TAG_RESOLVE_FAILED':
       return 'a value that begins with ! must be in quotes';
     case 'TAB_AS_INDENT':
@@ -235,6 +259,7 @@ function describe({ code, message, pos }: YAMLError, text: string): string {
     case 'BAD_DIRECTIVE':
       return 'a line that begins with % must be in quotes';
     default:
+      if (message.startsWith('Maximum call stack')) return tooDeep;
       // A message that repeats a word of the file may repeat a secret.
       return message.match(/\S{8,}/g)?.some((word) => text.includes(word)) ? 'this is not YAML' : message;
   }

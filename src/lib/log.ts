@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { codeOf } from './errors.ts';
+import { escapeJson, escapeJsonTwice } from './terminal-text.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -43,14 +44,14 @@ export async function openLogOutput({ onClosed }: LogOutputOptions): Promise<Log
   output.on('error', (error) => {
     if (['EPIPE', 'EIO'].includes(codeOf(error) ?? '')) onClosed();
   });
-  if (!process.stdout.isTTY) return output;
+  if (!process.stdout.isTTY) return { write: (line) => void output.write(escapeJson(line)) };
   const { prettyFactory } = await import('pino-pretty');
   const toLine = prettyFactory({
     colorize: process.stdout.hasColors(),
     translateTime: 'SYS:yyyy-mm-dd HH:MM:ss.l',
     singleLine: true,
   });
-  return { write: (line) => void output.write(toLine(line) ?? line) };
+  return { write: (line) => void output.write(toLine(escapeJsonTwice(line)) ?? escapeJson(line)) };
 }
 
 export const silentLog: Log = createLog('silent', { write: () => undefined });

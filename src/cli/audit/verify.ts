@@ -1,10 +1,9 @@
 import { Command } from 'commander';
-import { styleText } from 'node:util';
 import { parseHead, parsePinnedKey } from '../../audit/head.ts';
 import { verifyLog, type Verification } from '../../audit/verify.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
-import { print, printJson } from '../output.ts';
+import { print, printJson, styled } from '../output.ts';
 import { createProgress } from '../progress.ts';
 import { readTextFile } from '../text-file.ts';
 import { withStore } from '../with-store.ts';
@@ -64,12 +63,12 @@ function formatVerification(verification: Verification): string {
   const lines = [...notProved(verification)];
   if (flaw) {
     lines.push(
-      `${styleText('red', flaw.kind)}: ${flaw.message}`,
+      `${styled('red', flaw.kind)}: ${flaw.message}`,
       `Before it, ${entries} entries in ${seals} seals are as they were sealed.`,
     );
   } else {
     lines.push(
-      `${styleText('green', 'untouched')}: ${entries} entries in ${seals} seals (${firstSeal} to ${lastSeal}) are as they were sealed.`,
+      `${styled('green', 'untouched')}: ${entries} entries in ${seals} seals (${firstSeal} to ${lastSeal}) are as they were sealed.`,
       `${deliveries} deliveries are as their attempts and the acts on record say.`,
     );
   }

@@ -3,9 +3,11 @@ import { countDeliveries, listDeliveries, type DeliveryRecord } from '../../audi
 import { recordListing } from '../../audit/reading-acts.ts';
 import { recordAct } from '../../audit/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
+import { escapeJson } from '../../lib/terminal-text.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { formatCsv, formatLine } from '../csv.ts';
 import { localActor } from '../local-actor.ts';
+import { forTerminal } from '../output.ts';
 import { createProgress } from '../progress.ts';
 import { withStore, type OpenedStore } from '../with-store.ts';
 import { addFilter, filterOf, type FilterOptions } from './filter.ts';
@@ -55,8 +57,10 @@ async function exportAll(vault: OpenedStore, options: ExportOptions): Promise<vo
 
 /** Waits for whoever reads more slowly than we write. */
 function write(text: string): Promise<void> {
+  // A file gets the values as they are.
+  const shown = process.stdout.isTTY ? forTerminal(text.replaceAll('\r\n', '\n')) : text;
   return new Promise((resolve, reject) => {
-    process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+    process.stdout.write(shown, (error) => (error ? reject(error) : resolve()));
   });
 }
 
@@ -87,5 +91,5 @@ function toCsvLine(row: DeliveryRecord): string {
 }
 
 function toJsonLine(row: DeliveryRecord): string {
-  return `${JSON.stringify(toJson(row))}\n`;
+  return `${escapeJson(JSON.stringify(toJson(row)))}\n`;
 }

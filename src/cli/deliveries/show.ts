@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { getDelivery, type DeliveryDetail } from '../../audit/deliveries.ts';
 import { recordReading } from '../../audit/reading-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
+import { escapeLine } from '../../lib/terminal-text.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { localActor } from '../local-actor.ts';
 import { formatTable, print, printJson } from '../output.ts';
@@ -34,8 +35,8 @@ function formatDelivery(delivery: DeliveryDetail): string {
   const { id, eventType, eventId, entity, webhookId, webhookName, webhookUrl, status, payload, attempts } =
     delivery;
   return [
-    `Delivery ${id}: ${eventType} (${eventId}) of ${entity.table}:${entity.key}`,
-    `To ${webhookName ?? webhookId} ${webhookUrl ?? '(URL not recorded)'}: ${status}`,
+    escapeLine(`Delivery ${id}: ${eventType} (${eventId}) of ${entity.table}:${entity.key}`),
+    escapeLine(`To ${webhookName ?? webhookId} ${webhookUrl ?? '(URL not recorded)'}: ${status}`),
     payload ?? 'The payload was pruned or erased.',
     formatTable(
       ['attempt', 'begun (UTC)', 'ms', 'outcome', 'answer', 'reason', 'to'],

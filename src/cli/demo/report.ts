@@ -1,6 +1,5 @@
-import { styleText } from 'node:util';
 import { sleep } from '../../lib/clock.ts';
-import { formatTable } from '../output.ts';
+import { formatTable, styled } from '../output.ts';
 import type { DayObserver, ExpectedEvent } from './clinic-day.ts';
 import type { ReceivedWebhook } from './receiver.ts';
 
@@ -56,7 +55,7 @@ export function createReport({ types, write, patienceMs = 15_000, signal }: Repo
 
   function show({ type, data, step, webhook }: Expectation): void {
     if (!webhook || step.committedAtMs === undefined) return;
-    const mark = webhook.problem === undefined ? styleText('green', '✓') : styleText('red', '✗');
+    const mark = webhook.problem === undefined ? styled('green', '✓') : styled('red', '✗');
     const latency = formatMs(latencyOf(webhook, step.committedAtMs));
     const reason = webhook.problem === undefined ? 'verified' : webhook.problem;
     write(`       ${mark} ${type.padEnd(24)} ${keyOf(data).padEnd(20)} ${latency.padStart(9)}  ${reason}`);
@@ -64,7 +63,7 @@ export function createReport({ types, write, patienceMs = 15_000, signal }: Repo
 
   return {
     onBegin(step) {
-      write(`${styleText('bold', step.time)}  ${step.label}`);
+      write(`${styled('bold', step.time)}  ${step.label}`);
       const progress: Progress = {
         committedAtMs: undefined,
         open: step.expects.length,
@@ -88,7 +87,7 @@ export function createReport({ types, write, patienceMs = 15_000, signal }: Repo
     onWebhook(webhook) {
       if (webhook.copy > 0) {
         ledger.doubles.push(webhook);
-        write(`       ${styleText('red', '✗')} ${webhook.type} came again: ${webhook.id}`);
+        write(`       ${styled('red', '✗')} ${webhook.type} came again: ${webhook.id}`);
         return;
       }
       const expectation = ledger.expectations.find(
@@ -96,7 +95,7 @@ export function createReport({ types, write, patienceMs = 15_000, signal }: Repo
       );
       if (!expectation) {
         ledger.strangers.push(webhook);
-        write(`       ${styleText('red', '✗')} ${webhook.type} was not expected: ${webhook.id}`);
+        write(`       ${styled('red', '✗')} ${webhook.type} was not expected: ${webhook.id}`);
         return;
       }
       const earlier = ledger.expectations.filter(({ step }) => step === expectation.step);

@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { styleText } from 'node:util';
 import { readDictionary } from '../../binlog/dictionary.ts';
 import { openSource } from '../../binlog/source.ts';
 import type { DatabaseUrl } from '../../lib/database-url.ts';
@@ -10,7 +9,7 @@ import { ownEventSchemas } from '../../event/own-schemas.ts';
 import { builtInRulesFile, readRules, type RuleFile } from '../../event/rule-file.ts';
 import type { EventTypeInfo } from '../../event/types.ts';
 import { configOf, configOption, type ConfigOptions } from '../config-option.ts';
-import { print, printJson } from '../output.ts';
+import { print, printJson, styled } from '../output.ts';
 
 interface ListOptions extends ConfigOptions {
   rules?: string;
@@ -51,5 +50,5 @@ async function readSchemas(file: RuleFile, url: DatabaseUrl): Promise<Record<str
 }
 
 function formatType({ type, rule, fields }: EventTypeInfo): string {
-  return [styleText('bold', type), `  on    ${rule}`, `  data  ${fields.join(', ')}`].join('\n');
+  return [styled('bold', type), `  on    ${rule}`, `  data  ${fields.join(', ')}`].join('\n');
 }

@@ -1,5 +1,4 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { styleText } from 'node:util';
 import { findPositionAt } from '../../binlog/position-at.ts';
 import { openSource, type Source, type SourceIdentity } from '../../binlog/source.ts';
 import type { Config } from '../../config/types.ts';
@@ -16,8 +15,9 @@ import { systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
 import { readCaptureState } from '../../outbox/checkpoint.ts';
 import { findWebhookId, getWebhook } from '../../outbox/webhook-registry.ts';
+import { escapeLine } from '../../lib/terminal-text.ts';
 import { configOf, configOption, type ConfigOptions } from '../config-option.ts';
-import { formatTable, print, printJson } from '../output.ts';
+import { formatTable, print, printJson, styled } from '../output.ts';
 import { createProgress } from '../progress.ts';
 import { sinceOption, untilOption } from '../time-option.ts';
 
@@ -160,9 +160,9 @@ function parseLimit(text: string): number {
 }
 
 const marks = {
-  added: styleText('green', '+'),
-  removed: styleText('red', '-'),
-  changed: styleText('yellow', '~'),
+  added: styled('green', '+'),
+  removed: styled('red', '-'),
+  changed: styled('yellow', '~'),
 };
 
 function formatReport({ range, ...report }: DryRunReport): string {
@@ -185,7 +185,7 @@ function formatReport({ range, ...report }: DryRunReport): string {
     ),
     ...(lookups > 0 ? [`${lookups} questions to the database were answered with rows as they are now`] : []),
   ];
-  const unread = halts.map(({ message, remedy }) => `${styleText('red', 'not read')}  ${message}\n${remedy}`);
+  const unread = halts.map(({ message, remedy }) => `${styled('red', 'not read')}  ${message}\n${remedy}`);
   return [
     `${range.since} to ${range.until}, from ${range.file} on: ${report.transactions} transactions, ${report.changes} changes of watched rows.`,
     seen.length === 0
@@ -193,14 +193,14 @@ function formatReport({ range, ...report }: DryRunReport): string {
       : formatTable(['event', 'present', 'new', 'same', 'changed', 'added', 'removed'], rows),
     ...(report.webhook ? [formatWebhook(report.webhook)] : []),
     ...(differences.length > 0 ? [differences.map(formatDifference).join('\n')] : []),
-    ...(notes.length > 0 ? [notes.map((note) => `${styleText('yellow', 'note')}  ${note}`).join('\n')] : []),
+    ...(notes.length > 0 ? [notes.map((note) => `${styled('yellow', 'note')}  ${note}`).join('\n')] : []),
     ...unread,
   ].join('\n\n');
 }
 
 function formatWebhook({ name, events }: WebhookCount): string {
   const total = (key: 'subscribed' | 'passed'): number => events.reduce((sum, each) => sum + each[key], 0);
-  const sentence = `Webhook ${name} would be sent ${total('passed')} of ${total('subscribed')} events that it subscribes to.`;
+  const sentence = `Webhook ${escapeLine(name)} would be sent ${total('passed')} of ${total('subscribed')} events that it subscribes to.`;
   if (events.length === 0) return sentence;
   const rows = events.map((each) => [each.event, each.subscribed, each.passed]);
   return `${sentence}\n\n${formatTable(['event', 'subscribed', 'passed'], rows)}`;

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { recordAlong } from '../../audit/record-act.ts';
 import { deleteWebhook, findWebhookId, getWebhook } from '../../outbox/webhook-registry.ts';
+import { escapeLine } from '../../lib/terminal-text.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { confirm, yesDescription, yesFlag, type ConfirmOptions } from '../confirm.ts';
 import { localActor } from '../local-actor.ts';
@@ -19,7 +20,7 @@ export function webhooksDeleteCommand(): Command {
       const { id, name } = await withStore(options, async ({ store, box }) => {
         const webhook = await getWebhook({ store, box }, await findWebhookId(store, idOrName));
         await confirm(
-          `Delete webhook ${webhook.id} (${webhook.name}), and give up what waits for it?`,
+          `Delete webhook ${webhook.id} (${escapeLine(webhook.name)}), and give up what waits for it?`,
           options,
         );
         await deleteWebhook(
@@ -34,6 +35,6 @@ export function webhooksDeleteCommand(): Command {
         return webhook;
       });
       if (options.json) printJson({ id, deleted: true });
-      else print(`Webhook ${id} (${name}) was deleted.`);
+      else print(`Webhook ${id} (${escapeLine(name)}) was deleted.`);
     });
 }

@@ -1,3 +1,5 @@
+import { escapeLine } from '../../lib/terminal-text.ts';
+
 interface Troubled {
   id: number;
   name: string;
@@ -7,7 +9,7 @@ interface Troubled {
 /** One text with a line for each problem of a webhook; none without a problem. */
 export function problemLines(webhooks: readonly Troubled[]): string[] {
   const lines = webhooks.flatMap(({ id, name, problems }) =>
-    problems.map((problem) => `Webhook ${id} (${name}): ${problem}`),
+    problems.map((problem) => escapeLine(`Webhook ${id} (${name}): ${problem}`)),
   );
   return lines.length === 0 ? [] : [lines.join('\n')];
 }

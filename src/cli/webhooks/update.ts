@@ -3,6 +3,7 @@ import { changeDetails, recordAlong } from '../../audit/record-act.ts';
 import { AppError } from '../../lib/errors.ts';
 import { webhookJson } from '../../outbox/webhook-json.ts';
 import { findWebhookId, getWebhook, updateWebhook } from '../../outbox/webhook-registry.ts';
+import { escapeLine } from '../../lib/terminal-text.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { localActor } from '../local-actor.ts';
 import { print, printJson } from '../output.ts';
@@ -39,7 +40,7 @@ export function webhooksUpdateCommand(): Command {
         return getWebhook({ store, box }, id);
       });
       if (options.json) printJson(webhookJson(webhook));
-      else print(`Webhook ${webhook.id} (${webhook.name}) was changed.`);
+      else print(`Webhook ${webhook.id} (${escapeLine(webhook.name)}) was changed.`);
     },
   );
 }
