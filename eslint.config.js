@@ -42,7 +42,7 @@ const boundaries = rooms.map((room, index) => ({
             : [{ group: ['undici'], message: 'Only delivery/ calls endpoints.' }]),
           ...(room === 'cli'
             ? []
-            : [{ group: ['commander', 'cli-table3'], message: 'Only cli/ speaks to a terminal.' }]),
+            : [{ group: ['commander'], message: 'Only cli/ speaks to a terminal.' }]),
         ],
       },
     ],

@@ -28,7 +28,8 @@ import {
 import { createDeliveryVerbs } from './daemon/delivery-verbs.ts';
 import { createDisabling, type DisableByEngine } from './daemon/disable-webhook.ts';
 import { filterNames, firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.ts';
-import { guardOptions, requireFitWebhooks, requireReady } from './daemon/judge.ts';
+import { judgeStart, readKnownState, requireStart } from './daemon/judge-start.ts';
+import { guardOptions, requireFitWebhooks } from './daemon/judge.ts';
 import { locateSchema, readSettled } from './daemon/live-schema.ts';
 import { createMaintenance } from './daemon/maintenance.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';
@@ -187,13 +188,13 @@ async function prepare(
   { log, store, source }: Pick<Parts, 'log' | 'store' | 'source'>,
 ): Promise<Parts> {
   const installation = await ensureInstallation(store);
-  const { baseline } = await readCaptureState(store);
-  const clinic = await readClinic(source, config, { filterNames: filterNames(config.webhooks), baseline });
-  for (const warning of clinic.rules.warnings) log.warn({}, warning);
   const serverId = config.source.serverId ?? installation.serverId;
-  const first = await requireReady({ clinic, store, source, serverId });
-  if (first.checks.every(({ level }) => level !== 'fail')) log.info({}, 'the source is ready to be read');
-  requireFitWebhooks(config, clinic);
+  const known = await readKnownState(store, config);
+  const judgement = await judgeStart(config, { source, known: { ...known, readerRuns: false } });
+  const clinic = requireStart(judgement);
+  for (const warning of clinic.rules.warnings) log.warn({}, warning);
+  const first = judgement.preflight;
+  if (first.ok) log.info({}, 'the source is ready to be read');
   const box = openBox(config.store);
   const claimant: Claimant = { store, box, owner: randomBytes(16).toString('hex'), claimMs: CLAIM_MS };
   await announceAlive(claimant);
@@ -209,7 +210,10 @@ async function prepare(
   });
   const preflight = createPreflightWatch({
     first,
-    ask: () => runPreflight({ source, serverId, watch: inForce.clinic.rules.watch, readerRuns: true }),
+    ask: () => {
+      const { watch, named } = inForce.clinic.rules;
+      return runPreflight({ source, serverId, watch, named, readerRuns: true });
+    },
     log,
     outages,
     onReport: (report) => observer.onPreflight(report),

@@ -4,7 +4,9 @@ import { recordAct } from '../audit/record-act.ts';
 import { toJson } from '../audit/to-json.ts';
 import { configOption, type ConfigOptions } from './config-option.ts';
 import { localActor } from './local-actor.ts';
-import { formatTable, Lines, print, printError, printJson } from './output.ts';
+import { print, printError, printJson } from './output.ts';
+import { Lines } from './text/styled.ts';
+import { formatMoment, formatTable } from './text/table.ts';
 import { cursorOption, limitOption } from './time-option.ts';
 import { withStore } from './with-store.ts';
 
@@ -57,7 +59,7 @@ function toLine({
   const { eventType, fields, receivers, status, responseStatus } = record;
   return [
     id,
-    new Date(occurredAtMs).toISOString(),
+    formatMoment(occurredAtMs),
     receivers.length > 0
       ? new Lines(receivers.map(({ name, url }) => `${name} ${url}`))
       : `${webhookName ?? webhookId} ${webhookUrl ?? '(URL not recorded)'}`,

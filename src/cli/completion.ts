@@ -3,7 +3,7 @@ import { writeBash } from './completion/bash.ts';
 import { writeFish } from './completion/fish.ts';
 import { readTree, type Entry } from './completion/tree.ts';
 import { writeZsh } from './completion/zsh.ts';
-import { print } from './output.ts';
+import { printExact } from './output.ts';
 
 const writers: Readonly<Record<string, (entries: readonly Entry[]) => string>> = {
   bash: writeBash,
@@ -27,6 +27,6 @@ Put one line into the file that your shell reads at its start:
 It completes \`odontology-webhooks\`, not \`npx odontology-webhooks\`.`,
     )
     .action((shell: string, _options: object, command: Command) => {
-      print(writers[shell]!(readTree(command.parent!)));
+      printExact(writers[shell]!(readTree(command.parent!)));
     });
 }

@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { AppError } from '../lib/errors.ts';
-import { forTerminal } from './output.ts';
+import { forTerminal } from './text/styled.ts';
 
 /** `--yes`, of every command that asks. */
 export interface ConfirmOptions {

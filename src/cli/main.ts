@@ -2,7 +2,10 @@ import { Command, CommanderError } from 'commander';
 import { createRequire } from 'node:module';
 import { AppError } from '../lib/errors.ts';
 import { DeclinedError } from './confirm.ts';
-import { forTerminal, formatError, printError } from './output.ts';
+import { formatError, printError } from './output.ts';
+import { forTerminal } from './text/styled.ts';
+import { tableColumns } from './text/terminal.ts';
+import { wrapProse } from './text/wrap.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
@@ -44,7 +47,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .showSuggestionAfterError()
     .showHelpAfterError('Run it with --help.');
   for (const command of await loadCommands(args)) program.addCommand(command);
-  overrideExit(program);
+  overrideOutput(program);
   try {
     await program.parseAsync(args, { from: 'user' });
     return Number(process.exitCode ?? 0);
@@ -59,12 +62,15 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** A command that exits by itself could not print its last lines; what it quotes of the command line is escaped like all we print. */
-function overrideExit(command: Command): void {
+/**
+ * A command that exits by itself could not print its last lines. Its texts are wrapped; what it quotes of the command line is escaped like
+ * all that is printed.
+ */
+function overrideOutput(command: Command): void {
   command.exitOverride();
   command.configureOutput({
-    writeOut: (text) => process.stdout.write(forTerminal(text)),
-    writeErr: (text) => process.stderr.write(forTerminal(text)),
+    writeOut: (text) => process.stdout.write(forTerminal(wrapProse(text, tableColumns()))),
+    writeErr: (text) => process.stderr.write(forTerminal(wrapProse(text, tableColumns()))),
   });
-  for (const each of command.commands) overrideExit(each);
+  for (const each of command.commands) overrideOutput(each);
 }

@@ -5,7 +5,7 @@ import { toJson } from '../audit/to-json.ts';
 import { migrateStore, type Migrated } from '../db/migrate.ts';
 import { configOf, configOption, type ConfigOptions } from './config-option.ts';
 import { localActor } from './local-actor.ts';
-import { print, printError, printJson } from './output.ts';
+import { print, printError, printExact, printJson } from './output.ts';
 import { withStore } from './with-store.ts';
 
 interface MigrateOptions extends ConfigOptions {
@@ -61,7 +61,7 @@ function prepare(options: MigrateOptions, account: string): Promise<Auditor> {
 /** On standard output only what is to be run. */
 function printAuditor({ views, statements }: Auditor, { payloads }: MigrateOptions): void {
   printError(`Views: ${views.join(', ')}.\nAn administrator of the database runs:\n`);
-  print(statements.join('\n'));
+  printExact(statements.join('\n'));
   if (payloads) {
     printError(
       "\nwebhook_deliveries has the payloads, which are patients' data (encrypted where store.encryption_key is set), and reading them by SQL is on no record: --no-payloads leaves them out.",

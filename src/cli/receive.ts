@@ -9,7 +9,7 @@ import { AppError, codeOf, messageOf } from '../lib/errors.ts';
 import { checkSecret } from '../lib/secret.ts';
 import { onInterrupt } from './interrupt.ts';
 import { escapeJson } from '../lib/terminal-text.ts';
-import { print, printError } from './output.ts';
+import { printError, printExact } from './output.ts';
 
 const maximumBodyBytes = 64 * 2 ** 20;
 const rememberedIds = 10_000;
@@ -264,7 +264,7 @@ To have webhooks delivered here, the configuration must allow it:
         // Standard output holds nothing but webhooks, so that it can be piped.
         listening: (url) => printError(`Listening on ${url}, Ctrl-C ends it.`),
         received: (webhook) =>
-          print(options.json ? escapeJson(JSON.stringify(webhook)) : formatReceived(webhook)),
+          printExact(options.json ? escapeJson(JSON.stringify(webhook)) : formatReceived(webhook)),
       });
     });
 }

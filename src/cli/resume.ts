@@ -7,7 +7,8 @@ import { AppError } from '../lib/errors.ts';
 import { configOption, type ConfigOptions } from './config-option.ts';
 import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './confirm.ts';
 import { localActor } from './local-actor.ts';
-import { formatTable, print, printError, printJson } from './output.ts';
+import { print, printError, printJson } from './output.ts';
+import { formatFacts } from './text/table.ts';
 import { parseMoment } from './time-option.ts';
 import { withDatabases } from './with-databases.ts';
 
@@ -93,7 +94,7 @@ function describeGap(gap: Gap): string {
       : []),
     ...(gap.kind === 'transaction' ? describeSurvey(gap) : []),
   ];
-  return formatTable(['', ''], rows).trimStart();
+  return formatFacts(rows);
 }
 
 function lossOf(gap: Gap): string {

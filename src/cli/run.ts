@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { startDaemon, type Daemon } from '../daemon.ts';
 import { PreflightError } from '../daemon/judge.ts';
 import { createLog, openLogOutput } from '../lib/log.ts';
-import { formatReport } from './check.ts';
+import { formatReport } from './check/report.ts';
 import { configOf, configOption, type ConfigOptions } from './config-option.ts';
 import { exitCodeOf, onInterrupt } from './interrupt.ts';
 import { watchParent } from './watch-parent.ts';

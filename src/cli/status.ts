@@ -3,7 +3,9 @@ import { createRowJudge } from '../daemon/judge.ts';
 import { readStatus, type InstallationStatus } from '../daemon/status.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { configOption, type ConfigOptions } from './config-option.ts';
-import { formatTable, print, printJson, styled } from './output.ts';
+import { print, printJson } from './output.ts';
+import { styled } from './text/styled.ts';
+import { formatFacts, formatTable } from './text/table.ts';
 import { problemLines } from './webhooks/problem-lines.ts';
 import { withDatabases } from './with-databases.ts';
 
@@ -46,7 +48,7 @@ function formatStatus({ daemon, capture, source, webhooks }: InstallationStatus)
     webhook.last_error,
   ]);
   return [
-    formatTable(['', ''], facts).trimStart(),
+    formatFacts(facts),
     ...(halt ? [`${styled('bold', 'Why it is halted:')} ${halt.message}\n\n${halt.remedy}`] : []),
     rows.length > 0
       ? formatTable(['id', 'webhook', 'state', 'queued', 'sending', 'last error'], rows)

@@ -1,9 +1,8 @@
-import { runPreflight, type PreflightReport } from '../binlog/preflight/preflight.ts';
+import type { PreflightReport } from '../binlog/preflight/preflight.ts';
 import type { Source } from '../binlog/source.ts';
 import { checkWebhooks, judgeEventPatterns, type EventTypes } from '../config/check-webhooks.ts';
 import { problemsError } from '../config/problems.ts';
 import type { Config } from '../config/types.ts';
-import type { Store } from '../db/client.ts';
 import { checkWebhookUrl, type GuardOptions } from '../delivery/guard.ts';
 import { checkWebhookHeaders } from '../delivery/headers.ts';
 import { describeRules } from '../event/describe.ts';
@@ -12,7 +11,6 @@ import { builtInRulesFile, readRules } from '../event/rule-file.ts';
 import { judgeSelection, type Selection } from '../event/subscription.ts';
 import type { EventTypeInfo } from '../event/types.ts';
 import { AppError } from '../lib/errors.ts';
-import { readCaptureState } from '../outbox/checkpoint.ts';
 import type { Subscription } from '../outbox/types.ts';
 import { readClinic, type Clinic } from './clinic.ts';
 
@@ -28,35 +26,6 @@ export class PreflightError extends AppError {
     );
     this.report = report;
   }
-}
-
-export interface Preconditions {
-  clinic: Clinic;
-  store: Store;
-  source: Source;
-  serverId: number;
-}
-
-/**
- * Throws PreflightError when a check fails before anything was captured. Later what fails is told by /readyz, and what cannot be
- * read halts capture: deliveries go on all the same.
- */
-export async function requireReady({
-  clinic,
-  store,
-  source,
-  serverId,
-}: Preconditions): Promise<PreflightReport> {
-  const { checkpoint } = await readCaptureState(store);
-  const report = await runPreflight({
-    source,
-    serverId,
-    watch: clinic.rules.watch,
-    readerRuns: false,
-    checkpoint: checkpoint && { ...checkpoint, serverUuid: checkpoint.serverUuid ?? '' },
-  });
-  if (!checkpoint && report.checks.some(({ level }) => level === 'fail')) throw new PreflightError(report);
-  return report;
 }
 
 /** What deliveries may reach: what the configuration opens, never our own doors. */

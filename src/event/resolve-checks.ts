@@ -96,7 +96,8 @@ function judgeValues(
   }
 }
 
-function canHave({ kind, labels }: SourceColumn, value: string | number | boolean): boolean {
+/** Whether a column of this kind can ever have the value. */
+export function canHave({ kind, labels }: SourceColumn, value: string | number | boolean): boolean {
   if (isNumeric(kind)) return typeof value !== 'string' || Number.isFinite(Number(value.trim() || NaN));
   if (!labels) return true;
   const wanted = canonicalLiteral(kind, value);

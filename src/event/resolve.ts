@@ -1,5 +1,6 @@
 import type { SourceColumn, SourceSchema } from '../binlog/types.ts';
 import { createProblems, formatProblem, problemsError, type YamlPath } from '../config/problems.ts';
+import { findAlwaysNull } from './always-null.ts';
 import { findColumn, findTable, peekColumn, watchColumns, type Lookout, type Report } from './lookout.ts';
 import { resolveChecks } from './resolve-checks.ts';
 import { resolveSource } from './resolve-source.ts';
@@ -23,22 +24,26 @@ export function resolveRules(file: RuleFile, schema: SourceSchema): Resolution {
   const warnings = new Map<string, string>();
   const watch = new Map<string, Set<string>>();
   const isStrict = file.missing === 'error';
+  const warn = (path: YamlPath, message: string): void => {
+    const warning = { path, position: file.at(path), message };
+    const place = `${warning.position.line}:${warning.position.column} ${message}`;
+    if (!warnings.has(place)) warnings.set(place, formatProblem(warning));
+  };
   const report: Report = {
     isStrict,
     wrong: problems.add,
     lacking(path, { message, suggestion, consequence }) {
-      if (isStrict) {
-        problems.add(path, message + suggestion);
-        return;
-      }
-      const position = file.at(path);
-      const warning = { path, position, message: `${message}: ${consequence}` };
-      const place = `${position.line}:${position.column} ${warning.message}`;
-      if (!warnings.has(place)) warnings.set(place, formatProblem(warning));
+      if (isStrict) problems.add(path, message + suggestion);
+      else warn(path, `${message}: ${consequence}`);
     },
   };
   const rules = file.events.flatMap(({ type, rules: alternatives }) =>
-    alternatives.flatMap((given) => resolveRule({ type, ...given }, { schema, watch, report }) ?? []),
+    alternatives.flatMap((given) => {
+      const rule = resolveRule({ type, ...given }, { schema, watch, report });
+      for (const { path, why } of rule ? findAlwaysNull(rule) : [])
+        warn([...given.path, ...path], `it is always null: ${why}`);
+      return rule ?? [];
+    }),
   );
   const mistakes = problems.list();
   if (mistakes.length > 0) throw problemsError('ERR_RULES', mistakes);

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PreflightReport } from '../../src/binlog/preflight/preflight.ts';
 import { loadClinic } from '../../src/cli/demo/clinic.ts';
@@ -109,6 +111,58 @@ describe.each(flavours)('check, on %s', (flavour) => {
     expect(remedy).toContain(`GRANT SELECT ON \`${clinic.name}\`.* TO '${ofOneTable.user}'@'%';`);
     expect(await tablesOf(user)).toMatchObject({ level: 'pass' });
     await ofOneTable.drop();
+  });
+
+  it('refuses what run refuses, in the same words', async () => {
+    const hooks = [
+      '- { name: a, url: "https://93.184.215.14/a", events: [payment.recieved], secret: "${env:SECRET}" }',
+      '- { name: b, url: "https://10.0.0.5:81/b", events: [payment.received], secret: "${env:SECRET}" }',
+      '- { name: c, url: "https://93.184.215.14/c", events: [payment.received], secret: "${env:SECRET}", filter: { amuont: 1 }, fields: [totl] }',
+      '- { name: d, url: "https://93.184.215.14/d", events: [payment.received], secret: "${env:SECRET}", headers: { Host: x } }',
+    ];
+    const config = await writeConfig(
+      `source: { url: "\${env:SOURCE}" }\nstore: { url: "\${env:STORE}" }\nhttp: { listen: "127.0.0.1:0" }\nwebhooks:\n${hooks.join('\n')}\n`,
+    );
+    const env = { SOURCE: clinic.url(user), STORE: storeUrl(user), SECRET: `whsec_${'5'.repeat(64)}` };
+    const checked = await runCli(['check', '--json', '--config', config.file], env);
+    const ran = await runCli(['run', '--config', config.file], env);
+    expect(checked.stderr).toBe('');
+    const { ok, checks } = JSON.parse(checked.stdout) as PreflightReport;
+    const { level, detail } = checks.find(({ id }) => id === 'webhooks')!;
+    expect([ok, level, checked.code, ran.code]).toEqual([false, 'fail', 2, 2]);
+    expect(detail.match(/yaml:\d+/g)).toEqual(['yaml:5', 'yaml:6', 'yaml:7', 'yaml:7', 'yaml:8']);
+    expect(new Set(detail.match(/webhooks\[\d\]/g)).size).toBe(4);
+    expect(ran.stderr).toContain(`ERR_CONFIG: ${detail}\n`);
+    await config.remove();
+  });
+
+  it('warns of fields that would always be null, and of rows of webhooks that do not fit', async () => {
+    const rules = `missing: warn
+events: { payment.received: { table: payments, on: insert, data: { payment_id: id, amount: total, before: old.notes } } }
+`;
+    const config = await writeConfig(
+      'source: { url: "${env:SOURCE}" }\nstore: { url: "${env:STORE}" }\nrules: rules.yaml\n',
+    );
+    await writeFile(join(config.folder, 'rules.yaml'), rules);
+    const env = { SOURCE: clinic.url(user), STORE: storeUrl(user) };
+    await runCli(['migrate', '--config', config.file], env);
+    await clinic.query(
+      `INSERT INTO \`${store}\`.webhooks (name, url, events, secret) VALUES ('Caja', 'https://10.0.0.5/', '["payment.recieved"]', ?)`,
+      [`whsec_${'5'.repeat(64)}`],
+    );
+    const { code, stdout } = await runCli(['check', '--json', '--config', config.file], env);
+    await clinic.query(`DELETE FROM \`${store}\`.webhooks`);
+    const { checks } = JSON.parse(stdout) as PreflightReport;
+    const detailOf = (wanted: string) =>
+      checks.find(({ id, level }) => id === wanted && level === 'warn')?.detail;
+    expect(code).toBe(0);
+    expect(detailOf('payload-fields')).toMatch(
+      /data\.amount: table "payments" has no column "total".*\n.*data\.before: it is always null: a new row has no old value/,
+    );
+    expect(detailOf('store-webhooks')).toMatch(
+      /^Caja: .*10\.0\.0\.5.*\nCaja: there is no event "payment\.recieved", did you mean/,
+    );
+    await config.remove();
   });
 
   it('says that the server cannot be reached, and exits 1', async () => {

@@ -68,15 +68,7 @@ describe.each(flavours)('deliveries, access and erase on %s', (flavour) => {
 
   it('lists, shows, exports, tells who received what, and erases', async () => {
     const list = await call('deliveries', 'list', '--status', 'delivered');
-    expect(
-      list.stdout
-        .split('\n')
-        .slice(1, 3)
-        .map((line) => line.split(/ {2,}/).slice(2, 4)),
-    ).toEqual([
-      ['appointment.confirmed', 'appointments:1'],
-      ['appointment.confirmed', 'appointments:0'],
-    ]);
+    expect(list.stdout.match(/appointments:\d/g)).toEqual(['appointments:1', 'appointments:0']);
     const first = await call('deliveries', 'list', '--limit', '1');
     expect(first.stderr).toBe('There are more: --cursor 2\n');
     const page = await call('deliveries', 'list', '--limit', '1', '--cursor', '2', '--json');

@@ -1,6 +1,6 @@
 import { prettyFactory } from 'pino-pretty';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { styled, forTerminal } from '../../src/cli/output.ts';
+import { styled, forTerminal } from '../../src/cli/text/styled.ts';
 import { recordAct } from '../../src/audit/record-act.ts';
 import { escapeJsonTwice } from '../../src/lib/terminal-text.ts';
 import { createReplay } from '../../src/outbox/replay.ts';

@@ -1,6 +1,6 @@
 import { vi } from 'vitest';
 import { main } from '../../src/cli/main.ts';
-import type { CliResult } from './daemon.ts';
+import { wideColumns, type CliResult } from './daemon.ts';
 
 /** Runs one command line in this process, where a process of its own for each would cost seconds. One at a time. */
 export async function callCli(...args: readonly string[]): Promise<CliResult> {
@@ -13,10 +13,13 @@ export async function callCli(...args: readonly string[]): Promise<CliResult> {
     }),
   );
   process.exitCode = undefined;
+  const columns = process.env['COLUMNS'];
+  process.env['COLUMNS'] ??= wideColumns;
   try {
     return { code: await main(args), ...output };
   } finally {
     process.exitCode = undefined;
+    if (columns === undefined) delete process.env['COLUMNS'];
     for (const spy of spies) spy.mockRestore();
   }
 }

@@ -33,8 +33,12 @@ export async function runCli(args: readonly string[], env: Record<string, string
   return { code, ...output };
 }
 
+/** So wide that sentences stand on one line; width.test.ts tests 80 columns. */
+export const wideColumns = '400';
+
 function baseEnv(): Record<string, string> {
-  return { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', NO_COLOR: '1' };
+  const { PATH = '', HOME = '' } = process.env;
+  return { PATH, HOME, NO_COLOR: '1', COLUMNS: wideColumns };
 }
 
 /** A folder with a configuration file, removed by `remove`. */

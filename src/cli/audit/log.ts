@@ -2,7 +2,8 @@ import { Command } from 'commander';
 import { listActs, type ActFilter, type ActRecord } from '../../audit/acts.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
-import { formatTable, print, printError, printJson } from '../output.ts';
+import { print, printError, printJson } from '../output.ts';
+import { formatMoment, formatTable } from '../text/table.ts';
 import { cursorOption, limitOption, sinceOption, untilOption } from '../time-option.ts';
 import { withStore } from '../with-store.ts';
 
@@ -62,12 +63,20 @@ function formatActs(acts: readonly ActRecord[]): string {
     ['id', 'when (UTC)', 'who', 'role', 'action', 'to', 'details'],
     acts.map(({ id, atMs, actor, role, action, target, details }) => [
       id,
-      new Date(atMs).toISOString(),
+      formatMoment(atMs),
       actor,
       role,
       action,
       target,
-      details === null ? null : JSON.stringify(details),
+      details === null ? null : formatDetails(details),
     ]),
   );
+}
+
+/** `name: Pagos, events: ["payment.*"]` */
+function formatDetails(details: unknown): string {
+  if (typeof details !== 'object' || details === null) return JSON.stringify(details);
+  return Object.entries(details)
+    .map(([key, value]) => `${key}: ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .join(', ');
 }

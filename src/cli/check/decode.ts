@@ -8,7 +8,7 @@ import { readClinic } from '../../daemon/clinic.ts';
 import { checkDecoder, countCompared, type DecodeCheck } from '../../daemon/decode-check.ts';
 import { filterNames } from '../../daemon/in-force.ts';
 import { systemClock } from '../../lib/clock.ts';
-import { formatTable } from '../output.ts';
+import { formatTable } from '../text/table.ts';
 import { parseMoment } from '../time-option.ts';
 
 /** For both readers together. */

@@ -7,7 +7,7 @@ import { escapeJson } from '../../lib/terminal-text.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { formatCsv, formatLine } from '../csv.ts';
 import { localActor } from '../local-actor.ts';
-import { forTerminal } from '../output.ts';
+import { forTerminal } from '../text/styled.ts';
 import { createProgress } from '../progress.ts';
 import { withStore, type OpenedStore } from '../with-store.ts';
 import { addFilter, filterOf, type FilterOptions } from './filter.ts';

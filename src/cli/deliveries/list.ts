@@ -4,7 +4,8 @@ import { recordListing } from '../../audit/reading-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { localActor } from '../local-actor.ts';
-import { formatTable, print, printError, printJson } from '../output.ts';
+import { print, printError, printJson } from '../output.ts';
+import { formatMoment, formatTable } from '../text/table.ts';
 import { cursorOption, limitOption } from '../time-option.ts';
 import { withStore } from '../with-store.ts';
 import { addFilter, filterOf, type FilterOptions } from './filter.ts';
@@ -38,13 +39,7 @@ Examples:
         return listDeliveries(vault.store, filter, options);
       });
       if (options.json) printJson({ deliveries: toJson(items), next_cursor: nextCursor });
-      else
-        print(
-          formatTable(
-            ['id', 'when (UTC)', 'event', 'of', 'to', 'status', 'answer', 'retries'],
-            items.map(toLine),
-          ),
-        );
+      else print(formatTable(['id', 'when (UTC)', 'event', 'to', 'status'], items.map(toLine)));
       if (!options.json && nextCursor !== null) printError(`There are more: --cursor ${nextCursor}`);
     });
 }
@@ -52,14 +47,15 @@ Examples:
 function toLine(delivery: DeliveryRecord): unknown[] {
   const { id, occurredAtMs, eventType, entity, webhookId, webhookName, status, responseStatus, retryCount } =
     delivery;
+  const answers = [
+    ...(responseStatus === null ? [] : [`${responseStatus}`]),
+    ...(retryCount === 0 ? [] : [`${retryCount} retries`]),
+  ];
   return [
     id,
-    new Date(occurredAtMs).toISOString(),
-    eventType,
-    `${entity.table}:${entity.key}`,
+    formatMoment(occurredAtMs),
+    `${eventType} ${entity.table}:${entity.key}`,
     webhookName ?? webhookId,
-    status,
-    responseStatus,
-    retryCount,
+    answers.length === 0 ? status : `${status} (${answers.join(', ')})`,
   ];
 }

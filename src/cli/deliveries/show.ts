@@ -5,7 +5,8 @@ import { toJson } from '../../audit/to-json.ts';
 import { escapeLine } from '../../lib/terminal-text.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { localActor } from '../local-actor.ts';
-import { formatTable, print, printJson } from '../output.ts';
+import { print, printExact, printJson } from '../output.ts';
+import { formatMoment, formatTable } from '../text/table.ts';
 import { withStore } from '../with-store.ts';
 
 /** `odontology-webhooks deliveries show` */
@@ -22,7 +23,11 @@ export function deliveriesShowCommand(): Command {
         return found;
       });
       if (options.json) printJson(toJson(delivery));
-      else print(formatDelivery(delivery));
+      else {
+        print(formatHead(delivery));
+        printExact(delivery.payload ?? 'The payload was pruned or erased.');
+        printExact(formatAttempts(delivery));
+      }
     });
 }
 
@@ -31,24 +36,25 @@ function parseId(text: string): number {
   throw new InvalidArgumentError('expected a number');
 }
 
-function formatDelivery(delivery: DeliveryDetail): string {
-  const { id, eventType, eventId, entity, webhookId, webhookName, webhookUrl, status, payload, attempts } =
-    delivery;
+function formatHead({ id, eventType, eventId, entity, status, ...to }: DeliveryDetail): string {
+  const { webhookId, webhookName, webhookUrl } = to;
   return [
     escapeLine(`Delivery ${id}: ${eventType} (${eventId}) of ${entity.table}:${entity.key}`),
     escapeLine(`To ${webhookName ?? webhookId} ${webhookUrl ?? '(URL not recorded)'}: ${status}`),
-    payload ?? 'The payload was pruned or erased.',
-    formatTable(
-      ['attempt', 'begun (UTC)', 'ms', 'outcome', 'answer', 'reason', 'to'],
-      attempts.map(({ number, startedAtMs, durationMs, outcome, responseStatus, reason, receiver }) => [
-        number,
-        new Date(startedAtMs).toISOString(),
-        durationMs,
-        outcome,
-        responseStatus,
-        reason,
-        receiver && `${receiver.name} ${receiver.url}`,
-      ]),
-    ),
   ].join('\n');
+}
+
+function formatAttempts({ attempts }: DeliveryDetail): string {
+  return formatTable(
+    ['attempt', 'begun (UTC)', 'ms', 'outcome', 'answer', 'reason', 'to'],
+    attempts.map(({ number, startedAtMs, durationMs, outcome, responseStatus, reason, receiver }) => [
+      number,
+      formatMoment(startedAtMs),
+      durationMs,
+      outcome,
+      responseStatus,
+      reason,
+      receiver && `${receiver.name} ${receiver.url}`,
+    ]),
+  );
 }

@@ -1,5 +1,6 @@
 import { sleep } from '../../lib/clock.ts';
-import { formatTable, styled } from '../output.ts';
+import { styled } from '../text/styled.ts';
+import { formatTable } from '../text/table.ts';
 import type { DayObserver, ExpectedEvent } from './clinic-day.ts';
 import type { ReceivedWebhook } from './receiver.ts';
 
@@ -185,20 +186,10 @@ function summarise(types: readonly string[], ledger: Ledger): Summary {
     early: sum('early'),
     latencies: rows.flatMap(({ latencies }) => latencies),
   };
-  const head = [
-    'event',
-    'expected',
-    'received',
-    'verified',
-    'missing',
-    'doubled',
-    'unexpected',
-    'median latency',
-  ];
   const text = formatTable(
-    head,
-    [...rows, total].map(({ latencies, ...counts }) => [
-      ...Object.values(counts),
+    ['event', 'expected', 'received', 'verified', 'median latency'],
+    [...rows, total].map(({ type, expected, received, verified, latencies }) => [
+      ...[type, expected, received, verified],
       formatMs(median(latencies)),
     ]),
   );

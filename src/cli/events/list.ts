@@ -9,7 +9,8 @@ import { ownEventSchemas } from '../../event/own-schemas.ts';
 import { builtInRulesFile, readRules, type RuleFile } from '../../event/rule-file.ts';
 import type { EventTypeInfo } from '../../event/types.ts';
 import { configOf, configOption, type ConfigOptions } from '../config-option.ts';
-import { print, printJson, styled } from '../output.ts';
+import { print, printJson } from '../output.ts';
+import { styled } from '../text/styled.ts';
 
 interface ListOptions extends ConfigOptions {
   rules?: string;

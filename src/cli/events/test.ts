@@ -17,7 +17,9 @@ import { readCaptureState } from '../../outbox/checkpoint.ts';
 import { findWebhookId, getWebhook } from '../../outbox/webhook-registry.ts';
 import { escapeLine } from '../../lib/terminal-text.ts';
 import { configOf, configOption, type ConfigOptions } from '../config-option.ts';
-import { formatTable, print, printJson, styled } from '../output.ts';
+import { print, printJson } from '../output.ts';
+import { styled } from '../text/styled.ts';
+import { formatTable } from '../text/table.ts';
 import { createProgress } from '../progress.ts';
 import { sinceOption, untilOption } from '../time-option.ts';
 

@@ -3,7 +3,8 @@ import { toJson } from '../../audit/to-json.ts';
 import { listReplays, type Replay } from '../../outbox/replay.ts';
 import { listWebhooks } from '../../outbox/webhook-registry.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
-import { formatTable, print, printJson } from '../output.ts';
+import { print, printJson } from '../output.ts';
+import { formatMoment, formatTable } from '../text/table.ts';
 import { limitOption } from '../time-option.ts';
 import { withStore } from '../with-store.ts';
 
@@ -29,7 +30,7 @@ function formatReplays(replays: readonly Replay[], names: ReadonlyMap<number, st
   return formatTable(
     ['id', 'when (UTC)', 'to', 'state', 'queued', 'of up to', 'by', 'why'],
     replays.map(({ id, createdAtMs, webhookId, state, queued, total, requestedBy, reason }) => [
-      ...[id, new Date(createdAtMs).toISOString(), names.get(webhookId) ?? webhookId, state, queued, total],
+      ...[id, formatMoment(createdAtMs), names.get(webhookId) ?? webhookId, state, queued, total],
       ...[requestedBy, reason],
     ]),
   );

@@ -4,7 +4,8 @@ import { webhookJson } from '../../outbox/webhook-json.ts';
 import { listWebhooks } from '../../outbox/webhook-registry.ts';
 import type { WebhookRecord } from '../../outbox/webhook-row.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
-import { formatTable, print, printJson } from '../output.ts';
+import { print, printJson } from '../output.ts';
+import { formatTable } from '../text/table.ts';
 import { withStore } from '../with-store.ts';
 import { problemLines } from './problem-lines.ts';
 
