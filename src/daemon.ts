@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { adoptBeforeSealing, beginEncryption } from './audit/adopt.ts';
-import { explainWebhooks, recordPutBack } from './audit/explain-webhooks.ts';
-import { recordSync } from './audit/record-act.ts';
+import { areWebhooksEdited } from './audit/explain-webhooks.ts';
+import { recordSync } from './audit/record-along.ts';
 import { sealedErasures } from './audit/sealed-erasures.ts';
 import { runPreflight } from './binlog/preflight/preflight.ts';
 import { openSource, type Source } from './binlog/source.ts';
@@ -240,28 +240,29 @@ async function prepare(
   return parts;
 }
 
-/** Makes the store's webhooks those of the file, on record as the file's acts. */
-function syncFile(parts: Parts, { webhooks, delivery, fingerprint }: Config): Promise<Synced> {
-  const options = {
+/**
+ * Makes the store's webhooks those of the file, on record as the file's acts; what SQL did to webhooks before is on record as its acts, in
+ * the same transaction. Whatever fails, nothing is sent by an edit of SQL to a webhook of the file.
+ */
+async function syncFile(parts: Parts, { webhooks, delivery, fingerprint }: Config): Promise<Synced> {
+  const { bySql, ...record } = recordSync(parts.claimant.box, fingerprint);
+  const synced = await syncWebhooks(parts.claimant, webhooks, {
     overlapMs: delivery.secretOverlapMs,
-    record: recordSync(parts.claimant.box, fingerprint),
-  };
-  return syncWebhooks(parts.claimant, webhooks, options);
+    ...record,
+  });
+  for (const { id, name, kind, changed, isOfFile } of bySql) {
+    const what = isOfFile ? 'was changed by SQL and is put back' : 'was changed by SQL';
+    parts.log.warn({ webhook: name, id, kind, changed }, `a webhook ${what}: audit log --actor SQL`);
+  }
+  return synced;
 }
 
 /** Puts on record what SQL did to webhooks, and puts back those of the file. Returns whether there was anything. */
 async function explainEdits(parts: Parts): Promise<boolean> {
-  const { claimant, inForce, log } = parts;
-  const changes = await explainWebhooks(claimant.store, claimant.box);
-  for (const { id, name, kind, changed, isOfFile } of changes) {
-    const what = isOfFile ? 'was changed by SQL and is put back' : 'was changed by SQL';
-    log.warn({ webhook: name, id, kind, changed }, `a webhook ${what}: audit log --actor SQL`);
-  }
-  if (changes.some(({ isOfFile }) => isOfFile)) {
-    await syncFile(parts, inForce.config);
-    await recordPutBack(claimant, changes);
-  }
-  return changes.length > 0;
+  const { claimant, inForce } = parts;
+  if (!(await areWebhooksEdited(claimant.store, claimant.box))) return false;
+  await syncFile(parts, inForce.config);
+  return true;
 }
 
 /** The tables and the rules, with the columns that any webhook's filter may name. */

@@ -1,9 +1,10 @@
-import type { Session, Store } from '../db/client.ts';
+import type { Session } from '../db/client.ts';
 import { asc, eq } from '../db/drizzle.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { openMarker, type Marker } from '../db/marks.ts';
 import { webhooks } from '../db/schema.ts';
-import { recordWebhookAct, sql as sqlActor, writeAct } from './record-act.ts';
+import { AppError } from '../lib/errors.ts';
+import { file, recordWebhookAct, sql as sqlActor, writeAct } from './record-act.ts';
 import { differences, readRecordedStates, toWebhookState, type WebhookState } from './webhook-state.ts';
 
 /** A webhook that SQL made, changed or took away. */
@@ -18,23 +19,40 @@ export interface SqlChange {
 }
 
 /**
- * Finds what was done to webhooks by SQL: rows that are not as the last act on record left them. Puts it on record as acts of `sql`, with
- * the old and the new values (secrets, filters and headers by name alone), and takes back who manages a webhook of the file, what it is
- * called and whether it is active; the file's sync puts back the rest. Returns what it found.
+ * Puts on record what SQL did to webhooks: rows that are not as the last act on record left them become acts of `sql`, with the old and
+ * the new values (secrets, filters and headers by name alone). Of a webhook of the file it takes back who manages it, what it is called and
+ * whether it is active, by which the file's sync in the same transaction finds it and puts back the rest. Returns what it found.
  */
-export async function explainWebhooks(store: Store, box: SecretBox): Promise<SqlChange[]> {
-  const marker = await openMarker(store, box);
-  const suspects = await findChanged(store, { box, marker });
+export async function explainWebhooks(tx: Session, box: SecretBox): Promise<SqlChange[]> {
+  const marker = await openMarker(tx, box);
+  const suspects = await findChanged(tx, { box, marker });
   if (suspects.length === 0) return [];
-  return store.transaction(async (tx) => {
-    // Writers of webhooks lock the row that they change, and write the act in the same transaction.
-    await tx.rows('SELECT id FROM webhooks FOR UPDATE');
-    const changes: SqlChange[] = [];
-    for (const id of suspects) {
-      const change = await explain(tx, { box, marker }, id);
-      if (change) changes.push(change);
-    }
-    return changes;
+  // Writers of webhooks lock the row that they change, and write the act in the same transaction.
+  await tx.rows('SELECT id FROM webhooks FOR UPDATE');
+  const changes: SqlChange[] = [];
+  for (const id of suspects) {
+    const change = await explain(tx, { box, marker }, id);
+    if (change) changes.push(change);
+  }
+  return changes;
+}
+
+/** Whether there is something that `explainWebhooks` would put on record. */
+export async function areWebhooksEdited(session: Session, box: SecretBox): Promise<boolean> {
+  const marker = await openMarker(session, box);
+  return (await findChanged(session, { box, marker })).length > 0;
+}
+
+/**
+ * Puts on record what SQL did to one webhook, before something else is done to it: the act of that would take the edit for its own.
+ * The caller holds the lock of its row. Throws AppError ERR_CONFLICT for a webhook of the file, which the daemon puts back first.
+ */
+export async function explainWebhook(tx: Session, box: SecretBox, id: number): Promise<void> {
+  const change = await explain(tx, { box, marker: await openMarker(tx, box) }, id);
+  if (change?.isOfFile !== true) return;
+  throw new AppError('ERR_CONFLICT', `the webhook ${id} of the configuration file was changed by SQL`, {
+    remedy: 'The running daemon puts it back within 2 s, and a stopped one at its start: try again then.',
+    retryable: true,
   });
 }
 
@@ -97,20 +115,18 @@ async function putBack(tx: Session, id: number, before: WebhookState): Promise<v
 
 /** What was put back beside what the file says, on record: without it, the next look would find it changed again. */
 export async function recordPutBack(
-  { store, box }: { store: Store; box: SecretBox },
+  tx: Session,
+  box: SecretBox,
   changes: readonly SqlChange[],
 ): Promise<void> {
-  const actor = { name: 'configuration file', role: 'file' } as const;
   for (const { id, changed } of changes.filter(({ isOfFile, kind }) => isOfFile && kind !== 'delete')) {
-    await store.transaction(async (tx) => {
-      // The secret that SQL put there must not sign beside the file's.
-      if (changed.includes('secret') || changed.includes('rotation_ends_at')) {
-        await tx.run(
-          'UPDATE webhooks SET previous_secret = NULL, previous_secret_expires_at = NULL WHERE id = ?',
-          [id],
-        );
-      }
-      await recordWebhookAct(tx, box, id, { actor, action: 'webhook.put-back' });
-    });
+    // The secret that SQL put there must not sign beside the file's.
+    if (changed.includes('secret') || changed.includes('rotation_ends_at')) {
+      await tx.run(
+        'UPDATE webhooks SET previous_secret = NULL, previous_secret_expires_at = NULL WHERE id = ?',
+        [id],
+      );
+    }
+    await recordWebhookAct(tx, box, id, { actor: file, action: 'webhook.put-back' });
   }
 }

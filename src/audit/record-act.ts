@@ -2,8 +2,6 @@ import type { WebhookInput } from '../config/webhook-input.ts';
 import type { Session } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { openMarker, type Marker } from '../db/marks.ts';
-import type { Along } from '../outbox/webhook-registry.ts';
-import type { SyncOptions } from '../outbox/webhook-sync.ts';
 import { underscored } from './to-json.ts';
 import { readWebhookState } from './webhook-state.ts';
 
@@ -18,6 +16,9 @@ export interface Actor {
 
 /** What the engine does by itself, for a reason that an auditor asks for. */
 export const engine: Actor = { name: 'odontology-webhooks', role: 'engine' };
+
+/** The configuration file: who wrote it is not known here. */
+export const file: Actor = { name: 'configuration file', role: 'file' };
 
 /** What was done by SQL, past this program: the daemon finds what changed and does not know who did it. */
 export const sql: Actor = { name: 'SQL', role: 'sql' };
@@ -64,7 +65,7 @@ export async function writeAct(session: Session, marker: Marker, act: Act): Prom
   return { id: insertId, at };
 }
 
-interface WebhookAct {
+export interface WebhookAct {
   actor: Actor;
   action: `webhook.${string}`;
   details?: Act['details'];
@@ -85,13 +86,6 @@ export async function recordWebhookAct(
   return writeAct(tx, marker, { actor, action, target: String(id), details: { ...details, state } });
 }
 
-/** `recordWebhookAct` for a verb of the registry. */
-export function recordAlong(box: SecretBox, act: WebhookAct): Along {
-  return async (tx, id) => {
-    await recordWebhookAct(tx, box, id, act);
-  };
-}
-
 /**
  * What stands on record of a change of a webhook: what was named, and where its events go. Never the secret; filters and headers by
  * name alone, for their values may be secrets or about a patient.
@@ -102,22 +96,5 @@ export function changeDetails({ url, events, ...rest }: WebhookInput): Act['deta
     changed: Object.keys(said).map(underscored),
     ...(url !== undefined && { url }),
     ...(events !== undefined && { events }),
-  };
-}
-
-/**
- * Puts on record what the configuration file does to its webhooks. `fingerprint` tells which edit of the file: who may write it is not
- * known here.
- */
-export function recordSync(box: SecretBox, fingerprint: string): NonNullable<SyncOptions['record']> {
-  return async (tx, { id, kind, webhook: { name, url, events }, changed }) => {
-    const details = {
-      name,
-      ...(kind !== 'deactivate' && { url, events }),
-      ...(kind === 'update' && { changed: changed.map(underscored) }),
-      file_sha256: fingerprint,
-    };
-    const actor = { name: 'configuration file', role: 'file' } as const;
-    await recordWebhookAct(tx, box, id, { actor, action: `webhook.${kind}`, details });
   };
 }

@@ -1,9 +1,12 @@
+import { explainWebhook } from '../audit/explain-webhooks.ts';
 import { engine, recordWebhookAct } from '../audit/record-act.ts';
+import type { Session } from '../db/client.ts';
 import type { Installation } from '../db/installation.ts';
 import { formatTimestamp } from '../event/body.ts';
 import { createOwnEvent } from '../event/own-events.ts';
 import type { DomainEvent } from '../event/types.ts';
 import { systemClock } from '../lib/clock.ts';
+import { AppError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { announce } from '../outbox/announce.ts';
 import type { Router } from '../outbox/fan-out.ts';
@@ -29,12 +32,19 @@ export function createDisabling(options: DisablingOptions): DisableByEngine {
   return async (webhookId, reason) => {
     const name = nameOf(webhookId);
     const event = disabledEvent(installation.uuid, { id: webhookId, name }, reason);
-    const done = await claimant.store.transaction(async (tx) => {
+    const work = async (tx: Session): Promise<boolean> => {
+      await tx.rows('SELECT id FROM webhooks WHERE id = ? FOR UPDATE', [webhookId]);
+      await explainWebhook(tx, claimant.box, webhookId);
       if (!(await disableByEngine(tx, webhookId, reason))) return false;
       const act = { actor: engine, action: 'webhook.disable', details: { reason } } as const;
       await recordWebhookAct(tx, claimant.box, webhookId, act);
       await announce(tx, event, { route: route(), box: claimant.box });
       return true;
+    };
+    const done = await claimant.store.transaction(work).catch((error: unknown) => {
+      // SQL has changed it, and the file's settings come first: the next attempt that fails disables it.
+      if (error instanceof AppError && error.code === 'ERR_CONFLICT') return false;
+      throw error;
     });
     if (done) {
       log.error(

@@ -33,7 +33,11 @@ export interface NewWebhook extends Partial<WebhookSettings> {
 export type WebhookChanges = Partial<Omit<NewWebhook, 'secret'>>;
 
 /** Writes what belongs to a change (who made it) into the same transaction. */
-export type Along = (tx: Session, id: number) => Promise<void>;
+export interface Along {
+  /** While the row is locked and as it was. What it throws refuses the change. */
+  before(tx: Session, id: number): Promise<void>;
+  after(tx: Session, id: number): Promise<void>;
+}
 
 const live = isNull(webhooks.deletedAt);
 
@@ -93,7 +97,14 @@ export async function readWebhooksVersion(session: Session): Promise<string> {
       'fields',
     ],
     ...['headers', 'delivery_order', 'max_in_flight', 'rate_per_second', 'timeout_ms', 'legacy_signature'],
-    ...['disabled_reason', 'disabled_at', 'deleted_at', 'created_at', 'previous_secret_expires_at'],
+    ...[
+      'disabled_reason',
+      'disabled_at',
+      'deleted_at',
+      'created_at',
+      'updated_at',
+      'previous_secret_expires_at',
+    ],
     'previous_secret_expires_at > UTC_TIMESTAMP(3)',
   ];
   const [row] = await session.rows<{ version: string }>(
@@ -146,7 +157,7 @@ export async function createWebhook(
       .update(webhooks)
       .set({ secret: box.seal(secret, secretContext(id)) })
       .where(eq(webhooks.id, id));
-    await along?.(tx, id);
+    await along?.after(tx, id);
     return { id, secret };
   });
 }
@@ -160,11 +171,12 @@ export async function updateWebhook(
 ): Promise<void> {
   await store.transaction(async (tx) => {
     const row = await lockEditable(tx, id);
+    await along?.before(tx, id);
     if (changes.name !== undefined && changes.name !== row.name) await refuseNameOfFile(tx, changes.name);
     const moved = changes.url !== undefined && changes.url !== row.url;
     const set = { ...toColumns(changes), ...(moved ? freshStart : {}) };
     if (Object.keys(set).length > 0) await tx.drizzle.update(webhooks).set(set).where(eq(webhooks.id, id));
-    await along?.(tx, id);
+    await along?.after(tx, id);
   });
 }
 
@@ -172,11 +184,12 @@ export async function updateWebhook(
 export async function deleteWebhook(store: Store, id: number, along?: Along): Promise<void> {
   await store.transaction(async (tx) => {
     await lockEditable(tx, id);
+    await along?.before(tx, id);
     await tx.run(
       `UPDATE webhooks SET deleted_at = UTC_TIMESTAMP(3), is_active = FALSE, secret = '', previous_secret = NULL WHERE id = ?`,
       [id],
     );
-    await along?.(tx, id);
+    await along?.after(tx, id);
   });
   await endQueued(store, id);
 }
@@ -194,8 +207,9 @@ export async function rotateSecret(
   requireFitSecret(secret);
   await store.transaction(async (tx) => {
     await lockEditable(tx, id);
+    await along?.before(tx, id);
     await replaceSecret(tx, { id, sealed: box.seal(secret, secretContext(id)), overlapMs });
-    await along?.(tx, id);
+    await along?.after(tx, id);
   });
   return { secret };
 }

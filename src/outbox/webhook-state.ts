@@ -26,11 +26,12 @@ export async function enableWebhook(store: Store, id: number, along?: Along): Pr
     if (!row) throw notFound(id);
     if (!row.isActive && row.managedBy === 'file' && row.disabledReason === null)
       throw managedByFile(row.name);
+    await along?.before(tx, id);
     await tx.drizzle
       .update(webhooks)
       .set({ isActive: true, ...freshStart })
       .where(eq(webhooks.id, id));
-    await along?.(tx, id);
+    await along?.after(tx, id);
   });
   await makeRetriesDue(store, id);
 }
@@ -51,11 +52,12 @@ async function makeRetriesDue(store: Store, id: number): Promise<void> {
 export async function disableWebhook(store: Store, id: number, along?: Along): Promise<void> {
   await store.transaction(async (tx) => {
     await lockEditable(tx, id);
+    await along?.before(tx, id);
     await tx.drizzle
       .update(webhooks)
       .set({ isActive: false, disabledAt: null, disabledReason: null })
       .where(eq(webhooks.id, id));
-    await along?.(tx, id);
+    await along?.after(tx, id);
   });
 }
 

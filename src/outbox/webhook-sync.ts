@@ -24,8 +24,12 @@ export interface SyncedChange {
 
 export interface SyncOptions {
   overlapMs: number;
-  /** Writes into the transaction of the sync. */
+  /** At the beginning of the transaction of the sync, before the webhooks are read. */
+  before?(tx: Session): Promise<void>;
+  /** After each change, within the transaction. */
   record?(tx: Session, change: SyncedChange): Promise<void>;
+  /** At the end of the transaction. */
+  after?(tx: Session): Promise<void>;
 }
 
 /** Names of the webhooks that a sync changed. */
@@ -43,11 +47,12 @@ export interface Synced {
 export async function syncWebhooks(
   { store, box }: WebhookVault,
   configured: readonly ConfiguredWebhook[],
-  { overlapMs, record }: SyncOptions,
+  { overlapMs, before, record, after }: SyncOptions,
 ): Promise<Synced> {
   return store.transaction(async (tx) => {
     // Any one row will do: two daemons that start together must not both insert.
     await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
+    await before?.(tx);
     const rows = await tx.drizzle
       .select()
       .from(webhooks)
@@ -84,6 +89,7 @@ export async function syncWebhooks(
       });
       synced.deactivated.push(name);
     }
+    await after?.(tx);
     return synced;
   });
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { recordAct, recordAlong, type Actor } from '../../src/audit/record-act.ts';
+import { recordAct, type Actor } from '../../src/audit/record-act.ts';
+import { recordAlong } from '../../src/audit/record-along.ts';
 import { sealOnce } from '../../src/audit/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { openStore } from '../../src/db/client.ts';

@@ -1,13 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { getTableColumns } from 'drizzle-orm';
 import { pino } from 'pino';
-import { explainWebhooks } from '../../src/audit/explain-webhooks.ts';
-import { recordAlong, type Actor } from '../../src/audit/record-act.ts';
+import { areWebhooksEdited, explainWebhooks } from '../../src/audit/explain-webhooks.ts';
+import { type Actor } from '../../src/audit/record-act.ts';
+import { recordAlong } from '../../src/audit/record-along.ts';
 import { dropSeals } from '../../src/audit/drop-seals.ts';
 import { sealOnce } from '../../src/audit/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { createAuditWatch } from '../../src/daemon/audit-watch.ts';
+import { webhooks } from '../../src/db/schema.ts';
 import { Outages } from '../../src/lib/outages.ts';
-import { createWebhook } from '../../src/outbox/webhook-registry.ts';
+import { createWebhook, readWebhooksVersion } from '../../src/outbox/webhook-registry.ts';
 import { emptyTables, openTestStore, type TestStore } from '../outbox/support.ts';
 import { servers } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -28,15 +31,52 @@ describe.each(servers)('what the daemon finds by itself, on %s', (variant) => {
   });
   afterAll(() => test.close());
 
+  it('sees an edit of any column of a webhook', async () => {
+    const edits: Record<string, string> = {
+      name: "'Otro'",
+      url: "'https://otro.example/'",
+      events: `'["patient.*"]'`,
+      secret: "'x'",
+      is_active: 'FALSE',
+      created_at: "'2020-01-01'",
+      updated_at: "'2020-01-01'",
+      managed_by: "'file'",
+      previous_secret: "'x'",
+      previous_secret_expires_at: "'2020-01-01'",
+      filter: `'{"branch_id":[1]}'`,
+      fields: `'["note"]'`,
+      headers: `'{"X-Clinic":"north"}'`,
+      delivery_order: "'none'",
+      max_in_flight: '3',
+      rate_per_second: '3',
+      timeout_ms: '3',
+      legacy_signature: 'FALSE',
+      disabled_at: "'2020-01-01'",
+      disabled_reason: "'gone'",
+      deleted_at: "'2020-01-01'",
+    };
+    // `failing_since` follows from the attempts, and changes with them.
+    const columns = Object.values(getTableColumns(webhooks)).map(({ name }) => name);
+    expect([...Object.keys(edits), 'id', 'failing_since'].toSorted()).toEqual(columns.toSorted());
+    await test.schema.query('CREATE TABLE webhooks_before AS SELECT * FROM webhooks');
+    for (const [column, value] of Object.entries(edits)) {
+      const before = await readWebhooksVersion(test.store);
+      await test.schema.query(`UPDATE webhooks SET updated_at = updated_at, \`${column}\` = ${value}`);
+      expect(await readWebhooksVersion(test.store), column).not.toBe(before);
+      expect(await areWebhooksEdited(test.store, test.vault.box), column).toBe(true);
+      await test.schema.query('DELETE FROM webhooks; INSERT INTO webhooks SELECT * FROM webhooks_before');
+    }
+  });
+
   it('puts edits of webhooks by SQL on record, with the old and the new value, once', async () => {
     const { store, box } = test.vault;
     while (await sealOnce(test.vault));
-    expect(await explainWebhooks(store, box)).toEqual([]);
+    expect(await store.transaction((tx) => explainWebhooks(tx, box))).toEqual([]);
     await test.schema.query("UPDATE webhooks SET url = 'https://other.example/', secret = 'whsec_stolen'");
-    expect(await explainWebhooks(store, box)).toMatchObject([
+    expect(await store.transaction((tx) => explainWebhooks(tx, box))).toMatchObject([
       { id: 1, kind: 'update', changed: ['url', 'updated_at', 'secret'], isOfFile: false },
     ]);
-    expect(await explainWebhooks(store, box)).toEqual([]);
+    expect(await store.transaction((tx) => explainWebhooks(tx, box))).toEqual([]);
     const [act] = await test.schema.query("SELECT action, target, details FROM audit_log WHERE role = 'sql'");
     expect(act).toMatchObject({ action: 'webhook.update', target: '1' });
     expect(JSON.stringify(act)).not.toContain('stolen');
@@ -44,7 +84,9 @@ describe.each(servers)('what the daemon finds by itself, on %s', (variant) => {
     while (await sealOnce(test.vault));
     expect(await verifyLog(test.vault)).toMatchObject({ ok: true, sqlActs: 1 });
     await test.schema.query('DELETE FROM webhooks');
-    expect(await explainWebhooks(store, box)).toMatchObject([{ id: 1, kind: 'delete' }]);
+    expect(await store.transaction((tx) => explainWebhooks(tx, box))).toMatchObject([
+      { id: 1, kind: 'delete' },
+    ]);
     while (await sealOnce(test.vault));
     expect(await verifyLog(test.vault)).toMatchObject({ ok: true, sqlActs: 2 });
   });

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { recordAlong } from '../../audit/record-act.ts';
+import { recordAlong } from '../../audit/record-along.ts';
 import { deleteWebhook, findWebhookId, getWebhook } from '../../outbox/webhook-registry.ts';
 import { escapeLine } from '../../lib/terminal-text.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';

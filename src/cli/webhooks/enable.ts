@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { recordAlong } from '../../audit/record-act.ts';
+import { recordAlong } from '../../audit/record-along.ts';
 import { findWebhookId } from '../../outbox/webhook-registry.ts';
 import { enableWebhook } from '../../outbox/webhook-state.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';

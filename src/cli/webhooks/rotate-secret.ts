@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { recordAlong } from '../../audit/record-act.ts';
+import { recordAlong } from '../../audit/record-along.ts';
 import { parseRotationInput } from '../../config/webhook-input.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import { findWebhookId, rotateSecret } from '../../outbox/webhook-registry.ts';

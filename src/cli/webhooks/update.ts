@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { changeDetails, recordAlong } from '../../audit/record-act.ts';
+import { changeDetails } from '../../audit/record-act.ts';
+import { recordAlong } from '../../audit/record-along.ts';
 import { AppError } from '../../lib/errors.ts';
 import { webhookJson } from '../../outbox/webhook-json.ts';
 import { findWebhookId, getWebhook, updateWebhook } from '../../outbox/webhook-registry.ts';

@@ -1,4 +1,5 @@
-import { changeDetails, recordAct, recordAlong } from '../../audit/record-act.ts';
+import { changeDetails, recordAct } from '../../audit/record-act.ts';
+import { recordAlong } from '../../audit/record-along.ts';
 import { toJson } from '../../audit/to-json.ts';
 import {
   parseRotationInput,
