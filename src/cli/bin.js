@@ -23,7 +23,12 @@ if (major < 24) {
 const youngGeneration = '--max-semi-space-size=8';
 const { argv, env, execArgv, execPath } = process;
 if (argv[2] === 'run' && process.execve && !execArgv.includes(youngGeneration))
-  process.execve(execPath, [execPath, youngGeneration, ...execArgv, ...argv.slice(1)], env);
+  // glibc opens up to eight heaps a processor and gives their free memory back late: with two of them, the daemon that compared the
+  // log with zongji, in a thread that has ended since, takes 20 MB less (six runs each) and no more processor time.
+  process.execve(execPath, [execPath, youngGeneration, ...execArgv, ...argv.slice(1)], {
+    MALLOC_ARENA_MAX: '2',
+    ...env,
+  });
 if (!execArgv.includes(youngGeneration)) setFlagsFromString('--semi-space-growth-factor=1');
 setFlagsFromString('--heap-growing-percent=50');
 // Compiled code is kept from one start to the next: compiling takes two fifths of a start. Without a home directory there is no cache.

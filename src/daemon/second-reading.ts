@@ -153,6 +153,8 @@ class Comparing implements SecondReading {
   }
 
   async #compare(recorder: RangeRecorder, clinic: Clinic, { onDifference }: Beginning): Promise<void> {
+    // None fitted: the next one that does is compared.
+    if (recorder.transactions.length === 0) return;
     const { compare = runSecondReader, source } = this.#options;
     const { signal } = this.#abort;
     const seen = new Set(

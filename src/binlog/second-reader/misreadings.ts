@@ -104,7 +104,7 @@ export const troubles: Readonly<Record<Trouble, string>> = {
     'zongji does not read a type of one of the columns: the rows of the transaction are not certain',
   'json-value': 'zongji does not read a value in a JSON document: binary, BIT, geometry',
   'zongji-error': 'zongji reported an error within the transaction',
-  'too-large': 'the rows of the transaction take more than 32 MiB',
+  'too-large': 'the rows of the transaction take more than 8 MiB of memory',
 };
 
 const known = Object.entries(misreadings) as [MisreadingId, Misreading][];

@@ -13,15 +13,17 @@ export interface RecordLimits {
 /** Keeps the watched transactions of a stretch of the log, as our reader gives them, within limits. */
 export class RangeRecorder {
   readonly transactions: ReadTransaction[] = [];
-  /** The ends of transactions with watched rows that were not kept. */
+  /** The ends of transactions within the range with watched rows that were not kept. */
   readonly passedOver: LogPlace[] = [];
-  /** Watched rows in them. */
+  /** Watched rows of transactions that did not fit, also of those at the ends, which are not in the range. */
   passedOverRows = 0;
   rows = 0;
   readonly #limits: RecordLimits;
   #bytes = 0;
   #from: LogPlace;
   #until: LogPlace;
+  /** The end of the range when transactions that did not fit are all that follows. */
+  #lastFit: LogPlace | undefined;
   #pending: RowEvent[] = [];
   #pendingRows = 0;
   #pendingBytes = 0;
@@ -38,9 +40,12 @@ export class RangeRecorder {
     return this.#from;
   }
 
-  /** The end of the last transaction. */
+  /**
+   * The end of the last transaction, without the ones at the end that did not fit: the other reader would decode them for nothing
+   * (40 MB for 100,000 rows).
+   */
   get until(): LogPlace {
-    return this.#until;
+    return this.#lastFit ?? this.#until;
   }
 
   get isFull(): boolean {
@@ -75,12 +80,15 @@ export class RangeRecorder {
     } else if (isEarly || this.#pendingRows === 0) {
       if (isEmpty) this.#from = end;
     } else if (this.#pending.length === this.#pendingRows) {
+      this.#lastFit = undefined;
       this.transactions.push({ ...end, rows: this.#pending });
       this.rows += this.#pendingRows;
       this.#bytes += this.#pendingBytes;
     } else {
-      this.passedOver.push(end);
       this.passedOverRows += this.#pendingRows;
+      this.#lastFit ??= this.#until;
+      if (isEmpty) this.#from = this.#lastFit = end;
+      else this.passedOver.push(end);
     }
     this.#until = end;
     this.abandon();

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import ZongJi from '@vlasky/zongji';
 import { toConnectionTarget, type DatabaseUrl } from '../../lib/database-url.ts';
 import { hasReached } from '../log-place.ts';
+import { memoryOfRows } from '../memory-of-rows.ts';
 import type { LogPlace, RowOp } from '../types.ts';
 import type {
   Trouble,
@@ -13,7 +14,10 @@ import type {
 } from './zongji-log.ts';
 
 const HEARTBEAT_MS = 500;
-/** Bytes of row events of one transaction that are kept; a larger one is left out. */
+/**
+ * Bytes of memory that the rows of one transaction may take, as our reader counts them; a larger one is left out. Counted by the size
+ * of its row events, a transaction of 100,000 short rows took 40 MB.
+ */
 const MAX_TRANSACTION_BYTES = 8 * 1024 * 1024;
 
 export interface ReadingOptions {
@@ -230,7 +234,9 @@ class Gathering {
       this.poison('unsupported-type');
       return;
     }
-    this.#bytes += event.size;
+    const images = op === 'update' ? 2 : 1;
+    const cells = images * entry.columns.length;
+    this.#bytes += memoryOfRows({ bytes: event.size, rows: event.rows.length, cells });
     if (this.#bytes > MAX_TRANSACTION_BYTES) {
       this.poison('too-large');
       return;
