@@ -11,6 +11,11 @@ export interface AssemblerOptions extends TableMapContext, TransactionTimeOption
   position: Position;
   /** Adds a GTID to what is executed and gives the whole set back as text. Null where the server has none. */
   gtidSet: { add(gtid: string): void; toString(): string } | null;
+  /**
+   * MariaDB: ends with a RetiredDomainError at a file whose list of GTIDs lacks a domain of the position, unless it is this file; ''
+   * for none. Left out, the lists are not looked at.
+   */
+  trustedFile?: string;
   /** The log was asked for by file and offset, although the position has GTIDs. */
   byFile?: boolean;
   statements: StatementPolicy;

@@ -118,7 +118,7 @@ const verdicts: Readonly<Record<EventName, EventVerdict>> = {
   mariadbGtid: 'read',
   // What a file begins with: the GTIDs of the files before it, how it is encrypted on disk (the server decrypts it for us).
   previousGtids: 'skip',
-  mariadbGtidList: 'skip',
+  mariadbGtidList: 'read',
   mariadbStartEncryption: 'skip',
   // For the server's own recovery.
   mariadbBinlogCheckpoint: 'skip',

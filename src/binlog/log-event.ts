@@ -37,3 +37,9 @@ export function readLogEvent(buffer: Buffer, at: number, end: number): LogEvent 
     bodyEnd: end,
   };
 }
+
+/** The event with bytes of its own: the buffer of the connection is valid only until the next packet is read. */
+export function copyLogEvent(event: LogEvent): LogEvent {
+  const buffer = Buffer.from(event.buffer.subarray(event.bodyStart, event.bodyEnd));
+  return { ...event, buffer, bodyStart: 0, bodyEnd: buffer.length };
+}

@@ -14,6 +14,19 @@ export class OutgrownError extends Error {
   }
 }
 
+/**
+ * A file of the log lacks a domain that was read before it: the domain was retired, and may be used again under the same numbers.
+ * Another reader must prove that and give the transactions behind it other ids.
+ */
+export class RetiredDomainError extends Error {
+  readonly file: string;
+
+  constructor(file: string) {
+    super(`the list of GTIDs of ${file} lacks a domain that was read before`);
+    this.file = file;
+  }
+}
+
 /** Two accounts of what the log has shown: of a column that both have, the first one's. */
 export function mergeBaselines(first: Baseline, second: Baseline): Baseline {
   const merged = { ...second };

@@ -1,5 +1,6 @@
 import { ByteReader } from './byte-reader.ts';
 import { eventType } from './event-type.ts';
+import type { MariadbGtid } from './gtid.ts';
 import type { LogEvent } from './log-event.ts';
 
 export interface TransactionStart {
@@ -132,6 +133,17 @@ function readMariadbGtid(event: LogEvent): TransactionStart {
     opens: (flags & MARIADB_STANDALONE) === 0,
     prepares: (flags & MARIADB_PREPARED_XA) !== 0,
   };
+}
+
+/** MariaDB's GTID_LIST_EVENT (sql/log_event.h, Gtid_list_log_event): a count below four bits of flags, then domain, server, number. */
+export function readGtidList(event: LogEvent): MariadbGtid[] {
+  const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
+  const count = reader.uint32() & 0x0fff_ffff;
+  return Array.from({ length: count }, () => ({
+    domain: reader.uint32(),
+    server: reader.uint32(),
+    sequence: reader.uint64(),
+  }));
 }
 
 /** The event that begins a transaction, of whatever server. Throws a RangeError for any other event. */

@@ -62,7 +62,8 @@ function readPayloadHeader(event: LogEvent): Payload {
  */
 export function readPayload(event: LogEvent): LogEvent[] | AsyncGenerator<LogEvent, void, undefined> {
   const { bytes, compressed, uncompressedSize } = readPayloadHeader(event);
-  if (!compressed) return wholeEvents(bytes, uncompressedSize);
+  // A copy: a statement inside may wait for an answer of the source, and the events behind it with it.
+  if (!compressed) return wholeEvents(Buffer.from(bytes), uncompressedSize);
   if (uncompressedSize !== undefined && uncompressedSize <= ONE_CALL_BYTES)
     return wholeEvents(unpackFrames(bytes, uncompressedSize), uncompressedSize);
   return streamEvents(Buffer.from(bytes), uncompressedSize ?? Infinity);

@@ -61,6 +61,7 @@ export interface StreamOptions
       | 'parents'
       | 'ownSchema'
       | 'byFile'
+      | 'trustedFile'
     > {
   url: DatabaseUrl;
   position: Position;

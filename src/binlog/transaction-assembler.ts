@@ -4,7 +4,7 @@ import { ByteReader } from './byte-reader.ts';
 import { ParentRows, type MappedParent } from './foreign-key/parent-rows.ts';
 import { haltOf, HaltError, toTripwire, Tripwire, undecodableRemedy } from './halt.ts';
 import { eventType } from './event-type.ts';
-import type { LogEvent } from './log-event.ts';
+import { copyLogEvent, FLAG_ARTIFICIAL, type LogEvent } from './log-event.ts';
 import {
   lostPrepared,
   PreparedTransactions,
@@ -13,14 +13,17 @@ import {
   startsXa,
 } from './prepared-transactions.ts';
 import { LogCursor } from './log-cursor.ts';
-import { readTransactionStart, type TransactionStart } from './read-gtid.ts';
+import { memoryOfRows } from './memory-of-rows.ts';
+import { parseMariadbGtids } from './gtid.ts';
+import { isLaterFile } from './log-place.ts';
+import { readGtidList, readTransactionStart, type TransactionStart } from './read-gtid.ts';
 import { readPayload } from './read-payload.ts';
 import { readRows, readTableId, rowOp } from './read-rows.ts';
 import { Savepoints } from './savepoints.ts';
 import { ShownColumns } from './shown-columns.ts';
 import { isPlainBegin, type LoggedStatement } from './statement/read-statement.ts';
 import { isSkipped, unreadableEvent } from './unreadable-event.ts';
-import { OutgrownError } from './outgrown.ts';
+import { OutgrownError, RetiredDomainError } from './outgrown.ts';
 import { readTableMap, type MappedTable } from './table-map.ts';
 import { TransactionTime } from './transaction-time.ts';
 import type { LogPlace, Position, RowEvent, RowOp, TransactionPart } from './types.ts';
@@ -39,12 +42,16 @@ import type { LogPlace, Position, RowEvent, RowOp, TransactionPart } from './typ
 
 /** Beyond so many bytes of rows a transaction leaves in parts, so that its size does not bound our memory. */
 const PART_BYTES = 4 * 1024 * 1024;
-/** What a decoded row and each of its values take in memory besides their bytes: a short row takes ten times its log. */
-const ROW_BYTES = 100;
-const CELL_BYTES = 32;
-
 /** Table maps are kept while a server uses the same ids; a restart or many ALTERs must not let them grow for ever. */
 const MAX_CACHED_TABLES = 2_000;
+
+/** Events that may be asked about: they are read again when the answer is there. A payload copies what it needs. */
+const maySuspend: ReadonlySet<number> = new Set([
+  eventType.query,
+  eventType.mariadbQueryCompressed,
+  eventType.executeLoadQuery,
+  eventType.xaPrepare,
+]);
 
 interface CachedTable {
   /** The table map's bytes: equal bytes need no second reading. */
@@ -108,9 +115,10 @@ export class TransactionAssembler {
   /**
    * Takes the next event of the stream. Returns a promise where the next event must wait: for a large compressed transaction, rows
    * of an XA transaction that are read again, a statement about which the source is asked. Throws a HaltError, an OutgrownError, or
-   * an AppError that is retryable.
+   * an AppError that is retryable. The bytes of the event are not read after the call returns.
    */
-  handle(event: LogEvent): void | Promise<void> {
+  handle(arrived: LogEvent): void | Promise<void> {
+    const event = maySuspend.has(arrived.type) ? copyLogEvent(arrived) : arrived;
     const startOffset = this.#cursor.place.offset;
     this.#cursor.advance(event, this.#open);
     if (this.#cursor.skips(event)) return;
@@ -126,7 +134,7 @@ export class TransactionAssembler {
   /** A broken connection is no fault of the log: the next reader comes here again. */
   #recover(error: unknown, event: LogEvent, startOffset: number): void {
     const isPassing = error instanceof AppError && !(error instanceof HaltError);
-    if (error instanceof OutgrownError || isPassing) throw error;
+    if (error instanceof OutgrownError || error instanceof RetiredDomainError || isPassing) throw error;
     const isWhole = event.type === eventType.transactionPayload;
     this.#passOver(this.#halted(error, event), () =>
       isWhole ? this.#commit(event) : void this.#dispatch(event, startOffset),
@@ -176,11 +184,29 @@ export class TransactionAssembler {
         this.#cursor.begin(event);
         this.time.beginFile(event);
         return;
+      case eventType.mariadbGtidList:
+        this.#requireDomains(event);
+        return;
       case eventType.xaPrepare:
         return this.#xaPrepare(event);
       default:
         return this.#other(event);
     }
+  }
+
+  /**
+   * The list at the head of a MariaDB file names every domain that the log has had up to there, but those that were retired
+   * (FLUSH BINARY LOGS DELETE_DOMAIN_ID): they may be used again under numbers that were read, for other transactions.
+   */
+  #requireDomains(event: LogEvent): void {
+    const { gtidSet, position, trustedFile } = this.#options;
+    const { file } = this.#cursor.place;
+    if (trustedFile === undefined || !gtidSet || event.flags & FLAG_ARTIFICIAL) return;
+    // A dump that begins by GTIDs may show older files, from before a domain was first used.
+    if (file === trustedFile || !isLaterFile(file, position.file)) return;
+    const listed = new Set(readGtidList(event).map(({ domain }) => domain));
+    if (parseMariadbGtids(gtidSet.toString()).some(({ domain }) => !listed.has(domain)))
+      throw new RetiredDomainError(file);
   }
 
   #other(event: LogEvent): void | Promise<void> {
@@ -271,7 +297,7 @@ export class TransactionAssembler {
     const known = this.#rows.length;
     for (const row of readRows(event, op, cached.table)) this.#rows.push(row);
     const cells = cached.table.schema.columns.length * (op === 'update' ? 2 : 1);
-    this.#bytes += event.size + (this.#rows.length - known) * (ROW_BYTES + CELL_BYTES * cells);
+    this.#bytes += memoryOfRows({ bytes: event.size, rows: this.#rows.length - known, cells });
     if (this.#bytes < PART_BYTES) return;
     if (!this.#isXa) {
       this.#emitPart();
@@ -396,7 +422,7 @@ export class TransactionAssembler {
     const { schema, effect, text, opensTransaction } = statement;
     if (effect === 'definition' || effect === 'reference') this.#parents?.define({ schema, text: text() });
     const isAccepted = this.#waived;
-    const pending = isAccepted ? undefined : statements.refuse(event, statement, this.#committed);
+    const pending = isAccepted ? undefined : statements.refuse(statement, this.#committed);
     const tables = statements.definedTables(statement);
     const settle = (): void => {
       // MySQL's CREATE TABLE … SELECT goes on with rows; so does MariaDB's, whose group is then not standalone.

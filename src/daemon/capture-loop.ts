@@ -85,6 +85,8 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   /** Of the checkpoint that the present reader began from. */
   let epoch = 0;
 
+  /** See AssemblerOptions. */
+  let trustedFile = '';
   /** Set while another reader may have our server id: connecting would throw that one out, and it us, for ever. */
   let displaced: AppError | undefined;
 
@@ -123,7 +125,8 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     const isFirst = state.checkpoint === null;
     await options.secondReading.begin(clinic, { position, isFirst, signal, onDifference: reopen });
     const parents = await options.steps.cascades.begin(state.keys);
-    const streaming = streamOptions(options, clinic, { ...state, ...shown, checkpoint, byFile, parents });
+    const known = { ...state, ...shown, checkpoint, byFile, parents, trustedFile };
+    const streaming = streamOptions(options, clinic, known);
     if (displaced && (await countReaders(options.source, clinic.identity, streaming.serverId)) !== 0)
       throw displaced;
     displaced = undefined;
@@ -144,7 +147,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
       status.halt = null;
     }
     try {
-      await capture(opened, checkpoint, {
+      trustedFile = await capture(opened, checkpoint, {
         ...options.steps,
         appender,
         ...shown,
@@ -252,13 +255,18 @@ function streamOptions(
     waived,
     baseline,
     parents,
-  }: CaptureState & { checkpoint: Checkpoint; byFile: boolean } & Pick<StreamOptions, 'parents'>,
+    trustedFile,
+  }: CaptureState & { checkpoint: Checkpoint; byFile: boolean; trustedFile: string } & Pick<
+      StreamOptions,
+      'parents'
+    >,
 ): StreamOptions {
   return {
     ...readingOf(clinic),
     url: source.url,
     position: checkpoint.position,
     byFile,
+    trustedFile,
     time: checkpoint,
     serverId: config.source.serverId ?? installation.serverId,
     replicaUuid: installation.uuid,

@@ -1,6 +1,6 @@
 import type { BinlogStream } from '../binlog/stream.ts';
 import { haltOf, HaltError, Tripwire } from '../binlog/halt.ts';
-import { mergeBaselines, OutgrownError } from '../binlog/outgrown.ts';
+import { mergeBaselines, OutgrownError, RetiredDomainError } from '../binlog/outgrown.ts';
 import type { Baseline, RowEvent, TransactionPart } from '../binlog/types.ts';
 import { netChanges } from '../change/net-changes.ts';
 import type { DomainEvent, MapContext, Rules } from '../event/types.ts';
@@ -71,27 +71,34 @@ export interface AppendedBatch {
 /**
  * Reads until the reader ends: parts → net changes → events → one commit with the checkpoint → dispatch. Ends of itself where
  * another reader must go on: behind a definition that gives more to read, before a transaction that has more to read.
- * Throws what the reader throws; a HaltError stands before the transaction that cannot be read.
+ * Returns the file of the log whose list lacks a retired domain where that ended the reader, otherwise an empty string. Throws what
+ * the reader throws; a HaltError stands before the transaction that cannot be read.
  */
 export async function capture(
   reader: BinlogStream,
   from: Checkpoint,
   options: CaptureOptions,
-): Promise<void> {
+): Promise<string> {
   const session = new CaptureSession(from, options);
   try {
     for (;;) {
       const parts = await reader.take();
       if (parts.length === 0) {
         await session.settle();
-        return;
+        return '';
       }
       options.onRead?.(parts);
-      if (await session.handle(parts, reader)) return;
+      if (await session.handle(parts, reader)) return '';
     }
   } catch (error) {
+    if (error instanceof RetiredDomainError) {
+      // The checkpoint moves before the file: the next reader's proof looks at the files behind it.
+      await session.settle();
+      return error.file;
+    }
     if (!(error instanceof OutgrownError)) throw error;
     await session.grow(error.shown);
+    return '';
   } finally {
     await session.abandon();
   }

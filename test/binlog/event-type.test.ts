@@ -23,6 +23,7 @@ const expected: Readonly<Record<EventVerdict, Readonly<Record<number, string>>>>
     40: 'TRANSACTION_PAYLOAD_EVENT',
     42: 'GTID_TAGGED_LOG_EVENT',
     162: 'GTID_EVENT',
+    163: 'GTID_LIST_EVENT',
     165: 'QUERY_COMPRESSED_EVENT',
     166: 'WRITE_ROWS_COMPRESSED_EVENT_V1',
     167: 'UPDATE_ROWS_COMPRESSED_EVENT_V1',
@@ -49,7 +50,6 @@ const expected: Readonly<Record<EventVerdict, Readonly<Record<number, string>>>>
     41: 'HEARTBEAT_LOG_EVENT_V2',
     160: 'ANNOTATE_ROWS_EVENT',
     161: 'BINLOG_CHECKPOINT_EVENT',
-    163: 'GTID_LIST_EVENT',
     164: 'START_ENCRYPTION_EVENT',
   },
   halt: {

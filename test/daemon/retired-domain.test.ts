@@ -93,6 +93,33 @@ describe('a GTID domain that is retired, on MariaDB', { timeout: 120_000 }, () =
     await waitFor(() => moves().length === 2, { what: 'the second move' });
   });
 
+  it('while one reader lives, and changes the same row again under the same number, which is another event', async () => {
+    const move = async (qty: number): Promise<void> => {
+      const writer = await clinic.schema.connect();
+      await writer.query(
+        `SET SESSION gtid_domain_id = 11; UPDATE items SET qty = ${qty} WHERE name = 'after domain 6'`,
+      );
+    };
+    const moves = (): unknown[] =>
+      clinic.receiver.received
+        .filter(({ event, data }) => event === 'item.moved' && Number(data['qty']) > 10)
+        .map(({ data }) => data['qty']);
+    await move(11);
+    await waitFor(() => moves().length === 1, { what: 'the first move' });
+    await retire(11);
+    await move(12);
+    await waitFor(() => moves().length === 2, { what: 'the second move' });
+    await retire(11);
+    await clinic.create('between two retirements');
+    await move(13);
+    await waitFor(() => moves().length === 3, { what: 'the third move' });
+    expect(moves()).toEqual([11, 12, 13]);
+    const ids = clinic.receiver.received.map(({ id }) => id);
+    expect(ids.length).toBe(new Set(ids).size);
+    const names = clinic.delivered();
+    expect(names.length).toBe(new Set(names).size);
+  });
+
   it('behind which a gap is surveyed, and rules are tried', async () => {
     await inDomain(4, 'of domain 4');
     await clinic.untilDelivered('of domain 4');
