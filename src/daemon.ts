@@ -50,6 +50,7 @@ import { Outages } from './lib/outages.ts';
 import { readCaptureState } from './outbox/checkpoint.ts';
 import { destroyKeys, ensureKeyFile } from './outbox/destroy-keys.ts';
 import { announceAlive } from './outbox/liveness.ts';
+import { countOwed, freesRetries, makeRetriesDue } from './outbox/owed.ts';
 import { resealSubjectKeys } from './outbox/subject-keys.ts';
 import type { Claimant } from './outbox/types.ts';
 import { createWebhookFeed, type WebhookFeed } from './outbox/webhook-feed.ts';
@@ -245,14 +246,20 @@ async function prepare(
  * the same transaction. Whatever fails, nothing is sent by an edit of SQL to a webhook of the file.
  */
 async function syncFile(parts: Parts, { webhooks, delivery, fingerprint }: Config): Promise<Synced> {
-  const { bySql, ...record } = recordSync(parts.claimant.box, fingerprint);
-  const synced = await syncWebhooks(parts.claimant, webhooks, {
-    overlapMs: delivery.secretOverlapMs,
-    ...record,
-  });
+  const { claimant, log, store } = parts;
+  const { bySql, left, ...record } = recordSync(claimant.box, fingerprint);
+  const synced = await syncWebhooks(claimant, webhooks, { overlapMs: delivery.secretOverlapMs, ...record });
   for (const { id, name, kind, changed, isOfFile } of bySql) {
     const what = isOfFile ? 'was changed by SQL and is put back' : 'was changed by SQL';
-    parts.log.warn({ webhook: name, id, kind, changed }, `a webhook ${what}: audit log --actor SQL`);
+    log.warn({ webhook: name, id, kind, changed }, `a webhook ${what}: audit log --actor SQL`);
+    if (freesRetries(changed)) await makeRetriesDue(store, id);
+  }
+  for (const { from, to } of synced.renamed) log.info({ webhook: to, from }, 'webhook renamed in the file');
+  for (const { id, name } of left) {
+    const owed = await countOwed(store, id);
+    const what =
+      'webhook left the file and is inactive; its deliveries wait: webhooks enable, or webhooks delete';
+    log.warn({ webhook: name, owed }, what);
   }
   return synced;
 }

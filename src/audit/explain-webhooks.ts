@@ -105,6 +105,7 @@ async function putBack(tx: Session, id: number, before: WebhookState): Promise<v
       name: before.name,
       managedBy: 'file',
       isActive: before.is_active,
+      pausedAt: moment(before.paused_at ?? null),
       createdAt: new Date(before.created_at),
       disabledAt: moment(before.disabled_at),
       disabledReason: before.disabled_reason,

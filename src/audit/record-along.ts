@@ -15,29 +15,37 @@ export function recordAlong(box: SecretBox, act: WebhookAct): Along {
   };
 }
 
+interface RecordedSync extends Required<Omit<SyncOptions, 'overlapMs'>> {
+  bySql: readonly SqlChange[];
+  /** Webhooks that left the file. */
+  left: { id: number; name: string }[];
+}
+
 /**
  * Puts on record what the configuration file does to its webhooks, and what SQL did to any before. `fingerprint` tells which edit of the
  * file: who may write it is not known here.
  */
-export function recordSync(
-  box: SecretBox,
-  fingerprint: string,
-): Required<Omit<SyncOptions, 'overlapMs'>> & { bySql: readonly SqlChange[] } {
+export function recordSync(box: SecretBox, fingerprint: string): RecordedSync {
   const bySql: SqlChange[] = [];
+  const left: RecordedSync['left'] = [];
   return {
     bySql,
+    left,
     async before(tx) {
       // Anew where the transaction is tried again.
       bySql.splice(0, bySql.length, ...(await explainWebhooks(tx, box)));
+      left.length = 0;
     },
-    async record(tx, { id, kind, webhook: { name, url, events }, changed }) {
+    async record(tx, { id, kind, webhook: { name, url, events }, changed, from }) {
       const details = {
         name,
         ...(kind !== 'deactivate' && { url, events }),
-        ...(kind === 'update' && { changed: changed.map(underscored) }),
+        ...(from !== undefined && { renamed_from: from }),
+        ...((kind === 'update' || kind === 'rename') && { changed: changed.map(underscored) }),
         file_sha256: fingerprint,
       };
       await recordWebhookAct(tx, box, id, { actor: file, action: `webhook.${kind}`, details });
+      if (kind === 'deactivate') left.push({ id, name });
     },
     after: (tx) => recordPutBack(tx, box, bySql),
   };

@@ -7,7 +7,7 @@ import { recordAct, type Act, type Actor } from './record-act.ts';
 /** What is shown of a replay and never changes. */
 const fixedColumns = [
   ...['webhook_id', 'events', 'entity_table', 'entity_key', 'since', 'until', 'requested_by', 'reason'],
-  ...['rate_per_second', 'exhausted_only', 'last_seq', 'total', 'created_at'],
+  ...['rate_per_second', 'exhausted_only', 'missed_only', 'last_seq', 'total', 'created_at'],
 ] as const;
 /** What its end decides. */
 const endColumns = ['state', 'queued', 'finished_at'] as const;
@@ -93,7 +93,9 @@ export function replayDifferences(id: number, now: ReplayState, { created, ended
   const differs = (state: ReplayState | null | undefined, names: readonly string[]): string[] =>
     state
       ? names.filter(
-          (name) => JSON.stringify(canonical(state[name])) !== JSON.stringify(canonical(now[name])),
+          // An act remembers the columns that there were.
+          (name) =>
+            name in state && JSON.stringify(canonical(state[name])) !== JSON.stringify(canonical(now[name])),
         )
       : [];
   const end = ended.get(id);

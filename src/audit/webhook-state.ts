@@ -23,6 +23,8 @@ export interface WebhookState {
   legacy_signature: boolean;
   created_at: string;
   updated_at: string;
+  /** Absent in acts from before there were pauses. */
+  paused_at?: string | null;
   disabled_at: string | null;
   disabled_reason: string | null;
   deleted_at: string | null;
@@ -63,6 +65,7 @@ export function toWebhookState(row: WebhookRow, { box, marker }: Digesting): Web
     legacy_signature: row.legacySignature,
     created_at: row.createdAt.toISOString(),
     updated_at: row.updatedAt.toISOString(),
+    paused_at: iso(row.pausedAt),
     disabled_at: iso(row.disabledAt),
     disabled_reason: row.disabledReason,
     deleted_at: iso(row.deletedAt),
@@ -92,7 +95,7 @@ export async function readWebhookState(
 /** Names of the settings that differ. */
 export function differences(before: WebhookState | null, after: WebhookState | null): string[] {
   if (before === null || after === null) return before === after ? [] : ['row'];
-  const text = (value: unknown): string => JSON.stringify(canonical(value));
+  const text = (value: unknown): string => JSON.stringify(canonical(value ?? null));
   return Object.keys(after).filter(
     (name) => text(before[name as keyof WebhookState]) !== text(after[name as keyof WebhookState]),
   );

@@ -4,6 +4,8 @@ import { webhooksDeleteCommand } from './webhooks/delete.ts';
 import { webhooksDisableCommand } from './webhooks/disable.ts';
 import { webhooksEnableCommand } from './webhooks/enable.ts';
 import { webhooksListCommand } from './webhooks/list.ts';
+import { webhooksPauseCommand } from './webhooks/pause.ts';
+import { webhooksResumeCommand } from './webhooks/resume.ts';
 import { webhooksRotateSecretCommand } from './webhooks/rotate-secret.ts';
 import { webhooksTestCommand } from './webhooks/test.ts';
 import { webhooksUpdateCommand } from './webhooks/update.ts';
@@ -16,6 +18,8 @@ export function webhooksCommand(): Command {
     webhooksCreateCommand(),
     webhooksUpdateCommand(),
     webhooksDeleteCommand(),
+    webhooksPauseCommand(),
+    webhooksResumeCommand(),
     webhooksEnableCommand(),
     webhooksDisableCommand(),
     webhooksRotateSecretCommand(),

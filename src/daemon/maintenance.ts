@@ -11,6 +11,7 @@ import { createLoop, type Background } from '../lib/loop.ts';
 import type { Outages } from '../lib/outages.ts';
 import { destroyKeys } from '../outbox/destroy-keys.ts';
 import { endOrphans } from '../outbox/end-queued.ts';
+import { closeMissed } from '../outbox/missed.ts';
 import { listRunningReplays } from '../outbox/replay.ts';
 import { stepReplay } from '../outbox/replay-step.ts';
 import { readClearTo } from '../outbox/payload-acts.ts';
@@ -72,6 +73,11 @@ export function createMaintenance(options: MaintenanceOptions): Background {
           await options.disable(id, 'failing');
         }
         await endOrphans(store);
+        const collecting = options.webhooks().filter(({ collects }) => collects);
+        await closeMissed(
+          store,
+          collecting.map(({ id }) => id),
+        );
         return HOUSEKEEPING_EVERY_MS;
       },
     }),

@@ -26,6 +26,7 @@ export interface Metrics {
   queue: Gauge<'webhook'>;
   disabled: Gauge<'webhook'>;
   problems: Gauge<'webhook'>;
+  paused: Gauge<'webhook'>;
   inFlight: Gauge;
   unsealedAgeSeconds: Gauge;
   sealingStopped: Gauge;
@@ -110,6 +111,7 @@ export function createMetrics(): Metrics {
       '1 while the engine has disabled the webhook: 410, or failing for too long.',
       ['webhook'],
     ),
+    paused: gauge('webhook_paused', '1 while a person has it wait: its events are queued.', ['webhook']),
     problems: gauge(
       'webhook_problems',
       'What is wrong with the row of a webhook: a column that cannot be used, an event that there is not, a refused address.',

@@ -127,9 +127,11 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
       metrics.inFlight.set(delivery.inFlight);
       metrics.disabled.reset();
       metrics.problems.reset();
+      metrics.paused.reset();
       const wrong = problems();
       for (const { id, name, standing } of webhooks()) {
         metrics.disabled.set({ webhook: name }, standing === 'disabled' ? 1 : 0);
+        metrics.paused.set({ webhook: name }, standing === 'paused' ? 1 : 0);
         metrics.problems.set({ webhook: name }, wrong.get(id)?.length ?? 0);
       }
       metrics.queue.reset();

@@ -91,6 +91,12 @@ export const webhooks = mysqlTable('webhooks', {
   /** Set when the engine disabled it, not a person: its events go on being queued, and are sent once it is enabled. */
   disabledAt: utcMoment('disabled_at'),
   disabledReason: ascii('disabled_reason', { length: 32 }),
+  /** Since when a person has it wait: its events are queued and nothing is sent. */
+  pausedAt: utcMoment('paused_at'),
+  /** The first event that was not queued because it was inactive or its row unusable; null when none is missing. */
+  missedFrom: bigint('missed_from', number),
+  /** The first event after those; null while events are still not queued, and until every process queues them again. */
+  missedTo: bigint('missed_to', number),
   /** Deleting keeps the row, because the log refers to it. */
   deletedAt: utcMoment('deleted_at'),
 });
@@ -428,6 +434,8 @@ export const replays = mysqlTable('replays', {
   ratePerSecond: double('rate_per_second'),
   /** Whether it sends only what was given up. */
   exhaustedOnly: boolean('exhausted_only').notNull().default(false),
+  /** Whether it sends only what was never queued. */
+  missedOnly: boolean('missed_only').notNull().default(false),
   state: mysqlEnum(['running', 'done', 'cancelled']).notNull().default('running'),
   /** The next event to look at. */
   nextSeq: bigint('next_seq', number).notNull(),

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Webhook } from '../outbox/types.ts';
 import { Breaker, type BreakerOptions } from './breaker.ts';
 import { Lanes } from './lanes.ts';
@@ -23,6 +24,18 @@ const newestWeight = 0.2;
 function isTrouble(outcome: Outcome): boolean {
   if (outcome.kind === 'rejected') return outcome.status >= 500 || outcome.status === 429;
   return outcome.kind === 'failed' || outcome.kind === 'forbidden';
+}
+
+/** Whether an edit changes what decides that a request arrives. The end of a rotation does not: the present secret stays. */
+function mayArriveNow(before: Webhook, after: Webhook): boolean {
+  return (
+    before.url !== after.url ||
+    before.secrets[0] !== after.secrets[0] ||
+    before.timeoutMs !== after.timeoutMs ||
+    before.maxInFlight !== after.maxInFlight ||
+    before.ratePerSecond !== after.ratePerSecond ||
+    !isDeepStrictEqual(before.headers, after.headers)
+  );
 }
 
 /** One webhook as the dispatcher drives it: what waits for it, what is underway, and how it does. */
@@ -59,12 +72,12 @@ export class Endpoint {
     return this.#webhook;
   }
 
-  /** Takes over an edited subscription; a new URL is a new endpoint, with a clean slate. */
+  /** Takes over an edited subscription. After a change that may be a correction the endpoint is taken for a new one. */
   update(webhook: Webhook, nowMs: number): void {
     const previous = this.#webhook;
     this.#webhook = webhook;
     this.blocked = false;
-    if (webhook.url !== previous.url) {
+    if (mayArriveNow(previous, webhook)) {
       this.breaker.succeed();
       this.#averageMs = undefined;
       this.#wasFailing = false;

@@ -8,6 +8,7 @@ import {
 import type { ActRecord } from '../audit/acts.ts';
 import type { EventTypeInfo } from '../event/types.ts';
 import type { Replay } from '../outbox/replay.ts';
+import type { WebhookSummary } from '../outbox/webhook-summary.ts';
 import type { webhookJson } from '../outbox/webhook-json.ts';
 import { object, type Schema } from './route.ts';
 
@@ -65,7 +66,7 @@ export const done = answering({ success: boolean });
 
 const entity = answering({ table: string, key: string });
 
-const standing: Schema = { enum: ['active', 'inactive', 'disabled', 'unfit'] };
+const standing: Schema = { enum: ['active', 'paused', 'inactive', 'disabled', 'unfit'] };
 
 export const webhookAnswer = answerOf<ReturnType<typeof webhookJson>>({
   id: integer,
@@ -87,6 +88,7 @@ export const webhookAnswer = answerOf<ReturnType<typeof webhookJson>>({
   updated_at: moment,
   rotation_ends_at: orNull(moment),
   failing_since: orNull(moment),
+  paused_at: orNull(moment),
   disabled_at: orNull(moment),
   disabled_reason: { enum: ['gone', 'failing', null] },
   problems: { ...strings, description: 'Why it is not, or not fully, sent to.' },
@@ -158,6 +160,7 @@ export const replayAnswer = answerOf<Replay>(
     since_ms: integer,
     until_ms: integer,
     exhausted_only: boolean,
+    missed_only: { ...boolean, description: 'Only what was never queued for it.' },
     requested_by: string,
     reason: string,
     rate_per_second: orNull({ type: 'number' }),
@@ -231,6 +234,19 @@ export const statusAnswer = answering({
       }),
     ),
   }),
+});
+
+export const standingAnswer = answerOf<WebhookSummary & { success: boolean; message: string }>({
+  success: boolean,
+  id: integer,
+  name: string,
+  standing,
+  waiting: { ...integer, description: 'Deliveries that are not at their end.' },
+  missed: {
+    ...integer,
+    description: 'Events, at most, that were not queued for it; enable with `missed` sends them.',
+  },
+  message: { ...string, description: 'How many deliveries wait, and what becomes of new events.' },
 });
 
 export const meAnswer = answering({ name: string, role: { enum: ['admin', 'operator', 'auditor'] } });

@@ -66,10 +66,16 @@ function operationOf({
     summary,
     description: `For the role ${role}, and those above it.`,
     parameters: [...of('path', params), ...of('query', query)],
-    ...(body && { requestBody: { required: true, content: { 'application/json': { schema: body } } } }),
+    ...(body && {
+      requestBody: { required: !mayBeAbsent(body), content: { 'application/json': { schema: body } } },
+    }),
     responses: {
       [status]: { description: 'Done.', content: { 'application/json': { schema: answer } } },
       default: { $ref: '#/components/responses/Error' },
     },
   };
+}
+
+function mayBeAbsent({ type }: Schema): boolean {
+  return Array.isArray(type) && type.includes('null');
 }

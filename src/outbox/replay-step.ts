@@ -14,7 +14,8 @@ import { openPayloads, type StoredPayload } from './payloads.ts';
 import { promoteLanes } from './promote.ts';
 import { lanesOf } from './queue-lanes.ts';
 import { enterStatements, reopenLog, type Entering } from './reopen.ts';
-import { endReplay, eventConditions, toReplay, wantedTypes, type ReplayRow } from './replay.ts';
+import { knownToAllMs } from './missed.ts';
+import { endReplay, eventConditions, openEnd, toReplay, wantedTypes, type ReplayRow } from './replay.ts';
 import type { Subscription } from './types.ts';
 import type { WebhookVault } from './webhook-registry.ts';
 
@@ -36,6 +37,7 @@ const backlogDeliveries = 2_000;
 const stepDeliveries = 500;
 const backlogWaitMs = 250;
 const unknownWaitMs = 1_000;
+const endWaitMs = 1_000;
 
 export interface ReplayStep {
   /** Deliveries that the step put into the queue. */
@@ -95,15 +97,32 @@ async function stepWithin(
   if (room <= 0) return { ...idle, waitMs: backlogWaitMs };
   const rate = row.rate_per_second;
   const limit = rate === null ? room : Math.min(room, Math.max(1, Math.floor(rate)));
-  const { queued, lanes, nextSeq } = await queueWindow(within, { row, webhook, limit });
-  const done = nextSeq > row.last_seq;
+  const { lastSeq, isFinal } = await readEnd(tx, row);
+  const { queued, lanes, nextSeq } = await queueWindow(within, { row, webhook, limit, lastSeq });
+  const isAtEnd = nextSeq > lastSeq;
+  const done = isAtEnd && isFinal;
   await tx.run(
     `UPDATE replays SET next_seq = ?, queued = queued + ?${done ? ", state = 'done', finished_at = UTC_TIMESTAMP(3)" : ''}
      WHERE id = ?`,
     [nextSeq, queued, id],
   );
   if (done) return { queued, lanes, waitMs: null, ended: true };
-  return { queued, lanes, waitMs: rate === null ? 0 : (queued * 1_000) / rate, ended: false };
+  const pacedMs = rate === null ? 0 : (queued * 1_000) / rate;
+  return { queued, lanes, waitMs: isAtEnd ? Math.max(endWaitMs, pacedMs) : pacedMs, ended: false };
+}
+
+/** Of a replay of missed events the end is known once every process queues for the webhook again. */
+async function readEnd(
+  tx: Session,
+  { last_seq: lastSeq, webhook_id }: ReplayRow,
+): Promise<{ lastSeq: number; isFinal: boolean }> {
+  if (lastSeq !== openEnd) return { lastSeq, isFinal: true };
+  const [row] = await tx.rows<{ lastSeq: number; isFinal: number }>(
+    `SELECT c.next_event_seq - 1 AS lastSeq, w.updated_at < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND AS isFinal
+     FROM checkpoint c JOIN webhooks w ON w.id = ? WHERE c.id = 1`,
+    [knownToAllMs * 1_000, webhook_id],
+  );
+  return { lastSeq: row!.lastSeq, isFinal: row!.isFinal === 1 };
 }
 
 /** Not among those that are loaded: it may be new, or its row may need a correction; a replay to a deleted one ends. */
@@ -124,13 +143,14 @@ interface Window {
   row: ReplayRow;
   webhook: Subscription;
   limit: number;
+  lastSeq: number;
 }
 
 async function queueWindow(
   within: Within,
-  { row, webhook, limit }: Window,
+  { row, webhook, limit, lastSeq }: Window,
 ): Promise<Queued & { nextSeq: number }> {
-  const endSeq = Math.min(row.next_seq + windowEvents, row.last_seq + 1);
+  const endSeq = Math.max(row.next_seq, Math.min(row.next_seq + windowEvents, lastSeq + 1));
   const request = toReplay(row);
   const { text, values } = eventConditions(request);
   const wanted = wantedTypes(request, webhook);
@@ -144,7 +164,7 @@ async function queueWindow(
   const kept = await withBodies(within, events.slice(0, limit));
   const nextSeq = events.length > limit ? events[limit]!.seq : endSeq;
   if (kept.length === 0) return { queued: 0, lanes: new Set(), nextSeq };
-  return { ...(await queueEvents(within, kept, webhook)), nextSeq };
+  return { ...(await queueEvents(within, kept, { webhook, reopens: !request.missedOnly })), nextSeq };
 }
 
 /** Those that can be sent: the others have lost their payloads. */
@@ -160,11 +180,11 @@ async function withBodies({ tx, box }: Within, events: readonly StoredEvent[]): 
 function queueEvents(
   { tx, box }: Within,
   events: readonly EventRow[],
-  webhook: Subscription,
+  { webhook, reopens }: { webhook: Subscription; reopens: boolean },
 ): Promise<Queued> {
   return enterQueue(tx, async ({ deliveryId }) => {
     const known = await knownDeliveries(tx, events, webhook.id);
-    const ended = [...known.values()].filter(({ status }) => status === 'ended');
+    const ended = reopens ? [...known.values()].filter(({ status }) => status === 'ended') : [];
     const created = createDeliveries(
       events.filter(({ seq }) => !known.has(seq)),
       webhook,

@@ -16,6 +16,8 @@ export interface ReplayRequest {
   untilMs: number;
   /** Only what was given up: the recovery after an outage. */
   exhaustedOnly?: boolean;
+  /** Only what was never queued for this webhook. */
+  missedOnly?: boolean;
 }
 
 /** What a replay would do, to be shown before it begins. */
@@ -51,6 +53,7 @@ export interface ReplayRow {
   reason: string;
   rate_per_second: number | null;
   exhausted_only: number;
+  missed_only: number;
   state: Replay['state'];
   next_seq: number;
   last_seq: number;
@@ -60,14 +63,26 @@ export interface ReplayRow {
   finished_at: string | null;
 }
 
+/** A part of the log, by seq: from (inclusive) to (exclusive); null while its end is not known. */
+interface Range {
+  from: number;
+  to: number | null;
+}
+
+const wholeLog: Range = { from: 1, to: null };
+
+/** The last event of a replay whose end is not known yet. */
+export const openEnd = Number.MAX_SAFE_INTEGER;
+
 /** Counts what a replay would send. Throws AppError ERR_NOT_FOUND for a webhook that is not among `webhooks`. */
 export async function previewReplay(
   session: Session,
   request: ReplayRequest,
   webhooks: readonly Subscription[],
+  range: Range = wholeLog,
 ): Promise<ReplayPreview> {
   const wanted = wantedTypes(request, findWebhook(webhooks, request.webhookId));
-  const { text, values } = eventConditions(request);
+  const { text, values } = eventConditions(request, range);
   const rows = await session.rows<{ type: string; count: number }>(
     `SELECT e.type, COUNT(*) AS count FROM event_log e WHERE ${text} GROUP BY e.type ORDER BY e.type`,
     values,
@@ -76,17 +91,23 @@ export async function previewReplay(
   return { total: byType.reduce((sum, { count }) => sum + count, 0), byType };
 }
 
+interface NewReplay extends ReplayRequest, Pick<Replay, 'requestedBy' | 'reason' | 'ratePerSecond'> {
+  /** For what was missed. While its end is not known, the replay ends with the last event that was missed. */
+  range?: Range;
+}
+
 /** Puts a replay on record; `stepReplay` does it. It ends with the last event that there is now. `record`
  * writes into the same transaction. Throws as `previewReplay`. */
 export async function createReplay(
   store: Store,
-  request: ReplayRequest & Pick<Replay, 'requestedBy' | 'reason' | 'ratePerSecond'>,
+  request: NewReplay,
   webhooks: readonly Subscription[],
   record?: (tx: Session, id: number, total: number) => Promise<void>,
 ): Promise<{ id: number; total: number }> {
-  const { total } = await previewReplay(store, request, webhooks);
+  const { range } = request;
+  const { total } = await previewReplay(store, request, webhooks, range);
   const { text, values } = eventConditions(request);
-  const [range] = await store.rows<{ first: number | null; last: number | null }>(
+  const [found] = await store.rows<{ first: number | null; last: number | null }>(
     `SELECT MIN(e.seq) AS first, MAX(e.seq) AS last FROM event_log e WHERE ${text}`,
     values,
   );
@@ -94,12 +115,16 @@ export async function createReplay(
   return store.transaction(async (tx) => {
     const { insertId } = await tx.run(
       `INSERT INTO replays (webhook_id, events, entity_table, entity_key, since, until, requested_by, reason,
-       rate_per_second, exhausted_only, next_seq, last_seq, total) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       rate_per_second, exhausted_only, missed_only, next_seq, last_seq, total)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       [
         ...[webhookId, events === undefined ? null : JSON.stringify(events), entity?.table ?? null],
         ...[entity === undefined ? null : storedKey(entity.key), momentText(sinceMs), momentText(untilMs)],
-        ...[requestedBy, reason, ratePerSecond, request.exhaustedOnly ?? false],
-        ...[range!.first ?? 1, range!.last ?? 0, total],
+        ...[requestedBy, reason, ratePerSecond, request.exhaustedOnly ?? false, request.missedOnly ?? false],
+        ...(range === undefined
+          ? [found!.first ?? 1, found!.last ?? 0]
+          : [range.from, range.to === null ? openEnd : range.to - 1]),
+        total,
       ],
     );
     await record?.(tx, insertId, total);
@@ -158,7 +183,10 @@ export async function listRunningReplays(session: Session): Promise<number[]> {
 }
 
 /** Events that are visible and still have their payload. */
-export function eventConditions(request: ReplayRequest): { text: string; values: unknown[] } {
+export function eventConditions(
+  request: ReplayRequest,
+  { from, to }: Range = wholeLog,
+): { text: string; values: unknown[] } {
   const { sinceMs, untilMs, entity } = request;
   const conditions = [
     'e.occurred_at >= ? AND e.occurred_at < ? AND e.body IS NOT NULL',
@@ -174,6 +202,20 @@ export function eventConditions(request: ReplayRequest): { text: string; values:
       "EXISTS (SELECT 1 FROM delivery_log d WHERE d.event_seq = e.seq AND d.webhook_id = ? AND d.status = 'exhausted')",
     );
     values.push(request.webhookId);
+  }
+  if (request.missedOnly) {
+    conditions.push(
+      'NOT EXISTS (SELECT 1 FROM delivery_log d WHERE d.event_seq = e.seq AND d.webhook_id = ?)',
+    );
+    values.push(request.webhookId);
+  }
+  if (from > wholeLog.from) {
+    conditions.push('e.seq >= ?');
+    values.push(from);
+  }
+  if (to !== null) {
+    conditions.push('e.seq < ?');
+    values.push(to);
   }
   return { text: conditions.join(' AND '), values };
 }
@@ -203,6 +245,7 @@ export function toReplay(row: ReplayRow): Replay {
     sinceMs: momentMs(row.since),
     untilMs: momentMs(row.until),
     exhaustedOnly: row.exhausted_only === 1,
+    missedOnly: row.missed_only === 1,
     requestedBy: row.requested_by,
     reason: row.reason,
     ratePerSecond: row.rate_per_second,

@@ -1,5 +1,6 @@
 import { createLoop, type Background } from '../lib/loop.ts';
 import type { Reports } from '../lib/outages.ts';
+import { noteMissed } from './missed.ts';
 import { withReceivers } from './receivers.ts';
 import { loadWebhooks, readWebhooksVersion, type WebhookVault } from './webhook-registry.ts';
 import type { Subscription } from './types.ts';
@@ -53,6 +54,10 @@ export function createWebhookFeed({
       const loaded = await loadWebhooks(vault);
       // What is loaded must be what was explained.
       if ((await readWebhooksVersion(vault.store)) !== present) continue;
+      await noteMissed(
+        vault.store,
+        loaded.webhooks.filter(({ collects }) => !collects).map(({ id }) => id),
+      );
       webhooks = await withReceivers(vault.store, loaded.webhooks);
       version = present;
       onChange(webhooks, loaded.problems);

@@ -26,6 +26,7 @@ export function webhookJson(webhook: WebhookRecord) {
     updated_at: webhook.updatedAt.toISOString(),
     rotation_ends_at: webhook.rotationEndsAt?.toISOString() ?? null,
     failing_since: webhook.failingSince?.toISOString() ?? null,
+    paused_at: webhook.pausedAt?.toISOString() ?? null,
     disabled_at: webhook.disabledAt?.toISOString() ?? null,
     disabled_reason: webhook.disabledReason,
     problems: webhook.problems,

@@ -14,6 +14,7 @@ import {
   type WebhookRow,
 } from './webhook-row.ts';
 import { endQueued } from './end-queued.ts';
+import { freesRetries, makeRetriesDue } from './owed.ts';
 import type { Subscription } from './types.ts';
 
 /** Where webhooks are kept, and how their secrets are sealed. */
@@ -98,6 +99,7 @@ export async function readWebhooksVersion(session: Session): Promise<string> {
     ],
     ...['headers', 'delivery_order', 'max_in_flight', 'rate_per_second', 'timeout_ms', 'legacy_signature'],
     ...[
+      'paused_at',
       'disabled_reason',
       'disabled_at',
       'deleted_at',
@@ -162,7 +164,7 @@ export async function createWebhook(
   });
 }
 
-/** Edits what a person may edit. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file manages it. */
+/** Edits what a person may edit; where that decides whether requests arrive, what waits for its retry is due at once. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file manages it. */
 export async function updateWebhook(
   store: Store,
   id: number,
@@ -178,6 +180,7 @@ export async function updateWebhook(
     if (Object.keys(set).length > 0) await tx.drizzle.update(webhooks).set(set).where(eq(webhooks.id, id));
     await along?.after(tx, id);
   });
+  if (freesRetries(Object.keys(changes))) await makeRetriesDue(store, id);
 }
 
 /** Ends a webhook: nothing more is sent to it, what was waiting is given up, the log stays. Throws as `updateWebhook`. */
@@ -211,6 +214,7 @@ export async function rotateSecret(
     await replaceSecret(tx, { id, sealed: box.seal(secret, secretContext(id)), overlapMs });
     await along?.after(tx, id);
   });
+  await makeRetriesDue(store, id);
   return { secret };
 }
 

@@ -8,10 +8,10 @@ import type { Subscription, Webhook } from './types.ts';
 import { readShape } from './webhook-shape.ts';
 
 /**
- * Whether it is sent to: `active`; `disabled` by the engine, `inactive` by a person; `unfit`: a column of its row cannot be used, and its
+ * Whether it is sent to: `active`; `paused` or `inactive` by a person, `disabled` by the engine; `unfit`: a column of its row cannot be used, and its
  * deliveries wait until that is corrected.
  */
-export type WebhookStanding = 'active' | 'inactive' | 'disabled' | 'unfit';
+export type WebhookStanding = 'active' | 'paused' | 'inactive' | 'disabled' | 'unfit';
 
 /** A webhook as people see it: without its secrets. */
 export interface WebhookRecord extends Omit<Webhook, 'secrets'> {
@@ -23,6 +23,8 @@ export interface WebhookRecord extends Omit<Webhook, 'secrets'> {
   /** Until when two secrets sign; null outside a rotation. */
   rotationEndsAt: Date | null;
   failingSince: Date | null;
+  /** Since when a person has it wait. */
+  pausedAt: Date | null;
   disabledAt: Date | null;
   /** Why the engine disabled it; null when a person did, or when it is active. */
   disabledReason: DisableReason | null;
@@ -81,15 +83,20 @@ export function readRow(row: WebhookRow, overlapping: boolean, box: SecretBox): 
     updatedAt: row.updatedAt,
     rotationEndsAt: overlapping ? row.previousSecretExpiresAt : null,
     failingSince: row.failingSince,
+    pausedAt: row.pausedAt,
     disabledAt: row.isActive ? null : row.disabledAt,
     disabledReason: row.isActive ? null : (row.disabledReason as DisableReason | null),
   };
   return { webhook, record };
 }
 
-function standingOf({ isActive, disabledReason }: WebhookRow, problems: readonly string[]): WebhookStanding {
+function standingOf(
+  { isActive, pausedAt, disabledReason }: WebhookRow,
+  problems: readonly string[],
+): WebhookStanding {
   if (!isActive) return disabledReason === null ? 'inactive' : 'disabled';
-  return problems.length > 0 ? 'unfit' : 'active';
+  if (problems.length > 0) return 'unfit';
+  return pausedAt === null ? 'active' : 'paused';
 }
 
 interface OpenedSecrets {

@@ -2,50 +2,68 @@ import type { Session, Store } from '../db/client.ts';
 import { and, eq, isNull } from '../db/drizzle.ts';
 import { webhooks } from '../db/schema.ts';
 import { freshStart, lockEditable, managedByFile, notFound, type Along } from './webhook-registry.ts';
-import type { DisableReason } from './webhook-row.ts';
-
-const retryRows = 2_000;
+import { makeRetriesDue } from './owed.ts';
+import type { DisableReason, WebhookRow } from './webhook-row.ts';
+import { notActive } from './webhook-summary.ts';
 
 /**
  * Who says whether a webhook is active:
  *
  *   a person: `is_active` and no reason     inactive: its events are not queued; what was queued waits
+ *   a person: `paused_at`                   its events are queued and nothing is sent
  *   the engine: not active, with a reason   its events go on being queued; `enable` sends them in order
  *
  * The file says it for its own; but what the engine has disabled, a person may enable for the file as well.
  */
 
-/** Lets it have its deliveries again, those that waited first. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file says inactive. */
+/** Lets it have its deliveries again, those that waited first, and ends a pause. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file says inactive. */
 export async function enableWebhook(store: Store, id: number, along?: Along): Promise<void> {
   await store.transaction(async (tx) => {
-    const [row] = await tx.drizzle
-      .select()
-      .from(webhooks)
-      .where(and(eq(webhooks.id, id), isNull(webhooks.deletedAt)))
-      .for('update');
-    if (!row) throw notFound(id);
+    const row = await lockLive(tx, id);
     if (!row.isActive && row.managedBy === 'file' && row.disabledReason === null)
       throw managedByFile(row.name);
     await along?.before(tx, id);
     await tx.drizzle
       .update(webhooks)
-      .set({ isActive: true, ...freshStart })
+      .set({ isActive: true, pausedAt: null, ...freshStart })
       .where(eq(webhooks.id, id));
     await along?.after(tx, id);
   });
   await makeRetriesDue(store, id);
 }
 
-/** Retries that were hours away are due: somebody has just mended the endpoint. In bounded steps: there may be 100,000. */
-async function makeRetriesDue(store: Store, id: number): Promise<void> {
-  for (let moved = retryRows; moved === retryRows;) {
-    const written = await store.run(
-      `UPDATE queue FORCE INDEX (queue_due) SET due_at = UTC_TIMESTAMP(3)
-       WHERE state = 'pending' AND webhook_id = ? AND due_at > UTC_TIMESTAMP(3) LIMIT ?`,
-      [id, retryRows],
-    );
-    moved = written.affectedRows;
-  }
+/**
+ * Has it wait: its events are queued and nothing is sent. Also one of the file. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when it is
+ * disabled.
+ */
+export function pauseWebhook(store: Store, id: number, along?: Along): Promise<void> {
+  return setPaused(store, id, 'COALESCE(paused_at, UTC_TIMESTAMP(3))', along);
+}
+
+/** Sends what waits, in order. Throws as `pauseWebhook`. */
+export async function resumeWebhook(store: Store, id: number, along?: Along): Promise<void> {
+  await setPaused(store, id, 'NULL', along);
+  await makeRetriesDue(store, id);
+}
+
+async function setPaused(store: Store, id: number, pausedAt: string, along?: Along): Promise<void> {
+  await store.transaction(async (tx) => {
+    const row = await lockLive(tx, id);
+    if (!row.isActive) throw notActive(row.name);
+    await along?.before(tx, id);
+    await tx.run(`UPDATE webhooks SET paused_at = ${pausedAt} WHERE id = ?`, [id]);
+    await along?.after(tx, id);
+  });
+}
+
+async function lockLive(tx: Session, id: number): Promise<WebhookRow> {
+  const [row] = await tx.drizzle
+    .select()
+    .from(webhooks)
+    .where(and(eq(webhooks.id, id), isNull(webhooks.deletedAt)))
+    .for('update');
+  if (!row) throw notFound(id);
+  return row;
 }
 
 /** Stops it by a person's decision. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file manages it. */
@@ -84,7 +102,7 @@ export async function findLongFailing(
   afterMs: number,
 ): Promise<{ id: number; name: string }[]> {
   return session.rows<{ id: number; name: string }>(
-    `SELECT id, name FROM webhooks WHERE is_active = TRUE AND deleted_at IS NULL
+    `SELECT id, name FROM webhooks WHERE is_active = TRUE AND paused_at IS NULL AND deleted_at IS NULL
        AND GREATEST(failing_since, updated_at) < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
        AND EXISTS (SELECT 1 FROM queue q FORCE INDEX (queue_due)
                    WHERE q.state = 'pending' AND q.webhook_id = webhooks.id AND q.attempt > q.attempts_before)

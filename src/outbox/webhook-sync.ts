@@ -4,6 +4,7 @@ import { and, asc, eq, isNull } from '../db/drizzle.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { webhooks } from '../db/schema.ts';
 import type { ConfiguredWebhook } from '../config/types.ts';
+import { freesRetries, makeRetriesDue } from './owed.ts';
 import {
   freshStart,
   insertWebhook,
@@ -16,10 +17,12 @@ import { secretContext, type WebhookRow } from './webhook-row.ts';
 /** What a sync did to one webhook. */
 export interface SyncedChange {
   id: number;
-  kind: 'create' | 'update' | 'deactivate';
+  kind: 'create' | 'update' | 'rename' | 'deactivate';
   webhook: Pick<ConfiguredWebhook, 'name' | 'url' | 'events'>;
   /** Names of the columns that changed. */
   changed: readonly string[];
+  /** What it was called until then. */
+  from?: string;
 }
 
 export interface SyncOptions {
@@ -36,20 +39,24 @@ export interface SyncOptions {
 export interface Synced {
   created: string[];
   updated: string[];
+  /** With their log and what is owed to them. */
+  renamed: { from: string; to: string }[];
   /** They left the file: inactive, and from now on the database's to manage. */
   deactivated: string[];
 }
 
 /**
  * Makes the store's webhooks those of the file. One of the same name that the database managed is taken over with its log
- * and its queue; one that has left the file is deactivated, never deleted. A changed secret is a rotation.
+ * and its queue; one that has left the file is deactivated, never deleted. One that has left it while another with the same URL and the same
+ * secret came into it was renamed. A changed secret is a rotation.
  */
 export async function syncWebhooks(
   { store, box }: WebhookVault,
   configured: readonly ConfiguredWebhook[],
   { overlapMs, before, record, after }: SyncOptions,
 ): Promise<Synced> {
-  return store.transaction(async (tx) => {
+  const freed: number[] = [];
+  const result = await store.transaction(async (tx) => {
     // Any one row will do: two daemons that start together must not both insert.
     await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
     await before?.(tx);
@@ -59,10 +66,13 @@ export async function syncWebhooks(
       .where(isNull(webhooks.deletedAt))
       .orderBy(asc(webhooks.id))
       .for('update');
-    const synced: Synced = { created: [], updated: [], deactivated: [] };
+    const synced: Synced = { created: [], updated: [], renamed: [], deactivated: [] };
+    const names = new Set(configured.map(({ name }) => name));
+    const leaving = rows.filter(({ managedBy, name }) => managedBy === 'file' && !names.has(name));
     for (const webhook of configured) {
       const named = rows.filter(({ name }) => name === webhook.name);
-      const row = named.find(({ managedBy }) => managedBy === 'file') ?? named[0];
+      const row =
+        named.find(({ managedBy }) => managedBy === 'file') ?? named[0] ?? takeRenamed(leaving, webhook, box);
       if (!row) {
         const id = await create(tx, webhook, box);
         await record?.(tx, { id, kind: 'create', webhook, changed: [] });
@@ -71,11 +81,16 @@ export async function syncWebhooks(
       }
       const changed = await update(tx, { row, webhook, box, overlapMs });
       if (changed.length === 0) continue;
-      await record?.(tx, { id: row.id, kind: 'update', webhook, changed });
-      synced.updated.push(webhook.name);
+      if (freesRetries(changed)) freed.push(row.id);
+      if (row.name === webhook.name) {
+        await record?.(tx, { id: row.id, kind: 'update', webhook, changed });
+        synced.updated.push(webhook.name);
+      } else {
+        await record?.(tx, { id: row.id, kind: 'rename', webhook, changed, from: row.name });
+        synced.renamed.push({ from: row.name, to: webhook.name });
+      }
     }
-    const names = new Set(configured.map(({ name }) => name));
-    for (const row of rows.filter(({ managedBy, name }) => managedBy === 'file' && !names.has(name))) {
+    for (const row of leaving) {
       await tx.drizzle
         .update(webhooks)
         .set({ isActive: false, disabledAt: null, disabledReason: null, managedBy: 'database' })
@@ -92,6 +107,22 @@ export async function syncWebhooks(
     await after?.(tx);
     return synced;
   });
+  for (const id of freed) await makeRetriesDue(store, id);
+  return result;
+}
+
+/** Takes the row out of those that leave the file which this webhook was until now: same URL, same secret. Of several, that of the same events. */
+function takeRenamed(
+  leaving: WebhookRow[],
+  webhook: ConfiguredWebhook,
+  box: SecretBox,
+): WebhookRow | undefined {
+  const alike = leaving.filter((row) => row.url === webhook.url && opensTo(box, row, webhook.secret));
+  const row =
+    alike.find(({ events }) => isDeepStrictEqual(events, webhook.events)) ??
+    (alike.length === 1 ? alike[0] : undefined);
+  if (row) leaving.splice(leaving.indexOf(row), 1);
+  return row;
 }
 
 async function create(tx: Session, webhook: ConfiguredWebhook, box: SecretBox): Promise<number> {

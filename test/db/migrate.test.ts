@@ -12,8 +12,8 @@ import { migrateStore } from '../../src/db/migrate.ts';
 import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
 import { claim } from '../../src/outbox/claim.ts';
 import { settle } from '../../src/outbox/settle.ts';
-import type { ClaimedDelivery } from '../../src/outbox/types.ts';
-import { addWebhook, claimant, delivered, eventOf, muchRoom, openTestAppender } from '../outbox/support.ts';
+import type { ClaimedDelivery, Subscription } from '../../src/outbox/types.ts';
+import { claimant, delivered, eventOf, muchRoom, openTestAppender } from '../outbox/support.ts';
 import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 
 const migrations = new URL('../../drizzle/', import.meta.url);
@@ -71,6 +71,20 @@ describe.each(servers)('an older store on %s', (variant) => {
     ]);
   });
 
+  const wanting: Subscription = {
+    ...{ id: 1, name: 'hook', url: 'https://receiver.example/hook', events: ['*'], secrets: [], headers: {} },
+    ...{ isActive: true, standing: 'active', collects: true, failingSinceMs: null, managedBy: 'database' },
+    ...{
+      filter: null,
+      fields: null,
+      order: 'entity',
+      maxInFlight: 8,
+      ratePerSecond: null,
+      timeoutMs: 15_000,
+    },
+    legacySignature: true,
+  };
+
   it('keeps its sealed log through the change of how keys are compared, and tells padded keys apart from then on', async () => {
     const schema = await createSchema(sharedServer(variant));
     onTestFinished(() => schema.drop());
@@ -80,10 +94,12 @@ describe.each(servers)('an older store on %s', (variant) => {
     onTestFinished(() => store.close());
     await ensureInstallation(store);
     const vault = { store, box: createSecretBox([{ id: 'k', bytes: Buffer.alloc(32, 7) }]) };
-    await addWebhook(vault);
+    await schema.query(`INSERT INTO webhooks (name, url, events, secret) VALUES ('hook', ?, '["*"]', '')`, [
+      wanting.url,
+    ]);
     const me = claimant(store, { box: vault.box });
     const append = async (name: string, key: string): Promise<readonly ClaimedDelivery[]> => {
-      const outbox = await openTestAppender(me, vault);
+      const outbox = await openTestAppender(me, vault, undefined, [wanting]);
       return (await outbox.append([eventOf(name, { key, subject: key })], { room: muchRoom })).fresh;
     };
     const before = await append('before', 'A-1');

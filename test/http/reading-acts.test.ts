@@ -38,6 +38,8 @@ const entries: Record<string, 'no patient' | readonly Reading[]> = {
   'DELETE /api/webhooks': 'no patient',
   'POST /api/webhooks/:id/rotate-secret': 'no patient',
   'POST /api/webhooks/:id/test': 'no patient',
+  'POST /api/webhooks/:id/pause': 'no patient',
+  'POST /api/webhooks/:id/resume': 'no patient',
   'POST /api/webhooks/:id/enable': 'no patient',
   'POST /api/webhooks/:id/disable': 'no patient',
   'POST /api/deliveries/:id/retry': 'no patient',

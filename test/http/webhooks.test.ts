@@ -212,7 +212,10 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
     };
     const first = await addPatient();
     await asked.promise;
-    expect((await call('POST', `/api/webhooks/${id}/disable`)).body).toEqual({ success: true });
+    expect((await call('POST', `/api/webhooks/${id}/disable`)).body).toMatchObject({
+      success: true,
+      waiting: 1,
+    });
     disabled.resolve(undefined);
     // Nothing is under way any more, and the next one is not for it.
     await waitFor(
@@ -229,7 +232,10 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
     expect(sentTo('parked')).toHaveLength(tries);
     expect((await call('GET', `/api/webhooks/${id}`)).body).toMatchObject({ webhook: { is_active: false } });
 
-    expect((await call('POST', `/api/webhooks/${id}/enable`)).body).toEqual({ success: true });
+    expect((await call('POST', `/api/webhooks/${id}/enable`)).body).toMatchObject({
+      success: true,
+      missed: 1,
+    });
     const third = await addPatient();
     await untilSent('parked', third);
     const names = await waitFor(

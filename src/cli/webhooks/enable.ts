@@ -1,30 +1,23 @@
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { recordAlong } from '../../audit/record-along.ts';
-import { findWebhookId } from '../../outbox/webhook-registry.ts';
+import { sendMissed } from '../../audit/send-missed.ts';
 import { enableWebhook } from '../../outbox/webhook-state.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { localActor } from '../local-actor.ts';
-import { print, printJson } from '../output.ts';
-import { withStore } from '../with-store.ts';
+import { print } from '../output.ts';
+import { standingCommand } from './standing-command.ts';
 
 /** `odontology-webhooks webhooks enable` */
 export function webhooksEnableCommand(): Command {
-  return new Command('enable')
-    .description('send to it again, what waited first')
-    .argument('<webhook>', 'id or name')
-    .addOption(configOption())
-    .option('--json', 'print the result as JSON')
-    .action(async (idOrName: string, options: ConfigOptions & { json?: true }) => {
-      const id = await withStore(options, async ({ store, box }) => {
-        const found = await findWebhookId(store, idOrName);
-        await enableWebhook(
-          store,
-          found,
-          recordAlong(box, { actor: localActor(), action: 'webhook.enable' }),
-        );
-        return found;
-      });
-      if (options.json) printJson({ id, is_active: true });
-      else print(`Webhook ${id} is sent to again.`);
-    });
+  return standingCommand({
+    name: 'enable',
+    description: 'send to it again, what waited first',
+    async change(vault, id, actor, { missed, json }) {
+      const { store, box } = vault;
+      await enableWebhook(store, id, recordAlong(box, { actor, action: 'webhook.enable' }));
+      if (!missed) return;
+      const replay = await sendMissed(vault, id, actor);
+      if (json) return;
+      if (replay === null) print('No event was missed.');
+      else print(`Replay ${replay.id} sends up to ${replay.total} events that were missed: replay list`);
+    },
+  }).option('--missed', 'also send the events that were not queued while it was disabled');
 }

@@ -44,6 +44,7 @@ function toLine(webhook: WebhookRecord): unknown[] {
 function stateOf({
   isActive,
   standing,
+  pausedAt,
   disabledReason,
   disabledAt,
   failingSince,
@@ -52,6 +53,7 @@ function stateOf({
   const at = (moment: Date | null): string => moment?.toISOString().slice(0, 19).concat('Z') ?? '';
   if (!isActive)
     return disabledReason === null ? 'inactive' : `disabled ${at(disabledAt)} (${disabledReason})`;
+  if (standing === 'paused') return `paused since ${at(pausedAt)}`;
   if (standing === 'unfit') return 'unfit: nothing is sent';
   const rotating = rotationEndsAt === null ? '' : `, two secrets until ${at(rotationEndsAt)}`;
   return (failingSince === null ? 'active' : `failing since ${at(failingSince)}`) + rotating;

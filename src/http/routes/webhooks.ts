@@ -1,6 +1,8 @@
 import { changeDetails, recordAct } from '../../audit/record-act.ts';
 import { recordAlong } from '../../audit/record-along.ts';
+import { sendMissed } from '../../audit/send-missed.ts';
 import { toJson } from '../../audit/to-json.ts';
+import type { Store } from '../../db/client.ts';
 import {
   parseRotationInput,
   parseWebhookInput,
@@ -20,10 +22,12 @@ import {
   loadWebhook,
   rotateSecret,
   updateWebhook,
+  type Along,
 } from '../../outbox/webhook-registry.ts';
 import type { WebhookRecord } from '../../outbox/webhook-row.ts';
-import { disableWebhook, enableWebhook } from '../../outbox/webhook-state.ts';
-import { answering, done, webhookAnswer, webhookMadeAnswer } from '../answers.ts';
+import { disableWebhook, enableWebhook, pauseWebhook, resumeWebhook } from '../../outbox/webhook-state.ts';
+import { summarizeWebhook, summaryInWords } from '../../outbox/webhook-summary.ts';
+import { answering, done, standingAnswer, webhookAnswer, webhookMadeAnswer } from '../answers.ts';
 import { id, object, type ApiContext, type ApiRequest, type ApiRoute, type Judged } from '../route.ts';
 
 /** The subscriptions. Each change is on record in its own transaction, and in force before the answer. */
@@ -112,40 +116,58 @@ export const webhookRoutes: readonly ApiRoute[] = [
   },
   {
     method: 'POST',
+    path: '/api/webhooks/:id/pause',
+    role: 'operator',
+    summary: 'Queues its events and sends nothing, until it is resumed.',
+    answer: standingAnswer,
+    params: { id },
+    handle: changingStanding('webhook.pause', pauseWebhook),
+  },
+  {
+    method: 'POST',
+    path: '/api/webhooks/:id/resume',
+    role: 'operator',
+    summary: 'Ends a pause: sends what waits, in order.',
+    answer: standingAnswer,
+    params: { id },
+    handle: changingStanding('webhook.resume', resumeWebhook),
+  },
+  {
+    method: 'POST',
     path: '/api/webhooks/:id/enable',
     role: 'admin',
-    summary: 'Sends to it again, what waited first.',
-    answer: done,
+    summary:
+      'Sends to it again, what waited first; with `missed`, also what was not queued while it was disabled.',
+    answer: standingAnswer,
     params: { id },
-    async handle({ actor, params }, { vault, onWebhooksChanged, onQueued }) {
-      await enableWebhook(
-        vault.store,
-        Number(params['id']),
-        recordAlong(vault.box, { actor, action: 'webhook.enable' }),
-      );
-      await onWebhooksChanged();
-      onQueued();
-      return { success: true };
-    },
+    body: { ...object({ missed: { type: 'boolean' } }), type: ['object', 'null'] },
+    handle: changingStanding('webhook.enable', enableWebhook),
   },
   {
     method: 'POST',
     path: '/api/webhooks/:id/disable',
     role: 'admin',
     summary: 'Sends nothing to it and queues nothing for it; what is queued waits.',
-    answer: done,
+    answer: standingAnswer,
     params: { id },
-    async handle({ actor, params }, { vault, onWebhooksChanged }) {
-      await disableWebhook(
-        vault.store,
-        Number(params['id']),
-        recordAlong(vault.box, { actor, action: 'webhook.disable' }),
-      );
-      await onWebhooksChanged();
-      return { success: true };
-    },
+    handle: changingStanding('webhook.disable', disableWebhook),
   },
 ];
+
+function changingStanding(
+  action: `webhook.${string}`,
+  change: (store: Store, id: number, along: Along) => Promise<void>,
+): ApiRoute['handle'] {
+  return async ({ actor, params, body }, { vault, onWebhooksChanged, onQueued }) => {
+    const webhookId = Number(params['id']);
+    await change(vault.store, webhookId, recordAlong(vault.box, { actor, action }));
+    if (toObject(body)['missed'] === true) await sendMissed(vault, webhookId, actor);
+    await onWebhooksChanged();
+    onQueued();
+    const summary = await summarizeWebhook(vault, webhookId);
+    return { success: true, ...summary, message: summaryInWords(summary) };
+  };
+}
 
 function present(webhook: WebhookRecord, { problems }: ApiContext): object {
   const all = [...webhook.problems, ...(problems().get(webhook.id) ?? [])];

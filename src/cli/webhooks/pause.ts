@@ -1,0 +1,14 @@
+import type { Command } from 'commander';
+import { recordAlong } from '../../audit/record-along.ts';
+import { pauseWebhook } from '../../outbox/webhook-state.ts';
+import { standingCommand } from './standing-command.ts';
+
+/** `odontology-webhooks webhooks pause` */
+export function webhooksPauseCommand(): Command {
+  return standingCommand({
+    name: 'pause',
+    description: 'queue its events and send nothing, until webhooks resume',
+    change: ({ store, box }, id, actor) =>
+      pauseWebhook(store, id, recordAlong(box, { actor, action: 'webhook.pause' })),
+  });
+}

@@ -1,0 +1,14 @@
+import type { Command } from 'commander';
+import { recordAlong } from '../../audit/record-along.ts';
+import { resumeWebhook } from '../../outbox/webhook-state.ts';
+import { standingCommand } from './standing-command.ts';
+
+/** `odontology-webhooks webhooks resume` */
+export function webhooksResumeCommand(): Command {
+  return standingCommand({
+    name: 'resume',
+    description: 'end a pause: send what waits, in order',
+    change: ({ store, box }, id, actor) =>
+      resumeWebhook(store, id, recordAlong(box, { actor, action: 'webhook.resume' })),
+  });
+}

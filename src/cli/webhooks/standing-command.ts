@@ -1,0 +1,37 @@
+import { Command } from 'commander';
+import type { Actor } from '../../audit/record-act.ts';
+import { findWebhookId } from '../../outbox/webhook-registry.ts';
+import { summarizeWebhook, summaryInWords } from '../../outbox/webhook-summary.ts';
+import { configOption, type ConfigOptions } from '../config-option.ts';
+import { localActor } from '../local-actor.ts';
+import { print, printJson } from '../output.ts';
+import { withStore, type OpenedStore } from '../with-store.ts';
+
+interface Options extends ConfigOptions {
+  json?: true;
+  missed?: true;
+}
+
+interface StandingVerb {
+  name: string;
+  description: string;
+  change(opened: OpenedStore, id: number, actor: Actor, options: Options): Promise<void>;
+}
+
+/** A command that changes whether a webhook is sent to, and says what waits and what becomes of new events. */
+export function standingCommand({ name, description, change }: StandingVerb): Command {
+  return new Command(name)
+    .description(description)
+    .argument('<webhook>', 'id or name')
+    .addOption(configOption())
+    .option('--json', 'print the result as JSON')
+    .action(async (idOrName: string, options: Options) => {
+      const summary = await withStore(options, async (opened) => {
+        const id = await findWebhookId(opened.store, idOrName);
+        await change(opened, id, localActor(), options);
+        return summarizeWebhook(opened, id);
+      });
+      if (options.json) printJson({ ...summary, is_active: summary.standing !== 'inactive' });
+      else print(summaryInWords(summary));
+    });
+}
