@@ -12,6 +12,7 @@ export interface DictionaryColumn extends SourceColumn {
   /** Character set name; null where the type has none. */
   charset: string | null;
   generated: boolean;
+  autoIncrement: boolean;
   /** Left out of SELECT *. */
   invisible: boolean;
   /** Of a MariaDB system-versioned table: whether the column was named as the start or the end of the period. */
@@ -169,6 +170,7 @@ function toColumn(row: SourceRow): DictionaryColumn {
     labels: dataType === 'enum' || dataType === 'set' ? parseLabels(type) : null,
     // DEFAULT_GENERATED is MySQL's word for a default that is an expression.
     generated: /\b(VIRTUAL|STORED|PERSISTENT) GENERATED\b/.test(extra) || /^ROW (START|END)$/.test(extra),
+    autoIncrement: /\bAUTO_INCREMENT\b/.test(extra),
     invisible: /\bINVISIBLE\b/.test(extra),
     period: periodOf(row['expression']),
   };

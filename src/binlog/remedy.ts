@@ -39,3 +39,12 @@ export function changedRemedy(what: string): string {
     acceptGapCommand('definition changed'),
   );
 }
+
+/** Of a column, `table.column`, whose values a definition may have changed. */
+export function convertedRemedy(what: string): string {
+  return steps(
+    `Compare ${what} with what receivers were sent, and correct it by UPDATE statements, which are logged.`,
+    'Then read the table as it is now:',
+    acceptGapCommand('definition changed'),
+  );
+}

@@ -2,12 +2,13 @@ import { setVariable } from '../lib/set-variable.ts';
 import type { ByteReader } from './byte-reader.ts';
 import { columnType, type ColumnSpec } from './column-spec.ts';
 import { compileColumn, compileSkip, type ColumnDecoder, type SkipColumn } from './decode-column.ts';
+import { describeType } from './definition/shown-column.ts';
 import { Tripwire } from './halt.ts';
 import { quoteName } from './quote-name.ts';
 import { acceptGapCommand, steps } from './remedy.ts';
 import { findRowEnd, type PlainKey } from './system-versioning.ts';
 import { readOptional, readShapes, type ColumnShape, type OptionalMetadata } from './table-map-columns.ts';
-import type { Column, Flavour, TableSchema } from './types.ts';
+import type { Column, ColumnKind, Flavour, ShownColumn, TableSchema } from './types.ts';
 
 /** What the log does not say about a table, from the source's data dictionary. */
 export interface TableHints {
@@ -35,8 +36,10 @@ export interface MappedTable {
   schema: TableSchema;
   /** Whether its rows are to be read: of one that rules only name it is known what they would miss. */
   isWatched: boolean;
-  /** Columns that rules name and that the reader was not told to read. */
-  unread: readonly Column[];
+  /** Columns that rules name and that the reader was not told to read, by lower-case name. */
+  unread: readonly string[];
+  /** All that are read or unread, by lower-case name. */
+  shown: Readonly<Record<string, ShownColumn>>;
   columnCount: number;
   /** For each column of the table what reads it; undefined for one that is passed over. */
   reads: readonly (ColumnDecoder['read'] | undefined)[];
@@ -95,8 +98,30 @@ export function readTableMap(reader: ByteReader, context: TableMapContext): Mapp
     key: optional.key.filter((index) => index !== rowEnd),
     rowEnd,
   });
-  const unread = missed.map((spec) => ({ name: spec.name, kind: decoderOf(name, spec).kind }));
-  return { ...mapped, isWatched: wanted !== undefined, unread };
+  const unread = missed.map((spec) => spec.name.toLowerCase());
+  const shown = Object.fromEntries(
+    specs.flatMap((spec, i) => {
+      const lower = spec.name.toLowerCase();
+      if (mapped.targets[i]! < 0 && !unread.includes(lower)) return [];
+      const isKey = i !== rowEnd && optional.key.includes(i);
+      return [[lower, toShown(spec, { kind: decoderOf(name, spec).kind, isKey })]];
+    }),
+  );
+  return { ...mapped, isWatched: wanted !== undefined, unread, shown };
+}
+
+function toShown(
+  spec: ColumnSpec & ColumnShape,
+  { kind, isKey }: { kind: ColumnKind; isKey: boolean },
+): ShownColumn {
+  const type = describeType(spec);
+  return {
+    kind,
+    ...(type !== undefined && { type }),
+    ...(spec.charset !== undefined && { charset: spec.charset }),
+    ...(!spec.nullable && { isNotNull: true }),
+    ...(isKey && { isKey: true }),
+  };
 }
 
 function isMissed(
@@ -164,7 +189,7 @@ interface Assembly {
 function assemble(
   specs: readonly ColumnSpec[],
   { schema, table, wanted, key, rowEnd }: Assembly,
-): Omit<MappedTable, 'isWatched' | 'unread'> {
+): Omit<MappedTable, 'isWatched' | 'unread' | 'shown'> {
   const columns: Column[] = [];
   const indexOf = new Map<string, number>();
   const targets = new Int32Array(specs.length).fill(-1);

@@ -46,8 +46,23 @@ export interface Column {
   kind: ColumnKind;
 }
 
-/** The columns that were read of each table and their kinds, as last seen in the log: by lower-case table and column. */
-export type Baseline = Readonly<Record<string, Readonly<Record<string, ColumnKind>>>>;
+/** A column as the log or the data dictionary showed it last. */
+export interface ShownColumn {
+  kind: ColumnKind;
+  /** In the words of the data dictionary: `decimal(10,2) unsigned`. Left out where it is not known. */
+  type?: string;
+  /** Left out where it is not known, and of a type without one. */
+  charset?: string;
+  isNotNull?: true;
+  isKey?: true;
+  isAutoIncrement?: true;
+  isGenerated?: true;
+  /** A definition has converted the text since, to a character set that the log has not shown yet. */
+  isUnproved?: true;
+}
+
+/** The columns that were read of each table, as last seen: by lower-case table and column. */
+export type Baseline = Readonly<Record<string, Readonly<Record<string, ShownColumn>>>>;
 
 /** A table as it was when the row was written, reduced to the columns that a rule or a filter names, plus its key. */
 export interface TableSchema {

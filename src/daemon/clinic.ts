@@ -1,3 +1,4 @@
+import { showColumn } from '../binlog/definition/shown-column.ts';
 import { Tripwire } from '../binlog/halt.ts';
 import { fractionOf, readDictionary, type Dictionary, type DictionaryTable } from '../binlog/dictionary.ts';
 import { changedRemedy } from '../binlog/remedy.ts';
@@ -62,7 +63,7 @@ function withBaseline(live: SourceSchema, baseline: Baseline): SourceSchema {
     const known = new Set(table.columns.map((column) => column.name.toLowerCase()));
     const gone = Object.entries(kinds)
       .filter(([column]) => !known.has(column))
-      .map(([column, kind]) => ({ name: column, kind, nullable: true, labels: null }));
+      .map(([column, { kind }]) => ({ name: column, kind, nullable: true, labels: null }));
     if (gone.length > 0) tables.set(name, { ...table, columns: [...table.columns, ...gone] });
   }
   return tables;
@@ -195,7 +196,12 @@ export function firstBaseline({ dictionary, rules }: Pick<Clinic, 'dictionary' |
       if (!known || known.isView) return [];
       const also = new Set([...known.key, ...(known.rowEnd === null ? [] : [known.rowEnd])]);
       const read = known.columns.filter(({ name }) => wanted.has(name.toLowerCase()) || also.has(name));
-      return [[table, Object.fromEntries(read.map(({ name, kind }) => [name.toLowerCase(), kind]))]];
+      return [
+        [
+          table,
+          Object.fromEntries(read.map((column) => [column.name.toLowerCase(), showColumn(column, known)])),
+        ],
+      ];
     }),
   );
 }

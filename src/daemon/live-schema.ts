@@ -2,7 +2,7 @@ import { hasReached } from '../binlog/log-place.ts';
 import { readLogStatus } from '../binlog/log-file.ts';
 import { mergeBaselines } from '../binlog/outgrown.ts';
 import type { Source } from '../binlog/source.ts';
-import type { Baseline, LogPlace } from '../binlog/types.ts';
+import type { Baseline, LogPlace, ShownColumn } from '../binlog/types.ts';
 import { sleep } from '../lib/clock.ts';
 import { firstBaseline, isWithin, requireTables, type Clinic } from './clinic.ts';
 
@@ -57,6 +57,14 @@ export function isInForce({ end }: Pick<LiveSchema, 'end'>, place: LogPlace): bo
   return end !== undefined && hasReached(place, end);
 }
 
+/** Each column, and once more with its type where that is known. */
 function columnsOf(baseline: Baseline): Map<string, Set<string>> {
-  return new Map(Object.entries(baseline).map(([table, columns]) => [table, new Set(Object.keys(columns))]));
+  const namesOf = ([name, { type }]: [string, ShownColumn]): string[] =>
+    type === undefined ? [name] : [name, `${name} with type`];
+  return new Map(
+    Object.entries(baseline).map(([table, columns]) => [
+      table,
+      new Set(Object.entries(columns).flatMap(namesOf)),
+    ]),
+  );
 }

@@ -1,4 +1,4 @@
-import type { Baseline, Flavour } from '../binlog/types.ts';
+import type { Baseline, ColumnKind, Flavour, ShownColumn } from '../binlog/types.ts';
 import type { Halt } from '../binlog/halt.ts';
 import type { Session } from '../db/client.ts';
 import { literal } from '../db/sql-text.ts';
@@ -61,13 +61,26 @@ export async function readCaptureState(session: Session): Promise<CaptureState> 
     epoch: row!.epoch,
     updatedAtMs: momentMs(row!.updated_at),
     waived: row!.waived === null ? [] : (JSON.parse(row!.waived) as string[]),
-    baseline: row!.baseline === null ? {} : (JSON.parse(row!.baseline) as Baseline),
+    baseline: row!.baseline === null ? {} : readBaseline(row!.baseline),
     keys: row!.keys_in_force === null ? null : (JSON.parse(row!.keys_in_force) as KeysInForce),
     halt:
       row!.halt === null
         ? null
         : { ...(JSON.parse(row!.halt) as Halt), atMs: momentMs(row!.halted_at ?? row!.updated_at) },
   };
+}
+
+/** Version 0.1.0 before its release kept the kind alone of a column. */
+function readBaseline(text: string): Baseline {
+  const stored = JSON.parse(text) as Record<string, Record<string, ShownColumn | ColumnKind>>;
+  const toShown = (column: ShownColumn | ColumnKind): ShownColumn =>
+    typeof column === 'string' ? { kind: column } : column;
+  return Object.fromEntries(
+    Object.entries(stored).map(([table, columns]) => [
+      table,
+      Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, toShown(column)])),
+    ]),
+  );
 }
 
 export async function readCounters(session: Session): Promise<Counters & { fence: number }> {

@@ -165,6 +165,27 @@ const reasons: Readonly<Record<HaltReason, Record<Flavour, Cases>>> = {
     lost: ['nameless'],
   }),
   'column-changed': both(
+    {
+      name: 'a column that another one took the place of',
+      provoke: run('ALTER TABLE items DROP COLUMN label, ADD COLUMN label VARCHAR(40)'),
+    },
+    {
+      name: 'columns that changed their names with each other',
+      provoke: run(
+        'ALTER TABLE items RENAME COLUMN label TO swapped',
+        'ALTER TABLE items RENAME COLUMN note TO label',
+        'ALTER TABLE items RENAME COLUMN swapped TO note',
+      ),
+    },
+    {
+      name: 'a column whose values were truncated',
+      provoke: run(
+        "SET SESSION sql_mode = ''",
+        'ALTER TABLE items MODIFY name VARCHAR(2)',
+        'SET SESSION sql_mode = DEFAULT',
+        'ALTER TABLE items MODIFY name VARCHAR(100)',
+      ),
+    },
     { name: 'a column that was dropped', provoke: run('ALTER TABLE items DROP COLUMN label') },
     {
       name: 'a column that was retyped',

@@ -46,11 +46,17 @@ export function isUntouched({ name, replacement }: RenamedTable): boolean {
 }
 
 function isSomeCopy(copies: Name, tables: Name): boolean {
-  return copies.some((copy) => tables.some((table) => isCopyOf(copy.toLowerCase(), table.toLowerCase())));
+  return copies.some((copy) =>
+    tables.some((table) => isUntouchedCopy(copy.toLowerCase(), table.toLowerCase())),
+  );
 }
 
-function isCopyOf(copy: string, table: string): boolean {
-  if (copy === `lhmn_${table}` || copy === `__osc_new_${table}` || copy.startsWith('_vt_')) return true;
+const isUntouchedCopy = (copy: string, table: string): boolean =>
+  copy.startsWith('_vt_') || isCopyOf(copy, table);
+
+/** Whether a table has the name, in lower case, of the copy of another one; those of Vitess do not name theirs. */
+export function isCopyOf(copy: string, table: string): boolean {
+  if (copy === `lhmn_${table}` || copy === `__osc_new_${table}`) return true;
   const stem = copy.replace(/^_+/, '');
   return stem !== copy && (stem === `${table}_gho` || stem === `${table}_new`);
 }

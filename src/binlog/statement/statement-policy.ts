@@ -1,4 +1,5 @@
 import type { DatabaseUrl } from '../../lib/database-url.ts';
+import { findAltered, type AlteredTable } from '../definition/altered-table.ts';
 import { Tripwire } from '../halt.ts';
 import type { LogEvent } from '../log-event.ts';
 import { acceptGapCommand, steps } from '../remedy.ts';
@@ -159,6 +160,11 @@ export class StatementPolicy {
     return schemas.some((each) =>
       object.length === 0 ? isSchema(each) : object.some((name) => isTable(each, name)),
     );
+  }
+
+  /** The watched tables that an ALTER TABLE alters, and what it does to their columns. */
+  alteredTables(statement: LoggedStatement): AlteredTable[] {
+    return this.#options.onStatement ? [] : findAltered(statement, this.#watched);
   }
 
   /** The watched tables that a definition names: what is known of them must be looked at again. */

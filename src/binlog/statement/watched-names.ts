@@ -20,6 +20,11 @@ export class WatchedNames {
 
   readonly isSchema = (name: string): boolean => this.#options.isWatchedSchema(name);
 
+  /** Whether a name of a statement is that of a watched table, given as the source spells it. */
+  isSame(schema: string, { name, table }: { name: string; table: string }): boolean {
+    return name.toLowerCase() === table.toLowerCase() && this.isTable(schema, name);
+  }
+
   readonly isTable = (schema: string, table: string): boolean => {
     if (!this.isSchema(schema)) return false;
     if (this.#options.columnsOf(schema, table) !== undefined) return true;

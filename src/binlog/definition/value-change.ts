@@ -1,0 +1,168 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Name } from '../statement/names.ts';
+import type { ShownColumn } from '../types.ts';
+import type { Alteration, ColumnAction } from './alter-actions.ts';
+import type { ColumnDefinition } from './column-definition.ts';
+import { keepsCharacters, keepsValues, type ColumnState, type ConversionMode } from './keeps-values.ts';
+import { parseType, typeText } from './shown-column.ts';
+
+type Columns = Readonly<Record<string, ShownColumn>>;
+
+export interface Judgement {
+  known: Columns;
+  /** Lower-case names: those that the rules name, and the key. */
+  judged: ReadonlySet<string>;
+  mode: ConversionMode;
+  /** The table is the copy of an online schema change: what its columns are is seen when it takes the place of the table. */
+  isCopy: boolean;
+}
+
+export interface ValueChange {
+  kind: ColumnAction['kind'];
+  column: string;
+  /** What was done to it, for a message. */
+  what: string;
+}
+
+/** The first action of an ALTER TABLE by which a judged column may have other values; null where it provably keeps them all. */
+export function findValueChange(
+  { actions }: Pick<Alteration, 'actions'>,
+  judgement: Judgement,
+): ValueChange | null {
+  for (const action of actions) {
+    if (judgement.isCopy && action.kind !== 'remove') continue;
+    const column = findChanged(action, judgement);
+    if (column !== undefined)
+      return { kind: action.kind, column, what: describe(action, judgement.known[column]!) };
+  }
+  return null;
+}
+
+function describe(action: ColumnAction, { type }: ShownColumn): string {
+  if (action.kind === 'remove') return 'lost its name by ALTER TABLE';
+  const from = type === undefined ? '' : ` from ${shortText(parseType(type))}`;
+  if (action.kind === 'convert') return `was converted${from} to another character set by ALTER TABLE`;
+  const to = action.definition.type;
+  return `was converted${from} to ${to ? shortText(to) : 'another type'} by ALTER TABLE`;
+}
+
+/** Without labels, which may be many. */
+const shortText = (type: ColumnState['type']): string => typeText({ ...type, labels: null });
+
+function findChanged(action: ColumnAction, { known, judged, mode }: Judgement): string | undefined {
+  const columns = [...judged];
+  if (action.kind === 'remove') return columns.find((column) => isNamed(action.column, column));
+  // What a generated column is computed from is not known.
+  const generated = columns.find((column) => known[column]!.isGenerated);
+  if (action.kind === 'convert') {
+    return generated ?? columns.find((column) => !keepsConverted(known[column]!, action.charset, mode));
+  }
+  const { definition } = action;
+  const defined = columns.find((column) => isNamed(action.column, column));
+  if (defined === undefined) return generated;
+  return keepsDefined(known[defined]!, definition, mode) ? undefined : defined;
+}
+
+function keepsDefined(column: ShownColumn, definition: ColumnDefinition, mode: ConversionMode): boolean {
+  const before = stateOf(column);
+  const { type } = definition;
+  if (!before || !type || column.isUnproved) return false;
+  const after = { ...definition, type: resolve(type, before.type) };
+  // The table's default character set is not known: what it was is seen in the next row, and must keep every character.
+  const charset = after.charset ?? (mode.isStrict ? null : before.charset);
+  return keepsValues(before, { ...after, charset }, mode);
+}
+
+/** JSON is a LONGTEXT for MariaDB. REAL is FLOAT in a certain SQL mode: not known which. */
+function resolve(type: ColumnState['type'], before: ColumnState['type']): ColumnState['type'] {
+  if (type.base === 'json' && before.base === 'longtext') return { ...type, base: 'longtext' };
+  return type;
+}
+
+function keepsConverted(column: ShownColumn, charset: string | null, mode: ConversionMode): boolean {
+  if (column.charset === undefined && column.kind !== 'text') return true;
+  if (column.charset === 'binary') return true;
+  if (charset === 'binary' || column.isUnproved) return false;
+  if (mode.isStrict || charset === null) return true;
+  return keepsCharacters({ from: column.charset ?? null, to: charset });
+}
+
+/** What is known of a table after an ALTER TABLE that keeps its values. */
+export function followAlteration(
+  { actions }: Pick<Alteration, 'actions'>,
+  known: Columns,
+  mode: ConversionMode,
+): Columns {
+  let columns = known;
+  for (const action of actions) {
+    columns = Object.fromEntries(
+      Object.entries(columns).flatMap(([name, column]): [string, ShownColumn][] => {
+        if (action.kind === 'convert') return [[name, afterConversion(column, action.charset, mode)]];
+        if (!isNamed(action.column, name)) return [[name, column]];
+        // One that no rule names: what comes under its name is another one.
+        if (action.kind === 'remove') return [];
+        return [[name, afterDefinition(column, action.definition, mode)]];
+      }),
+    );
+  }
+  return isDeepStrictEqual(columns, known) ? known : columns;
+}
+
+function afterDefinition(
+  { kind, isKey, ...before }: ShownColumn,
+  definition: ColumnDefinition,
+  mode: ConversionMode,
+): ShownColumn {
+  const { type, isNotNull, isAutoIncrement, isGenerated } = definition;
+  if (!type) return { kind, ...(isKey && { isKey }) };
+  const now = resolve(type, before.type === undefined ? type : parseType(before.type));
+  return {
+    kind,
+    ...(isKey && { isKey }),
+    type: typeText(now),
+    ...(isNotNull && { isNotNull }),
+    ...(isAutoIncrement && { isAutoIncrement }),
+    ...(isGenerated && { isGenerated }),
+    ...charsetAfter(before, definition.charset, mode),
+  };
+}
+
+const afterConversion = (column: ShownColumn, charset: string | null, mode: ConversionMode): ShownColumn => {
+  const { charset: before, ...rest } = column;
+  if (before === 'binary' || (before === undefined && column.kind !== 'text')) return column;
+  return { ...rest, ...charsetAfter(column, charset, mode) };
+};
+
+/** The character set that is known afterwards. Where it is not named, strict mode has kept every character. */
+function charsetAfter(
+  { charset: before }: Pick<ShownColumn, 'charset'>,
+  charset: string | null,
+  { isStrict }: ConversionMode,
+): Pick<ShownColumn, 'charset' | 'isUnproved'> {
+  if (charset !== null) return { charset };
+  return isStrict || before === undefined || before === 'binary' ? {} : { charset: before, isUnproved: true };
+}
+
+/** Whether a column that the log shows otherwise than before may have lost values by that. */
+export function isConverted(before: ShownColumn, now: ShownColumn): boolean {
+  const [from, to] = [stateOf(before), stateOf(now)];
+  if (!from || !to || before.kind !== now.kind) return false;
+  // What a table map does not show, and what ADD PRIMARY KEY changes.
+  const state = { ...to, isNotNull: from.isNotNull, isAutoIncrement: false, isGenerated: false };
+  const charset = from.charset === null ? to.charset : from.charset;
+  return !keepsValues({ ...from, charset }, state, { isStrict: false, padsChar: false });
+}
+
+function stateOf(column: ShownColumn): ColumnState | null {
+  if (column.type === undefined) return null;
+  return {
+    type: parseType(column.type),
+    charset: column.charset ?? null,
+    isNotNull: column.isNotNull ?? false,
+    isAutoIncrement: column.isAutoIncrement ?? false,
+    isGenerated: column.isGenerated ?? false,
+  };
+}
+
+const isNamed = (name: Name, column: string): boolean =>
+  name.length === 0 || name.some((reading) => reading.toLowerCase() === column);
