@@ -3,6 +3,10 @@ import { AppError, codeOf, type ErrorCode } from './errors.ts';
 import { withoutValues } from './server-error.ts';
 import { setVariable } from './set-variable.ts';
 
+/*
+ * A remedy is a step a line: the first is either one SQL statement, which can be pasted, or plain advice.
+ */
+
 /** Which configuration key names the server, and which codes its two ways of failing have. */
 export interface ConnectRole {
   /** `source.url`. */
@@ -21,6 +25,8 @@ interface Explanation {
 
 type Explain = (url: DatabaseUrl, key: string, detail: string) => Omit<Explanation, 'kind' | 'retryable'>;
 
+const lines = (...steps: readonly string[]): string => steps.join('\n');
+
 const quoted = (name: string): string => `\`${name.replaceAll('`', '``')}\``;
 
 const unknownHost: Explain = (url, key) => ({
@@ -31,7 +37,7 @@ const unknownHost: Explain = (url, key) => ({
 const nobodyListens: Explain = (url, key) => ({
   message: `Nothing listens on ${at(url)}.`,
   remedy: url.socketPath
-    ? `Start the database server, or correct the socket in ${key}: SELECT @@socket; on the server shows its path.`
+    ? `Start the database server, or correct the socket in ${key}. The server shows its path:\nSELECT @@socket;`
     : `Start the database server, or correct host and port in ${key}; bind-address in the server's my.cnf must allow this machine.`,
 });
 
@@ -52,7 +58,11 @@ const connectionLost: Explain = (url, key) => ({
 
 const busy: Explain = (url) => ({
   message: `The server at ${at(url)} takes no further connection: max_connections is reached.`,
-  remedy: `${setVariable('max_connections', 300)}; or end connections that are not used: SHOW PROCESSLIST;`,
+  remedy: lines(
+    setVariable('max_connections', 300),
+    'Or end connections that are not used. This lists them:',
+    'SHOW PROCESSLIST;',
+  ),
 });
 
 /** A daemon has up to 10 connections to the store and 5 to the source; a command some more for a moment. */
@@ -60,7 +70,11 @@ const connectionsWanted = 30;
 
 const userLimit: Explain = (url) => ({
   message: `The server at ${at(url)} takes no further connection of the user ${url.user}: its variable max_user_connections is reached.`,
-  remedy: `ALTER USER '${url.user}'@'%' WITH MAX_USER_CONNECTIONS ${connectionsWanted}; -- for this user alone; or: ${setVariable('max_user_connections', connectionsWanted)}`,
+  remedy: lines(
+    `ALTER USER '${url.user}'@'%' WITH MAX_USER_CONNECTIONS ${connectionsWanted};`,
+    'Or raise the limit of all users:',
+    setVariable('max_user_connections', connectionsWanted),
+  ),
 });
 
 /** The account's own limits, by the word that the server's text has for each. */
@@ -75,31 +89,45 @@ const accountLimit: Explain = (url, _key, detail) => {
   const [, option, value] = accountLimits.find(([pattern]) => pattern.test(detail)) ?? accountLimits[0]!;
   return {
     message: `The account of the user ${url.user} at ${at(url)} has reached its limit ${option}.`,
-    remedy: `ALTER USER '${url.user}'@'%' WITH ${option} ${value};${value === 0 ? ' -- 0: no limit' : ''} (SELECT CURRENT_USER(); shows the account's host, where it is not %)`,
+    remedy: lines(
+      `ALTER USER '${url.user}'@'%' WITH ${option} ${value};${value === 0 ? ' -- 0: no limit' : ''}`,
+      "Where the account's host is not %, this shows it, connected as that user:",
+      'SELECT CURRENT_USER();',
+    ),
   };
 };
 
 const wsrepNotReady: Explain = (url) => ({
   message: `The server at ${at(url)} is a cluster node that is not ready for statements.`,
-  remedy: "Wait until it has joined its cluster again: SHOW STATUS LIKE 'wsrep_ready'; it is tried again.",
+  remedy: lines(
+    'Wait until it has joined its cluster again; the connection is retried. This shows ON then:',
+    "SHOW STATUS LIKE 'wsrep_ready';",
+  ),
 });
 
 const blockedHost: Explain = (url) => ({
   message: `The server at ${at(url)} has blocked this machine after too many failed connections.`,
-  remedy: 'TRUNCATE TABLE performance_schema.host_cache; -- as an administrator; on MariaDB: FLUSH HOSTS;',
+  remedy: lines(
+    'As an administrator, forget the failed connections. On MySQL:',
+    'TRUNCATE TABLE performance_schema.host_cache;',
+    'On MariaDB:',
+    'FLUSH HOSTS;',
+  ),
 });
 
 const wrongPassword: Explain = (url, key) => ({
   message: `The server at ${at(url)} refuses the user ${url.user} with this password${url.tls ? '' : ' (or demands TLS)'}.`,
-  remedy:
-    `Correct user and password in ${key} (characters like @ : / ? # % must be percent-encoded), or as an administrator: ` +
-    `ALTER USER '${url.user}'@'%' IDENTIFIED BY '…';` +
-    (url.tls ? '' : ` If the user was created with REQUIRE SSL, add ?ssl=true to ${key}.`),
+  remedy: lines(
+    `Correct user and password in ${key} (characters like @ : / ? # % must be percent-encoded).`,
+    ...(url.tls ? [] : [`If the user was created with REQUIRE SSL, add ?ssl=true to ${key}.`]),
+    'Or set the password as an administrator:',
+    `ALTER USER '${url.user}'@'%' IDENTIFIED BY '…';`,
+  ),
 });
 
 const hostNotAllowed: Explain = (url) => ({
   message: `The server at ${at(url)} takes no connection of any user from this machine.`,
-  remedy: `CREATE USER '${url.user}'@'%' IDENTIFIED BY '…'; -- or with this machine's address instead of %`,
+  remedy: `CREATE USER '${url.user}'@'%' IDENTIFIED BY '…'; -- % or the address of this machine`,
 });
 
 const locked: Explain = (url) => ({
@@ -114,12 +142,20 @@ const expired: Explain = (url) => ({
 
 const unsupportedLogin: Explain = (url) => ({
   message: `The server requires the user ${url.user} to log in by a plugin that is not supported.`,
-  remedy: `ALTER USER '${url.user}'@'%' IDENTIFIED WITH caching_sha2_password BY '…'; -- on MariaDB: IDENTIFIED VIA mysql_native_password USING PASSWORD('…')`,
+  remedy: lines(
+    'Give the user a plugin that is supported. On MySQL:',
+    `ALTER USER '${url.user}'@'%' IDENTIFIED WITH caching_sha2_password BY '…';`,
+    'On MariaDB:',
+    `ALTER USER '${url.user}'@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('…');`,
+  ),
 });
 
 const noSchema: Explain = (url, key) => ({
   message: `The server at ${at(url)} has no schema ${url.database}.`,
-  remedy: `Correct the schema at the end of ${key} (SHOW DATABASES; lists them; letter case may matter).`,
+  remedy: lines(
+    `Correct the schema at the end of ${key}; letter case may matter. This lists the schemas:`,
+    'SHOW DATABASES;',
+  ),
 });
 
 const schemaRefused: Explain = (url) => ({
@@ -151,7 +187,9 @@ const wrongName: Explain = (url, key, detail) => ({
 
 const oldTls: Explain = (url, _key, detail) => ({
   message: `No TLS connection with ${at(url)} comes about: ${detail}.`,
-  remedy: "Allow TLSv1.2 or later on the server: SET PERSIST tls_version = 'TLSv1.2,TLSv1.3';",
+  // MySQL alone sets it while it runs, and takes it into force by ALTER INSTANCE RELOAD TLS.
+  remedy:
+    'Allow TLSv1.2 or later on the server: write tls_version = TLSv1.2,TLSv1.3 under [mysqld] in my.cnf, and restart the server.',
 });
 
 const restarting: Explain = (url) => ({
