@@ -32,7 +32,9 @@ export async function listActs(
   const conditions: Condition[] = [];
   if (actor !== undefined) conditions.push(['actor = ?', actor]);
   if (action !== undefined) conditions.push(matchWord('action', action));
-  if (target !== undefined) conditions.push(['target = ?', target]);
+  // The column pads: 45 is not the patient "45 ".
+  if (target !== undefined)
+    conditions.push(['target = ? AND CAST(target AS BINARY) = CAST(? AS BINARY)', target, target]);
   if (sinceMs !== undefined) conditions.push(['at >= ?', momentText(sinceMs)]);
   if (untilMs !== undefined) conditions.push(['at < ?', momentText(untilMs)]);
   if (cursor !== undefined) conditions.push(['id < ?', cursor]);

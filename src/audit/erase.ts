@@ -7,6 +7,8 @@ import { enterQueue } from '../outbox/enter-queue.ts';
 import { storedKey } from '../outbox/lane.ts';
 import { eraseAction } from '../outbox/payload-acts.ts';
 import { giveUpKeys } from '../outbox/subject-keys.ts';
+import type { LogEnd } from '../outbox/standing-erasures.ts';
+import { AppError } from '../lib/errors.ts';
 import { recordAct, type Actor, type RecordedAct } from './record-act.ts';
 import type { SealVault } from './seal.ts';
 import { sealAct, sealedErasures } from './sealed-erasures.ts';
@@ -16,9 +18,13 @@ export interface Erasure {
   patient: string;
   reason: string;
   actor: Actor;
+  /** Where the source's log ends: what stands before it and is not captured yet is erased too. Without it, only what is stored is. */
+  logEnd?: LogEnd;
 }
 
 export interface Erased {
+  /** Whether the store knew of this patient before: an event, keys or an earlier erasure. A mistyped number is unknown. */
+  known: boolean;
   /** Events that carried the patient's data. */
   events: number;
   /** Deliveries that had not been sent yet: they end, on record. */
@@ -38,13 +44,15 @@ const eventsAtOnce = 250;
  * Makes the payloads and the answers that carried a patient's data unreadable in the store. That they were sent, to whom, when and
  * with what outcome stays, and the sealed log still verifies: it remembers payloads by hashes whose salt goes with the
  * patient's key. What the application writes later is not touched: erase there first. It may be cut short anywhere and run again.
- * Throws AppError ERR_SECRET_KEY or ERR_CONFIG when the key file cannot be changed.
+ * Numbers are compared byte by byte. Throws AppError ERR_SECRET_KEY or ERR_CONFIG when the key file cannot be changed, ERR_USAGE for an
+ * empty number.
  */
 export async function erasePatient(vault: SealVault, erasure: Erasure): Promise<Erased> {
   const { store, box } = vault;
   const { keyFile } = box.forPatients;
   keyFile?.reload();
-  const subject = storedKey(erasure.patient);
+  const subject = requireSubject(erasure.patient);
+  const known = await knowsPatient(store, erasure.patient);
   const { last, events, act } = await beginErasure(vault, subject, erasure);
   const isSealed = await sealAct(vault, act.id);
   if (isSealed) await destroyKeys(vault, sealedErasures(vault));
@@ -60,7 +68,34 @@ export async function erasePatient(vault: SealVault, erasure: Erasure): Promise<
      WHERE e.subject = ? AND e.seq <= ? AND q.state = 'sending'`,
     [subject, last],
   );
-  return { events, ended, beingSent: row!.n, keyFile: isSealed ? (keyFile?.path ?? null) : null };
+  return { known, events, ended, beingSent: row!.n, keyFile: isSealed ? (keyFile?.path ?? null) : null };
+}
+
+/** The subject '' is all that is about no patient: its keys must not go. */
+function requireSubject(patient: string): string {
+  if (patient !== '') return storedKey(patient);
+  throw new AppError('ERR_USAGE', 'the number of the patient is empty', {
+    remedy: 'Write it as the application has it.',
+  });
+}
+
+/** Whether the store knows of a patient of exactly this number. */
+export async function knowsPatient(session: Session, patient: string): Promise<boolean> {
+  const subject = storedKey(patient);
+  if (subject === '') return false;
+  const [row] = await session.rows<{ known: number }>(
+    `SELECT EXISTS (SELECT 1 FROM event_log WHERE subject = ?) OR EXISTS (SELECT 1 FROM subject_keys WHERE subject = ?)
+       OR EXISTS (SELECT 1 FROM audit_log WHERE action = ? AND target = ? AND CAST(target AS BINARY) = CAST(? AS BINARY)
+                  AND JSON_EXTRACT(details, '$.last_event') > 0) AS known`,
+    [subject, subject, eraseAction, subject, subject],
+  );
+  return row!.known === 1;
+}
+
+/** What is said of a number of which nothing is known. */
+export function unknownPatient(patients: readonly string[]): AppError {
+  const numbers = patients.map((patient) => JSON.stringify(patient)).join(', ');
+  return new AppError('ERR_UNKNOWN_PATIENT', `nothing is known about patient ${numbers}`);
 }
 
 /** Events that an erasure would make unreadable, to be shown before it begins. */
@@ -82,7 +117,7 @@ interface Begun {
 async function beginErasure(
   { store, box }: SealVault,
   subject: string,
-  { actor, reason }: Erasure,
+  { actor, reason, logEnd }: Erasure,
 ): Promise<Begun> {
   // The key of the sealed log is made before the lock is taken.
   await openMarker(store, box);
@@ -96,9 +131,17 @@ async function beginErasure(
       );
       const { last, events } = found!;
       const { statements, slots } = await giveUpKeys(tx, subject);
-      const details = { reason, events, last_event: last, keys: slots };
+      const [checkpoint] = await tx.rows<{ lineage: string | null }>(
+        'SELECT lineage FROM checkpoint WHERE id = 1',
+      );
+      const details = {
+        ...{ reason, events, last_event: last, keys: slots },
+        ...(logEnd && { log_end: { ...logEnd, lineage: checkpoint!.lineage } }),
+      };
       const act = await recordAct(tx, box, { actor, action: eraseAction, target: subject, details });
-      return { statements, events: 0, deliveries: 0, result: { last, events, act } };
+      // Moves the counters in any case: an append that was planned without this erasure must fail.
+      const moved = [...statements, 'DO 0'];
+      return { statements: moved, events: 0, deliveries: 0, result: { last, events, act } };
     }),
   );
 }

@@ -1,6 +1,8 @@
 import { Command } from 'commander';
 import { listAccess, type AccessRecord } from '../audit/deliveries.ts';
+import { knowsPatient, unknownPatient } from '../audit/erase.ts';
 import { recordAct } from '../audit/record-act.ts';
+import { storedKey } from '../outbox/lane.ts';
 import { toJson } from '../audit/to-json.ts';
 import { configOption, type ConfigOptions } from './config-option.ts';
 import { localActor } from './local-actor.ts';
@@ -29,15 +31,16 @@ export function accessCommand(): Command {
     .addHelpText(
       'after',
       `
-That it was asked is put on record.
+That it was asked is put on record. Numbers are compared exactly; if nothing is known about one, the exit code is 1.
 
 Example:
   $ odontology-webhooks access --patient 45`,
     )
     .action(async ({ patient, ...options }: AccessOptions) => {
       const { items, nextCursor } = await withStore(options, async (vault) => {
-        const act = { actor: localActor(), action: 'patient.access', target: patient };
+        const act = { actor: localActor(), action: 'patient.access', target: storedKey(patient) };
         await recordAct(vault.store, vault.box, act);
+        if (!(await knowsPatient(vault.store, patient))) throw unknownPatient([patient]);
         return listAccess(vault, patient, options);
       });
       if (options.json) printJson({ deliveries: toJson(items), next_cursor: nextCursor });

@@ -1,14 +1,16 @@
 import { Command } from 'commander';
-import { countErasable, erasePatient, type Erased } from '../audit/erase.ts';
+import { countErasable, erasePatient, unknownPatient, type Erased } from '../audit/erase.ts';
 import { toJson } from '../audit/to-json.ts';
+import { readBacklog, type Backlog } from '../daemon/log-end.ts';
 import { configOption, type ConfigOptions } from './config-option.ts';
 import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './confirm.ts';
 import { localActor } from './local-actor.ts';
 import { print, printJson } from './output.ts';
-import { withStore } from './with-store.ts';
+import { withDatabases } from './with-databases.ts';
 
 interface EraseOptions extends ConfigOptions, ConfirmOptions {
   patient: string;
+  also?: string[];
   reason: string;
   json?: true;
 }
@@ -19,14 +21,18 @@ export function eraseCommand(): Command {
     .description("make one patient's payloads unreadable in the store")
     .addOption(configOption())
     .requiredOption('--patient <id>', 'as the clinic numbers patients')
+    .option('--also <id>', 'another number of the same patient; may be repeated', collect)
     .requiredOption('--reason <text>', 'why, for the audit log')
     .option(yesFlag, yesDescription)
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
       `
-Erase the patient in the application first: what it writes later is sent and kept like anything else. The record of what was sent to
-whom stays, and \`audit verify\` still proves it.
+Erase the patient in the application first: what it writes later is sent and kept like anything else. What it committed before is erased
+also where capture has not read it yet. The record of what was sent to whom stays, and \`audit verify\` still proves it.
+
+Numbers are compared exactly: 45 is neither 045 nor "45 ". If nothing is known about a number, the exit code is 1. If the
+number of the patient was changed, events carry the number of their time: name the others by --also.
 
 With store.key_file the key that opens this patient's payloads is taken out of that file: no backup and no binary log of the store that
 was written since the file was set opens for this patient any more. Then destroy all copies of the file and make a new one: with an old
@@ -36,21 +42,65 @@ store.encryption_key, until that key is changed and the old one destroyed.
 Example:
   $ odontology-webhooks erase --patient 45 --reason "request of 2026-03-07"`,
     )
-    .action(async ({ patient, reason, ...options }: EraseOptions) => {
-      const erased = await withStore(options, async (vault) => {
-        const count = await countErasable(vault.store, patient);
+    .action(async ({ patient, also = [], reason, ...options }: EraseOptions) => {
+      const patients = [...new Set([patient, ...also])];
+      const { all, backlog } = await withDatabases(options, async ({ source, ...vault }) => {
+        const counts = await Promise.all(patients.map((each) => countErasable(vault.store, each)));
+        const count = counts.reduce((sum, each) => sum + each, 0);
+        const whom = patients.map((each) => JSON.stringify(each)).join(', ');
         await confirm(
-          `Make the payloads of ${count} events about patient ${patient} unreadable for good?`,
+          `Make the payloads of ${count} events about patient ${whom} unreadable for good?`,
           options,
         );
-        return erasePatient(vault, { patient, reason, actor: localActor() });
+        const found = await readBacklog(source, vault.store);
+        const erased: Erased[] = [];
+        for (const each of patients)
+          erased.push(
+            await erasePatient(vault, { patient: each, reason, actor: localActor(), logEnd: found.logEnd }),
+          );
+        return { all: erased, backlog: found };
       });
-      if (options.json) printJson(toJson(erased));
-      else print(inWords(erased));
+      const unknown = patients.filter((_, index) => !all[index]!.known);
+      const { behindBytes, halted } = backlog;
+      const sums = sumErased(all);
+      if (options.json) printJson(toJson({ ...sums, unknown, behindBytes, halted }));
+      else if (unknown.length < patients.length) print(inWords(sums));
+      const late = aboutBacklog(backlog);
+      if (!options.json && late !== null) print(late);
+      if (unknown.length > 0) throw unknownPatient(unknown);
     });
 }
 
-function inWords({ events, ended, beingSent, keyFile }: Erased): string {
+function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+type Sums = Omit<Erased, 'known'>;
+
+function sumErased(all: readonly Erased[]): Sums {
+  return {
+    events: sumOf(all, 'events'),
+    ended: sumOf(all, 'ended'),
+    beingSent: sumOf(all, 'beingSent'),
+    keyFile: all.every(({ keyFile }) => keyFile !== null) ? all[0]!.keyFile : null,
+  };
+}
+
+function sumOf(all: readonly Erased[], key: 'events' | 'ended' | 'beingSent'): number {
+  return all.reduce((sum, erased) => sum + erased[key], 0);
+}
+
+/** What capture has not read yet; null when it has read all. */
+function aboutBacklog({ behindBytes, halted, problem }: Backlog): string | null {
+  if (behindBytes === 0) return null;
+  const sofar =
+    problem === null
+      ? `Capture is ${behindBytes === null ? 'behind' : `${behindBytes} bytes behind`} the end of the binlog${halted === null ? '' : ` and halted (${halted})`}.`
+      : `The source does not answer (${problem}): how far capture is behind is not known.`;
+  return `${sofar} What was committed up to now about the patient is recorded without payload when it is read, and not sent.`;
+}
+
+function inWords({ events, ended, beingSent, keyFile }: Sums): string {
   const lines = [
     `The payloads of ${events} events are gone; ${ended} deliveries that were still to be sent have ended.`,
   ];

@@ -10,6 +10,7 @@ import type { CaptureLoop } from './capture-loop.ts';
 import type { InForce } from './in-force.ts';
 import { judgeInput, judgeInputSelection } from './judge.ts';
 import { webhookProblems } from './webhook-problems.ts';
+import { readBacklog } from './log-end.ts';
 import { readStatus } from './status.ts';
 
 export interface ApiParts {
@@ -42,6 +43,7 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
     },
     onWebhooksChanged: () => feed.edited(),
     onQueued: () => dispatcher.wake(),
+    backlog: () => readBacklog(source, vault.store),
     async status() {
       const { capture, ...status } = await readStatus(source, vault, () => webhookProblems(inForce));
       const { role, lastError, failures, silentMs, readers } = captureLoop.status();

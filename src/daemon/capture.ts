@@ -302,6 +302,12 @@ class CaptureSession {
     const { appender } = this.#options;
     const { rules, route, webhooks } = this.#options.mapping();
     let events = 0;
+    let erased = 0;
+    const stage = async (part: readonly DomainEvent[]): Promise<void> => {
+      const staged = await appender.stage({ id: context.transactionId, events: part }, route);
+      events += staged.events;
+      erased += staged.erased;
+    };
     await appender.discard();
     for await (const mapped of spilled.mapped(async (changes) => {
       this.#changes += changes.length;
@@ -310,16 +316,16 @@ class CaptureSession {
       await appender.requireFit(mapped);
       return mapped;
     })) {
-      events += (await appender.stage({ id: context.transactionId, events: mapped }, route)).events;
+      await stage(mapped);
     }
-    events += (await appender.stage({ id: context.transactionId, events: own }, route)).events;
+    await stage(own);
     this.#noteCascades(own);
     await appender.flip(next, webhooks);
     this.#reached = next;
     await this.abandon();
     this.#partialBytes = 0;
     this.#tell(
-      { events, copies: 0, deliveries: 0, fresh: [] },
+      { events, copies: 0, deliveries: 0, erased, fresh: [] },
       {
         transactions: 1,
         changes: this.#changes,

@@ -6,6 +6,7 @@ export interface Metrics {
   transactions: Counter;
   changes: Counter;
   events: Counter;
+  erasedEvents: Counter;
   estimatedTimes: Counter;
   lookups: Counter<'table'>;
   unloggedCascades: Counter<'table'>;
@@ -52,6 +53,10 @@ export function createMetrics(): Metrics {
     transactions: counter('transactions_total', 'Transactions with a watched row that were captured.'),
     changes: counter('changes_total', 'Net row changes of watched tables.'),
     events: counter('events_total', 'Events appended to the outbox.'),
+    erasedEvents: counter(
+      'erased_events_total',
+      'Events from before an erasure of their patient: recorded without payload, not sent.',
+    ),
     estimatedTimes: counter(
       'estimated_commit_times_total',
       'Transactions with events whose logged time could not be their commit time (SET timestamp on MariaDB, a slow statement).',

@@ -71,11 +71,12 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
   }
 
   return {
-    onAppended({ events }, { transactions, changes, estimated, cascades, committedAtMs }) {
+    onAppended({ events, erased }, { transactions, changes, estimated, cascades, committedAtMs }) {
       metrics.transactions.inc(transactions);
       metrics.estimatedTimes.inc(estimated);
       metrics.changes.inc(changes);
       metrics.events.inc(events);
+      metrics.erasedEvents.inc(erased);
       for (const table of cascades) metrics.unloggedCascades.inc({ table });
       appendLagMs = Math.max(0, systemClock.now() - committedAtMs);
     },

@@ -269,5 +269,10 @@ export const erasedAnswer = answering({
   events: integer,
   ended: integer,
   being_sent: integer,
+  behind_bytes: {
+    ...orNull(integer),
+    description:
+      'Log that is not captured yet, in which the erasure holds too; null when that cannot be told.',
+  },
   key_file: { ...orNull(string), description: 'The key file that has lost the key; null without one.' },
 });

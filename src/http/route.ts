@@ -3,6 +3,7 @@ import type { SealVault } from '../audit/seal.ts';
 import type { Role, WebhookSettings } from '../config/types.ts';
 import type { Sender } from '../delivery/send.ts';
 import { AppError } from '../lib/errors.ts';
+import type { LogEnd } from '../outbox/standing-erasures.ts';
 import type { Subscription } from '../outbox/types.ts';
 
 /** A JSON schema. */
@@ -28,6 +29,8 @@ export interface ApiContext {
   /** A delivery has entered the queue. */
   onQueued(): void;
   status(): Promise<object>;
+  /** Where the source's log ends, and how much of it is not captured yet. */
+  backlog(): Promise<{ logEnd: LogEnd; behindBytes: number | null }>;
   /** The catalogue: those that the rules make, and our own. */
   eventTypes(): { events: readonly object[]; own: readonly object[] };
 }

@@ -210,6 +210,7 @@ function inWords({ message, validation, validationContext }: FastifyError): stri
 function statusOf(error: AppError): number {
   switch (error.code) {
     case 'ERR_NOT_FOUND':
+    case 'ERR_UNKNOWN_PATIENT':
       return 404;
     case 'ERR_CONFLICT':
       return 409;

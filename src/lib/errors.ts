@@ -93,6 +93,11 @@ export const errorCatalogue = {
     cause: 'There is no such webhook, delivery or event.',
     cure: 'List them and use an id from the list.',
   },
+  ERR_UNKNOWN_PATIENT: {
+    exit: 1,
+    cause: 'Nothing is known about a patient of this number.',
+    cure: 'Check the number: it is compared exactly, with its zeros and spaces. An erasure is on record all the same, and covers what was committed before it and is not captured yet.',
+  },
   ERR_CONFLICT: {
     exit: 1,
     cause: 'The webhook is managed by the configuration file.',

@@ -46,7 +46,7 @@ export async function announce(
       statements: [
         claimVariables(0),
         ...sealer.statements,
-        ...insertEvents([placed], 0, sealer),
+        ...insertEvents([placed], { staging: 0, sealer }),
         ...insertDeliveries(deliveries, sealer),
         ...insertQueue(rows, ''),
       ],

@@ -24,21 +24,31 @@ export interface PlacedDelivery extends Planned {
 const eventColumns =
   'seq, id, type, entity_table, entity_key, subject, transaction_id, occurred_at, staging, read_late, body';
 
-/** INSERTs of events; `staging` as in the schema. */
+interface EventInserts {
+  /** As in the schema. */
+  staging: number;
+  sealer: PayloadSealer;
+  /** Events that are recorded without their payloads. */
+  erased?: ReadonlySet<PlacedEvent>;
+}
+
 export function insertEvents(
   events: readonly PlacedEvent[],
-  staging: number,
-  sealer: PayloadSealer,
+  { staging, sealer, erased = new Set() }: EventInserts,
 ): string[] {
+  const bodyOf = (placed: PlacedEvent): string =>
+    literal(erased.has(placed) ? null : sealer.seal(placed.event, placed.event.body));
   return insertRows(
     `event_log (${eventColumns})`,
-    events.map(
-      ({ seq, event, transactionId }) =>
+    events.map((placed) => {
+      const { seq, event, transactionId } = placed;
+      return (
         `(${seq},${literal(event.id)},${literal(event.type)},${literal(event.entity.table)},` +
         `${literal(storedKey(event.entity.key))},` +
         `${literal(event.subject === null ? null : storedKey(event.subject))},${literal(transactionId)},'${momentText(event.occurredAtMs)}',` +
-        `${staging},${literal(event.readLate?.length ? JSON.stringify(event.readLate) : null)},${literal(sealer.seal(event, event.body))})`,
-    ),
+        `${staging},${literal(event.readLate?.length ? JSON.stringify(event.readLate) : null)},${bodyOf(placed)})`
+      );
+    }),
   );
 }
 

@@ -19,6 +19,7 @@ import { createFollowUp, type FollowUpOptions } from './promote.ts';
 import { lanesOf } from './queue-lanes.ts';
 import { requireFit } from './require-fit.ts';
 import { discardStaged, flipStaged, queueStaged, stageEvents } from './staging.ts';
+import { StandingErasures } from './standing-erasures.ts';
 import type { Checkpoint, ClaimedDelivery, Claimant, Room, Subscription } from './types.ts';
 
 /** The events of one source transaction, or of a part of one. */
@@ -33,6 +34,8 @@ export interface Appended {
   /** Events that the log had already, refused. */
   copies: number;
   deliveries: number;
+  /** Events that an erasure covers: recorded without their payloads, and not sent. */
+  erased: number;
   /** Claimed by this process within the same commit: to be sent now, those of a lane in order. */
   fresh: ClaimedDelivery[];
 }
@@ -54,7 +57,7 @@ export interface Appender {
   /** Moves the checkpoint alone. */
   advance(checkpoint: Checkpoint): Promise<void>;
   /** Writes a part of a huge transaction, invisible, in bounded transactions. */
-  stage(part: AppendedTransaction, route: Router): Promise<Pick<Appended, 'events' | 'copies'>>;
+  stage(part: AppendedTransaction, route: Router): Promise<Pick<Appended, 'events' | 'copies' | 'erased'>>;
   /** Shows all that was staged at once, together with the checkpoint; then puts its deliveries into the queue. */
   flip(checkpoint: Checkpoint, webhooks: readonly Subscription[]): Promise<void>;
   /** Forgets what was staged: the source's transaction is going to be read again. */
@@ -80,13 +83,14 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
   await queueStaged(claimant, writer, options.webhooks);
   const memory = new LaneMemory(store);
   const keys = new SubjectKeyMemory(store, box);
+  const erasures = new StandingErasures(store, box);
   const followUp = createFollowUp(store, options);
 
   return {
     async append({ transactions, checkpoint }, { route, room }) {
       const { result, waitingLanes } = await withoutCopies(claimant, transactions, (kept) =>
         writer.commit((counters) =>
-          planAppend(claimant, { kept, checkpoint, route, room, counters, memory, keys }),
+          planAppend(claimant, { kept, checkpoint, route, room, counters, memory, keys, erasures }),
         ),
       );
       followUp.add(waitingLanes);
@@ -103,7 +107,7 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
         }),
       ),
     stage: (part, route) =>
-      withoutCopies(claimant, [part], (kept) => stageEvents(writer, { kept, route, keys })),
+      withoutCopies(claimant, [part], (kept) => stageEvents(writer, { kept, route, keys, erasures })),
     async flip(checkpoint, webhooks) {
       await flipStaged(writer, checkpoint);
       memory.forget();
@@ -163,6 +167,7 @@ interface AppendInput extends AppendOptions {
   counters: Counters;
   memory: LaneMemory;
   keys: SubjectKeyMemory;
+  erasures: StandingErasures;
 }
 
 interface Planning {
@@ -172,8 +177,10 @@ interface Planning {
 }
 
 async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<Planning>> {
-  const { kept, checkpoint, route, room, counters, memory, keys } = input;
-  const events = placeEvents(kept, counters);
+  const { kept, checkpoint, route, room, counters, memory, keys, erasures } = input;
+  const placed = placeEvents(kept, counters);
+  const erased = await erasures.coveredBy(placed, counters);
+  const events = placed.filter((each) => !erased.has(each));
   const planned = events.flatMap((of) => route(of.event).map((delivery) => ({ ...delivery, of })));
   const lanes = lanesOf(planned);
   const used = await memory.inUse(lanes, counters);
@@ -184,25 +191,27 @@ async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<
   const deliveries = placeDeliveries(planned, { firstId: counters.nextDeliveryId, used, room });
   const after = {
     ...counters,
-    nextEventSeq: counters.nextEventSeq + events.length,
+    nextEventSeq: counters.nextEventSeq + placed.length,
     nextDeliveryId: counters.nextDeliveryId + deliveries.length,
   };
   memory.remember(lanes, after);
   keys.remember(after);
+  erasures.remember(after);
   return {
     set: positionAssignments(checkpoint),
     statements: [
       ...sealer.statements,
-      ...insertEvents(events, 0, sealer),
+      ...insertEvents(placed, { staging: 0, sealer, erased }),
       ...insertDeliveries(deliveries, sealer),
       ...(deliveries.length === 0 ? [] : [claimVariables(claimant.claimMs)]),
       ...insertQueue(deliveries.map(toQueueRow), claimant.owner),
     ],
     after,
-    ...witnessOf(events),
+    ...witnessOf(placed),
     result: {
       result: {
-        events: events.length,
+        events: placed.length,
+        erased: erased.size,
         copies: kept.copies,
         deliveries: deliveries.length,
         fresh: deliveries

@@ -16,6 +16,7 @@ import { laneOf } from './lane.ts';
 import type { SubjectKeyMemory } from './payload-sealer.ts';
 import { promoteLanes } from './promote.ts';
 import { lanesInUse, lanesOf } from './queue-lanes.ts';
+import type { StandingErasures } from './standing-erasures.ts';
 import type { Checkpoint, Claimant, Subscription } from './types.ts';
 
 /*
@@ -36,22 +37,31 @@ interface Staging {
   kept: Kept;
   route: Router;
   keys: SubjectKeyMemory;
+  erasures: StandingErasures;
 }
 
 /** Writes a part's events and deliveries, invisible, at most `stageRows` events a transaction. */
 export async function stageEvents(
   writer: GuardedWriter,
   { kept, ...staging }: Staging,
-): Promise<Pick<Appended, 'events' | 'copies'>> {
+): Promise<Pick<Appended, 'events' | 'copies' | 'erased'>> {
+  let erased = 0;
   for (let from = 0; from < kept.events.length; from += stageRows) {
     const events = kept.events.slice(from, from + stageRows);
-    await writer.commit((counters) => planStage({ ...staging, kept: { events, copies: 0 } }, counters));
+    erased += await writer.commit((counters) =>
+      planStage({ ...staging, kept: { events, copies: 0 } }, counters),
+    );
   }
-  return { events: kept.events.length, copies: kept.copies };
+  return { events: kept.events.length, copies: kept.copies, erased };
 }
 
-async function planStage({ kept, route, keys }: Staging, counters: Counters): Promise<Plan<undefined>> {
-  const events = placeEvents(kept, counters);
+async function planStage(
+  { kept, route, keys, erasures }: Staging,
+  counters: Counters,
+): Promise<Plan<number>> {
+  const placed = placeEvents(kept, counters);
+  const erased = await erasures.coveredBy(placed, counters);
+  const events = placed.filter((each) => !erased.has(each));
   const sealer = await keys.sealerFor(
     events.map(({ event }) => event),
     counters,
@@ -61,10 +71,11 @@ async function planStage({ kept, route, keys }: Staging, counters: Counters): Pr
     .map((delivery, index) => ({ ...delivery, id: counters.nextDeliveryId + index }));
   const after = {
     ...counters,
-    nextEventSeq: counters.nextEventSeq + events.length,
+    nextEventSeq: counters.nextEventSeq + placed.length,
     nextDeliveryId: counters.nextDeliveryId + deliveries.length,
   };
   keys.remember(after);
+  erasures.remember(after);
   return {
     set: [
       `staged_from_seq = COALESCE(staged_from_seq, ${counters.nextEventSeq})`,
@@ -72,12 +83,12 @@ async function planStage({ kept, route, keys }: Staging, counters: Counters): Pr
     ],
     statements: [
       ...sealer.statements,
-      ...insertEvents(events, counters.staging, sealer),
+      ...insertEvents(placed, { staging: counters.staging, sealer, erased }),
       ...insertDeliveries(deliveries, sealer),
     ],
     after,
-    ...witnessOf(events),
-    result: undefined,
+    ...witnessOf(placed),
+    result: erased.size,
   };
 }
 

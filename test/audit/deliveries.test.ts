@@ -146,6 +146,7 @@ describe.each(servers)('what was sent to whom, on %s', (variant) => {
     expect(await countErasable(test.store, '45')).toBe(2);
     const actor = { name: 'ana', role: 'admin' } as const;
     expect(await erasePatient(test.vault, { patient: '45', reason: 'asked', actor })).toEqual({
+      known: true,
       events: 2,
       ended: 2,
       beingSent: 1,

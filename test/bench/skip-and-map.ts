@@ -36,7 +36,13 @@ export function createMapper() {
       const appender: Appender = {
         append({ transactions }) {
           for (const transaction of transactions) transaction.events.forEach(look);
-          return Promise.resolve({ events: 0, copies: 0, deliveries: 0, fresh: [] } satisfies Appended);
+          return Promise.resolve({
+            events: 0,
+            copies: 0,
+            deliveries: 0,
+            erased: 0,
+            fresh: [],
+          } satisfies Appended);
         },
         requireFit: () => Promise.resolve(),
         advance: () => Promise.resolve(),

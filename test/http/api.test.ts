@@ -113,6 +113,7 @@ describe.each(flavours)('the API on %s', (flavour) => {
         judge: () => Promise.resolve([]),
         onWebhooksChanged: () => Promise.resolve(),
         onQueued: () => (queued += 1),
+        backlog: () => Promise.resolve({ logEnd: { flavour: 'mysql', position: null }, behindBytes: null }),
         status: () => Promise.resolve(status),
         eventTypes: () => ({ events: [], own: [] }),
       },
@@ -327,7 +328,10 @@ describe.each(flavours)('the API on %s', (flavour) => {
       ...as('admin'),
       body: { reason: 'asked' },
     });
-    expect(erased.body).toEqual({ success: true, events: 2, ended: 1, being_sent: 0, key_file: null });
+    expect(erased.body).toEqual({
+      ...{ success: true, events: 2, ended: 1, being_sent: 0, key_file: null },
+      behind_bytes: null,
+    });
     expect((await call('GET', '/api/deliveries/1', as('auditor'))).body.delivery).toMatchObject({
       payload: null,
       response_body: null,

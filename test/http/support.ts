@@ -41,6 +41,7 @@ export async function startTestApi(
       judge: () => Promise.resolve([]),
       onWebhooksChanged: () => Promise.resolve(),
       onQueued: () => undefined,
+      backlog: () => Promise.resolve({ logEnd: { flavour: 'mysql', position: null }, behindBytes: null }),
       status: () => Promise.resolve({}),
       eventTypes: () => ({ events: [], own: [] }),
     },

@@ -1,10 +1,11 @@
 import { listActs } from '../../audit/acts.ts';
 import { listAccess } from '../../audit/deliveries.ts';
-import { erasePatient } from '../../audit/erase.ts';
+import { erasePatient, knowsPatient, unknownPatient } from '../../audit/erase.ts';
 import { headJson, readHead } from '../../audit/head.ts';
 import { recordAct } from '../../audit/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { verifyLog } from '../../audit/verify.ts';
+import { storedKey } from '../../outbox/lane.ts';
 import { accessAnswer, actAnswer, erasedAnswer, pageOf } from '../answers.ts';
 import { object, paging, pagingOf, period, periodOf, text, type ApiRoute } from '../route.ts';
 
@@ -69,9 +70,11 @@ export const auditRoutes: readonly ApiRoute[] = [
     params: patient,
     query: paging,
     async handle({ actor, params, query }, { vault }) {
-      const target = params['patient']!;
-      const { items, nextCursor } = await listAccess(vault, target, pagingOf(query));
-      await recordAct(vault.store, vault.box, { actor, action: 'patient.access', target });
+      const asked = params['patient']!;
+      const act = { actor, action: 'patient.access', target: storedKey(asked) };
+      await recordAct(vault.store, vault.box, act);
+      if (!(await knowsPatient(vault.store, asked))) throw unknownPatient([asked]);
+      const { items, nextCursor } = await listAccess(vault, asked, pagingOf(query));
       return { deliveries: toJson(items), next_cursor: nextCursor };
     },
   },
@@ -84,10 +87,13 @@ export const auditRoutes: readonly ApiRoute[] = [
     answer: erasedAnswer,
     params: patient,
     body: object({ reason: text(1_024) }, ['reason']),
-    async handle({ actor, params, body }, { vault }) {
+    async handle({ actor, params, body }, { vault, backlog }) {
       const { reason } = body as { reason: string };
-      const erased = await erasePatient(vault, { patient: params['patient']!, reason, actor });
-      return { success: true, ...(toJson(erased) as object) };
+      const asked = params['patient']!;
+      const { logEnd, behindBytes } = await backlog();
+      const { known, ...erased } = await erasePatient(vault, { patient: asked, reason, actor, logEnd });
+      if (!known) throw unknownPatient([asked]);
+      return { success: true, ...(toJson({ ...erased, behindBytes }) as object) };
     },
   },
 ];
