@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici';
 import { monotonicMs, systemClock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
+import type { SentOn } from './connection-watch.ts';
 import { toFailure } from './failure.ts';
 import { ForbiddenAddressError } from './guard.ts';
 import { parseRetryAfter } from './retry.ts';
@@ -33,6 +34,7 @@ type Headers = Readonly<Record<string, string | string[] | undefined>>;
 export class Attempt implements Dispatcher.DispatchHandler {
   readonly #startedMs = monotonicMs();
   readonly #deadline: NodeJS.Timeout;
+  readonly #sentOn: SentOn;
   readonly #settle: (outcome: Outcome) => void;
   #controller: Dispatcher.DispatchController | undefined;
   #settled = false;
@@ -42,7 +44,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #chunks: Buffer[] = [];
   #bytes = 0;
 
-  constructor(timeoutMs: number, settle: (outcome: Outcome) => void) {
+  constructor(timeoutMs: number, sentOn: SentOn, settle: (outcome: Outcome) => void) {
+    this.#sentOn = sentOn;
     this.#settle = settle;
     this.#deadline = setTimeout(() => {
       this.#cut(new AttemptError('ERR_DEADLINE', `no complete answer within ${timeoutMs} ms`));
@@ -106,7 +109,9 @@ export class Attempt implements Dispatcher.DispatchHandler {
       return { kind: 'forbidden', message: messageOf(error), durationMs };
     }
     const failed = { kind: 'failed', ...toFailure(error), durationMs } as const;
-    return this.#status === 0 ? failed : { ...failed, status: this.#status };
+    if (this.#status !== 0) return { ...failed, status: this.#status };
+    const died = failed.reason === 'reset' && this.#sentOn.isSilentReuse();
+    return died ? { ...failed, idleConnectionDied: true } : failed;
   }
 
   #answer(): Outcome {

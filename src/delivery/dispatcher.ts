@@ -84,6 +84,8 @@ export class Dispatcher implements Background {
   readonly #breaker: BreakerOptions;
   /** Everything that was accepted and whose end the store does not know yet. */
   readonly #held = new Set<ClaimedDelivery>();
+  /** Deliveries whose next attempt is their second try on a new connection. */
+  readonly #secondTries = new Set<number>();
   #queued = 0;
   #queuedCharacters = 0;
   #lookAgainMs = 0;
@@ -288,11 +290,13 @@ export class Dispatcher implements Background {
     const { webhook } = endpoint;
     const outcome = await this.#send(toRequest(delivery, webhook));
     const nowMs = monotonicMs();
+    const isSecondTry = this.#secondTries.delete(delivery.id);
+    const triesAgain = !isSecondTry && outcome.kind === 'failed' && outcome.idleConnectionDied === true;
     const opened = this.#slots.track(endpoint, () => {
       endpoint.inFlight -= 1;
-      return endpoint.record(outcome, nowMs);
+      return triesAgain ? false : endpoint.record(outcome, nowMs);
     });
-    const step = nextStep(outcome, delivery.attempt, { scheduleMs: this.#options.retryScheduleMs });
+    const step = triesAgain ? this.#tryAgain(delivery) : this.#nextStep(outcome, delivery, isSecondTry);
     const { receiver } = webhook;
     const settlement = { delivery, outcome, endedAtMs: systemClock.now(), next: toRecordedStep(step) };
     this.#settle({ ...settlement, ...(receiver !== undefined && { receiver }) }, endpoint);
@@ -303,6 +307,18 @@ export class Dispatcher implements Background {
     this.#pump();
     this.#claimer.feed(endpoint);
     if (this.#slots.taken === 0) this.#drained.resolve(undefined);
+  }
+
+  /** Once more at once, on a new connection: the dead one says nothing of the endpoint. It is an attempt of its own on record. */
+  #tryAgain({ id }: ClaimedDelivery): NextStep {
+    this.#secondTries.add(id);
+    return { kind: 'retry', delayMs: 0 };
+  }
+
+  /** A second try does not use up the schedule. */
+  #nextStep(outcome: Outcome, { attempt }: ClaimedDelivery, isSecondTry: boolean): NextStep {
+    const scheduleMs = this.#options.retryScheduleMs;
+    return nextStep(outcome, isSecondTry ? attempt - 1 : attempt, { scheduleMs });
   }
 
   async #send(request: Request): Promise<Outcome> {

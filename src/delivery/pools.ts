@@ -100,6 +100,11 @@ export class Pools {
     pool.inFlight -= 1;
   }
 
+  /** Opens new connections for what comes next; what is under way on the present ones ends there. */
+  retire(pool: OriginPool): void {
+    for (const [key, each] of this.#pools) if (each === pool) this.#close(key, pool);
+  }
+
   async close(): Promise<void> {
     const pools = [...this.#pools.values()];
     this.#pools.clear();

@@ -3,6 +3,7 @@ import { getCACertificates } from 'node:tls';
 import { systemClock } from '../lib/clock.ts';
 import { Attempt } from './attempt.ts';
 import { createResolve, type Resolve } from './connect.ts';
+import { ConnectionWatch } from './connection-watch.ts';
 import { createGuard, type GuardOptions, type Target } from './guard.ts';
 import { checkWebhookHeaders } from './headers.ts';
 import { Pools } from './pools.ts';
@@ -59,6 +60,7 @@ export function createSender(options: SenderOptions): Sender {
     resolve: options.resolve ?? createResolve(),
     ca: options.ca === undefined ? undefined : [...getCACertificates('default'), options.ca],
   });
+  const watch = new ConnectionWatch();
   const verdicts = new Map<string, Verdict>();
   const headerProblems = new WeakMap<object, string>();
   const keysOf = new WeakMap<Request['secrets'], KeyObject[]>();
@@ -96,11 +98,13 @@ export function createSender(options: SenderOptions): Sender {
       }
       return new Promise((resolve) => {
         const pool = pools.acquire(verdict.target, request.timeoutMs);
-        const attempt = new Attempt(request.timeoutMs, (outcome) => {
+        const body = Buffer.from(request.body);
+        const attempt = new Attempt(request.timeoutMs, watch.follow(body), (outcome) => {
           pools.release(pool);
+          // The other idle connections may be as dead: the second try gets a new one.
+          if (outcome.kind === 'failed' && outcome.idleConnectionDied) pools.retire(pool);
           resolve(outcome);
         });
-        const body = Buffer.from(request.body);
         pool.dispatcher.dispatch(
           {
             origin: verdict.target.origin,
@@ -113,6 +117,9 @@ export function createSender(options: SenderOptions): Sender {
         );
       });
     },
-    close: () => pools.close(),
+    close() {
+      watch.close();
+      return pools.close();
+    },
   };
 }

@@ -98,6 +98,7 @@ export class Settler {
       let due = false;
       // Settled first: a release must find the one before it in its lane already marked for its retry.
       if (settlements.length > 0) due = (await this.#persist((verbs) => verbs.settle(settlements))) ?? false;
+      due ||= settlements.some(({ next }) => next.kind === 'retry' && next.delayMs === 0);
       if (releases.length > 0) await this.#persist((verbs) => verbs.release(releases));
       for (const webhookId of disables) {
         await this.#persist((verbs) => verbs.disable(webhookId));

@@ -25,7 +25,15 @@ export type Outcome =
   /** 410: the receiver wants no more. */
   | { kind: 'gone'; status: 410; responseBody: string; durationMs: number }
   /** No complete answer; with the status where that much of it came. */
-  | { kind: 'failed'; reason: FailureReason; message: string; durationMs: number; status?: number }
+  | {
+      kind: 'failed';
+      reason: FailureReason;
+      message: string;
+      durationMs: number;
+      status?: number;
+      /** A connection that had been idle died before a byte of the answer came: nothing is known of the endpoint. */
+      idleConnectionDied?: true;
+    }
   /** The address is not allowed; nothing was sent. */
   | { kind: 'forbidden'; message: string; durationMs: number };
 
