@@ -345,6 +345,32 @@ describe.each(modes)('a statement in the log of $name', (mode) => {
       expect((await haltOf(position))?.halt.reason).toBe('statement-format');
     });
 
+    it('stops the reader at a temporary table that has the name of a watched one: the log does not tell them apart', async () => {
+      const position = await endOfLog(flavour, schema);
+      await run(
+        inStatementFormat(
+          'CREATE TEMPORARY TABLE citas (id INT PRIMARY KEY, estado VARCHAR(20))',
+          "INSERT INTO citas VALUES (77, 'x')",
+          'DROP TEMPORARY TABLE citas',
+        ),
+      );
+      const halt = await haltOf(position);
+      expect(halt?.halt.reason).toBe('statement-format');
+      expect(await haltOf(position, { waived: [halt!.halt.transactionId!] })).toBeNull();
+    });
+
+    it('reads on over temporary tables of sessions that log rows', async () => {
+      const position = await endOfLog(flavour, schema);
+      await run([
+        'CREATE TEMPORARY TABLE citas (id INT PRIMARY KEY, estado VARCHAR(20))',
+        "INSERT INTO citas VALUES (77, 'x')",
+        'ALTER TABLE citas DROP COLUMN estado',
+        'TRUNCATE TABLE citas',
+        'DROP TEMPORARY TABLE citas',
+      ]);
+      expect(await haltOf(position)).toBeNull();
+    });
+
     /** Those that do not. */
     const unrelated: string[] = [
       'INSERT INTO libre VALUES (3, 3)',

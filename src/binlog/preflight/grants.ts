@@ -1,6 +1,6 @@
 import { quoteName } from '../quote-name.ts';
 import { missingPrivileges } from '../statement/read-links.ts';
-import { fail, pass, skip, type Check } from './check.ts';
+import { fail, pass, skip, warn, type Check } from './check.ts';
 
 const replicationSlave: Check = {
   id: 'grant-replication-slave',
@@ -41,7 +41,6 @@ const select: Check = {
   },
 };
 
-/** Not needed while every session logs rows: what it says is no warning. */
 const links: Check = {
   id: 'grant-links',
   title: 'Right to see triggers, views and routines',
@@ -51,15 +50,14 @@ const links: Check = {
       return pass(
         `${identity.account} sees what a change in STATEMENT format leads to: one that reaches no watched table does not stop the reader.`,
       );
-    return {
-      level: 'pass',
-      detail:
-        `${identity.account} does not see every trigger, view and routine: a change in STATEMENT format may stop the reader though it ` +
-        'reaches no watched table. Where no session logs in STATEMENT format, nothing is lost by that.',
-      remedy: missing
+    return warn(
+      `${identity.account} does not see every trigger, view and routine of the server: a change in STATEMENT format can halt capture ` +
+        `${identity.flavour === 'mysql' ? 'where the log does not list the schemas that it changes' : 'in whatever schema it is'}, ` +
+        'though it reaches no watched table. The grants are optional: where every session logs rows, they are not needed.',
+      missing
         .map(({ privileges, on }) => `GRANT ${privileges.join(', ')} ON ${on} TO ${identity.account};`)
         .join('\n'),
-    };
+    );
   },
 };
 
