@@ -3,9 +3,8 @@ import { idIn } from '../db/sql-text.ts';
 import { anchorText, privateKeyOf, readSealState, signText, type SealState } from '../db/seal-key.ts';
 import { momentMs } from '../outbox/moment.ts';
 import { broken, proveEnd, proveSeal, readSeals, type ChainMemory, type Seal } from './chain.ts';
-import { fieldsOf, type SealedLog } from './entry.ts';
 import { keepActs } from './keep-acts.ts';
-import { unpackLeaves } from './pack.ts';
+import { readProvedIds } from './prove-leaves.ts';
 import { engine, recordAct } from './record-act.ts';
 import type { SealVault } from './seal.ts';
 import { readClock } from './unsealed.ts';
@@ -24,7 +23,7 @@ export interface DropOptions {
 
 /**
  * Removes the oldest seals whose time is over, with the attempts and acts that they seal, in one bounded transaction, on record. Each
- * is proved first: its hash, its signature, its place behind the one before. The chain then begins with a signed note of where it was
+ * is proved first: its hash, its signature, its place behind the one before, and that the rows that go are those that it seals. The chain then begins with a signed note of where it was
  * cut, so that it still verifies; its last seal always stays. Call again while there is more. Throws AppError ERR_AUDIT when a seal does
  * not hold: nothing is dropped then.
  */
@@ -42,7 +41,7 @@ export async function dropSeals(
     const old = await readOldSeals(tx, state, { lastNumber: last.number, beforeMs: nowMs - olderThanMs });
     const cut = old.at(-1);
     if (!cut || momentMs(old[0]!.sealedAt) > nowMs - olderThanMs - patienceMs) return nothing;
-    const counts = await dropEntries(tx, box, cut.number);
+    const counts = await dropEntries(tx, box, old);
     await tx.run('DELETE FROM seals WHERE number <= ?', [cut.number]);
     const signature = signText(privateKeyOf(state, box), anchorText(cut));
     await tx.run(
@@ -93,25 +92,13 @@ async function readOldSeals(
 async function dropEntries(
   tx: Session,
   box: SealVault['box'],
-  to: number,
+  seals: readonly Seal[],
 ): Promise<{ attempts: number; acts: number }> {
-  const ids: Record<'attempts' | 'audit_log', number[]> = { attempts: [], audit_log: [] };
-  const old = await tx.rows<{ log: 'attempts' | 'audit_log'; id: number }>(
-    'SELECT log, entry_id AS id FROM seal_leaves WHERE seal <= ?',
-    [to],
-  );
-  for (const { log, id } of old) ids[log].push(id);
-  const packs = await tx.rows<{ log: SealedLog; leaves: Buffer }>(
-    'SELECT log, leaves FROM seal_packs WHERE seal <= ?',
-    [to],
-  );
-  for (const { log, leaves } of packs) {
-    if (log === 'event_log' || log === 'delivery_log') continue;
-    ids[log].push(...unpackLeaves(leaves, fieldsOf(log).length).map(({ id }) => id));
-  }
+  const ids = await readProvedIds(tx, seals);
   await keepActs(tx, box, ids.audit_log);
   for (const log of ['attempts', 'audit_log'] as const)
     await tx.run(`DELETE FROM ${log} WHERE ${idIn('id', ids[log])}`);
+  const to = seals.at(-1)!.number;
   await tx.run('DELETE FROM seal_leaves WHERE seal <= ?', [to]);
   await tx.run('DELETE FROM seal_packs WHERE seal <= ?', [to]);
   return { attempts: ids.attempts.length, acts: ids.audit_log.length };

@@ -2,9 +2,9 @@ import type { Session } from '../db/client.ts';
 import { idIn } from '../db/sql-text.ts';
 import { readSealState } from '../db/seal-key.ts';
 import { anchorSeal, broken, proveAnchor, proveSeal, readLastSeal, readSeals, type Seal } from './chain.ts';
-import { entryHash, fieldsOf, readEntries, type SealedLog } from './entry.ts';
-import { merkleRoot } from './merkle.ts';
-import { unpackLeaves, type Leaf } from './pack.ts';
+import { entryHash, readEntries } from './entry.ts';
+import type { Leaf } from './pack.ts';
+import { readProvedLeaves } from './prove-leaves.ts';
 
 /**
  * Which of these events stand in the log as they were sealed, their moments included: only their age may be believed. Those that no seal
@@ -22,7 +22,8 @@ export async function proveEvents(tx: Session, seqs: readonly number[]): Promise
       const seal = await findSeal(tx, seq, { from: state.anchor.number + 1, to: last.number });
       if (!seal) continue;
       proveSeal(seal, state.publicKey);
-      leaves = await readProvedLeaves(tx, seal);
+      const byLog = await readProvedLeaves(tx, seal);
+      leaves = new Map((byLog.get('event_log') ?? []).map((leaf) => [leaf.id, leaf]));
     }
     const [leaf, row] = [leaves.get(seq), rows.get(seq)];
     if (!leaf || !row) continue;
@@ -50,22 +51,6 @@ async function findSeal(
     } else from = middle + 1;
   }
   return found;
-}
-
-async function readProvedLeaves(tx: Session, { number, root }: Seal): Promise<Map<number, Leaf>> {
-  const packs = await tx.rows<{ log: SealedLog; leaves: Buffer }>(
-    'SELECT log, leaves FROM seal_packs WHERE seal = ? ORDER BY place',
-    [number],
-  );
-  const all = packs.map(({ log, leaves }) => ({ log, leaves: unpackLeaves(leaves, fieldsOf(log).length) }));
-  const hashes = all.flatMap(({ leaves }) => leaves.map(({ hash }) => hash));
-  if (hashes.length === 0 || merkleRoot(hashes).toString('hex') !== root)
-    throw broken(`the leaves of seal ${number} were edited`);
-  return new Map(
-    all.flatMap(({ log, leaves }) =>
-      log === 'event_log' ? leaves.map((leaf) => [leaf.id, leaf] as const) : [],
-    ),
-  );
 }
 
 /** How far retention has dropped the seals of events; 0 before the first drop. Throws AppError ERR_AUDIT. */

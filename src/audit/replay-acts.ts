@@ -99,6 +99,9 @@ export function replayDifferences(id: number, now: ReplayState, { created, ended
         )
       : [];
   const end = ended.get(id);
-  if (end === undefined && now['state'] !== 'running') return ['state'];
+  if (end === undefined) {
+    if (now['state'] !== 'running') return ['state'];
+    if (now['finished_at'] !== null) return ['finished_at'];
+  }
   return [...differs(before, fixedColumns), ...differs(end, endColumns)];
 }

@@ -80,7 +80,8 @@ async function walk(
       fail('truncated', { message: `there is no sealed log, and the head is seal ${options.head.number}` });
     else if (options.fingerprint !== undefined)
       fail('truncated', { message: 'there is no sealed log, and a key was given' });
-    else result.unsealed = await countEntries(vault.store);
+    else await requireNoMarks(vault.store);
+    if (!state) result.unsealed = await countEntries(vault.store);
   } catch (error) {
     if (!(error instanceof FlawError)) throw error;
     return { ...result, ok: false, flaw: error.flaw };
@@ -144,7 +145,7 @@ async function walkChain(chain: Chain): Promise<void> {
   if (!last || last.version === 1) return;
   const replays = await readReplayRecords(store, marker);
   await checkDeliveries({
-    ...{ session: store, marker, excuses, progress, dropped, replays },
+    ...{ session: store, marker, excuses, progress, dropped },
     webhooks: await readRecordedStates(store, marker),
     onDeliveries(count) {
       result.deliveries += count;
@@ -175,6 +176,15 @@ function comparedBefore(progress: Progress, dropped: Progress | null): SealWalk[
     event_log: dropped?.event_log.to ?? Number.MIN_SAFE_INTEGER,
     delivery_log: dropped?.delivery_log.to ?? Number.MIN_SAFE_INTEGER,
   };
+}
+
+/** A row gets its mark by the key in seal_state: where there are marks, there was a key. */
+async function requireNoMarks(session: Session): Promise<void> {
+  const marked = await session.rows(
+    `(SELECT 1 FROM attempts WHERE mark IS NOT NULL LIMIT 1) UNION ALL (SELECT 1 FROM audit_log WHERE mark IS NOT NULL LIMIT 1)`,
+  );
+  if (marked.length > 0)
+    fail('truncated', { message: 'the key of the log and all its seals were deleted (seal_state, seals)' });
 }
 
 async function countEntries(session: Session): Promise<number> {

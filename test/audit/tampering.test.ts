@@ -1,90 +1,9 @@
-import { getTableColumns, getTableName, is } from 'drizzle-orm';
-import { MySqlTable } from 'drizzle-orm/mysql-core';
+import { getTableColumns, getTableName } from 'drizzle-orm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { erasePatient } from '../../src/audit/erase.ts';
 import type { Flaw } from '../../src/audit/verify/flaw.ts';
-import { recordAct, type Actor } from '../../src/audit/record-act.ts';
-import { recordAlong } from '../../src/audit/record-along.ts';
-import { recordReplay } from '../../src/audit/replay-acts.ts';
-import { sealOnce } from '../../src/audit/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import * as schema from '../../src/db/schema.ts';
-import { withReceivers } from '../../src/outbox/receivers.ts';
-import { createReplay } from '../../src/outbox/replay.ts';
-import { settle } from '../../src/outbox/settle.ts';
-import { createWebhook } from '../../src/outbox/webhook-registry.ts';
-import {
-  claimant,
-  delivered,
-  eventOf,
-  failed,
-  muchRoom,
-  openTestAppender,
-  openTestStore,
-  type TestStore,
-} from '../outbox/support.ts';
 import { flavours } from '../support/server.ts';
-
-const ana: Actor = { name: 'ana', role: 'admin' };
-
-const tables = Object.values(schema)
-  .filter((table) => is(table, MySqlTable))
-  .map((table) => table as MySqlTable);
-
-/**
- * A store with everything that is shown, sealed:
- *
- *   delivery 1   delivered at the first attempt
- *   delivery 2   exhausted after one attempt
- *   delivery 3   open: one failed attempt, its retry is an hour away
- *   delivery 4   open, never tried
- *   delivery 5   exhausted: its patient, 60, was erased
- */
-async function fill(test: TestStore): Promise<void> {
-  const { store, vault } = test;
-  const { box } = vault;
-  await createWebhook(
-    vault,
-    {
-      name: 'Pagos',
-      url: 'https://pagos.example/hook',
-      events: ['*'],
-      filter: null,
-      fields: ['appointment_id'],
-      headers: { 'X-Clinic': 'central' },
-      ratePerSecond: 50,
-    },
-    recordAlong(box, { actor: ana, action: 'webhook.create', details: { name: 'Pagos' } }),
-  );
-  const me = claimant(store);
-  const outbox = await openTestAppender(me, vault);
-  const [webhook] = await withReceivers(store, outbox.webhooks);
-  const sent = { receiver: webhook!.receiver! };
-  const about = (n: number, subject: string) =>
-    eventOf(`event ${n}`, { subject, key: String(n), readLate: n === 1 ? ['notes'] : [] });
-  const { fresh } = await outbox.append([about(1, '45'), about(2, '46'), about(3, '45')], { room: muchRoom });
-  await settle(me, [
-    { ...delivered(fresh[0]!), ...sent },
-    { ...failed(fresh[1]!, { kind: 'exhausted' }), ...sent },
-    { ...failed(fresh[2]!, { kind: 'retry', delayMs: 3_600_000 }), ...sent },
-  ]);
-  await outbox.append([about(4, '47'), about(5, '60')]);
-  await erasePatient(vault, { patient: '60', reason: 'asked', actor: ana });
-  const window = { sinceMs: 0, untilMs: Date.parse('2026-03-08T00:00:00Z') };
-  await createReplay(
-    store,
-    { webhookId: 1, ...window, requestedBy: 'ana', reason: 'restored', ratePerSecond: null },
-    outbox.webhooks,
-    recordReplay(box, 1, { actor: ana, details: { reason: 'restored' } }),
-  );
-  await recordAct(store, box, {
-    actor: ana,
-    action: 'delivery.read',
-    target: '1',
-    details: { b: 1.5, a: ['ñ'] },
-  });
-  while (await sealOnce(vault));
-}
+import { openFilledStore, tables, type FilledStore } from './filled-store.ts';
 
 type Found = Partial<Pick<Flaw, 'kind' | 'log' | 'entryId' | 'delivery' | 'fields'>>;
 type Verdict = [sql: string, found: Found] | [because: string];
@@ -379,7 +298,8 @@ const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>>> = {
   seal_packs: {
     seal: ['UPDATE seal_packs SET seal = 9 WHERE seal = 1 AND place = 1', { kind: 'deleted' }],
     place: ['UPDATE seal_packs SET place = 99 WHERE seal = 1 AND place = 1', { kind: 'reordered' }],
-    log: ["UPDATE seal_packs SET log = 'audit_log' WHERE log = 'delivery_log'", { kind: 'edited' }],
+    // Read as leaves of another log, the bytes end in the middle of one, or are more or fewer.
+    log: ["UPDATE seal_packs SET log = 'audit_log' WHERE log = 'delivery_log'", {}],
     leaves: ['UPDATE seal_packs SET leaves = REVERSE(leaves) WHERE seal = 1 AND place = 1', {}],
   },
   seal_leaves: Object.fromEntries(
@@ -533,33 +453,13 @@ describe('the verdicts', () => {
 });
 
 describe.each(flavours)('a sealed store that was tampered with on %s', (flavour) => {
-  let test: TestStore;
-  const names = tables.map((table) => getTableName(table));
-  const listOf = (table: MySqlTable): string =>
-    Object.values(getTableColumns(table))
-      .map(({ name }) => name)
-      .filter((name) => name !== 'waiting')
-      .map((name) => `\`${name}\``)
-      .join(', ');
+  let test: FilledStore;
 
   beforeAll(async () => {
-    test = await openTestStore(flavour);
-    await fill(test);
-    for (const table of tables) {
-      const name = getTableName(table);
-      await test.schema.query(`CREATE TABLE whole_${name} AS SELECT ${listOf(table)} FROM ${name}`);
-    }
+    test = await openFilledStore(flavour);
   });
   afterAll(() => test.close());
-  beforeEach(async () => {
-    await test.schema.query(names.map((name) => `DELETE FROM ${name}`).join(';'));
-    for (const table of tables) {
-      const name = getTableName(table);
-      await test.schema.query(
-        `INSERT INTO ${name} (${listOf(table)}) SELECT ${listOf(table)} FROM whole_${name}`,
-      );
-    }
-  });
+  beforeEach(() => test.restore());
 
   it('is untouched before', async () => {
     expect(await verifyLog(test.vault)).toMatchObject({ ok: true, flaw: null, deliveries: 5, unsealed: 0 });

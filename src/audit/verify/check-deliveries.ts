@@ -1,4 +1,5 @@
 import type { Session } from '../../db/client.ts';
+import { matchesPattern } from '../../event/subscription.ts';
 import { readMarkedActs } from '../../db/marked-acts.ts';
 import type { Marker } from '../../db/marks.ts';
 import { readAhead } from '../../lib/read-ahead.ts';
@@ -6,8 +7,8 @@ import { momentMs } from '../../outbox/moment.ts';
 import type { Excuses } from './excuses.ts';
 import { fail } from './flaw.ts';
 import type { Progress } from '../progress.ts';
-import type { ReplayRecords } from '../replay-acts.ts';
-import type { WebhookState } from '../webhook-state.ts';
+import { readReplayRecords, type ReplayRecords, type ReplayState } from '../replay-acts.ts';
+import { readRecordedStates, type WebhookState } from '../webhook-state.ts';
 
 /*
  * What `delivery_log` says of a delivery beside what is sealed follows from its attempts, and from the acts that end or reopen it:
@@ -26,7 +27,6 @@ export interface DeliveryWalk {
   progress: Progress;
   /** How far retention has dropped seals; null when it has dropped none. */
   dropped: Progress | null;
-  replays: ReplayRecords;
   webhooks: ReadonlyMap<number, WebhookState | null>;
   onDeliveries(count: number): void;
 }
@@ -41,10 +41,17 @@ interface Row {
   failedAt: string | null;
   exhaustedAt: string | null;
   retryCount: number;
+  hasAnswer: number;
   eventId: string | null;
+  eventType: string | null;
+  entityTable: string | null;
+  entityKey: string | null;
+  occurredAt: string | null;
   subject: string | null;
   isHidden: number | null;
   isQueued: number;
+  queuedWebhook: number | null;
+  queuedEvent: number | null;
   attemptsBefore: number | null;
   isBeingQueued: number | null;
   nextId: number;
@@ -75,8 +82,10 @@ export async function checkDeliveries(walk: DeliveryWalk): Promise<void> {
     const reopened: Delivery[] = [];
     for (const delivery of deliveries) if (checkDelivery(walk, delivery)) reopened.push(delivery);
     await checkReopened(walk, reopened);
+    await checkWebhooksOf(walk, deliveries);
     walk.onDeliveries(deliveries.length);
   }
+  await checkOrphans(walk.session);
 }
 
 async function* readPages(session: Session): AsyncGenerator<Delivery[], void, undefined> {
@@ -90,11 +99,12 @@ async function* readPages(session: Session): AsyncGenerator<Delivery[], void, un
 }
 
 const columns =
-  'id, webhook_id, event_seq, status, response_status, delivered_at, failed_at, exhausted_at, retry_count';
+  'id, webhook_id, event_seq, status, response_status, delivered_at, failed_at, exhausted_at, retry_count, response_body IS NOT NULL AS has_answer';
 const select = `SELECT d.id, d.webhook_id AS webhookId, d.event_seq AS eventSeq, d.status, d.response_status AS responseStatus,
     d.delivered_at AS deliveredAt, d.failed_at AS failedAt, d.exhausted_at AS exhaustedAt, d.retry_count AS retryCount,
-    e.id AS eventId, e.subject, e.staging >= c.staging AS isHidden, q.delivery_id IS NOT NULL AS isQueued,
-    q.attempts_before AS attemptsBefore, d.id >= c.unqueued_from AND d.id < c.unqueued_to AS isBeingQueued,
+    d.has_answer AS hasAnswer, e.id AS eventId, e.type AS eventType, e.entity_table AS entityTable, e.entity_key AS entityKey,
+    e.occurred_at AS occurredAt, e.subject, e.staging >= c.staging AS isHidden, q.delivery_id IS NOT NULL AS isQueued,
+    q.webhook_id AS queuedWebhook, q.event_seq AS queuedEvent, q.attempts_before AS attemptsBefore, d.id >= c.unqueued_from AND d.id < c.unqueued_to AS isBeingQueued,
     c.next_delivery_id AS nextId, a.id AS attempt, a.number, a.outcome, a.response_status AS attemptStatus,
     a.recorded_at AS recordedAt
   FROM (SELECT ${columns} FROM delivery_log WHERE id > ? ORDER BY id LIMIT ?) d
@@ -148,6 +158,27 @@ function checkDelivery(walk: DeliveryWalk, delivery: Delivery): boolean {
   return checkStatus(walk, delivery);
 }
 
+/** Deliveries to webhooks that no act has made. Of version f84be48 some are not known any more. */
+async function checkWebhooksOf(walk: DeliveryWalk, deliveries: readonly Delivery[]): Promise<void> {
+  const findStrange = (): Delivery | undefined =>
+    deliveries.find(
+      ({ id, webhookId }) => id > walk.progress.old.delivery_log && !walk.webhooks.has(webhookId),
+    );
+  if (!findStrange()) return;
+  // It may have been made since.
+  walk.webhooks = await readRecordedStates(walk.session, walk.marker);
+  const strange = findStrange();
+  if (strange) failDelivery(strange, ['webhook_id'], 'names a webhook that is on no record', 'unexplained');
+}
+
+/** That the queue would send this event to this webhook. */
+function checkPlace(delivery: Delivery): void {
+  const { webhookId, eventSeq, isQueued, queuedWebhook, queuedEvent } = delivery;
+  if (isQueued === 0 || (queuedWebhook === webhookId && queuedEvent === eventSeq)) return;
+  const fields = queuedWebhook === webhookId ? ['event_seq'] : ['webhook_id'];
+  failDelivery(delivery, fields, 'is another one in the queue');
+}
+
 function checkNumbers(delivery: Delivery, mayLackFirst: boolean): void {
   const numbers = delivery.attempts.map(({ number }) => number);
   const first = numbers[0] ?? 1;
@@ -161,6 +192,8 @@ function checkNumbers(delivery: Delivery, mayLackFirst: boolean): void {
   const last = delivery.attempts.at(-1);
   if (delivery.retryCount !== (last?.number ?? 1) - 1)
     failDelivery(delivery, ['retry_count'], `is not that of its ${numbers.length} attempts`);
+  if (!last && delivery.hasAnswer === 1)
+    failDelivery(delivery, ['response_body'], 'is there without an attempt', 'inserted');
   // Version f84be48 left the answer of the attempt before a lost one.
   if (last?.outcome === 'lost' && last.recordedAt === null) return;
   if (delivery.responseStatus !== (last?.responseStatus ?? null))
@@ -181,6 +214,7 @@ function checkStatus(walk: DeliveryWalk, delivery: Delivery): boolean {
 }
 
 function checkOpen(delivery: Delivery): boolean {
+  checkPlace(delivery);
   const last = delivery.attempts.at(-1);
   if (delivery.isQueued === 0) {
     if (delivery.isBeingQueued === 1) return false;
@@ -264,19 +298,30 @@ function requireMoments(
   if (wrong.length > 0) failDelivery(delivery, wrong, 'is not what its attempts say');
 }
 
-/** A person opens a delivery again: by a retry of it, or by a replay to its webhook. */
+/** A person opens a delivery again: by a retry of it, or by a replay to its webhook, after its last attempt. */
 async function checkReopened(walk: DeliveryWalk, reopened: readonly Delivery[]): Promise<void> {
   if (reopened.length === 0) return;
   const retries = await readMarkedActs(walk.session, walk.marker, {
     action: 'delivery.retry',
     targets: reopened.map(({ id }) => String(id)),
   });
-  const retried = new Set(retries.map(({ target }) => Number(target)));
-  const replayed = new Set([...walk.replays.created.values()].map((row) => row?.['webhook_id']));
+  // Anew: a replay may have begun since.
+  const replays = await readReplayRecords(walk.session, walk.marker);
+  const running = await walk.session.rows<{ id: number; nextSeq: number }>(
+    "SELECT id, next_seq AS nextSeq FROM replays WHERE state = 'running'",
+  );
+  const nextSeqs = new Map(running.map(({ id, nextSeq }) => [id, nextSeq]));
+  const retriedAt = new Map(retries.map(({ target, at }) => [Number(target), at]));
   for (const delivery of reopened) {
-    const last = delivery.attempts.at(-1);
-    if (last?.recordedAt === null) continue;
-    if (retried.has(delivery.id) || replayed.has(delivery.webhookId)) continue;
+    const lastAt = delivery.attempts.at(-1)?.recordedAt;
+    if (lastAt === undefined || lastAt === null) continue;
+    if ((retriedAt.get(delivery.id) ?? '') >= lastAt) continue;
+    if (
+      [...replays.created].some(([id, row]) =>
+        isReplayed(replays, { id, row, delivery, lastAt, nextSeq: nextSeqs.get(id) }),
+      )
+    )
+      continue;
     failDelivery(
       delivery,
       ['status'],
@@ -284,4 +329,46 @@ async function checkReopened(walk: DeliveryWalk, reopened: readonly Delivery[]):
       'unexplained',
     );
   }
+}
+
+interface Replaying {
+  id: number;
+  row: ReplayState | null;
+  delivery: Delivery;
+  lastAt: string;
+  /** The next event that it looks at, while it runs. */
+  nextSeq: number | undefined;
+}
+
+/** Whether a replay could have opened this delivery after that attempt. Of version f84be48 only the webhook is known. */
+function isReplayed(
+  { ended }: ReplayRecords,
+  { id, row, delivery, lastAt, nextSeq = Infinity }: Replaying,
+): boolean {
+  if (row === null) return false;
+  const finishedAt = ended.get(id)?.['finished_at'] as string | null | undefined;
+  const events = row['events'] as readonly string[] | null;
+  return (
+    row['webhook_id'] === delivery.webhookId &&
+    delivery.eventSeq <= (row['last_seq'] as number) &&
+    delivery.eventSeq < nextSeq &&
+    delivery.occurredAt! >= (row['since'] as string) &&
+    delivery.occurredAt! < (row['until'] as string) &&
+    (finishedAt == null || finishedAt >= lastAt) &&
+    (events === null || events.some((pattern) => matchesPattern(pattern, delivery.eventType!))) &&
+    (row['entity_table'] === null ||
+      (row['entity_table'] === delivery.entityTable && row['entity_key'] === delivery.entityKey))
+  );
+}
+
+/** Rows of the queue that send a delivery which the log does not have. */
+async function checkOrphans(session: Session): Promise<void> {
+  const [orphan] = await session.rows<{ id: number }>(
+    'SELECT q.delivery_id AS id FROM queue q LEFT JOIN delivery_log d ON d.id = q.delivery_id WHERE d.id IS NULL LIMIT 1',
+  );
+  if (!orphan) return;
+  fail('inserted', {
+    message: `delivery ${orphan.id} is in the queue and not in the log`,
+    delivery: orphan.id,
+  });
 }

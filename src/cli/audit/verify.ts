@@ -83,8 +83,12 @@ function formatVerification(verification: Verification): string {
 }
 
 /** The first line, wherever nothing from elsewhere was compared. */
-function notProved({ unproved, lastSeal }: Verification): string[] {
-  if (lastSeal === 0 || unproved.length === 0) return [];
+function notProved({ unproved, lastSeal, unsealed }: Verification): string[] {
+  if (lastSeal === 0)
+    return unsealed === 0
+      ? []
+      : [`Nothing is proved: no seal is there, and ${unsealed} attempts and acts are.`];
+  if (unproved.length === 0) return [];
   const what = [
     ...(unproved.includes('end') ? ['that nothing was cut off at the end (--head FILE)'] : []),
     ...(unproved.includes('key') ? ['that the key is the old one (--key FILE)'] : []),
