@@ -11,6 +11,7 @@ import { readClock } from './unsealed.ts';
 import { checkActs } from './verify/check-acts.ts';
 import { checkBeginning } from './verify/check-beginning.ts';
 import { checkDeliveries } from './verify/check-deliveries.ts';
+import { checkSchema } from './verify/check-schema.ts';
 import { checkUnsealed } from './verify/check-marks.ts';
 import { Excuses } from './verify/excuses.ts';
 import { fail, FlawError, type Flaw } from './verify/flaw.ts';
@@ -23,7 +24,12 @@ export type Unproved =
   /** That nothing was cut off at the end, and that the whole was not rewritten: a head proves it up to itself. */
   | 'end'
   /** That the key is the one of the beginning: a head or a pinned key proves it. */
-  | 'key';
+  | 'key'
+  /**
+   * That SQL added or edited no event, and no delivery that was never tried, before the first seal of its row: these have no marks. With
+   * encryption at rest an added event is found, because its payload does not open.
+   */
+  | 'origin';
 
 export interface Verification {
   ok: boolean;
@@ -93,7 +99,11 @@ function emptyResult(state: SealState | undefined, { head, fingerprint }: Verify
   return {
     ok: true,
     flaw: null,
-    unproved: [...(head ? [] : ['end' as const]), ...((head ?? fingerprint) ? [] : ['key' as const])],
+    unproved: [
+      ...(head ? [] : ['end' as const]),
+      ...((head ?? fingerprint) ? [] : ['key' as const]),
+      'origin',
+    ],
     seals: 0,
     entries: 0,
     deliveries: 0,
@@ -121,6 +131,7 @@ async function walkChain(chain: Chain): Promise<void> {
   const last = await readLastSeal(store);
   const to = Math.max(last?.number ?? 0, (JSON.parse(state.oldProgress) as { seals: number }).seals);
   checkBeginning(chain, to);
+  await checkSchema(store);
   const marker = new Marker(markKeyOf(state, box));
   const excuses = new Excuses(store, marker);
   await excuses.read();

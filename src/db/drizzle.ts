@@ -10,7 +10,8 @@ import type * as Migrator from 'drizzle-orm/mysql2/migrator';
  */
 const require = createRequire(import.meta.url);
 
-export const { and, asc, eq, getTableColumns, isNull, sql } = require('drizzle-orm') as typeof Orm;
+export const { and, asc, eq, getTableColumns, getTableName, is, isNull, sql } =
+  require('drizzle-orm') as typeof Orm;
 export const mysqlCore = require('drizzle-orm/mysql-core') as typeof Columns;
 export const {
   bigint,
@@ -20,6 +21,7 @@ export const {
   index,
   int,
   mysqlEnum,
+  MySqlTable,
   mysqlTable,
   smallint,
   tinyint,

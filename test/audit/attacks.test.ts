@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { dropSeals } from '../../src/audit/drop-seals.ts';
 import { readHead } from '../../src/audit/head.ts';
+import { sealOnce } from '../../src/audit/seal.ts';
 import type { Flaw } from '../../src/audit/verify/flaw.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { flavours } from '../support/server.ts';
@@ -216,12 +217,53 @@ describe.each(flavours)('a store in which SQL hides or invents deliveries, on %s
     expect({ ok, ...flaw }).toMatchObject({ ok: false, ...found });
   });
 
+  it.each([
+    [
+      'a trigger',
+      'CREATE TRIGGER hide BEFORE INSERT ON attempts FOR EACH ROW SET NEW.response_status = 200',
+      'DROP TRIGGER hide',
+    ],
+    [
+      'a scheduled event',
+      "CREATE EVENT hide ON SCHEDULE AT '2037-01-01' DO DELETE FROM attempts",
+      'DROP EVENT hide',
+    ],
+    [
+      'a view in the place of a table',
+      'RENAME TABLE attempts TO attempts_before; CREATE VIEW attempts AS SELECT * FROM attempts_before',
+      'DROP VIEW attempts; RENAME TABLE attempts_before TO attempts',
+    ],
+  ])('is not taken for untouched with %s', async (_what, sql, undo) => {
+    await test.schema.query(sql);
+    const { ok, flaw } = await verifyLog(test.vault);
+    await test.schema.query(undo);
+    expect({ ok, message: flaw?.message }).toEqual({
+      ok: false,
+      message: expect.stringMatching(/hide|attempts is a view/),
+    });
+  });
+
+  it('finds an event that SQL added without a payload before it was sealed', async () => {
+    await test.schema.query(
+      `INSERT INTO event_log (seq, id, type, entity_table, entity_key, subject, transaction_id, occurred_at)
+         SELECT next_event_seq, 'evt_added', 'patient.created', 'patients', '45', '45', 'tx-9', '2026-03-08' FROM checkpoint;
+       UPDATE checkpoint SET next_event_seq = next_event_seq + 1`,
+    );
+    while (await sealOnce(test.vault));
+    const { ok, flaw } = await verifyLog(test.vault);
+    expect({ ok, ...flaw }).toMatchObject({ ok: false, log: 'event_log', fields: ['body'] });
+  });
+
   it('is found by a head, and not without one, when the end of the log was cut off', async () => {
     const head = (await readHead(test.store))!;
     await test.schema.query(
       "UPDATE seal_state SET progress = JSON_SET(progress, '$.seals', 0); DELETE FROM seals; DELETE FROM seal_packs",
     );
-    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, unproved: ['end', 'key'], lastSeal: 0 });
+    expect(await verifyLog(test.vault)).toMatchObject({
+      ok: true,
+      unproved: ['end', 'key', 'origin'],
+      lastSeal: 0,
+    });
     expect(await verifyLog(test.vault, { head })).toMatchObject({ ok: false, flaw: { kind: 'truncated' } });
   });
 

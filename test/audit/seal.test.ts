@@ -116,7 +116,7 @@ describe.each(servers)('the sealed log on %s', (variant) => {
       seals: 3,
       entries: 26,
       deliveries: 8,
-      unproved: [],
+      unproved: ['origin'],
       payloads: { proved: 7, pruned: 0, erased: 0 },
       unsealed: 1,
       firstSeal: 1,
@@ -137,7 +137,7 @@ describe.each(servers)('the sealed log on %s', (variant) => {
        DELETE FROM delivery_log WHERE id > 6; DELETE FROM seals WHERE number = 3; DELETE FROM seal_packs WHERE seal = 3;
        UPDATE seal_state SET progress = JSON_SET(progress, '$.seals', 2)`,
     );
-    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, unproved: ['end', 'key'] });
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, unproved: ['end', 'key', 'origin'] });
     expect(await verifyLog(test.vault, { head })).toMatchObject({ ok: false, flaw: { kind: 'truncated' } });
   });
 
@@ -159,7 +159,7 @@ describe.each(servers)('the sealed log on %s', (variant) => {
     await test.schema.query('UPDATE attempts SET mark = NULL; UPDATE audit_log SET mark = NULL');
     await test.schema.query('DELETE FROM seal_state; DELETE FROM seals; DELETE FROM seal_packs');
     await seal();
-    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, unproved: ['end', 'key'] });
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, unproved: ['end', 'key', 'origin'] });
     const pinned = { fingerprint: head.fingerprint };
     expect(await verifyLog(test.vault, pinned)).toMatchObject({ ok: false, flaw: { kind: 'rewritten' } });
     expect(await verifyLog(test.vault, { head })).toMatchObject({ ok: false, flaw: { kind: 'rewritten' } });

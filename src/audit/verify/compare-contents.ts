@@ -22,7 +22,10 @@ export async function compareContents(
   if (log === 'audit_log') return;
   for (const leaf of leaves) {
     const row = byId.get(leaf.id)!;
-    if ((row.content === null && leaf.content === null) || (log === 'attempts' && !row.keepsContent))
+    if (
+      (log !== 'event_log' && row.content === null && leaf.content === null) ||
+      (log === 'attempts' && !row.keepsContent)
+    )
       continue;
     const payload = contents.get(row.id);
     const salt = keys.get(subjectOf(row.subject))?.salt;

@@ -82,9 +82,9 @@ function formatVerification(verification: Verification): string {
   return lines.join('\n');
 }
 
-/** The first line, wherever nothing from elsewhere was compared. */
-function notProved({ unproved, lastSeal, unsealed }: Verification): string[] {
-  if (lastSeal === 0)
+/** The first line: what this verification cannot know. */
+function notProved({ unproved, lastSeal, unsealed, flaw }: Verification): string[] {
+  if (lastSeal === 0 && !flaw)
     return unsealed === 0
       ? []
       : [`Nothing is proved: no seal is there, and ${unsealed} attempts and acts are.`];
@@ -92,6 +92,9 @@ function notProved({ unproved, lastSeal, unsealed }: Verification): string[] {
   const what = [
     ...(unproved.includes('end') ? ['that nothing was cut off at the end (--head FILE)'] : []),
     ...(unproved.includes('key') ? ['that the key is the old one (--key FILE)'] : []),
+    ...(unproved.includes('origin')
+      ? ['that SQL added no event and no untried delivery in the seconds before its seal']
+      : []),
   ];
-  return [`Not proved: ${what.join(', and ')}.`];
+  return [`Not proved: ${what.join('; ')}.`];
 }
