@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import type * as Orm from 'drizzle-orm';
 import type * as Columns from 'drizzle-orm/mysql-core';
 import type * as Driver from 'drizzle-orm/mysql2';
-import type * as Migrator from 'drizzle-orm/mysql2/migrator';
+import type * as Migrator from 'drizzle-orm/migrator';
 
 /*
  * Drizzle, loaded as CommonJS. As ES modules Node reads its package.json of 179 kB anew for each of its files: 260 MB of memory
@@ -28,4 +28,4 @@ export const {
   uniqueIndex,
 } = mysqlCore;
 export const { drizzle } = require('drizzle-orm/mysql2') as typeof Driver;
-export const { migrate } = require('drizzle-orm/mysql2/migrator') as typeof Migrator;
+export const { readMigrationFiles } = require('drizzle-orm/migrator') as typeof Migrator;

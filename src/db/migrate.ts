@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
 import { AppError } from '../lib/errors.ts';
-import { drizzle, migrate as applyMigrations } from './drizzle.ts';
+import { applyMigrations } from './apply-migrations.ts';
 import { sessionStatements } from './session-variables.ts';
 import { toStoreError } from './store-error.ts';
 
@@ -18,7 +18,7 @@ export interface Migrated {
 
 /**
  * Creates the store's schema where it is missing and brings its tables up to date. Several daemons may start at
- * once: a lock of the server lets one migrate while the others wait. Throws AppError ERR_CONFIG, ERR_STORE_UNREACHABLE,
+ * once: a lock of the server lets one migrate while the others wait. One that was killed half-way is continued. Throws AppError ERR_CONFIG, ERR_STORE_UNREACHABLE,
  * ERR_STORE_ACCESS or ERR_STORE_SCHEMA.
  */
 export async function migrateStore(url: DatabaseUrl): Promise<Migrated> {
@@ -35,7 +35,7 @@ export async function migrateStore(url: DatabaseUrl): Promise<Migrated> {
     await refuseOldServer(connection);
     return await withLock(connection, url.database, () => bringUpToDate(connection!, url.database));
   } catch (error) {
-    throw toStoreError(withinDrizzle(error), url, account);
+    throw toStoreError(error, url, account);
   } finally {
     connection?.destroy();
   }
@@ -44,9 +44,7 @@ export async function migrateStore(url: DatabaseUrl): Promise<Migrated> {
 async function bringUpToDate(connection: Connection, schema: string): Promise<Migrated> {
   const createdSchema = await createSchemaIfMissing(connection, schema);
   await connection.query('USE ??', [schema]);
-  const before = await countMigrations(connection, schema);
-  await applyMigrations(drizzle({ client: connection }), { migrationsFolder });
-  return { applied: (await countMigrations(connection, schema)) - before, createdSchema };
+  return { applied: await applyMigrations(connection, migrationsFolder), createdSchema };
 }
 
 /** Before 8.0.17, MySQL has no collation that compares keys byte by byte without padding them. */
@@ -70,16 +68,6 @@ async function createSchemaIfMissing(connection: Connection, schema: string): Pr
   if (found.length > 0) return false;
   await connection.query('CREATE DATABASE IF NOT EXISTS ?? CHARACTER SET utf8mb4', [schema]);
   return true;
-}
-
-async function countMigrations(connection: Connection, schema: string): Promise<number> {
-  const [table] = await connection.query<RowDataPacket[]>(
-    "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = '__drizzle_migrations'",
-    [schema],
-  );
-  if (table.length === 0) return 0;
-  const [[row]] = await connection.query<RowDataPacket[]>('SELECT COUNT(*) AS n FROM __drizzle_migrations');
-  return Number(row?.['n']);
 }
 
 /** The lock's name carries the schema: locks are the server's, and one server may hold several stores. */
@@ -128,12 +116,4 @@ export async function openDefinitionSession(url: DatabaseUrl): Promise<Connectio
     connection.destroy();
     throw error;
   }
-}
-
-/** An error of ours that was thrown while Drizzle worked. */
-function withinDrizzle(error: unknown): unknown {
-  for (let inner = error; inner instanceof Error; inner = inner.cause) {
-    if (inner instanceof AppError) return inner;
-  }
-  return error;
 }

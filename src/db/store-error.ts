@@ -51,6 +51,11 @@ function statementRemedy(errno: number): { remedy?: string } {
     case 1021:
     case 1114:
       return { remedy: 'Make room on the disk of the server, then run `migrate` again.' };
+    case 1050:
+      return {
+        remedy:
+          'The schema has a table of another program. Name a schema of its own in store.url; it is created where it is missing.',
+      };
     case 1153:
       return { remedy: raisePacket(32 * 2 ** 20) };
     case 1205:

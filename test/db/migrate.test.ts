@@ -1,11 +1,14 @@
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Connection } from 'mysql2/promise';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openStore } from '../../src/db/client.ts';
 import { sealOnce } from '../../src/audit/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { drizzle, migrate } from '../../src/db/drizzle.ts';
+import { applyMigrations } from '../../src/db/apply-migrations.ts';
+import { readMigrationFiles } from '../../src/db/drizzle.ts';
 import { createSecretBox } from '../../src/db/encryption.ts';
 import { ensureInstallation } from '../../src/db/installation.ts';
 import { migrateStore } from '../../src/db/migrate.ts';
@@ -27,8 +30,75 @@ async function migrateTo(schema: TestSchema, count: number): Promise<void> {
   const journal = JSON.parse(await readFile(journalFile, 'utf8')) as { entries: unknown[] };
   journal.entries = journal.entries.slice(0, count);
   await writeFile(journalFile, JSON.stringify(journal));
-  await migrate(drizzle({ client: await schema.connect() }), { migrationsFolder: folder });
+  await applyMigrations(await schema.connect(), folder);
 }
+
+/** A connection that is lost after so many statements of a migration, each of which the server has carried out. */
+function dyingAfter(connection: Connection, statements: number): Connection {
+  let left = statements;
+  const query = async (sql: string, values?: unknown[]): Promise<unknown> => {
+    if (left === 0) throw new Error('killed');
+    if (!/migration_progress|__drizzle_migrations/.test(sql)) left -= 1;
+    const answer: unknown = await connection.query(sql, values);
+    if (left === 0) throw new Error('killed');
+    return answer;
+  };
+  return { query } as unknown as Connection;
+}
+
+/** All that the server knows of the definitions of a schema. */
+async function definitionsOf(schema: TestSchema): Promise<Record<string, unknown>> {
+  const definitions: Record<string, unknown> = {};
+  for (const row of await schema.query('SHOW TABLES')) {
+    const name = String(Object.values(row)[0]);
+    const [made] = await schema.query(`SHOW CREATE TABLE ${name}`);
+    const text = String(made!['Create Table'] ?? made!['Create View']);
+    definitions[name] = text.replaceAll(schema.name, 'store').replace(/ AUTO_INCREMENT=\d+/, '');
+  }
+  return definitions;
+}
+
+describe.each(servers)('a migration that is interrupted, on %s', (variant) => {
+  it('continues behind every statement of it, and gives the same schema', { timeout: 120_000 }, async () => {
+    const [schema, whole] = [
+      await createSchema(sharedServer(variant)),
+      await createSchema(sharedServer(variant)),
+    ];
+    onTestFinished(() => Promise.all([schema.drop(), whole.drop()]).then(() => undefined));
+    const folder = fileURLToPath(migrations);
+    const connection = await schema.connect();
+    let deaths = 0;
+    const isKilled = async (): Promise<boolean> => {
+      try {
+        // From the second time on, the first statement is the one behind which it was killed.
+        await applyMigrations(dyingAfter(connection, deaths === 0 ? 1 : 2), folder);
+        return false;
+      } catch (error) {
+        expect(error).toMatchObject({ message: 'killed' });
+        return true;
+      }
+    };
+    while (await isKilled()) deaths += 1;
+    const statements = readMigrationFiles({ migrationsFolder: folder }).flatMap(({ sql }) => sql);
+    expect(deaths).toBe(statements.length);
+    expect(await applyMigrations(connection, folder)).toBe(0);
+    await migrateStore(parseDatabaseUrl(whole.url()));
+    expect(await definitionsOf(schema)).toEqual(await definitionsOf(whole));
+    expect(await schema.query('SELECT COUNT(*) AS n FROM checkpoint')).toEqual([{ n: 1 }]);
+  });
+
+  it('does not take a table of somebody else for one of its own', async () => {
+    const schema = await createSchema(sharedServer(variant), 'CREATE TABLE attempts (id INT)');
+    onTestFinished(() => schema.drop());
+    const url = parseDatabaseUrl(schema.url());
+    for (let run = 1; run <= 2; run += 1)
+      await expect(migrateStore(url)).rejects.toMatchObject({
+        code: 'ERR_STORE_SCHEMA',
+        message: expect.stringContaining('ER_TABLE_EXISTS_ERROR') as string,
+        remedy: expect.stringContaining('Name a schema of its own') as string,
+      });
+  });
+});
 
 describe.each(servers)('an older store on %s', (variant) => {
   it('is brought up to date with what is queued in it: nothing is lost, and lanes keep their order', async () => {
