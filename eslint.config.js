@@ -40,9 +40,7 @@ const boundaries = rooms.map((room, index) => ({
           ...(['delivery', 'cli'].includes(room)
             ? []
             : [{ group: ['undici'], message: 'Only delivery/ calls endpoints.' }]),
-          ...(room === 'cli'
-            ? []
-            : [{ group: ['commander'], message: 'Only cli/ speaks to a terminal.' }]),
+          ...(room === 'cli' ? [] : [{ group: ['commander'], message: 'Only cli/ speaks to a terminal.' }]),
         ],
       },
     ],

@@ -9,11 +9,15 @@ import { matchWord, toPage, whereAll, type Condition, type Page, type Paging } f
 export const deliveryStatuses = ['pending', 'waiting', 'sending', 'delivered', 'exhausted'] as const;
 export type DeliveryStatus = (typeof deliveryStatuses)[number];
 
+/** What lists can be filtered by: `failed` is every delivery whose last attempt failed, given up or not. */
+export const statusFilters = [...deliveryStatuses, 'failed'] as const;
+export type StatusFilter = (typeof statusFilters)[number];
+
 export interface DeliveryFilter {
   /** An event type, or `noun.*`. */
   event?: string;
   webhookId?: number;
-  status?: DeliveryStatus;
+  status?: StatusFilter;
   /** The row that changed. */
   entity?: { table: string; key: string };
   /** The patient whose data it carried. */
@@ -156,10 +160,10 @@ export async function getDelivery({ store, box }: WebhookVault, id: number): Pro
 /** Who received what about a patient: every delivery that carried that patient's data, and which fields, newest first. */
 export async function listAccess(
   { store, box }: WebhookVault,
-  patient: string,
+  { patient, ...period }: { patient: string } & Pick<DeliveryFilter, 'sinceMs' | 'untilMs'>,
   paging: Paging,
 ): Promise<Page<AccessRecord>> {
-  const { items, nextCursor } = await listDeliveries(store, { patient }, paging);
+  const { items, nextCursor } = await listDeliveries(store, { patient, ...period }, paging);
   if (items.length === 0) return { items: [], nextCursor };
   const rows = await store.rows<StoredPayload & { id: number }>(
     `SELECT d.id, e.id AS eventId, e.seq AS eventSeq, e.subject, COALESCE(d.payload, e.body) AS payload FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq
@@ -230,6 +234,7 @@ function toConditions(filter: DeliveryFilter): Condition[] {
   if (untilMs !== undefined) conditions.push(['e.occurred_at < ?', momentText(untilMs)]);
   if (patient !== undefined) conditions.push(['e.subject = ?', storedKey(patient)]);
   if (status === 'exhausted') conditions.push(['d.exhausted_at IS NOT NULL']);
+  else if (status === 'failed') conditions.push(['d.failed_at IS NOT NULL']);
   else if (status === 'delivered') conditions.push(["d.status = 'delivered'"]);
   else if (status !== undefined) conditions.push(['q.state = ?', status]);
   if (entity !== undefined) {

@@ -9,11 +9,13 @@ import { localActor } from './local-actor.ts';
 import { print, printError, printJson } from './output.ts';
 import { Lines } from './text/styled.ts';
 import { formatMoment, formatTable } from './text/table.ts';
-import { cursorOption, limitOption } from './time-option.ts';
+import { cursorOption, limitOption, sinceOption, untilOption } from './time-option.ts';
 import { withStore } from './with-store.ts';
 
 interface AccessOptions extends ConfigOptions {
   patient: string;
+  since?: number;
+  until?: number;
   limit: number;
   cursor?: number;
   json?: true;
@@ -25,6 +27,8 @@ export function accessCommand(): Command {
     .description('who received what about a patient: every delivery that carried that patient’s data')
     .addOption(configOption())
     .requiredOption('--patient <id>', 'as the clinic numbers patients')
+    .addOption(sinceOption())
+    .addOption(untilOption())
     .addOption(limitOption())
     .addOption(cursorOption())
     .option('--json', 'print the deliveries as JSON')
@@ -41,7 +45,12 @@ Example:
         const act = { actor: localActor(), action: 'patient.access', target: storedKey(patient) };
         await recordAct(vault.store, vault.box, act);
         if (!(await knowsPatient(vault.store, patient))) throw unknownPatient([patient]);
-        return listAccess(vault, patient, options);
+        const { since, until } = options;
+        const period = {
+          ...(since !== undefined && { sinceMs: since }),
+          ...(until !== undefined && { untilMs: until }),
+        };
+        return listAccess(vault, { patient, ...period }, options);
       });
       if (options.json) printJson({ deliveries: toJson(items), next_cursor: nextCursor });
       else if (items.length === 0) print('Nothing about this patient was sent to anybody.');

@@ -67,7 +67,7 @@ export function hostName() {
 export function webhookUrl() {
   return scalar<string>({
     mustBe: 'a URL such as https://api.example.com/webhooks, of at most 2048 characters',
-    json: { type: 'string', pattern: '^https?://' },
+    json: { type: 'string', maxLength: 2_048, pattern: '^[hH][tT][tT][pP][sS]?://[^ @/?#]+[^ @]*$' },
     parse: ifText((given) => {
       const url = given.length <= 2_048 && !/[\p{C}\p{Z}]/u.test(given) ? URL.parse(given) : null;
       if (url === null || !['http:', 'https:'].includes(url.protocol)) return undefined;

@@ -91,17 +91,17 @@ interface Uniqueness {
   value: unknown;
   /** Of a list of maps. */
   path: YamlPath;
-  /** Which may not have the same value twice. */
+  /** Which may not have the same value twice, in whatever case. */
   key: string;
 }
 
 function checkUnique({ value, path, key }: Uniqueness, problems: Problems): void {
-  const seen = new Map<unknown, number>();
+  const seen = new Map<string, number>();
   listAt(value, path).forEach((item, index) => {
     const given = valueAt(item, [key]);
     if (!isMap(item) || typeof given !== 'string') return;
-    const first = seen.get(given);
-    if (first === undefined) seen.set(given, index);
+    const first = seen.get(given.toLowerCase());
+    if (first === undefined) seen.set(given.toLowerCase(), index);
     else problems.add([...path, index, key], `is the same as ${formatPath([...path, first, key])}`);
   });
 }

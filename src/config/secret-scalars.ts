@@ -63,11 +63,15 @@ export function sha256() {
   });
 }
 
+/** Base64 whose last character has no bits that are not used, optionally after `whsec_`. */
+const canonicalBase64 =
+  '^(whsec_)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$';
+
 /** See lib/secret. */
 export function signingSecret() {
   return scalar<string>({
     mustBe: 'a secret: write whsec_ and what `openssl rand -hex 32` prints',
-    json: { type: 'string', minLength: 32, maxLength: 512 },
+    json: { type: 'string', minLength: 32, maxLength: 512, pattern: canonicalBase64 },
     parse: ifText((given) => {
       const problem = checkSecret(given);
       if (problem === undefined) return given;

@@ -15,24 +15,27 @@ export interface WebhookInput extends Partial<WebhookSettings> {
   secret?: string;
 }
 
-type Shape = typeof webhookShape;
+const { active, ...sameShape } = webhookShape;
+const inputShape = { ...sameShape, is_active: active };
+
+type Shape = typeof inputShape;
 type Raw = Readonly<Record<string, unknown>>;
 
 /** What must be said to make one. */
 export const requiredKeys = ['name', 'url', 'events'] as const;
 
 /**
- * Reads keys of a webhook, written as in the configuration file; those of `required` must be there. Throws AppError ERR_USAGE with
+ * Reads keys of a webhook, written as in the configuration file (`active` as `is_active`, which is what is read); those of `required` must be there. Throws AppError ERR_USAGE with
  * all problems, which quote no value.
  */
 export function parseWebhookInput(raw: Raw, required: readonly (keyof Shape)[] = []): WebhookInput {
-  const { active, max_in_flight, rate_limit, timeout, legacy_signature, ...same } = parseInput(
+  const { is_active, max_in_flight, rate_limit, timeout, legacy_signature, ...same } = parseInput(
     inputSchema(required),
     raw,
   );
   const input = {
     ...same,
-    isActive: active,
+    isActive: is_active,
     maxInFlight: max_in_flight,
     ratePerSecond: rate_limit,
     timeoutMs: timeout,
@@ -64,7 +67,7 @@ export const rotationInputSchema = (): Record<string, unknown> => toJsonSchema(r
 function inputSchema(required: readonly (keyof Shape)[]) {
   const asked = Object.fromEntries(required.map((key) => [key, true as const]));
   return z
-    .strictObject(webhookShape)
+    .strictObject(inputShape)
     .partial()
     .required(asked as Record<(typeof requiredKeys)[number], true>);
 }

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { ApiToken, Role } from '../config/types.ts';
+import type { Refusal } from './refusals.ts';
 
 /** Who asks: the token's name and role, never the token. */
 export interface Actor {
@@ -17,7 +18,23 @@ declare module 'fastify' {
 /** A role may do what the roles behind it may do. */
 const rank: Readonly<Record<Role, number>> = { auditor: 1, operator: 2, admin: 3 };
 
-const refusal = { message: 'No autorizado' } as const;
+const message = 'No autorizado';
+
+const unauthenticated = (role: Role): Refusal => ({
+  message,
+  code: 'ERR_UNAUTHENTICATED',
+  remedy: `Send a token with the role ${rolesFrom(role)}: Authorization: Bearer …; http.tokens of the configuration has their hashes.`,
+});
+
+const forbidden = (role: Role, own: Role): Refusal => ({
+  message,
+  code: 'ERR_FORBIDDEN',
+  remedy: `Use a token with the role ${rolesFrom(role)}: this one has the role ${own}.`,
+});
+
+/** `operator or admin` */
+const rolesFrom = (role: Role): string =>
+  (['auditor', 'operator', 'admin'] as const).filter((each) => rank[each] >= rank[role]).join(' or ');
 
 /**
  * Finds the actor of an `Authorization: Bearer …` header. Every configured token is compared, in constant time, by its
@@ -38,12 +55,9 @@ export function findActor(tokens: readonly ApiToken[], header: string | undefine
 export function requireRole(role: Role): onRequestHookHandler {
   return (request: FastifyRequest, reply: FastifyReply, done) => {
     if (!request.actor) {
-      void reply
-        .code(401)
-        .header('www-authenticate', 'Bearer')
-        .send({ ...refusal, code: 'ERR_UNAUTHENTICATED' });
+      void reply.code(401).header('www-authenticate', 'Bearer').send(unauthenticated(role));
     } else if (rank[request.actor.role] < rank[role]) {
-      void reply.code(403).send({ ...refusal, code: 'ERR_FORBIDDEN' });
+      void reply.code(403).send(forbidden(role, request.actor.role));
     } else {
       done();
     }

@@ -2,7 +2,6 @@ import type { Actor } from '../audit/record-act.ts';
 import type { SealVault } from '../audit/seal.ts';
 import type { Role, WebhookSettings } from '../config/types.ts';
 import type { Sender } from '../delivery/send.ts';
-import { AppError } from '../lib/errors.ts';
 import type { LogEnd } from '../outbox/standing-erasures.ts';
 import type { Subscription } from '../outbox/types.ts';
 
@@ -65,9 +64,16 @@ export interface ApiRoute {
 
 export const text = (maxLength: number): Schema => ({ type: 'string', minLength: 1, maxLength });
 export const id: Schema = { type: 'string', pattern: '^[1-9][0-9]{0,15}$', description: 'A number.' };
+/** Days of the calendar from 1970 to 2999, leap years included; what is no day, such as 0000-00-00, does not fit. */
+const year = '(19[7-9][0-9]|2[0-9]{3})';
+const leapYear = '(19(7[26]|8[048]|9[26])|2[0-9](0[48]|[2468][048]|[13579][26])|2[048]00)';
+const monthDay =
+  '((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))';
+const time = 'T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,9})?)?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])';
+
 const moment: Schema = {
   type: 'string',
-  pattern: '^\\d{4}-\\d\\d-\\d\\d(T\\d\\d:\\d\\d(:\\d\\d(\\.\\d{1,9})?)?(Z|[+-]\\d\\d:\\d\\d))?$',
+  pattern: `^(${year}-${monthDay}|${leapYear}-02-29)(${time})?$`,
   description: 'ISO 8601 with an offset: 2026-03-07T15:30:00Z; or a date, in UTC.',
 };
 
@@ -99,15 +105,9 @@ export function periodOf({ since, until }: { since?: string; until?: string }): 
   untilMs?: number;
 } {
   return {
-    ...(since !== undefined && { sinceMs: momentOf(since) }),
-    ...(until !== undefined && { untilMs: momentOf(until) }),
+    ...(since !== undefined && { sinceMs: Date.parse(since) }),
+    ...(until !== undefined && { untilMs: Date.parse(until) }),
   };
-}
-
-function momentOf(given: string): number {
-  const ms = Date.parse(given);
-  if (!Number.isNaN(ms)) return ms;
-  throw new AppError('ERR_USAGE', 'there is no such moment', { remedy: 'Write it as 2026-03-07T15:30:00Z.' });
 }
 
 /** `appointments:45` */

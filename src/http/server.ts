@@ -9,6 +9,7 @@ import type { Log } from '../lib/log.ts';
 import { findActor, requireRole } from './auth.ts';
 import { boundConnections, defaultLimits, type ConnectionLimits } from './connections.ts';
 import { hostOf, isOurHost } from './host-check.ts';
+import { refusalOf, refuseConnection, refuseOtherMethods, sendError } from './refusals.ts';
 import { object, type ApiContext, type ApiRoute } from './route.ts';
 import { apiRoutes } from './routes.ts';
 
@@ -43,6 +44,8 @@ export interface HttpServer {
 }
 
 const bodyLimitBytes = 64 * 1024;
+/** Encoded: what the schema of a parameter allows fits, and the schema refuses what is longer in its own words. */
+const maxPartLength = 4_096;
 /** Refused tokens a minute and address: enough for a person's mistakes, too few to guess. */
 const refusedPerMinute = 20;
 
@@ -72,11 +75,19 @@ async function createApp({
 }: HttpOptions): Promise<{ app: FastifyInstance; routes: string[] }> {
   const app = Fastify({
     bodyLimit: bodyLimitBytes,
+    routerOptions: { maxParamLength: maxPartLength },
     forceCloseConnections: true,
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     // Node looks for connections beyond their time at this interval only.
-    http: { headersTimeout: limits.headersTimeoutMs, connectionsCheckingInterval: 1_000 },
+    // A request without Host is refused by our own check, in the form of the API.
+    http: {
+      headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: 1_000,
+      requireHostHeader: false,
+    },
+    clientErrorHandler: refuseConnection,
+    frameworkErrors: (error, _request, reply) => sendError(error, reply, log),
     // What is not in a schema is refused, neither dropped nor bent into shape.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
   });
@@ -95,37 +106,29 @@ async function createApp({
   app.decorateRequest('actor', null);
   app.addHook('onRequest', async (request, reply) => {
     if (!isOpen(request) && !isOurHost(hostOf(request.headers.host), request.socket.localAddress, policy)) {
-      await reply.code(421).send(hostRefusal);
+      await reply.code(421).send(refusalOf(421));
       return;
     }
     request.actor = findActor(config.tokens, request.headers.authorization);
     if (request.actor || request.headers.authorization === undefined) return;
     const limit = await countRefusal(request);
     if (!limit.isAllowed && limit.isExceeded) {
-      await reply
-        .code(429)
-        .send({ message: 'Too many refused tokens; wait a minute.', code: 'ERR_RATE_LIMITED' });
+      await reply.code(429).send(refusalOf(429));
     }
   });
-  app.setNotFoundHandler((_request, reply) =>
-    reply.code(404).send({ message: 'No such address.', code: 'ERR_NOT_FOUND' }),
-  );
+  app.setNotFoundHandler((_request, reply) => reply.code(404).send(refusalOf(404)));
   app.setErrorHandler<FastifyError>((error, _request, reply) => sendError(error, reply, log));
   addRoutes(app, verbs);
   for (const route of apiRoutes) addApiRoute(app, route, api);
-  return { app, routes };
+  const declared = [...routes];
+  refuseOtherMethods(app, declared);
+  return { app, routes: declared };
 }
 
 /** What health checks and Prometheus ask, under any name: it holds no data of anybody. */
 const openPaths: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics']);
 
 const isOpen = (request: FastifyRequest): boolean => openPaths.has(request.routeOptions.url);
-
-const hostRefusal = {
-  message: 'The Host header names another server.',
-  code: 'ERR_HOST',
-  remedy: 'Use the address of http.listen, or add the name to http.hosts in the configuration.',
-} as const;
 
 function addRoutes(app: FastifyInstance, verbs: HttpVerbs): void {
   app.get('/healthz', () => ({ status: 'ok' }));
@@ -184,42 +187,6 @@ function toApiRequest({ actor, params, query, body }: FastifyRequest): Parameter
     query: query as Record<string, string>,
     body,
   };
-}
-
-type Reply = Parameters<Parameters<FastifyInstance['setErrorHandler']>[0]>[2];
-
-/** What a person did wrong is told; a fault of ours is logged and kept to ourselves. */
-function sendError(error: FastifyError, reply: Reply, log: Log): unknown {
-  if (error instanceof AppError) {
-    const { message, code, remedy } = error;
-    return reply.code(statusOf(error)).send({ message, code, remedy });
-  }
-  if (error.statusCode !== undefined && error.statusCode < 500) {
-    return reply.code(error.statusCode).send({ message: inWords(error), code: error.code });
-  }
-  log.error({ code: codeOf(error) ?? error.name }, 'a request failed');
-  return reply.code(500).send({ message: 'The request failed; the log says why.', code: 'ERR_INTERNAL' });
-}
-
-/** Names what no schema knows, which the validator does not. */
-function inWords({ message, validation, validationContext }: FastifyError): string {
-  const unknown = validation?.[0]?.params['additionalProperty'];
-  return typeof unknown === 'string' ? `${validationContext} has no field "${unknown}"` : message;
-}
-
-function statusOf(error: AppError): number {
-  switch (error.code) {
-    case 'ERR_NOT_FOUND':
-    case 'ERR_UNKNOWN_PATIENT':
-      return 404;
-    case 'ERR_CONFLICT':
-      return 409;
-    case 'ERR_USAGE':
-    case 'ERR_CONFIG':
-      return 400;
-    default:
-      return 503;
-  }
 }
 
 function explainListenError(error: unknown, { host, port }: HttpConfig): AppError {

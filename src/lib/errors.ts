@@ -8,7 +8,7 @@ export const errorCatalogue = {
   ERR_USAGE: {
     exit: 2,
     cause: 'The command was called with a wrong or missing argument.',
-    cure: 'Run the command with --help.',
+    cure: 'Correct what the message names; --help lists the options of the command.',
   },
   ERR_CONFIG: {
     exit: 2,
@@ -100,8 +100,48 @@ export const errorCatalogue = {
   },
   ERR_CONFLICT: {
     exit: 1,
-    cause: 'The webhook is managed by the configuration file.',
-    cure: 'Edit it in the file.',
+    cause: 'The webhook is managed by the configuration file, or its name is that of another one.',
+    cure: 'Edit it in the file, or choose another name.',
+  },
+  ERR_UNAUTHENTICATED: {
+    exit: 1,
+    cause: 'The request of the API has no token, or one that is not known.',
+    cure: 'Send a token whose hash stands in http.tokens: Authorization: Bearer …',
+  },
+  ERR_FORBIDDEN: {
+    exit: 1,
+    cause: 'The token has a role that may not do this.',
+    cure: 'Use a token with the role that the remedy names.',
+  },
+  ERR_RATE_LIMITED: {
+    exit: 1,
+    cause: 'Too many requests with tokens that are not known came from this address.',
+    cure: 'Wait a minute, then send a token whose hash stands in http.tokens.',
+  },
+  ERR_HOST: {
+    exit: 1,
+    cause: 'The Host header of the request names another server.',
+    cure: 'Use the address of http.listen, or add the name to http.hosts in the configuration.',
+  },
+  ERR_METHOD: {
+    exit: 1,
+    cause: 'The address of the API does not have this method.',
+    cure: 'Use a method of the header `Allow`.',
+  },
+  ERR_MEDIA_TYPE: {
+    exit: 1,
+    cause: 'The body of the request is not JSON.',
+    cure: 'Send it with the header Content-Type: application/json.',
+  },
+  ERR_REQUEST_SIZE: {
+    exit: 1,
+    cause: 'The body, the headers or the address of the request is too large.',
+    cure: 'Send a body of at most 64 KiB, headers of at most 16 KiB, and shorter parts of the address.',
+  },
+  ERR_REQUEST_TIMEOUT: {
+    exit: 1,
+    cause: 'The request did not arrive in time.',
+    cure: 'Send it again, at once and whole.',
   },
   ERR_HALTED: {
     exit: 1,

@@ -50,12 +50,15 @@ export async function loadWebhooks({
   store,
   box,
 }: WebhookVault): Promise<{ webhooks: Subscription[]; problems: WebhookProblem[] }> {
-  const read = (await selectRows(store)).map(({ row, overlapping }) => readRow(row, overlapping, box));
+  const rows = await selectRows(store);
+  const names = rows.map(({ row }) => row);
+  const read = rows.map(({ row, overlapping }) => readRow(row, overlapping, box));
   return {
     webhooks: read.map(({ webhook }) => webhook),
-    problems: read.flatMap(({ record: { id, name, problems } }) =>
-      problems.map((message) => ({ id, name, message })),
-    ),
+    problems: read.flatMap(({ record }) => {
+      const { id, name, problems } = withTwin(record, names);
+      return problems.map((message) => ({ id, name, message }));
+    }),
   };
 }
 
@@ -119,7 +122,8 @@ export async function readWebhooksVersion(session: Session): Promise<string> {
 
 export async function listWebhooks({ store, box }: WebhookVault): Promise<WebhookRecord[]> {
   const rows = await selectRows(store);
-  return rows.map(({ row, overlapping }) => readRow(row, overlapping, box).record);
+  const names = rows.map(({ row }) => row);
+  return rows.map(({ row, overlapping }) => withTwin(readRow(row, overlapping, box).record, names));
 }
 
 /** Throws AppError ERR_NOT_FOUND. */
@@ -129,10 +133,14 @@ export async function getWebhook({ store, box }: WebhookVault, id: number): Prom
   return readRow(found.row, found.overlapping, box).record;
 }
 
-/** The id of the live webhook that a person names by id or by name. Throws AppError ERR_NOT_FOUND, ERR_USAGE when two have the name. */
+/**
+ * The id of the live webhook that a person names by id or by name, whose case matters only where SQL has used a name twice. Throws
+ * AppError ERR_NOT_FOUND, ERR_USAGE when two have the name.
+ */
 export async function findWebhookId(session: Session, idOrName: string): Promise<number> {
   const all = await selectRows(session);
-  const found = all.filter(({ row }) => String(row.id) === idOrName || row.name === idOrName);
+  const exact = all.filter(({ row }) => String(row.id) === idOrName || row.name === idOrName);
+  const found = exact.length > 0 ? exact : all.filter(({ row }) => isSameName(row.name, idOrName));
   if (found.length > 1) {
     throw new AppError('ERR_USAGE', `${found.length} webhooks are named "${idOrName}"`, {
       remedy: `Use an id: ${found.map(({ row }) => row.id).join(', ')}.`,
@@ -144,7 +152,7 @@ export async function findWebhookId(session: Session, idOrName: string): Promise
 
 /**
  * Adds a webhook that the database manages. Returns the secret, which nobody can read again. What `settings` leaves out has the
- * column's default. Throws AppError ERR_USAGE for a secret that is not fit, ERR_CONFLICT when the file has that name.
+ * column's default. Throws AppError ERR_USAGE for a secret that is not fit, ERR_CONFLICT for a name that is taken.
  */
 export async function createWebhook(
   { store, box }: WebhookVault,
@@ -153,7 +161,7 @@ export async function createWebhook(
 ): Promise<{ id: number; secret: string }> {
   requireFitSecret(secret);
   return store.transaction(async (tx) => {
-    await refuseNameOfFile(tx, input.name);
+    await refuseTakenName(tx, input.name);
     const id = await insertWebhook(tx, { ...toColumns(input), ...required(input), managedBy: 'database' });
     await tx.drizzle
       .update(webhooks)
@@ -164,7 +172,10 @@ export async function createWebhook(
   });
 }
 
-/** Edits what a person may edit; where that decides whether requests arrive, what waits for its retry is due at once. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file manages it. */
+/**
+ * Edits what a person may edit; where that decides whether requests arrive, what waits for its retry is due at once. Throws AppError
+ * ERR_NOT_FOUND, ERR_CONFLICT when the file manages it or the name is taken.
+ */
 export async function updateWebhook(
   store: Store,
   id: number,
@@ -172,9 +183,9 @@ export async function updateWebhook(
   along?: Along,
 ): Promise<void> {
   await store.transaction(async (tx) => {
+    if (changes.name !== undefined) await refuseTakenName(tx, changes.name, id);
     const row = await lockEditable(tx, id);
     await along?.before(tx, id);
-    if (changes.name !== undefined && changes.name !== row.name) await refuseNameOfFile(tx, changes.name);
     const moved = changes.url !== undefined && changes.url !== row.url;
     const set = { ...toColumns(changes), ...(moved ? freshStart : {}) };
     if (Object.keys(set).length > 0) await tx.drizzle.update(webhooks).set(set).where(eq(webhooks.id, id));
@@ -324,12 +335,28 @@ export function managedByFile(name: string): AppError {
   });
 }
 
-async function refuseNameOfFile(tx: Session, name: string): Promise<void> {
-  const [taken] = await tx.drizzle
-    .select({ id: webhooks.id })
+/** Names are unique without regard to case, among all that are not deleted. One writer at a time looks and writes. */
+async function refuseTakenName(tx: Session, name: string, own?: number): Promise<void> {
+  await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
+  const rows = await tx.drizzle
+    .select({ id: webhooks.id, name: webhooks.name, managedBy: webhooks.managedBy })
     .from(webhooks)
-    .where(and(eq(webhooks.name, name), eq(webhooks.managedBy, 'file'), live));
-  if (taken) throw managedByFile(name);
+    .where(live);
+  const taken = rows.find((row) => row.id !== own && isSameName(row.name, name));
+  if (!taken) return;
+  if (taken.managedBy === 'file') throw managedByFile(taken.name);
+  throw new AppError('ERR_CONFLICT', `webhook ${taken.id} is named "${taken.name}"`, {
+    remedy: 'Choose another name: case makes no difference.',
+  });
+}
+
+export const isSameName = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
+
+/** SQL can give a name twice: both are sent to, and the problem is shown. */
+function withTwin(record: WebhookRecord, rows: readonly Pick<WebhookRow, 'id' | 'name'>[]): WebhookRecord {
+  const twin = rows.find(({ id, name }) => id !== record.id && isSameName(name, record.name));
+  if (!twin) return record;
+  return { ...record, problems: [...record.problems, `name is also that of webhook ${twin.id}: rename one`] };
 }
 
 function requireFitSecret(secret: string): void {

@@ -8,6 +8,7 @@ import { freesRetries, makeRetriesDue } from './owed.ts';
 import {
   freshStart,
   insertWebhook,
+  isSameName,
   replaceSecret,
   toColumns,
   type WebhookVault,
@@ -67,10 +68,10 @@ export async function syncWebhooks(
       .orderBy(asc(webhooks.id))
       .for('update');
     const synced: Synced = { created: [], updated: [], renamed: [], deactivated: [] };
-    const names = new Set(configured.map(({ name }) => name));
-    const leaving = rows.filter(({ managedBy, name }) => managedBy === 'file' && !names.has(name));
+    const isInFile = (row: WebhookRow): boolean => configured.some(({ name }) => isSameName(row.name, name));
+    const leaving = rows.filter((row) => row.managedBy === 'file' && !isInFile(row));
     for (const webhook of configured) {
-      const named = rows.filter(({ name }) => name === webhook.name);
+      const named = rows.filter(({ name }) => isSameName(name, webhook.name));
       const row =
         named.find(({ managedBy }) => managedBy === 'file') ?? named[0] ?? takeRenamed(leaving, webhook, box);
       if (!row) {

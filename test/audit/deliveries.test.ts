@@ -69,6 +69,7 @@ describe.each(servers)('what was sent to whom, on %s', (variant) => {
       expect(await countDeliveries(test.store, filter)).toBe(page.items.length);
       return ids(page);
     };
+    expect(await found({ status: 'failed' })).toEqual(await found({ status: 'exhausted' }));
     expect(await found({})).toEqual([5, 4, 3, 2, 1]);
     expect(await found({ event: 'payment.received' })).toEqual([3]);
     expect(await found({ event: 'appointment.*' })).toEqual([5, 4, 2, 1]);
@@ -99,7 +100,7 @@ describe.each(servers)('what was sent to whom, on %s', (variant) => {
     await settle(me, [{ ...delivered(deliveries[0]!), ...moved }]);
     await updateWebhook(test.store, all, { name: 'Todo', url: 'https://today.example/hook' });
     const sentTo = (host: string) => ({ name: 'Todo', url: `https://${host}.example/hook` });
-    expect((await listAccess(test.vault, '45', { limit: 2 })).items).toMatchObject([
+    expect((await listAccess(test.vault, { patient: '45' }, { limit: 2 })).items).toMatchObject([
       { webhookId: some },
       { webhookUrl: 'https://moved.example/hook', receivers: [sentTo('moved'), sentTo('todo')] },
     ]);
@@ -133,7 +134,9 @@ describe.each(servers)('what was sent to whom, on %s', (variant) => {
       [2, some],
     ]);
     await settle(me, [delivered(fresh[0]!)]);
-    const access = () => listAccess(test.vault, '45', { limit: 10 });
+    const april = { sinceMs: Date.parse('2026-04-01T00:00:00Z') };
+    expect((await listAccess(test.vault, { patient: '45', ...april }, { limit: 10 })).items).toEqual([]);
+    const access = () => listAccess(test.vault, { patient: '45' }, { limit: 10 });
     expect(
       (await access()).items.map(({ id, webhookName, status, fields }) => [id, webhookName, status, fields]),
     ).toEqual([

@@ -37,7 +37,8 @@ ${receiver.delivery}
 
   const cli = (...args: string[]): Promise<CliResult> => callCli(...args, '--config', config.file);
   const made = async (...args: string[]): Promise<{ id: number; secret: string }> => {
-    const { stdout, stderr, code } = await cli('webhooks', 'create', ...args, '--json');
+    const events = args.includes('--event') ? [] : ['--event', '*'];
+    const { stdout, stderr, code } = await cli('webhooks', 'create', ...args, ...events, '--json');
     expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
     return JSON.parse(stdout) as { id: number; secret: string };
   };
@@ -123,7 +124,7 @@ ${receiver.delivery}
   ])('refuses %s, with code 2 and nothing done', async (_what, options, message) => {
     const before = await schema.query('SELECT COUNT(*) AS n FROM webhooks');
     const base = ['--name', 'X', ...(options[0] === '--url' ? [] : ['--url', receiver.url])];
-    const { code, stderr } = await cli('webhooks', 'create', ...base, ...options);
+    const { code, stderr } = await cli('webhooks', 'create', ...base, '--event', '*', ...options);
     expect(code).toBe(2);
     expect(stderr).toMatch(message);
     expect(await schema.query('SELECT COUNT(*) AS n FROM webhooks')).toEqual(before);
@@ -152,7 +153,7 @@ ${receiver.delivery}
     const next = `whsec_${'decade99'.repeat(8)}`;
     vi.stubEnv('OWN_SECRET', next);
     vi.stubEnv('SHORT_SECRET', 'whsec_c2hvcnQ=');
-    const base = ['webhooks', 'create', '--name', 'Own', '--url', receiver.url];
+    const base = ['webhooks', 'create', '--name', 'Own', '--url', receiver.url, '--event', '*'];
     const fromFile = await cli(...base, '--secret-file', join(config.folder, 'secret'));
     expect(fromFile.stdout).toMatch(/^Webhook \d+ was made, with the secret that you gave\.\n$/);
     const asked = await cli(

@@ -172,7 +172,10 @@ describe.each(flavours)('the API on %s', (flavour) => {
     for (const { method, path } of apiRoutes)
       expect(`${method} ${path}`).toMatch(/^(GET|POST|PATCH|DELETE) \/api\//);
     expect(await call('GET', '/api/unknown', as('admin'))).toMatchObject({ status: 404 });
-    expect(await call('OPTIONS', '/api/deliveries')).toMatchObject({ status: 404 });
+    expect(await call('OPTIONS', '/api/deliveries')).toMatchObject({ status: 405 });
+    expect((await call('GET', '/api/deliveries?status=failed', as('auditor'))).body.deliveries).toHaveLength(
+      2,
+    );
   });
 
   it('answers with security headers, without CORS, and forbids to keep what it says', async () => {

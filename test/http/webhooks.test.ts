@@ -358,9 +358,37 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
     expect(await clinic.query(`SELECT COUNT(*) AS n FROM ${store}.webhooks`)).toEqual(before);
   });
 
+  it('writes is_active as it is read, with the act of the address that has the same effect', async () => {
+    const { id } = await create('switched');
+    for (const isActive of [false, true]) {
+      const { status, body } = await call('PATCH', `/api/webhooks/${id}`, { is_active: isActive });
+      expect({ status, body }).toMatchObject({ status: 200, body: { webhook: { id, is_active: isActive } } });
+    }
+    const made = { name: 'asleep', url: receiver.url, events: ['*'], is_active: false };
+    const { id: asleep } = (await call('POST', '/api/webhooks', made)).body as { id: number };
+    expect((await call('GET', `/api/webhooks/${asleep}`)).body).toMatchObject({
+      webhook: { is_active: false },
+    });
+    const acts = await clinic.query(`SELECT action FROM ${store}.audit_log WHERE target = ? ORDER BY id`, [
+      `${id}`,
+    ]);
+    expect(acts.map(({ action }) => action as string)).toEqual([
+      'webhook.create',
+      'webhook.disable',
+      'webhook.enable',
+    ]);
+  });
+
   it('refuses to change what has an address of its own, what is not named, and what the file manages', async () => {
     const { id } = await create('kept');
-    for (const body of [{}, { active: false }, { secret: testSecret }, { colour: 'red' }, []]) {
+    for (const body of [
+      {},
+      { active: false },
+      { secret: testSecret },
+      { is_active: 'no' },
+      { colour: 'red' },
+      [],
+    ]) {
       expect(await call('PATCH', `/api/webhooks/${id}`, body)).toMatchObject({ status: 400 });
     }
     expect(await call('POST', `/api/webhooks/${id}/enable`, { force: true })).toMatchObject({ status: 400 });
@@ -380,7 +408,7 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
         body: { code: 'ERR_CONFLICT', remedy: expect.stringContaining('`webhooks`') },
       });
     }
-    const taken = { name: 'Of the file', url: receiver.url, events: ['*'] };
+    const taken = { name: 'OF THE file', url: receiver.url, events: ['*'] };
     expect(await call('POST', '/api/webhooks', taken)).toMatchObject({
       status: 409,
     });

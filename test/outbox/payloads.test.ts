@@ -148,9 +148,9 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
       payload: fresh[0]!.body,
       responseBody: `got ${fresh[0]!.body}`,
     });
-    expect((await listAccess(me, '45', { limit: 9 })).items.map(({ fields }) => fields)).toContainEqual([
-      'note',
-    ]);
+    expect(
+      (await listAccess(me, { patient: '45' }, { limit: 9 })).items.map(({ fields }) => fields),
+    ).toContainEqual(['note']);
   }
 
   it('leaves no trace of payloads and answers in the tables and the binary log, and sends and proves them', async () => {

@@ -179,7 +179,7 @@ describe.each(flavours)('the number of a patient, on %s', (flavour) => {
 
   it('is compared byte by byte, in every list and erasure', async () => {
     for (const [n, patient] of subjects.entries()) {
-      const { items } = await listAccess(test.vault, patient, { limit: 50 });
+      const { items } = await listAccess(test.vault, { patient }, { limit: 50 });
       expect({ patient, ids: items.map(({ id }) => id) }).toEqual({ patient, ids: [n + 1] });
       expect(await erasePatient(test.vault, { patient, reason: 'asked', actor })).toMatchObject({
         known: true,

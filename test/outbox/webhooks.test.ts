@@ -7,10 +7,12 @@ import { settle } from '../../src/outbox/settle.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
 import {
   createWebhook,
+  findWebhookId,
   listWebhooks,
   loadWebhooks,
   resealSecrets,
   rotateSecret,
+  updateWebhook,
 } from '../../src/outbox/webhook-registry.ts';
 import { webhookJson } from '../../src/outbox/webhook-json.ts';
 import { disableByEngine, enableWebhook, findLongFailing } from '../../src/outbox/webhook-state.ts';
@@ -43,6 +45,27 @@ describe.each(servers)('webhooks on %s', (variant) => {
   beforeEach(async () => {
     await emptyTables(test);
     me = claimant(test.store);
+  });
+
+  it('have names that are unique without regard to case, and shows where SQL gave one twice', async () => {
+    const id = await addWebhook(test.vault, { name: 'Pagos' });
+    const other = await addWebhook(test.vault, { name: 'Citas' });
+    const conflict = { code: 'ERR_CONFLICT', message: `webhook ${id} is named "Pagos"` };
+    const input = { name: 'PAGOS', url: 'https://pagos.example/hook', events: ['*'] };
+    await expect(createWebhook(test.vault, input)).rejects.toMatchObject(conflict);
+    await expect(updateWebhook(test.store, other, { name: 'pagos' })).rejects.toMatchObject(conflict);
+    await updateWebhook(test.store, id, { name: 'pagos' });
+    await updateWebhook(test.store, id, { name: 'Pagos' });
+    expect(await findWebhookId(test.store, 'pAgos')).toBe(id);
+    await test.schema.query('UPDATE webhooks SET name = ? WHERE id = ?', ['PAGOS', other]);
+    expect((await listWebhooks(test.vault)).map(({ problems }) => problems)).toEqual([
+      [`name is also that of webhook ${other}: rename one`],
+      [`name is also that of webhook ${id}: rename one`],
+    ]);
+    const { webhooks, problems } = await loadWebhooks(test.vault);
+    expect([problems.length, ...webhooks.map(({ standing }) => standing)]).toEqual([2, 'active', 'active']);
+    expect(await findWebhookId(test.store, 'PAGOS')).toBe(other);
+    await expect(findWebhookId(test.store, 'pagos')).rejects.toMatchObject({ code: 'ERR_USAGE' });
   });
 
   it('finds those that have had no success for so long and still fail, rare as their traffic may be', async () => {

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { deliveryStatuses, type DeliveryFilter, type DeliveryStatus } from '../../audit/deliveries.ts';
+import { statusFilters, type DeliveryFilter, type StatusFilter } from '../../audit/deliveries.ts';
 import type { Session } from '../../db/client.ts';
 import { findWebhookId } from '../../outbox/webhook-registry.ts';
 import { sinceOption, untilOption } from '../time-option.ts';
@@ -8,7 +8,7 @@ import { sinceOption, untilOption } from '../time-option.ts';
 export interface FilterOptions {
   event?: string;
   webhook?: string;
-  status?: DeliveryStatus;
+  status?: StatusFilter;
   entity?: { table: string; key: string };
   patient?: string;
   since?: number;
@@ -19,7 +19,7 @@ export function addFilter(command: Command): Command {
   return command
     .option('--event <type>', 'of one type, or of a noun: "appointment.*"')
     .option('--webhook <webhook>', 'to one webhook: id or name')
-    .addOption(new Option('--status <status>', 'in this state').choices(deliveryStatuses))
+    .addOption(new Option('--status <status>', 'in this state').choices(statusFilters))
     .addOption(new Option('--entity <table:key>', 'of one row, as in appointments:45').argParser(parseEntity))
     .option('--patient <id>', 'with the data of one patient')
     .addOption(sinceOption())

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { recordAlong } from '../../audit/record-along.ts';
+import { AppError } from '../../lib/errors.ts';
 import { createWebhook } from '../../outbox/webhook-registry.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
 import { localActor } from '../local-actor.ts';
@@ -28,12 +29,13 @@ export function webhooksCreateCommand(): Command {
       `
 Examples:
   $ odontology-webhooks webhooks create --name Pagos --url https://api.example.com/webhooks --event payment.received "appointment.*"
-  $ odontology-webhooks webhooks create --name Pagos --url https://api.example.com/webhooks --secret-env PAYMENTS_WEBHOOK_SECRET`,
+  $ odontology-webhooks webhooks create --name Pagos --url https://api.example.com/webhooks --event payment.received --secret-env PAYMENTS_WEBHOOK_SECRET`,
     )
     .action(async (options: CreateOptions) => {
       const own = secretOf(options);
       const { id, secret } = await withStore(options, async ({ config, store, box }) => {
-        const { name, url, event = ['*'] } = options;
+        const { name, url } = options;
+        const event = requireEvents(options);
         const input = { ...config.webhookDefaults, ...settingsOf({ ...options, event }, config) };
         await requireFitSelection({ ...input, events: event }, config);
         return createWebhook(
@@ -52,4 +54,12 @@ Examples:
         print(`Webhook ${id} was made. Its secret, which is not shown again:
 ${secret}`);
     });
+}
+
+/** Nothing is subscribed to that was not named: `*` would send all of the patients' data there is. */
+function requireEvents({ event = [] }: SettingsOptions): string[] {
+  if (event.length > 0) return event;
+  throw new AppError('ERR_USAGE', 'no events were named', {
+    remedy: 'Add --event payment.received "appointment.*", or --event "*" for all. events list shows them.',
+  });
 }

@@ -68,13 +68,14 @@ export const auditRoutes: readonly ApiRoute[] = [
     summary: 'Who received what about a patient. That it was asked is put on record.',
     answer: pageOf('deliveries', accessAnswer),
     params: patient,
-    query: paging,
+    query: { ...period, ...paging },
     async handle({ actor, params, query }, { vault }) {
       const asked = params['patient']!;
       const act = { actor, action: 'patient.access', target: storedKey(asked) };
       await recordAct(vault.store, vault.box, act);
       if (!(await knowsPatient(vault.store, asked))) throw unknownPatient([asked]);
-      const { items, nextCursor } = await listAccess(vault, asked, pagingOf(query));
+      const about = { patient: asked, ...periodOf(query) };
+      const { items, nextCursor } = await listAccess(vault, about, pagingOf(query));
       return { deliveries: toJson(items), next_cursor: nextCursor };
     },
   },

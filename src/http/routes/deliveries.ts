@@ -1,9 +1,9 @@
 import {
-  deliveryStatuses,
   getDelivery,
   listDeliveries,
   type DeliveryFilter,
-  type DeliveryStatus,
+  statusFilters,
+  type StatusFilter,
 } from '../../audit/deliveries.ts';
 import { recordListing, recordReading } from '../../audit/reading-acts.ts';
 import { recordAct } from '../../audit/record-act.ts';
@@ -36,7 +36,7 @@ export const deliveryRoutes: readonly ApiRoute[] = [
     query: {
       event: { ...text(128), description: 'A type, or noun.*' },
       webhook: { ...text(255), description: 'Id or name.' },
-      status: { enum: deliveryStatuses },
+      status: { enum: statusFilters },
       entity,
       patient: text(255),
       ...period,
@@ -88,7 +88,7 @@ async function filterOf(session: Session, query: ApiRequest['query']): Promise<D
     ...(webhook !== undefined && {
       webhookId: /^\d+$/.test(webhook) ? Number(webhook) : await findWebhookId(session, webhook),
     }),
-    ...(status !== undefined && { status: status as DeliveryStatus }),
+    ...(status !== undefined && { status: status as StatusFilter }),
     ...(query['entity'] !== undefined && { entity: entityOf(query['entity']) }),
     ...(patient !== undefined && { patient }),
   };

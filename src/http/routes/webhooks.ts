@@ -188,24 +188,27 @@ async function create({ actor, body }: ApiRequest, context: ApiContext): Promise
 
 async function update({ actor, params, body }: ApiRequest, context: ApiContext): Promise<object> {
   const webhookId = Number(params['id']);
-  const changes = parseWebhookInput(toObject(body));
+  const { isActive, ...changes } = parseWebhookInput(toObject(body));
   const { store, box } = context.vault;
-  if (Object.keys(changes).length === 0) throw new AppError('ERR_USAGE', 'no change was named');
-  for (const [key, route] of elsewhere) {
-    if (!(key in changes)) continue;
-    throw new AppError('ERR_USAGE', `${key} is not changed here`, {
-      remedy: `POST /api/webhooks/:id/${route}`,
+  if (Object.keys(changes).length === 0 && isActive === undefined)
+    throw new AppError('ERR_USAGE', 'no change was named');
+  if (changes.secret !== undefined) {
+    throw new AppError('ERR_USAGE', 'secret is not changed here', {
+      remedy: 'POST /api/webhooks/:id/rotate-secret',
     });
   }
   const { events, filter, fields } = await getWebhook(context.vault, webhookId);
   const chooses = choosing.some((key) => changes[key] !== undefined);
   await requireFit({ ...(chooses && { events, filter, fields }), ...changes }, context);
-  await updateWebhook(
-    store,
-    webhookId,
-    changes,
-    recordAlong(box, { actor, action: 'webhook.update', details: changeDetails(changes) }),
-  );
+  if (Object.keys(changes).length > 0) {
+    await updateWebhook(
+      store,
+      webhookId,
+      changes,
+      recordAlong(box, { actor, action: 'webhook.update', details: changeDetails(changes) }),
+    );
+  }
+  if (isActive !== undefined) await setActive(webhookId, isActive, { actor, context });
   await context.onWebhooksChanged();
   return { success: true, webhook: present(await getWebhook(context.vault, webhookId), context) };
 }
@@ -213,11 +216,17 @@ async function update({ actor, params, body }: ApiRequest, context: ApiContext):
 /** Keys that are judged together. */
 const choosing = ['events', 'filter', 'fields'] as const;
 
-/** Keys that have a route of their own. */
-const elsewhere = [
-  ['isActive', 'enable or /disable'],
-  ['secret', 'rotate-secret'],
-] as const;
+async function setActive(
+  webhookId: number,
+  isActive: boolean,
+  { actor, context }: { actor: ApiRequest['actor']; context: ApiContext },
+): Promise<void> {
+  const { store, box } = context.vault;
+  const action = isActive ? 'webhook.enable' : 'webhook.disable';
+  const set = isActive ? enableWebhook : disableWebhook;
+  await set(store, webhookId, recordAlong(box, { actor, action }));
+  if (isActive) context.onQueued();
+}
 
 async function end(webhookId: number, { actor }: ApiRequest, context: ApiContext): Promise<object> {
   const { store, box } = context.vault;

@@ -1,0 +1,120 @@
+import { METHODS, STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyError, FastifyInstance, FastifyReply, HTTPMethods } from 'fastify';
+import { AppError, codeOf, errorCatalogue, type ErrorCode } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+
+/** What every refusal answers. */
+export interface Refusal {
+  message: string;
+  code: ErrorCode;
+  remedy: string;
+}
+
+/** Refusals of the HTTP framework and of Node, by status. They repeat nothing of the request: an address may hold a patient's number. */
+const refusals: Readonly<Record<number, { code: ErrorCode; message: string }>> = {
+  400: { code: 'ERR_USAGE', message: 'The request is not valid HTTP, or its address cannot be read.' },
+  404: { code: 'ERR_NOT_FOUND', message: 'No such address.' },
+  405: { code: 'ERR_METHOD', message: 'The address does not have this method.' },
+  408: { code: 'ERR_REQUEST_TIMEOUT', message: 'The request did not arrive in time.' },
+  413: { code: 'ERR_REQUEST_SIZE', message: 'The body is larger than 64 KiB.' },
+  414: { code: 'ERR_REQUEST_SIZE', message: 'A part of the address is too long.' },
+  415: { code: 'ERR_MEDIA_TYPE', message: 'The body is not application/json.' },
+  421: { code: 'ERR_HOST', message: 'The Host header names another server.' },
+  429: { code: 'ERR_RATE_LIMITED', message: 'Too many refused tokens; wait a minute.' },
+  431: { code: 'ERR_REQUEST_SIZE', message: 'The headers are larger than 16 KiB.' },
+};
+
+const apiCures: Partial<Record<ErrorCode, string>> = {
+  ERR_USAGE: 'GET /api/openapi.json describes every request.',
+  ERR_NOT_FOUND: 'GET /api/openapi.json lists all addresses.',
+};
+
+/** The refusal with a status, in the form of the API. */
+export function refusalOf(status: number, message?: string): Refusal {
+  const refusal = refusals[status] ?? refusals[400]!;
+  const { code } = refusal;
+  return {
+    message: message ?? refusal.message,
+    code,
+    remedy: apiCures[code] ?? errorCatalogue[code].cure,
+  };
+}
+
+/** Answers with what was wrong; a fault of our own is logged and its text kept. */
+export function sendError(error: FastifyError, reply: FastifyReply, log: Log): unknown {
+  if (error instanceof AppError) {
+    const { message, code } = error;
+    const remedy = error.remedy === errorCatalogue.ERR_USAGE.cure ? apiCures.ERR_USAGE : error.remedy;
+    return reply.code(statusOf(error)).send({ message, code, remedy });
+  }
+  const { statusCode } = error;
+  if (statusCode !== undefined && statusCode < 500) {
+    return reply.code(statusCode).send(refusalOf(statusCode, inWords(error)));
+  }
+  log.error({ code: codeOf(error) ?? error.name }, 'a request failed');
+  return reply.code(500).send({
+    message: 'The request failed; the log says why.',
+    code: 'ERR_INTERNAL',
+    remedy: errorCatalogue.ERR_INTERNAL.cure,
+  });
+}
+
+/** What does not fit the schema of the route, or why the body is none; undefined for what the framework says itself. */
+function inWords({ message, code, validation, validationContext }: FastifyError): string | undefined {
+  const unknown = validation?.[0]?.params['additionalProperty'];
+  if (typeof unknown === 'string') return `${validationContext} has no field "${unknown.slice(0, 100)}"`;
+  return validation || code === 'ERR_USAGE' ? message : undefined;
+}
+
+function statusOf(error: AppError): number {
+  switch (error.code) {
+    case 'ERR_NOT_FOUND':
+    case 'ERR_UNKNOWN_PATIENT':
+      return 404;
+    case 'ERR_CONFLICT':
+      return 409;
+    case 'ERR_USAGE':
+    case 'ERR_CONFIG':
+      return 400;
+    default:
+      return 503;
+  }
+}
+
+/** What Node could not read as a request: the connection is answered and closed. */
+export function refuseConnection(error: Error & { code?: string }, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const status =
+    error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
+  const body = JSON.stringify(refusalOf(status));
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json; charset=utf-8\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
+}
+
+/** Answers 405 with `Allow` for every method that an address does not have. Called when all routes are registered. */
+export function refuseOtherMethods(app: FastifyInstance, routes: readonly string[]): void {
+  // Node answers CONNECT before the framework sees it.
+  const methods = METHODS.filter((method) => method !== 'CONNECT');
+  // To add one of those that are there would take its body away.
+  for (const method of methods) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
+  const byUrl = Map.groupBy(routes, (route) => route.slice(route.indexOf(' ') + 1));
+  for (const [url, own] of byUrl) {
+    const allowed = own.map((route) => route.slice(0, route.indexOf(' ')));
+    const others = methods.filter((method) => !allowed.includes(method)) as HTTPMethods[];
+    app.route({
+      method: others,
+      url,
+      // The body is not read: it may be of any type.
+      onRequest(_request, reply) {
+        void reply.code(405).header('allow', allowed.join(', ')).send(refusalOf(405));
+      },
+      handler: () => undefined,
+    });
+  }
+}
