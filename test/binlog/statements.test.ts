@@ -1,14 +1,14 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createConnection, type Connection } from 'mysql2';
+import { createConnection } from 'mysql2';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { asCommandConnection, ServerCommand } from '../../src/binlog/dump-command.ts';
 import { HaltError } from '../../src/binlog/halt.ts';
 import type { BinlogStream } from '../../src/binlog/stream.ts';
-import type { Flavour, Position } from '../../src/binlog/types.ts';
+import type { Position } from '../../src/binlog/types.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
 import { byName, endOfLog, openReader, takeRows, type ReadOptions } from '../support/read-log.ts';
+import { sendRaw } from '../support/send-raw.ts';
 import { createSchema, createUser, type TestSchema } from '../support/server.ts';
 import { modes } from './modes.ts';
 
@@ -577,22 +577,3 @@ describe.each(modes)('a statement in the log of $name', (mode) => {
     });
   }
 });
-
-const COM_QUERY = 3;
-
-/** Sends the bytes of a statement as they are. MySQL expects a number of attributes before them. */
-function sendRaw(connection: Connection, flavour: Flavour, statement: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const done = (): true => {
-      resolve();
-      return true;
-    };
-    const head = flavour === 'mysql' ? [COM_QUERY, 0, 1] : [COM_QUERY];
-    const command = new ServerCommand(Buffer.concat([Buffer.from(head), statement]), {
-      onPacket: done,
-      onEnd: done,
-      onError: reject,
-    });
-    asCommandConnection(connection).addCommand(command);
-  });
-}

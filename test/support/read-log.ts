@@ -25,6 +25,7 @@ export interface ReadOptions {
   heartbeatMs?: number;
   heldBackMs?: number;
   parents?: NonNullable<StreamOptions['parents']>;
+  onUnreadable?: NonNullable<StreamOptions['onUnreadable']>;
   /** Default: ones that nobody else has. */
   identity?: Pick<StreamOptions, 'serverId' | 'replicaUuid'>;
   url?: string;
@@ -66,6 +67,7 @@ export async function openReader(options: ReadOptions): Promise<BinlogStream> {
     ...(options.ownSchema !== undefined && { ownSchema: options.ownSchema }),
     ...(options.heldBackMs === undefined ? {} : { heldBackMs: options.heldBackMs }),
     ...(options.parents === undefined ? {} : { parents: options.parents }),
+    ...(options.onUnreadable && { onUnreadable: options.onUnreadable }),
     charsetOf: (collation) => charsets.get(collation),
     columnsOf: (database, table) => (database === schema.name ? watched.get(table) : undefined),
     hintsOf: (table) => hints[table],
