@@ -1,10 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { sleep } from '../../src/lib/clock.ts';
+import { monotonicMs, sleep } from '../../src/lib/clock.ts';
 
 const bin = new URL('../../src/cli/bin.js', import.meta.url).pathname;
 const restartAfterMs = 100;
+const LISTENS_WITHIN_MS = 60_000;
 
 export interface KeeperOptions {
   configFile: string;
@@ -26,7 +27,7 @@ export interface DaemonKeeper {
   readonly counts: KeeperCounts;
   /** SIGKILL, at whatever point of its life it is. */
   kill(): void;
-  /** SIGTERM, and its exit code. */
+  /** SIGTERM, and its exit code. Waits until it listens: before that, the signal ends it as it would any process. */
   stop(): Promise<number | null>;
 }
 
@@ -35,16 +36,19 @@ export function keepDaemon({ configFile, env, onLine }: KeeperOptions): DaemonKe
   const stopping = new AbortController();
   let child: ChildProcess | undefined;
   let killed = false;
+  let listening = Promise.withResolvers<undefined>();
 
   async function live(): Promise<number | null> {
     counts.starts += 1;
     killed = false;
+    listening = Promise.withResolvers();
     child = spawn(process.execPath, [bin, 'run', '--config', configFile], {
       env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', NO_COLOR: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     createInterface({ input: child.stdout! }).on('line', (line) => {
       if (line.includes('"msg":"capturing"')) counts.readers += 1;
+      if (line.includes('"msg":"listening"')) listening.resolve(undefined);
       onLine(line);
     });
     createInterface({ input: child.stderr! }).on('line', onLine);
@@ -70,7 +74,12 @@ export function keepDaemon({ configFile, env, onLine }: KeeperOptions): DaemonKe
       killed = true;
       child?.kill('SIGKILL');
     },
-    stop() {
+    async stop() {
+      // Where it ends by itself instead, a new one is started.
+      for (const deadline = monotonicMs() + LISTENS_WITHIN_MS; monotonicMs() < deadline;) {
+        const isListening = await Promise.race([listening.promise.then(() => true), sleep(100)]);
+        if (isListening === true) break;
+      }
       stopping.abort();
       child?.kill('SIGTERM');
       return kept;
