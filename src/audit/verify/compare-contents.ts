@@ -59,6 +59,7 @@ async function explain({ excuses, nowMs }: SealWalk, content: Content): Promise<
     const createdAt = log === 'event_log' ? (valueOf(log, row, 'created_at') as string) : null;
     const gone = { eventSeq, subject: row.subject, createdAt };
     if (!excuses.of(gone)) await excuses.read();
+    if (leaf.content === null && excuses.mayBeBodiless(row.subject)) return 'erased';
     return (
       excuses.of(gone) ??
       fail('deleted', {

@@ -59,6 +59,11 @@ export class Excuses {
     return this.isErased(subject, eventSeq) ? 'erased' : undefined;
   }
 
+  /** Whether an erasure covers what was read after it: such an event is written without a payload. */
+  mayBeBodiless(subject: string | null): boolean {
+    return subject !== null && this.#erased.has(subjectOf(subject));
+  }
+
   isErased(subject: string | null, eventSeq: number): boolean {
     return subject !== null && this.#erasures(subject, eventSeq).length > 0;
   }
