@@ -298,7 +298,11 @@ function createDelivery(
 ): { dispatcher: Dispatcher; feed: WebhookFeed; sender: Sender; disable: DisableByEngine } {
   const { claimant, inForce, installation, log, observer, outages } = parts;
   const { delivery } = inForce.config;
-  const sender = createSender({ guard: guardOptions(inForce.config), ca: delivery.ca ?? undefined });
+  const sender = createSender({
+    guard: guardOptions(inForce.config),
+    ca: delivery.ca ?? undefined,
+    clientCertificates: delivery.clientCertificates,
+  });
   stack.defer(() => sender.close());
   const feed = createWebhookFeed({
     vault: parts.claimant,

@@ -21,6 +21,8 @@ export interface WebhookState {
   rate_per_second: number | null;
   timeout_ms: number;
   legacy_signature: boolean;
+  /** Absent in acts from before there was one. */
+  client_certificate?: string | null;
   created_at: string;
   updated_at: string;
   /** Absent in acts from before there were pauses. */
@@ -63,6 +65,7 @@ export function toWebhookState(row: WebhookRow, { box, marker }: Digesting): Web
     rate_per_second: row.ratePerSecond,
     timeout_ms: row.timeoutMs,
     legacy_signature: row.legacySignature,
+    client_certificate: row.clientCertificate,
     created_at: row.createdAt.toISOString(),
     updated_at: row.updatedAt.toISOString(),
     paused_at: iso(row.pausedAt),

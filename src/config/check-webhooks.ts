@@ -15,6 +15,7 @@ export interface WebhookJudges {
   eventTypes: EventTypes;
   judgeUrl(url: string): readonly string[];
   judgeHeaders(headers: Readonly<Record<string, string>>): readonly string[];
+  judgeClientCertificate(name: string | null): readonly string[];
   /** What `filter` and `fields` name that none of its events has. */
   judgeSelection(
     webhook: Pick<ConfiguredWebhook, 'events' | 'filter' | 'fields'>,
@@ -75,6 +76,9 @@ export function checkWebhooks(webhooks: readonly ConfiguredWebhook[], judges: We
       ...judges
         .judgeHeaders(webhook.headers)
         .flatMap((message) => problemAt(['headers'], 'headers', message)),
+      ...judges
+        .judgeClientCertificate(webhook.clientCertificate)
+        .flatMap((message) => problemAt(['client_certificate'], 'client_certificate', message)),
       ...judges.judgeSelection(webhook).flatMap(({ key, message }) => problemAt([key], key, message)),
     ];
   });

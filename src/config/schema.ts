@@ -28,6 +28,7 @@ const webhookSettings = {
   rate_limit: rate().nullable(),
   timeout: duration('100ms', '5m'),
   legacy_signature: flag(),
+  client_certificate: text(64).nullable(),
 };
 
 /** The keys of a webhook, each with its judge. */
@@ -82,6 +83,15 @@ export function createConfigSchema(baseDir: string) {
       allowed_ports: z.array(integer(1, 65_535)),
       proxy_is_guard: flag(),
       ca_file: certificates(baseDir).nullable(),
+      client_certificates: z.record(
+        text(64),
+        z.strictObject({
+          cert_file: text(4_096).describe(
+            'The certificate in PEM form, with the intermediate ones behind it.',
+          ),
+          key_file: text(4_096).describe('Its private key in PEM form, without a password.'),
+        }),
+      ),
     }),
     http: z.strictObject({ listen: listenAddress(), hosts: z.array(hostName()), tokens: z.array(token) }),
     audit: z.strictObject({ seal_interval: duration('1s', '1d') }),

@@ -47,12 +47,24 @@ export function toConfig({ parsed, yaml, baseDir, env }: Parsed): Config {
       allowedPorts: delivery.allowed_ports,
       proxies: toProxies(env),
       ca: delivery.ca_file,
+      clientCertificates: toCertificateFiles(delivery.client_certificates, baseDir),
     },
     http: { ...http.listen, hosts: http.hosts, tokens: http.tokens },
     audit: { sealIntervalMs: parsed.audit.seal_interval },
     retention: { payloadsMs: parsed.retention.payloads, logMs: parsed.retention.log },
     log: parsed.log,
   };
+}
+
+function toCertificateFiles(
+  written: ParsedConfig['delivery']['client_certificates'],
+  baseDir: string,
+): Config['delivery']['clientCertificates'] {
+  const entries = Object.entries(written).map(([name, files]) => [
+    name,
+    { certFile: resolve(baseDir, files.cert_file), keyFile: resolve(baseDir, files.key_file) },
+  ]);
+  return Object.fromEntries(entries) as Config['delivery']['clientCertificates'];
 }
 
 function toProxies(env: Environment): Config['delivery']['proxies'] {
@@ -85,6 +97,7 @@ function toSettings(settings: ParsedConfig['webhook_defaults']): WebhookSettings
     ratePerSecond: settings.rate_limit,
     timeoutMs: settings.timeout,
     legacySignature: settings.legacy_signature,
+    clientCertificate: settings.client_certificate,
   };
 }
 

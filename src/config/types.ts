@@ -77,6 +77,8 @@ export interface WebhookSettings {
   ratePerSecond: number | null;
   timeoutMs: number;
   legacySignature: boolean;
+  /** A name in `delivery.client_certificates`; null for none. */
+  clientCertificate: string | null;
 }
 
 /** A webhook of the file, which manages it. */
@@ -105,6 +107,14 @@ interface DeliveryConfig {
   proxies: { https: string | null; http: string | null; exempt: readonly string[] } | null;
   /** Certificate authorities (PEM) trusted beside the system's. */
   ca: string | null;
+  /** Files of the certificates with which receivers know us, by name. */
+  clientCertificates: Readonly<Record<string, CertificateFiles>>;
+}
+
+/** Absolute paths of a certificate and its private key, both PEM. */
+export interface CertificateFiles {
+  certFile: string;
+  keyFile: string;
 }
 
 /** A network opened to deliveries, all allowed ports or one of its own. */

@@ -29,10 +29,8 @@ export const requiredKeys = ['name', 'url', 'events'] as const;
  * all problems, which quote no value.
  */
 export function parseWebhookInput(raw: Raw, required: readonly (keyof Shape)[] = []): WebhookInput {
-  const { is_active, max_in_flight, rate_limit, timeout, legacy_signature, ...same } = parseInput(
-    inputSchema(required),
-    raw,
-  );
+  const { is_active, max_in_flight, rate_limit, timeout, legacy_signature, client_certificate, ...same } =
+    parseInput(inputSchema(required), raw);
   const input = {
     ...same,
     isActive: is_active,
@@ -40,6 +38,7 @@ export function parseWebhookInput(raw: Raw, required: readonly (keyof Shape)[] =
     ratePerSecond: rate_limit,
     timeoutMs: timeout,
     legacySignature: legacy_signature,
+    clientCertificate: client_certificate,
   };
   return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
 }

@@ -3,6 +3,7 @@ import type { Source } from '../binlog/source.ts';
 import { checkWebhooks, judgeEventPatterns, type EventTypes } from '../config/check-webhooks.ts';
 import { problemsError } from '../config/problems.ts';
 import type { Config } from '../config/types.ts';
+import { checkClientCertificate, readClientCertificate } from '../delivery/client-certificates.ts';
 import { checkWebhookUrl, type GuardOptions } from '../delivery/guard.ts';
 import { checkWebhookHeaders } from '../delivery/headers.ts';
 import { describeRules } from '../event/describe.ts';
@@ -43,19 +44,28 @@ export function guardOptions({ delivery, http, source, store }: Config): GuardOp
   };
 }
 
-/** Event names, URLs, headers, filters and fields of the file's webhooks: throws ERR_CONFIG with each mistake and its line. */
+/**
+ * Event names, URLs, headers, filters, fields and client certificates of the file's webhooks: throws ERR_CONFIG with each mistake and its line,
+ * or with the client certificate that cannot be used.
+ */
 export function requireFitWebhooks(config: Config, { rules }: Clinic): void {
   const guard = guardOptions(config);
+  for (const [name, files] of Object.entries(config.delivery.clientCertificates))
+    readClientCertificate(name, files);
   const problems = checkWebhooks(config.webhooks, {
     eventTypes: eventTypesOf(rules),
     judgeUrl: (url) => checkWebhookUrl(url, guard),
     judgeHeaders: (headers) => checkWebhookHeaders(headers),
+    judgeClientCertificate: (name) => checkClientCertificate(name, config.delivery.clientCertificates),
     judgeSelection: (webhook) => judgeSelection(webhook, rules),
   });
   if (problems.length > 0) throw problemsError('ERR_CONFIG', problems);
 }
 
-type JudgedRow = Pick<Subscription, 'events' | 'filter' | 'fields' | 'url' | 'headers' | 'standing'>;
+type JudgedRow = Pick<
+  Subscription,
+  'events' | 'filter' | 'fields' | 'url' | 'headers' | 'standing' | 'clientCertificate'
+>;
 
 /** What a webhook names that the rules do not make or have, and what the guard refuses: sentences about a row that SQL may have written. */
 export function judgeWebhook(
@@ -72,14 +82,15 @@ export function judgeWebhook(
  * The same without the source. `types`: those of the rules; null where they cannot be read, and names of events are not judged.
  */
 function judgeRow(
-  { events, url, headers, standing }: Omit<JudgedRow, 'filter' | 'fields'>,
+  { events, url, headers, standing, clientCertificate }: Omit<JudgedRow, 'filter' | 'fields'>,
   config: Config,
   types: readonly EventTypeInfo[] | null,
 ): string[] {
   // Its row says already what is wrong with it.
   const address = standing === 'unfit' ? [] : checkWebhookUrl(url, guardOptions(config));
   const unknown = types === null ? [] : judgeEventPatterns(events, eventTypesOf({ types }));
-  return [...address, ...unknown, ...checkWebhookHeaders(headers)];
+  const certificate = checkClientCertificate(clientCertificate, config.delivery.clientCertificates);
+  return [...address, ...unknown, ...checkWebhookHeaders(headers), ...certificate];
 }
 
 /** `judgeRow` for a command, with the configuration's rules. */
@@ -103,7 +114,12 @@ function eventTypesOf({ types }: { types: readonly EventTypeInfo[] }): EventType
  * the rules in force; without them, the configuration's rules are read.
  */
 export function judgeInput(
-  { url, events, headers }: Partial<Pick<Subscription, 'url' | 'events' | 'headers'>>,
+  {
+    url,
+    events,
+    headers,
+    clientCertificate = null,
+  }: Partial<Pick<Subscription, 'url' | 'events' | 'headers' | 'clientCertificate'>>,
   config: Config,
   types: readonly EventTypeInfo[] = describedRules(config),
 ): string[] {
@@ -112,6 +128,7 @@ export function judgeInput(
     ...(url === undefined ? [] : checkWebhookUrl(url, guardOptions(config))),
     ...judgeEventPatterns(events ?? [], eventTypes),
     ...(headers === undefined ? [] : checkWebhookHeaders(headers)),
+    ...checkClientCertificate(clientCertificate, config.delivery.clientCertificates),
   ];
 }
 

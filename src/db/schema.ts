@@ -86,6 +86,8 @@ export const webhooks = mysqlTable('webhooks', {
   ratePerSecond: double('rate_per_second'),
   timeoutMs: int('timeout_ms').notNull().default(15_000),
   legacySignature: boolean('legacy_signature').notNull().default(true),
+  /** A name in `delivery.client_certificates`. */
+  clientCertificate: text('client_certificate', { length: 64 }),
   /** Since when every attempt has failed; null while it is well. */
   failingSince: utcMoment('failing_since'),
   /** Set when the engine disabled it, not a person: its events go on being queued, and are sent once it is enabled. */

@@ -1,6 +1,7 @@
 import { lookup as getaddrinfo } from 'node:dns/promises';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
 import { buildConnector } from 'undici';
+import type { ClientCertificate } from './client-certificates.ts';
 import { ForbiddenAddressError, type Guard } from './guard.ts';
 
 export interface ResolvedAddress {
@@ -36,6 +37,8 @@ export interface ConnectorOptions {
   timeoutMs: number;
   /** Certificate authorities (PEM) that are trusted; the system's when undefined. */
   ca: readonly string[] | undefined;
+  /** With which the receiver knows us. */
+  client: ClientCertificate | undefined;
 }
 
 /** What is wrong with the answers of DNS: one bad address spoils all of them. */
@@ -101,6 +104,7 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
     allowH2: false,
     maxCachedSessions: 4,
     ...(options.ca === undefined ? {} : { ca: [...options.ca] }),
+    ...options.client,
   });
   const connectJudged: buildConnector.connector = (target, callback) => {
     const problem = isIP(target.hostname) === 0 ? undefined : guard.judgeAddress(target.hostname, port);

@@ -60,6 +60,7 @@ function toRequest(delivery: ClaimedDelivery, webhook: Webhook): Request {
     headers: webhook.headers,
     timeoutMs: webhook.timeoutMs,
     legacySignature: webhook.legacySignature,
+    clientCertificate: webhook.clientCertificate,
   };
 }
 

@@ -32,6 +32,7 @@ function mayArriveNow(before: Webhook, after: Webhook): boolean {
     before.url !== after.url ||
     before.secrets[0] !== after.secrets[0] ||
     before.timeoutMs !== after.timeoutMs ||
+    before.clientCertificate !== after.clientCertificate ||
     before.maxInFlight !== after.maxInFlight ||
     before.ratePerSecond !== after.ratePerSecond ||
     !isDeepStrictEqual(before.headers, after.headers)

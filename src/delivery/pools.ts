@@ -1,5 +1,6 @@
 import { type Dispatcher, Pool, ProxyAgent } from 'undici';
 import { monotonicMs } from '../lib/clock.ts';
+import type { ClientCertificate } from './client-certificates.ts';
 import { createConnector, type Resolve } from './connect.ts';
 import type { Guard, Target } from './guard.ts';
 
@@ -10,6 +11,12 @@ export interface PoolsOptions {
   ca: readonly string[] | undefined;
   /** How many pools may stand open; more only while every one of them is in use. */
   maximum?: number;
+}
+
+/** For what connections are used: they are shared only by requests of which both are the same. */
+interface Use {
+  timeoutMs: number;
+  client: ClientCertificate | undefined;
 }
 
 /** The connections to one origin. */
@@ -28,7 +35,7 @@ const maximumHeaderBytes = 16_384;
 
 function createDispatcher(
   target: Target,
-  timeoutMs: number,
+  { timeoutMs, client }: Use,
   { guard, resolve, ca }: PoolsOptions,
 ): Dispatcher {
   const limits = {
@@ -46,19 +53,21 @@ function createDispatcher(
       uri: proxyUrl,
       proxyTunnel: true,
       connectTimeout: timeoutMs,
-      ...(ca === undefined ? {} : { requestTls: { ca: [...ca] } }),
+      requestTls: { ...(ca === undefined ? {} : { ca: [...ca] }), ...client },
     });
   }
-  const connect = createConnector({ guard, resolve, port: target.port, timeoutMs, ca });
+  const connect = createConnector({ guard, resolve, port: target.port, timeoutMs, ca, client });
   return new Pool(target.origin, { ...limits, connect });
 }
 
 /**
- * One pool of connections for each origin and deadline (an attempt's connection is given up when its deadline passes, so
+ * One pool of connections for each origin, deadline and client certificate (an attempt's connection is given up when its deadline passes, so
  * pools of different deadlines are different), closed when idle for a minute or when there are too many.
  */
 export class Pools {
   readonly #options: PoolsOptions;
+  readonly #clientKeys = new WeakMap<ClientCertificate, string>();
+  #clients = 0;
   readonly #pools = new Map<string, OriginPool>();
   #nextSweepMs = monotonicMs() + sweepEveryMs;
 
@@ -72,10 +81,10 @@ export class Pools {
   }
 
   /** The pool for a target, counted as in use until `release`. */
-  acquire(target: Target, timeoutMs: number): OriginPool {
+  acquire(target: Target, use: Use): OriginPool {
     const nowMs = monotonicMs();
     if (nowMs >= this.#nextSweepMs) this.#sweep(nowMs);
-    const key = `${target.origin} ${timeoutMs}`;
+    const key = `${target.origin} ${use.timeoutMs} ${this.#clientKey(use.client)}`;
     let pool = this.#pools.get(key);
     if (pool !== undefined && nowMs - pool.createdMs > maximumAgeMs) {
       this.#close(key, pool);
@@ -83,7 +92,7 @@ export class Pools {
     }
     if (pool === undefined) {
       pool = {
-        dispatcher: createDispatcher(target, timeoutMs, this.#options),
+        dispatcher: createDispatcher(target, use, this.#options),
         inFlight: 0,
         createdMs: nowMs,
         lastUsedMs: nowMs,
@@ -109,6 +118,14 @@ export class Pools {
     const pools = [...this.#pools.values()];
     this.#pools.clear();
     await Promise.all(pools.map((pool) => pool.dispatcher.destroy()));
+  }
+
+  /** A renewed certificate is another object: it gets connections of its own. */
+  #clientKey(client: ClientCertificate | undefined): string {
+    if (client === undefined) return '';
+    const known = this.#clientKeys.get(client) ?? String((this.#clients += 1));
+    this.#clientKeys.set(client, known);
+    return known;
   }
 
   #sweep(nowMs: number): void {

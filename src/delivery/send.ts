@@ -1,8 +1,10 @@
 import type { KeyObject } from 'node:crypto';
 import { getCACertificates } from 'node:tls';
 import { systemClock } from '../lib/clock.ts';
+import { messageOf } from '../lib/errors.ts';
 import { Attempt } from './attempt.ts';
 import { createResolve, type Resolve } from './connect.ts';
+import { ClientCertificates, type ClientCertificate, type NamedCertificates } from './client-certificates.ts';
 import { ConnectionWatch } from './connection-watch.ts';
 import { createGuard, type GuardOptions, type Target } from './guard.ts';
 import { checkWebhookHeaders } from './headers.ts';
@@ -16,6 +18,8 @@ export interface SenderOptions {
   resolve?: Resolve;
   /** Certificate authorities (PEM) that are trusted beside the system's. */
   ca?: string | undefined;
+  /** Certificates with which receivers know us, by the name that a webhook gives. */
+  clientCertificates?: NamedCertificates;
 }
 
 /** Sends one request once. */
@@ -60,6 +64,7 @@ export function createSender(options: SenderOptions): Sender {
     resolve: options.resolve ?? createResolve(),
     ca: options.ca === undefined ? undefined : [...getCACertificates('default'), options.ca],
   });
+  const certificates = new ClientCertificates(options.clientCertificates ?? {});
   const watch = new ConnectionWatch();
   const verdicts = new Map<string, Verdict>();
   const headerProblems = new WeakMap<object, string>();
@@ -96,8 +101,14 @@ export function createSender(options: SenderOptions): Sender {
       if ('problem' in verdict || problem !== '') {
         return Promise.resolve({ kind: 'forbidden', message: problem, durationMs: 0 });
       }
+      let client: ClientCertificate | undefined;
+      try {
+        client = request.clientCertificate === null ? undefined : certificates.get(request.clientCertificate);
+      } catch (error) {
+        return Promise.resolve({ kind: 'failed', reason: 'local', message: messageOf(error), durationMs: 0 });
+      }
       return new Promise((resolve) => {
-        const pool = pools.acquire(verdict.target, request.timeoutMs);
+        const pool = pools.acquire(verdict.target, { timeoutMs: request.timeoutMs, client });
         const body = Buffer.from(request.body);
         const attempt = new Attempt(request.timeoutMs, watch.follow(body), (outcome) => {
           pools.release(pool);

@@ -9,7 +9,7 @@ const testEventType = 'webhook.test';
 
 /** Sends one signed event without any data of a patient, once, by the same way as all others. */
 export function testWebhook(sender: Sender, webhook: Webhook): Promise<Outcome> {
-  const { id, name, url, secrets, headers, timeoutMs, legacySignature } = webhook;
+  const { id, name, url, secrets, headers, timeoutMs, legacySignature, clientCertificate } = webhook;
   const timestamp = new Date(systemClock.now()).toISOString();
   return sender.send({
     eventId: `evt_${randomBytes(16).toString('hex')}`,
@@ -20,5 +20,6 @@ export function testWebhook(sender: Sender, webhook: Webhook): Promise<Outcome> 
     headers,
     timeoutMs,
     legacySignature,
+    clientCertificate,
   });
 }

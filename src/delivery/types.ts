@@ -11,6 +11,8 @@ export interface Request {
   headers: Readonly<Record<string, string>>;
   timeoutMs: number;
   legacySignature: boolean;
+  /** By which of `delivery.client_certificates` the receiver knows us; null for none. */
+  clientCertificate: string | null;
 }
 
 /** Why there was no answer. The words are stable: they stand in the log, in metrics and in the API. */

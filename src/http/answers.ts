@@ -84,6 +84,7 @@ export const webhookAnswer = answerOf<ReturnType<typeof webhookJson>>({
   rate_limit: orNull(string),
   timeout: string,
   legacy_signature: boolean,
+  client_certificate: orNull(string),
   created_at: moment,
   updated_at: moment,
   rotation_ends_at: orNull(moment),

@@ -9,7 +9,9 @@ import type { Subscription } from '../outbox/types.ts';
 export type Schema = Readonly<Record<string, unknown>>;
 
 /** What a person says of a webhook, as far as it can be judged before it is sent to. */
-export type Judged = Partial<Pick<Subscription, 'url' | 'events' | 'headers' | 'filter' | 'fields'>>;
+export type Judged = Partial<
+  Pick<Subscription, 'url' | 'events' | 'headers' | 'filter' | 'fields' | 'clientCertificate'>
+>;
 
 /** What routes work on: the daemon gives it, so that this room knows nothing of loops. */
 export interface ApiContext {

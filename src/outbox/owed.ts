@@ -4,8 +4,8 @@ const retryRows = 2_000;
 
 /** Settings that decide whether a request arrives: their names in verbs, in rows and in acts. */
 const deciding: ReadonlySet<string> = new Set([
-  ...['url', 'secret', 'headers', 'timeoutMs', 'maxInFlight', 'ratePerSecond'],
-  ...['timeout_ms', 'max_in_flight', 'rate_per_second'],
+  ...['url', 'secret', 'headers', 'timeoutMs', 'maxInFlight', 'ratePerSecond', 'clientCertificate'],
+  ...['timeout_ms', 'max_in_flight', 'rate_per_second', 'client_certificate'],
 ]);
 
 /** Whether a change of these settings may be the correction that failed deliveries wait for. */

@@ -27,6 +27,8 @@ export interface Webhook {
   ratePerSecond: number | null;
   timeoutMs: number;
   legacySignature: boolean;
+  /** A name in `delivery.client_certificates`; null for none. */
+  clientCertificate: string | null;
   /** Since when every attempt has failed, ms since 1970 UTC; null or absent while it is well. */
   failingSinceMs?: number | null;
   /** Its present name and URL as a row of `receivers`; absent where nothing is sent by this object. */

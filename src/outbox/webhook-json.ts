@@ -22,6 +22,7 @@ export function webhookJson(webhook: WebhookRecord) {
     rate_limit: webhook.ratePerSecond === null ? null : formatRate(webhook.ratePerSecond),
     timeout: webhook.timeoutMs % 1_000 === 0 ? formatDuration(webhook.timeoutMs) : `${webhook.timeoutMs}ms`,
     legacy_signature: webhook.legacySignature,
+    client_certificate: webhook.clientCertificate,
     created_at: webhook.createdAt.toISOString(),
     updated_at: webhook.updatedAt.toISOString(),
     rotation_ends_at: webhook.rotationEndsAt?.toISOString() ?? null,

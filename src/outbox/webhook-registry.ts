@@ -101,6 +101,7 @@ export async function readWebhooksVersion(session: Session): Promise<string> {
       'fields',
     ],
     ...['headers', 'delivery_order', 'max_in_flight', 'rate_per_second', 'timeout_ms', 'legacy_signature'],
+    'client_certificate',
     ...[
       'paused_at',
       'disabled_reason',
@@ -294,6 +295,7 @@ export function toColumns(input: WebhookChanges): Partial<WebhookRow> {
     ratePerSecond: input.ratePerSecond,
     timeoutMs: input.timeoutMs,
     legacySignature: input.legacySignature,
+    clientCertificate: input.clientCertificate,
   };
   return Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== undefined));
 }

@@ -79,6 +79,7 @@ export function readShape(row: WebhookRow): WebhookShape {
     ratePerSecond: rate,
     timeoutMs: row.timeoutMs,
     legacySignature: row.legacySignature,
+    clientCertificate: row.clientCertificate,
   };
   return { shape, problems, chooses };
 }

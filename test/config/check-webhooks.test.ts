@@ -39,6 +39,7 @@ describe('checkWebhooks', () => {
     events: ["*"]
     secret: \${env:WEBHOOK_SECRET}
     headers: { Host: x }
+    client_certificate: bank
     fields: [amuont]
 `).webhooks;
 
@@ -46,6 +47,7 @@ describe('checkWebhooks', () => {
     const problems = checkWebhooks(load(), {
       eventTypes,
       judgeUrl: (url) => (url.includes('a.example') ? ['leads to a forbidden address'] : []),
+      judgeClientCertificate: (name) => (name === null ? [] : ['has no such name']),
       judgeHeaders: (headers) => Object.keys(headers).map((name) => `${name} would change the request`),
       judgeSelection: ({ fields }) =>
         fields === null ? [] : [{ key: 'fields', message: `none of its events has "${fields[0]!}"` }],
@@ -54,12 +56,19 @@ describe('checkWebhooks', () => {
       ':3:5 webhooks[0].url: leads to a forbidden address',
       ':6:9 webhooks[0].events[1]: there is no event "paymnt.received", did you mean "payment.received"?',
       ':12:5 webhooks[1].headers: Host would change the request',
-      ':13:5 webhooks[1].fields: none of its events has "amuont"',
+      ':13:5 webhooks[1].client_certificate: has no such name',
+      ':14:5 webhooks[1].fields: none of its events has "amuont"',
     ]);
   });
 
   it('is silent about good ones', () => {
-    const judges = { eventTypes, judgeUrl: () => [], judgeHeaders: () => [], judgeSelection: () => [] };
+    const judges = {
+      eventTypes,
+      judgeUrl: () => [],
+      judgeHeaders: () => [],
+      judgeClientCertificate: () => [],
+      judgeSelection: () => [],
+    };
     expect(checkWebhooks(load().slice(1), judges)).toEqual([]);
   });
 });

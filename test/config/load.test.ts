@@ -83,6 +83,7 @@ describe('a good file', () => {
       ratePerSecond: null,
       timeoutMs: 3_000,
       legacySignature: true,
+      clientCertificate: null,
     });
     expect(special).toMatchObject({
       isActive: false,

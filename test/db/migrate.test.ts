@@ -153,6 +153,7 @@ describe.each(servers)('an older store on %s', (variant) => {
       timeoutMs: 15_000,
     },
     legacySignature: true,
+    clientCertificate: null,
   };
 
   it('keeps its sealed log through the change of how keys are compared, and tells padded keys apart from then on', async () => {

@@ -181,6 +181,7 @@ export function testWebhook(id: number, url: string, more: Partial<Webhook> = {}
     ratePerSecond: null,
     timeoutMs: 5_000,
     legacySignature: true,
+    clientCertificate: null,
     ...more,
   };
 }

@@ -11,6 +11,7 @@ export function testRequest(more: Partial<Request>): Request {
     headers: {},
     timeoutMs: 5_000,
     legacySignature: true,
+    clientCertificate: null,
     ...more,
   };
 }

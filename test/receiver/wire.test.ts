@@ -70,6 +70,7 @@ async function deliver(more: Partial<Request>): Promise<Received> {
     headers: {},
     timeoutMs: 5_000,
     legacySignature: true,
+    clientCertificate: null,
     ...more,
   });
   expect(outcome.kind).toBe('delivered');

@@ -20,6 +20,7 @@ export interface SettingsOptions {
   rateLimit?: string;
   timeout?: string;
   legacySignature?: string;
+  clientCertificate?: string;
 }
 
 /** Adds them to a command. An option that is not given leaves the setting as it is. */
@@ -40,6 +41,7 @@ export function addSettings(command: Command): Command {
     .option('--max-in-flight <n>', 'requests at the same time')
     .option('--rate-limit <rate>', 'requests at most, as in 50/s')
     .option('--timeout <duration>', 'for a whole request, as in 15s')
+    .option('--client-certificate <name>', "one of delivery.client_certificates; '' for none")
     .option('--legacy-signature <bool>', 'whether x-webhook-signature is sent: true or false');
 }
 
@@ -57,6 +59,7 @@ export function settingsOf(options: SettingsOptions, config: Config): WebhookInp
     rate_limit: options.rateLimit,
     timeout: options.timeout,
     legacy_signature: options.legacySignature,
+    client_certificate: options.clientCertificate === '' ? null : options.clientCertificate,
   });
   const problems = judgeInput(input, config);
   if (problems.length > 0) throw new AppError('ERR_USAGE', problems.join('\n'));

@@ -33,7 +33,11 @@ export function webhooksTestCommand(): Command {
 async function tryOut({ config, store, box }: OpenedStore, idOrName: string): Promise<Outcome> {
   const id = await findWebhookId(store, idOrName);
   const webhook = await loadWebhook({ store, box }, id);
-  const sender = createSender({ guard: guardOptions(config), ca: config.delivery.ca ?? undefined });
+  const sender = createSender({
+    guard: guardOptions(config),
+    ca: config.delivery.ca ?? undefined,
+    clientCertificates: config.delivery.clientCertificates,
+  });
   try {
     const outcome = await testWebhook(sender, webhook);
     const details = { outcome: outcome.kind };

@@ -1,0 +1,1 @@
+ALTER TABLE `webhooks` ADD `client_certificate` varchar(64) character set utf8mb4 collate utf8mb4_bin;
