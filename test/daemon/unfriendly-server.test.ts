@@ -83,6 +83,12 @@ ${receiver.delivery}
     clinic.query(
       `INSERT INTO patients (id, first_name, last_name, branch_id) VALUES (${id}, 'Ñusta''s \\\\ "A"', 'Peña 🦷', 1)`,
     );
+  const untilSettled = (): Promise<unknown> =>
+    waitFor(
+      async () =>
+        (await clinic.query(`SELECT COUNT(*) AS n FROM store_${clinic.name}.queue`))[0]?.['n'] === 0,
+      { timeoutMs: 60_000, what: 'the queue to be empty' },
+    );
   const untilReceived = (id: number): Promise<unknown> =>
     waitFor(() => receiver.received.find(({ data }) => data['patient_id'] === id), {
       timeoutMs: 60_000,
@@ -133,6 +139,8 @@ ${receiver.delivery}
       data: { first_name: 'Ñusta\'s \\ "A"', last_name: 'Peña 🦷' },
     });
 
+    // An outcome that is not on record when the daemon is killed would be a second lost attempt.
+    await untilSettled();
     const hanging = Promise.withResolvers<undefined>();
     const asked = Promise.withResolvers<undefined>();
     receiver.answer = async () => {
@@ -149,11 +157,7 @@ ${receiver.delivery}
     await daemon.untilReady();
     await insert(50_003);
     await untilReceived(50_003);
-    await waitFor(
-      async () =>
-        (await clinic.query(`SELECT COUNT(*) AS n FROM store_${clinic.name}.queue`))[0]?.['n'] === 0,
-      { timeoutMs: 60_000, what: 'the queue to be empty' },
-    );
+    await untilSettled();
     const [lost] = await clinic.query(
       `SELECT COUNT(*) AS n FROM store_${clinic.name}.attempts WHERE outcome = 'lost'`,
     );
