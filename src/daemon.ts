@@ -49,7 +49,7 @@ import type { Log } from './lib/log.ts';
 import { Outages } from './lib/outages.ts';
 import { readCaptureState } from './outbox/checkpoint.ts';
 import { destroyKeys, ensureKeyFile } from './outbox/destroy-keys.ts';
-import { announceAlive } from './outbox/liveness.ts';
+import { announceAlive, readRank } from './outbox/liveness.ts';
 import { countOwed, freesRetries, makeRetriesDue } from './outbox/owed.ts';
 import { resealSubjectKeys } from './outbox/subject-keys.ts';
 import type { Claimant } from './outbox/types.ts';
@@ -143,7 +143,15 @@ async function start(
 
   const onDue = (): void => dispatcher.wake();
   const { claimant, outages, preflight } = parts;
-  const upkeep = createUpkeep({ claimant, log, outages, held: () => dispatcher.held(), onDue });
+  const upkeep = createUpkeep({
+    ...{ claimant, log, outages, onDue },
+    held: () => dispatcher.held(),
+    onRank(share) {
+      parts.metrics.processes.set(share.of);
+      dispatcher.setShare(share);
+    },
+  });
+  dispatcher.setShare(await readRank(claimant));
   const maintenance = createMaintenance({
     claimant,
     vault: claimant,

@@ -29,6 +29,7 @@ export interface Metrics {
   problems: Gauge<'webhook'>;
   paused: Gauge<'webhook'>;
   inFlight: Gauge;
+  processes: Gauge;
   unsealedAgeSeconds: Gauge;
   sealingStopped: Gauge;
   auditBroken: Gauge;
@@ -122,6 +123,7 @@ export function createMetrics(): Metrics {
       'What is wrong with the row of a webhook: a column that cannot be used, an event that there is not, a refused address.',
       ['webhook'],
     ),
+    processes: gauge('processes', 'Daemons on this store, which share the limits of each webhook.'),
     inFlight: gauge('in_flight', 'Requests under way.'),
     unsealedAgeSeconds: gauge(
       'audit_unsealed_age_seconds',

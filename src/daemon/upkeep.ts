@@ -2,7 +2,7 @@ import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
 import type { Outages } from '../lib/outages.ts';
 import { releaseForgotten, rescueExpired } from '../outbox/give-back.ts';
-import { announceAlive, announceEnd, expireOrphans } from '../outbox/liveness.ts';
+import { announceAlive, announceEnd, expireOrphans, readRank } from '../outbox/liveness.ts';
 import type { Claimant } from '../outbox/types.ts';
 import { sweepLanes } from '../outbox/promote.ts';
 
@@ -19,12 +19,14 @@ export interface UpkeepOptions {
   outages: Outages;
   /** Ids of the deliveries that this process has in hand. */
   held(): ReadonlySet<number>;
+  /** How many processes share each webhook's limits, and which of them this one is. */
+  onRank(share: { rank: number; of: number }): void;
   /** Something became due. */
   onDue(): void;
 }
 
 /** What must be done now and then: claims of dead processes end, and nothing waits for what is over. */
-export function createUpkeep({ claimant, log, outages, held, onDue }: UpkeepOptions): Background {
+export function createUpkeep({ claimant, log, outages, held, onRank, onDue }: UpkeepOptions): Background {
   const { store } = claimant;
   let afterLane = 0;
   const loops = [
@@ -33,6 +35,7 @@ export function createUpkeep({ claimant, log, outages, held, onDue }: UpkeepOpti
       async step() {
         // In this order: a store that could not be reached for a while must not make us take our own claims for orphans.
         await announceAlive(claimant);
+        onRank(await readRank(claimant));
         await expireOrphans(store);
         const rescued = await rescueExpired(claimant);
         if (rescued > 0) {

@@ -10,6 +10,7 @@ import { Endpoint } from './endpoint.ts';
 import { type NextStep, nextStep } from './retry.ts';
 import type { Sender } from './send.ts';
 import { Settler } from './settler.ts';
+import { wholeShare, type Share } from './share.ts';
 import { Slots } from './slots.ts';
 import type {
   Attempted,
@@ -87,6 +88,7 @@ export class Dispatcher implements Background {
   readonly #held = new Set<ClaimedDelivery>();
   /** Deliveries whose next attempt is their second try on a new connection. */
   readonly #secondTries = new Set<number>();
+  #share = wholeShare;
   #queued = 0;
   #queuedCharacters = 0;
   #lookAgainMs = 0;
@@ -148,9 +150,30 @@ export class Dispatcher implements Background {
     for (const [id, webhook] of active) {
       const known = this.#endpoints.get(id);
       if (known) this.#slots.track(known, () => known.update(webhook, nowMs));
-      else this.#endpoints.set(id, new Endpoint(webhook, this.#breaker, nowMs));
+      else this.#endpoints.set(id, this.#newEndpoint(webhook, nowMs));
     }
     this.wake();
+  }
+
+  /** Takes this process's part of each webhook's limits, which hold for all processes together. */
+  setShare(share: Share): void {
+    if (share.rank === this.#share.rank && share.of === this.#share.of) return;
+    this.#share = share;
+    const nowMs = monotonicMs();
+    for (const endpoint of this.#endpoints.values()) {
+      endpoint.setShare(share, nowMs);
+      // What this process may not send is for the others.
+      if (endpoint.stock(nowMs) === 0) this.#releaseAll(endpoint);
+      else this.#enlist(endpoint, nowMs);
+    }
+    this.#pump();
+    this.wake();
+  }
+
+  #newEndpoint(webhook: Webhook, nowMs: number): Endpoint {
+    const endpoint = new Endpoint(webhook, this.#breaker, nowMs);
+    endpoint.setShare(this.#share, nowMs);
+    return endpoint;
   }
 
   /** How many fresh deliveries capture may mark as claimed by this process now, of all webhooks and of one. */

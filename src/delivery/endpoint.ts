@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Webhook } from '../outbox/types.ts';
 import { Breaker, type BreakerOptions } from './breaker.ts';
 import { Lanes } from './lanes.ts';
+import { shareOf, wholeShare, type Share } from './share.ts';
 import { TokenBucket } from './token-bucket.ts';
 import type { Outcome } from './types.ts';
 
@@ -46,6 +47,7 @@ export class Endpoint {
   #webhook: Webhook;
   #bucket: TokenBucket | undefined;
   #window: number;
+  #share = wholeShare;
   #averageMs: number | undefined;
   /** Known to fail from before a restart: it does not get the benefit of the doubt again. */
   #wasFailing: boolean;
@@ -85,7 +87,26 @@ export class Endpoint {
       this.#window = firstWindow;
     }
     this.#window = Math.min(this.#window, webhook.maxInFlight);
-    if (webhook.ratePerSecond !== previous.ratePerSecond) this.#setRate(nowMs);
+    if (webhook.ratePerSecond !== previous.ratePerSecond || webhook.maxInFlight !== previous.maxInFlight)
+      this.#setRate(nowMs);
+  }
+
+  /** Takes another part of the limits, after a process began or ended. */
+  setShare(share: Share, nowMs: number): void {
+    const isPaced = share.of !== this.#share.of;
+    this.#share = share;
+    if (isPaced) this.#setRate(nowMs);
+  }
+
+  /** This process's part of `max_in_flight`; 0 where there are more processes than requests allowed. */
+  get #mostInFlight(): number {
+    return shareOf(this.#webhook.maxInFlight, this.#share);
+  }
+
+  /** This process's part of the rate: of those that may send, each has the same. */
+  get #ratePerSecond(): number | null {
+    const { maxInFlight, ratePerSecond } = this.#webhook;
+    return ratePerSecond && ratePerSecond / Math.min(this.#share.of, maxInFlight);
   }
 
   get pace(): Pace {
@@ -100,9 +121,9 @@ export class Endpoint {
       case 'open':
         return 0;
       case 'probing':
-        return 1;
+        return Math.min(1, this.#mostInFlight);
       case 'closed':
-        return Math.min(this.#window, cap);
+        return Math.min(this.#window, cap, this.#mostInFlight);
     }
   }
 
@@ -120,9 +141,10 @@ export class Endpoint {
   stock(nowMs: number): number {
     if (this.blocked) return 0;
     const limit = this.limit(nowMs, Infinity);
+    if (limit === 0) return 0;
     if (this.breaker.state(nowMs) !== 'closed') return limit;
     const perMs = limit / Math.max(this.#averageMs ?? quickMs, 0.1);
-    const paced = Math.min(perMs, (this.#webhook.ratePerSecond ?? Infinity) / 1_000);
+    const paced = Math.min(perMs, (this.#ratePerSecond ?? Infinity) / 1_000);
     return Math.min(maximumStock, Math.max(1, Math.ceil(paced * stockMs)));
   }
 
@@ -146,7 +168,7 @@ export class Endpoint {
   }
 
   #setRate(nowMs: number): void {
-    const rate = this.#webhook.ratePerSecond;
+    const rate = this.#ratePerSecond;
     this.#bucket = rate === null ? undefined : new TokenBucket(rate, nowMs);
   }
 }

@@ -35,6 +35,19 @@ export async function expireOrphans(store: Store): Promise<number> {
   return affectedRows;
 }
 
+/**
+ * How many processes live on the store, and which of them this one is, in the order of their names, from 0. One that has just stopped to
+ * announce itself counts as well.
+ */
+export async function readRank({ store, owner }: Claimant): Promise<{ rank: number; of: number }> {
+  const rows = await store.rows<{ name: string }>(
+    'SELECT name FROM leases WHERE name = holder AND expires_at >= UTC_TIMESTAMP(3) ORDER BY name',
+  );
+  const rank = rows.findIndex(({ name }) => name === owner);
+  // Not announced yet: the last of them.
+  return rank === -1 ? { rank: rows.length, of: rows.length + 1 } : { rank, of: rows.length };
+}
+
 /** Processes that live, and whether one of them captures. */
 export async function countAlive(session: Session): Promise<{ running: number; capturing: boolean }> {
   const [row] = await session.rows<{ running: number; capturing: number }>(
