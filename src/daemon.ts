@@ -277,6 +277,8 @@ async function explainEdits(parts: Parts): Promise<boolean> {
   const { claimant, inForce } = parts;
   if (!(await areWebhooksEdited(claimant.store, claimant.box))) return false;
   await syncFile(parts, inForce.config);
+  // What SQL wrote stands in the clear.
+  await resealSecrets(claimant);
   return true;
 }
 

@@ -1,5 +1,6 @@
 import type { Session } from '../db/client.ts';
 import { momentMs, momentText } from '../outbox/moment.ts';
+import { maskUrls } from './mask-urls.ts';
 import { matchWord, toPage, whereAll, type Condition, type Page, type Paging } from './page.ts';
 
 /** An entry of the audit log, as people see it. */
@@ -48,7 +49,7 @@ export async function listActs(
   const acts = rows.map(({ at, details, ...act }) => ({
     ...act,
     atMs: momentMs(at),
-    details: details === null ? null : (JSON.parse(details) as unknown),
+    details: details === null ? null : maskUrls(JSON.parse(details)),
   }));
   return toPage(acts, limit);
 }

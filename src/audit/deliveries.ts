@@ -1,6 +1,7 @@
 import type { Session } from '../db/client.ts';
 import type { WebhookVault } from '../outbox/webhook-registry.ts';
 import { AppError } from '../lib/errors.ts';
+import { maskUrl } from '../lib/mask-url.ts';
 import { storedKey } from '../outbox/lane.ts';
 import { momentMs, momentText, nullableMomentMs } from '../outbox/moment.ts';
 import { openPayloads, textOf, type StoredPayload } from '../outbox/payloads.ts';
@@ -197,7 +198,7 @@ async function readReceivers(
   );
   const receivers = new Map<number, Receiver[]>();
   for (const { delivery, name, url } of rows)
-    receivers.set(delivery, [...(receivers.get(delivery) ?? []), { name, url }]);
+    receivers.set(delivery, [...(receivers.get(delivery) ?? []), { name, url: maskUrl(url) }]);
   return receivers;
 }
 
@@ -221,7 +222,7 @@ async function listAttempts(session: Session, deliveryId: number): Promise<Attem
   return rows.map(({ startedAt, name, url, ...attempt }) => ({
     ...attempt,
     startedAtMs: momentMs(startedAt),
-    receiver: name === null || url === null ? null : { name, url },
+    receiver: name === null || url === null ? null : { name, url: maskUrl(url) },
   }));
 }
 
@@ -248,7 +249,7 @@ function toRecord(row: DeliveryRow): DeliveryRecord {
     id: row.id,
     webhookId: row.webhookId,
     webhookName: row.webhookName,
-    webhookUrl: row.webhookUrl,
+    webhookUrl: row.webhookUrl === null ? null : maskUrl(row.webhookUrl),
     eventId: row.eventId,
     eventType: row.eventType,
     entity: { table: row.entityTable, key: row.entityKey },

@@ -2,6 +2,7 @@ import type { WebhookInput } from '../config/webhook-input.ts';
 import type { Session } from '../db/client.ts';
 import type { SecretBox } from '../db/encryption.ts';
 import { openMarker, type Marker } from '../db/marks.ts';
+import { maskUrls } from './mask-urls.ts';
 import { underscored } from './to-json.ts';
 import { readWebhookState } from './webhook-state.ts';
 
@@ -53,7 +54,7 @@ export async function writeAct(session: Session, marker: Marker, act: Act): Prom
   const [clock] = await session.rows<{ now: string }>('SELECT UTC_TIMESTAMP(3) AS now');
   const at = clock!.now;
   const { actor, action, target = null } = act;
-  const details = act.details === undefined ? null : JSON.stringify(act.details);
+  const details = act.details === undefined ? null : JSON.stringify(maskUrls(act.details));
   const mark = marker.ofAct({
     ...{ at, actor: actor.name, role: actor.role, action, target },
     details: details === null ? null : (JSON.parse(details) as unknown),

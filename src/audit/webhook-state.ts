@@ -4,6 +4,8 @@ import type { SecretBox } from '../db/encryption.ts';
 import { readMarkedActs } from '../db/marked-acts.ts';
 import { canonical, type Marker } from '../db/marks.ts';
 import { webhooks } from '../db/schema.ts';
+import { maskUrl } from '../lib/mask-url.ts';
+import { tryOpenCredentials } from '../outbox/webhook-credentials.ts';
 import { secretContext, type WebhookRow } from '../outbox/webhook-row.ts';
 
 /** A webhook as acts remember it: everything that is shown, what may be secret or about a patient by name alone. */
@@ -32,6 +34,7 @@ export interface WebhookState {
   deleted_at: string | null;
   rotation_ends_at: string | null;
   /** Digests of what is not shown: they tell that it changed. */
+  url_digest: string;
   secret: string;
   filter: string;
   headers: string;
@@ -42,7 +45,8 @@ interface Digesting {
   marker: Marker;
 }
 
-export function toWebhookState(row: WebhookRow, { box, marker }: Digesting): WebhookState {
+export function toWebhookState(stored: WebhookRow, { box, marker }: Digesting): WebhookState {
+  const row = tryOpenCredentials(stored, box);
   const iso = (moment: Date | null): string | null => moment?.toISOString() ?? null;
   const openSecret = (stored: string | null): string | null => {
     try {
@@ -53,7 +57,7 @@ export function toWebhookState(row: WebhookRow, { box, marker }: Digesting): Web
   };
   return {
     name: row.name,
-    url: row.url,
+    url: maskUrl(row.url),
     events: canonical(row.events),
     is_active: row.isActive,
     managed_by: row.managedBy,
@@ -73,6 +77,7 @@ export function toWebhookState(row: WebhookRow, { box, marker }: Digesting): Web
     disabled_reason: row.disabledReason,
     deleted_at: iso(row.deletedAt),
     rotation_ends_at: iso(row.previousSecretExpiresAt),
+    url_digest: marker.digest(row.url),
     secret: marker.digest([openSecret(row.secret), openSecret(row.previousSecret)]),
     filter: marker.digest(row.filter),
     headers: marker.digest(row.headers),
@@ -117,7 +122,15 @@ export async function readRecordedStates(
   });
   for (const { target, details } of acts) {
     const { state } = (details ?? {}) as { state?: WebhookState | null };
-    if (state !== undefined && target !== null) states.set(Number(target), state);
+    if (state !== undefined && target !== null)
+      states.set(Number(target), state && withMaskedUrl(state, marker));
   }
   return states;
+}
+
+/** Acts of earlier versions have the whole URL and no digest of it. */
+function withMaskedUrl(state: WebhookState, marker: Marker): WebhookState {
+  if ('url_digest' in state) return state;
+  const { url } = state as Pick<WebhookState, 'url'>;
+  return { ...(state as WebhookState), url: maskUrl(url), url_digest: marker.digest(url) };
 }

@@ -80,7 +80,10 @@ export const webhooks = mysqlTable('webhooks', {
   previousSecretExpiresAt: utcMoment('previous_secret_expires_at'),
   filter: inputJson(),
   fields: inputJson(),
+  /** A map, or a text that is the sealed map. */
   headers: inputJson(),
+  /** The URL with its credentials, sealed by db/encryption; null where `url` is whole. */
+  sealedUrl: ascii('sealed_url', { length: 12_000 }),
   deliveryOrder: mysqlEnum('delivery_order', ['entity', 'none']).notNull().default('entity'),
   maxInFlight: int('max_in_flight').notNull().default(8),
   ratePerSecond: double('rate_per_second'),

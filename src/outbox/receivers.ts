@@ -1,3 +1,4 @@
+import { maskUrl } from '../lib/mask-url.ts';
 import type { Store } from '../db/client.ts';
 import type { Subscription } from './types.ts';
 
@@ -10,7 +11,7 @@ interface Receiver {
 
 /**
  * The webhooks, each with its present name and URL as a row of `receivers`, by which attempts say where they went. A new row is written
- * before anything is sent to it, so that also an attempt whose process died is known by the receiver of its time.
+ * before anything is sent to it, the URL masked, so that also an attempt whose process died is known by the receiver of its time.
  */
 export async function withReceivers(
   store: Store,
@@ -19,19 +20,19 @@ export async function withReceivers(
   const latest = await readLatest(store);
   const isNew = ({ id, name, url }: Subscription): boolean => {
     const known = latest.get(id);
-    return known?.name !== name || known.url !== url;
+    return known?.name !== name || known.url !== maskUrl(url);
   };
   const added = webhooks.filter(isNew);
   for (const { id, name, url } of added) {
     await store.run(
       'INSERT INTO receivers (webhook_id, name, url, since) VALUES (?, ?, ?, UTC_TIMESTAMP(3))',
-      [id, name, url],
+      [id, name, maskUrl(url)],
     );
   }
   const now = added.length > 0 ? await readLatest(store) : latest;
   return webhooks.map((webhook) => {
     const receiver = now.get(webhook.id);
-    return receiver?.url === webhook.url && receiver.name === webhook.name
+    return receiver?.url === maskUrl(webhook.url) && receiver.name === webhook.name
       ? { ...webhook, receiver: receiver.id }
       : webhook;
   });

@@ -13,6 +13,8 @@ import {
   type WebhookRecord,
   type WebhookRow,
 } from './webhook-row.ts';
+import { maskUrl } from '../lib/mask-url.ts';
+import { resealCredentials, sealCredentials, tryOpenCredentials, unmask } from './webhook-credentials.ts';
 import { endQueued } from './end-queued.ts';
 import { freesRetries, makeRetriesDue } from './owed.ts';
 import type { Subscription } from './types.ts';
@@ -100,7 +102,15 @@ export async function readWebhooksVersion(session: Session): Promise<string> {
       'filter',
       'fields',
     ],
-    ...['headers', 'delivery_order', 'max_in_flight', 'rate_per_second', 'timeout_ms', 'legacy_signature'],
+    ...[
+      'headers',
+      'sealed_url',
+      'delivery_order',
+      'max_in_flight',
+      'rate_per_second',
+      'timeout_ms',
+      'legacy_signature',
+    ],
     'client_certificate',
     ...[
       'paused_at',
@@ -161,13 +171,11 @@ export async function createWebhook(
   along?: Along,
 ): Promise<{ id: number; secret: string }> {
   requireFitSecret(secret);
+  unmask(input);
   return store.transaction(async (tx) => {
     await refuseTakenName(tx, input.name);
-    const id = await insertWebhook(tx, { ...toColumns(input), ...required(input), managedBy: 'database' });
-    await tx.drizzle
-      .update(webhooks)
-      .set({ secret: box.seal(secret, secretContext(id)) })
-      .where(eq(webhooks.id, id));
+    const row = { ...toColumns(input), ...required(input), managedBy: 'database' } as const;
+    const id = await insertWebhook(tx, row, { box, secret });
     await along?.after(tx, id);
     return { id, secret };
   });
@@ -178,19 +186,21 @@ export async function createWebhook(
  * ERR_NOT_FOUND, ERR_CONFLICT when the file manages it or the name is taken.
  */
 export async function updateWebhook(
-  store: Store,
+  { store, box }: WebhookVault,
   id: number,
-  changes: WebhookChanges,
+  given: WebhookChanges,
   along?: Along,
 ): Promise<void> {
-  await store.transaction(async (tx) => {
-    if (changes.name !== undefined) await refuseTakenName(tx, changes.name, id);
-    const row = await lockEditable(tx, id);
+  const changes = await store.transaction(async (tx) => {
+    if (given.name !== undefined) await refuseTakenName(tx, given.name, id);
+    const row = tryOpenCredentials(await lockEditable(tx, id), box);
+    const changes = unmask(given, row);
     await along?.before(tx, id);
     const moved = changes.url !== undefined && changes.url !== row.url;
-    const set = { ...toColumns(changes), ...(moved ? freshStart : {}) };
+    const set = sealCredentials(box, id, { ...toColumns(changes), ...(moved ? freshStart : {}) });
     if (Object.keys(set).length > 0) await tx.drizzle.update(webhooks).set(set).where(eq(webhooks.id, id));
     await along?.after(tx, id);
+    return changes;
   });
   if (freesRetries(Object.keys(changes))) await makeRetriesDue(store, id);
 }
@@ -238,13 +248,16 @@ export async function resealSecrets({ store, box }: WebhookVault): Promise<numbe
   return store.transaction(async (tx) => {
     const rows = await tx.drizzle.select().from(webhooks).where(live).for('update');
     let resealed = 0;
-    for (const { id, secret, previousSecret } of rows) {
+    for (const row of rows) {
+      const { id, secret, previousSecret } = row;
       const again = (stored: string) => reseal(box, id, stored);
       const set = {
         secret: again(secret),
         previousSecret: previousSecret === null ? null : again(previousSecret),
+        ...resealCredentials(row, box),
       };
-      if (set.secret === secret && set.previousSecret === previousSecret) continue;
+      if (set.secret === secret && set.previousSecret === previousSecret && Object.keys(set).length === 2)
+        continue;
       await tx.drizzle
         .update(webhooks)
         .set({ ...set, updatedAt: sql`${webhooks.updatedAt}` })
@@ -300,13 +313,24 @@ export function toColumns(input: WebhookChanges): Partial<WebhookRow> {
   return Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== undefined));
 }
 
-/** Inserts a row without a secret, which is sealed for the id that this returns. */
+/** Inserts a row. Its credentials are sealed for its id, which this returns. */
 export async function insertWebhook(
   tx: Session,
   row: Partial<WebhookRow> & Pick<WebhookRow, 'name' | 'url' | 'events' | 'managedBy'>,
+  { box, secret }: { box: SecretBox; secret: string },
 ): Promise<number> {
-  const [{ insertId }] = await tx.drizzle.insert(webhooks).values({ ...row, secret: '' });
-  return insertId;
+  const { headers = null, ...rest } = row;
+  const shown = box.keyId === null ? row.url : maskUrl(row.url);
+  const [{ insertId: id }] = await tx.drizzle.insert(webhooks).values({ ...rest, url: shown, secret: '' });
+  await tx.drizzle
+    .update(webhooks)
+    .set({
+      ...sealCredentials(box, id, { url: row.url, headers }),
+      secret: box.seal(secret, secretContext(id)),
+      updatedAt: sql`${webhooks.updatedAt}`,
+    })
+    .where(eq(webhooks.id, id));
+  return id;
 }
 
 function required({ name, url, events }: Pick<NewWebhook, 'name' | 'url' | 'events'>) {

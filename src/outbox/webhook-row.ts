@@ -3,8 +3,10 @@ import type { SecretBox } from '../db/encryption.ts';
 import { sql } from '../db/drizzle.ts';
 import { webhooks } from '../db/schema.ts';
 import { AppError } from '../lib/errors.ts';
+import { mask, maskUrl } from '../lib/mask-url.ts';
 import { checkSecret } from '../lib/secret.ts';
 import type { Subscription, Webhook } from './types.ts';
+import { maskHeaders, openCredentials } from './webhook-credentials.ts';
 import { readShape } from './webhook-shape.ts';
 
 /**
@@ -13,7 +15,7 @@ import { readShape } from './webhook-shape.ts';
  */
 export type WebhookStanding = 'active' | 'paused' | 'inactive' | 'disabled' | 'unfit';
 
-/** A webhook as people see it: without its secrets. */
+/** A webhook as people see it: without its secrets, the URL and the values of headers masked. */
 export interface WebhookRecord extends Omit<Webhook, 'secrets'> {
   standing: WebhookStanding;
   /** What is wrong with its row: sentences that quote no value. */
@@ -61,7 +63,9 @@ export interface ReadRow {
  * and nothing is sent by it. Its events are queued as long as the row says which.
  */
 export function readRow(row: WebhookRow, overlapping: boolean, box: SecretBox): ReadRow {
-  const { shape, problems, chooses } = readShape(row);
+  const { open, problem: sealedProblem } = openRow(row, box);
+  const { shape, problems, chooses } = readShape(open);
+  if (sealedProblem !== undefined) problems.push(sealedProblem);
   const { secrets, problem, weakness } = openSecrets(row, overlapping, box);
   if (problem !== undefined) problems.push(problem);
   const standing = standingOf(row, problems);
@@ -76,6 +80,8 @@ export function readRow(row: WebhookRow, overlapping: boolean, box: SecretBox): 
   };
   const record = {
     ...shape,
+    url: maskUrl(shape.url),
+    headers: maskHeaders(shape.headers),
     isActive: row.isActive,
     standing,
     problems: weakness === undefined ? problems : [...problems, weakness],
@@ -88,6 +94,18 @@ export function readRow(row: WebhookRow, overlapping: boolean, box: SecretBox): 
     disabledReason: row.isActive ? null : (row.disabledReason as DisableReason | null),
   };
   return { webhook, record };
+}
+
+function openRow(row: WebhookRow, box: SecretBox): { open: WebhookRow; problem?: string } {
+  try {
+    const open = openCredentials(row, box);
+    return open.url.includes(mask)
+      ? { open, problem: 'url has a masked part: write the whole URL' }
+      : { open };
+  } catch (error) {
+    if (!(error instanceof AppError && error.code === 'ERR_SECRET_KEY')) throw error;
+    return { open: { ...row, headers: null }, problem: `url or headers do not open: ${error.message}` };
+  }
 }
 
 function standingOf(

@@ -13,6 +13,7 @@ import {
   toColumns,
   type WebhookVault,
 } from './webhook-registry.ts';
+import { sealCredentials, tryOpenCredentials } from './webhook-credentials.ts';
 import { secretContext, type WebhookRow } from './webhook-row.ts';
 
 /** What a sync did to one webhook. */
@@ -118,7 +119,9 @@ function takeRenamed(
   webhook: ConfiguredWebhook,
   box: SecretBox,
 ): WebhookRow | undefined {
-  const alike = leaving.filter((row) => row.url === webhook.url && opensTo(box, row, webhook.secret));
+  const alike = leaving.filter(
+    (row) => tryOpenCredentials(row, box).url === webhook.url && opensTo(box, row, webhook.secret),
+  );
   const row =
     alike.find(({ events }) => isDeepStrictEqual(events, webhook.events)) ??
     (alike.length === 1 ? alike[0] : undefined);
@@ -128,12 +131,8 @@ function takeRenamed(
 
 async function create(tx: Session, webhook: ConfiguredWebhook, box: SecretBox): Promise<number> {
   const { name, url, events } = webhook;
-  const id = await insertWebhook(tx, { ...toColumns(webhook), name, url, events, managedBy: 'file' });
-  await tx.drizzle
-    .update(webhooks)
-    .set({ secret: box.seal(webhook.secret, secretContext(id)) })
-    .where(eq(webhooks.id, id));
-  return id;
+  const row = { ...toColumns(webhook), name, url, events, managedBy: 'file' } as const;
+  return insertWebhook(tx, row, { box, secret: webhook.secret });
 }
 
 interface UpdateInput {
@@ -144,7 +143,8 @@ interface UpdateInput {
 }
 
 /** Returns what changed. */
-async function update(tx: Session, { row, webhook, box, overlapMs }: UpdateInput): Promise<string[]> {
+async function update(tx: Session, { row: stored, webhook, box, overlapMs }: UpdateInput): Promise<string[]> {
+  const row = tryOpenCredentials(stored, box);
   const wanted: Partial<WebhookRow> = { ...toColumns(webhook), managedBy: 'file' };
   const moved = row.url !== webhook.url;
   if (moved) Object.assign(wanted, freshStart);
@@ -154,7 +154,10 @@ async function update(tx: Session, { row, webhook, box, overlapMs }: UpdateInput
     Object.entries(wanted).filter(([key, value]) => !isDeepStrictEqual(value, row[key as keyof WebhookRow])),
   );
   if (Object.keys(changes).length > 0) {
-    await tx.drizzle.update(webhooks).set(changes).where(eq(webhooks.id, row.id));
+    await tx.drizzle
+      .update(webhooks)
+      .set(sealCredentials(box, row.id, changes))
+      .where(eq(webhooks.id, row.id));
   }
   const rotated = !opensTo(box, row, webhook.secret);
   if (rotated) {

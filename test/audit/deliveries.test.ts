@@ -93,12 +93,12 @@ describe.each(servers)('what was sent to whom, on %s', (variant) => {
     };
     const first = await receiverNow();
     await settle(me, [{ ...failed(fresh[0]!, { kind: 'retry', delayMs: 0 }), ...first }]);
-    await updateWebhook(test.store, all, { url: 'https://moved.example/hook' });
+    await updateWebhook(test.vault, all, { url: 'https://moved.example/hook' });
     const moved = await receiverNow();
     expect(await receiverNow()).toEqual(moved);
     const { deliveries } = await claim(me, [{ webhookId: all, room: 1 }]);
     await settle(me, [{ ...delivered(deliveries[0]!), ...moved }]);
-    await updateWebhook(test.store, all, { name: 'Todo', url: 'https://today.example/hook' });
+    await updateWebhook(test.vault, all, { name: 'Todo', url: 'https://today.example/hook' });
     const sentTo = (host: string) => ({ name: 'Todo', url: `https://${host}.example/hook` });
     expect((await listAccess(test.vault, { patient: '45' }, { limit: 2 })).items).toMatchObject([
       { webhookId: some },

@@ -79,7 +79,7 @@ ${receiver.delivery}
         {
           id,
           events: ['payment.*', 'budget.created'],
-          headers: { 'X-Clinic': 'central' },
+          headers: { 'X-Clinic': '***' },
           rate_limit: '50/s',
           fields: ['amount'],
         },

@@ -121,7 +121,7 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
       events: ['patient.created'],
       is_active: true,
       managed_by: 'database',
-      headers: { 'X-Key': 'k-123' },
+      headers: { 'X-Key': '***' },
       rate_limit: '30/m',
       timeout: '15s',
       problems: [],

@@ -57,7 +57,11 @@ async function explain({ excuses, nowMs }: SealWalk, content: Content): Promise<
   const [which, place] = placeOf(content);
   if (row.content === null) {
     const createdAt = log === 'event_log' ? (valueOf(log, row, 'created_at') as string) : null;
-    const gone = { eventSeq, subject: row.subject, createdAt };
+    const isBodiless = log === 'event_log' && leaf.content === null;
+    const gone = {
+      ...{ eventSeq, subject: row.subject, createdAt },
+      ...(isBodiless && { bodilessFrom: valueOf(log, row, 'occurred_at') as string }),
+    };
     if (!excuses.of(gone)) await excuses.read();
     if (leaf.content === null && excuses.mayBeBodiless(row.subject)) return 'erased';
     return (

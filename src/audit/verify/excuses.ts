@@ -9,13 +9,20 @@ import { readPrunedRanges, type PrunedRange } from '../retention-acts.ts';
 interface Erased {
   lastEvent: number;
   atMs: number;
+  /** It also covers events from before it that were captured later: those never had a payload (outbox/standing-erasures). */
+  stands: boolean;
 }
+
+/** By so much the clocks of source and store may differ where the time of a late event is compared with that of its erasure. */
+const skewMs = 60_000;
 
 export interface Gone {
   eventSeq: number;
   subject: string | null;
   /** When the event was written, as sealed; null where that is not known. */
   createdAt: string | null;
+  /** Commit time of an event that was sealed without a payload. */
+  bodilessFrom?: string;
 }
 
 /** An erasure removes row by row what its act has announced: for so long it may be under way. */
@@ -42,7 +49,11 @@ export class Excuses {
       action: eraseAction,
     })) {
       const list = erased.get(target!) ?? [];
-      list.push({ lastEvent: Number(details?.['last_event']), atMs: momentMs(at) });
+      list.push({
+        lastEvent: Number(details?.['last_event']),
+        atMs: momentMs(at),
+        stands: details?.['log_end'] !== undefined,
+      });
       erased.set(target!, list);
     }
     this.#erased = erased;
@@ -51,12 +62,16 @@ export class Excuses {
     this.#adoptedTo = Number(adopted?.details?.['pruned_to'] ?? 0);
   }
 
-  of({ eventSeq, subject, createdAt }: Gone): 'pruned' | 'erased' | undefined {
+  of({ eventSeq, subject, createdAt, bodilessFrom }: Gone): 'pruned' | 'erased' | undefined {
     const wasOld = (range: PrunedRange): boolean =>
       createdAt === null || momentMs(createdAt) <= momentMs(range.at) - range.retentionMs;
     if (eventSeq <= this.#adoptedTo) return 'pruned';
     if (this.#pruned.some((range) => eventSeq <= range.toSeq && wasOld(range))) return 'pruned';
-    return this.isErased(subject, eventSeq) ? 'erased' : undefined;
+    if (this.isErased(subject, eventSeq)) return 'erased';
+    if (subject === null || bodilessFrom === undefined) return undefined;
+    const erasures = this.#erased.get(subjectOf(subject)) ?? [];
+    const isCovered = erasures.some(({ stands, atMs }) => stands && momentMs(bodilessFrom) <= atMs + skewMs);
+    return isCovered ? 'erased' : undefined;
   }
 
   /** Whether an erasure covers what was read after it: such an event is written without a payload. */

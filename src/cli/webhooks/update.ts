@@ -29,7 +29,7 @@ export function webhooksUpdateCommand(): Command {
         if (changes.events ?? changes.filter ?? changes.fields)
           await requireFitSelection({ ...(await getWebhook({ store, box }, id)), ...changes }, config);
         await updateWebhook(
-          store,
+          { store, box },
           id,
           changes,
           recordAlong(box, {

@@ -202,7 +202,7 @@ async function update({ actor, params, body }: ApiRequest, context: ApiContext):
   await requireFit({ ...(chooses && { events, filter, fields }), ...changes }, context);
   if (Object.keys(changes).length > 0) {
     await updateWebhook(
-      store,
+      { store, box },
       webhookId,
       changes,
       recordAlong(box, { actor, action: 'webhook.update', details: changeDetails(changes) }),

@@ -1,0 +1,1 @@
+ALTER TABLE `webhooks` ADD `sealed_url` varchar(12000) character set ascii collate ascii_bin;
