@@ -5,14 +5,14 @@ import type { LogPlace } from '../binlog/types.ts';
 import { monotonicMs } from '../lib/clock.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
 import type { Outages } from '../lib/outages.ts';
-import { announceAlive } from '../outbox/liveness.ts';
+import { announceAlive, saidWithLeaseMs } from '../outbox/liveness.ts';
 import type { Claimant } from '../outbox/types.ts';
 import type { CaptureStatus } from './capture-loop.ts';
 
 /*
  * Whether capture makes progress, which no silence and no heartbeat tells:
  *
- *   our row of `leases` is written ─▶ the source is asked where its log ends now ─▶ capture has read and mapped that far: it is back
+ *   our row of `leases` was written within 1.5 s, or is now ─▶ the source is asked where its log ends now ─▶ capture has read and mapped that far: it is back
  *
  * Where the store is on the source server, the row itself is in the log before that end, so that something must travel even when
  * the clinic sleeps. Where it is not, the log ends where the application left it: the heartbeats then tell of a dead connection,
@@ -70,7 +70,7 @@ export function createCanary(options: CanaryOptions): Canary {
     async step() {
       if (status() === null) return everyMs;
       const atMs = monotonicMs();
-      await announceAlive(claimant);
+      await announceAlive(claimant, { unlessWithinMs: saidWithLeaseMs });
       // Our reader's connection may outlive a failover, and hear the demoted server's heartbeats for ever.
       const { serverUuid } = await source.identify();
       if (capture().role === 'capturing' && serverUuid !== identity().serverUuid) onMoved();

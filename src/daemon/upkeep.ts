@@ -2,7 +2,7 @@ import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
 import type { Outages } from '../lib/outages.ts';
 import { releaseForgotten, rescueExpired } from '../outbox/give-back.ts';
-import { announceAlive, announceEnd, expireOrphans, readRank } from '../outbox/liveness.ts';
+import { announceAlive, announceEnd, expireOrphans, readRank, saidWithLeaseMs } from '../outbox/liveness.ts';
 import type { Claimant } from '../outbox/types.ts';
 import { sweepLanes } from '../outbox/promote.ts';
 
@@ -34,7 +34,7 @@ export function createUpkeep({ claimant, log, outages, held, onRank, onDue }: Up
       ...outages.part('upkeep failed, trying again'),
       async step() {
         // In this order: a store that could not be reached for a while must not make us take our own claims for orphans.
-        await announceAlive(claimant);
+        await announceAlive(claimant, { unlessWithinMs: saidWithLeaseMs });
         onRank(await readRank(claimant));
         await expireOrphans(store);
         const rescued = await rescueExpired(claimant);

@@ -7,15 +7,22 @@ const aliveMicroseconds = leaseTiming.ttlMs * 1_000;
 
 /**
  * Says that this process lives, for as long as a lease; again every `leaseTiming.renewMs`. Its claims outlast a whole request
- * (minutes), so those of a killed process must not be waited for.
+ * (minutes), so those of a killed process must not be waited for. Nothing is written, and nothing logged, when it was said within
+ * `unlessWithinMs`.
  */
-export async function announceAlive({ store, owner }: Claimant): Promise<void> {
+export async function announceAlive(
+  { store, owner }: { store: Session; owner: string },
+  { unlessWithinMs = 0 } = {},
+): Promise<void> {
   await store.run(
     `INSERT INTO leases (name, holder, token, expires_at) VALUES (?, ?, 1, UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND)
-     ON DUPLICATE KEY UPDATE expires_at = VALUES(expires_at)`,
-    [owner, owner, aliveMicroseconds],
+     ON DUPLICATE KEY UPDATE expires_at = IF(expires_at > VALUES(expires_at) - INTERVAL ? MICROSECOND, expires_at, VALUES(expires_at))`,
+    [owner, owner, aliveMicroseconds, unlessWithinMs * 1_000],
   );
 }
+
+/** The process that captures says it with each renewal of its lease: others need not within this time. */
+export const saidWithLeaseMs = 1_500;
 
 /** Says good-bye. */
 export async function announceEnd({ store, owner }: Claimant): Promise<void> {
