@@ -101,10 +101,20 @@ export async function proveEnd(
 }
 
 function proveKey(state: SealState, box: SecretBox, { last: seen }: ChainMemory): void {
-  const own = createPublicKey(privateKeyOf(state, box)).export({ format: 'der', type: 'spki' });
-  if (own.toString('base64') !== state.publicKey)
+  if (publicKeyOf(state, box) !== state.publicKey)
     throw broken('its public key is not that of the private key');
   if (seen && seen.publicKey !== state.publicKey) throw broken('its key was replaced');
+}
+
+/** SPKI in base64. */
+function publicKeyOf(state: SealState, box: SecretBox): string {
+  try {
+    const key = createPublicKey(privateKeyOf(state, box));
+    return key.export({ format: 'der', type: 'spki' }).toString('base64');
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    throw broken('its private key is no key');
+  }
 }
 
 /** Throws AppError ERR_AUDIT. */

@@ -11,6 +11,17 @@ export interface UnsealedAge {
   sealAgeMs: number;
 }
 
+/** Beyond two intervals: with the default of 10 s, sealing that stops is reported within 45 s. */
+const slackMs = 15_000;
+
+/** How far sealing may be behind, ms, when it seals at every `intervalMs`. */
+export const unsealedLimitMs = (intervalMs: number): number => 2 * intervalMs + slackMs;
+
+/** While seals are made, sealing has not stopped, however far it is behind. */
+export function isSealingStopped({ ageMs, sealAgeMs }: UnsealedAge, limitMs: number): boolean {
+  return Math.min(ageMs, sealAgeMs) > limitMs;
+}
+
 /** The attempts to tell of seals wait for something else to come, and what is being staged waits for its end: neither counts. */
 export async function readUnsealedAge(session: Session): Promise<UnsealedAge> {
   const last = await readLastSeal(session);
@@ -31,7 +42,7 @@ export async function readUnsealedAge(session: Session): Promise<UnsealedAge> {
        (SELECT d.created_at FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq
         WHERE d.id > ? AND d.id < LEAST(c.next_delivery_id, COALESCE(c.staged_from_delivery, c.next_delivery_id))
           AND e.type <> 'audit.sealed' ORDER BY d.id LIMIT 1) AS at4
-     FROM checkpoint c WHERE c.id = 1`,
+     FROM (SELECT 1 AS one) o LEFT JOIN checkpoint c ON c.id = 1`,
     [acts.to, attempts.to, events.to, deliveries.to],
   );
   const nowMs = momentMs(row!.now);

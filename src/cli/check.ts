@@ -21,6 +21,7 @@ import {
   type DecodeOptions,
 } from './check/decode.ts';
 import { formatReport } from './check/report.ts';
+import { judgeSealedLog } from './check/sealed-log.ts';
 import { configOf, configOption, type ConfigOptions } from './config-option.ts';
 import { print, printExact, printJson } from './output.ts';
 
@@ -48,7 +49,7 @@ export function checkCommand(): Command {
       }
       const config = configOf(options);
       const { preflight, configuration, mistakes } = await checkStart(config);
-      const checked = withLines(preflight, configuration);
+      const checked = withLines(preflight, [...configuration, await checkSealedLog(config)]);
       // What cannot be read cannot be compared.
       const decode = options.decode && checked.ok ? await checkDecode(config, options) : undefined;
       const report = decode ? withLines(checked, [decodeResult(decode)]) : checked;
@@ -73,6 +74,15 @@ async function checkStart(config: Config): Promise<Judgement> {
     return await judgeStart(config, { source, known: await readState(config) });
   } finally {
     await source.close();
+  }
+}
+
+async function checkSealedLog(config: Config): Promise<CheckResult> {
+  const store = openStore(config.store.url, { connections: 1 });
+  try {
+    return await judgeSealedLog(store, config);
+  } finally {
+    await store.close();
   }
 }
 

@@ -1,5 +1,5 @@
 import type { ChainMemory } from '../audit/chain.ts';
-import { readUnsealedAge } from '../audit/unsealed-age.ts';
+import { isSealingStopped, readUnsealedAge, unsealedLimitMs } from '../audit/unsealed-age.ts';
 import type { Session } from '../db/client.ts';
 import { monotonicMs, sleep } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
@@ -35,13 +35,11 @@ export interface AuditWatch extends Background {
   guard(reports: Reports): Reports;
 }
 
-/** Beyond two intervals: with the default of 10 s, sealing that stops is told within 45 s. */
-const SLACK_MS = 15_000;
 const ANSWERS_MS = 4_000;
 
 export function createAuditWatch(options: AuditWatchOptions): AuditWatch {
   const { store, intervalMs, log, outages, everyMs = 5_000 } = options;
-  const limitMs = 2 * intervalMs + SLACK_MS;
+  const limitMs = unsealedLimitMs(intervalMs);
   const broken = new Map<Reports, string>();
   let answeredMs = monotonicMs();
   let ageMs = 0;
@@ -50,11 +48,10 @@ export function createAuditWatch(options: AuditWatchOptions): AuditWatch {
   let asking: Promise<void> | undefined;
 
   async function ask(): Promise<void> {
-    const { ageMs: age, sealAgeMs } = await readUnsealedAge(store);
-    ageMs = age;
+    const age = await readUnsealedAge(store);
+    ageMs = age.ageMs;
     answeredMs = monotonicMs();
-    // While seals are made, it has not stopped, however far they are behind.
-    isBehind = Math.min(age, sealAgeMs) > limitMs;
+    isBehind = isSealingStopped(age, limitMs);
   }
 
   function status(): AuditStatus {

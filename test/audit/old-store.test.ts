@@ -16,6 +16,7 @@ import {
 import { recordAct, type Actor } from '../../src/audit/record-act.ts';
 import { sealOnce } from '../../src/audit/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
+import { judgeSealedLog } from '../../src/cli/check/sealed-log.ts';
 import { ensureSealState, noHash, privateKeyOf, readSealState, signText } from '../../src/db/seal-key.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import { ensureSalts } from '../../src/outbox/subject-keys.ts';
@@ -78,6 +79,19 @@ describe.each(flavours)('a store of version f84be48 on %s', (flavour) => {
   beforeEach(async () => {
     await emptyTables(test);
     await fillOld(test);
+  });
+
+  it('is warned of by check until it is taken over', async () => {
+    await test.schema.query('DELETE FROM leases');
+    const config = { audit: { sealIntervalMs: 10_000 }, store: { encryptionKeys: [], keyFile: null } };
+    expect(await judgeSealedLog(test.store, config)).toMatchObject({
+      level: 'warn',
+      detail: expect.stringContaining('Seal 1 is of version 1'),
+      remedy: expect.stringContaining('odontology-webhooks run'),
+    });
+    while (await sealOnce(test.vault));
+    const { detail } = await judgeSealedLog(test.store, config);
+    expect(detail).toMatch(/^Up to date, .* after seal 2\./);
   });
 
   it('verifies as it is, and after it was taken over', async () => {

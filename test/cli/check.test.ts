@@ -180,5 +180,6 @@ events: { payment.received: { table: payments, on: insert, data: { payment_id: i
     expect(await daemon.stop()).toBe(0);
     expect(report.checks.find(({ id }) => id === 'server-id')).toMatchObject({ level: 'pass' });
     expect(report.checks.find(({ id }) => id === 'lineage')).toMatchObject({ level: 'pass' });
+    expect(report.checks.find(({ id }) => id === 'sealed-log')).toMatchObject({ level: 'warn' });
   });
 });

@@ -1,0 +1,121 @@
+import { broken, proveEnd, readLastSeal } from '../../audit/chain.ts';
+import { isSealingStopped, readUnsealedAge, unsealedLimitMs } from '../../audit/unsealed-age.ts';
+import type { CheckResult } from '../../binlog/preflight/preflight.ts';
+import type { Config } from '../../config/types.ts';
+import type { Session } from '../../db/client.ts';
+import { openBox } from '../../db/encryption.ts';
+import { readSealState } from '../../db/seal-key.ts';
+import { errnoOf } from '../../lib/connect-error.ts';
+import { formatDuration } from '../../lib/duration.ts';
+import { AppError } from '../../lib/errors.ts';
+
+type Judged = Pick<CheckResult, 'level' | 'detail' | 'remedy'>;
+
+export type SealedLogConfig = Pick<Config, 'audit'> & {
+  store: Pick<Config['store'], 'encryptionKeys' | 'keyFile'>;
+};
+
+const noSchema = 1049;
+const noColumn = 1054;
+const noTable = 1146;
+
+/**
+ * The line of `check` about the sealed log: whether the signing key opens, the end of the chain holds and entries are sealed in time.
+ * Reads only, and waits for no lock of a row. What the store answers is a finding; only a fault of this program throws.
+ */
+export async function judgeSealedLog(store: Session, config: SealedLogConfig): Promise<CheckResult> {
+  return { id: 'sealed-log', title: 'Sealed log', ...(await judge(store, config)) };
+}
+
+async function judge(store: Session, config: SealedLogConfig): Promise<Judged> {
+  try {
+    if (!(await isMigrated(store))) return pass('Sealing begins with the first `run`.');
+    return (await judgeChain(store, config)) ?? (await judgeAge(store, config));
+  } catch (error) {
+    const number = errnoOf(error);
+    if (number === noSchema) return pass('Sealing begins with the first `run`.');
+    if (number === noTable) return fail('A table of the sealed log is missing.', missingRemedy);
+    if (number === noColumn)
+      return warn('The tables are of an older version.', 'odontology-webhooks migrate');
+    if (error instanceof AppError && !error.code.startsWith('ERR_STORE_'))
+      return fail(`Nothing is sealed: ${error.message}.`, error.remedy);
+    if (number === undefined && !(error instanceof AppError)) throw error;
+    return skip('The store cannot be asked.');
+  }
+}
+
+const missingRemedy =
+  'Run `odontology-webhooks migrate`. If the line stays, the table was removed: put it back from a backup of the store.';
+
+async function isMigrated(store: Session): Promise<boolean> {
+  const found = await store.rows(
+    "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'checkpoint'",
+  );
+  return found.length > 0;
+}
+
+/** The key and the end of the chain. Null when they hold. Throws AppError ERR_AUDIT and ERR_SECRET_KEY, as sealing does. */
+async function judgeChain(store: Session, { store: { encryptionKeys, keyFile } }: SealedLogConfig) {
+  const box = openBox({ encryptionKeys, keyFile });
+  const state = await readSealState(store);
+  if (!state) {
+    const [used] = await store.rows<{ one: number }>(
+      `SELECT 1 AS one FROM checkpoint WHERE EXISTS (SELECT 1 FROM seals) OR EXISTS (SELECT 1 FROM audit_log)
+         OR EXISTS (SELECT 1 FROM attempts)`,
+    );
+    if (used) throw broken('its signing key is missing');
+    return pass('Nothing is to be sealed yet: the signing key is made with the first entry.');
+  }
+  await proveEnd(store, state, { box, memory: {} });
+  return null;
+}
+
+/** How far sealing is behind, and what weakens it. */
+async function judgeAge(store: Session, { audit, store: { encryptionKeys } }: SealedLogConfig) {
+  const last = await readLastSeal(store);
+  const runs = await isDaemonRunning(store);
+  if (last?.version === 1)
+    return warn(
+      `Seal ${last.number} is of version 1, which covers attempts and acts only: events and deliveries are not sealed yet.`,
+      runs ? lockRemedy : 'odontology-webhooks run -- its first seal takes the store over',
+    );
+  const age = await readUnsealedAge(store);
+  if (isSealingStopped(age, unsealedLimitMs(audit.sealIntervalMs))) {
+    const behind = `The oldest entry without a seal is ${spell(age.ageMs)} old`;
+    return runs
+      ? fail(`${behind}, and a daemon runs: sealing has stopped.`, lockRemedy)
+      : warn(`${behind}: no daemon runs, and what is not sealed can be edited.`, 'odontology-webhooks run');
+  }
+  const ending = last ? `Up to date, ${spell(age.sealAgeMs)} after seal ${last.number}.` : 'No seal yet.';
+  if (encryptionKeys.length === 0)
+    return warn(
+      `${ending} The signing key is stored in the clear: read access to the store is enough to sign a forged log.`,
+      'Set store.encryption_key; `run` encrypts the signing key at its next seal.',
+    );
+  return pass(`${ending} The signing key opens.`);
+}
+
+/** Sealing skips its turn while another session holds the row of the key. */
+const lockRemedy = [
+  'Look in the log of the daemon for an error of sealing. If there is none, a session holds a lock on seal_state: find it, and end it with KILL.',
+  'SELECT trx_mysql_thread_id, trx_started FROM information_schema.innodb_trx;',
+].join('\n');
+
+async function isDaemonRunning(store: Session): Promise<boolean> {
+  const held = await store.rows(
+    "SELECT 1 FROM leases WHERE name = 'capture' AND expires_at > UTC_TIMESTAMP(3)",
+  );
+  return held.length > 0;
+}
+
+/** In the largest unit that fits, rounded down: `3h`. */
+function spell(ms: number): string {
+  const units = { d: 86_400_000, h: 3_600_000, m: 60_000 };
+  const unit = Object.values(units).find((each) => ms >= each) ?? 1_000;
+  return formatDuration(Math.floor(ms / unit) * unit);
+}
+
+const pass = (detail: string): Judged => ({ level: 'pass', detail, remedy: null });
+const skip = (detail: string): Judged => ({ level: 'skip', detail, remedy: null });
+const warn = (detail: string, remedy: string): Judged => ({ level: 'warn', detail, remedy });
+const fail = (detail: string, remedy: string): Judged => ({ level: 'fail', detail, remedy });
