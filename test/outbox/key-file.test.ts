@@ -7,6 +7,7 @@ import { getDelivery } from '../../src/audit/deliveries.ts';
 import { adoptBeforeSealing, beginEncryption } from '../../src/audit/adopt.ts';
 import { sealedErasures } from '../../src/audit/sealed-erasures.ts';
 import { erasePatient } from '../../src/audit/erase.ts';
+import { recordAct } from '../../src/audit/record-act.ts';
 import { sealOnce } from '../../src/audit/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { openBox, type EncryptionKey } from '../../src/db/encryption.ts';
@@ -15,7 +16,7 @@ import { claim } from '../../src/outbox/claim.ts';
 import { destroyKeys, ensureKeyFile } from '../../src/outbox/destroy-keys.ts';
 import { createRouter } from '../../src/outbox/fan-out.ts';
 import { openPayloads, type OpenedPayload, type StoredPayload } from '../../src/outbox/payloads.ts';
-import { readClearTo } from '../../src/outbox/payload-acts.ts';
+import { eraseAction, readClearTo } from '../../src/outbox/payload-acts.ts';
 import { sealPayloads } from '../../src/outbox/seal-payloads.ts';
 import { settle } from '../../src/outbox/settle.ts';
 import { ensureSalts, resealSubjectKeys } from '../../src/outbox/subject-keys.ts';
@@ -145,6 +146,51 @@ describe.each(servers)('a key file on %s', (variant) => {
     const started = await start(path);
     expect(await readEvents(started)).toEqual({ hers: 'gone', his: 'readable' });
     expect(await destroyKeys(started, sealedErasures(started))).toEqual({ destroyed: 0, unexplained: 0 });
+  });
+
+  it('keeps a key that SQL names as destroyed, until a sealed act of an erasure names it too', async () => {
+    const me = await start(path);
+    await (await openTestAppender(me, test.vault)).append([about('45', 'hers'), about('46', 'his')]);
+    await sealOnce(me);
+    const slotOf = async (patient: string): Promise<string> => {
+      const [row] = await test.store.rows<{ key: string }>(
+        'SELECT payload_key AS `key` FROM subject_keys WHERE subject = ?',
+        [patient],
+      );
+      return row!.key.split(':')[3]!;
+    };
+    const slots = { hers: await slotOf('45'), his: await slotOf('46') };
+    const nameAsDestroyed = (slot: string) =>
+      test.schema.query('INSERT INTO destroyed_keys (key_file, slot) SELECT key_file, ? FROM installation', [
+        slot,
+      ]);
+    const destroy = () => destroyKeys(me, sealedErasures(me));
+    const forge = (action: string) =>
+      test.schema.query(
+        `INSERT INTO audit_log (at, actor, role, action, target, details) SELECT UTC_TIMESTAMP(3), 'ana', 'admin', ?, '46',
+           JSON_OBJECT('keys', JSON_ARRAY(JSON_OBJECT('file', key_file, 'slot', ?))) FROM installation`,
+        [action, slots.his],
+      );
+    const refused = { destroyed: 0, unexplained: 1 };
+
+    // Without any act, with acts that SQL wrote, and with the act of another patient's erasure.
+    await nameAsDestroyed(slots.his);
+    expect(await destroy()).toEqual(refused);
+    await forge(eraseAction);
+    await forge('store.adopt');
+    expect(await destroy()).toEqual(refused);
+    expect(await erase(me, '45')).toMatchObject({ events: 1 });
+    await test.schema.query('DELETE FROM audit_log WHERE mark IS NULL');
+    expect(await destroy()).toEqual(refused);
+    expect(await readEvents(me)).toEqual({ hers: 'gone', his: 'readable' });
+
+    // An act of this program that no seal has yet.
+    const details = { keys: [{ file: me.box.forPatients.keyFile!.id, slot: slots.his }] };
+    await recordAct(test.store, me.box, { actor: ana, action: eraseAction, target: '46', details });
+    expect(await destroy()).toEqual(refused);
+    while (await sealOnce(me));
+    expect(await destroy()).toEqual({ destroyed: 1, unexplained: 0 });
+    expect(await readEvents(me)).toEqual({ hers: 'gone', his: 'gone' });
   });
 
   it('takes over from the encryption key, and no process goes on without it or with another', async () => {
