@@ -156,7 +156,7 @@ async function walkChain(chain: Chain): Promise<void> {
   if (!last || last.version === 1) return;
   const replays = await readReplayRecords(store, marker);
   await checkDeliveries({
-    ...{ session: store, marker, excuses, progress, dropped },
+    ...{ session: store, marker, excuses, progress, droppedTo: deliveriesDroppedTo(state, progress) },
     webhooks: await readRecordedStates(store, marker),
     onDeliveries(count) {
       result.deliveries += count;
@@ -176,6 +176,12 @@ function oldProgress({ oldProgress: text }: SealState): Progress {
     old: { attempts: old.attempts.to, audit_log: old.audit_log.to, delivery_log: Number.MAX_SAFE_INTEGER },
     unmarked: { attempts: Number.MAX_SAFE_INTEGER, audit_log: Number.MAX_SAFE_INTEGER },
   };
+}
+
+/** A seal of version 1 does not say how far the deliveries went: its attempts are of deliveries of version f84be48. */
+function deliveriesDroppedTo(state: SealState, { old }: Progress): number | null {
+  if (state.anchor.number === 0) return null;
+  return anchorSeal(state)?.progress?.delivery_log.to ?? old.delivery_log;
 }
 
 function comparedBefore(progress: Progress, dropped: Progress | null): SealWalk['comparedTo'] {

@@ -1,6 +1,7 @@
 import { createSecretKey } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sealHash } from '../../src/audit/chain.ts';
+import { dropSeals } from '../../src/audit/drop-seals.ts';
 import { readHead } from '../../src/audit/head.ts';
 import { merkleRoot } from '../../src/audit/merkle.ts';
 import {
@@ -110,6 +111,37 @@ describe.each(flavours)('a store of version f84be48 on %s', (flavour) => {
       "SELECT role, action FROM audit_log WHERE action LIKE 'webhook.%' AND mark IS NOT NULL",
     );
     expect(webhook).toEqual({ role: 'engine', action: 'webhook.adopt' });
+  });
+
+  it('drops its seals when their time is over, and verifies before and after', async () => {
+    while (await sealOnce(test.vault));
+    const before = await verifyLog(test.vault);
+    expect(before).toMatchObject({ ok: true, firstSeal: 1, lastSeal: 2 });
+    expect(await dropSeals(test.vault, { olderThanMs: 86_400_000 })).toEqual({ dropped: 1, more: false });
+    const [left] = await test.schema.query(
+      `SELECT (SELECT COUNT(*) FROM seals WHERE version = 1) AS seals, (SELECT COUNT(*) FROM seal_leaves) AS leaves,
+         (SELECT COUNT(*) FROM attempts) AS attempts, (SELECT COUNT(*) FROM audit_log WHERE id = 1) AS acts`,
+    );
+    expect(left).toEqual({ seals: 0, leaves: 0, attempts: 0, acts: 0 });
+    while (await sealOnce(test.vault));
+    const after = await verifyLog(test.vault);
+    expect(after).toMatchObject({ ok: true, flaw: null, firstSeal: 2, lastSeal: 3 });
+  });
+
+  it.each([
+    ['its leaf was edited', "UPDATE seal_leaves SET hash = REPEAT('a', 32) WHERE place = 0"],
+    ['its leaf names another row', 'UPDATE seal_leaves SET entry_id = 2 WHERE place = 2'],
+    ['its moment was edited', "UPDATE seals SET sealed_at = '2000-01-01' WHERE number = 1"],
+    ['one of its rows was edited', "UPDATE attempts SET outcome = 'delivered' WHERE id = 2"],
+  ])('drops no seal of version 1 when %s', async (_what, sql) => {
+    while (await sealOnce(test.vault));
+    await test.schema.query(sql);
+    const count = 'SELECT (SELECT COUNT(*) FROM attempts) + (SELECT COUNT(*) FROM audit_log) AS n';
+    const before = await test.schema.query(count);
+    await expect(dropSeals(test.vault, { olderThanMs: 86_400_000 })).rejects.toMatchObject({
+      code: 'ERR_AUDIT',
+    });
+    expect(await test.schema.query(count)).toEqual(before);
   });
 
   it.each([

@@ -25,8 +25,8 @@ export interface DeliveryWalk {
   marker: Marker;
   excuses: Excuses;
   progress: Progress;
-  /** How far retention has dropped seals; null when it has dropped none. */
-  dropped: Progress | null;
+  /** The last delivery of which retention may have dropped the attempts; null when it has dropped no seal. */
+  droppedTo: number | null;
   webhooks: ReadonlyMap<number, WebhookState | null>;
   onDeliveries(count: number): void;
 }
@@ -142,7 +142,7 @@ function failDelivery(
 
 /** Returns whether it was opened again, which an act must explain. */
 function checkDelivery(walk: DeliveryWalk, delivery: Delivery): boolean {
-  const { progress, dropped } = walk;
+  const { progress, droppedTo } = walk;
   if (delivery.id < 1 || delivery.id >= delivery.nextId)
     failDelivery(delivery, [], 'was inserted: its number has not been given out', 'inserted');
   if (delivery.eventId === null)
@@ -153,8 +153,8 @@ function checkDelivery(walk: DeliveryWalk, delivery: Delivery): boolean {
     failDelivery(delivery, ['staging'], 'was edited: it is hidden from all lists');
   }
   // What retention drops goes from the attempts first.
-  if (dropped && delivery.id <= dropped.delivery_log.to && delivery.attempts.length === 0) return false;
-  checkNumbers(delivery, dropped !== null);
+  if (droppedTo !== null && delivery.id <= droppedTo && delivery.attempts.length === 0) return false;
+  checkNumbers(delivery, droppedTo !== null);
   return checkStatus(walk, delivery);
 }
 
