@@ -1,4 +1,5 @@
 import { parseStoredFilter } from '../config/filter.ts';
+import { maximumEvents } from '../config/schema.ts';
 import { parseWebhookInput } from '../config/webhook-input.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Webhook } from './types.ts';
@@ -12,9 +13,6 @@ export interface WebhookShape {
   /** Whether it says which events it wants, and of which fields. */
   chooses: boolean;
 }
-
-/** More entries than there are event types by far; a list of 200,000 stalled the process for 8.5 s. */
-const maximumEvents = 1_000;
 
 const examples = {
   events: '["payment.received","appointment.*"]',

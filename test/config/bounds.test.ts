@@ -28,6 +28,11 @@ describe('a file that a program wrote', () => {
       webhook(`    filter:\n${many(20_000, (n) => `      f${n}: 1\n`)}`),
       'more than 100 entries',
     ],
+    [
+      '20,000 events',
+      webhook('').replace('["*"]', `[${many(20_000, (n) => `a.e${n},`)}]`),
+      'names more than 1000 events',
+    ],
     ['150,000 values', `http: [${many(150_000, () => '1,')}]`, 'more than 100000 values'],
     ['70 levels', `http: ${'['.repeat(70)}${']'.repeat(70)}`, 'more than 64 levels'],
     ['70 levels of blocks', many(70, (n) => `${' '.repeat(n)}a:\n`), 'more than 64 levels'],
