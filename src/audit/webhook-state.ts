@@ -104,9 +104,11 @@ export async function readWebhookState(
 export function differences(before: WebhookState | null, after: WebhookState | null): string[] {
   if (before === null || after === null) return before === after ? [] : ['row'];
   const text = (value: unknown): string => JSON.stringify(canonical(value ?? null));
-  return Object.keys(after).filter(
+  const names = Object.keys(after).filter(
     (name) => text(before[name as keyof WebhookState]) !== text(after[name as keyof WebhookState]),
   );
+  // A credential in the URL that is masked in both states differs in the digest alone.
+  return [...new Set(names.map((name) => (name === 'url_digest' ? 'url' : name)))];
 }
 
 /** By id, the settings that the last act of each webhook remembers; null where that act remembers that its row was gone. */
