@@ -14,6 +14,7 @@ import { checkDeliveries } from './verify/check-deliveries.ts';
 import { checkSchema } from './verify/check-schema.ts';
 import { checkUnsealed } from './verify/check-marks.ts';
 import { Excuses } from './verify/excuses.ts';
+import { FailingSince } from './verify/failing-since.ts';
 import { fail, FlawError, type Flaw } from './verify/flaw.ts';
 import { KeyCache } from './verify/key-cache.ts';
 import { walkSeals, type SealWalk } from './verify/walk-seals.ts';
@@ -158,6 +159,7 @@ async function walkChain(chain: Chain): Promise<void> {
   await checkDeliveries({
     ...{ session: store, marker, excuses, progress, droppedTo: deliveriesDroppedTo(state, progress) },
     webhooks: await readRecordedStates(store, marker),
+    failing: await FailingSince.read(store, await knownFrom(store, state, progress)),
     onDeliveries(count) {
       result.deliveries += count;
       onDone(count);
@@ -182,6 +184,19 @@ function oldProgress({ oldProgress: text }: SealState): Progress {
 function deliveriesDroppedTo(state: SealState, { old }: Progress): number | null {
   if (state.anchor.number === 0) return null;
   return anchorSeal(state)?.progress?.delivery_log.to ?? old.delivery_log;
+}
+
+/** Until when attempts may be gone by retention, or say not when they were recorded, as those of version f84be48 do. */
+async function knownFrom(session: Session, state: SealState, { unmarked }: Progress): Promise<string | null> {
+  const [first] =
+    unmarked.attempts === 0
+      ? []
+      : await session.rows<{ at: string | null }>(
+          `SELECT COALESCE((SELECT recorded_at FROM attempts WHERE id > ? ORDER BY id LIMIT 1), UTC_TIMESTAMP(3)) AS at`,
+          [unmarked.attempts],
+        );
+  const moments = [anchorSeal(state)?.sealedAt, first?.at].filter((at) => typeof at === 'string');
+  return moments.toSorted().at(-1) ?? null;
 }
 
 function comparedBefore(progress: Progress, dropped: Progress | null): SealWalk['comparedTo'] {

@@ -22,6 +22,42 @@ const attacks: [what: string, sql: string, found: Found, undo?: string][] = [
     { kind: 'edited', delivery: 4, fields: ['event_seq'] },
   ],
   [
+    'queue: behind the deliveries of another entity',
+    'UPDATE queue a JOIN queue b ON b.delivery_id = 4 SET a.lane = b.lane WHERE a.delivery_id = 3',
+    { kind: 'edited', delivery: 3, fields: ['lane'] },
+  ],
+  [
+    'queue: never sent, because it waits for nothing',
+    "UPDATE queue SET state = 'waiting', due_at = NULL, lane = NULL WHERE delivery_id = 4",
+    { kind: 'edited', delivery: 4, fields: ['state'] },
+  ],
+  [
+    'queue: never sent, because it is never due',
+    'UPDATE queue SET due_at = NULL WHERE delivery_id = 4',
+    { kind: 'edited', delivery: 4, fields: ['due_at'] },
+  ],
+  [
+    'queue: one attempt less before it is given up',
+    'UPDATE queue SET attempt = 2 WHERE delivery_id = 3',
+    { kind: 'edited', delivery: 3, fields: ['attempt'] },
+  ],
+  [
+    'queue: as if it were being sent',
+    "UPDATE queue SET state = 'sending' WHERE delivery_id = 3",
+    { kind: 'edited', delivery: 3, fields: ['attempt'] },
+  ],
+  [
+    'webhooks: failing since long ago',
+    "UPDATE webhooks SET updated_at = updated_at, failing_since = '2026-01-01'",
+    { kind: 'edited', fields: ['failing_since'] },
+  ],
+  [
+    'webhooks: failing since an attempt that was delivered',
+    `UPDATE webhooks SET updated_at = updated_at, failing_since =
+       (SELECT recorded_at - INTERVAL 1000 MICROSECOND FROM attempts WHERE delivery_id = 1)`,
+    { kind: 'edited', fields: ['failing_since'] },
+  ],
+  [
     'queue: orphan row',
     "INSERT INTO queue (delivery_id, webhook_id, event_seq, state, due_at) VALUES (77, 1, 1, 'pending', NOW())",
     { kind: 'inserted', delivery: 77 },
@@ -33,12 +69,12 @@ const attacks: [what: string, sql: string, found: Found, undo?: string][] = [
   ],
   [
     'delivery_log: reopened with a replay of the webhook as excuse',
-    "UPDATE delivery_log SET status='open', exhausted_at=NULL, failed_at=NULL WHERE id=2; INSERT INTO queue (delivery_id, webhook_id, event_seq, lane, state, due_at, attempt, attempts_before) SELECT 2,1,2,lane,'pending',NOW(),1,1 FROM queue WHERE delivery_id=4",
+    "UPDATE delivery_log SET status='open', exhausted_at=NULL, failed_at=NULL WHERE id=2; INSERT INTO queue (delivery_id, webhook_id, event_seq, lane, state, due_at, attempt, attempts_before) SELECT 2,1,2,NULL,'pending',NOW(),1,1 FROM queue WHERE delivery_id=4",
     { kind: 'unexplained', delivery: 2, fields: ['status'] },
   ],
   [
     'delivery_log: a delivered one is reopened with a replay as excuse',
-    "UPDATE delivery_log SET status='open', delivered_at=NULL WHERE id=1; INSERT INTO queue (delivery_id, webhook_id, event_seq, lane, state, due_at, attempt, attempts_before) SELECT 1,1,1,lane,'pending',NOW(),1,1 FROM queue WHERE delivery_id=4",
+    "UPDATE delivery_log SET status='open', delivered_at=NULL WHERE id=1; INSERT INTO queue (delivery_id, webhook_id, event_seq, lane, state, due_at, attempt, attempts_before) SELECT 1,1,1,NULL,'pending',NOW(),1,1 FROM queue WHERE delivery_id=4",
     { kind: 'unexplained', delivery: 1, fields: ['status'] },
   ],
   [

@@ -33,6 +33,7 @@ const act = (column: string, value: string): Verdict => [
   `UPDATE audit_log SET ${column} = ${value} WHERE action = 'delivery.read'`,
   { kind: 'edited', log: 'audit_log', fields: [column] },
 ];
+const queued = (field: string): Partial<Flaw> => ({ kind: 'edited', delivery: 4, fields: [field] });
 const engine =
   'working state of the engine: it decides when a process sends or reads, and no list states it as a fact about the past';
 const later = 'now() + interval 1 day';
@@ -55,7 +56,7 @@ const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>>> = {
   webhooks: {
     id: ['UPDATE webhooks SET updated_at = updated_at, id = 9', { kind: 'unexplained' }],
     name: webhook('name', "'Cobros'"),
-    url: webhook('url', "'https://evil.example/'"),
+    url: webhook('url', "'https://evil.example/'", ['url', 'url_digest']),
     events: webhook('events', `'["*","audit.sealed"]'`),
     secret: webhook('secret', `'whsec_${'0'.repeat(64)}'`),
     is_active: webhook('is_active', 'FALSE'),
@@ -75,7 +76,10 @@ const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>>> = {
     rate_per_second: webhook('rate_per_second', '1'),
     timeout_ms: webhook('timeout_ms', '1'),
     legacy_signature: webhook('legacy_signature', 'FALSE'),
-    failing_since: ['set anew by the next attempt: it follows from the attempts'],
+    failing_since: [
+      "UPDATE webhooks SET updated_at = updated_at, failing_since = '2020-01-01'",
+      { kind: 'edited', fields: ['failing_since'] },
+    ],
     client_certificate: webhook('client_certificate', "'bank'"),
     sealed_url: ['counts only where it opens to the URL that is shown, which is compared'],
     paused_at: webhook('paused_at', "'2020-01-01'"),
@@ -154,10 +158,10 @@ const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>>> = {
     ],
     webhook_id: [`${engine}; an attempt that it leads elsewhere has a mark that does not fit`],
     event_seq: [engine],
-    lane: [engine],
-    state: [engine],
-    due_at: [engine],
-    attempt: [engine],
+    lane: ['UPDATE queue SET lane = 7 WHERE delivery_id = 4', queued('lane')],
+    state: ["UPDATE queue SET state = 'waiting' WHERE delivery_id = 4", queued('due_at')],
+    due_at: ['UPDATE queue SET due_at = NULL WHERE delivery_id = 4', queued('due_at')],
+    attempt: ['UPDATE queue SET attempt = 5 WHERE delivery_id = 4', queued('attempt')],
     attempts_before: ['UPDATE queue SET attempts_before = 1 WHERE delivery_id = 3', { delivery: 3 }],
     claimed_at: [engine],
     claimed_by: [engine],

@@ -1,0 +1,41 @@
+import { laneOf } from '../../outbox/lane.ts';
+
+/** An open delivery's row of the queue, with the event and the last attempt. */
+export interface QueuePlace {
+  webhookId: number;
+  eventSeq: number;
+  entityTable: string | null;
+  entityKey: string | null;
+  queuedWebhook: number | null;
+  queuedEvent: number | null;
+  queuedLane: number | null;
+  queuedState: 'sending' | 'pending' | 'waiting' | null;
+  isDue: number;
+  attempt: number | null;
+}
+
+interface QueueFlaw {
+  fields: string[];
+  why: string;
+}
+
+/**
+ * What of the queue's row cannot be: it would send another event, to another webhook, in another order, under another number, or never.
+ * Not derived: which delivery of a lane is the next (two of one lane may be sent at a time, and the sweep of lanes repairs the rest), and
+ * when a retry is due. `last`: the number of the last attempt, 0 without one.
+ */
+export function findQueueFlaw(row: QueuePlace, last: number): QueueFlaw | undefined {
+  const { webhookId, queuedLane: lane, queuedState: state, attempt } = row;
+  if (row.queuedWebhook !== webhookId) return { fields: ['webhook_id'], why: 'is another one in the queue' };
+  if (row.queuedEvent !== row.eventSeq) return { fields: ['event_seq'], why: 'is another one in the queue' };
+  // Null without an order: the setting of the webhook may have been another one when it was queued.
+  if (lane !== null && lane !== laneOf(webhookId, { table: row.entityTable!, key: row.entityKey! }))
+    return { fields: ['lane'], why: 'in the queue is not that of its webhook and entity' };
+  if (state === 'waiting' && lane === null)
+    return { fields: ['state'], why: 'is waiting, and there is nothing that it could wait for' };
+  if ((state === 'waiting') === (row.isDue === 1))
+    return { fields: ['due_at'], why: `in the queue does not fit the state ${state}` };
+  if (attempt !== last + (state === 'sending' ? 1 : 0))
+    return { fields: ['attempt'], why: 'in the queue does not follow from its attempts' };
+  return undefined;
+}
