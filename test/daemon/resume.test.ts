@@ -19,7 +19,7 @@ describe.each(modes)('resume, on $name', { timeout: 180_000 }, (mode) => {
   });
   afterAll(() => clinic.close());
 
-  /** Answers the question of a command at a terminal; gives what stood on it. */
+  /** Answers the question of a command at a terminal; returns its text, with the lines joined. */
   async function answer(text: string, ...args: string[]): Promise<{ code: number | null; shown: string }> {
     const { line, env } = clinic.command(...args);
     const child = spawn('script', ['-qec', line, '/dev/null'], {
@@ -34,7 +34,7 @@ describe.each(modes)('resume, on $name', { timeout: 180_000 }, (mode) => {
       what: `the question: ${shown}`,
     });
     child.stdin.end(`${text}\n`);
-    return { code: await ended, shown };
+    return { code: await ended, shown: shown.replaceAll(/\s+/g, ' ') };
   }
 
   async function decideAtTerminal(): Promise<void> {
