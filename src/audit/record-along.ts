@@ -1,5 +1,5 @@
 import type { SecretBox } from '../db/encryption.ts';
-import type { Along } from '../outbox/webhook-registry.ts';
+import { isSameName, type Along } from '../outbox/webhook-registry.ts';
 import type { SyncOptions } from '../outbox/webhook-sync.ts';
 import { explainWebhook, explainWebhooks, recordPutBack, type SqlChange } from './explain-webhooks.ts';
 import { file, recordWebhookAct, type WebhookAct } from './record-act.ts';
@@ -36,6 +36,10 @@ export function recordSync(box: SecretBox, fingerprint: string): RecordedSync {
       bySql.splice(0, bySql.length, ...(await explainWebhooks(tx, box)));
       left.length = 0;
     },
+    idOf: (name) =>
+      bySql.find(
+        ({ kind, isOfFile, name: deleted }) => kind === 'delete' && isOfFile && isSameName(deleted, name),
+      )?.id,
     async record(tx, { id, kind, webhook: { name, url, events }, changed, from }) {
       const details = {
         name,

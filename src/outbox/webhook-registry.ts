@@ -321,7 +321,8 @@ export async function insertWebhook(
 ): Promise<number> {
   const { headers = null, ...rest } = row;
   const shown = box.keyId === null ? row.url : maskUrl(row.url);
-  const [{ insertId: id }] = await tx.drizzle.insert(webhooks).values({ ...rest, url: shown, secret: '' });
+  const [{ insertId }] = await tx.drizzle.insert(webhooks).values({ ...rest, url: shown, secret: '' });
+  const id = row.id ?? insertId;
   await tx.drizzle
     .update(webhooks)
     .set({

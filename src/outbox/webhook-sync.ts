@@ -31,6 +31,11 @@ export interface SyncOptions {
   overlapMs: number;
   /** At the beginning of the transaction of the sync, before the webhooks are read. */
   before?(tx: Session): Promise<void>;
+  /**
+   * The id of a webhook of this name whose row SQL has just deleted. It is created with that id again: an event that is being
+   * captured meanwhile is routed to it.
+   */
+  idOf?(name: string): number | undefined;
   /** After each change, within the transaction. */
   record?(tx: Session, change: SyncedChange): Promise<void>;
   /** At the end of the transaction. */
@@ -55,7 +60,7 @@ export interface Synced {
 export async function syncWebhooks(
   { store, box }: WebhookVault,
   configured: readonly ConfiguredWebhook[],
-  { overlapMs, before, record, after }: SyncOptions,
+  { overlapMs, before, idOf, record, after }: SyncOptions,
 ): Promise<Synced> {
   const freed: number[] = [];
   const result = await store.transaction(async (tx) => {
@@ -76,7 +81,7 @@ export async function syncWebhooks(
       const row =
         named.find(({ managedBy }) => managedBy === 'file') ?? named[0] ?? takeRenamed(leaving, webhook, box);
       if (!row) {
-        const id = await create(tx, webhook, box);
+        const id = await create(tx, { webhook, box, id: idOf?.(webhook.name) });
         await record?.(tx, { id, kind: 'create', webhook, changed: [] });
         synced.created.push(webhook.name);
         continue;
@@ -129,9 +134,12 @@ function takeRenamed(
   return row;
 }
 
-async function create(tx: Session, webhook: ConfiguredWebhook, box: SecretBox): Promise<number> {
+async function create(
+  tx: Session,
+  { webhook, box, id }: { webhook: ConfiguredWebhook; box: SecretBox; id: number | undefined },
+): Promise<number> {
   const { name, url, events } = webhook;
-  const row = { ...toColumns(webhook), name, url, events, managedBy: 'file' } as const;
+  const row = { ...toColumns(webhook), ...(id && { id }), name, url, events, managedBy: 'file' } as const;
   return insertWebhook(tx, row, { box, secret: webhook.secret });
 }
 

@@ -56,7 +56,7 @@ const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>>> = {
   webhooks: {
     id: ['UPDATE webhooks SET updated_at = updated_at, id = 9', { kind: 'unexplained' }],
     name: webhook('name', "'Cobros'"),
-    url: webhook('url', "'https://evil.example/'", ['url', 'url_digest']),
+    url: webhook('url', "'https://evil.example/'", ['url']),
     events: webhook('events', `'["*","audit.sealed"]'`),
     secret: webhook('secret', `'whsec_${'0'.repeat(64)}'`),
     is_active: webhook('is_active', 'FALSE'),

@@ -150,6 +150,8 @@ describe.each(flavours)('a webhook of the file that is edited by SQL, on %s', (f
       'sql webhook.delete',
       'file webhook.create',
     ]);
+    // An event that is captured meanwhile is routed to the id that the daemon knows.
+    expect(new Set(acts.map(({ target }) => target)).size).toBe(1);
   });
 
   it('is on record as edited by SQL also when the daemon was not running', async () => {
