@@ -132,7 +132,7 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
         if (generationOf.get(connection.connection) === generation) generation += 1;
         connection.destroy();
       } else {
-        await discardOrRelease(connection, refusal);
+        await discardOrRelease(connection, refusal !== undefined || isOwnRefusal(error));
       }
       // The limit may have been raised since: the next try has new connections.
       if (error instanceof AppError && error.code === 'ERR_STORE_PACKET') generation += 1;
@@ -199,9 +199,17 @@ function sessionOn(connection: PoolConnection, maximumBytes: number): Session {
   };
 }
 
-/** A connection whose statement failed goes back without its transaction, or not at all when it may be dead. */
-async function discardOrRelease(connection: PoolConnection, refusal: ServerError | undefined): Promise<void> {
-  if (refusal) {
+/** Whether the program itself gave up a transaction, such as for a missing key: the connection works. */
+function isOwnRefusal(error: unknown): boolean {
+  return error instanceof AppError && !error.code.startsWith('ERR_STORE');
+}
+
+/**
+ * Rolls back and releases a connection that works, so that its locks are gone when the error is thrown. One that may be dead is
+ * destroyed; the server then rolls back in its own time.
+ */
+async function discardOrRelease(connection: PoolConnection, works: boolean): Promise<void> {
+  if (works) {
     try {
       await connection.query('ROLLBACK');
       connection.release();
