@@ -9,7 +9,7 @@ import {
 import { sleep } from '../lib/clock.ts';
 import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
 import { AppError, codeOf } from '../lib/errors.ts';
-import { refusalWithin, withoutValues, type ServerError } from '../lib/server-error.ts';
+import { refusalWithin, withoutValues } from '../lib/server-error.ts';
 import { drizzle } from './drizzle.ts';
 import { prepareSession } from './session-variables.ts';
 import { smallestPacketBytes, toPackets } from './sql-text.ts';
