@@ -154,6 +154,20 @@ describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
     );
   });
 
+  it('leaves the checkpoint where reading stopped, so that what was passed is not judged again', async () => {
+    await clinic.start();
+    await clinic.untilReady();
+    await schema.query('CREATE TABLE beside (id INT); INSERT INTO beside VALUES (1); TRUNCATE TABLE items');
+    await clinic.untilHalted('truncate');
+    const [row] = await schema.query(
+      `SELECT \`offset\` AS checkpoint, JSON_VALUE(halt, '$.position.offset') AS halt FROM ${clinic.storeName}.checkpoint`,
+    );
+    expect(Number(row!['checkpoint'])).toBe(Number(row!['halt']));
+    await clinic.accept('the table was emptied');
+    await clinic.untilReady();
+    await clinic.stop();
+  });
+
   it('asks the preflight again when a reader is opened anew: what fails is told, and ends nothing', async () => {
     await clinic.start();
     await clinic.untilReady();
