@@ -1,7 +1,13 @@
 import type { Cell, ColumnKind } from '../types.ts';
 import { isSameJson } from './compare-json.ts';
 import { isMisreadText } from './misread-charset.ts';
-import { approximateCharsets, isApproximation, undecodedCharsets } from './zongji-charsets.ts';
+import { isReadWithoutUnicode } from './without-unicode.ts';
+import {
+  approximateCharsets,
+  isApproximation,
+  knownDifferences,
+  undecodedCharsets,
+} from './zongji-charsets.ts';
 import type { Trouble, ZongjiColumn } from './zongji-log.ts';
 
 /** A value that the two readers give differently. */
@@ -80,6 +86,18 @@ export const misreadings = {
       hasLabelsOrText(found) &&
       typeof found.charset === 'string' &&
       isApproximation(found.charset, String(found.ours), found.theirs),
+  },
+  'character-without-unicode': {
+    why: 'zongji has characters for codes for which the server gives `?` or a private character, or reads them byte by byte',
+    explains: (found) =>
+      hasLabelsOrText(found) &&
+      typeof found.ours === 'string' &&
+      typeof found.charset === 'string' &&
+      isReadWithoutUnicode(
+        found.charset,
+        { ours: found.ours, theirs: found.theirs },
+        knownDifferences(found.charset),
+      ),
   },
   'character-set-misread': {
     why:

@@ -1,3 +1,5 @@
+import type { KnownDifferences } from './without-unicode.ts';
+
 /** Character sets of which zongji gives the bytes. */
 export const undecodedCharsets: readonly string[] = ['dec8', 'geostd8', 'hp8', 'keybcs2', 'swe7'];
 
@@ -25,18 +27,23 @@ export const approximateCharsets: Readonly<Record<string, string>> = {
   ujis: 'any',
 };
 
+/** What is known of the character set, character by character. */
+export function knownDifferences(charset: string): KnownDifferences {
+  const pairs = approximateCharsets[charset] ?? '';
+  const known = Array.from(pairs);
+  return {
+    isPair: (from, to) => known.some((each, i) => i % 2 === 0 && each === from && known[i + 1] === to),
+    isAny: (from) => pairs === 'any' && (from === '\\' || from > '\x7f'),
+  };
+}
+
 /** Whether zongji's text differs from the server's only where its decoder of the character set is known to differ. */
 export function isApproximation(charset: string, ours: string, theirs: unknown): boolean {
-  const pairs = approximateCharsets[charset];
-  if (pairs === undefined || typeof theirs !== 'string') return false;
+  if (approximateCharsets[charset] === undefined || typeof theirs !== 'string') return false;
+  const { isPair, isAny } = knownDifferences(charset);
   const [mine, other] = [Array.from(ours), Array.from(theirs)];
-  // Of a sequence that it does not know iconv-lite may take more or fewer bytes than the server.
-  if (pairs === 'any' && other.includes('\ufffd')) return true;
-  const known = Array.from(pairs);
   const isKnown = (from: string, to: string | undefined): boolean =>
-    to === '\ufffd' ||
-    (pairs === 'any' && (from === '\\' || from > '\x7f')) ||
-    known.some((each, i) => i % 2 === 0 && each === from && known[i + 1] === to);
+    to === '\ufffd' || isAny(from) || isPair(from, to ?? '');
   return (
     mine.length === other.length && mine.every((each, i) => each === other[i] || isKnown(each, other[i]))
   );
