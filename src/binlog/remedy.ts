@@ -1,3 +1,5 @@
+import { quoteName } from './quote-name.ts';
+
 /**
  * A remedy is a step a line, in the order in which they are taken: a sentence of advice, an SQL statement, or a command. Statements and
  * commands work as they stand, so that no advice follows them on their line. A line that begins with "Or" begins another way.
@@ -21,6 +23,17 @@ export const purgedRemedy = steps(
   'Or give up the changes in them:',
   acceptGapCommand('the log was purged'),
 );
+
+/** Of a schema that was dropped: without it there is no connection that could resume. */
+export function droppedSchemaRemedy(schema: string): string {
+  return steps(
+    'Create the schema again:',
+    `CREATE DATABASE ${quoteName(schema)};`,
+    'Put the tables back from a backup.',
+    'Then give up what they held beyond it:',
+    acceptGapCommand('DROP DATABASE'),
+  );
+}
 
 /** Of a log that is not the one that was read, or that has lost its end. */
 export function backRemedy(kind: 'diverged' | 'ahead-of-source'): string {

@@ -4,7 +4,7 @@ import { readStatus, type InstallationStatus } from '../daemon/status.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { configOption, type ConfigOptions } from './config-option.ts';
 import { print, printJson } from './output.ts';
-import { styled } from './text/styled.ts';
+import { Lines, styled } from './text/styled.ts';
 import { formatFacts, formatTable } from './text/table.ts';
 import { problemLines } from './webhooks/problem-lines.ts';
 import { withDatabases } from './with-databases.ts';
@@ -30,7 +30,7 @@ function formatStatus({ daemon, capture, source, webhooks }: InstallationStatus)
   const place =
     position &&
     `${position.file}:${position.offset}${position.gtid === null ? '' : `, GTIDs ${position.gtid}`}`;
-  const facts: [string, string][] = [
+  const facts: [string, string | Lines][] = [
     ['daemon', daemonText(daemon)],
     ['capture', halt ? styled('red', `halted since ${halt.at}`) : position ? 'goes on' : 'never began'],
     ['position', place ?? 'none yet'],
@@ -63,8 +63,8 @@ function daemonText({ running, capturing }: InstallationStatus['daemon']): strin
   return capturing ? count : `${count}, none of them captures`;
 }
 
-function sourceFacts(source: InstallationStatus['source']): [string, string][] {
-  if ('error' in source) return [['source', `${source.error} ${source.remedy}`]];
+function sourceFacts(source: InstallationStatus['source']): [string, string | Lines][] {
+  if ('error' in source) return [['source', new Lines([source.error, ...source.remedy.split('\n')])]];
   const { until_purge_ms: untilPurgeMs, behind_bytes: behindBytes } = source;
   return [
     ['unread log', `${(behindBytes / 1_048_576).toFixed(1)} MiB`],

@@ -45,6 +45,8 @@ interface Case {
   seams?: Parameters<HaltingClinic['start']>[1];
   /** Which of the ways that the remedy names is taken; the last one unless it is given. */
   way?: number;
+  /** The tables are gone, until the remedy says that they are put back from a backup. */
+  putBack?(scene: Scene): Promise<unknown>;
   /** Items that are delivered besides those before and after. */
   delivered?: readonly string[];
   /** The item after the provocation is not captured, or is given up too. */
@@ -145,7 +147,15 @@ const reasons: Readonly<Record<HaltReason, Record<Flavour, Cases>>> = {
     },
     provoke: run("ALTER TABLE items COMMENT = 'unknown'"),
   }),
-  truncate: both({ name: 'TRUNCATE', provoke: run('TRUNCATE TABLE items') }),
+  truncate: both(
+    { name: 'TRUNCATE', provoke: run('TRUNCATE TABLE items') },
+    {
+      name: 'DROP DATABASE',
+      provoke: ({ schema }) => schema.query(`DROP DATABASE ${schema.name}`),
+      losesAfter: true,
+      putBack: ({ schema }) => schema.query(`USE ${schema.name}; ${itemsTable}`),
+    },
+  ),
   'absent-columns': both({
     name: 'absent columns of a row that is gone',
     down: true,
@@ -278,7 +288,7 @@ const casesOf = (flavour: Flavour): (Case & { reason: HaltReason })[] =>
 
 const isCommand = (line: string): boolean => line.startsWith('odontology-webhooks ');
 const isStatement = (line: string): boolean =>
-  /^(SET|ALTER) [^;]+;( -- and under \[mysqld\] in my\.cnf: \S+ = \S+)?$/.test(line);
+  /^(SET|ALTER|CREATE) [^;]+;( -- and under \[mysqld\] in my\.cnf: \S+ = \S+)?$/.test(line);
 
 /** The ways out that a remedy names, each as its lines. */
 function waysOf(remedy: string): string[][] {
@@ -365,7 +375,7 @@ printf '%s\0' "$@"`,
       if (each.down) await clinic.stop();
     }
     await each.provoke(scene);
-    await create(after!);
+    if (!each.putBack) await create(after!);
     await clinic.start(movedUrl, each.seams);
     await clinic.untilHalted(each.reason);
     expect(clinic.delivered()).not.toContain(after);
@@ -373,7 +383,10 @@ printf '%s\0' "$@"`,
     const halt = await haltOnRecord();
     expect(halt!.reason).toBe(each.reason);
     const way = waysOf(halt!.remedy).at(each.way ?? -1)!;
-    for (const line of way) await follow(line);
+    for (const line of way) {
+      await follow(line);
+      if (line.startsWith('Put the tables back')) await each.putBack!(scene);
+    }
 
     await clinic.untilReady();
     await create(later!);

@@ -2,7 +2,7 @@ import type { DatabaseUrl } from '../../lib/database-url.ts';
 import { findAltered, type AlteredTable } from '../definition/altered-table.ts';
 import { Tripwire } from '../halt.ts';
 import type { LogEvent } from '../log-event.ts';
-import { acceptGapCommand, steps } from '../remedy.ts';
+import { acceptGapCommand, droppedSchemaRemedy, steps } from '../remedy.ts';
 import type { Flavour, Position } from '../types.ts';
 import { DefinitionProof, type DefinitionProofOptions } from './definition-proof.ts';
 import { createRulesReader, type LexicalRules } from './lexical-rules.ts';
@@ -236,6 +236,9 @@ function unloggedRows(
   return new Tripwire(
     'truncate',
     `${statement} took rows of ${parts.join('.')} away, or brought some, without logging them; DELETE and INSERT are logged`,
-    { ...(object === null ? {} : { table: parts.join('.') }), remedy: acceptGapCommand(statement) },
+    {
+      ...(object === null ? {} : { table: parts.join('.') }),
+      remedy: statement === 'DROP DATABASE' ? droppedSchemaRemedy(parts[0]!) : acceptGapCommand(statement),
+    },
   );
 }
