@@ -40,6 +40,8 @@ const calls: Record<string, readonly (readonly string[])[]> = {
   ],
   '/webhooks/delete': [[hostile], ['2', '--yes']],
   '/webhooks/enable': [[hostile], ['1']],
+  '/webhooks/pause': [[hostile], ['1']],
+  '/webhooks/resume': [[hostile], ['1']],
   '/webhooks/disable': [[hostile], ['1']],
   '/webhooks/rotate-secret': [[hostile], ['1']],
   '/webhooks/test': [[hostile]],

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { Actor } from '../../audit/record-act.ts';
+import { escapeLine } from '../../lib/terminal-text.ts';
 import { findWebhookId } from '../../outbox/webhook-registry.ts';
 import { summarizeWebhook, summaryInWords } from '../../outbox/webhook-summary.ts';
 import { configOption, type ConfigOptions } from '../config-option.ts';
@@ -32,6 +33,6 @@ export function standingCommand({ name, description, change }: StandingVerb): Co
         return summarizeWebhook(opened, id);
       });
       if (options.json) printJson({ ...summary, is_active: summary.standing !== 'inactive' });
-      else print(summaryInWords(summary));
+      else print(escapeLine(summaryInWords(summary)));
     });
 }
