@@ -12,6 +12,14 @@ export function hasReached(place: LogPlace, end: LogPlace): boolean {
   return ahead > 0 || (ahead === 0 && place.offset >= end.offset);
 }
 
+/**
+ * Whether a log that ends at `end` is shorter than what was read of it, up to `place`: then it was reset or cut, and is not the log
+ * that was read. False where the files have different names. Only an end that was asked for after `place` was read can show this.
+ */
+export function endsBefore(end: LogPlace, place: LogPlace): boolean {
+  return hasReached(place, end) && !hasReached(end, place);
+}
+
 /** Whether a file of the log was begun after another; false where their names differ but for the number. */
 export function isLaterFile(file: string, than: string): boolean {
   return hasReached({ file, offset: 0 }, { file: than, offset: 1 });

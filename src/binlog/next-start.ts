@@ -2,7 +2,7 @@ import { systemClock } from '../lib/clock.ts';
 import { joinGtidSets, formatGtidSet, parseGtidSet } from './gtid-set.ts';
 import { formatMariadbGtid, parseMariadbGtids } from './gtid.ts';
 import { findRetiredDomains } from './lineage/retired-domains.ts';
-import type { BrokenLineage, Checkpoint } from './lineage/verdict.ts';
+import { endOfSecondMs, type BrokenLineage, type Checkpoint } from './lineage/verdict.ts';
 import {
   currentPosition,
   isBegunBefore,
@@ -17,7 +17,7 @@ import type { Position } from './types.ts';
 /** Where reading can go on although the log does not go on from the checkpoint. */
 export interface NextStart {
   position: Position;
-  /** When the log was there, ms since 1970 UTC; null when that is not known. */
+  /** The log was there at this moment, ms since 1970 UTC; null when that is not known. */
   atMs: number | null;
   /** What is read from there, and what is not: one sentence. */
   why: string;
@@ -144,5 +144,5 @@ async function endOfLog(source: Source, identity: SourceIdentity): Promise<NextS
 }
 
 function createdAtMs({ fileCreatedAt }: Position): number | null {
-  return fileCreatedAt === undefined ? null : fileCreatedAt * 1_000;
+  return fileCreatedAt === undefined ? null : endOfSecondMs(fileCreatedAt);
 }

@@ -95,8 +95,11 @@ export interface BinlogStream {
   untilMore(): Promise<void>;
   /** Milliseconds since the server was last heard: a heartbeat counts. */
   silentMs(): number;
-  /** How far everything was read and is done with: who calls `take` is done with what it gave before. */
-  doneTo(): LogPlace;
+  /**
+   * How far everything was read and is done with: who calls `take` is done with what it gave before. Null until the server has named
+   * the file that it reads from: before that, the position may be one of another server of the same history.
+   */
+  doneTo(): LogPlace | null;
   close(): void;
 }
 
@@ -142,9 +145,9 @@ class StreamReader implements BinlogStream {
   /** When reading was last resumed after it had been held back. */
   #heldBackAt = -Infinity;
   #unpacking = false;
-  /** How far what was taken last goes, and what was taken before it. */
-  #given: LogPlace;
-  #done: LogPlace;
+  /** How far what was taken last goes, and what was taken before it; null until the server has named the file that it reads from. */
+  #given: LogPlace | null = null;
+  #done: LogPlace | null = null;
   #isIdle = false;
   /** Where the last heartbeat stood. */
   #heard: LogPlace | undefined;
@@ -158,8 +161,6 @@ class StreamReader implements BinlogStream {
     this.#clock = new LogClock({ now: () => systemClock.now() + this.#aheadMs }, time?.committedAtMs);
     for (const ms of [time?.passedMs, position.fileCreatedAt && position.fileCreatedAt * 1_000])
       if (ms !== null && ms !== undefined) this.#clock.pass(ms);
-    this.#given = options.position;
-    this.#done = options.position;
     this.#again = new LogAgain(options.url);
     const { onUnreadable, ...rest } = options;
     const scan: StatementPolicyOptions['scanLog'] = (from, test) => scanLog(options, from, test);
@@ -242,9 +243,9 @@ class StreamReader implements BinlogStream {
     return this.#heldBackSince === undefined ? monotonicMs() - this.#heardAt : 0;
   }
 
-  doneTo(): LogPlace {
+  doneTo(): LogPlace | null {
     const isAll = this.#isIdle && this.#queue.length === 0 && !this.#unpacking;
-    return isAll ? furthest(this.#assembler.place, this.#heard) : this.#done;
+    return isAll && this.#given ? furthest(this.#assembler.place, this.#heard) : this.#done;
   }
 
   close(): void {
@@ -363,6 +364,8 @@ class StreamReader implements BinlogStream {
       const event = this.#events.read(buffer, start, end);
       if (event.type === eventType.heartbeat) this.#noteHeartbeat(event);
       const pending = this.#assembler.handle(event);
+      // A dump begins with the name of the server's own file.
+      if (event.type === eventType.rotate && !this.#given) this.#given = this.#done = this.#assembler.place;
       if (pending) this.#await(pending);
       return false;
     } catch (error) {

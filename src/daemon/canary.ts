@@ -1,5 +1,5 @@
 import { readLogStatus } from '../binlog/log-file.ts';
-import { hasReached } from '../binlog/log-place.ts';
+import { endsBefore, hasReached } from '../binlog/log-place.ts';
 import type { Source, SourceIdentity } from '../binlog/source.ts';
 import type { LogPlace } from '../binlog/types.ts';
 import { monotonicMs } from '../lib/clock.ts';
@@ -26,6 +26,8 @@ export interface CanaryOptions {
   capture(): CaptureStatus;
   /** The source's address leads to another server than the one that capture was opened on. */
   onMoved(): void;
+  /** The source's log ends before what was read of it: it was reset under the reader, which the server may not notice. */
+  onShortened(end: LogPlace): void;
   everyMs: number;
   outages: Outages;
 }
@@ -46,7 +48,7 @@ export interface Canary extends Background {
 const MAXIMUM_SENT = 100;
 
 export function createCanary(options: CanaryOptions): Canary {
-  const { claimant, source, identity, capture, onMoved, everyMs, outages } = options;
+  const { claimant, source, identity, capture, onMoved, onShortened, everyMs, outages } = options;
   /** Under way, oldest first. */
   let sent: { atMs: number; end: LogPlace }[] = [];
   /** When the last one that came back was sent; at the beginning, when capture began. */
@@ -74,8 +76,11 @@ export function createCanary(options: CanaryOptions): Canary {
       // Our reader's connection may outlive a failover, and hear the demoted server's heartbeats for ever.
       const { serverUuid } = await source.identify();
       if (capture().role === 'capturing' && serverUuid !== identity().serverUuid) onMoved();
+      // Read before the end is asked for: an answer that was under way while the reader read on would be behind it.
+      const { doneTo } = capture();
       const end = await readLogStatus(source, identity());
-      if (end) sent.push({ atMs, end });
+      if (end && doneTo && endsBefore(end, doneTo)) onShortened(end);
+      else if (end) sent.push({ atMs, end });
       if (sent.length > MAXIMUM_SENT) sent.splice(1, 1);
       return Math.max(0, everyMs - (monotonicMs() - atMs));
     },

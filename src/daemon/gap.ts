@@ -1,7 +1,7 @@
 import { readDictionary } from '../binlog/dictionary.ts';
 import type { Halt, TimeSpan } from '../binlog/halt.ts';
 import { proveLineage } from '../binlog/lineage.ts';
-import { lineageHalt, startOfReading, type BrokenLineage } from '../binlog/lineage/verdict.ts';
+import { lineageHalt, spanUpTo, startOfReading, type BrokenLineage } from '../binlog/lineage/verdict.ts';
 import { findNextStart } from '../binlog/next-start.ts';
 import type { Difference } from '../binlog/second-reader/comparison.ts';
 import type { Source, SourceIdentity } from '../binlog/source.ts';
@@ -79,7 +79,7 @@ export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
   if (lineage.kind !== 'ok') {
     const { position } = from;
     const gap = await intervalOf({ source, identity, kind: lineage.kind, from, epoch });
-    const span = { ...lineage.span, untilMs: lineage.span.untilMs ?? gap.atMs };
+    const span = spanUpTo(lineage.span.fromMs, lineage.span.untilMs ?? gap.atMs);
     return { ...gap, halt: lineageHalt({ ...lineage, span }, position) };
   }
   if (!halt) throw notHalted('Capture is not halted: there is no gap to accept.');
@@ -154,7 +154,7 @@ async function refusedAt(
   const { source } = places;
   const kind = refusal.reason as BrokenLineage['kind'];
   const gap = await intervalOf({ source, identity, kind, from, epoch: state.epoch });
-  return { ...gap, halt: { ...refusal, span: { fromMs: from.committedAtMs, untilMs: gap.atMs } } };
+  return { ...gap, halt: { ...refusal, span: spanUpTo(from.committedAtMs, gap.atMs) } };
 }
 
 async function surveyOf(

@@ -1,5 +1,5 @@
 import { currentPosition } from '../binlog/log-file.ts';
-import { hasReached } from '../binlog/log-place.ts';
+import { endsBefore, hasReached } from '../binlog/log-place.ts';
 import { estimateRunway } from '../binlog/runway.ts';
 import type { Source } from '../binlog/source.ts';
 import type { Session } from '../db/client.ts';
@@ -28,6 +28,8 @@ export async function readBacklog(source: Source, session: Session): Promise<Bac
     const logEnd = { flavour: identity.flavour, position };
     const at = checkpoint?.position;
     if (position === null || !at) return { logEnd, behindBytes: null, halted, problem: null };
+    // The log was reset or cut: what it holds now was not captured.
+    if (endsBefore(position, at)) return { logEnd, behindBytes: null, halted, problem: null };
     if (hasReached(at, position)) return { logEnd, behindBytes: 0, halted, problem: null };
     return { logEnd, behindBytes: (await estimateRunway(source, at)).behindBytes, halted, problem: null };
   } catch (error) {

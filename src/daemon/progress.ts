@@ -42,6 +42,13 @@ export function createProgress(options: ProgressOptions): Progress {
       log.warn({}, "the source's address leads to another server: capture connects to that one");
       captureLoop.reopen();
     },
+    onShortened({ file, offset }) {
+      log.warn(
+        { file, offset },
+        "the source's log ends before what was read of it: the checkpoint is proved anew",
+      );
+      captureLoop.reopen();
+    },
     everyMs: heartbeatMs,
     outages,
   });

@@ -161,6 +161,15 @@ describe.each([
     expect(proof.remedy).toContain('resume --accept-gap');
     if (gtids) expect(proof.message).toContain('5 transactions');
     else expect(proof.missing).toBe(`${old.position.file}:${old.position.offset} to ${newest}:4`);
+    // A file's creation is known to the second, a commit to the millisecond; and a clock may have been set back between them.
+    const begunMs = (await readFileCreatedAt(clinic.source, newest))! * 1_000;
+    for (const [afterMs, untilMs] of [
+      [855, begunMs + 999],
+      [5_000, null],
+    ] as const)
+      expect(await clinic.prove({ ...old, committedAtMs: begunMs + afterMs })).toMatchObject({
+        span: { fromMs: begunMs + afterMs, untilMs },
+      });
     expect(await clinic.prove(await clinic.checkpoint())).toEqual({ kind: 'ok' });
   });
 

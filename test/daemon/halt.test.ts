@@ -305,6 +305,42 @@ describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
     },
   );
 
+  const resets: { name: string; flushes: number; to?: number }[] = [
+    { name: 'in the file of the same name', flushes: 0 },
+    { name: 'back to an earlier file', flushes: 2 },
+    // MySQL and MariaDB take `TO 7`, a number far beyond the file that is read.
+    { name: 'on to a later file', flushes: 0, to: 7 },
+  ];
+  it.each(resets)(
+    'at a log that is reset under the reader, $name, is not ready',
+    async ({ name, flushes, to }) => {
+      const reset = flavour === 'mysql' ? 'RESET BINARY LOGS AND GTIDS' : 'RESET MASTER';
+      await clinic.stop();
+      await schema.query(reset);
+      clinic.forget();
+      for (let flush = 0; flush < flushes; flush += 1) await schema.query('FLUSH BINARY LOGS');
+      await clinic.start();
+      await clinic.untilReady();
+      // Unwatched, and far more than the daemon's own writes: the new log stays shorter than the old one.
+      await schema.query('CREATE TABLE IF NOT EXISTS filling (text LONGTEXT)');
+      for (let n = 0; n < 8; n += 1) await schema.query("INSERT INTO filling VALUES (REPEAT('x', 1000000))");
+      await clinic.create(`before a reset ${name}`);
+      await clinic.untilDelivered(`before a reset ${name}`);
+      await schema.query(to === undefined ? reset : `${reset} TO ${to}`);
+      await clinic.create(`after a reset ${name}`);
+      await waitFor(
+        // By file and offset, a log that begins at a later file looks like one that was purged.
+        async () => /halted \((ahead-of-source|diverged|purged)\)/.test((await clinic.get('/readyz')).body),
+        { timeoutMs: 30_000, what: 'the halt' },
+      );
+      const logs = await schema.query('SHOW BINARY LOGS');
+      expect(logs.map(({ File_size }) => Number(File_size) < 8_000_000)).toEqual([true]);
+      await clinic.accept('the log was reset');
+      await clinic.untilReady();
+      await clinic.untilDelivered(`after a reset ${name}`);
+    },
+  );
+
   it('at a foreign server comes up and says so, goes on by itself once the right one is back, or at the other with consent', async () => {
     const other = await createSchema(sharedServer(flavour), itemsTable);
     await clinic.stop();

@@ -64,10 +64,7 @@ export interface Proof {
 export async function purgedBroken(proof: Proof, missing: string, what: string): Promise<BrokenLineage> {
   const { source, files, checkpoint, identity } = proof;
   const oldestAt = files[0] ? await readFileCreatedAt(source, files[0].name) : undefined;
-  const span = {
-    fromMs: checkpoint.committedAtMs,
-    untilMs: oldestAt === undefined ? null : oldestAt * 1_000,
-  };
+  const span = spanUpTo(checkpoint.committedAtMs, oldestAt === undefined ? null : endOfSecondMs(oldestAt));
   return {
     kind: 'purged',
     message: `The source has purged ${what}${spanText(span)}.`,
@@ -115,6 +112,15 @@ export function broken(
 
 export function transactions(count: bigint): string {
   return `${count.toLocaleString('en-US')} transaction${count === 1n ? '' : 's'}`;
+}
+
+/** The last millisecond of a second since 1970 UTC. A log file's creation is known to the second, a commit to the millisecond. */
+export const endOfSecondMs = (seconds: number): number => seconds * 1_000 + 999;
+
+/** Between two moments, ms since 1970 UTC. A clock may have been set back between them: the end is then not known. */
+export function spanUpTo(fromMs: number | null, untilMs: number | null): TimeSpan {
+  const isOrdered = fromMs === null || untilMs === null || fromMs <= untilMs;
+  return { fromMs, untilMs: isOrdered ? untilMs : null };
 }
 
 export const time = (ms: number): string => new Date(ms).toISOString();
