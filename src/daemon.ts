@@ -1,22 +1,23 @@
 import { randomBytes } from 'node:crypto';
-import { adoptBeforeSealing, beginEncryption } from './audit/adopt.ts';
-import { areWebhooksEdited } from './audit/explain-webhooks.ts';
-import { recordSync } from './audit/record-along.ts';
-import { sealedErasures } from './audit/sealed-erasures.ts';
+import { adoptBeforeSealing, beginEncryption } from './audit/act/adopt.ts';
+import { areWebhooksEdited } from './audit/act/explain-webhooks.ts';
+import { recordSync } from './audit/act/record-along.ts';
+import { sealedErasures } from './audit/act/sealed-erasures.ts';
 import { runPreflight } from './binlog/preflight/preflight.ts';
-import { openSource, type Source } from './binlog/source.ts';
+import { openSource, type Source } from './binlog/source/source.ts';
 import type { Baseline } from './binlog/types.ts';
 import type { Config } from './config/types.ts';
 import { watchConfig, type ConfigChange } from './config/watch.ts';
-import { openStore, type Store } from './db/client.ts';
-import { openBox } from './db/encryption.ts';
-import { ensureInstallation, type Installation } from './db/installation.ts';
-import { migrateStore } from './db/migrate.ts';
-import { createAuditWatch, type AuditWatch } from './daemon/audit-watch.ts';
+import { openStore, type Store } from './db/connection/client.ts';
+import { openBox } from './crypto/encryption.ts';
+import { ensureInstallation, type Installation } from './db/schema/installation.ts';
+import { migrateStore } from './db/schema/migrate.ts';
+import { createAuditWatch, type AuditWatch } from './daemon/upkeep/audit-watch.ts';
 import { createApiContext } from './daemon/api.ts';
-import { createCascadeWatch } from './daemon/cascade-watch.ts';
-import { createCaptureLoop, type CaptureLoop } from './daemon/capture-loop.ts';
+import { createCascadeWatch } from './capture/cascade-watch.ts';
+import { createCaptureLoop, type CaptureLoop } from './capture/capture-loop.ts';
 import {
+  filterNames,
   isWithin,
   lookupsOf,
   nameOfRules,
@@ -24,38 +25,38 @@ import {
   requireSameWatch,
   requireTables,
   type Clinic,
-} from './daemon/clinic.ts';
+} from './capture/clinic.ts';
 import { createDeliveryVerbs } from './daemon/delivery-verbs.ts';
 import { createDisabling, type DisableByEngine } from './daemon/disable-webhook.ts';
-import { filterNames, firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.ts';
+import { firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.ts';
 import { judgeStart, readKnownState, requireStart } from './daemon/judge-start.ts';
 import { guardOptions, requireFitWebhooks } from './daemon/judge.ts';
-import { locateSchema, readSettled } from './daemon/live-schema.ts';
-import { createMaintenance } from './daemon/maintenance.ts';
+import { locateSchema, readSettled } from './capture/live-schema.ts';
+import { createMaintenance } from './daemon/upkeep/maintenance.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';
 import { createObserver, type Observer } from './daemon/observer.ts';
-import { createSecondReading, type SecondReadingOptions } from './daemon/second-reading.ts';
-import { createSealing } from './daemon/sealing.ts';
+import { createSecondReading, type SecondReadingOptions } from './capture/second-reading.ts';
+import { createSealing } from './daemon/upkeep/sealing.ts';
 import { createProgress } from './daemon/progress.ts';
-import { createPreflightWatch, type PreflightWatch } from './daemon/preflight-watch.ts';
-import { createUpkeep } from './daemon/upkeep.ts';
+import { createPreflightWatch, type PreflightWatch } from './daemon/upkeep/preflight-watch.ts';
+import { createUpkeep } from './daemon/upkeep/upkeep.ts';
 import { webhookProblems } from './daemon/webhook-problems.ts';
-import { Dispatcher } from './delivery/dispatcher.ts';
-import { createSender, type Sender } from './delivery/send.ts';
-import type { RuleFile } from './event/rule-file.ts';
+import { Dispatcher } from './delivery/schedule/dispatcher.ts';
+import { createSender, type Sender } from './delivery/send/send.ts';
+import type { RuleFile } from './event/rule/rule-file.ts';
 import { startHttp } from './http/server.ts';
 import { messageOf } from './lib/errors.ts';
 import type { Log } from './lib/log.ts';
 import { Outages } from './lib/outages.ts';
 import { readCaptureState } from './outbox/checkpoint.ts';
-import { destroyKeys, ensureKeyFile } from './outbox/destroy-keys.ts';
-import { announceAlive, readRank } from './outbox/liveness.ts';
-import { countOwed, freesRetries, makeRetriesDue } from './outbox/owed.ts';
-import { resealSubjectKeys } from './outbox/subject-keys.ts';
+import { destroyKeys, ensureKeyFile } from './outbox/payload/destroy-keys.ts';
+import { announceAlive, readRank } from './outbox/queue/liveness.ts';
+import { countOwed, freesRetries, makeRetriesDue } from './outbox/queue/owed.ts';
+import { resealSubjectKeys } from './outbox/payload/subject-keys.ts';
 import type { Claimant } from './outbox/types.ts';
-import { createWebhookFeed, type WebhookFeed } from './outbox/webhook-feed.ts';
-import { resealSecrets } from './outbox/webhook-registry.ts';
-import { syncWebhooks, type Synced } from './outbox/webhook-sync.ts';
+import { createWebhookFeed, type WebhookFeed } from './outbox/webhook/webhook-feed.ts';
+import { resealSecrets } from './outbox/webhook/webhook-registry.ts';
+import { syncWebhooks, type Synced } from './outbox/webhook/webhook-sync.ts';
 
 /*
  *   source ─▶ capture ─▶ change ─▶ event ─▶ outbox ─▶ dispatcher ─▶ endpoints
@@ -277,7 +278,7 @@ async function explainEdits(parts: Parts): Promise<boolean> {
   const { claimant, inForce } = parts;
   if (!(await areWebhooksEdited(claimant.store, claimant.box))) return false;
   await syncFile(parts, inForce.config);
-  // What SQL wrote stands in the clear.
+  // What SQL wrote is in clear text.
   await resealSecrets(claimant);
   return true;
 }

@@ -1,1 +1,1 @@
-export { verifyWebhookSignature, type VerifyOptions } from './delivery/signature.ts';
+export { verifyWebhookSignature, type VerifyOptions } from './delivery/send/signature.ts';

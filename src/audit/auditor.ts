@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import type { Session } from '../db/client.ts';
+import type { Session } from '../db/connection/client.ts';
 import { AppError } from '../lib/errors.ts';
 
 /*
  * What an auditor reads by SQL, with a database user that can do nothing else. The views have plain names and neither payloads, nor
- * answers, nor secrets, nor the values of headers; they run with the rights of whoever made them. `webhook_deliveries` is the
+ * answers, nor secrets, nor the values of headers; they run with the rights of the user who created them. `webhook_deliveries` is the
  * application's own name for its log, with its payloads.
  */
 

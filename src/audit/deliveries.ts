@@ -1,10 +1,10 @@
-import type { Session } from '../db/client.ts';
-import type { WebhookVault } from '../outbox/webhook-registry.ts';
+import type { Session } from '../db/connection/client.ts';
+import type { WebhookVault } from '../outbox/webhook/webhook-registry.ts';
 import { AppError } from '../lib/errors.ts';
 import { maskUrl } from '../lib/mask-url.ts';
-import { storedKey } from '../outbox/lane.ts';
+import { storedKey } from '../outbox/append/lane.ts';
 import { momentMs, momentText, nullableMomentMs } from '../outbox/moment.ts';
-import { openPayloads, textOf, type StoredPayload } from '../outbox/payloads.ts';
+import { openPayloads, textOf, type StoredPayload } from '../outbox/payload/payloads.ts';
 import { matchWord, toPage, whereAll, type Condition, type Page, type Paging } from './page.ts';
 
 export const deliveryStatuses = ['pending', 'waiting', 'sending', 'delivered', 'exhausted'] as const;

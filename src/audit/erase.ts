@@ -1,17 +1,17 @@
-import type { Session } from '../db/client.ts';
-import { openMarker } from '../db/marks.ts';
-import { idIn } from '../db/sql-text.ts';
-import { destroyKeys } from '../outbox/destroy-keys.ts';
-import { giveUp } from '../outbox/end-queued.ts';
-import { enterQueue } from '../outbox/enter-queue.ts';
-import { storedKey } from '../outbox/lane.ts';
-import { eraseAction } from '../outbox/payload-acts.ts';
-import { giveUpKeys } from '../outbox/subject-keys.ts';
-import type { LogEnd } from '../outbox/standing-erasures.ts';
+import type { Session } from '../db/connection/client.ts';
+import { openMarker } from '../db/proof/marks.ts';
+import { idIn } from '../db/connection/sql-text.ts';
+import { destroyKeys } from '../outbox/payload/destroy-keys.ts';
+import { giveUp } from '../outbox/queue/end-queued.ts';
+import { enterQueue } from '../outbox/append/enter-queue.ts';
+import { storedKey } from '../outbox/append/lane.ts';
+import { eraseAction } from '../outbox/payload/payload-acts.ts';
+import { giveUpKeys } from '../outbox/payload/subject-keys.ts';
+import type { LogEnd } from '../outbox/payload/standing-erasures.ts';
 import { AppError } from '../lib/errors.ts';
-import { recordAct, type Actor, type RecordedAct } from './record-act.ts';
-import type { SealVault } from './seal.ts';
-import { sealAct, sealedErasures } from './sealed-erasures.ts';
+import { recordAct, type Actor, type RecordedAct } from './act/record-act.ts';
+import type { SealVault } from './seal/seal.ts';
+import { sealAct, sealedErasures } from './act/sealed-erasures.ts';
 
 export interface Erasure {
   /** As the clinic numbers patients. */
@@ -122,7 +122,7 @@ async function beginErasure(
   // The key of the sealed log is made before the lock is taken.
   await openMarker(store, box);
   return store.transaction((tx) =>
-    // Waits for the append that is being committed: its events belong to those that go. One that was planned with the key is
+    // Waits for the append that is being committed: its events are erased too. An append that was planned with the key is
     // planned again.
     enterQueue(tx, async () => {
       const [found] = await tx.rows<{ last: number; events: number }>(

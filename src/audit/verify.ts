@@ -1,24 +1,30 @@
-import type { Session } from '../db/client.ts';
-import { Marker } from '../db/marks.ts';
-import { fingerprintOf, markKeyOf, readSealState, toPublicKey, type SealState } from '../db/seal-key.ts';
+import type { Session } from '../db/connection/client.ts';
+import { Marker } from '../db/proof/marks.ts';
+import {
+  fingerprintOf,
+  markKeyOf,
+  readSealState,
+  toPublicKey,
+  type SealState,
+} from '../db/proof/seal-key.ts';
 import { momentMs } from '../outbox/moment.ts';
-import { anchorSeal, readLastSeal } from './chain.ts';
-import type { Head } from './head.ts';
-import { nothingSealed, type Progress } from './progress.ts';
-import { readReplayRecords } from './replay-acts.ts';
-import type { SealVault } from './seal.ts';
-import { readClock } from './unsealed.ts';
-import { checkActs } from './verify/check-acts.ts';
-import { checkBeginning } from './verify/check-beginning.ts';
-import { checkDeliveries } from './verify/check-deliveries.ts';
-import { checkSchema } from './verify/check-schema.ts';
-import { checkUnsealed } from './verify/check-marks.ts';
+import { anchorSeal, readLastSeal } from './seal/chain.ts';
+import type { Head } from './seal/head.ts';
+import { nothingSealed, type Progress } from './seal/progress.ts';
+import { readReplayRecords } from './act/replay-acts.ts';
+import type { SealVault } from './seal/seal.ts';
+import { readClock } from './seal/unsealed.ts';
+import { checkActs } from './verify/check/check-acts.ts';
+import { checkBeginning } from './verify/check/check-beginning.ts';
+import { checkDeliveries } from './verify/check/check-deliveries.ts';
+import { checkSchema } from './verify/check/check-schema.ts';
+import { checkUnsealed } from './verify/check/check-marks.ts';
 import { Excuses } from './verify/excuses.ts';
 import { FailingSince } from './verify/failing-since.ts';
 import { fail, FlawError, type Flaw } from './verify/flaw.ts';
 import { KeyCache } from './verify/key-cache.ts';
 import { walkSeals, type SealWalk } from './verify/walk-seals.ts';
-import { readRecordedStates } from './webhook-state.ts';
+import { readRecordedStates } from './act/webhook-state.ts';
 
 /** What cannot be proved without something from elsewhere. */
 export type Unproved =
@@ -64,7 +70,7 @@ export interface VerifyOptions {
   onProgress?(done: number, total: number): void;
 }
 
-/** Walks the chain from its beginning and stops at the first flaw. Reads only; sealing and deliveries go on meanwhile. */
+/** Walks the chain from its beginning and stops at the first flaw. Reads only; sealing and deliveries continue meanwhile. */
 export async function verifyLog(vault: SealVault, options: VerifyOptions = {}): Promise<Verification> {
   for (;;) {
     const state = await readSealState(vault.store);

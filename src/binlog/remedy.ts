@@ -1,4 +1,4 @@
-import { quoteName } from './quote-name.ts';
+import { quoteName } from './source/quote-name.ts';
 
 /**
  * A remedy is a step a line, in the order in which they are taken: a sentence of advice, an SQL statement, or a command. Statements and

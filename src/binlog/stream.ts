@@ -1,35 +1,35 @@
 import { randomUUID } from 'node:crypto';
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2';
 import { monotonicMs, systemClock } from '../lib/clock.ts';
-import { toConnectionTarget, type DatabaseUrl } from '../lib/database-url.ts';
-import { errnoOf, explainConnectError } from '../lib/connect-error.ts';
+import { toConnectionTarget, type DatabaseUrl } from '../db/connection/database-url.ts';
+import { errnoOf, explainConnectError } from '../db/connection/connect-error.ts';
 import { AppError, messageOf } from '../lib/errors.ts';
 import { withoutValues } from '../lib/server-error.ts';
-import { sessionStatements } from '../db/session-variables.ts';
+import { sessionStatements } from '../db/connection/session-variables.ts';
 import {
   asCommandConnection,
   dumpGtidPacket,
   dumpPacket,
   registerPacket,
   ServerCommand,
-} from './dump-command.ts';
-import { ChecksumError, ChecksummedEvents } from './checksum.ts';
-import { classifyDumpError } from './dump-error.ts';
-import { eventType } from './event-type.ts';
-import { createGtidTracker } from './gtid.ts';
-import { encodeGtidSet, parseGtidSet } from './gtid-set.ts';
+} from './protocol/dump-command.ts';
+import { ChecksumError, ChecksummedEvents } from './protocol/checksum.ts';
+import { classifyDumpError } from './protocol/dump-error.ts';
+import { eventType } from './protocol/event-type.ts';
+import { createGtidTracker } from './gtid/gtid.ts';
+import { encodeGtidSet, parseGtidSet } from './gtid/gtid-set.ts';
 import { HaltError } from './halt.ts';
-import { LogClock } from './log-clock.ts';
-import { LogAgain } from './log-again.ts';
-import { furthest, MAX_DUMP_OFFSET, placeOfHeartbeat } from './log-place.ts';
-import type { LogEvent } from './log-event.ts';
-import { randomServerId } from './log-file.ts';
-import { createRereadPrepared } from './reread-prepared.ts';
+import { LogClock } from './transaction/log-clock.ts';
+import { LogAgain } from './position/log-again.ts';
+import { furthest, MAX_DUMP_OFFSET, placeOfHeartbeat } from './position/log-place.ts';
+import type { LogEvent } from './protocol/log-event.ts';
+import { randomServerId } from './source/log-file.ts';
+import { createRereadPrepared } from './transaction/reread-prepared.ts';
 import type { LoggedStatement } from './statement/read-statement.ts';
 import { StatementPolicy, type StatementPolicyOptions } from './statement/statement-policy.ts';
 import type { WatchOptions } from './statement/watched-names.ts';
-import { TransactionAssembler } from './transaction-assembler.ts';
-import type { AssemblerOptions } from './assembler-options.ts';
+import { TransactionAssembler } from './transaction/transaction-assembler.ts';
+import type { AssemblerOptions } from './transaction/assembler-options.ts';
 import type { LogPlace, Position, TransactionPart } from './types.ts';
 
 /** So many heartbeats may be missed before the connection counts as dead. */
@@ -320,7 +320,7 @@ class StreamReader implements BinlogStream {
     const [row] = await this.#query('SELECT CAST(UTC_TIMESTAMP(3) AS CHAR) AS now');
     const serverMs = Date.parse(`${String(row?.['now']).replace(' ', 'T')}Z`);
     this.#aheadMs = serverMs - (askedMs + systemClock.now()) / 2;
-    // Without the privilege the preflight fails; what is told of the time is then less exact.
+    // Without the privilege the preflight fails; the reported time is then less exact.
     const [status] = await this.#query('SHOW MASTER STATUS').catch(() => []);
     if (status)
       this.#assembler.time.expectEnd(
@@ -339,7 +339,7 @@ class StreamReader implements BinlogStream {
     });
   }
 
-  /** Registers as a replica, so that SHOW REPLICAS on the source tells of us. */
+  /** Registers as a replica, so that SHOW REPLICAS on the source lists this reader. */
   #register(): Promise<void> {
     return new Promise((resolve, reject) => {
       const command = new ServerCommand(
@@ -478,7 +478,7 @@ class StreamReader implements BinlogStream {
     this.#command?.close();
     this.#again.close();
     const connection = asCommandConnection(this.#connection);
-    // The socket first: mysql2 would go on handing out what it has buffered.
+    // The socket first: mysql2 would still deliver the packets that it has buffered.
     connection.stream.destroy();
     connection.destroy();
     this.#tellRoom();

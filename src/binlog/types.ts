@@ -3,7 +3,7 @@
 export type Flavour = 'mysql' | 'mariadb';
 
 /**
- * Where reading goes on. `gtid` is everything executed up to here (a MySQL GTID set, a MariaDB GTID position), null where
+ * Where reading continues. `gtid` is everything executed up to here (a MySQL GTID set, a MariaDB GTID position), null where
  * the server has none (MySQL with gtid_mode=OFF); `file` and `offset` are the end of the last whole transaction.
  */
 export interface Position {
@@ -111,7 +111,7 @@ export interface CommitTime {
 
 /** What the end of a transaction tells. */
 export interface Commit extends CommitTime {
-  /** Where to go on after it. */
+  /** Where to continue after it. */
   position: Position;
   /** A moment that the server's clock had passed before what follows was committed, ms since 1970 UTC (see LogClock). */
   passedMs: number | null;

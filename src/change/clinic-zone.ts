@@ -17,7 +17,7 @@ export interface ClinicZone {
 
 const dayMs = 86_400_000;
 
-/** Days kept with their offset; a clinic's columns seldom mention more than a few hundred different ones at a time. */
+/** Days kept with their offset; a clinic's columns rarely mention more than a few hundred different ones at a time. */
 const maxDays = 4_096;
 
 /**

@@ -7,7 +7,7 @@ import type { Change } from './types.ts';
  * INSERT then UPDATE is an INSERT with the last image, UPDATEs collapse into one, INSERT then DELETE is nothing, DELETE
  * then INSERT of the same key is an UPDATE, a change that ends where it began is nothing. The primary key is the row's
  * identity: an UPDATE that changes it is a DELETE of the old key and an INSERT of the new one, in this order. Rows of a
- * table without a primary key are told apart by all their watched columns: rows that are alike in those are
+ * table without a primary key are identified by all their watched columns: rows with equal values in them are
  * interchangeable, so their net changes still add up.
  *
  * Cells that are absent from the after image of an update are unchanged and taken from the image before it; what no

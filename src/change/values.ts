@@ -66,7 +66,7 @@ function floatText(cell: Cell): string {
   return typeof cell === 'number' && Number.isFinite(cell) ? String(cell) : 'null';
 }
 
-/** Text as it is; bytes as base64, also where text is due (a character set that nobody knows): never as garbled text. */
+/** Text as it is; bytes as base64, also where text is expected but the character set is unknown: never as garbled text. */
 function textText(cell: Cell): string {
   if (typeof cell === 'string') return quoteJson(cell);
   if (typeof cell === 'number') return String(cell);
@@ -78,7 +78,7 @@ function utcToIso(text: string): string {
   return `${text.slice(0, 10)}T${withMilliseconds(text.slice(11))}Z`;
 }
 
-/** Compact. MariaDB's JSON is text with a check that may be off: what is no JSON is told as the text that it is. */
+/** Compact. MariaDB's JSON is text with a check that may be off: a value that is not JSON becomes a JSON string. */
 function jsonColumnText(cell: Cell): string {
   if (typeof cell !== 'string') return textText(cell);
   try {

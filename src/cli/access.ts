@@ -1,16 +1,16 @@
 import { Command } from 'commander';
 import { listAccess, type AccessRecord } from '../audit/deliveries.ts';
 import { knowsPatient, unknownPatient } from '../audit/erase.ts';
-import { recordAct } from '../audit/record-act.ts';
-import { storedKey } from '../outbox/lane.ts';
+import { recordAct } from '../audit/act/record-act.ts';
+import { storedKey } from '../outbox/append/lane.ts';
 import { toJson } from '../audit/to-json.ts';
-import { configOption, type ConfigOptions } from './config-option.ts';
-import { localActor } from './local-actor.ts';
-import { print, printError, printJson } from './output.ts';
-import { Lines } from './text/styled.ts';
-import { formatMoment, formatTable } from './text/table.ts';
-import { cursorOption, limitOption, sinceOption, untilOption } from './time-option.ts';
-import { withStore } from './with-store.ts';
+import { configOption, type ConfigOptions } from './argument/config-option.ts';
+import { localActor } from './argument/local-actor.ts';
+import { print, printError, printJson } from './terminal/output.ts';
+import { Lines } from './terminal/styled.ts';
+import { formatMoment, formatTable } from './terminal/table.ts';
+import { cursorOption, limitOption, sinceOption, untilOption } from './argument/time-option.ts';
+import { withStore } from './argument/with-store.ts';
 
 interface AccessOptions extends ConfigOptions {
   patient: string;
@@ -53,7 +53,7 @@ Example:
         return listAccess(vault, { patient, ...period }, options);
       });
       if (options.json) printJson({ deliveries: toJson(items), next_cursor: nextCursor });
-      else if (items.length === 0) print('Nothing about this patient was sent to anybody.');
+      else if (items.length === 0) print('Nothing about this patient was sent to any receiver.');
       else
         print(formatTable(['delivery', 'when (UTC)', 'to', 'event', 'fields', 'outcome'], items.map(toLine)));
       if (!options.json && nextCursor !== null) printError(`There are more: --cursor ${nextCursor}`);

@@ -16,8 +16,8 @@ if (major < 24) {
   process.exit(1);
 }
 // V8 lets garbage lie for as long as the machine has memory: while 100,000 rows passed in one transaction it took 330 MB, of
-// which about 44 were in use. So the old generation grows by half at most, and the young one to twice 8 MB. With 1 MB, which is all
-// that can be had once V8 has begun, garbage was collected four times as often as with 4, for a seventh of the daemon's processor
+// which about 44 were in use. So the old generation grows by half at most, and the young one to twice 8 MB. With 1 MB, the most
+// that can be set once V8 has begun, garbage was collected four times as often as with 4, for a seventh of the daemon's processor
 // time; with 4, what is being sent to five subscribers outlives too many collections (8 % more time than with 8, nine runs each);
 // with 16, 200,000 rows in one transaction took 250 MB instead of 216, one run each.
 const youngGeneration = '--max-semi-space-size=8';

@@ -1,7 +1,7 @@
 import { AppError, codeOf } from '../lib/errors.ts';
-import { exitCodeOf } from './interrupt.ts';
+import { exitCodeOf } from './process/interrupt.ts';
 import { main } from './main.ts';
-import { formatError, printError } from './output.ts';
+import { formatError, printError } from './terminal/output.ts';
 
 /**
  * Runs the command line of this process. Whatever happens, the user sees one sentence and the caller an exit code, never a stack

@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import { countErasable, erasePatient, unknownPatient, type Erased } from '../audit/erase.ts';
 import { toJson } from '../audit/to-json.ts';
-import { readBacklog, type Backlog } from '../daemon/log-end.ts';
-import { configOption, type ConfigOptions } from './config-option.ts';
-import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './confirm.ts';
-import { localActor } from './local-actor.ts';
-import { print, printJson } from './output.ts';
-import { withDatabases } from './with-databases.ts';
+import { readBacklog, type Backlog } from '../capture/log-end.ts';
+import { configOption, type ConfigOptions } from './argument/config-option.ts';
+import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './terminal/confirm.ts';
+import { localActor } from './argument/local-actor.ts';
+import { print, printJson } from './terminal/output.ts';
+import { withDatabases } from './argument/with-databases.ts';
 
 interface EraseOptions extends ConfigOptions, ConfirmOptions {
   patient: string;

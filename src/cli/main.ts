@@ -1,32 +1,32 @@
 import { Command, CommanderError } from 'commander';
 import { createRequire } from 'node:module';
 import { AppError } from '../lib/errors.ts';
-import { DeclinedError } from './confirm.ts';
-import { formatError, printError } from './output.ts';
-import { forTerminal } from './text/styled.ts';
-import { tableColumns } from './text/terminal.ts';
-import { wrapProse } from './text/wrap.ts';
+import { DeclinedError } from './terminal/confirm.ts';
+import { formatError, printError } from './terminal/output.ts';
+import { forTerminal } from './terminal/styled.ts';
+import { tableColumns } from './terminal/terminal.ts';
+import { wrapProse } from './terminal/wrap.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
 /** Each is loaded when it is asked for: together they take a second to load, nearly all of it in vain. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./run.ts')).runCommand(),
-  check: async () => (await import('./check.ts')).checkCommand(),
+  check: async () => (await import('./check/check.ts')).checkCommand(),
   migrate: async () => (await import('./migrate.ts')).migrateCommand(),
   status: async () => (await import('./status.ts')).statusCommand(),
   resume: async () => (await import('./resume.ts')).resumeCommand(),
-  webhooks: async () => (await import('./webhooks.ts')).webhooksCommand(),
-  events: async () => (await import('./events.ts')).eventsCommand(),
-  deliveries: async () => (await import('./deliveries.ts')).deliveriesCommand(),
-  replay: async () => (await import('./replay.ts')).replayCommand(),
+  webhooks: async () => (await import('./webhooks/webhooks.ts')).webhooksCommand(),
+  events: async () => (await import('./events/events.ts')).eventsCommand(),
+  deliveries: async () => (await import('./deliveries/deliveries.ts')).deliveriesCommand(),
+  replay: async () => (await import('./replay/replay.ts')).replayCommand(),
   access: async () => (await import('./access.ts')).accessCommand(),
   erase: async () => (await import('./erase.ts')).eraseCommand(),
   prune: async () => (await import('./prune.ts')).pruneCommand(),
-  audit: async () => (await import('./audit.ts')).auditCommand(),
+  audit: async () => (await import('./audit/audit.ts')).auditCommand(),
   receive: async () => (await import('./receive.ts')).receiveCommand(),
-  demo: async () => (await import('./demo.ts')).demoCommand(),
-  completion: async () => (await import('./completion.ts')).completionCommand(),
+  demo: async () => (await import('./demo/demo.ts')).demoCommand(),
+  completion: async () => (await import('./completion/completion.ts')).completionCommand(),
 };
 
 /** The command that is meant; all of them where that is not clear, for the help and for the nearest right word. */

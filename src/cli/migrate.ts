@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import { prepareAuditor, type Auditor } from '../audit/auditor.ts';
-import { recordAct } from '../audit/record-act.ts';
+import { recordAct } from '../audit/act/record-act.ts';
 import { toJson } from '../audit/to-json.ts';
-import { migrateStore, type Migrated } from '../db/migrate.ts';
-import { configOf, configOption, type ConfigOptions } from './config-option.ts';
-import { localActor } from './local-actor.ts';
-import { print, printError, printExact, printJson } from './output.ts';
-import { withStore } from './with-store.ts';
+import { migrateStore, type Migrated } from '../db/schema/migrate.ts';
+import { configOf, configOption, type ConfigOptions } from './argument/config-option.ts';
+import { localActor } from './argument/local-actor.ts';
+import { print, printError, printExact, printJson } from './terminal/output.ts';
+import { withStore } from './argument/with-store.ts';
 
 interface MigrateOptions extends ConfigOptions {
   auditor?: string;

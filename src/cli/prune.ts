@@ -1,14 +1,14 @@
 import { Command } from 'commander';
-import { recordAct } from '../audit/record-act.ts';
-import { prune, type Pruned } from '../daemon/retention.ts';
+import { recordAct } from '../audit/act/record-act.ts';
+import { prune, type Pruned } from '../daemon/upkeep/retention.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { countPrunable } from '../outbox/prune.ts';
-import { configOption, type ConfigOptions } from './config-option.ts';
-import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './confirm.ts';
-import { localActor } from './local-actor.ts';
-import { print, printJson } from './output.ts';
-import { createProgress } from './progress.ts';
-import { withStore, type OpenedStore } from './with-store.ts';
+import { configOption, type ConfigOptions } from './argument/config-option.ts';
+import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './terminal/confirm.ts';
+import { localActor } from './argument/local-actor.ts';
+import { print, printJson } from './terminal/output.ts';
+import { createProgress } from './terminal/progress.ts';
+import { withStore, type OpenedStore } from './argument/with-store.ts';
 
 type Removed = Omit<Pruned, 'more'>;
 

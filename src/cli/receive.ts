@@ -2,14 +2,14 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Command } from 'commander';
 import { parseExactJson } from '../lib/exact-json.ts';
-import { inspectSignatures, type SignatureCheck } from '../delivery/signature.ts';
+import { inspectSignatures, type SignatureCheck } from '../delivery/send/signature.ts';
 import { sleep } from '../lib/clock.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { AppError, codeOf, messageOf } from '../lib/errors.ts';
 import { checkSecret } from '../lib/secret.ts';
-import { onInterrupt } from './interrupt.ts';
+import { onInterrupt } from './process/interrupt.ts';
 import { escapeJson } from '../lib/terminal-text.ts';
-import { printError, printExact } from './output.ts';
+import { printError, printExact } from './terminal/output.ts';
 
 const maximumBodyBytes = 64 * 2 ** 20;
 const rememberedIds = 10_000;

@@ -1,16 +1,16 @@
 import { Command } from 'commander';
 import type { TimeSpan } from '../binlog/halt.ts';
 import type { Position } from '../binlog/types.ts';
-import { acceptGap, countGivenUp, countReasons, tellGap } from '../daemon/accept-gap.ts';
-import { findGap, type Gap, type Transactions } from '../daemon/gap.ts';
+import { acceptGap, countGivenUp, countReasons, tellGap } from '../capture/gap/accept-gap.ts';
+import { findGap, type Gap, type Transactions } from '../capture/gap/gap.ts';
 import { AppError } from '../lib/errors.ts';
-import { configOption, type ConfigOptions } from './config-option.ts';
-import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './confirm.ts';
-import { localActor } from './local-actor.ts';
-import { print, printError, printJson } from './output.ts';
-import { formatFacts } from './text/table.ts';
-import { parseMoment } from './time-option.ts';
-import { withDatabases } from './with-databases.ts';
+import { configOption, type ConfigOptions } from './argument/config-option.ts';
+import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './terminal/confirm.ts';
+import { localActor } from './argument/local-actor.ts';
+import { print, printError, printJson } from './terminal/output.ts';
+import { formatFacts } from './terminal/table.ts';
+import { parseMoment } from './argument/time-option.ts';
+import { withDatabases } from './argument/with-databases.ts';
 
 interface ResumeOptions extends ConfigOptions, ConfirmOptions {
   acceptGap?: true;
@@ -22,7 +22,7 @@ interface ResumeOptions extends ConfigOptions, ConfirmOptions {
 /** `odontology-webhooks resume` */
 export function resumeCommand(): Command {
   return new Command('resume')
-    .description('after a halt: let capture go on, with the gap accepted on record')
+    .description('after a halt: resume capture, with the gap accepted on record')
     .addOption(configOption())
     .option('--accept-gap', 'give up what cannot be read')
     .option(
@@ -36,7 +36,7 @@ export function resumeCommand(): Command {
     .addHelpText(
       'after',
       `
-It shows exactly what is given up, and asks. A running daemon goes on within 2 seconds.
+It shows exactly what is given up, and asks. A running daemon resumes within 2 seconds.
 With --until the log is read to there first: what cannot be read is counted and given up, all other changes are delivered.
 
 Examples:
@@ -46,7 +46,7 @@ Examples:
     .action((options: ResumeOptions) => resume(options, requireConsent(options)));
 }
 
-/** Nobody gives up changes by mistake: both must be said. */
+/** Changes are never given up by mistake: both options are required. */
 function requireConsent({ acceptGap: accepted, reason }: ResumeOptions): string {
   if (!accepted) {
     throw new AppError(
@@ -70,11 +70,11 @@ function resume(options: ResumeOptions, reason: string): Promise<void> {
     const { yes, json, until } = options;
     const gap = await findGap(opened, until);
     if (!json || !yes) printError(describeGap(gap));
-    await confirm('Go on?', options);
+    await confirm('Continue?', options);
     await acceptGap(opened, gap, { actor: localActor(), reason });
     if (json) printJson(tellGap(gap));
     else
-      print('Capture goes on; it is on record in the audit log. A running daemon goes on within 2 seconds.');
+      print('Capture resumes; it is on record in the audit log. A running daemon resumes within 2 seconds.');
   });
 }
 
@@ -90,7 +90,7 @@ function describeGap(gap: Gap): string {
       ? []
       : [['Committed', spanOf(gap)] as [string, string]]),
     ...(gap.kind === 'interval'
-      ? [['Where it goes on', `${placeOf(gap.to.position)}. ${gap.why}`] as [string, string]]
+      ? [['Where it resumes', `${placeOf(gap.to.position)}. ${gap.why}`] as [string, string]]
       : []),
     ...(gap.kind === 'transaction' ? describeSurvey(gap) : []),
   ];
@@ -113,7 +113,7 @@ function lossOf(gap: Gap): string {
   }
 }
 
-/** That they went with their table stands in no row event. */
+/** No row event says that they went with their table. */
 function ofGone(gone: readonly string[]): string {
   return gone.length === 0 ? '' : `, and the rows that ${gone.join(', ')} held when it was dropped`;
 }

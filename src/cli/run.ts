@@ -3,10 +3,10 @@ import { startDaemon, type Daemon } from '../daemon.ts';
 import { PreflightError } from '../daemon/judge.ts';
 import { createLog, openLogOutput } from '../lib/log.ts';
 import { formatReport } from './check/report.ts';
-import { configOf, configOption, type ConfigOptions } from './config-option.ts';
-import { exitCodeOf, onInterrupt } from './interrupt.ts';
-import { watchParent } from './watch-parent.ts';
-import { printError } from './output.ts';
+import { configOf, configOption, type ConfigOptions } from './argument/config-option.ts';
+import { exitCodeOf, onInterrupt } from './process/interrupt.ts';
+import { watchParent } from './process/watch-parent.ts';
+import { printError } from './terminal/output.ts';
 
 /** `odontology-webhooks run` */
 export function runCommand(): Command {

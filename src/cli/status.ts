@@ -2,12 +2,12 @@ import { Command } from 'commander';
 import { createRowJudge } from '../daemon/judge.ts';
 import { readStatus, type InstallationStatus } from '../daemon/status.ts';
 import { formatDuration } from '../lib/duration.ts';
-import { configOption, type ConfigOptions } from './config-option.ts';
-import { print, printJson } from './output.ts';
-import { Lines, styled } from './text/styled.ts';
-import { formatFacts, formatTable } from './text/table.ts';
-import { problemLines } from './webhooks/problem-lines.ts';
-import { withDatabases } from './with-databases.ts';
+import { configOption, type ConfigOptions } from './argument/config-option.ts';
+import { print, printJson } from './terminal/output.ts';
+import { Lines, styled } from './terminal/styled.ts';
+import { formatFacts, formatTable } from './terminal/table.ts';
+import { problemLines } from './terminal/problem-lines.ts';
+import { withDatabases } from './argument/with-databases.ts';
 
 /** `odontology-webhooks status` */
 export function statusCommand(): Command {
@@ -32,7 +32,7 @@ function formatStatus({ daemon, capture, source, webhooks }: InstallationStatus)
     `${position.file}:${position.offset}${position.gtid === null ? '' : `, GTIDs ${position.gtid}`}`;
   const facts: [string, string | Lines][] = [
     ['daemon', daemonText(daemon)],
-    ['capture', halt ? styled('red', `halted since ${halt.at}`) : position ? 'goes on' : 'never began'],
+    ['capture', halt ? styled('red', `halted since ${halt.at}`) : position ? 'running' : 'never began'],
     ['position', place ?? 'none yet'],
     ['last change', capture.committed_at ?? 'none yet'],
     ['lag', capture.lag_ms === null ? 'not known' : formatDuration(roundedSeconds(capture.lag_ms))],

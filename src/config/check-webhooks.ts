@@ -4,7 +4,7 @@ import type { ConfiguredWebhook } from './types.ts';
 
 /** The event types there are. */
 export interface EventTypes {
-  /** Those that the rules can make: what `*` and `noun.*` stand for. */
+  /** The event types that the rules can make: what `*` and `noun.*` match. */
   domain: readonly string[];
   /** Our own (`webhook.disabled`), which are sent only to those who name them. */
   own: readonly string[];

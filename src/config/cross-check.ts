@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type DatabaseUrl, parseDatabaseUrl } from '../lib/database-url.ts';
-import { type Environment, findProxies } from './env.ts';
-import { isMap, valueAt } from './layer.ts';
+import { type DatabaseUrl, parseDatabaseUrl } from '../db/connection/database-url.ts';
+import { type Environment, findProxies } from './yaml/env.ts';
+import { isMap, valueAt } from './yaml/layer.ts';
 import { formatPath, type Problems, type YamlPath } from './problems.ts';
 
 /** What the values of the file depend on besides each other. */
@@ -13,7 +13,7 @@ export interface Surroundings {
 
 /**
  * Judges what one key alone cannot tell. Works on the values as YAML gave them, whatever else is wrong with them, so that these
- * problems are told together with all others.
+ * problems are reported together with all others.
  */
 export function crossCheck(value: unknown, { baseDir, env }: Surroundings, problems: Problems): void {
   checkSchemas(value, baseDir, problems);

@@ -1,14 +1,14 @@
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { crossCheck } from './cross-check.ts';
-import type { Environment } from './env.ts';
-import { isMap, layer, valueAt } from './layer.ts';
+import type { Environment } from './yaml/env.ts';
+import { isMap, layer, valueAt } from './yaml/layer.ts';
 import { createProblems, problemsError, type YamlPath } from './problems.ts';
-import { createConfigSchema } from './schema.ts';
-import { toConfig } from './to-config.ts';
+import { createConfigSchema } from './setting/schema.ts';
+import { toConfig } from './setting/to-config.ts';
 import type { Config } from './types.ts';
-import { validate } from './validate.ts';
-import { readYamlFile } from './yaml-file.ts';
+import { validate } from './setting/validate.ts';
+import { readYamlFile } from './yaml/yaml-file.ts';
 
 /** The defaults. The same way up from `src/config` and from `dist/config`. */
 const defaultsFile = fileURLToPath(new URL('../../config/default.yaml', import.meta.url));
@@ -61,7 +61,7 @@ function withWebhookDefaults(raw: unknown): unknown {
   return { ...raw, webhooks: complete };
 }
 
-/** Whether a webhook has the value at `path` from `webhook_defaults`, where its problems are told once. */
+/** Whether a webhook has the value at `path` from `webhook_defaults`, where its problems are reported once. */
 function isInherited(path: YamlPath, user: unknown, raw: unknown): boolean {
   const [section, index, key] = path;
   return (

@@ -17,7 +17,7 @@ export interface Problem {
   message: string;
 }
 
-/** Gathers all mistakes of one file, so that they are told at once. */
+/** Collects all mistakes of one file, so that one error reports them. */
 export interface Problems {
   /** Adds one, at the place of `path`. A path that already has a problem, or lies inside one that has, is left out: it follows from it. */
   add(path: YamlPath, message: string): void;

@@ -1,5 +1,5 @@
-import type { EncryptionKey } from '../db/encryption.ts';
-import type { DatabaseUrl } from '../lib/database-url.ts';
+import type { EncryptionKey } from '../crypto/encryption.ts';
+import type { DatabaseUrl } from '../db/connection/database-url.ts';
 import type { LogLevel } from '../lib/log.ts';
 import type { Position } from './problems.ts';
 

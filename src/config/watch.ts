@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { monotonicMs } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
 import { type Background, createLoop } from '../lib/loop.ts';
-import type { Environment } from './env.ts';
+import type { Environment } from './yaml/env.ts';
 import { loadConfig } from './load.ts';
 import type { Config } from './types.ts';
 import { watchFolders } from './watch-folders.ts';

@@ -1,16 +1,16 @@
 import { toJson } from '../audit/to-json.ts';
-import type { SealVault } from '../audit/seal.ts';
-import type { Source } from '../binlog/source.ts';
-import type { Dispatcher } from '../delivery/dispatcher.ts';
-import type { Sender } from '../delivery/send.ts';
+import type { SealVault } from '../audit/seal/seal.ts';
+import type { Source } from '../binlog/source/source.ts';
+import type { Dispatcher } from '../delivery/schedule/dispatcher.ts';
+import type { Sender } from '../delivery/send/send.ts';
 import { ownEvents } from '../event/own-events.ts';
 import type { ApiContext } from '../http/route.ts';
-import type { WebhookFeed } from '../outbox/webhook-feed.ts';
-import type { CaptureLoop } from './capture-loop.ts';
+import type { WebhookFeed } from '../outbox/webhook/webhook-feed.ts';
+import type { CaptureLoop } from '../capture/capture-loop.ts';
 import type { InForce } from './in-force.ts';
 import { judgeInput, judgeInputSelection } from './judge.ts';
 import { webhookProblems } from './webhook-problems.ts';
-import { readBacklog } from './log-end.ts';
+import { readBacklog } from '../capture/log-end.ts';
 import { readStatus } from './status.ts';
 
 export interface ApiParts {

@@ -1,8 +1,8 @@
 import type { DispatcherVerbs } from '../delivery/types.ts';
 import type { Log } from '../lib/log.ts';
-import { claim } from '../outbox/claim.ts';
-import { release } from '../outbox/give-back.ts';
-import { settle } from '../outbox/settle.ts';
+import { claim } from '../outbox/queue/claim.ts';
+import { release } from '../outbox/queue/give-back.ts';
+import { settle } from '../outbox/queue/settle.ts';
 import type { Claimant } from '../outbox/types.ts';
 import type { DisableByEngine } from './disable-webhook.ts';
 

@@ -1,18 +1,18 @@
-import { explainWebhook } from '../audit/explain-webhooks.ts';
-import { engine, recordWebhookAct } from '../audit/record-act.ts';
-import type { Session } from '../db/client.ts';
-import type { Installation } from '../db/installation.ts';
+import { explainWebhook } from '../audit/act/explain-webhooks.ts';
+import { engine, recordWebhookAct } from '../audit/act/record-act.ts';
+import type { Session } from '../db/connection/client.ts';
+import type { Installation } from '../db/schema/installation.ts';
 import { formatTimestamp } from '../event/body.ts';
 import { createOwnEvent } from '../event/own-events.ts';
 import type { DomainEvent } from '../event/types.ts';
 import { systemClock } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { announce } from '../outbox/announce.ts';
-import type { Router } from '../outbox/fan-out.ts';
+import { announce } from '../outbox/append/announce.ts';
+import type { Router } from '../outbox/append/fan-out.ts';
 import type { Claimant } from '../outbox/types.ts';
-import type { DisableReason } from '../outbox/webhook-row.ts';
-import { disableByEngine } from '../outbox/webhook-state.ts';
+import type { DisableReason } from '../outbox/webhook/webhook-row.ts';
+import { disableByEngine } from '../outbox/webhook/webhook-state.ts';
 
 export interface DisablingOptions {
   claimant: Claimant;
@@ -24,7 +24,7 @@ export interface DisablingOptions {
   onDisabled(): void;
 }
 
-/** Disables a webhook for the engine, and tells of it by log and by the event `webhook.disabled`; once, whoever else does it. */
+/** Disables a webhook for the engine, and reports it by log and by the event `webhook.disabled`; once, also when other processes do so too. */
 export type DisableByEngine = (webhookId: number, reason: DisableReason) => Promise<void>;
 
 export function createDisabling(options: DisablingOptions): DisableByEngine {

@@ -1,9 +1,9 @@
 import type { Config } from '../config/types.ts';
-import type { RuleFile } from '../event/rule-file.ts';
-import { createRouter, type Router } from '../outbox/fan-out.ts';
+import type { RuleFile } from '../event/rule/rule-file.ts';
+import { createRouter, type Router } from '../outbox/append/fan-out.ts';
 import type { Subscription } from '../outbox/types.ts';
-import type { WebhookProblem } from '../outbox/webhook-row.ts';
-import type { Clinic } from './clinic.ts';
+import type { WebhookProblem } from '../outbox/webhook/webhook-row.ts';
+import { filterNames, type Clinic } from '../capture/clinic.ts';
 
 /** What is in force now. Each part is replaced whole: by an edit of the file, of a webhook, or of the source's schema. */
 export interface InForce {
@@ -28,15 +28,6 @@ export function firstInForce(config: Config, clinic: Clinic): InForce {
 /** The name of a webhook for people; its number when it is gone. */
 export function nameOf({ webhooks }: InForce, id: number): string {
   return webhooks.find((webhook) => webhook.id === id)?.name ?? String(id);
-}
-
-interface Filtered {
-  filter: Readonly<Record<string, unknown>> | null;
-}
-
-/** The names in webhooks' filters: each may be a column, which then must be read. */
-export function filterNames(...webhooks: readonly (readonly Filtered[])[]): Set<string> {
-  return new Set(webhooks.flat().flatMap(({ filter }) => Object.keys(filter ?? {})));
 }
 
 /**

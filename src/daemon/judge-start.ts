@@ -1,16 +1,15 @@
 import { runPreflight, type CheckResult, type PreflightReport } from '../binlog/preflight/preflight.ts';
-import type { Source } from '../binlog/source.ts';
+import type { Source } from '../binlog/source/source.ts';
 import type { Baseline } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
-import type { Store } from '../db/client.ts';
-import { openBox } from '../db/encryption.ts';
-import { probeStore } from '../db/probe-store.ts';
+import type { Store } from '../db/connection/client.ts';
+import { openBox } from '../crypto/encryption.ts';
+import { probeStore } from '../db/connection/probe-store.ts';
 import { AppError } from '../lib/errors.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
 import type { Checkpoint } from '../outbox/types.ts';
-import { loadWebhooks } from '../outbox/webhook-registry.ts';
-import { readClinic, type Clinic } from './clinic.ts';
-import { filterNames } from './in-force.ts';
+import { loadWebhooks } from '../outbox/webhook/webhook-registry.ts';
+import { filterNames, readClinic, type Clinic } from '../capture/clinic.ts';
 import { judgeWebhook, PreflightError, requireFitWebhooks } from './judge.ts';
 
 /** What is known before a start: of a store that was used before. */

@@ -1,21 +1,21 @@
 import type { PreflightReport } from '../binlog/preflight/preflight.ts';
-import type { Source } from '../binlog/source.ts';
+import type { Source } from '../binlog/source/source.ts';
 import { checkWebhooks, judgeEventPatterns, type EventTypes } from '../config/check-webhooks.ts';
 import { problemsError } from '../config/problems.ts';
 import type { Config } from '../config/types.ts';
-import { checkClientCertificate, readClientCertificate } from '../delivery/client-certificates.ts';
-import { checkWebhookUrl, type GuardOptions } from '../delivery/guard.ts';
-import { checkWebhookHeaders } from '../delivery/headers.ts';
-import { describeRules } from '../event/describe.ts';
+import { checkClientCertificate, readClientCertificate } from '../delivery/send/client-certificates.ts';
+import { checkWebhookUrl, type GuardOptions } from '../delivery/send/guard.ts';
+import { checkWebhookHeaders } from '../delivery/send/headers.ts';
+import { describeRules } from '../event/rule/describe.ts';
 import { ownEventTypes } from '../event/own-events.ts';
-import { builtInRulesFile, readRules } from '../event/rule-file.ts';
+import { builtInRulesFile, readRules } from '../event/rule/rule-file.ts';
 import { judgeSelection, type Selection } from '../event/subscription.ts';
 import type { EventTypeInfo } from '../event/types.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Subscription } from '../outbox/types.ts';
-import { readClinic, type Clinic } from './clinic.ts';
+import { readClinic, type Clinic } from '../capture/clinic.ts';
 
-/** The source is not ready to be read; `report` says what mends it. */
+/** The source is not ready to be read; `report` has the remedies. */
 export class PreflightError extends AppError {
   readonly report: PreflightReport;
 

@@ -1,16 +1,16 @@
 import type { CheckResult, PreflightReport } from '../binlog/preflight/preflight.ts';
-import type { Runway } from '../binlog/runway.ts';
-import type { Store } from '../db/client.ts';
+import type { Runway } from '../binlog/position/runway.ts';
+import type { Store } from '../db/connection/client.ts';
 import type { Attempted, DispatcherStats } from '../delivery/types.ts';
 import type { Readiness } from '../http/server.ts';
 import { sleep, systemClock } from '../lib/clock.ts';
-import type { Appended } from '../outbox/append.ts';
-import { readQueueDepths, type QueueDepth } from '../outbox/claim.ts';
+import type { Appended } from '../outbox/append/append.ts';
+import { readQueueDepths, type QueueDepth } from '../outbox/queue/claim.ts';
 import type { Subscription } from '../outbox/types.ts';
-import type { AuditStatus } from './audit-watch.ts';
-import type { AppendedBatch } from './capture.ts';
-import type { CanaryStatus } from './canary.ts';
-import type { CaptureStatus } from './capture-loop.ts';
+import type { AuditStatus } from './upkeep/audit-watch.ts';
+import type { AppendedBatch } from '../capture/capture.ts';
+import type { CanaryStatus } from '../capture/canary.ts';
+import type { CaptureStatus } from '../capture/capture-loop.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface ObserverOptions {
@@ -21,7 +21,7 @@ export interface ObserverOptions {
   problems(): ReadonlyMap<number, readonly string[]>;
 }
 
-/** A scrape does not wait longer for the store: without an answer the queue is left out, and all else is told. */
+/** A scrape does not wait longer for the store: without an answer the queue is left out, and all else is reported. */
 const STORE_ANSWERS_MS = 1_000;
 
 /** Turns what happens into metrics and readiness. */

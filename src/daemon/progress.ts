@@ -1,17 +1,17 @@
-import type { Dispatcher } from '../delivery/dispatcher.ts';
+import type { Dispatcher } from '../delivery/schedule/dispatcher.ts';
 import type { HttpVerbs } from '../http/server.ts';
 import type { Background } from '../lib/loop.ts';
-import type { Source } from '../binlog/source.ts';
+import type { Source } from '../binlog/source/source.ts';
 import type { Log } from '../lib/log.ts';
 import type { Outages } from '../lib/outages.ts';
 import type { Claimant } from '../outbox/types.ts';
-import type { AuditWatch } from './audit-watch.ts';
-import { createCanary } from './canary.ts';
-import type { CaptureLoop } from './capture-loop.ts';
+import type { AuditWatch } from './upkeep/audit-watch.ts';
+import { createCanary } from '../capture/canary.ts';
+import type { CaptureLoop } from '../capture/capture-loop.ts';
 import type { InForce } from './in-force.ts';
 import type { Observer } from './observer.ts';
-import type { PreflightWatch } from './preflight-watch.ts';
-import { createRunwayWatch } from './runway-watch.ts';
+import type { PreflightWatch } from './upkeep/preflight-watch.ts';
+import { createRunwayWatch } from './upkeep/runway-watch.ts';
 
 export interface ProgressOptions {
   claimant: Claimant;

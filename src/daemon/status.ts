@@ -1,16 +1,16 @@
 import type { Halt } from '../binlog/halt.ts';
-import { estimateRunway, type Runway } from '../binlog/runway.ts';
-import type { Source } from '../binlog/source.ts';
+import { estimateRunway, type Runway } from '../binlog/position/runway.ts';
+import type { Source } from '../binlog/source/source.ts';
 import type { Position } from '../binlog/types.ts';
 import { systemClock } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
-import { readQueueDepths, readQueueErrors } from '../outbox/claim.ts';
+import { readQueueDepths, readQueueErrors } from '../outbox/queue/claim.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
-import { countAlive } from '../outbox/liveness.ts';
+import { countAlive } from '../outbox/queue/liveness.ts';
 import type { CaptureState } from '../outbox/types.ts';
 import { countUnloggedCascades } from '../outbox/unlogged-cascades.ts';
-import { listWebhooks, type WebhookVault } from '../outbox/webhook-registry.ts';
-import type { WebhookRecord, WebhookStanding } from '../outbox/webhook-row.ts';
+import { listWebhooks, type WebhookVault } from '../outbox/webhook/webhook-registry.ts';
+import type { WebhookRecord, WebhookStanding } from '../outbox/webhook/webhook-row.ts';
 
 /** Where everything stands, as the store and the source tell it: with or without a daemon. */
 export interface InstallationStatus {

@@ -1,4 +1,5 @@
-import { filterNames, type InForce } from './in-force.ts';
+import { filterNames } from '../capture/clinic.ts';
+import type { InForce } from './in-force.ts';
 import { judgeWebhook } from './judge.ts';
 
 /** By id of a webhook, what is wrong with it: what its row has that cannot be used, and what it names that there is not. */

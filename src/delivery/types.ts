@@ -15,7 +15,7 @@ export interface Request {
   clientCertificate: string | null;
 }
 
-/** Why there was no answer. The words are stable: they stand in the log, in metrics and in the API. */
+/** Why there was no answer. The words are stable: the log, metrics and API contain them. */
 export type FailureReason =
   'dns' | 'refused' | 'unreachable' | 'reset' | 'tls' | 'timeout' | 'protocol' | 'local' | 'other';
 
@@ -97,7 +97,7 @@ export interface Room {
   of(webhookId: number): number;
 }
 
-/** What stands in memory, for status and metrics. */
+/** What is held in memory, for status and metrics. */
 export interface DispatcherStats {
   inFlight: number;
   queued: number;

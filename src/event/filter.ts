@@ -1,6 +1,6 @@
 import type { Filter, FilterOperators, FilterValue } from '../config/types.ts';
 import { numberText } from '../lib/exact-json.ts';
-import { canonicalLiteral, compareNumbers } from './match.ts';
+import { canonicalLiteral, compareNumbers } from './mapping/match.ts';
 import type { DomainEvent, JsonValue } from './types.ts';
 
 /**

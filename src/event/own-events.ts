@@ -13,7 +13,7 @@ export const ownEvents: readonly EventTypeInfo[] = [
   {
     type: 'capture.gap',
     table: 'checkpoint',
-    rule: 'a person let capture go on after a halt, past what is missing',
+    rule: 'a person let capture continue after a halt, past the missing changes',
     fields: [
       'given_up',
       'reason',

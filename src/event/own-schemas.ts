@@ -1,5 +1,5 @@
 import { ownEvents } from './own-events.ts';
-import { bodySchema, closedObject, utcTime, type JsonSchema } from './payload-schema.ts';
+import { bodySchema, closedObject, utcTime, type JsonSchema } from './rule/payload-schema.ts';
 
 const text: JsonSchema = { type: 'string' };
 const integer: JsonSchema = { type: 'integer' };

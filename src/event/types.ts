@@ -15,7 +15,7 @@ export interface DomainEvent {
   entity: { table: string; key: string };
   /** The primary key of the changed row, as text; not there for an event of our own. */
   rowKey?: string;
-  /** The patient whose data it carries, by number as the clinic has it; null when it is about nobody. */
+  /** The patient whose data it carries, by number as the clinic has it; null when it is about no patient. */
   subject: string | null;
   /** The body of every delivery: `{"event":…,"timestamp":…,"data":…}`, rendered once. */
   body: string;

@@ -5,11 +5,11 @@ import {
   type DeliveryDetail,
   type DeliveryRecord,
 } from '../audit/deliveries.ts';
-import type { ActRecord } from '../audit/acts.ts';
+import type { ActRecord } from '../audit/act/acts.ts';
 import type { EventTypeInfo } from '../event/types.ts';
-import type { Replay } from '../outbox/replay.ts';
-import type { WebhookSummary } from '../outbox/webhook-summary.ts';
-import type { webhookJson } from '../outbox/webhook-json.ts';
+import type { Replay } from '../outbox/replay/replay.ts';
+import type { WebhookSummary } from '../outbox/webhook/webhook-summary.ts';
+import type { webhookJson } from '../outbox/webhook/webhook-json.ts';
 import { object, type Schema } from './route.ts';
 
 /*

@@ -26,7 +26,7 @@ export function openApiOf(routes: readonly ApiRoute[], version: string): object 
           properties: {
             message: { type: 'string', description: 'What is wrong.' },
             code: { type: 'string', description: 'The same in a stable word.' },
-            remedy: { type: 'string', description: 'What mends it, where that is known.' },
+            remedy: { type: 'string', description: 'How to fix it, where that is known.' },
           },
           required: ['message', 'code'],
         },

@@ -25,7 +25,7 @@ const refusals: Readonly<Record<number, { code: ErrorCode; message: string }>> =
   431: { code: 'ERR_REQUEST_SIZE', message: 'The headers are larger than 16 KiB.' },
 };
 
-const apiCures: Partial<Record<ErrorCode, string>> = {
+const apiRemedies: Partial<Record<ErrorCode, string>> = {
   ERR_USAGE: 'GET /api/openapi.json describes every request.',
   ERR_NOT_FOUND: 'GET /api/openapi.json lists all addresses.',
 };
@@ -37,7 +37,7 @@ export function refusalOf(status: number, message?: string): Refusal {
   return {
     message: message ?? refusal.message,
     code,
-    remedy: apiCures[code] ?? errorCatalogue[code].cure,
+    remedy: apiRemedies[code] ?? errorCatalogue[code].remedy,
   };
 }
 
@@ -45,7 +45,7 @@ export function refusalOf(status: number, message?: string): Refusal {
 export function sendError(error: FastifyError, reply: FastifyReply, log: Log): unknown {
   if (error instanceof AppError) {
     const { message, code } = error;
-    const remedy = error.remedy === errorCatalogue.ERR_USAGE.cure ? apiCures.ERR_USAGE : error.remedy;
+    const remedy = error.remedy === errorCatalogue.ERR_USAGE.remedy ? apiRemedies.ERR_USAGE : error.remedy;
     return reply.code(statusOf(error)).send({ message, code, remedy });
   }
   const { statusCode } = error;
@@ -56,7 +56,7 @@ export function sendError(error: FastifyError, reply: FastifyReply, log: Log): u
   return reply.code(500).send({
     message: 'The request failed; the log says why.',
     code: 'ERR_INTERNAL',
-    remedy: errorCatalogue.ERR_INTERNAL.cure,
+    remedy: errorCatalogue.ERR_INTERNAL.remedy,
   });
 }
 
@@ -101,7 +101,7 @@ export function refuseConnection(error: Error & { code?: string }, socket: Socke
 export function refuseOtherMethods(app: FastifyInstance, routes: readonly string[]): void {
   // Node answers CONNECT before the framework sees it.
   const methods = METHODS.filter((method) => method !== 'CONNECT');
-  // To add one of those that are there would take its body away.
+  // Adding a content type that exists would take its body away.
   for (const method of methods) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
   const byUrl = Map.groupBy(routes, (route) => route.slice(route.indexOf(' ') + 1));
   for (const [url, own] of byUrl) {

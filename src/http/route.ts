@@ -1,8 +1,8 @@
-import type { Actor } from '../audit/record-act.ts';
-import type { SealVault } from '../audit/seal.ts';
+import type { Actor } from '../audit/act/record-act.ts';
+import type { SealVault } from '../audit/seal/seal.ts';
 import type { Role, WebhookSettings } from '../config/types.ts';
-import type { Sender } from '../delivery/send.ts';
-import type { LogEnd } from '../outbox/standing-erasures.ts';
+import type { Sender } from '../delivery/send/send.ts';
+import type { LogEnd } from '../outbox/payload/standing-erasures.ts';
 import type { Subscription } from '../outbox/types.ts';
 
 /** A JSON schema. */
@@ -32,7 +32,7 @@ export interface ApiContext {
   status(): Promise<object>;
   /** Where the source's log ends, and how much of it is not captured yet. */
   backlog(): Promise<{ logEnd: LogEnd; behindBytes: number | null }>;
-  /** The catalogue: those that the rules make, and our own. */
+  /** The event types: those of the rules, and our own. */
   eventTypes(): { events: readonly object[]; own: readonly object[] };
 }
 

@@ -49,7 +49,7 @@ const maxPartLength = 4_096;
 /** Refused tokens a minute and address: enough for a person's mistakes, too few to guess. */
 const refusedPerMinute = 20;
 
-/** Starts to listen. AppError ERR_PORT_IN_USE when somebody else does. */
+/** Starts to listen. AppError ERR_PORT_IN_USE when another process listens there. */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { config, log } = options;
   const { app, routes } = await createApp(options);
@@ -125,7 +125,7 @@ async function createApp({
   return { app, routes: declared };
 }
 
-/** What health checks and Prometheus ask, under any name: it holds no data of anybody. */
+/** What health checks and Prometheus ask, under any name: it holds no patient's data. */
 const openPaths: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics']);
 
 const isOpen = (request: FastifyRequest): boolean => openPaths.has(request.routeOptions.url);

@@ -22,7 +22,7 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   }
 }
 
-/** Lets what has come in meanwhile be dealt with before a long computation goes on. */
-export async function breathe(): Promise<void> {
+/** Yields to the event loop, so that pending I/O is handled before a long computation continues. */
+export async function yieldToEventLoop(): Promise<void> {
   await setImmediate();
 }

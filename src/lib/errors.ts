@@ -1,186 +1,189 @@
 import { refusalWithin, withoutValues } from './server-error.ts';
 
 /**
- * The one error catalogue: a stable word code, what it means and the general cure.
+ * The one error catalogue: a stable word code, what it means and the general remedy.
  * The README's table of errors is checked against it by a test.
  */
 export const errorCatalogue = {
   ERR_USAGE: {
     exit: 2,
     cause: 'The command was called with a wrong or missing argument.',
-    cure: 'Correct what the message names; --help lists the options of the command.',
+    remedy: 'Correct what the message names; --help lists the options of the command.',
   },
   ERR_CONFIG: {
     exit: 2,
     cause: 'The configuration file has one or more mistakes.',
-    cure: 'Correct the lines that the message names.',
+    remedy: 'Correct the lines that the message names.',
   },
   ERR_RULES: {
     exit: 2,
     cause: 'The rules file has one or more mistakes, or does not fit the schema.',
-    cure: 'Correct the lines that the message names.',
+    remedy: 'Correct the lines that the message names.',
   },
   ERR_PREFLIGHT: {
     exit: 1,
     cause: 'The source server is not ready to be read.',
-    cure: 'Run the statements that `check` prints.',
+    remedy: 'Run the statements that `check` prints.',
   },
   ERR_SOURCE_UNREACHABLE: {
     exit: 1,
     cause: 'The source server does not answer.',
-    cure: 'Check host, port and firewall of source.url.',
+    remedy: 'Check host, port and firewall of source.url.',
   },
   ERR_SOURCE_ACCESS: {
     exit: 1,
     cause: 'The source server refuses the user, the password or the schema.',
-    cure: 'Run the grants that `check` prints.',
+    remedy: 'Run the grants that `check` prints.',
   },
   ERR_DRIVER: {
     exit: 1,
     cause: 'The installed mysql2 lacks a member that the reader of the binlog needs.',
-    cure: 'Install the versions of package-lock.json: npm ci.',
+    remedy: 'Install the versions of package-lock.json: npm ci.',
   },
   ERR_SERVER_ID_TAKEN: {
     exit: 1,
     cause:
       'Another reader is connected to the source under our replication server id; this one stands aside while it is.',
-    cure: 'Stop the other daemon; give a copy of this installation a store of its own.',
+    remedy: 'Stop the other daemon; give a copy of this installation a store of its own.',
   },
   ERR_STORE_UNREACHABLE: {
     exit: 1,
     cause: 'The store does not answer.',
-    cure: 'Check host, port and firewall of store.url (source.url where that is not set).',
+    remedy: 'Check host, port and firewall of store.url (source.url where that is not set).',
   },
   ERR_STORE_ACCESS: {
     exit: 1,
     cause: 'The store refuses the user, the password or the schema.',
-    cure: 'Grant the user ALL on the schema of the store.',
+    remedy: 'Grant the user ALL on the schema of the store.',
   },
   ERR_STORE_SCHEMA: {
     exit: 1,
     cause: 'The schema of the store could not be migrated.',
-    cure: 'Read the cause, then run `migrate` again.',
+    remedy: 'Read the cause, then run `migrate` again.',
   },
   ERR_STORE_PACKET: {
     exit: 1,
     cause: "A statement is larger than max_allowed_packet of the store's server.",
-    cure: 'Raise max_allowed_packet there, as the message says.',
+    remedy: 'Raise max_allowed_packet there, as the message says.',
   },
   ERR_SECRET_KEY: {
     exit: 1,
     cause:
       'A secret in the store was sealed with an encryption key or a key file that is not configured, or with another one of the same name.',
-    cure: 'Put the key back, under store.old_encryption_keys, or the key file; a key may be removed once everything is sealed with the new one.',
+    remedy:
+      'Put the key back, under store.old_encryption_keys, or the key file; a key may be removed once everything is sealed with the new one.',
   },
   ERR_AUDIT: {
     exit: 1,
     cause:
       'The sealed log in the store is not as it was sealed: something other than this program changed it. Nothing is sealed or dropped.',
-    cure: 'Run `audit verify`; put the rows that it names back from a backup of the store, and keep a copy of both as evidence.',
+    remedy:
+      'Run `audit verify`; put the rows that it names back from a backup of the store, and keep a copy of both as evidence.',
   },
   ERR_LEASE_LOST: {
     exit: 1,
     cause: 'Another process captures now, or the position was moved by a person.',
-    cure: 'Nothing to do: this process becomes a standby or reads the new position.',
+    remedy: 'Nothing to do: this process becomes a standby or reads the new position.',
   },
   ERR_PORT_IN_USE: {
     exit: 1,
     cause: 'Another process listens on the address of http.listen.',
-    cure: 'Stop it or choose another port in http.listen.',
+    remedy: 'Stop it or choose another port in http.listen.',
   },
   ERR_NOT_FOUND: {
     exit: 1,
     cause: 'There is no such webhook, delivery or event.',
-    cure: 'List them and use an id from the list.',
+    remedy: 'List them and use an id from the list.',
   },
   ERR_UNKNOWN_PATIENT: {
     exit: 1,
     cause: 'Nothing is known about a patient of this number.',
-    cure: 'Check the number: it is compared exactly, with its zeros and spaces. An erasure is on record all the same, and covers what was committed before it and is not captured yet.',
+    remedy:
+      'Check the number: it is compared exactly, with its zeros and spaces. An erasure is on record all the same, and covers what was committed before it and is not captured yet.',
   },
   ERR_CONFLICT: {
     exit: 1,
     cause: 'The webhook is managed by the configuration file, or its name is that of another one.',
-    cure: 'Edit it in the file, or choose another name.',
+    remedy: 'Edit it in the file, or choose another name.',
   },
   ERR_UNAUTHENTICATED: {
     exit: 1,
     cause: 'The request of the API has no token, or one that is not known.',
-    cure: 'Send a token whose hash stands in http.tokens: Authorization: Bearer …',
+    remedy: 'Send a token whose hash is in http.tokens: Authorization: Bearer …',
   },
   ERR_FORBIDDEN: {
     exit: 1,
     cause: 'The token has a role that may not do this.',
-    cure: 'Use a token with the role that the remedy names.',
+    remedy: 'Use a token with the role that the remedy names.',
   },
   ERR_RATE_LIMITED: {
     exit: 1,
     cause: 'Too many requests with tokens that are not known came from this address.',
-    cure: 'Wait a minute, then send a token whose hash stands in http.tokens.',
+    remedy: 'Wait a minute, then send a token whose hash is in http.tokens.',
   },
   ERR_HOST: {
     exit: 1,
     cause: 'The Host header of the request names another server.',
-    cure: 'Use the address of http.listen, or add the name to http.hosts in the configuration.',
+    remedy: 'Use the address of http.listen, or add the name to http.hosts in the configuration.',
   },
   ERR_METHOD: {
     exit: 1,
     cause: 'The address of the API does not have this method.',
-    cure: 'Use a method of the header `Allow`.',
+    remedy: 'Use a method of the header `Allow`.',
   },
   ERR_MEDIA_TYPE: {
     exit: 1,
     cause: 'The body of the request is not JSON.',
-    cure: 'Send it with the header Content-Type: application/json.',
+    remedy: 'Send it with the header Content-Type: application/json.',
   },
   ERR_REQUEST_SIZE: {
     exit: 1,
     cause: 'The body, the headers or the address of the request is too large.',
-    cure: 'Send a body of at most 64 KiB, headers of at most 16 KiB, and shorter parts of the address.',
+    remedy: 'Send a body of at most 64 KiB, headers of at most 16 KiB, and shorter parts of the address.',
   },
   ERR_REQUEST_TIMEOUT: {
     exit: 1,
     cause: 'The request did not arrive in time.',
-    cure: 'Send it again, at once and whole.',
+    remedy: 'Send it again, at once and whole.',
   },
   ERR_HALTED: {
     exit: 1,
     cause: 'Capture is halted: going on would lose, invent or misread a change.',
-    cure: 'Fix the cause, or accept the gap on record: `resume --accept-gap --reason "…"`.',
+    remedy: 'Fix the cause, or accept the gap on record: `resume --accept-gap --reason "…"`.',
   },
   ERR_NOT_HALTED: {
     exit: 1,
     cause: 'Capture is not halted: there is no gap to accept.',
-    cure: 'Nothing to do; `status` shows where capture stands.',
+    remedy: 'Nothing to do; `status` shows where capture stands.',
   },
   ERR_SERVER_BINARY: {
     exit: 1,
-    cause: 'No database server could be had for the private throwaway server.',
-    cure: 'Put mysqld or mariadbd on PATH, or let apt-get reach a Debian mirror.',
+    cause: 'No database server was found or could be fetched for the private throwaway server.',
+    remedy: 'Put mysqld or mariadbd on PATH, or let apt-get reach a Debian mirror.',
   },
   ERR_OUTPUT: {
     exit: 1,
     cause: 'Standard output cannot be written, for example because its disk is full.',
-    cure: 'Write the output to a disk with free space, or into a pipe that is read to its end.',
+    remedy: 'Write the output to a disk with free space, or into a pipe that is read to its end.',
   },
   ERR_INTERNAL: {
     exit: 1,
     cause: 'A fault of odontology-webhooks itself.',
-    cure: 'Report it with the message and the stack that `log.level: debug` prints.',
+    remedy: 'Report it with the message and the stack that `log.level: debug` prints.',
   },
-} as const satisfies Record<string, { exit: 1 | 2; cause: string; cure: string }>;
+} as const satisfies Record<string, { exit: 1 | 2; cause: string; remedy: string }>;
 
 export type ErrorCode = keyof typeof errorCatalogue;
 
 export interface AppErrorOptions {
-  /** The statement or the edit that mends it, ready to paste. Default: the catalogue's cure. */
+  /** The statement or the edit that fixes it, ready to paste. Default: the catalogue's remedy. */
   remedy?: string;
   cause?: unknown;
-  /** Whether trying again later can succeed without anybody's help. */
+  /** Whether a later retry can succeed without a person's action. */
   retryable?: boolean;
 }
 
-/** An error that is told to a person: what happened and what mends it. Its text never holds patient data. */
+/** An error for a person to read: what happened and how to fix it. Its text never holds patient data. */
 export class AppError extends Error {
   override readonly name = 'AppError';
   readonly code: ErrorCode;
@@ -190,7 +193,7 @@ export class AppError extends Error {
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.remedy = options.remedy ?? errorCatalogue[code].cure;
+    this.remedy = options.remedy ?? errorCatalogue[code].remedy;
     this.retryable = options.retryable ?? false;
   }
 

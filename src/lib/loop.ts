@@ -10,7 +10,7 @@ export interface Background {
 export interface LoopVerbs {
   /** One step. Returns how long to wait before the next one, in ms; it must return soon once the signal aborts. */
   step(signal: AbortSignal): Promise<number>;
-  /** Told of every error of a step; the loop then waits by `backoff` and goes on. */
+  /** Called with every error of a step; the loop then waits by `backoff` and continues. */
   onError(error: unknown, failures: number): void;
   /** Told of every step that passes. */
   onRecovered?(): void;

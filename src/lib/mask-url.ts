@@ -1,4 +1,4 @@
-/** What stands in the place of a credential. */
+/** The text that replaces a credential. */
 export const mask = '***';
 
 const parts = /^([a-z][a-z0-9+.-]*:\/\/)([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$/is;

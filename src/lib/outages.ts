@@ -5,7 +5,7 @@ import type { Log } from './log.ts';
 /** What a part that is tried again and again says of how it goes. */
 export interface Reports {
   onError(error: unknown): void;
-  /** It works; said after every success, or after those that followed a failure. */
+  /** It works; called after every success, or after the first success that follows a failure. */
   onRecovered(): void;
 }
 
@@ -13,7 +13,7 @@ interface Outage {
   sinceMs: number;
   tellAgainMs: number;
   intervalMs: number;
-  /** Those that failed for this reason, and have not worked since. */
+  /** The parts that failed for this reason and have not worked since. */
   parts: Set<Reports>;
 }
 
@@ -21,7 +21,7 @@ const firstIntervalMs = 60_000;
 const maximumIntervalMs = 3_600_000;
 
 /**
- * Tells of failures that last: when one begins, at growing intervals while it lasts, and when it is over. Parts that fail for the
+ * Logs lasting failures: when one begins, at growing intervals while it lasts, and when it ends. Parts that fail for the
  * same reason, as all of them do when the store is away, are one outage.
  */
 export class Outages {

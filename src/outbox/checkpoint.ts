@@ -1,7 +1,7 @@
 import type { Baseline, ColumnKind, Flavour, ShownColumn } from '../binlog/types.ts';
 import type { Halt } from '../binlog/halt.ts';
-import type { Session } from '../db/client.ts';
-import { literal } from '../db/sql-text.ts';
+import type { Session } from '../db/connection/client.ts';
+import { literal } from '../db/connection/sql-text.ts';
 import { momentMs, momentText, nullableMomentMs } from './moment.ts';
 import type { CaptureState, Checkpoint, KeysInForce } from './types.ts';
 
@@ -93,7 +93,7 @@ export async function readCounters(session: Session): Promise<Counters & { fence
 
 /**
  * The first statement of everything that capture writes. It fails with ER_BAD_NULL_ERROR, and with it the whole script,
- * when another process has taken over (`fence`), a person has moved the position (`epoch`), or somebody has put rows
+ * when another process has taken over (`fence`), a person has moved the position (`epoch`), or another process has put rows
  * into the queue meanwhile (the counters). So the whole append is one round trip, and holds no lock across two.
  */
 export function guardedUpdate(fence: number, counters: Counters, set: readonly string[]): string {
@@ -130,8 +130,8 @@ export function positionAssignments(checkpoint: Checkpoint): string[] {
 }
 
 /**
- * Records why capture stopped, so that it survives restarts; the position stays. False when a person has let it go on
- * meanwhile: then what was found is out of date.
+ * Records why capture stopped, so that it survives restarts; the position stays. False when a person has resumed capture
+ * meanwhile: then the finding is out of date.
  */
 export async function recordHalt(session: Session, halt: Halt, epoch: number): Promise<boolean> {
   const { affectedRows } = await session.run(
@@ -141,7 +141,7 @@ export async function recordHalt(session: Session, halt: Halt, epoch: number): P
   return affectedRows === 1;
 }
 
-/** The cause is gone: capture goes on by itself. */
+/** The cause is gone: capture resumes by itself. */
 export async function endHalt(session: Session, epoch: number): Promise<void> {
   await session.run(`UPDATE checkpoint SET ${noHalt.join(', ')} WHERE id = 1 AND epoch = ?`, [epoch]);
 }

@@ -1,5 +1,5 @@
-import type { Difference } from '../binlog/second-reader/comparison.ts';
-import type { Session, Store } from '../db/client.ts';
+import type { Difference } from '../binlog/second-reader/compare/comparison.ts';
+import type { Session, Store } from '../db/connection/client.ts';
 
 /** What is known of the decoder on this installation, by its comparison with zongji. */
 export interface DecoderRecord {

@@ -1,5 +1,5 @@
-import type { Session, Store } from '../db/client.ts';
-import { idIn } from '../db/sql-text.ts';
+import type { Session, Store } from '../db/connection/client.ts';
+import { idIn } from '../db/connection/sql-text.ts';
 
 export interface PruneOptions {
   /** What was recorded longer ago than this goes. */
@@ -31,7 +31,7 @@ export async function countPrunable(
 
 /**
  * Removes the payloads and the answers of the next events that are too old, in one bounded transaction; the record of what was
- * sent stays. An event that is still owed to somebody keeps its payload until it is not: `pruneKept` comes back for it.
+ * sent stays. An event that is still owed to a webhook keeps its payload until it is delivered: `pruneKept` prunes it later.
  * Returns how many events it looked at; call again while that is the whole batch.
  */
 export async function prunePayloads(store: Store, options: PruneOptions): Promise<number> {
@@ -83,7 +83,7 @@ export async function pruneKept(
 
 /**
  * Removes the oldest events that are too old for the log, with their deliveries: a whole range from the beginning, which ends
- * before the first that is still owed to somebody, or whose attempts the sealed log still has. Returns how many events went; call
+ * before the first that is still owed to a webhook, or whose attempts the sealed log still has. Returns how many events went; call
  * again while that is the whole batch.
  */
 export async function pruneLog(store: Store, options: PruneOptions): Promise<number> {
@@ -134,7 +134,7 @@ function beginning<Row extends { isOld: number }>(rows: readonly Row[]): readonl
   return young < 0 ? rows : rows.slice(0, young);
 }
 
-/** Those that have not ended for everybody. Locks their deliveries, so that none is opened again meanwhile. */
+/** The events with unfinished deliveries. Locks their deliveries, so that none is reopened meanwhile. */
 async function openAmong(tx: Session, seqs: readonly number[]): Promise<Set<number>> {
   const rows = await tx.rows<{ seq: number; status: string }>(
     `SELECT event_seq AS seq, status FROM delivery_log WHERE ${idIn('event_seq', seqs)} FOR UPDATE`,

@@ -2,10 +2,10 @@ import type { KeyGraph } from '../binlog/foreign-key/read-keys.ts';
 import type { Baseline, Flavour, Position } from '../binlog/types.ts';
 import type { Filter } from '../config/types.ts';
 import type { Halt } from '../binlog/halt.ts';
-import type { Store } from '../db/client.ts';
-import type { SecretBox } from '../db/encryption.ts';
-import type { PayloadKey } from './subject-keys.ts';
-import type { WebhookStanding } from './webhook-row.ts';
+import type { Store } from '../db/connection/client.ts';
+import type { SecretBox } from '../crypto/encryption.ts';
+import type { PayloadKey } from './payload/subject-keys.ts';
+import type { WebhookStanding } from './webhook/webhook-row.ts';
 
 /** A subscription, as the engine uses it. Secrets are in the clear here and nowhere else. */
 export interface Webhook {
@@ -100,7 +100,7 @@ export interface Settlement {
   receiver?: number;
 }
 
-/** Where capture goes on, and whose log that is. */
+/** Where capture continues, and whose log that is. */
 export interface Checkpoint {
   lineage: string;
   flavour: Flavour;
@@ -137,6 +137,6 @@ export interface CaptureState {
   baseline: Baseline;
   /** The foreign keys and triggers at the checkpoint; null before they were first read. */
   keys: KeysInForce | null;
-  /** Why capture stopped; null while it goes on. */
+  /** Why capture stopped; null while it runs. */
   halt: (Halt & { atMs: number }) | null;
 }

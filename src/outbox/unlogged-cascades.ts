@@ -1,4 +1,4 @@
-import type { Session } from '../db/client.ts';
+import type { Session } from '../db/connection/client.ts';
 import { cascadeEntity } from '../event/unlogged-cascade.ts';
 import { momentMs } from './moment.ts';
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { dropSeals } from '../../src/audit/drop-seals.ts';
-import { readHead } from '../../src/audit/head.ts';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { dropSeals } from '../../src/audit/seal/drop-seals.ts';
+import { readHead } from '../../src/audit/seal/head.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import type { Flaw } from '../../src/audit/verify/flaw.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { flavours } from '../support/server.ts';

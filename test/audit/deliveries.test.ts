@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { countDeliveries, getDelivery, listAccess, listDeliveries } from '../../src/audit/deliveries.ts';
 import { countErasable, erasePatient } from '../../src/audit/erase.ts';
-import { claim } from '../../src/outbox/claim.ts';
-import { withReceivers } from '../../src/outbox/receivers.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { claim } from '../../src/outbox/queue/claim.ts';
+import { withReceivers } from '../../src/outbox/webhook/receivers.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
-import { loadWebhooks, updateWebhook } from '../../src/outbox/webhook-registry.ts';
+import { loadWebhooks, updateWebhook } from '../../src/outbox/webhook/webhook-registry.ts';
 import { servers } from '../support/server.ts';
 import {
   addWebhook,

@@ -1,15 +1,15 @@
 import { getTableColumns, getTableName, is } from 'drizzle-orm';
 import { MySqlTable } from 'drizzle-orm/mysql-core';
 import { erasePatient } from '../../src/audit/erase.ts';
-import { recordAct, type Actor } from '../../src/audit/record-act.ts';
-import { recordAlong } from '../../src/audit/record-along.ts';
-import { recordReplay } from '../../src/audit/replay-acts.ts';
-import { sealOnce } from '../../src/audit/seal.ts';
-import * as schema from '../../src/db/schema.ts';
-import { withReceivers } from '../../src/outbox/receivers.ts';
-import { createReplay } from '../../src/outbox/replay.ts';
-import { settle } from '../../src/outbox/settle.ts';
-import { createWebhook } from '../../src/outbox/webhook-registry.ts';
+import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
+import { recordAlong } from '../../src/audit/act/record-along.ts';
+import { recordReplay } from '../../src/audit/act/replay-acts.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
+import * as schema from '../../src/db/schema/schema.ts';
+import { withReceivers } from '../../src/outbox/webhook/receivers.ts';
+import { createReplay } from '../../src/outbox/replay/replay.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
+import { createWebhook } from '../../src/outbox/webhook/webhook-registry.ts';
 import {
   claimant,
   delivered,
@@ -20,7 +20,7 @@ import {
   openTestStore,
   type TestStore,
 } from '../outbox/support.ts';
-import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
+import type { ServerVariant } from '../../src/demo/server-binaries.ts';
 
 const ana: Actor = { name: 'ana', role: 'admin' };
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { leafHash, MerkleTree, merkleRoot } from '../../src/audit/merkle.ts';
+import { leafHash, MerkleTree, merkleRoot } from '../../src/audit/seal/merkle.ts';
 
 const sha256 = (...parts: (string | Uint8Array)[]): Buffer => {
   const hash = createHash('sha256');

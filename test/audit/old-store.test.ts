@@ -1,9 +1,9 @@
 import { createSecretKey } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { sealHash } from '../../src/audit/chain.ts';
-import { dropSeals } from '../../src/audit/drop-seals.ts';
-import { readHead } from '../../src/audit/head.ts';
-import { merkleRoot } from '../../src/audit/merkle.ts';
+import { sealHash } from '../../src/audit/seal/chain.ts';
+import { dropSeals } from '../../src/audit/seal/drop-seals.ts';
+import { readHead } from '../../src/audit/seal/head.ts';
+import { merkleRoot } from '../../src/audit/seal/merkle.ts';
 import {
   actColumns,
   attemptColumns,
@@ -14,13 +14,19 @@ import {
   type ActEntry,
   type AttemptEntry,
 } from '../../src/audit/verify/old-entry.ts';
-import { recordAct, type Actor } from '../../src/audit/record-act.ts';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { judgeSealedLog } from '../../src/cli/check/sealed-log.ts';
-import { ensureSealState, noHash, privateKeyOf, readSealState, signText } from '../../src/db/seal-key.ts';
-import { settle } from '../../src/outbox/settle.ts';
-import { ensureSalts } from '../../src/outbox/subject-keys.ts';
+import {
+  ensureSealState,
+  noHash,
+  privateKeyOf,
+  readSealState,
+  signText,
+} from '../../src/db/proof/seal-key.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
+import { ensureSalts } from '../../src/outbox/payload/subject-keys.ts';
 import { flavours } from '../support/server.ts';
 import {
   addWebhook,

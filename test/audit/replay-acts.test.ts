@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { engine } from '../../src/audit/record-act.ts';
-import { recordReplayEnd } from '../../src/audit/replay-acts.ts';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { engine } from '../../src/audit/act/record-act.ts';
+import { recordReplayEnd } from '../../src/audit/act/replay-acts.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { stepReplay } from '../../src/outbox/replay-step.ts';
-import { loadWebhooks } from '../../src/outbox/webhook-registry.ts';
+import { stepReplay } from '../../src/outbox/replay/replay-step.ts';
+import { loadWebhooks } from '../../src/outbox/webhook/webhook-registry.ts';
 import { flavours } from '../support/server.ts';
 import { openFilledStore, type FilledStore } from './filled-store.ts';
 

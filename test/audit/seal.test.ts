@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { listActs } from '../../src/audit/acts.ts';
-import { dropSeals } from '../../src/audit/drop-seals.ts';
+import { listActs } from '../../src/audit/act/acts.ts';
+import { dropSeals } from '../../src/audit/seal/drop-seals.ts';
 import { erasePatient } from '../../src/audit/erase.ts';
-import { headJson, parseHead, readHead, type Head } from '../../src/audit/head.ts';
-import { recordAct, type Actor } from '../../src/audit/record-act.ts';
-import { sealOnce, type Seal } from '../../src/audit/seal.ts';
-import { openMarker } from '../../src/db/marks.ts';
+import { headJson, parseHead, readHead, type Head } from '../../src/audit/seal/head.ts';
+import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
+import { sealOnce, type Seal } from '../../src/audit/seal/seal.ts';
+import { openMarker } from '../../src/db/proof/marks.ts';
 import type { DomainEvent } from '../../src/event/types.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import { servers } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 import {
@@ -100,7 +100,7 @@ describe.each(servers)('the sealed log on %s', (variant) => {
     return (await readHead(test.store))!;
   };
 
-  it('proves what nobody touched, and seals nothing twice', async () => {
+  it('proves an untouched log, and seals nothing twice', async () => {
     expect(await verifyLog(test.vault)).toMatchObject({ ok: true, seals: 0 });
     const head = await sealThree();
     expect(await seal()).toBeNull();
@@ -181,7 +181,7 @@ describe.each(servers)('the sealed log on %s', (variant) => {
     expect(() => parseHead('{')).toThrow('no head of a sealed log');
   });
 
-  it('seals no attempts that tell of seals while there is nothing else, and then with what comes', async () => {
+  it('seals no attempts that report seals while there is nothing else, and then with the next entries', async () => {
     await send('45');
     expect(await seal()).toMatchObject({ number: 1, entries: 5 });
     const told = ['told 1', 'told 2'].map((name) => eventOf(name, { type: 'audit.sealed', key: 'head' }));
@@ -298,7 +298,7 @@ describe.each(servers)('the sealed log on %s', (variant) => {
     await expect(seal()).rejects.toThrow('its last seal is missing');
   });
 
-  it('verifies after an erasure, and knows it from a payload that somebody removed', async () => {
+  it('verifies after an erasure, and distinguishes it from a payload that was removed by SQL', async () => {
     await sealThree();
     expect(
       await erasePatient(test.vault, { patient: '45', reason: 'she asked for it', actor: ana }),

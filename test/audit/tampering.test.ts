@@ -12,7 +12,7 @@ const attempt = (column: string, value: string, id = 1): Verdict => [
   `UPDATE attempts SET ${column} = ${value} WHERE id = ${id}`,
   { kind: 'edited', delivery: id, fields: [column] },
 ];
-/** What the event says stands in the leaf of its attempts. */
+/** What the event says is in the leaf of its attempts. */
 const event = (column: string, value: string, named: string): Verdict => [
   `UPDATE event_log SET ${column} = ${value} WHERE seq = 1`,
   { kind: 'edited', delivery: 1, fields: [named] },
@@ -48,7 +48,7 @@ const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>>> = {
       'UPDATE installation SET payloads_pruned_to = 3',
       { kind: 'unexplained', fields: ['payloads_pruned_to'] },
     ],
-    payloads_sealed_to: ['cursor of the encryption: what may stand in the clear is an act'],
+    payloads_sealed_to: ['cursor of the encryption: what may be in clear text is an act'],
     key_file: ['a wrong one stops the daemon (ERR_SECRET_KEY)'],
     created_at: ['shown nowhere'],
     decoder_check: ['what the decoder was compared on, shown in no list of what was sent'],

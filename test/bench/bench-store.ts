@@ -1,12 +1,12 @@
-import { acquireLease } from '../../src/db/lease.ts';
-import { openStore, type Store } from '../../src/db/client.ts';
-import { clearBox } from '../../src/db/encryption.ts';
-import { ensureInstallation } from '../../src/db/installation.ts';
-import { migrateStore } from '../../src/db/migrate.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
-import { openAppender, type Appender } from '../../src/outbox/append.ts';
+import { acquireLease } from '../../src/db/connection/lease.ts';
+import { openStore, type Store } from '../../src/db/connection/client.ts';
+import { clearBox } from '../../src/crypto/encryption.ts';
+import { ensureInstallation } from '../../src/db/schema/installation.ts';
+import { migrateStore } from '../../src/db/schema/migrate.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
+import { openAppender, type Appender } from '../../src/outbox/append/append.ts';
 import type { Claimant, Subscription } from '../../src/outbox/types.ts';
-import { createWebhook, loadWebhooks } from '../../src/outbox/webhook-registry.ts';
+import { createWebhook, loadWebhooks } from '../../src/outbox/webhook/webhook-registry.ts';
 
 export const benchSecret = `whsec_${'0123456789abcdef'.repeat(4)}`;
 

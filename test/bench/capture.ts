@@ -1,5 +1,5 @@
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
-import { createRouter } from '../../src/outbox/fan-out.ts';
+import { createRouter } from '../../src/outbox/append/fan-out.ts';
 import { openBenchStore, type BenchStore, queueColumns } from './bench-store.ts';
 import { createClinic, writeStretch, type Stretch } from './clinic-log.ts';
 import { atLeast, check, interleave, judge, type Bench, type Finding, type Measure } from './measure.ts';

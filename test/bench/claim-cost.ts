@@ -1,9 +1,9 @@
-import { openStore } from '../../src/db/client.ts';
-import { clearBox } from '../../src/db/encryption.ts';
-import { migrateStore } from '../../src/db/migrate.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
-import { claim } from '../../src/outbox/claim.ts';
-import { release } from '../../src/outbox/give-back.ts';
+import { openStore } from '../../src/db/connection/client.ts';
+import { clearBox } from '../../src/crypto/encryption.ts';
+import { migrateStore } from '../../src/db/schema/migrate.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
+import { claim } from '../../src/outbox/queue/claim.ts';
+import { release } from '../../src/outbox/queue/give-back.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
 import { atMost, check, interleave, judge, type Bench, type BenchSchema, type Measure } from './measure.ts';
 import { quantile } from './spread.ts';

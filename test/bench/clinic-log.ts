@@ -1,9 +1,9 @@
 import { createConnection } from 'mysql2/promise';
-import { currentPosition } from '../../src/binlog/log-file.ts';
-import { openSource } from '../../src/binlog/source.ts';
+import { currentPosition } from '../../src/binlog/source/log-file.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
 import type { Position } from '../../src/binlog/types.ts';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import type { Bench, BenchSchema } from './measure.ts';
 
 /** A stretch of binlog, in a file that begins with it. */

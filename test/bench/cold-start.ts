@@ -31,7 +31,7 @@ export const coldStart: Measure = {
       await daemon.stop();
       const fault = faultOf(verdict, hooks, 1);
       check(fault === undefined, fault ?? '');
-      check(preflight !== undefined, 'the daemon did not tell of its preflight');
+      check(preflight !== undefined, 'the daemon did not log its preflight');
       readings.push({
         ours: verdict.firstMs + wallOffsetMs - Date.parse(String(preflight!['time'])),
         limit: 1_000,

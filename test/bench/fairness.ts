@@ -1,14 +1,14 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createDeliveryVerbs } from '../../src/daemon/delivery-verbs.ts';
-import { Dispatcher } from '../../src/delivery/dispatcher.ts';
-import { createSender } from '../../src/delivery/send.ts';
-import { clearBox } from '../../src/db/encryption.ts';
+import { Dispatcher } from '../../src/delivery/schedule/dispatcher.ts';
+import { createSender } from '../../src/delivery/send/send.ts';
+import { clearBox } from '../../src/crypto/encryption.ts';
 import { sleep } from '../../src/lib/clock.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import type { Appender } from '../../src/outbox/append.ts';
-import { createRouter } from '../../src/outbox/fan-out.ts';
-import { createWebhook, loadWebhooks } from '../../src/outbox/webhook-registry.ts';
+import type { Appender } from '../../src/outbox/append/append.ts';
+import { createRouter } from '../../src/outbox/append/fan-out.ts';
+import { createWebhook, loadWebhooks } from '../../src/outbox/webhook/webhook-registry.ts';
 import { benchSecret, openBenchStore, type BenchStore } from './bench-store.ts';
 import { paymentEvent } from './deliver.ts';
 import { atMost, check, interleave, judge, type Finding, type Measure } from './measure.ts';
@@ -25,7 +25,7 @@ interface Ports {
   busy: number;
 }
 
-/** Where nobody listens. */
+/** Where nothing listens. */
 const deadPort = 1;
 const batch = 500;
 const checkpoint = {

@@ -1,4 +1,4 @@
-import type { PrivateServer } from '../../src/cli/demo/private-server.ts';
+import type { PrivateServer } from '../../src/demo/private-server.ts';
 import type { Part } from './part.ts';
 import { spreadOf, type Spread } from './spread.ts';
 

@@ -1,13 +1,13 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import ZongJi from '@vlasky/zongji';
-import { openSource } from '../../src/binlog/source.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
 import { openStream } from '../../src/binlog/stream.ts';
 import type { Config } from '../../src/config/types.ts';
-import { capture, type CaptureOptions } from '../../src/daemon/capture.ts';
-import { lookupsOf, readClinic, readingOf } from '../../src/daemon/clinic.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
-import type { Appender } from '../../src/outbox/append.ts';
-import { createRouter, type Router } from '../../src/outbox/fan-out.ts';
+import { capture, type CaptureOptions } from '../../src/capture/capture.ts';
+import { lookupsOf, readClinic, readingOf } from '../../src/capture/clinic.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
+import type { Appender } from '../../src/outbox/append/append.ts';
+import { createRouter, type Router } from '../../src/outbox/append/fan-out.ts';
 import type { Checkpoint } from '../../src/outbox/types.ts';
 import type { Stretch } from './clinic-log.ts';
 

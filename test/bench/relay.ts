@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { createConnection, type Connection } from 'mysql2/promise';
 import { Pool } from 'undici';
-import { standardKey } from '../../src/delivery/signature.ts';
+import { standardKey } from '../../src/delivery/send/signature.ts';
 import type { Application } from './application.ts';
 import type { Hooks } from './bench-daemon.ts';
 import { benchSecret } from './bench-store.ts';
@@ -25,7 +25,7 @@ async function openRelayLog(url: string): Promise<Connection> {
   return connection;
 }
 
-/** Bare zongji and undici: the least that a webhook takes. It keeps no position, minds no order and tries nothing twice. */
+/** Bare zongji and undici: the least that a webhook takes. It keeps no checkpoint, does not preserve order and never retries. */
 export function createRelay() {
   let end: (() => Promise<void>) | undefined;
   return {

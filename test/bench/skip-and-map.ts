@@ -1,5 +1,5 @@
 import type { DomainEvent } from '../../src/event/types.ts';
-import type { Appended, Appender } from '../../src/outbox/append.ts';
+import type { Appended, Appender } from '../../src/outbox/append/append.ts';
 import { createClinic, lastNote, writeStretch, type Stretch } from './clinic-log.ts';
 import { atLeast, check, interleave, judge, type Bench, type Finding, type Measure } from './measure.ts';
 import { readWithCapture, readWithZongji } from './read-stretch.ts';

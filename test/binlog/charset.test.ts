@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { textDecoder } from '../../src/binlog/charset.ts';
+import { textDecoder } from '../../src/binlog/decode/charset.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
 
 const upTo = (end: number): number[] => Array.from({ length: end }, (_, i) => i);

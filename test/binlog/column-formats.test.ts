@@ -1,12 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readDictionary } from '../../src/binlog/dictionary.ts';
+import { readDictionary } from '../../src/binlog/source/dictionary.ts';
 import { HaltError } from '../../src/binlog/halt.ts';
 import { runPreflight, type CheckResult } from '../../src/binlog/preflight/preflight.ts';
-import { openSource } from '../../src/binlog/source.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { byName, endOfLog, openReader, takeRows } from '../support/read-log.ts';
 import { createSchema, type TestSchema } from '../support/server.ts';
 

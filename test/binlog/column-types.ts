@@ -1,4 +1,4 @@
-import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
+import type { ServerVariant } from '../../src/demo/server-binaries.ts';
 
 /** Every column type at its boundaries, as SQL: what goes in, and how the server itself says what is there. */
 export interface TypeCase {

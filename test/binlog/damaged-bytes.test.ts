@@ -1,13 +1,13 @@
 import { deflateSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { ByteReader } from '../../src/binlog/byte-reader.ts';
-import { decodeJson } from '../../src/binlog/decode-json.ts';
-import { eventType } from '../../src/binlog/event-type.ts';
-import { inflateColumn, inflateEnvelope } from '../../src/binlog/inflate.ts';
-import { HEADER_BYTES, readLogEvent, type LogEvent } from '../../src/binlog/log-event.ts';
-import { readPayload } from '../../src/binlog/read-payload.ts';
-import { readRows } from '../../src/binlog/read-rows.ts';
-import { readTableMap, type MappedTable } from '../../src/binlog/table-map.ts';
+import { ByteReader } from '../../src/binlog/protocol/byte-reader.ts';
+import { decodeJson } from '../../src/binlog/decode/decode-json.ts';
+import { eventType } from '../../src/binlog/protocol/event-type.ts';
+import { inflateColumn, inflateEnvelope } from '../../src/binlog/protocol/inflate.ts';
+import { HEADER_BYTES, readLogEvent, type LogEvent } from '../../src/binlog/protocol/log-event.ts';
+import { readPayload } from '../../src/binlog/protocol/read-payload.ts';
+import { readRows } from '../../src/binlog/decode/read-rows.ts';
+import { readTableMap, type MappedTable } from '../../src/binlog/decode/table-map.ts';
 import type { Flavour } from '../../src/binlog/types.ts';
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');

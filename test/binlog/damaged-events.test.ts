@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ByteReader } from '../../src/binlog/byte-reader.ts';
+import { ByteReader } from '../../src/binlog/protocol/byte-reader.ts';
 import { HaltError } from '../../src/binlog/halt.ts';
-import { LogClock } from '../../src/binlog/log-clock.ts';
-import { CHECKSUM_BYTES, HEADER_BYTES, readLogEvent } from '../../src/binlog/log-event.ts';
+import { LogClock } from '../../src/binlog/transaction/log-clock.ts';
+import { CHECKSUM_BYTES, HEADER_BYTES, readLogEvent } from '../../src/binlog/protocol/log-event.ts';
 import { StatementPolicy } from '../../src/binlog/statement/statement-policy.ts';
-import { TransactionAssembler } from '../../src/binlog/transaction-assembler.ts';
+import { TransactionAssembler } from '../../src/binlog/transaction/transaction-assembler.ts';
 import type { Cell, Flavour, TransactionPart } from '../../src/binlog/types.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createRandom } from './seeded-random.ts';

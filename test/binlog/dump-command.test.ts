@@ -1,11 +1,15 @@
 import type { Connection } from 'mysql2';
 import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
-import { asCommandConnection, ServerCommand, type CommandConnection } from '../../src/binlog/dump-command.ts';
-import { openSource } from '../../src/binlog/source.ts';
-import { mayReplicate } from '../../src/binlog/log-file.ts';
+import {
+  asCommandConnection,
+  ServerCommand,
+  type CommandConnection,
+} from '../../src/binlog/protocol/dump-command.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
+import { mayReplicate } from '../../src/binlog/source/log-file.ts';
 import { runPreflight } from '../../src/binlog/preflight/preflight.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { createSchema, sharedServer } from '../support/server.ts';
 
 /** What the reader uses of a mysql2 connection. */
@@ -39,7 +43,7 @@ it.each(Object.keys(usable()))('names %s when mysql2 does not have it', (member)
 });
 
 it('fails the preflight with the code, not as a server that cannot be reached', async () => {
-  const source = openSource(parseDatabaseUrl('mysql://nobody@127.0.0.1:1/none'));
+  const source = openSource(parseDatabaseUrl('mysql://stranger@127.0.0.1:1/none'));
   const identify = (): never => {
     asCommandConnection({} as unknown as Connection);
     throw new Error('unreached');

@@ -6,11 +6,11 @@ import {
   dumpGtidPacket,
   dumpPacket,
   ServerCommand,
-} from '../../src/binlog/dump-command.ts';
-import { classifyDumpError, type DumpErrorKind } from '../../src/binlog/dump-error.ts';
-import { encodeGtidSet, parseGtidSet } from '../../src/binlog/gtid-set.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import { errnoOf } from '../../src/lib/connect-error.ts';
+} from '../../src/binlog/protocol/dump-command.ts';
+import { classifyDumpError, type DumpErrorKind } from '../../src/binlog/protocol/dump-error.ts';
+import { encodeGtidSet, parseGtidSet } from '../../src/binlog/gtid/gtid-set.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import { errnoOf } from '../../src/db/connection/connect-error.ts';
 import { purgeLogs } from '../support/purge-logs.ts';
 import { servers, sharedServer } from '../support/server.ts';
 
@@ -97,14 +97,14 @@ describe.each(servers)('the end of a dump on %s', (variant) => {
     await server.stop();
   });
 
-  it('is told apart by file and offset', async () => {
+  it('is recognised by file and offset', async () => {
     expect(await kindOf({ payload: byFile('binlog.999999', 4) })).toBe('no-such-file');
     expect(await kindOf({ payload: byFile(file, end + 1_000) })).toBe('offset-beyond-file');
     expect(await kindOf({ payload: byFile(file, 60) })).toBe('offset-inside-event');
     expect(await kindOf({ payload: byFile(file, 2) })).toMatch(/^(bad-request|offset-beyond-file)$/);
   });
 
-  it('is told apart by GTID', async () => {
+  it('is recognised by GTID', async () => {
     const [rows] = await root.query(
       flavour === 'mysql' ? 'SELECT @@server_uuid AS source' : 'SELECT @@server_id AS source',
     );

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { eventType, nameOfEvent, verdictOf, type EventVerdict } from '../../src/binlog/event-type.ts';
+import {
+  eventType,
+  nameOfEvent,
+  verdictOf,
+  type EventVerdict,
+} from '../../src/binlog/protocol/event-type.ts';
 
 /** Every event type of MySQL up to 9.7 and of MariaDB up to 12, by the servers' own names, and what the reader does with it. */
 const expected: Readonly<Record<EventVerdict, Readonly<Record<number, string>>>> = {

@@ -1,8 +1,8 @@
 import { GtidSet, MariadbGtidPosition } from '@vlasky/zongji';
 import { describe, expect, it } from 'vitest';
-import { countGtids, formatGtidSet, joinGtidSets, parseGtidSet } from '../../src/binlog/gtid-set.ts';
-import { createGtidTracker, formatMariadbGtid, parseMariadbGtids } from '../../src/binlog/gtid.ts';
-import { hasPassed } from '../../src/binlog/passed.ts';
+import { countGtids, formatGtidSet, joinGtidSets, parseGtidSet } from '../../src/binlog/gtid/gtid-set.ts';
+import { createGtidTracker, formatMariadbGtid, parseMariadbGtids } from '../../src/binlog/gtid/gtid.ts';
+import { hasPassed } from '../../src/binlog/gtid/passed.ts';
 import type { Flavour, Position } from '../../src/binlog/types.ts';
 
 /** mulberry32: the same numbers at every run. */

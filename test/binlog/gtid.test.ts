@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { countGtids, encodeGtidSet, formatGtidSet, parseGtidSet } from '../../src/binlog/gtid-set.ts';
-import { createGtidTracker, parseMariadbGtids } from '../../src/binlog/gtid.ts';
+import { countGtids, encodeGtidSet, formatGtidSet, parseGtidSet } from '../../src/binlog/gtid/gtid-set.ts';
+import { createGtidTracker, parseMariadbGtids } from '../../src/binlog/gtid/gtid.ts';
 
 const a = 'aaaaaaaa-0000-0000-0000-000000000001';
 const b = 'bbbbbbbb-0000-0000-0000-000000000002';
@@ -60,7 +60,7 @@ describe('a GTID set', () => {
 describe('a tracker of MySQL GTIDs', () => {
   it.each([
     ['from nothing', '', [`${a}:1`, `${a}:2`, `${a}:3`], `${a}:1-3`],
-    ['goes on', `${a}:1-5`, [`${a}:6`, `${a}:7`], `${a}:1-7`],
+    ['continues', `${a}:1-5`, [`${a}:6`, `${a}:7`], `${a}:1-7`],
     ['with another source between', `${a}:1-5`, [`${a}:6`, `${b}:1`, `${a}:7`], `${a}:1-7,${b}:1`],
     ['closes a gap', `${a}:1-2:5-6`, [`${a}:3`, `${a}:4`, `${a}:7`], `${a}:1-7`],
     ['out of order, as a parallel replica commits', `${a}:1`, [`${a}:4`, `${a}:3`, `${a}:2`], `${a}:1-4`],

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { eventType } from '../../src/binlog/event-type.ts';
-import { LogClock } from '../../src/binlog/log-clock.ts';
-import { HEADER_BYTES, readLogEvent } from '../../src/binlog/log-event.ts';
+import { eventType } from '../../src/binlog/protocol/event-type.ts';
+import { LogClock } from '../../src/binlog/transaction/log-clock.ts';
+import { HEADER_BYTES, readLogEvent } from '../../src/binlog/protocol/log-event.ts';
 import { StatementPolicy } from '../../src/binlog/statement/statement-policy.ts';
-import { TransactionAssembler } from '../../src/binlog/transaction-assembler.ts';
+import { TransactionAssembler } from '../../src/binlog/transaction/transaction-assembler.ts';
 import type { TransactionPart } from '../../src/binlog/types.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
 import { byName, openReader, takeRows, takeUntil } from '../support/read-log.ts';
 import { createSchema, type TestSchema } from '../support/server.ts';
 import { modes } from './modes.ts';

@@ -1,18 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
-import { proveLineage } from '../../src/binlog/lineage.ts';
-import type { Checkpoint, Lineage } from '../../src/binlog/lineage/verdict.ts';
+import { proveLineage } from '../../src/binlog/position/lineage.ts';
+import type { Checkpoint, Lineage } from '../../src/binlog/position/verdict.ts';
 import {
   currentPosition,
   listLogFiles,
   oldestPosition,
   readFileCreatedAt,
-} from '../../src/binlog/log-file.ts';
-import { estimateRunway } from '../../src/binlog/runway.ts';
-import { openSource, type Source } from '../../src/binlog/source.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+} from '../../src/binlog/source/log-file.ts';
+import { estimateRunway } from '../../src/binlog/position/runway.ts';
+import { openSource, type Source } from '../../src/binlog/source/source.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import type { ServerVariant } from '../../src/demo/server-binaries.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { endOfLog, openReader, takeUntil } from '../support/read-log.ts';
 import { purgeLogs } from '../support/purge-logs.ts';
 import { createSchema, servers, sharedServer } from '../support/server.ts';
@@ -88,7 +88,7 @@ async function resetTo(
 ): Promise<void> {
   const [before] = await listLogFiles(clinic.source);
   const begun = Date.now();
-  // Files are told apart by the second in which they were begun.
+  // Files are distinguished by the second in which they were begun.
   await waitFor(() => Date.now() - begun > 1_000, { what: 'the next second' });
   await clinic.sql(resetStatement[flavour]);
   await clinic.work(transactions);

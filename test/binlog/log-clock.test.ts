@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LogClock, mysqlCommitMs } from '../../src/binlog/log-clock.ts';
+import { LogClock, mysqlCommitMs } from '../../src/binlog/transaction/log-clock.ts';
 
 const noon = Date.parse('2026-03-07T12:00:00.000Z');
 const seconds = (count: number): number => count * 1_000;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { endsBefore } from '../../src/binlog/log-place.ts';
+import { endsBefore } from '../../src/binlog/position/log-place.ts';
 
 describe('a log that ends before what was read of it', () => {
   it.each([

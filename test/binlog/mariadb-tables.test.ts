@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startPrivateServer } from '../../src/cli/demo/private-server.ts';
-import type { TableHints } from '../../src/binlog/table-map.ts';
+import { startPrivateServer } from '../../src/demo/private-server.ts';
+import type { TableHints } from '../../src/binlog/decode/table-map.ts';
 import { byName, endOfLog, openReader, takeRows } from '../support/read-log.ts';
 import { createSchema, sharedServer, type TestSchema } from '../support/server.ts';
 

@@ -1,5 +1,5 @@
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import type { Flavour, ServerVariant } from '../../src/cli/demo/server-binaries.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import type { Flavour, ServerVariant } from '../../src/demo/server-binaries.ts';
 import { createSchema, sharedServer, type SharedServer, type TestSchema } from '../support/server.ts';
 
 /** A way in which a server keeps its log. */

@@ -1,11 +1,16 @@
 import { systemClock } from '../../src/lib/clock.ts';
 import { expect, it } from 'vitest';
-import { LogClock } from '../../src/binlog/log-clock.ts';
-import { eventType } from '../../src/binlog/event-type.ts';
-import { FLAG_ARTIFICIAL, HEADER_BYTES, readLogEvent, type LogEvent } from '../../src/binlog/log-event.ts';
+import { LogClock } from '../../src/binlog/transaction/log-clock.ts';
+import { eventType } from '../../src/binlog/protocol/event-type.ts';
+import {
+  FLAG_ARTIFICIAL,
+  HEADER_BYTES,
+  readLogEvent,
+  type LogEvent,
+} from '../../src/binlog/protocol/log-event.ts';
 import { StatementPolicy } from '../../src/binlog/statement/statement-policy.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
-import { TransactionAssembler } from '../../src/binlog/transaction-assembler.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
+import { TransactionAssembler } from '../../src/binlog/transaction/transaction-assembler.ts';
 import type { Position, TransactionPart } from '../../src/binlog/types.ts';
 
 const GIGABYTE = 2 ** 30;
@@ -110,7 +115,7 @@ it('counts in what a server left out', () => {
   expect(endsOf(log.parts)).toEqual(['binlog.000001:50031']);
 });
 
-it('goes on beyond 4 GiB by passing over the file’s beginning, and reads the next file from its own', () => {
+it('continues beyond 4 GiB by passing over the file’s beginning, and reads the next file from its own', () => {
   const whole = createLog(begin);
   whole.rotate('binlog.000001');
   whole.transaction(Array<number>(5).fill(GIGABYTE));
@@ -133,7 +138,7 @@ it('reads the next file from its beginning when nothing more stood in one of mor
   expect(endsOf(log.parts)).toEqual(['binlog.000002:237']);
 });
 
-it('goes on in the middle of a file without counting the format description that is sent again', () => {
+it('continues in the middle of a file without counting the format description that is sent again', () => {
   const log = createLog({ ...begin, offset: 1_000 });
   log.rotate('binlog.000001', 1_000);
   log.transaction();

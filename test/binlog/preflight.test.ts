@@ -1,16 +1,16 @@
 import { createConnection, type Connection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { currentPosition } from '../../src/binlog/log-file.ts';
+import { currentPosition } from '../../src/binlog/source/log-file.ts';
 import {
   runPreflight,
   type CheckResult,
   type PreflightOptions,
   type PreflightReport,
 } from '../../src/binlog/preflight/preflight.ts';
-import { openSource } from '../../src/binlog/source.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
 import type { Watch } from '../../src/binlog/types.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { AppError } from '../../src/lib/errors.ts';
 import { byName, openReader, takeRows } from '../support/read-log.ts';
 import {
@@ -134,16 +134,19 @@ describe.each(servers)('the preflight on a well-kept %s', (variant) => {
         `SELECT (id, patient_id) ON \`${schema.name}\`.appointments`,
       ],
     },
-  ])('prints the GRANT that a user without $lacks needs: pasted, it mends it', async ({ id, grants }) => {
-    const user = await createUser(server, grants());
-    const report = await preflight(schema.url(user), watch);
-    expect(idsAt(report, 'fail')).toEqual([id]);
-    const { remedy } = checkOf(report, id);
-    expect(remedy).toContain(`TO '${user.user}'@'%';`);
-    await schema.query(remedy!);
-    expect(idsAt(await preflight(schema.url(user), watch), 'fail')).toEqual([]);
-    await user.drop();
-  });
+  ])(
+    'prints the GRANT that a user without $lacks needs: pasted, it fixes the check',
+    async ({ id, grants }) => {
+      const user = await createUser(server, grants());
+      const report = await preflight(schema.url(user), watch);
+      expect(idsAt(report, 'fail')).toEqual([id]);
+      const { remedy } = checkOf(report, id);
+      expect(remedy).toContain(`TO '${user.user}'@'%';`);
+      await schema.query(remedy!);
+      expect(idsAt(await preflight(schema.url(user), watch), 'fail')).toEqual([]);
+      await user.drop();
+    },
+  );
 
   it('does not guess what a user without privileges may not see: skip or fail, never pass', async () => {
     const user = await createUser(server, [`SELECT (id) ON \`${schema.name}\`.patients`]);
@@ -185,7 +188,7 @@ describe.each(servers)('the preflight on a well-kept %s', (variant) => {
     await user.drop();
   });
 
-  it('finds tables that cannot be read from the log: pasted, the remedies mend them', async () => {
+  it('finds tables that cannot be read from the log: pasted, the remedies fix them', async () => {
     const other = await createSchema(
       server,
       "CREATE TABLE nokey (a INT); CREATE TABLE isam (id INT PRIMARY KEY) ENGINE=MyISAM; CREATE TABLE odd (id INT PRIMARY KEY, e ENUM('a,b'), s SET('it''s'))",
@@ -237,7 +240,7 @@ describe.each(servers)('the preflight on a well-kept %s', (variant) => {
     await other.drop();
   });
 
-  it('tells of another reader with our server id', async () => {
+  it('reports another reader with our server id', async () => {
     const user: TestUser & { drop(): Promise<void> } = await createUser(server, [replication, ...reading()]);
     const reader = await openReader({ flavour, schema, watch, url: schema.url(user) });
     await schema.query("INSERT INTO patients VALUES (2, 'Bea')");
@@ -324,7 +327,7 @@ describe.each(servers)('the preflight on a well-kept %s', (variant) => {
   });
 
   it('is one failed check when the server cannot be reached', async () => {
-    const report = await preflight(schema.url({ user: 'nobody', password: 'x' }), watch);
+    const report = await preflight(schema.url({ user: 'stranger', password: 'x' }), watch);
     expect(report).toMatchObject({ ok: false, checks: [{ id: 'connection', level: 'fail' }] });
     expect(report.checks[0]!.remedy).toContain('source.url');
   });
@@ -401,7 +404,7 @@ describe.each(servers)('the preflight on a neglected %s', (variant) => {
     await server.stop();
   });
 
-  it('finds every setting, and its statements, pasted, mend what can be mended while the server runs', async () => {
+  it('finds every setting, and its statements, pasted, fix what can be fixed while the server runs', async () => {
     const report = await preflight(`${server.url}/clinic`, watch);
     expect(report.ok).toBe(false);
     expect(levelsOf(report)).toMatchObject(levels);
@@ -410,8 +413,8 @@ describe.each(servers)('the preflight on a neglected %s', (variant) => {
       expect(remedy).toBeTruthy();
       for (const statement of statementsOf(remedy!)) await root.query(statement);
     }
-    const mended = await preflight(`${server.url}/clinic`, watch);
-    expect([...idsAt(mended, 'fail'), ...idsAt(mended, 'warn')]).toEqual(needsRestart);
+    const repaired = await preflight(`${server.url}/clinic`, watch);
+    expect([...idsAt(repaired, 'fail'), ...idsAt(repaired, 'warn')]).toEqual(needsRestart);
   });
 });
 
@@ -437,7 +440,7 @@ describe.each(servers)('the preflight on a %s without a log', (variant) => {
 });
 
 describe('the preflight', () => {
-  it('warns of patient data in the clear, and of a certificate that nobody verifies', async () => {
+  it('warns of patient data in clear text, and of a certificate that is not verified', async () => {
     // 127.0.0.1 is local; the machine's own name need not be.
     const { url } = sharedServer('mysql');
     const source = openSource(parseDatabaseUrl(`${url}/mysql`));

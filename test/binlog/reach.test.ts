@@ -3,11 +3,11 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openSource } from '../../src/binlog/source.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import { openStore } from '../../src/db/client.ts';
-import { migrateStore } from '../../src/db/migrate.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import { openStore } from '../../src/db/connection/client.ts';
+import { migrateStore } from '../../src/db/schema/migrate.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { authority, certificate, key } from '../hostile/certificates.ts';
 import { byName, openReader, takeRows } from '../support/read-log.ts';
 import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
@@ -88,7 +88,7 @@ describe.each(servers)('ways to reach %s', (variant) => {
     if (flavour === 'mariadb') await schema.query(`ALTER USER ${peer}@localhost IDENTIFIED BY ''`);
   });
 
-  it('is told of by its socket where it cannot be reached', async () => {
+  it('is named by its socket where it cannot be reached', async () => {
     const source = openSource(parseDatabaseUrl(`mysql://root@localhost/x?socket=${folder}/none.sock`));
     await expect(source.identify()).rejects.toMatchObject({
       code: 'ERR_SOURCE_UNREACHABLE',

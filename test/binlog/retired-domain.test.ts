@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { proveLineage } from '../../src/binlog/lineage.ts';
-import { startOfReading, type Checkpoint, type Lineage } from '../../src/binlog/lineage/verdict.ts';
-import { currentPosition } from '../../src/binlog/log-file.ts';
-import { findNextStart } from '../../src/binlog/next-start.ts';
-import { openSource, type Source } from '../../src/binlog/source.ts';
-import type { PrivateServer } from '../../src/cli/demo/private-server.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { proveLineage } from '../../src/binlog/position/lineage.ts';
+import { startOfReading, type Checkpoint, type Lineage } from '../../src/binlog/position/verdict.ts';
+import { currentPosition } from '../../src/binlog/source/log-file.ts';
+import { findNextStart } from '../../src/binlog/position/next-start.ts';
+import { openSource, type Source } from '../../src/binlog/source/source.ts';
+import type { PrivateServer } from '../../src/demo/private-server.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { purgeLogs } from '../support/purge-logs.ts';
 import { byName, openReader } from '../support/read-log.ts';
 import type { TestSchema } from '../support/server.ts';

@@ -4,10 +4,10 @@ import {
   readDictionary,
   type Dictionary,
   type DictionaryTable,
-} from '../../src/binlog/dictionary.ts';
+} from '../../src/binlog/source/dictionary.ts';
 import { readKeyGraph } from '../../src/binlog/foreign-key/read-keys.ts';
-import { openSource, type Source } from '../../src/binlog/source.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { openSource, type Source } from '../../src/binlog/source/source.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { createSchema, createUser, servers, sharedServer, type TestSchema } from '../support/server.ts';
 
 describe('labels of an ENUM or SET', () => {

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readDictionary, type Dictionary } from '../../src/binlog/dictionary.ts';
-import { createLookUp, readRowByKey } from '../../src/binlog/source-lookup.ts';
-import { openSource, type Source } from '../../src/binlog/source.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { readDictionary, type Dictionary } from '../../src/binlog/source/dictionary.ts';
+import { createLookUp, readRowByKey } from '../../src/binlog/source/source-lookup.ts';
+import { openSource, type Source } from '../../src/binlog/source/source.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { createSchema, createUser, servers, sharedServer, type TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -155,7 +155,7 @@ describe.each(servers)('look-ups on %s', (variant) => {
     await user.drop();
   });
 
-  it('reads a row as it stands when somebody holds it for long', async () => {
+  it('reads the committed row when another session holds its lock for long', async () => {
     const children = dictionary.tables.get('children')!;
     const writer = await schema.connect();
     await writer.query("START TRANSACTION; UPDATE children SET label = 'later' WHERE b = 2");

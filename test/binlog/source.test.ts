@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openSource, type Source } from '../../src/binlog/source.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { openSource, type Source } from '../../src/binlog/source/source.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { AppError } from '../../src/lib/errors.ts';
 import { createSchema, createUser, servers, sharedServer, type TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -111,7 +111,7 @@ describe.each(servers)('the source on %s', (variant) => {
     expect(await source.query('SELECT 7 AS n')).toEqual([{ n: 7 }]);
   });
 
-  it('ends a question that waits for a lock, and goes on with the next', async () => {
+  it('ends a question that waits for a lock, and continues with the next', async () => {
     const writer = await schema.connect();
     await writer.query('LOCK TABLES v WRITE');
     const source = open(schema.url(), { connections: 1, queryTimeoutMs: 300 });
@@ -187,13 +187,13 @@ describe('an address that is wrong', () => {
     return { port: (listener.address() as AddressInfo).port, close: () => listener.close() };
   }
 
-  it('is told: the host is not known', async () => {
+  it('is reported: the host is not known', async () => {
     const error = await refusal('mysql://u:p@no-such-host.invalid:3306/x');
     expect(error).toMatchObject({ code: 'ERR_SOURCE_UNREACHABLE' });
     expect(error.remedy).toContain('Correct the host in source.url');
   });
 
-  it('is told: nothing listens', async () => {
+  it('is reported: nothing listens', async () => {
     const { port, close } = await listening(() => undefined);
     close();
     const error = await refusal(`mysql://u:p@127.0.0.1:${port}/x`);
@@ -201,7 +201,7 @@ describe('an address that is wrong', () => {
     expect(error.message).toBe(`Nothing listens on 127.0.0.1:${port}.`);
   });
 
-  it('is told: something else answers', async () => {
+  it('is reported: something else answers', async () => {
     const { port, close } = await listening((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
     const error = await refusal(`mysql://u:p@127.0.0.1:${port}/x`);
     close();

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { HaltError } from '../../src/binlog/halt.ts';
 import type { BinlogStream } from '../../src/binlog/stream.ts';
 import type { Position } from '../../src/binlog/types.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
 import { byName, endOfLog, openReader, takeRows, type ReadOptions } from '../support/read-log.ts';
 import { sendRaw } from '../support/send-raw.ts';
 import { createSchema, createUser, type TestSchema } from '../support/server.ts';
@@ -371,7 +371,7 @@ describe.each(modes)('a statement in the log of $name', (mode) => {
       expect(await haltOf(position)).toBeNull();
     });
 
-    /** Those that do not. */
+    /** Statements that do not. */
     const unrelated: string[] = [
       'INSERT INTO libre VALUES (3, 3)',
       'UPDATE libre SET n = uno()',

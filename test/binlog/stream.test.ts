@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { BinlogStream } from '../../src/binlog/stream.ts';
 import type { Position, TransactionPart } from '../../src/binlog/types.ts';
-import type { PrivateServer } from '../../src/cli/demo/private-server.ts';
+import type { PrivateServer } from '../../src/demo/private-server.ts';
 import { monotonicMs } from '../../src/lib/clock.ts';
 import { AppError } from '../../src/lib/errors.ts';
 import { byName, endOfLog, openReader, takeRows, type ReadOptions } from '../support/read-log.ts';
@@ -33,7 +33,7 @@ const idsOf = (parts: readonly TransactionPart[]): number[] =>
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
 
-/** The rows of whole transactions, and where to go on behind the last of them. */
+/** The rows of whole transactions, and where to continue after the last of them. */
 function wholeOf(parts: readonly TransactionPart[]): { ids: number[]; position: Position | undefined } {
   const last = parts.findLastIndex(({ commit }) => commit !== null);
   return { ids: idsOf(parts.slice(0, last + 1)), position: parts[last]?.commit?.position };
@@ -168,7 +168,7 @@ describe.each(modes)('the stream of $name', (mode) => {
     expect(error).toMatchObject({ code: 'ERR_SOURCE_UNREACHABLE', retryable: true });
   });
 
-  it('is told when an administrator kills the dump', async () => {
+  it('is reported when an administrator kills the dump', async () => {
     const { stream, session } = await openWithSession({ heartbeatMs: 30_000 });
     await schema.query(`KILL ${session}`);
     // MariaDB notices the kill when it next has something to send.
@@ -218,7 +218,7 @@ describe.each(modes)('the stream of $name', (mode) => {
     expect(ids).toEqual(upTo(total));
   });
 
-  it('holds the server back while nobody takes, within its buffer, and loses nothing', async () => {
+  it('holds the server back while nothing is taken, within its buffer, and loses nothing', async () => {
     const stream = await open({ bufferBytes: 2 * MEGABYTE });
     const before = proxy.received();
     await insert(240, 256);
@@ -235,7 +235,7 @@ describe.each(modes)('the stream of $name', (mode) => {
     return parts;
   }
 
-  it('disconnects when nobody takes for too long, and what was read is still given out', async () => {
+  it('disconnects when nothing is taken for too long, and what was read is still returned', async () => {
     const position = await endOfLog(flavour, schema);
     const { stream, session } = await openWithSession({
       position,
@@ -326,7 +326,7 @@ describe.each(modes)('the stream of $name', (mode) => {
     ]);
   });
 
-  it.each(['SIGTERM', 'SIGKILL'] as const)('goes on behind a server that ended by %s', async (signal) => {
+  it.each(['SIGTERM', 'SIGKILL'] as const)('continues after a server that ended by %s', async (signal) => {
     const position = await endOfLog(flavour, schema);
     const stream = await open({ position });
     await insert(5);

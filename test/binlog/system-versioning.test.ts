@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import type { TableHints } from '../../src/binlog/table-map.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import type { TableHints } from '../../src/binlog/decode/table-map.ts';
 import { byName, endOfLog, openReader, takeUntil } from '../support/read-log.ts';
 import { createSchema, type TestSchema } from '../support/server.ts';
 import { modes } from './modes.ts';
@@ -100,7 +100,7 @@ describe.each(modes.filter(({ flavour }) => flavour === 'mariadb'))(
       ).toEqual([]);
     });
 
-    it('gives nothing of rows that are put into its history, and those that are put among the current ones', async () => {
+    it('returns no rows that are put into its history, and all that are put among the current ones', async () => {
       await schema.query(`${tables[0][1]}; INSERT INTO v (id, estado) VALUES (0, 'm')`);
       const insert = 'INSERT INTO v (id, estado, row_start, row_end)';
       expect(

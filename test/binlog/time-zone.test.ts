@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openSource } from '../../src/binlog/source.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { byName, openReader, takeRows } from '../support/read-log.ts';
 import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 

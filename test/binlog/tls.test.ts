@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
 import { authority, certificate, key } from '../hostile/certificates.ts';
 import { byName, endOfLog, openReader, takeRows } from '../support/read-log.ts';
 import {
@@ -76,7 +76,7 @@ describe.each(servers)('the log of %s over an encrypted connection', (variant) =
     expect(shows('marca-privada')).toBe(false);
   });
 
-  it('is refused from a server whose certificate nobody vouches for', async () => {
+  it('is refused from a server whose certificate has no known authority', async () => {
     const url = `${proxy.through(schema.url(account))}?ssl=true`;
     await expect(openReader({ flavour, schema, watch: { t: ['text'] }, url })).rejects.toMatchObject({
       code: 'ERR_SOURCE_UNREACHABLE',

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HaltError } from '../../src/binlog/halt.ts';
-import { FLAG_IGNORABLE } from '../../src/binlog/log-event.ts';
-import { rowOp } from '../../src/binlog/read-rows.ts';
+import { FLAG_IGNORABLE } from '../../src/binlog/protocol/log-event.ts';
+import { rowOp } from '../../src/binlog/decode/read-rows.ts';
 import type { BinlogStream } from '../../src/binlog/stream.ts';
 import type { TransactionPart } from '../../src/binlog/types.ts';
 import { startAlteringProxy } from '../support/altering-proxy.ts';
@@ -95,7 +95,7 @@ describe.each(modes)('a change that cannot be read from the log of $name', (mode
     await elsewhere.drop();
   });
 
-  describe('an event of a type that nobody knows', () => {
+  describe('an event of an unknown type', () => {
     const UNKNOWN = 99;
     const events = { flags: 0 };
     let url: string;
@@ -186,7 +186,7 @@ describe.each(modes)('a change that cannot be read from the log of $name', (mode
     expect(byName(row!, 'before')).toEqual({ id: 1, status: undefined, doc: undefined });
   });
 
-  it('never lets a column out that nobody asked for', async () => {
+  it('never returns a column that was not asked for', async () => {
     const stream = await open();
     await schema.query("INSERT INTO t VALUES (1, 'a', NULL, 'marca-privada')");
     const [row] = await takeRows(stream, 1);

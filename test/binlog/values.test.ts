@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readDictionary } from '../../src/binlog/dictionary.ts';
-import { openSource, type Source } from '../../src/binlog/source.ts';
-import type { TableHints } from '../../src/binlog/table-map.ts';
+import { readDictionary } from '../../src/binlog/source/dictionary.ts';
+import { openSource, type Source } from '../../src/binlog/source/source.ts';
+import type { TableHints } from '../../src/binlog/decode/table-map.ts';
 import { HaltError } from '../../src/binlog/halt.ts';
 import type { Cell, TransactionPart } from '../../src/binlog/types.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { byName, openReader, takeRows, takeUntil } from '../support/read-log.ts';
 import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 import { typeCases, type TypeCase } from './column-types.ts';

@@ -3,7 +3,7 @@ import type { Connection } from 'mysql2/promise';
 import { HaltError } from '../../src/binlog/halt.ts';
 import type { BinlogStream } from '../../src/binlog/stream.ts';
 import type { TransactionPart } from '../../src/binlog/types.ts';
-import type { PrivateServer } from '../../src/cli/demo/private-server.ts';
+import type { PrivateServer } from '../../src/demo/private-server.ts';
 import { purgeLogs } from '../support/purge-logs.ts';
 import { byName, endOfLog, openReader, takeUntil } from '../support/read-log.ts';
 import type { TestSchema } from '../support/server.ts';

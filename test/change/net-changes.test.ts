@@ -103,7 +103,7 @@ describe('rows among others', () => {
     expect(netOf(insert(budgets, at0), remove(other, at0))).toHaveLength(2);
   });
 
-  test('ordinals go on from where a part of a huge transaction begins', () => {
+  test('ordinals continue from where a part of a huge transaction begins', () => {
     expect(netChanges([insert(budgets, at0)], 40).map((c) => c.ordinal)).toEqual([40]);
     expect(
       netChanges([insert(budgets, at0), insert(budgets, { ...at0, id: 2 })], 40).map((c) => c.ordinal),
@@ -122,7 +122,7 @@ describe('keys', () => {
     expect(keys).toEqual(['a\\,b,c', 'a,b\\,c', 'a\\\\,b']);
   });
 
-  test('rows are told apart by every part of a composite key', () => {
+  test('rows are identified by every part of a composite key', () => {
     const link = { doctor_id: 7, branch_id: 2, active: 0 };
     expect(netOf(insert(links, link), remove(links, { ...link, branch_id: 3 }))).toHaveLength(2);
     expect(netOf(insert(links, link), remove(links, link))).toEqual([]);
@@ -275,7 +275,7 @@ describe('partial row images', () => {
     ]);
   });
 
-  test('an update of columns that nobody watches is nothing', () => {
+  test('an update of columns that are not watched is nothing', () => {
     expect(images(partialUpdate(row, { id: 1 }, {}))).toEqual([]);
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Row, RowEvent, TableSchema } from '../../src/binlog/types.ts';
 import { keyOf, netChanges } from '../../src/change/net-changes.ts';
 import type { Change } from '../../src/change/types.ts';
-import { SpilledTransaction } from '../../src/daemon/spilled-transaction.ts';
+import { SpilledTransaction } from '../../src/capture/transaction/spilled-transaction.ts';
 import { createRandom, type Random } from '../chaos/random.ts';
 import { tableOf } from './rows.ts';
 

@@ -4,7 +4,7 @@ import { createClinicZone } from '../../src/change/clinic-zone.ts';
 import { jsonText } from '../../src/change/values.ts';
 
 const zone = createClinicZone('America/Santo_Domingo');
-/** What stands in the payload for a cell, as text. */
+/** What the payload has for a cell, as text. */
 const payload = (kind: ColumnKind, cell: Cell): string => jsonText(kind, zone)(cell);
 
 describe('a cell in a payload', () => {

@@ -1,4 +1,4 @@
-import type { PrivateServer } from '../../src/cli/demo/private-server.ts';
+import type { PrivateServer } from '../../src/demo/private-server.ts';
 import { sleep } from '../../src/lib/clock.ts';
 import type { DaemonKeeper } from './daemon-keeper.ts';
 import type { FaultProxy } from './fault-proxy.ts';

@@ -1,7 +1,7 @@
 import { createWriteStream } from 'node:fs';
 import { parseArgs } from 'node:util';
 
-import { serverVariants, type ServerVariant } from '../../src/cli/demo/server-binaries.ts';
+import { serverVariants, type ServerVariant } from '../../src/demo/server-binaries.ts';
 import { runChaos, type ChaosReport } from './chaos.ts';
 
 const usage = `npm run test:chaos -- [--minutes 1] [--seed N] [--server ${serverVariants.join('|')}] [--gtid on|off] [--pause MS] [--log FILE]

@@ -13,7 +13,7 @@ const statuses: Partial<Record<TableName, readonly string[]>> = {
   budgets: ['draft', 'pending', 'approved', 'rejected', 'completed'],
   consents: ['pending', 'signed', 'revoked'],
 };
-/** What an INSERT needs besides the recorded columns. Parents are the seed's rows, which nobody deletes: no cascades. */
+/** What an INSERT needs besides the recorded columns. Parents are the seed's rows, which are never deleted: no cascades. */
 const fixed: Partial<Record<TableName, Readonly<Record<string, string | number>>>> = {
   patients: { last_name: 'Ñáñez', branch_id: 1 },
   appointments: {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { recordAct } from '../../src/audit/record-act.ts';
+import { recordAct } from '../../src/audit/act/record-act.ts';
 import { flavours } from '../support/server.ts';
 import { callCli } from '../support/call-cli.ts';
 import { writeConfig } from '../support/daemon.ts';
@@ -99,7 +99,7 @@ describe.each(flavours)('audit on %s', (flavour) => {
     await writeFile(join(config.folder, 'edited.json'), JSON.stringify({ ...head, entries: 3 }));
     expect(await audit('verify', '--head', join(config.folder, 'edited.json'))).toMatchObject({ code: 2 });
 
-    // Whoever wants to know each head is told of this one too, once.
+    // Subscribers of `audit.sealed` get this head too, once.
     const told = (): Promise<Record<string, unknown>[]> =>
       test.schema.query(
         `SELECT e.type, q.state FROM event_log e JOIN delivery_log d ON d.event_seq = e.seq JOIN queue q ON q.delivery_id = d.id`,

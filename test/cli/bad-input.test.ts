@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
 import { runCli, writeConfig, type CliResult } from '../support/daemon.ts';
 import { createSchema, sharedServer, type TestSchema } from '../support/server.ts';
 

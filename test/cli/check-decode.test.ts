@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeResult, formatDecode } from '../../src/cli/check/decode.ts';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { runCli, writeConfig, type CliResult } from '../support/daemon.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { recordAct, type Actor } from '../../src/audit/record-act.ts';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { formatReport } from '../../src/cli/check/report.ts';
 import { judgeSealedLog } from '../../src/cli/check/sealed-log.ts';
-import { openStore } from '../../src/db/client.ts';
-import { clearBox, createSecretBox } from '../../src/db/encryption.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { openStore } from '../../src/db/connection/client.ts';
+import { clearBox, createSecretBox } from '../../src/crypto/encryption.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { emptyTables, openTestStore, type TestStore } from '../outbox/support.ts';
 import { createSchema, flavours, sharedServer } from '../support/server.ts';
 

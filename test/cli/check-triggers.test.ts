@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startPrivateServer } from '../../src/cli/demo/private-server.ts';
-import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
+import { startPrivateServer } from '../../src/demo/private-server.ts';
+import type { Flavour } from '../../src/demo/server-binaries.ts';
 import { runCli, writeConfig } from '../support/daemon.ts';
 import {
   createSchema,
@@ -124,7 +124,7 @@ rules: rules.yaml
   });
 
   it('exits 1 where the source cannot be asked', async () => {
-    const wrong = await writeConfig('source: { url: "mysql://nobody:x@127.0.0.1:1/clinic" }\n');
+    const wrong = await writeConfig('source: { url: "mysql://stranger:x@127.0.0.1:1/clinic" }\n');
     const { code, stdout } = await runCli(['check', '--triggers', '--config', wrong.file]);
     await wrong.remove();
     expect([code, stdout]).toEqual([1, '']);

@@ -3,9 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PreflightReport } from '../../src/binlog/preflight/preflight.ts';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { migrateStore } from '../../src/db/migrate.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { migrateStore } from '../../src/db/schema/migrate.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { runCli, startDaemonProcess, writeConfig, type CliResult } from '../support/daemon.ts';
 import {
   createSchema,
@@ -77,7 +77,7 @@ describe.each(flavours)('check, on %s', (flavour) => {
     ).toBe(true);
   });
 
-  it('exits 1 with the statements that mend it, for the store as for the source', async () => {
+  it('exits 1 with the statements that fix it, for the store as for the source', async () => {
     const weak = await createUser(server, [`SELECT ON \`${clinic.name}\`.*`]);
     const { code, stdout } = await check(weak);
     expect(code).toBe(1);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { formatCsv } from '../../src/cli/csv.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { formatCsv } from '../../src/cli/terminal/csv.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import { flavours } from '../support/server.ts';
 import { callCli } from '../support/call-cli.ts';
 import { writeConfig } from '../support/daemon.ts';

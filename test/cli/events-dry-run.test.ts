@@ -3,8 +3,8 @@ import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import type { DryRunReport } from '../../src/daemon/dry-run-report.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import type { DryRunReport } from '../../src/capture/dry-run/dry-run-report.ts';
 import { runCli, startDaemonProcess, type CliResult, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
@@ -177,13 +177,13 @@ describe.each(flavours)('events test, on %s', { timeout: 180_000 }, (flavour) =>
     );
     const bySql = await eventsTest('--webhook', 'by sql', '--since', since);
     expect(bySql.stdout).toContain('Webhook by sql would be sent 0 of 1 events');
-    const unknown = await eventsTest('--webhook', 'nobody', '--since', since);
+    const unknown = await eventsTest('--webhook', 'unknown', '--since', since);
     expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('ERR_NOT_FOUND')]);
     const nothing = await eventsTest('--since', since);
     expect([nothing.code, nothing.stderr]).toEqual([2, expect.stringContaining('Add --rules FILE')]);
   });
 
-  it('tells what it cannot read and goes on behind it, and that the log does not reach back', async () => {
+  it('reports what it cannot read and continues after it, and that the log does not reach back', async () => {
     await daemon.stop();
     const from = await nextSecond();
     await clinic.query(`

@@ -1,7 +1,7 @@
 import { Ajv } from 'ajv';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { builtInRulesFile } from '../../src/event/rule-file.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { builtInRulesFile } from '../../src/event/rule/rule-file.ts';
 import { ownEventTypes } from '../../src/event/own-events.ts';
 import type { EventTypeInfo } from '../../src/event/types.ts';
 import { runCli, writeConfig } from '../support/daemon.ts';

@@ -1,7 +1,7 @@
 import { createConnection, type Connection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sealOnce } from '../../src/audit/seal.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import { callCli } from '../support/call-cli.ts';
 import { writeConfig } from '../support/daemon.ts';
 import { flavours, sharedServer } from '../support/server.ts';

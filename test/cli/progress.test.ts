@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { runCli, writeConfig } from '../support/daemon.ts';
 import {
   addWebhook,
@@ -12,7 +12,7 @@ import {
   openTestStore,
   type TestStore,
 } from '../outbox/support.ts';
-import { recordAct } from '../../src/audit/record-act.ts';
+import { recordAct } from '../../src/audit/act/record-act.ts';
 
 const bin = new URL('../../src/cli/bin.js', import.meta.url).pathname;
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import {
   addWebhook,
   claimant,
@@ -47,7 +47,7 @@ describe.each(flavours)('prune on %s', (flavour) => {
       ({ seq }) => seq as number,
     );
 
-  it('asks first, and removes nothing where nobody can answer', async () => {
+  it('asks first, and removes nothing where no terminal can answer', async () => {
     expect(await prune()).toMatchObject({ code: 2, stderr: expect.stringContaining('Add --yes') as string });
     expect(await withPayload()).toHaveLength(600);
   });

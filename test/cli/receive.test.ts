@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { formatReceived, receive, receiveCommand, type ReceivedWebhook } from '../../src/cli/receive.ts';
-import { signatureHeaders } from '../../src/delivery/signature.ts';
+import { signatureHeaders } from '../../src/delivery/send/signature.ts';
 import { AppError } from '../../src/lib/errors.ts';
 import { generateSecret } from '../../src/lib/secret.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -80,7 +80,7 @@ describe('receive', () => {
       body,
       /x-webhook-signature does not match/,
     ],
-    ['a timestamp nobody can read', { 'webhook-timestamp': 'now' }, body, /webhook-signature cannot be read/],
+    ['an unreadable timestamp', { 'webhook-timestamp': 'now' }, body, /webhook-signature cannot be read/],
   ])('says which signature failed: %s', async (_name, headers, text, expected) => {
     const { url, received } = await start();
     expect((await post(url, headers, text)).status).toBe(401);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { listRunningReplays } from '../../src/outbox/replay.ts';
-import { stepReplay } from '../../src/outbox/replay-step.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { listRunningReplays } from '../../src/outbox/replay/replay.ts';
+import { stepReplay } from '../../src/outbox/replay/replay-step.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import { callCli } from '../support/call-cli.ts';
 import { writeConfig } from '../support/daemon.ts';
 import { flavours } from '../support/server.ts';
@@ -84,7 +84,7 @@ describe.each(flavours)('sending again from the command line on %s', (flavour) =
     ['a range that ends before it begins', ['--until', '2026-03-01'], '--since must lie before --until'],
     ['an entity that is none', ['--entity', 'patients'], 'table:key'],
     ['a rate that is none', ['--rate', 'fast'], '50/s'],
-    ['to begin where nobody can be asked', [], '--yes'],
+    ['to begin without a terminal', [], '--yes'],
   ])('refuses %s, and begins nothing', async (_what, args, message) => {
     expect(await replay(...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(message) });
     expect(await call('replay', 'list')).toMatchObject({ stdout: 'There is no replay.\n' });

@@ -1,10 +1,10 @@
 import { prettyFactory } from 'pino-pretty';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { styled, forTerminal } from '../../src/cli/text/styled.ts';
-import { recordAct } from '../../src/audit/record-act.ts';
+import { styled, forTerminal } from '../../src/cli/terminal/styled.ts';
+import { recordAct } from '../../src/audit/act/record-act.ts';
 import { escapeJsonTwice } from '../../src/lib/terminal-text.ts';
-import { createReplay } from '../../src/outbox/replay.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { createReplay } from '../../src/outbox/replay/replay.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import { callCli } from '../support/call-cli.ts';
 import { writeConfig, type CliResult } from '../support/daemon.ts';
 import {

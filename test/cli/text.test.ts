@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { formatReport } from '../../src/cli/check/report.ts';
-import { formatFacts, formatTable } from '../../src/cli/text/table.ts';
-import { widthOf } from '../../src/cli/text/terminal.ts';
-import { wrapProse, wrapText } from '../../src/cli/text/wrap.ts';
+import { formatFacts, formatTable } from '../../src/cli/terminal/table.ts';
+import { widthOf } from '../../src/cli/terminal/terminal.ts';
+import { wrapProse, wrapText } from '../../src/cli/terminal/wrap.ts';
 
 const widest = (text: string): number => Math.max(...text.split('\n').map(widthOf));
 const sentence =

@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { createSecretBox } from '../../src/db/encryption.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
-import { openStore, type Store } from '../../src/db/client.ts';
-import { loadWebhooks } from '../../src/outbox/webhook-registry.ts';
+import { createSecretBox } from '../../src/crypto/encryption.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
+import { openStore, type Store } from '../../src/db/connection/client.ts';
+import { loadWebhooks } from '../../src/outbox/webhook/webhook-registry.ts';
 import { callCli } from '../support/call-cli.ts';
 import { writeConfig, type CliResult } from '../support/daemon.ts';
 import { startTestReceiver, type TestReceiver } from '../support/receiver.ts';
@@ -23,7 +23,7 @@ describe('webhooks', () => {
     store = openStore(parseDatabaseUrl(schema.url()));
     receiver = await startTestReceiver();
     config = await writeConfig(`
-source: { url: "mysql://nobody@127.0.0.1:1/ontology_db" }
+source: { url: "mysql://stranger@127.0.0.1:1/ontology_db" }
 store: { url: "${schema.url()}", encryption_key: "${key}" }
 ${receiver.delivery}
 `);
@@ -130,7 +130,7 @@ ${receiver.delivery}
     expect(await schema.query('SELECT COUNT(*) AS n FROM webhooks')).toEqual(before);
   });
 
-  it('asks before it deletes or rotates, and does neither where nobody can be asked', async () => {
+  it('asks before it deletes or rotates, and does neither without a terminal', async () => {
     const { id } = await made('--name', 'Asked', '--url', receiver.url);
     for (const verb of ['delete', 'rotate-secret']) {
       expect(await cli('webhooks', verb, String(id))).toMatchObject({
@@ -141,7 +141,7 @@ ${receiver.delivery}
     expect(
       await schema.query('SELECT 1 FROM webhooks WHERE id = ? AND deleted_at IS NULL', [id]),
     ).toHaveLength(1);
-    expect(await cli('webhooks', 'disable', 'nobody')).toMatchObject({
+    expect(await cli('webhooks', 'disable', 'unknown')).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('ERR_NOT_FOUND'),
     });

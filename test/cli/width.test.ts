@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { recordAct } from '../../src/audit/record-act.ts';
-import { clearBox } from '../../src/db/encryption.ts';
-import { settle } from '../../src/outbox/settle.ts';
-import { widthOf } from '../../src/cli/text/terminal.ts';
+import { recordAct } from '../../src/audit/act/record-act.ts';
+import { clearBox } from '../../src/crypto/encryption.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
+import { widthOf } from '../../src/cli/terminal/terminal.ts';
 import {
   addWebhook,
   claimant,
@@ -16,7 +16,7 @@ import {
 import { callCli } from '../support/call-cli.ts';
 import { runCli, writeConfig } from '../support/daemon.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
 
 const longUrl = `https://pagos.example/${'hook/'.repeat(40)}`;
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.ts';
-import { createConfigSchema } from '../../src/config/schema.ts';
+import { createConfigSchema } from '../../src/config/setting/schema.ts';
 import { environment, makeFolder, secret } from './folder.ts';
 
 const folder = join(import.meta.dirname, '../../config');

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isMap, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
 import { z } from 'zod';
-import { createConfigSchema } from '../../src/config/schema.ts';
+import { createConfigSchema } from '../../src/config/setting/schema.ts';
 
 interface JsonSchema {
   [keyword: string]: unknown;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseStoredFilter } from '../../src/config/filter.ts';
-import { parseWebhookInput } from '../../src/config/webhook-input.ts';
+import { parseStoredFilter } from '../../src/config/setting/filter.ts';
+import { parseWebhookInput } from '../../src/config/setting/webhook-input.ts';
 import { parseInputJson } from '../../src/lib/exact-json.ts';
 import { loadText, problemsOf, secret } from './folder.ts';
 

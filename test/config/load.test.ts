@@ -29,7 +29,7 @@ describe('a good file', () => {
     expect(config.retention).toEqual({ payloadsMs: 90 * 86_400_000, logMs: 6 * 365 * 86_400_000 });
   });
 
-  it('puts the store beside the source, with the same user, unless it is told where', () => {
+  it('puts the store beside the source, with the same user, unless it is configured', () => {
     expect(loadText('').store.url).toMatchObject({
       host: 'db.clinic.test',
       user: 'reader',
@@ -273,7 +273,7 @@ describe('a good file', () => {
     expect(problemsOf(`x: &a 1\ny: [${aliases}]`).join()).toContain('more than 200 aliases');
   });
 
-  it('cannot be changed by anybody', () => {
+  it('cannot be changed', () => {
     const config = loadText(webhook(''));
     expect(() => Object.assign(config.delivery, { concurrency: 1 })).toThrow(TypeError);
     expect(() => (config.webhooks as unknown[]).push(1)).toThrow(TypeError);
@@ -282,7 +282,7 @@ describe('a good file', () => {
 });
 
 describe('a file that is not there', () => {
-  it('is told with what to do', () => {
+  it('is reported with what to do', () => {
     expect(refusal(() => loadConfig('/nowhere/webhooks.yaml', environment))).toMatchObject({
       code: 'ERR_CONFIG',
       exitCode: 2,
@@ -506,7 +506,7 @@ webhooks:
 rules: missing.yaml
 `;
 
-  it('are told at once, in the order of the file', () => {
+  it('are reported at once, in the order of the file', () => {
     const problems = problemsOf(content, { ...environment, SHORT_SECRET: 'hunter2' });
     const places = problems.map((line) =>
       /^webhooks\.yaml:(\d+):\d+ (\S+):/.exec(line)?.slice(1, 3).join(' '),

@@ -65,14 +65,14 @@ describe('watchConfig', () => {
     expect([levels(), refusals]).toEqual([['error'], []]);
   });
 
-  it('refuses an invalid edit once, and goes on to the next valid one', async () => {
+  it('refuses an invalid edit once, and continues with the next valid one', async () => {
     const { file, levels, refusals } = setup();
     writeFileSync(file, 'log: { level: loud }\n');
     await waitFor(() => refusals.length > 0, { what: 'the refusal' });
     expect(refusals).toEqual([expect.stringContaining('webhooks.yaml:1:8 log.level: must be one of')]);
     expect(levels()).toEqual([]);
     writeFileSync(file, level('warn'));
-    await waitFor(() => levels().length > 0, { what: 'the mended file' });
+    await waitFor(() => levels().length > 0, { what: 'the corrected file' });
     expect([levels(), refusals.length]).toEqual([['warn'], 1]);
   });
 

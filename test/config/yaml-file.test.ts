@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createProblems, formatProblem, problemsError } from '../../src/config/problems.ts';
-import { readYamlFile } from '../../src/config/yaml-file.ts';
+import { readYamlFile } from '../../src/config/yaml/yaml-file.ts';
 import { makeFolder, refusal } from './folder.ts';
 
 const env = { NAME: 'Ana', EMPTY: '', PORT: '8377' };
@@ -136,7 +136,7 @@ describe('files that cannot be read', () => {
 });
 
 describe('problems', () => {
-  it('are told in the order of the file, once for a path and what lies in it', () => {
+  it('are reported in the order of the file, once for a path and what lies in it', () => {
     const yaml = read('a:\n  b: ${env:MISSING}\nc: 1\n');
     const problems = createProblems(yaml);
     problems.add(['c'], 'is wrong');

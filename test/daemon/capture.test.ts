@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
 import { startDaemonProcess, type DaemonOptions, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
 import { copiedColumns, createSchema, servers, type TestSchema } from '../support/server.ts';

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { listLogFiles } from '../../src/binlog/log-file.ts';
-import { findPositionAt } from '../../src/binlog/position-at.ts';
-import { openSource } from '../../src/binlog/source.ts';
+import { listLogFiles } from '../../src/binlog/source/log-file.ts';
+import { findPositionAt } from '../../src/binlog/position/position-at.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
 import type { InstallationStatus } from '../../src/daemon/status.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { modes } from '../binlog/modes.ts';
 import { startHaltingClinic, type HaltingClinic } from './halting-clinic.ts';
 

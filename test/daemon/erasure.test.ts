@@ -3,11 +3,11 @@ import { mkdtemp, rm, writeFile, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { openStore } from '../../src/db/client.ts';
-import { openBox } from '../../src/db/encryption.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
-import { openPayloads, type StoredPayload } from '../../src/outbox/payloads.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { openStore } from '../../src/db/connection/client.ts';
+import { openBox } from '../../src/crypto/encryption.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
+import { openPayloads, type StoredPayload } from '../../src/outbox/payload/payloads.ts';
 import { runCli, spawnCli, startDaemonProcess, writeConfig, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
@@ -97,7 +97,7 @@ describe.each(flavours)('erasing beside a daemon at work, on %s', (flavour) => {
   }
 
   it(
-    'loses nothing of anybody, wherever an erasure is killed, and opens no backup of who was erased',
+    'loses no event, wherever an erasure is killed, and opens no backup of an erased patient',
     { timeout: 240_000 },
     async () => {
       const erased: string[] = [];
@@ -129,7 +129,7 @@ describe.each(flavours)('erasing beside a daemon at work, on %s', (flavour) => {
       await killErase(beforeRows, `event_log WHERE subject = '${beforeRows}'`, () =>
         Promise.resolve(!opens(backups[2]!)),
       );
-      // What stands in the rows cannot be opened; run again, the erasure takes it away.
+      // The rows' contents cannot be opened; run again, the erasure removes them.
       for (const patient of [beforeFile, beforeRows]) {
         expect(await runCli(eraseArgs(patient), env)).toMatchObject({ code: 0 });
       }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
 import { sleep } from '../../src/lib/clock.ts';
 import { modes } from '../binlog/modes.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
@@ -18,7 +18,7 @@ const insert = (id: number): string =>
 const touch = (id: number): string => `UPDATE patients SET phone = phone + 1 WHERE id = ${id}`;
 
 /**
- * As it stands in a clinic: the store is on the source and is replicated with it, and everybody finds the server by one address,
+ * As in a clinic: the store is on the source and is replicated with it, and all clients find the server by one address,
  * which leads to the replica afterwards.
  */
 describe.each(modes)(
@@ -126,7 +126,7 @@ ${receiver.delivery}
       await source.kill('SIGKILL');
       await working;
       proxy.pointTo(replica);
-      // For a while nobody can write there, as it is in life.
+      // For a while no client can write there, as in a real failover.
       await waitFor(() => daemon.log.some(({ error }) => /read.only/i.test(String(error))), {
         timeoutMs: 30_000,
         what: 'the daemon to be told that the replica is read only',
@@ -199,7 +199,7 @@ ${receiver.delivery}
   },
 );
 
-/** The ids under which each change was told. */
+/** The ids under which each change was sent. */
 function told({ received }: TestReceiver): Map<string, Set<string>> {
   const ids = new Map<string, Set<string>>();
   for (const { event, data, id } of received) {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { HaltReason } from '../../src/binlog/halt.ts';
-import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
+import type { Flavour } from '../../src/demo/server-binaries.ts';
 import { main } from '../../src/cli/main.ts';
 import type { InstallationStatus } from '../../src/daemon/status.ts';
 import { modes } from '../binlog/modes.ts';
@@ -10,7 +10,7 @@ import { createSchema, sharedServer, type TestSchema } from '../support/server.t
 import { waitFor } from '../support/wait-for.ts';
 import { itemsTable, startHaltingClinic, type HaltingClinic } from './halting-clinic.ts';
 
-/** What the log of `flavour` can hold that cannot be read, and what then stands in the audit log. */
+/** What the log of `flavour` can hold that cannot be read, and what the audit log then has. */
 interface Case {
   name: string;
   reason: HaltReason;
@@ -168,7 +168,7 @@ describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
     await clinic.stop();
   });
 
-  it('asks the preflight again when a reader is opened anew: what fails is told, and ends nothing', async () => {
+  it('asks the preflight again when a reader is reopened: failures are reported, and end nothing', async () => {
     await clinic.start();
     await clinic.untilReady();
     const cut = async (): Promise<void> => {
@@ -230,7 +230,7 @@ describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
   );
 
   it(
-    'at a purged log tells what is lost before it asks, and goes on with the oldest that is left',
+    'at a purged log says what is lost before it asks, and continues with the oldest that is left',
     { timeout: 120_000 },
     async () => {
       await clinic.start();
@@ -260,7 +260,7 @@ describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
     },
   );
 
-  it('goes on without a running daemon at the beginning of a log that was reset, under event ids of their own', async () => {
+  it('continues without a running daemon at the beginning of a log that was reset, under event ids of their own', async () => {
     await clinic.start();
     await clinic.untilReady();
     await clinic.stop();
@@ -298,7 +298,7 @@ describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
       await waitFor(() => answers(/capture is halted/), { timeoutMs: 60_000, what: 'the halt' });
       await clinic.untilDelivered('under way');
       await clinic.accept('the log was reset');
-      // Those that were sent into the log that is gone never come back: those after them do.
+      // Canary rows in the lost log never come back: later ones do.
       await clinic.untilReady();
       await clinic.untilDelivered('after the reset of a log that was read');
       await clinic.stop();
@@ -341,7 +341,7 @@ describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
     },
   );
 
-  it('at a foreign server comes up and says so, goes on by itself once the right one is back, or at the other with consent', async () => {
+  it('at a foreign server comes up and says so, continues by itself once the right one is back, or at the other with consent', async () => {
     const other = await createSchema(sharedServer(flavour), itemsTable);
     await clinic.stop();
     await clinic.start(other.url());

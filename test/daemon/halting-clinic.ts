@@ -3,14 +3,14 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { HaltReason } from '../../src/binlog/halt.ts';
-import { openSource } from '../../src/binlog/source.ts';
-import type { PrivateServer } from '../../src/cli/demo/private-server.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
+import type { PrivateServer } from '../../src/demo/private-server.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { acceptGap } from '../../src/daemon/accept-gap.ts';
-import { findGap, type Gap } from '../../src/daemon/gap.ts';
+import { acceptGap } from '../../src/capture/gap/accept-gap.ts';
+import { findGap, type Gap } from '../../src/capture/gap/gap.ts';
 import { startDaemon, type Daemon } from '../../src/daemon.ts';
-import { openStore } from '../../src/db/client.ts';
-import { clearBox } from '../../src/db/encryption.ts';
+import { openStore } from '../../src/db/connection/client.ts';
+import { clearBox } from '../../src/crypto/encryption.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { startMode, type Mode } from '../binlog/modes.ts';
 import { runCli, writeConfig, type CliResult } from '../support/daemon.ts';
@@ -126,7 +126,7 @@ ${receiver.delivery}`);
       await waitFor(
         async () => {
           const { status, body } = await clinic.get('/readyz');
-          // On record as well: one that was just accepted is told until the daemon notices.
+          // On record as well: an accepted one is shown until the daemon notices.
           const [row] = await schema.query(`SELECT halt FROM ${clinic.storeName}.checkpoint`);
           return status === 503 && body.includes(`halted (${reason})`) && row!['halt'] !== null;
         },

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { testSecret } from '../support/receiver.ts';
 import { createSchema, flavours, type TestSchema } from '../support/server.ts';

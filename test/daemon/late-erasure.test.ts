@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
 import {
   runCli,
   startDaemonProcess,
@@ -108,7 +108,7 @@ describe.each(flavours)('an erasure while capture is down, on %s', { timeout: 24
     await untilTold('Despues-b');
     await untilTold('Otra-vez');
     const all = told.join('\n');
-    // The old value stands in what comes after: it is of another change.
+    // The old value is in the next event: it is of another change.
     expect(all).not.toMatch(/patient\.created of \d+: [^\n]*Nunca-vista/);
     expect(all).not.toMatch(/"first_name":\{"old":"Conocida"/);
     expect((await bodies(known)).map((body) => body === null)).toEqual([true, true, false]);

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
 import { checkOwnEvent } from '../support/check-own-event.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type Received, type TestReceiver } from '../support/receiver.ts';
 import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 import { waitFor, type WaitOptions } from '../support/wait-for.ts';
 
-/** What a running daemon does of itself, or in the background for a person. It looks every 10 s. */
+/** What a running daemon does by itself, or in the background for a person. It looks every 10 s. */
 const patience = (what: string): WaitOptions => ({ what, timeoutMs: 60_000 });
 
 describe.each(servers)('a daemon over the years, on %s', { timeout: 240_000 }, (variant) => {
@@ -161,7 +161,7 @@ ${webhook('flaky', '[patient.updated]')}
     await waitFor(async () => !(await readiness()).includes('ERR_AUDIT'), patience('what was put back'));
   });
 
-  it('goes on with a replay after it was killed in the middle: the same ids and bytes, each once, with a time of their own', async () => {
+  it('continues a replay after it was killed in the middle: the same ids and bytes, each once, with a time of their own', async () => {
     const total = 30;
     // MariaDB's log tells the second of a commit.
     const [{ since } = {}] = await clinic.query(
@@ -194,7 +194,7 @@ ${webhook('flaky', '[patient.updated]')}
       async () => (await clinic.query(`SELECT state FROM ${storeName}.replays`))[0]!['state'] === 'done',
       patience('the end of the replay'),
     );
-    // What was under way when it was killed is sent again: nobody knows how it ended.
+    // Requests under way when it was killed are sent again: their outcome is unknown.
     const lost = await clinic.query(`SELECT id FROM ${storeName}.attempts WHERE outcome = 'lost'`);
     expect(gloves().length).toBeLessThanOrEqual(total + lost.length);
     for (const { id, body, headers } of gloves()) {

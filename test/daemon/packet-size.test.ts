@@ -23,7 +23,7 @@ describe.each(withGtid)('a store on $name with a small max_allowed_packet', { ti
     clinic = await startHaltingClinic(mode, rules);
     await clinic.start();
     await clinic.untilReady();
-    // The application's sessions keep theirs: only those that begin now have the small one.
+    // The application's sessions keep theirs: only new sessions have the small one.
     await clinic.schema.query(`SET GLOBAL max_allowed_packet = ${packetBytes}`);
     await clinic.stop();
     await clinic.start();

@@ -3,8 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { builtInRulesFile } from '../../src/event/rule-file.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { builtInRulesFile } from '../../src/event/rule/rule-file.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
@@ -158,7 +158,7 @@ describe.each(flavours)("patients' data, on %s", { timeout: 120_000 }, (flavour)
     expect(markers.filter((marker) => halt.includes(marker))).toEqual([]);
   });
 
-  it('stands in the store only in the bodies that are sent', async () => {
+  it('is in the store only in the bodies that are sent', async () => {
     const tables = await clinic.query(
       'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = ?',
       [storeName],

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
 import { monotonicMs } from '../../src/lib/clock.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { labelsOf, parseExposition, type Family } from '../support/exposition.ts';
@@ -143,8 +143,8 @@ describe.each(flavours)('progress, on %s', (flavour) => {
     await untilCanaryIsBack();
   });
 
-  it('tells of a store that is away once for all parts, and once when it is back', async () => {
-    // The outage that the test before made must be over: one that lasts is not told again at once.
+  it('reports a store that is away once for all parts, and once when it is back', async () => {
+    // The outage that the test before made must be over: a lasting one is not reported again at once.
     const isOfOutage = ({ msg }: Record<string, unknown>): boolean =>
       msg === 'the outage is over' || String(msg).includes('trying again');
     await waitFor(

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type Received, type TestReceiver } from '../support/receiver.ts';
 import {
@@ -139,7 +139,7 @@ describe.each(flavours)('edits while it runs, on %s', (flavour) => {
     expect(headers['x-clinic']).toBe('central');
   });
 
-  it('refuses bad edits with file, line and the nearest word, and goes on by what was in force', async () => {
+  it('refuses bad edits with file, line and the nearest word, and continues with what was in force', async () => {
     const [goodConfig, goodRules] = [
       await readFile(daemon.configFile, 'utf8'),
       await readFile(rules, 'utf8'),
@@ -152,7 +152,7 @@ describe.each(flavours)('edits while it runs, on %s', (flavour) => {
     expect(wrongRules['error']).toMatch(/events\.yaml:6:\d+ events\.inventory\.low_stock\.when\.stok/);
     expect(wrongRules['error']).toContain('table "inventory" has no column "stok", did you mean "stock"?');
 
-    // A new reader, while the refused rules are what stands in the file.
+    // A new reader, while the file has the refused rules.
     const readers = logged('capturing').length;
     const dump = (await clinic.sessions()).find(
       (session) => session.user === user.user && session.command.startsWith('Binlog Dump'),

@@ -29,7 +29,7 @@ describe.each(modes)('resume, on $name', { timeout: 180_000 }, (mode) => {
     let shown = '';
     child.stdout.on('data', (chunk: Buffer) => (shown += chunk.toString()));
     const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
-    await waitFor(() => shown.includes('Go on? [y/N]'), {
+    await waitFor(() => shown.includes('Continue? [y/N]'), {
       timeoutMs: 30_000,
       what: `the question: ${shown}`,
     });
@@ -198,7 +198,7 @@ describe.each(modes)('resume, on $name', { timeout: 180_000 }, (mode) => {
     expect(clinic.delivered().some((name) => String(name).startsWith('hhhh'))).toBe(false);
   });
 
-  it('goes on with what there is where the source has lost what was read', async () => {
+  it('continues with what there is where the source has lost what was read', async () => {
     await clinic.start();
     await clinic.untilReady();
     await clinic.create('read, then lost');

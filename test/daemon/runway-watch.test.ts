@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { openSource } from '../../src/binlog/source.ts';
-import { toLogLimits } from '../../src/binlog/runway.ts';
-import { createRunwayWatch, isShort } from '../../src/daemon/runway-watch.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
+import { toLogLimits } from '../../src/binlog/position/runway.ts';
+import { createRunwayWatch, isShort } from '../../src/daemon/upkeep/runway-watch.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { Outages } from '../../src/lib/outages.ts';
 import { checkpointAt, claimant, openTestAppender, openTestStore } from '../outbox/support.ts';

@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join, dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readUnsealedAge } from '../../src/audit/unsealed-age.ts';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { openStore, type Store } from '../../src/db/client.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { readUnsealedAge } from '../../src/audit/seal/unsealed-age.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { openStore, type Store } from '../../src/db/connection/client.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { checkOwnEvent } from '../support/check-own-event.ts';
 import { runCli, startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type Received, type TestReceiver } from '../support/receiver.ts';

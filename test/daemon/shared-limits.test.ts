@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
 import { createSchema, sharedServer, type TestSchema } from '../support/server.ts';

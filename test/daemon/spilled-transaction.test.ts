@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { Row, RowEvent, TableSchema } from '../../src/binlog/types.ts';
 import { netChanges } from '../../src/change/net-changes.ts';
 import type { Change } from '../../src/change/types.ts';
-import { MovedKeys } from '../../src/daemon/moved-keys.ts';
-import { SpilledTransaction } from '../../src/daemon/spilled-transaction.ts';
+import { MovedKeys } from '../../src/capture/transaction/moved-keys.ts';
+import { SpilledTransaction } from '../../src/capture/transaction/spilled-transaction.ts';
 
 const table: TableSchema = {
   schema: 'clinic',

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { openStore, type Store } from '../../src/db/client.ts';
-import { clearBox } from '../../src/db/encryption.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { openStore, type Store } from '../../src/db/connection/client.ts';
+import { clearBox } from '../../src/crypto/encryption.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type Received, type TestReceiver } from '../support/receiver.ts';
 import {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
 import { monotonicMs, sleep } from '../../src/lib/clock.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
@@ -12,7 +12,7 @@ const kills = Number(process.env['TAKEOVER_KILLS'] ?? 2);
 const patients = 10;
 /** Of the requests, so that there are retries under way at every kill. */
 const failing = 0.1;
-/** Changes that nobody was told of yet, from where on the writer waits: the delivery must keep up on a slow machine too. */
+/** Changes without a delivery yet, above which the writer waits: the delivery must keep up on a slow machine too. */
 const backlog = 100;
 
 describe.each(servers)('two daemons on one store, on %s', (variant) => {
@@ -56,7 +56,7 @@ describe.each(servers)('two daemons on one store, on %s', (variant) => {
     Number((data['updated_fields'] as { phone: { new: string } }).phone.new);
 
   it(
-    'one captures, the other takes over when it is killed; nothing is lost or doubled, and every patient is told of in order',
+    'one captures, the other takes over when it is killed; nothing is lost or doubled, and the events of every patient come in order',
     { timeout: 120_000 + kills * 60_000 },
     async () => {
       for (let id = 1; id <= patients; id += 1) {

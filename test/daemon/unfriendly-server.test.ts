@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { readDictionary } from '../../src/binlog/dictionary.ts';
-import { openSource } from '../../src/binlog/source.ts';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { readDictionary } from '../../src/binlog/source/dictionary.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { runCli, startDaemonProcess, writeConfig, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
 import { createSchema, createUser, servers, type TestSchema, type TestUser } from '../support/server.ts';

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startPrivateServer } from '../../src/cli/demo/private-server.ts';
-import type { Flavour, ServerVariant } from '../../src/cli/demo/server-binaries.ts';
+import { startPrivateServer } from '../../src/demo/private-server.ts';
+import type { Flavour, ServerVariant } from '../../src/demo/server-binaries.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { startDaemon, type Daemon } from '../../src/daemon.ts';
 import { createLog } from '../../src/lib/log.ts';
@@ -163,7 +163,7 @@ ${receiver.delivery}`);
       /^odontology_webhooks_unlogged_cascades_total.*/gm,
     ) ?? [];
 
-  it('are told once for each transaction, parent and operation, and counted', async () => {
+  it('are reported once for each transaction, parent and operation, and counted', async () => {
     await schema.query('BEGIN; DELETE FROM people WHERE id = 1; DELETE FROM people WHERE id = 2; COMMIT');
     await schema.query('DELETE FROM people WHERE id = 6');
     expect(await delivered()).toEqual(
@@ -189,7 +189,7 @@ ${receiver.delivery}`);
     expect(JSON.stringify(receiver.received)).not.toContain('marca-privada');
   });
 
-  it('are told once, though the log is read again', async () => {
+  it('are reported once, though the log is read again', async () => {
     const [before] = await schema.query(`SELECT * FROM ${store}.checkpoint`);
     await schema.query('DELETE FROM people WHERE id = 1');
     expect(await delivered()).toEqual(
@@ -206,7 +206,7 @@ ${receiver.delivery}`);
     expect(await delivered()).toEqual([]);
   });
 
-  it('are told of a transaction that does not fit into memory', async () => {
+  it('are reported for a transaction that does not fit into memory', async () => {
     const digits = Array.from({ length: 10 }, (_, digit) => `SELECT ${digit} AS d`).join(' UNION ALL ');
     const numbers = ['a', 'b', 'c', 'd', 'e'].map((name) => `(${digits}) ${name}`).join(' JOIN ');
     await schema.query(

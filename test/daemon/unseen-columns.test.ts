@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Transactions } from '../../src/daemon/gap.ts';
+import type { Transactions } from '../../src/capture/gap/gap.ts';
 import { modes } from '../binlog/modes.ts';
 import type { TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -67,7 +67,7 @@ describe.each(modes)('what only the log shows of a table, on $name', { timeout: 
 
   describe.each([
     { state: 'the daemon is down', meanwhile: whileDown, table: 'gifts' },
-    // How one that is gone was spelled, nobody knows.
+    // How a missing one was spelled is unknown.
     { state: 'the daemon is behind', meanwhile: whileBehind, table: 'Gifts' },
   ])('while $state', ({ state, meanwhile, table }) => {
     it('delivers the rows of a table that was made and dropped, up to the drop', async () => {
@@ -203,7 +203,7 @@ describe.each(modes)('what only the log shows of a table, on $name', { timeout: 
       },
       {
         name: 'whether a table kept its past',
-        // The table had rows that nobody read: that it went is a decision of its own.
+        // The table had unread rows: that it went is a decision of its own.
         halts: ['unsupported-type', 'truncate'] as const,
         statements: [
           `CREATE TABLE gifts (id INT PRIMARY KEY, name VARCHAR(100), since TIMESTAMP(6) GENERATED ALWAYS AS ROW START,
@@ -212,7 +212,7 @@ describe.each(modes)('what only the log shows of a table, on $name', { timeout: 
           'DROP TABLE gifts',
         ],
       },
-    ])('halts where nobody knows $name', async ({ name, halts, statements }) => {
+    ])('halts where it cannot know $name', async ({ name, halts, statements }) => {
       await whileDown(...statements, insert('items', `after ${name}`));
       for (const reason of halts) {
         await clinic.untilHalted(reason);

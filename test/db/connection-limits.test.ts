@@ -1,10 +1,10 @@
 import { createConnection, type Connection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { openSource } from '../../src/binlog/source.ts';
-import { migrateStore } from '../../src/db/migrate.ts';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
+import { migrateStore } from '../../src/db/schema/migrate.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
 import type { AppError } from '../../src/lib/errors.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import {
   createSchema,
   createUser,

@@ -3,7 +3,7 @@ import { chmod, copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { KeyFile } from '../../src/db/key-file.ts';
+import { KeyFile } from '../../src/crypto/key-file.ts';
 
 const slot = (): string => randomBytes(8).toString('hex');
 

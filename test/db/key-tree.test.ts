@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { deriveKey, destroyKey, type KeyTree } from '../../src/db/key-tree.ts';
+import { deriveKey, destroyKey, type KeyTree } from '../../src/crypto/key-tree.ts';
 
 const wayOf = (slot: string): string => BigInt(`0x${slot}`).toString(2).padStart(64, '0');
 const fresh = (): KeyTree => new Map([['', randomBytes(32)]]);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openStore, type Store } from '../../src/db/client.ts';
-import { announceAlive } from '../../src/outbox/liveness.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { openStore, type Store } from '../../src/db/connection/client.ts';
+import { announceAlive } from '../../src/outbox/queue/liveness.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { openTestStore, type TestStore } from '../outbox/support.ts';
 import { createUser, servers, sharedServer, type TestUser } from '../support/server.ts';
 

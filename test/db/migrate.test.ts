@@ -4,17 +4,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Connection } from 'mysql2/promise';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { openStore } from '../../src/db/client.ts';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { openStore } from '../../src/db/connection/client.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { applyMigrations } from '../../src/db/apply-migrations.ts';
-import { readMigrationFiles } from '../../src/db/drizzle.ts';
-import { createSecretBox } from '../../src/db/encryption.ts';
-import { ensureInstallation } from '../../src/db/installation.ts';
-import { migrateStore } from '../../src/db/migrate.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
-import { claim } from '../../src/outbox/claim.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { applyMigrations } from '../../src/db/schema/apply-migrations.ts';
+import { readMigrationFiles } from '../../src/db/schema/drizzle.ts';
+import { createSecretBox } from '../../src/crypto/encryption.ts';
+import { ensureInstallation } from '../../src/db/schema/installation.ts';
+import { migrateStore } from '../../src/db/schema/migrate.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
+import { claim } from '../../src/outbox/queue/claim.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import type { ClaimedDelivery, Subscription } from '../../src/outbox/types.ts';
 import { claimant, delivered, eventOf, muchRoom, openTestAppender } from '../outbox/support.ts';
 import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
@@ -87,7 +87,7 @@ describe.each(servers)('a migration that is interrupted, on %s', (variant) => {
     expect(await schema.query('SELECT COUNT(*) AS n FROM checkpoint')).toEqual([{ n: 1 }]);
   });
 
-  it('does not take a table of somebody else for one of its own', async () => {
+  it('does not take a foreign table for one of its own', async () => {
     const schema = await createSchema(sharedServer(variant), 'CREATE TABLE attempts (id INT)');
     onTestFinished(() => schema.drop());
     const url = parseDatabaseUrl(schema.url());

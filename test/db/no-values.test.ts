@@ -1,18 +1,18 @@
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openSource, type Source } from '../../src/binlog/source.ts';
-import { formatError } from '../../src/cli/output.ts';
-import { openStore, type Store } from '../../src/db/client.ts';
-import { eq } from '../../src/db/drizzle.ts';
-import { webhooks } from '../../src/db/schema.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { openSource, type Source } from '../../src/binlog/source/source.ts';
+import { formatError } from '../../src/cli/terminal/output.ts';
+import { openStore, type Store } from '../../src/db/connection/client.ts';
+import { eq } from '../../src/db/schema/drizzle.ts';
+import { webhooks } from '../../src/db/schema/schema.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { codeOf, messageOf } from '../../src/lib/errors.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { Outages } from '../../src/lib/outages.ts';
 import { openTestStore, type TestStore } from '../outbox/support.ts';
 import { servers } from '../support/server.ts';
 
-/** Stands in a value of each failing statement. */
+/** Is in a value of each failing statement. */
 const secret = 'Peña-8412';
 
 /** Statements whose refusal quotes a value, in the words of both servers. */

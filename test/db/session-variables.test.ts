@@ -1,6 +1,10 @@
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { sessionStatements, sessionVariables, type SessionRole } from '../../src/db/session-variables.ts';
+import {
+  sessionStatements,
+  sessionVariables,
+  type SessionRole,
+} from '../../src/db/connection/session-variables.ts';
 import { createSchema, createUser, servers, sharedServer } from '../support/server.ts';
 
 const roles: readonly SessionRole[] = [

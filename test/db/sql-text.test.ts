@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { idIn } from '../../src/db/sql-text.ts';
+import { idIn } from '../../src/db/connection/sql-text.ts';
 
 describe('a condition on ids', () => {
   const run = (from: number, to: number): number[] =>
     Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
-  it('lists those that stand alone, in ascending order', () => {
+  it('lists single ids in ascending order', () => {
     expect(idIn('id', [9, 3, 5])).toBe('id IN (3,5,9)');
   });
 
-  it('writes those that follow each other as a range', () => {
+  it('writes consecutive ids as a range', () => {
     expect(idIn('q.delivery_id', run(7, 506))).toBe('q.delivery_id BETWEEN 7 AND 506');
   });
 

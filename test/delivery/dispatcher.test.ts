@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { Dispatcher, type DispatcherOptions } from '../../src/delivery/dispatcher.ts';
-import { createSender, type Sender } from '../../src/delivery/send.ts';
+import { Dispatcher, type DispatcherOptions } from '../../src/delivery/schedule/dispatcher.ts';
+import { createSender, type Sender } from '../../src/delivery/send/send.ts';
 import type { Attempted } from '../../src/delivery/types.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import type { Webhook } from '../../src/outbox/types.ts';
@@ -320,7 +320,7 @@ describe('isolation', () => {
     dispatcher.wake();
     await waitFor(() => dispatcher.stats().webhooks[0]?.breaker === 'open');
     await waitFor(() => store.count('sending') === 0);
-    // Five in a row, and those that were underway with them.
+    // Five in a row, and the requests that were under way with them.
     expect(target.received.length).toBeLessThanOrEqual(12);
     expect(store.count('pending')).toBe(1_000);
     expect(dispatcher.room().of(1)).toBe(0);

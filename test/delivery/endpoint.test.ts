@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { Breaker } from '../../src/delivery/breaker.ts';
-import { Endpoint } from '../../src/delivery/endpoint.ts';
-import { Slots } from '../../src/delivery/slots.ts';
-import { TokenBucket } from '../../src/delivery/token-bucket.ts';
+import { Breaker } from '../../src/delivery/schedule/breaker.ts';
+import { Endpoint } from '../../src/delivery/schedule/endpoint.ts';
+import { Slots } from '../../src/delivery/schedule/slots.ts';
+import { TokenBucket } from '../../src/delivery/schedule/token-bucket.ts';
 import type { Outcome } from '../../src/delivery/types.ts';
 import { testWebhook } from './memory-store.ts';
 

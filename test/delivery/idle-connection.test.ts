@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import { Dispatcher } from '../../src/delivery/dispatcher.ts';
-import { createSender } from '../../src/delivery/send.ts';
+import { Dispatcher } from '../../src/delivery/schedule/dispatcher.ts';
+import { createSender } from '../../src/delivery/send/send.ts';
 import type { Attempted } from '../../src/delivery/types.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import { waitFor } from '../support/wait-for.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Lanes } from '../../src/delivery/lanes.ts';
+import { Lanes } from '../../src/delivery/schedule/lanes.ts';
 import type { ClaimedDelivery } from '../../src/outbox/types.ts';
 
 const delivery = (id: number, lane: string): ClaimedDelivery => ({
@@ -34,7 +34,7 @@ describe('a lane', () => {
     expect(lanes.next()).toBe(b);
   });
 
-  test('without a name holds nobody up', () => {
+  test('without a name holds up no other', () => {
     const lanes = new Lanes();
     for (const id of [1, 2, 3]) lanes.put(delivery(id, ''), 0);
     expect([lanes.next()?.id, lanes.next()?.id, lanes.next()?.id]).toEqual([1, 2, 3]);

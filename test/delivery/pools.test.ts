@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createGuard, type Target } from '../../src/delivery/guard.ts';
-import { Pools } from '../../src/delivery/pools.ts';
+import { createGuard, type Target } from '../../src/delivery/send/guard.ts';
+import { Pools } from '../../src/delivery/send/pools.ts';
 
 const target = (index: number): Target => ({
   origin: `https://place-${index}.example.com`,

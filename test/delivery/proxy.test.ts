@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isExempt } from '../../src/delivery/proxy.ts';
+import { isExempt } from '../../src/delivery/send/proxy.ts';
 
 describe('NO_PROXY', () => {
   it.each([

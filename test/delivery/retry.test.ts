@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { nextStep, parseRetryAfter } from '../../src/delivery/retry.ts';
+import { nextStep, parseRetryAfter } from '../../src/delivery/schedule/retry.ts';
 import type { Outcome } from '../../src/delivery/types.ts';
 
 const second = 1_000;

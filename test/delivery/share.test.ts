@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { Endpoint } from '../../src/delivery/endpoint.ts';
-import { shareOf } from '../../src/delivery/share.ts';
+import { Endpoint } from '../../src/delivery/schedule/endpoint.ts';
+import { shareOf } from '../../src/delivery/schedule/share.ts';
 import { testWebhook } from './memory-store.ts';
 
 const breaker = { threshold: 5, firstMs: 1_000, maxMs: 1_000 };

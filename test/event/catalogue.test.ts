@@ -1,8 +1,8 @@
 import { Ajv } from 'ajv';
 import { describe, expect, test } from 'vitest';
 import type { RowEvent } from '../../src/binlog/types.ts';
-import { eventSchemas } from '../../src/event/payload-schema.ts';
-import { builtInRulesFile, readRules } from '../../src/event/rule-file.ts';
+import { eventSchemas } from '../../src/event/rule/payload-schema.ts';
+import { builtInRulesFile, readRules } from '../../src/event/rule/rule-file.ts';
 import {
   altered,
   commitTime,
@@ -512,7 +512,7 @@ describe('the semantics', () => {
     expect(await subjectsOf(inventory.update(item, { stock: 2 }))).toEqual([null]);
   });
 
-  test('the budget of a clinic that writes items in a later transaction has those that are there by now', async () => {
+  test('the budget of a clinic that writes items in a later transaction has the items that exist by then', async () => {
     const [text] = await bodiesOf([budgets.insert(budget)], { budget_items: items });
     expect(JSON.parse(text!).data.items).toHaveLength(2);
     const [none] = await bodiesOf([budgets.insert(budget)], {});
@@ -544,7 +544,7 @@ describe('the semantics', () => {
 });
 
 describe('another clinic', () => {
-  test('the clinic of this project lacks two columns, and is told so once', () => {
+  test('the clinic of this project lacks two columns, which is reported once', () => {
     expect(rules.warnings).toEqual([
       expect.stringMatching(
         /events\.yaml:\d+:\d+ .*created_by: table "appointments" has none of created_by.*: null/,
@@ -589,7 +589,7 @@ describe('another clinic', () => {
     expect(event?.data['items']).toBeNull();
   });
 
-  test('statuses of which the catalogue knows no spelling are told', () => {
+  test('statuses of which the catalogue knows no spelling are reported', () => {
     const schema = altered(ontology, 'consents', (table) => ({
       ...table,
       columns: table.columns.map((column) => (column.labels ? { ...column, labels: ['a', 'b'] } : column)),

@@ -12,8 +12,8 @@ import type {
   TableSchema,
 } from '../../src/binlog/types.ts';
 import { netChanges } from '../../src/change/net-changes.ts';
-import { compileRules } from '../../src/event/compile.ts';
-import { builtInRulesFile, readRules, type RuleFile } from '../../src/event/rule-file.ts';
+import { compileRules } from '../../src/event/mapping/compile.ts';
+import { builtInRulesFile, readRules, type RuleFile } from '../../src/event/rule/rule-file.ts';
 import type { DomainEvent, Lookup, LookupRows, MapContext, Rules } from '../../src/event/types.ts';
 
 /** A column written `name kind` (`name? kind` where NULL is allowed), with the labels of an ENUM or SET: `status enum a|b`. */

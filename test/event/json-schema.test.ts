@@ -5,7 +5,7 @@ import { format, resolveConfig } from 'prettier';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { rulesFile } from '../../src/event/rule-spec.ts';
+import { rulesFile } from '../../src/event/rule/rule-spec.ts';
 
 const folder = join(import.meta.dirname, '../../config');
 const schemaFile = join(folder, 'schema/events.schema.json');

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
-import { builtInRulesFile } from '../../src/event/rule-file.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { builtInRulesFile } from '../../src/event/rule/rule-file.ts';
 import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 import { expectStory, openClinic, typesIn, type LiveClinic, type Step } from './live-clinic.ts';
 

@@ -27,7 +27,7 @@ function rereading(
 }
 
 describe('a row image that lacks cells', () => {
-  test('goes on when the rules need only what is there', async () => {
+  test('continues when the rules need only what is there', async () => {
     const { reread, asked } = rereading('appointments', null);
     const row = appointments.partial(
       'update',
@@ -101,7 +101,7 @@ describe('a tripwire', () => {
   const confirmed = appointments.partial('update', { id: 12 }, { status: 'confirmed' });
   const cases: [string, Parameters<typeof transact>[1], ReturnType<typeof rereading> | undefined][] = [
     [
-      'an old value that nobody knows any more',
+      'an old value that is no longer known',
       [confirmed],
       rereading('appointments', { id: 12, status: 'confirmed' }),
     ],
@@ -110,7 +110,7 @@ describe('a tripwire', () => {
       [appointments.partial('update', { id: 12, status: 'waiting' }, { status: 'confirmed' })],
       rereading('appointments', null),
     ],
-    ['nobody to ask', [confirmed], undefined],
+    ['no source to ask', [confirmed], undefined],
     [
       'a deleted row',
       [appointments.partial('delete', { id: 12 }, null)],

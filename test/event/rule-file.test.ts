@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { compileRules } from '../../src/event/compile.ts';
-import { builtInRulesFile, readRules } from '../../src/event/rule-file.ts';
-import { describeRules } from '../../src/event/describe.ts';
+import { compileRules } from '../../src/event/mapping/compile.ts';
+import { builtInRulesFile, readRules } from '../../src/event/rule/rule-file.ts';
+import { describeRules } from '../../src/event/rule/describe.ts';
 import { compile, rulesFrom, sourceSchema, sourceTable, timeZone } from './clinic.ts';
 
 const schema = sourceSchema(
@@ -33,7 +33,7 @@ const rule = (...lines: string[]): string =>
   ['events:', '  a.b:', '    table: citas', ...lines.map((line) => `    ${line}`)].join('\n');
 const data = 'data: { id: id }';
 
-describe('a mistake is told with its line, and the nearest right word', () => {
+describe('a mistake is reported with its line, and the nearest right word', () => {
   const cases: [string, string, string[]][] = [
     [
       'an unknown key of the file',
@@ -309,7 +309,7 @@ describe('a mistake is told with its line, and the nearest right word', () => {
     expect(compile(`events: { a.b: { table: citas, data: { e: ${find} } } }`, withView).warnings).toEqual([]);
   });
 
-  test('all mistakes are told at once, in the order of the file', () => {
+  test('all mistakes are reported at once, in the order of the file', () => {
     const yaml = `events:
   a.b:
     table: citas
@@ -321,7 +321,7 @@ describe('a mistake is told with its line, and the nearest right word', () => {
     expect(problemsOf(yaml).map((line) => line.split(' ')[0])).toEqual(['4:13', '5:13', '5:21', '7:5']);
   });
 
-  test('mistakes of form are told before the schema is asked', () => {
+  test('mistakes of form are reported before the schema is asked', () => {
     expect(problemsOf(`events: { a.b: { table: nada, wen: {}, ${data} } }`)).toHaveLength(1);
   });
 

@@ -219,14 +219,14 @@ describe('$changed', () => {
     );
   });
 
-  test('without a list tells those that the rule names', async () => {
+  test('without a list has the columns that the rule names', async () => {
     const rule = 'when: { monto: { changes: true } }, data: { id: id, nota: nota, c: $changed }';
     expect(await changed(rule, row, { ...row, monto: '1.00', nota: 'y', metodo: 9 })).toBe(
       '{"monto":{"old":500.00,"new":1.00},"nota":{"old":"x","new":"y"}}',
     );
   });
 
-  test('of a new row tells the values that it has, of a deleted one those that it had', async () => {
+  test('of a new row has its values, of a deleted one the values that it had', async () => {
     const rule = 'data: { nota: nota, dia: dia, c: $changed }';
     expect(await changed(rule, undefined, { ...row, dia: null })).toBe('{"nota":{"old":null,"new":"x"}}');
     expect(await changed(rule, { ...row, dia: null }, null)).toBe('{"nota":{"old":"x","new":null}}');

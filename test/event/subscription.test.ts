@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { compileRules } from '../../src/event/compile.ts';
-import { builtInRulesFile, readRules } from '../../src/event/rule-file.ts';
+import { compileRules } from '../../src/event/mapping/compile.ts';
+import { builtInRulesFile, readRules } from '../../src/event/rule/rule-file.ts';
 import { judgeSelection, matchesPattern, selectFields } from '../../src/event/subscription.ts';
 import { matchesFilter } from '../../src/event/filter.ts';
 import type { Filter } from '../../src/config/types.ts';

@@ -1,7 +1,7 @@
 import { networkInterfaces } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createGuard, type GuardOptions } from '../../src/delivery/guard.ts';
-import { createSender } from '../../src/delivery/send.ts';
+import { createGuard, type GuardOptions } from '../../src/delivery/send/guard.ts';
+import { createSender } from '../../src/delivery/send/send.ts';
 import { type Receiver, startReceiver } from '../delivery/receiver.ts';
 import { testRequest } from './request.ts';
 
@@ -152,7 +152,7 @@ describe('answers of DNS', () => {
       },
       resolve: () => {
         questions += 1;
-        // The first answer is good. Whoever asks again is led to another place.
+        // The first answer is good. A second query gets another address.
         return Promise.resolve([{ address: questions === 1 ? '127.0.0.1' : '127.0.0.2', family: 4 }]);
       },
     });

@@ -1,5 +1,5 @@
 /*
- * Certificates for hooks.example.com, valid from 2020 to 2120, under an authority that nobody trusts and whose key is gone:
+ * Certificates for hooks.example.com, valid from 2020 to 2120, under an untrusted authority whose key is gone:
  * the private key below opens nothing.
  */
 

@@ -1,8 +1,8 @@
 import { createServer } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { createGuard, type GuardOptions } from '../../src/delivery/guard.ts';
-import { createSender } from '../../src/delivery/send.ts';
+import { createGuard, type GuardOptions } from '../../src/delivery/send/guard.ts';
+import { createSender } from '../../src/delivery/send/send.ts';
 import { AppError } from '../../src/lib/errors.ts';
 import { startReceiver } from '../delivery/receiver.ts';
 import { described } from './misbehaviour.ts';

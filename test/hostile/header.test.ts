@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { checkWebhookHeaders } from '../../src/delivery/headers.ts';
-import { createSender, type Sender } from '../../src/delivery/send.ts';
+import { checkWebhookHeaders } from '../../src/delivery/send/headers.ts';
+import { createSender, type Sender } from '../../src/delivery/send/send.ts';
 import { type Receiver, startReceiver } from '../delivery/receiver.ts';
 import { testRequest } from './request.ts';
 

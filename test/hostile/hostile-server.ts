@@ -13,7 +13,7 @@ export interface HostileServer {
   close(): Promise<void>;
 }
 
-/** Whether a whole request with a content-length stands in the text. */
+/** Whether the text has a whole request with a content-length. */
 function isWhole(text: string): boolean {
   const end = text.indexOf('\r\n\r\n');
   if (end < 0) return false;
@@ -21,7 +21,7 @@ function isWhole(text: string): boolean {
   return text.length >= end + 4 + length;
 }
 
-/** A TCP server on loopback that reads requests properly, or not at all, and answers each as it is told, byte for byte. */
+/** A TCP server on loopback that reads requests properly, or not at all, and answers each as the test says, byte for byte. */
 export async function startHostileServer(
   misbehave: Misbehave,
   { reads = true }: { reads?: boolean } = {},

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { createSender } from '../../src/delivery/send.ts';
+import { createSender } from '../../src/delivery/send/send.ts';
 import { described } from './misbehaviour.ts';
 import { testRequest } from './request.ts';
 

@@ -220,12 +220,12 @@ export const misbehaviours: Misbehaviour[] = [
     act: sends(head('103 Early Hints').repeat(3) + head('200 OK', 'content-length: 0')),
   },
   {
-    name: '101 to a protocol nobody asked for',
+    name: '101 to an unrequested protocol',
     expected: 'failed: reset',
     act: sends(head('101 Switching Protocols', 'upgrade: websocket', 'connection: upgrade')),
   },
   {
-    name: '100 nobody asked for',
+    name: 'an unrequested 100',
     expected: 'failed: reset',
     act: sends(head('100 Continue') + head('200 OK', 'content-length: 0')),
   },

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { createSender, type Sender } from '../../src/delivery/send.ts';
+import { createSender, type Sender } from '../../src/delivery/send/send.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { startReceiver } from '../delivery/receiver.ts';
@@ -122,7 +122,7 @@ test('an answer before the request is over counts, and the connection is not use
   expect((await sending.send(request)).kind).toBe('delivered');
 });
 
-test('nobody listens: refused', async () => {
+test('nothing listens: refused', async () => {
   const server = await startHostileServer(() => undefined);
   await server.close();
   const outcome = await sender(server.port).send(testRequest({ url: server.url }));

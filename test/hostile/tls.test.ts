@@ -1,7 +1,7 @@
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
-import { createSender } from '../../src/delivery/send.ts';
+import { createSender } from '../../src/delivery/send/send.ts';
 import type { Outcome } from '../../src/delivery/types.ts';
 import { authority, certificate, expiredCertificate, key } from './certificates.ts';
 import { described } from './misbehaviour.ts';
@@ -70,7 +70,7 @@ describe('TLS', () => {
     expect(described(await sendTo(port, name))).toBe(expected);
   });
 
-  test('an authority that nobody trusts', async () => {
+  test('an untrusted authority', async () => {
     const port = await listen(tlsServer({}));
     expect(described(await sendTo(port, 'hooks.example.com', { trust: false }))).toBe('failed: tls');
   });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { checkWebhookUrl, createGuard, type GuardOptions } from '../../src/delivery/guard.ts';
-import { createSender } from '../../src/delivery/send.ts';
+import { checkWebhookUrl, createGuard, type GuardOptions } from '../../src/delivery/send/guard.ts';
+import { createSender } from '../../src/delivery/send/send.ts';
 import { startReceiver } from '../delivery/receiver.ts';
 import { testRequest } from './request.ts';
 

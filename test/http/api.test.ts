@@ -3,14 +3,14 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { listActs } from '../../src/audit/acts.ts';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { listActs } from '../../src/audit/act/acts.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { createSender, type Sender } from '../../src/delivery/send.ts';
+import { createSender, type Sender } from '../../src/delivery/send/send.ts';
 import { startHttp, type HttpServer } from '../../src/http/server.ts';
 import { apiRoutes } from '../../src/http/routes.ts';
 import { silentLog } from '../../src/lib/log.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import { checkAnswer } from '../support/check-answer.ts';
 import { flavours } from '../support/server.ts';
 import {
@@ -156,13 +156,13 @@ describe.each(flavours)('the API on %s', (flavour) => {
       who: role,
       expected: rank[role] >= rank[least] ? 'let in' : 403,
     })),
-    { method, path, who: 'nobody', expected: 401 },
+    { method, path, who: 'no token', expected: 401 },
     { method, path, who: 'a wrong token', expected: 401 },
   ]);
 
   it.each(matrix)('$method $path for $who: $expected', async ({ method, path, who, expected }) => {
     const nth = matrix.findIndex((each) => each.path === path && each.method === method && each.who === who);
-    const token = who === 'nobody' ? {} : { token: who === 'a wrong token' ? 'wrong' : `${who}-token` };
+    const token = who === 'no token' ? {} : { token: who === 'a wrong token' ? 'wrong' : `${who}-token` };
     const { status, body } = await call(method, pathOf(path), { ...token, from: `127.0.1.${nth + 1}` });
     if (expected === 'let in') expect([401, 403]).not.toContain(status);
     else expect({ status, body }).toMatchObject({ status: expected, body: { message: 'No autorizado' } });
@@ -190,7 +190,7 @@ describe.each(flavours)('the API on %s', (flavour) => {
     expect(headers['access-control-allow-origin']).toBeUndefined();
   });
 
-  it('stops to answer whoever guesses tokens', async () => {
+  it('stops answering a client that guesses tokens', async () => {
     const from = '127.0.2.1';
     const statuses: number[] = [];
     for (let n = 0; n < 22; n += 1)

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { listActs } from '../../src/audit/acts.ts';
+import { listActs } from '../../src/audit/act/acts.ts';
 import { flavours } from '../support/server.ts';
 import {
   addWebhook,

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { clearBox } from '../../src/db/encryption.ts';
+import { clearBox } from '../../src/crypto/encryption.ts';
 import { apiRoutes } from '../../src/http/routes.ts';
 import { errorCatalogue } from '../../src/lib/errors.ts';
 import { ask, startTestApi, type TestApi } from './support.ts';
@@ -128,10 +128,10 @@ describe('what the API refuses before a route sees it', () => {
   it.each([
     { who: 'auditor', request: 'POST /api/replays', status: 403, role: 'operator or admin' },
     { who: 'operator', request: 'GET /api/webhooks', status: 403, role: 'admin' },
-    { who: 'nobody', request: 'GET /api/deliveries', status: 401, role: 'auditor or operator or admin' },
+    { who: 'no token', request: 'GET /api/deliveries', status: 401, role: 'auditor or operator or admin' },
   ])('names the role that $who lacks for $request', async ({ who, request, status, role }) => {
     const [method = '', path = ''] = request.split(' ');
-    const headers = who === 'nobody' ? {} : { authorization: `Bearer ${who}-token` };
+    const headers = who === 'no token' ? {} : { authorization: `Bearer ${who}-token` };
     const answer = await ask(api.http.url + path, { method, headers });
     expect(answer.status).toBe(status);
     const body = JSON.parse(answer.text) as { message: string; remedy: string };

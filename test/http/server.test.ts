@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { defaultLimits } from '../../src/http/connections.ts';
-import { clearBox } from '../../src/db/encryption.ts';
+import { clearBox } from '../../src/crypto/encryption.ts';
 import { hostOf, isOurHost } from '../../src/http/host-check.ts';
 import { ask, startTestApi, type TestApi } from './support.ts';
 
@@ -108,7 +108,7 @@ describe('the HTTP server', () => {
     expect((await ask(`${api.http.url}/healthz`)).status).toBe(200);
   });
 
-  it('closes connections that do not send their headers, and those that ask nothing more', async () => {
+  it('closes connections that do not send their headers, and connections that send no further request', async () => {
     api = await startTestApi(
       { vault },
       { limits: { ...defaultLimits, headersTimeoutMs: 200, requestTimeoutMs: 400, keepAliveTimeoutMs: 200 } },

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { createSender } from '../../src/delivery/send.ts';
+import { createSender } from '../../src/delivery/send/send.ts';
 import { startHttp, type HttpOptions, type HttpServer } from '../../src/http/server.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import type { TestStore } from '../outbox/support.ts';

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/cli/demo/clinic.ts';
+import { loadClinic } from '../../src/demo/clinic.ts';
 import { runCli, startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { checkAnswer } from '../support/check-answer.ts';
 import { startTestReceiver, testSecret, type Received, type TestReceiver } from '../support/receiver.ts';
@@ -524,7 +524,7 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
       expect(response.ok).toBe(true);
       return (await response.json()) as Record<string, unknown>;
     };
-    /** Commits patients until one of them is told of at this address. */
+    /** Commits patients until an event of one arrives at this address. */
     const untilOneIsSent = (name: string): Promise<unknown> =>
       waitFor(
         async () => {

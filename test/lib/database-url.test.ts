@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { parseDatabaseUrl, toConnectionTarget, withDatabase } from '../../src/lib/database-url.ts';
+import { parseDatabaseUrl, toConnectionTarget, withDatabase } from '../../src/db/connection/database-url.ts';
 import { AppError } from '../../src/lib/errors.ts';
 
 const refusal = (text: string): string => {

@@ -20,7 +20,7 @@ function setUp() {
 }
 
 describe('outages', () => {
-  it('are told once for all parts that share the reason, and once when the last of them works again', () => {
+  it('are logged once for all parts that share the reason, and once when the last of them works again', () => {
     const { outages, lines, pass } = setUp();
     const parts = ['upkeep', 'sealing', 'claiming'].map((what) => outages.part(what));
     for (let n = 0; n < 50; n += 1) {
@@ -38,7 +38,7 @@ describe('outages', () => {
     expect(lines[2]).toMatchObject({ level: 'warn', msg: 'sealing' });
   });
 
-  it('are told again at growing intervals while they last', () => {
+  it('are logged again at growing intervals while they last', () => {
     const { outages, lines, pass } = setUp();
     const part = outages.part('upkeep');
     for (let second = 0; second < 24 * 3_600; second += 1) {
@@ -49,7 +49,7 @@ describe('outages', () => {
     expect(lines.length).toBeLessThan(32);
   });
 
-  it('of another reason are told beside one that lasts, and by whoever comes to it', () => {
+  it('of another reason are logged beside a lasting one, by the part that meets it', () => {
     const { outages, told } = setUp();
     const sealing = outages.part('sealing');
     const upkeep = outages.part('upkeep');

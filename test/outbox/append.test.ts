@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Store } from '../../src/db/client.ts';
-import { acquireLease } from '../../src/db/lease.ts';
-import { claim } from '../../src/outbox/claim.ts';
+import type { Store } from '../../src/db/connection/client.ts';
+import { acquireLease } from '../../src/db/connection/lease.ts';
+import { claim } from '../../src/outbox/queue/claim.ts';
 import type { Halt } from '../../src/binlog/halt.ts';
 import { moveCheckpoint, readCaptureState, recordHalt } from '../../src/outbox/checkpoint.ts';
-import { createRouter } from '../../src/outbox/fan-out.ts';
-import { createFollowUp } from '../../src/outbox/promote.ts';
-import { retryDelivery } from '../../src/outbox/reopen.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { createRouter } from '../../src/outbox/append/fan-out.ts';
+import { createFollowUp } from '../../src/outbox/queue/promote.ts';
+import { retryDelivery } from '../../src/outbox/queue/reopen.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import { servers } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 import {
@@ -233,7 +233,7 @@ describe.each(servers)('append on %s', (variant) => {
     expect(await readQueue(test.store)).toEqual(['3:sending']);
   });
 
-  it('lets nobody wait for anybody where the webhook says so', async () => {
+  it('lets no delivery wait for another where the webhook says so', async () => {
     await addWebhook(test.vault, { order: 'none' });
     const { append } = await openTestAppender(claimant(test.store), test.vault);
     await append([eventOf('a')]);
@@ -289,7 +289,7 @@ describe.each(servers)('append on %s', (variant) => {
     await addWebhook(test.vault);
     const { append } = await openTestAppender(claimant(test.store), test.vault);
     await append([eventOf('a')]);
-    // Holds the checkpoint's row, so that the append stands in the middle of its transaction when it is killed.
+    // Holds the checkpoint's row, so that the append is in the middle of its transaction when it is killed.
     const blocker = await test.schema.connect();
     await blocker.query('BEGIN');
     await blocker.query('SELECT * FROM delivery_log FOR UPDATE');

@@ -2,11 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { erasePatient } from '../../src/audit/erase.ts';
 import { countDeliveries, listDeliveries } from '../../src/audit/deliveries.ts';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { clearBox, createSecretBox } from '../../src/db/encryption.ts';
-import { laneOf } from '../../src/outbox/lane.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { clearBox, createSecretBox } from '../../src/crypto/encryption.ts';
+import { laneOf } from '../../src/outbox/append/lane.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import { servers } from '../support/server.ts';
 import {
   addWebhook,
@@ -45,7 +45,7 @@ const boxes = [
 ];
 
 describe.each(servers)('keys of rows on %s', (variant) => {
-  it.each(boxes)('are told apart byte by byte, $name', async ({ box }) => {
+  it.each(boxes)('are compared byte by byte, $name', async ({ box }) => {
     const test = await openTestStore(variant);
     onTestFinished(() => test.close());
     const vault = { ...test.vault, box };

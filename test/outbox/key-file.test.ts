@@ -4,22 +4,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { getDelivery } from '../../src/audit/deliveries.ts';
-import { adoptBeforeSealing, beginEncryption } from '../../src/audit/adopt.ts';
-import { sealedErasures } from '../../src/audit/sealed-erasures.ts';
+import { adoptBeforeSealing, beginEncryption } from '../../src/audit/act/adopt.ts';
+import { sealedErasures } from '../../src/audit/act/sealed-erasures.ts';
 import { erasePatient } from '../../src/audit/erase.ts';
-import { recordAct } from '../../src/audit/record-act.ts';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { recordAct } from '../../src/audit/act/record-act.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { openBox, type EncryptionKey } from '../../src/db/encryption.ts';
-import { announce } from '../../src/outbox/announce.ts';
-import { claim } from '../../src/outbox/claim.ts';
-import { destroyKeys, ensureKeyFile } from '../../src/outbox/destroy-keys.ts';
-import { createRouter } from '../../src/outbox/fan-out.ts';
-import { openPayloads, type OpenedPayload, type StoredPayload } from '../../src/outbox/payloads.ts';
-import { eraseAction, readClearTo } from '../../src/outbox/payload-acts.ts';
-import { sealPayloads } from '../../src/outbox/seal-payloads.ts';
-import { settle } from '../../src/outbox/settle.ts';
-import { ensureSalts, resealSubjectKeys } from '../../src/outbox/subject-keys.ts';
+import { openBox, type EncryptionKey } from '../../src/crypto/encryption.ts';
+import { announce } from '../../src/outbox/append/announce.ts';
+import { claim } from '../../src/outbox/queue/claim.ts';
+import { destroyKeys, ensureKeyFile } from '../../src/outbox/payload/destroy-keys.ts';
+import { createRouter } from '../../src/outbox/append/fan-out.ts';
+import { openPayloads, type OpenedPayload, type StoredPayload } from '../../src/outbox/payload/payloads.ts';
+import { eraseAction, readClearTo } from '../../src/outbox/payload/payload-acts.ts';
+import { sealPayloads } from '../../src/outbox/payload/seal-payloads.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
+import { ensureSalts, resealSubjectKeys } from '../../src/outbox/payload/subject-keys.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
 import { copiedColumns, servers } from '../support/server.ts';
 import {
@@ -77,7 +77,7 @@ describe.each(servers)('a key file on %s', (variant) => {
   }
   const about = (subject: string | null, name: string) => eventOf(name, { subject, key: name });
 
-  /** A whole copy of the store's tables; `restore` puts all of them back, or those that are named. */
+  /** A whole copy of the store's tables; `restore` puts all of them back, or the named ones. */
   async function backUp(): Promise<{ restore(...only: string[]): Promise<void> }> {
     const columns = await copiedColumns(test.schema, test.schema.name);
     for (const table of columns.keys()) if (table.startsWith('backup_')) columns.delete(table);
@@ -98,10 +98,10 @@ describe.each(servers)('a key file on %s', (variant) => {
     };
   }
 
-  it('erases a patient in backups that are put back, whole or in part, and nobody else', async () => {
+  it('erases a patient in backups that are put back, whole or in part, and no other patient', async () => {
     const me = await start(path, present);
     const outbox = await openTestAppender(me, test.vault);
-    const { fresh } = await outbox.append([about('45', 'hers'), about('46', 'his'), about(null, 'nobody')], {
+    const { fresh } = await outbox.append([about('45', 'hers'), about('46', 'his'), about(null, 'none')], {
       room: muchRoom,
     });
     await settle(me, fresh.map(delivered));
@@ -112,11 +112,11 @@ describe.each(servers)('a key file on %s', (variant) => {
     expect(await erase(me, '45')).toMatchObject({ events: 1, keyFile: path });
     expect(await verifyLog(me)).toMatchObject({ ok: true, payloads: { proved: 2, erased: 1 } });
     await backup.restore('subject_keys', 'event_log', 'delivery_log');
-    const left = { hers: 'gone', his: 'readable', nobody: 'readable' };
+    const left = { hers: 'gone', his: 'readable', none: 'readable' };
     expect(await readEvents(await start(path, present))).toEqual(left);
     expect(await verifyLog(me)).toMatchObject({ ok: true, payloads: { proved: 2, erased: 1 } });
 
-    // As it was that day, with what nobody who has the backup is to have, but for the key that is gone.
+    // As it was that day, with all keys but the destroyed one.
     await backup.restore();
     await ensureKeyFile(me);
     expect(await readEvents(me)).toEqual(left);
@@ -193,7 +193,7 @@ describe.each(servers)('a key file on %s', (variant) => {
     expect(await readEvents(me)).toEqual({ hers: 'gone', his: 'gone' });
   });
 
-  it('takes over from the encryption key, and no process goes on without it or with another', async () => {
+  it('takes over from the encryption key, and no process continues without it or with another', async () => {
     const before = await start(null, present);
     await (await openTestAppender(before, test.vault)).append([about('45', 'old'), about('46', 'other')]);
     const me = await start(path, present);
@@ -218,7 +218,7 @@ describe.each(servers)('a key file on %s', (variant) => {
     expect(await readEvents(me)).toEqual({ old: 'readable', other: 'readable' });
   });
 
-  it('loses no event of anybody while patients are erased and new ones come', async () => {
+  it('loses no event while patients are erased and new ones come', async () => {
     const me = await start(path);
     const outbox = await openTestAppender(me, test.vault);
     const route = createRouter(outbox.webhooks);
@@ -252,7 +252,7 @@ describe.each(servers)('a key file on %s', (variant) => {
     const narrow = await addWebhook(test.vault, { fields: ['note'], events: ['appointment.*'] });
     const clear = await start(null);
     const outbox = await openTestAppender(clear, test.vault);
-    const { fresh } = await outbox.append([about('45', 'answered'), about(null, 'nobody')], {
+    const { fresh } = await outbox.append([about('45', 'answered'), about(null, 'none')], {
       room: muchRoom,
     });
     await settle(

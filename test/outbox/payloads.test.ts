@@ -3,26 +3,26 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { getDelivery, listAccess } from '../../src/audit/deliveries.ts';
-import { readClearTo } from '../../src/outbox/payload-acts.ts';
-import { retryDelivery } from '../../src/outbox/reopen.ts';
-import { sealPayloads } from '../../src/outbox/seal-payloads.ts';
-import { beginEncryption } from '../../src/audit/adopt.ts';
+import { readClearTo } from '../../src/outbox/payload/payload-acts.ts';
+import { retryDelivery } from '../../src/outbox/queue/reopen.ts';
+import { sealPayloads } from '../../src/outbox/payload/seal-payloads.ts';
+import { beginEncryption } from '../../src/audit/act/adopt.ts';
 import { erasePatient } from '../../src/audit/erase.ts';
-import { engine } from '../../src/audit/record-act.ts';
-import { recordReplay, recordReplayEnd } from '../../src/audit/replay-acts.ts';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { engine } from '../../src/audit/act/record-act.ts';
+import { recordReplay, recordReplayEnd } from '../../src/audit/act/replay-acts.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { createSecretBox, type EncryptionKey } from '../../src/db/encryption.ts';
-import { announce } from '../../src/outbox/announce.ts';
-import { claim } from '../../src/outbox/claim.ts';
-import { createRouter } from '../../src/outbox/fan-out.ts';
-import { openPayloads, type StoredPayload } from '../../src/outbox/payloads.ts';
-import { createReplay } from '../../src/outbox/replay.ts';
-import { stepReplay } from '../../src/outbox/replay-step.ts';
-import { settle } from '../../src/outbox/settle.ts';
-import { ensureSalts, resealSubjectKeys } from '../../src/outbox/subject-keys.ts';
+import { createSecretBox, type EncryptionKey } from '../../src/crypto/encryption.ts';
+import { announce } from '../../src/outbox/append/announce.ts';
+import { claim } from '../../src/outbox/queue/claim.ts';
+import { createRouter } from '../../src/outbox/append/fan-out.ts';
+import { openPayloads, type StoredPayload } from '../../src/outbox/payload/payloads.ts';
+import { createReplay } from '../../src/outbox/replay/replay.ts';
+import { stepReplay } from '../../src/outbox/replay/replay-step.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
+import { ensureSalts, resealSubjectKeys } from '../../src/outbox/payload/subject-keys.ts';
 import type { Claimant, ClaimedDelivery, Settlement } from '../../src/outbox/types.ts';
-import type { WebhookVault } from '../../src/outbox/webhook-registry.ts';
+import type { WebhookVault } from '../../src/outbox/webhook/webhook-registry.ts';
 import { servers } from '../support/server.ts';
 import {
   addWebhook,
@@ -81,7 +81,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
   const eventWith = (word: string, name: string, subject: string | null = '45') =>
     eventOf(`${word} ${name}`, { subject, key: name });
 
-  /** Files of the server and columns of the store in which a text stands in the clear. */
+  /** Files of the server and columns of the store in which a text is in clear text. */
   async function tracesOf(word: string): Promise<string[]> {
     const hex = Buffer.from(word).toString('hex').toUpperCase();
     const found: string[] = [];
@@ -110,7 +110,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
   async function useEverything(me: Claimant, word: string): Promise<void> {
     const outbox = await openTestAppender(me, test.vault);
     const route = createRouter(outbox.webhooks);
-    const { fresh } = await outbox.append([eventWith(word, 'fresh'), eventWith(word, 'nobody', null)], {
+    const { fresh } = await outbox.append([eventWith(word, 'fresh'), eventWith(word, 'none', null)], {
       room: muchRoom,
     });
     expect(fresh).toHaveLength(4);
@@ -172,7 +172,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     ]);
   });
 
-  it('goes on with another key after a rotation, and says which one is missing without losing anything', async () => {
+  it('continues with another key after a rotation, and says which one is missing without losing anything', async () => {
     const before = startWith(former);
     await (await openTestAppender(before, test.vault)).append([eventOf('a', { subject: '45' })]);
 
@@ -302,7 +302,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     }
   });
 
-  it('writes under no key that is destroyed at that moment, whoever else makes and erases keys', async () => {
+  it('writes under no key that is destroyed at that moment, while other processes make and erase keys', async () => {
     const me = startWith(present);
     const outbox = await openTestAppender(me, test.vault);
     const route = createRouter(outbox.webhooks);

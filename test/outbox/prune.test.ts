@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { pruneKept, pruneLog, prunePayloads } from '../../src/outbox/prune.ts';
-import { retryDelivery } from '../../src/outbox/reopen.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { retryDelivery } from '../../src/outbox/queue/reopen.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import type { Claimant, ClaimedDelivery } from '../../src/outbox/types.ts';
 import { servers } from '../support/server.ts';
 import {

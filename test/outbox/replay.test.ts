@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { claim } from '../../src/outbox/claim.ts';
-import { release } from '../../src/outbox/give-back.ts';
-import { retryDelivery } from '../../src/outbox/reopen.ts';
-import { cancelReplay, createReplay, getReplay, previewReplay } from '../../src/outbox/replay.ts';
-import { stepReplay } from '../../src/outbox/replay-step.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { claim } from '../../src/outbox/queue/claim.ts';
+import { release } from '../../src/outbox/queue/give-back.ts';
+import { retryDelivery } from '../../src/outbox/queue/reopen.ts';
+import { cancelReplay, createReplay, getReplay, previewReplay } from '../../src/outbox/replay/replay.ts';
+import { stepReplay } from '../../src/outbox/replay/replay-step.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import type { Claimant, ClaimedDelivery } from '../../src/outbox/types.ts';
-import { deleteWebhook, type NewWebhook } from '../../src/outbox/webhook-registry.ts';
+import { deleteWebhook, type NewWebhook } from '../../src/outbox/webhook/webhook-registry.ts';
 import { servers } from '../support/server.ts';
 import {
   addWebhook,
@@ -225,7 +225,7 @@ describe.each(servers)('sending again, on %s', (variant) => {
       expect(await send({ entity: { table: 'appointments', key: '2' } })).toEqual(['two']);
     });
 
-    it('goes on from where it was, no faster than its rate, with a short queue before new events', async () => {
+    it('continues from where it was, no faster than its rate, with a short queue before new events', async () => {
       const names = Array.from({ length: 700 }, (_, index) => `e${index}`);
       await deliverFresh(...names);
       const { id } = await createReplay(

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { claim, readQueueDepths, renewClaims } from '../../src/outbox/claim.ts';
-import { release, releaseForgotten, rescueExpired } from '../../src/outbox/give-back.ts';
-import { promoteLanes, sweepLanes } from '../../src/outbox/promote.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { claim, readQueueDepths, renewClaims } from '../../src/outbox/queue/claim.ts';
+import { release, releaseForgotten, rescueExpired } from '../../src/outbox/queue/give-back.ts';
+import { promoteLanes, sweepLanes } from '../../src/outbox/queue/promote.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import type { Claimant, ClaimedDelivery } from '../../src/outbox/types.ts';
 import { servers } from '../support/server.ts';
 import {
@@ -196,7 +196,7 @@ describe.each(servers)('claim and settle on %s', (variant) => {
   it('takes back its own claims of which it never heard, and no others', async () => {
     await outbox.append([eventOf('theirs', { key: 'theirs' })]);
     await claimAll(claimant(test.another()));
-    // The answers of these two were lost, so that nobody holds them; the third one is in hand.
+    // The answers of these two were lost, so that no process holds them; the third one is in hand.
     await outbox.append([eventOf('a1'), eventOf('a2')], { room: muchRoom });
     const { fresh } = await outbox.append([eventOf('b1', { key: 'b' })], { room: muchRoom });
     const held = (): Set<number> => new Set(fresh.map(({ id }) => id));
@@ -210,7 +210,7 @@ describe.each(servers)('claim and settle on %s', (variant) => {
     expect(await claimAll()).toMatchObject([{ id: 2, attempt: 1 }]);
   });
 
-  it('leaves claims alone that hold, and those that were renewed', async () => {
+  it('leaves valid and renewed claims alone', async () => {
     const { fresh } = await outbox.append([eventOf('a')], { room: muchRoom });
     expect(await rescueExpired(claimant(test.store))).toBe(0);
     expect(await renewClaims({ ...me, claimMs: 3_600_000 }, fresh)).toBe(1);
@@ -277,7 +277,7 @@ describe.each(servers)('claim and settle on %s', (variant) => {
     expect(await test.schema.query('SELECT COUNT(*) AS n FROM attempts')).toEqual([{ n: 400 }]);
   });
 
-  it('claims only for those that are named, as many as they have room for', async () => {
+  it('claims only for the named webhooks, as many as they have room for', async () => {
     const other = await addWebhook(test.vault);
     outbox = await openTestAppender(me, test.vault);
     await outbox.append(['a', 'b', 'c'].map((name) => eventOf(name, { key: name })));
@@ -304,7 +304,7 @@ describe.each(servers)('claim and settle on %s', (variant) => {
     expect(later.nextDueInMs).toBeGreaterThan(3_590_000);
   });
 
-  it('takes what somebody else is claiming for gone, and tells when the next one is due', async () => {
+  it('takes what another process is claiming for gone, and says when the next one is due', async () => {
     await outbox.append([eventOf('a'), eventOf('b', { key: '2' })], { room: noRoom });
     await test.schema.query(
       'UPDATE queue SET due_at = UTC_TIMESTAMP(3) + INTERVAL 1 HOUR WHERE delivery_id = 2',

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { listAccess } from '../../src/audit/deliveries.ts';
 import { erasePatient, knowsPatient } from '../../src/audit/erase.ts';
-import { sealOnce } from '../../src/audit/seal.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import type { DomainEvent } from '../../src/event/types.ts';
-import { createRouter } from '../../src/outbox/fan-out.ts';
-import type { LogEnd } from '../../src/outbox/standing-erasures.ts';
+import { createRouter } from '../../src/outbox/append/fan-out.ts';
+import type { LogEnd } from '../../src/outbox/payload/standing-erasures.ts';
 import { flavours } from '../support/server.ts';
 import {
   addWebhook,

@@ -1,13 +1,13 @@
 import { hash, randomUUID } from 'node:crypto';
-import { acquireLease } from '../../src/db/lease.ts';
-import { openStore, type Store } from '../../src/db/client.ts';
-import { ensureInstallation } from '../../src/db/installation.ts';
-import { clearBox } from '../../src/db/encryption.ts';
-import { migrateStore } from '../../src/db/migrate.ts';
-import { parseDatabaseUrl } from '../../src/lib/database-url.ts';
+import { acquireLease } from '../../src/db/connection/lease.ts';
+import { openStore, type Store } from '../../src/db/connection/client.ts';
+import { ensureInstallation } from '../../src/db/schema/installation.ts';
+import { clearBox } from '../../src/crypto/encryption.ts';
+import { migrateStore } from '../../src/db/schema/migrate.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import type { DomainEvent } from '../../src/event/types.ts';
-import { openAppender, type Appended, type Appender } from '../../src/outbox/append.ts';
-import { createRouter } from '../../src/outbox/fan-out.ts';
+import { openAppender, type Appended, type Appender } from '../../src/outbox/append/append.ts';
+import { createRouter } from '../../src/outbox/append/fan-out.ts';
 import type {
   Checkpoint,
   ClaimedDelivery,
@@ -21,8 +21,8 @@ import {
   loadWebhooks,
   type NewWebhook,
   type WebhookVault,
-} from '../../src/outbox/webhook-registry.ts';
-import type { ServerVariant } from '../../src/cli/demo/server-binaries.ts';
+} from '../../src/outbox/webhook/webhook-registry.ts';
+import type { ServerVariant } from '../../src/demo/server-binaries.ts';
 import { createSchema, sharedServer, type TestSchema } from '../support/server.ts';
 
 /** A migrated store in a schema of its own. */
@@ -116,7 +116,7 @@ export async function openTestAppender(
   claims: Claimant,
   vault: WebhookVault,
   onDue: () => void = () => undefined,
-  /** In place of those that the table has: this version does not read the table of an older one. */
+  /** Instead of the keys that the table has: this version does not read the table of an older one. */
   given?: readonly Subscription[],
 ): Promise<TestAppender> {
   const webhooks = given ?? (await loadWebhooks(vault)).webhooks;

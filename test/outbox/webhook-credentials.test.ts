@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { listActs } from '../../src/audit/acts.ts';
-import { areWebhooksEdited } from '../../src/audit/explain-webhooks.ts';
-import { recordAlong } from '../../src/audit/record-along.ts';
-import { clearBox, createSecretBox, type SecretBox } from '../../src/db/encryption.ts';
-import { withReceivers } from '../../src/outbox/receivers.ts';
-import { webhookJson } from '../../src/outbox/webhook-json.ts';
+import { listActs } from '../../src/audit/act/acts.ts';
+import { areWebhooksEdited } from '../../src/audit/act/explain-webhooks.ts';
+import { recordAlong } from '../../src/audit/act/record-along.ts';
+import { clearBox, createSecretBox, type SecretBox } from '../../src/crypto/encryption.ts';
+import { withReceivers } from '../../src/outbox/webhook/receivers.ts';
+import { webhookJson } from '../../src/outbox/webhook/webhook-json.ts';
 import {
   createWebhook,
   getWebhook,
@@ -12,8 +12,8 @@ import {
   loadWebhooks,
   resealSecrets,
   updateWebhook,
-} from '../../src/outbox/webhook-registry.ts';
-import { syncWebhooks } from '../../src/outbox/webhook-sync.ts';
+} from '../../src/outbox/webhook/webhook-registry.ts';
+import { syncWebhooks } from '../../src/outbox/webhook/webhook-sync.ts';
 import { flavours } from '../support/server.ts';
 import { testSecret } from '../support/receiver.ts';
 import { openTestStore, type TestStore } from './support.ts';
@@ -47,7 +47,7 @@ describe.each(flavours)('credentials of a webhook, on %s', (flavour) => {
       { name: 'Pagos', url, headers, events: ['*'] },
       recordAlong(box, { actor, action: 'webhook.create', details: { url } }),
     );
-  /** All that stands in these tables, as one text. */
+  /** The contents of these tables, as one text. */
   const stored = async (...tables: string[]): Promise<string> => {
     const all = await Promise.all(tables.map((table) => test.schema.query(`SELECT * FROM ${table}`)));
     return JSON.stringify(all);

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { clearBox, createSecretBox } from '../../src/db/encryption.ts';
-import { announce } from '../../src/outbox/announce.ts';
-import { claim } from '../../src/outbox/claim.ts';
-import { createRouter } from '../../src/outbox/fan-out.ts';
-import { settle } from '../../src/outbox/settle.ts';
+import { clearBox, createSecretBox } from '../../src/crypto/encryption.ts';
+import { announce } from '../../src/outbox/append/announce.ts';
+import { claim } from '../../src/outbox/queue/claim.ts';
+import { createRouter } from '../../src/outbox/append/fan-out.ts';
+import { settle } from '../../src/outbox/queue/settle.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
 import {
   createWebhook,
@@ -13,9 +13,9 @@ import {
   resealSecrets,
   rotateSecret,
   updateWebhook,
-} from '../../src/outbox/webhook-registry.ts';
-import { webhookJson } from '../../src/outbox/webhook-json.ts';
-import { disableByEngine, enableWebhook, findLongFailing } from '../../src/outbox/webhook-state.ts';
+} from '../../src/outbox/webhook/webhook-registry.ts';
+import { webhookJson } from '../../src/outbox/webhook/webhook-json.ts';
+import { disableByEngine, enableWebhook, findLongFailing } from '../../src/outbox/webhook/webhook-state.ts';
 import { testSecret } from '../support/receiver.ts';
 import { servers } from '../support/server.ts';
 import {
@@ -68,7 +68,7 @@ describe.each(servers)('webhooks on %s', (variant) => {
     await expect(findWebhookId(test.store, 'pagos')).rejects.toMatchObject({ code: 'ERR_USAGE' });
   });
 
-  it('finds those that have had no success for so long and still fail, rare as their traffic may be', async () => {
+  it('finds webhooks that have had no success for so long and still fail, rare as their traffic may be', async () => {
     const webhookId = await addWebhook(test.vault, { name: 'dead' });
     const { append } = await openTestAppender(me, test.vault);
     const found = async () => (await findLongFailing(test.store, hour)).map(({ name }) => name);
@@ -81,7 +81,7 @@ describe.each(servers)('webhooks on %s', (variant) => {
     expect(await found()).toEqual([]);
     await age('failing_since');
     expect(await found()).toEqual(['dead']);
-    // Nothing to send since it failed: nobody knows whether it still does.
+    // Nothing to send since it failed: whether it still fails is unknown.
     const [again] = await claimNow(webhookId);
     await settle(me, [failed(again!, { kind: 'exhausted' })]);
     expect(await found()).toEqual([]);
@@ -102,7 +102,7 @@ describe.each(servers)('webhooks on %s', (variant) => {
     return (await claim(me, [{ webhookId, room: 9 }])).deliveries;
   }
 
-  it('parks the events of one that the engine disabled, tells of it once, and resumes in order', async () => {
+  it('parks the events of one that the engine disabled, announces it once, and resumes in order', async () => {
     const webhookId = await addWebhook(test.vault, { events: ['*'] });
     const watcher = await addWebhook(test.vault, { events: ['webhook.disabled'] });
     const before = await openTestAppender(me, test.vault);

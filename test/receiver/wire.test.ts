@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Webhook as StandardWebhook } from 'standardwebhooks';
 import { Webhook as SvixWebhook } from 'svix';
-import { createSender, type Sender } from '../../src/delivery/send.ts';
+import { createSender, type Sender } from '../../src/delivery/send/send.ts';
 import type { Request } from '../../src/delivery/types.ts';
 import { verifyWebhookSignature } from '../../src/index.ts';
 import { generateSecret } from '../../src/lib/secret.ts';
@@ -139,7 +139,7 @@ test('the request is what the contract says', async () => {
   expect(Number(headers['webhook-timestamp'])).toBeLessThanOrEqual(Date.now() / 1_000);
 });
 
-test('two signatures stand in one header while a rotation overlaps', async () => {
+test('two signatures are in one header while a rotation overlaps', async () => {
   const { headers } = await deliver({ secrets: [generateSecret(), generateSecret()] });
   expect(headers['webhook-signature']).toMatch(/^v1,[A-Za-z0-9+/]{43}= v1,[A-Za-z0-9+/]{43}=$/);
 });

@@ -1,7 +1,7 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { Transform } from 'node:stream';
 import { crc32 } from 'node:zlib';
-import { CHECKSUM_BYTES } from '../../src/binlog/log-event.ts';
+import { CHECKSUM_BYTES } from '../../src/binlog/protocol/log-event.ts';
 
 export interface AlteringProxy {
   /** A URL of the server, led through here. */
@@ -47,7 +47,7 @@ export async function startAlteringProxy(
 
 const PACKET_HEADER = 4;
 
-/** Cuts what the server sends into packets, and shows those that are events of a log. */
+/** Cuts what the server sends into packets, and shows the packets that are events of a log. */
 function alterEvents(alter: (event: Buffer) => void): Transform {
   let waiting = Buffer.alloc(0);
   return new Transform({

@@ -1,6 +1,6 @@
 import type { TestProject } from 'vitest/node';
-import { startPrivateServer, type PrivateServer } from '../../src/cli/demo/private-server.ts';
-import { serverVariants, type Flavour } from '../../src/cli/demo/server-binaries.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import { serverVariants, type Flavour } from '../../src/demo/server-binaries.ts';
 
 /** What a test needs to know of a server that all test files share. */
 export interface SharedServer {

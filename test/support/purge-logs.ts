@@ -2,7 +2,7 @@ import { waitFor } from './wait-for.ts';
 
 /**
  * Purges all binlog files but the one that is being written, and returns that one's name. MariaDB keeps a file until the engine
- * has flushed what stands in it, and both keep what a reader has open: so it asks again until only one is left.
+ * has flushed its contents, and both keep what a reader has open: so it asks again until only one is left.
  */
 export async function purgeLogs(query: (sql: string) => Promise<Record<string, unknown>[]>): Promise<string> {
   return waitFor(

@@ -1,11 +1,11 @@
 import { randomInt, randomUUID } from 'node:crypto';
-import { readCharsets } from '../../src/binlog/dictionary.ts';
-import { openSource } from '../../src/binlog/source.ts';
-import type { TableHints } from '../../src/binlog/table-map.ts';
+import { readCharsets } from '../../src/binlog/source/dictionary.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
+import type { TableHints } from '../../src/binlog/decode/table-map.ts';
 import { openStream, type BinlogStream, type StreamOptions } from '../../src/binlog/stream.ts';
 import type { Baseline, Cell, Position, RowEvent, TransactionPart } from '../../src/binlog/types.ts';
-import { parseDatabaseUrl, type DatabaseUrl } from '../../src/lib/database-url.ts';
-import type { Flavour } from '../../src/cli/demo/server-binaries.ts';
+import { parseDatabaseUrl, type DatabaseUrl } from '../../src/db/connection/database-url.ts';
+import type { Flavour } from '../../src/demo/server-binaries.ts';
 import type { TestSchema } from './server.ts';
 
 /** Columns by table; `true` reads every column that the test names through `columns`. */
@@ -26,7 +26,7 @@ export interface ReadOptions {
   heldBackMs?: number;
   parents?: NonNullable<StreamOptions['parents']>;
   onUnreadable?: NonNullable<StreamOptions['onUnreadable']>;
-  /** Default: ones that nobody else has. */
+  /** Default: a unique one. */
   identity?: Pick<StreamOptions, 'serverId' | 'replicaUuid'>;
   url?: string;
 }

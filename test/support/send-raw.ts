@@ -1,5 +1,5 @@
 import type { Connection } from 'mysql2';
-import { asCommandConnection, ServerCommand } from '../../src/binlog/dump-command.ts';
+import { asCommandConnection, ServerCommand } from '../../src/binlog/protocol/dump-command.ts';
 import type { Flavour } from '../../src/binlog/types.ts';
 
 const COM_QUERY = 3;

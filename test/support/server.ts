@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createConnection, type Connection } from 'mysql2/promise';
 import { inject } from 'vitest';
-import { serverVariants, type Flavour, type ServerVariant } from '../../src/cli/demo/server-binaries.ts';
+import { serverVariants, type Flavour, type ServerVariant } from '../../src/demo/server-binaries.ts';
 import type { SharedServer } from './global-setup.ts';
 
 export type { SharedServer };
@@ -43,8 +43,8 @@ export interface TestSchema {
   /** A connection of its own, as root, in this schema; closed by `drop`. */
   connect(): Promise<Connection>;
   /**
-   * Everybody's connections. By SHOW: MySQL's information_schema.processlist refuses, with an error, to be read while
-   * anybody's statement holds a character outside utf8mb3, an emoji say.
+   * All clients' connections. By SHOW: MySQL's information_schema.processlist refuses, with an error, to be read while
+   * any statement holds a character outside utf8mb3, such as an emoji.
    */
   sessions(): Promise<ServerSession[]>;
   /** Opens the connection of `query` anew: the server was restarted. */
@@ -140,7 +140,7 @@ async function asRoot(server: ServerAddress, statements: readonly string[]): Pro
   }
 }
 
-/** The tables of a schema, each with the columns that a dump copies: all but those that the server generates. */
+/** The tables of a schema, each with the columns that a dump copies: all but generated ones. */
 export async function copiedColumns(schema: TestSchema, name: string): Promise<Map<string, string>> {
   const rows = await schema.query(
     `SELECT t.TABLE_NAME AS name, GROUP_CONCAT(CONCAT('\`', c.COLUMN_NAME, '\`')) AS columns

@@ -13,7 +13,7 @@ export interface TcpProxy {
   through(url: string): string;
   /** Resets every connection, at both ends, at once. New ones pass. */
   cut(): void;
-  /** No byte passes in either direction, on old connections and new ones, and nobody is told. */
+  /** No byte passes in either direction, on old connections and new ones, and no side gets an error. */
   freeze(): void;
   /** What was held back passes. */
   thaw(): void;

@@ -1,6 +1,6 @@
-import { gappedLogs, type GappedLog } from '../progress.ts';
-import { differingFields, entryHash, valueOf, type Entry, type SealedLog } from '../entry.ts';
-import { checkMark } from './check-marks.ts';
+import { gappedLogs, type GappedLog } from '../seal/progress.ts';
+import { differingFields, entryHash, valueOf, type Entry, type SealedLog } from '../seal/entry.ts';
+import { checkMark } from './check/check-marks.ts';
 import { compareContents } from './compare-contents.ts';
 import { fail, nameOf, whenOf } from './flaw.ts';
 import type { ReadChunk, SealedLeaf } from './read-chunks.ts';

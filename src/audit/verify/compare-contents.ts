@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
-import { textOf, type OpenedPayload } from '../../outbox/payloads.ts';
-import { subjectOf } from '../../outbox/subject-keys.ts';
-import { contentHash, valueOf, type Entry, type SealedLog } from '../entry.ts';
+import { textOf, type OpenedPayload } from '../../outbox/payload/payloads.ts';
+import { subjectOf } from '../../outbox/payload/subject-keys.ts';
+import { contentHash, valueOf, type Entry, type SealedLog } from '../seal/entry.ts';
 import { fail, nameOf, whenOf, type Place } from './flaw.ts';
 import type { ReadChunk, SealedLeaf } from './read-chunks.ts';
 import type { SealWalk } from './walk-seals.ts';
@@ -13,7 +13,7 @@ const contentFields: Readonly<Record<SealedLog, string>> = {
   audit_log: '',
 };
 
-/** Compares payloads and answers with what was sealed of them; those that are gone need an act that explains it. */
+/** Compares payloads and answers with what was sealed of them; missing ones need an act that explains it. */
 export async function compareContents(
   walk: SealWalk,
   { log, leaves, contents, keys }: ReadChunk,

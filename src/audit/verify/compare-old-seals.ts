@@ -1,9 +1,9 @@
 import type { KeyObject } from 'node:crypto';
-import { textOf, type OpenedPayload } from '../../outbox/payloads.ts';
-import { readSalts, subjectOf } from '../../outbox/subject-keys.ts';
-import type { Seal } from '../chain.ts';
+import { textOf, type OpenedPayload } from '../../outbox/payload/payloads.ts';
+import { readSalts, subjectOf } from '../../outbox/payload/subject-keys.ts';
+import type { Seal } from '../seal/chain.ts';
 import { fail, nameOf, whenOf } from './flaw.ts';
-import { merkleRoot } from '../merkle.ts';
+import { merkleRoot } from '../seal/merkle.ts';
 import { oldActLeaf, oldAttemptLeaf, oldPayloadHash, openPayloadsOf, type OldLog } from './old-entry.ts';
 import { readOldLeaves, type OldLeaf } from './read-old-leaves.ts';
 import type { SealWalk } from './walk-seals.ts';

@@ -1,10 +1,10 @@
-import type { Session } from '../../db/client.ts';
-import { readMarkedActs } from '../../db/marked-acts.ts';
-import type { Marker } from '../../db/marks.ts';
+import type { Session } from '../../db/connection/client.ts';
+import { readMarkedActs } from '../../db/proof/marked-acts.ts';
+import type { Marker } from '../../db/proof/marks.ts';
 import { momentMs } from '../../outbox/moment.ts';
-import { eraseAction } from '../../outbox/payload-acts.ts';
-import { subjectOf } from '../../outbox/subject-keys.ts';
-import { readPrunedRanges, type PrunedRange } from '../retention-acts.ts';
+import { eraseAction } from '../../outbox/payload/payload-acts.ts';
+import { subjectOf } from '../../outbox/payload/subject-keys.ts';
+import { readPrunedRanges, type PrunedRange } from '../act/retention-acts.ts';
 
 interface Erased {
   lastEvent: number;

@@ -1,4 +1,4 @@
-import type { Session } from '../../db/client.ts';
+import type { Session } from '../../db/connection/client.ts';
 import { momentMs } from '../../outbox/moment.ts';
 import { fail } from './flaw.ts';
 

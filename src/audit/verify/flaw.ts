@@ -1,4 +1,4 @@
-import type { SealedLog } from '../entry.ts';
+import type { SealedLog } from '../seal/entry.ts';
 
 export type FlawKind =
   | 'edited'

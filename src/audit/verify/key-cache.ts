@@ -1,6 +1,6 @@
-import type { SecretBox } from '../../db/encryption.ts';
-import type { Session } from '../../db/client.ts';
-import { readSubjectKeys, type SubjectKeys } from '../../outbox/subject-keys.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Session } from '../../db/connection/client.ts';
+import { readSubjectKeys, type SubjectKeys } from '../../outbox/payload/subject-keys.ts';
 
 /** Some 20 MB with their key objects. */
 const mostSubjects = 50_000;

@@ -1,9 +1,9 @@
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
-import type { Session } from '../../db/client.ts';
-import type { SecretBox } from '../../db/encryption.ts';
-import { canonical } from '../../db/marks.ts';
-import { openPayloads, type OpenedPayload } from '../../outbox/payloads.ts';
-import { leafHash } from '../merkle.ts';
+import type { Session } from '../../db/connection/client.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { canonical } from '../../db/proof/marks.ts';
+import { openPayloads, type OpenedPayload } from '../../outbox/payload/payloads.ts';
+import { leafHash } from '../seal/merkle.ts';
 
 /*
  * Leaves as version f84be48 made them (seals of version 1). They are verified by the rule by which they were made.
@@ -32,7 +32,7 @@ export interface AttemptEntry {
   occurredAt: string | null;
   /** In the log; tells whether its payload has been pruned. */
   eventSeq: number | null;
-  /** As it stands in the store (outbox/payloads opens it); null once pruned or erased. */
+  /** As the store has it (outbox/payloads opens it); null once pruned or erased. */
   payload: string | null;
 }
 
@@ -105,7 +105,7 @@ export function oldActLeaf({ id, at, actor, role, action, target, details }: Act
   return leafHash(JSON.stringify(['act', id, at, actor, role, action, target, content]));
 }
 
-/** The salt is a function of the subject's key: where that is destroyed, nobody can try out payloads against the hash. */
+/** The salt is a function of the subject's key: where that is destroyed, payloads cannot be tried against the hash. */
 export function oldPayloadHash(payload: string, delivery: number, subjectSalt: KeyObject): Buffer {
   const salt = createHmac('sha256', subjectSalt).update(`payload of delivery ${delivery}`).digest();
   return createHmac('sha256', createSecretKey(salt)).update(payload).digest();

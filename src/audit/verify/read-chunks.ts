@@ -1,10 +1,17 @@
-import { idIn } from '../../db/sql-text.ts';
-import { openKnownPayloads, type OpenedPayload } from '../../outbox/payloads.ts';
-import { subjectOf, type PayloadKey, type SubjectKeys } from '../../outbox/subject-keys.ts';
-import type { Seal } from '../chain.ts';
-import { fieldsOf, readEntries, sealedLogs, storedContent, type Entry, type SealedLog } from '../entry.ts';
-import { merkleRoot } from '../merkle.ts';
-import { unpackLeaves, type Leaf } from '../pack.ts';
+import { idIn } from '../../db/connection/sql-text.ts';
+import { openKnownPayloads, type OpenedPayload } from '../../outbox/payload/payloads.ts';
+import { subjectOf, type PayloadKey, type SubjectKeys } from '../../outbox/payload/subject-keys.ts';
+import type { Seal } from '../seal/chain.ts';
+import {
+  fieldsOf,
+  readEntries,
+  sealedLogs,
+  storedContent,
+  type Entry,
+  type SealedLog,
+} from '../seal/entry.ts';
+import { merkleRoot } from '../seal/merkle.ts';
+import { unpackLeaves, type Leaf } from '../seal/pack.ts';
 import { fail } from './flaw.ts';
 import type { SealWalk } from './walk-seals.ts';
 

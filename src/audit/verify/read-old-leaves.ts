@@ -1,4 +1,4 @@
-import type { Session } from '../../db/client.ts';
+import type { Session } from '../../db/connection/client.ts';
 import {
   actColumns,
   attemptColumns,

@@ -20,7 +20,7 @@ export interface Alteration {
 /**
  * Reads an ALTER TABLE of either server; null for any other statement. All other actions leave each value as it is: new columns,
  * keys, constraints, defaults, visibility, table options (the default character set among them), partitions, versioning, rename of the
- * table (see `findUnloggedRows` for those that take rows away). MySQL sql/sql_yacc.yy `alter_list_item`, MariaDB `alter_list_item`.
+ * table (see `findUnloggedRows` for actions that take rows away). MySQL sql/sql_yacc.yy `alter_list_item`, MariaDB `alter_list_item`.
  */
 export function readAlteration(statement: ParsedStatement): Alteration | null {
   if (statement.head[0] !== 'ALTER' || statement.head[1] !== 'TABLE') return null;

@@ -1,7 +1,7 @@
 /** A type as a definition names it, with the names that the data dictionary uses: `int` for INTEGER. */
 export interface ColumnType {
   base: string;
-  /** Length, precision and scale, or digits after the second: those that are written. */
+  /** Length, precision and scale, or digits after the second: the written ones. */
   args: readonly number[];
   /** Members of an ENUM or SET; null for any other type. */
   labels: readonly string[] | null;
@@ -84,7 +84,7 @@ export const lobBytes: Readonly<Record<string, number>> = {
   longblob: 4_294_967_295,
 };
 
-/** Bytes of the longest character of a character set; 1 of those that are not here (`maxlen` of information_schema.character_sets). */
+/** Bytes of the longest character of a character set; 1 for a set that is not listed (`maxlen` of information_schema.character_sets). */
 const characterBytes: Readonly<Record<string, number>> = {
   big5: 2,
   cp932: 2,

@@ -1,8 +1,8 @@
-import type { ColumnSpec } from '../column-spec.ts';
-import { columnType } from '../column-spec.ts';
-import { stringLength } from '../column-length.ts';
-import { textDecoder } from '../charset.ts';
-import { parseLabels, type DictionaryColumn, type DictionaryTable } from '../dictionary.ts';
+import type { ColumnSpec } from '../decode/column-spec.ts';
+import { columnType } from '../decode/column-spec.ts';
+import { stringLength } from '../decode/column-length.ts';
+import { textDecoder } from '../decode/charset.ts';
+import { parseLabels, type DictionaryColumn, type DictionaryTable } from '../source/dictionary.ts';
 import type { ShownColumn } from '../types.ts';
 import { bytesOfCharacter, typeName, type ColumnType } from './column-type.ts';
 

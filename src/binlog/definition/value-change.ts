@@ -10,7 +10,7 @@ type Columns = Readonly<Record<string, ShownColumn>>;
 
 export interface Judgement {
   known: Columns;
-  /** Lower-case names: those that the rules name, and the key. */
+  /** Lower-case names: the columns that the rules name, and the key. */
   judged: ReadonlySet<string>;
   mode: ConversionMode;
   /** The table is the copy of an online schema change: what its columns are is seen when it takes the place of the table. */

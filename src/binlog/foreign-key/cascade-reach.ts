@@ -88,7 +88,7 @@ export class CascadeReach {
       );
   }
 
-  /** Whether a key stands in a circle of keys: a trigger in its place would come back to a table that is in use, error 1442. */
+  /** Whether a key is part of a cycle of keys: a trigger instead of it would change a table that is in use, error 1442. */
   isCircular({ child, parent }: ForeignKey): boolean {
     const target = tableKey(parent, this.#foldsNames);
     const seen = new Set<string>();

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { errnoOf } from '../../lib/connect-error.ts';
-import { quoteName } from '../quote-name.ts';
-import type { Source } from '../source.ts';
+import { errnoOf } from '../../db/connection/connect-error.ts';
+import { quoteName } from '../source/quote-name.ts';
+import type { Source } from '../source/source.ts';
 import type { ForeignKey } from './foreign-key.ts';
 import { createTrigger, triggerName, triggerPrefix } from './trigger-script.ts';
 

@@ -1,8 +1,8 @@
-import { ByteReader } from '../byte-reader.ts';
+import { ByteReader } from '../protocol/byte-reader.ts';
 import { Tripwire } from '../halt.ts';
-import type { LogEvent } from '../log-event.ts';
-import { readRows, ROWS_FLAG } from '../read-rows.ts';
-import { readTableMap, readTableName, type MappedTable } from '../table-map.ts';
+import type { LogEvent } from '../protocol/log-event.ts';
+import { readRows, ROWS_FLAG } from '../decode/read-rows.ts';
+import { readTableMap, readTableName, type MappedTable } from '../decode/table-map.ts';
 import type { Flavour, KeyDefinition, ParentChange, RowEvent, RowOp, TransactionPart } from '../types.ts';
 import type { Parent } from './cascade-reach.ts';
 import { findKeyDefinition } from './key-definition.ts';

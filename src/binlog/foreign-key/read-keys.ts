@@ -1,11 +1,11 @@
-import { errnoOf } from '../../lib/connect-error.ts';
-import { quoteName } from '../quote-name.ts';
-import type { Source } from '../source.ts';
+import { errnoOf } from '../../db/connection/connect-error.ts';
+import { quoteName } from '../source/quote-name.ts';
+import type { Source } from '../source/source.ts';
 import { parseForeignKeys, type ForeignKey, type TableName } from './foreign-key.ts';
 
 /** What a table's definition says about foreign keys. */
 export interface DefinedTable extends TableName {
-  /** Keys of this table that change its rows, not those that only refuse a change of the parent. */
+  /** Keys of this table that change its rows, without keys that only refuse a change of the parent. */
   keys: readonly ForeignKey[];
   /** The column that ends a row's validity in a MariaDB system-versioned table, lower case: there a DELETE is logged as an UPDATE. */
   rowEnd: string | null;
@@ -14,7 +14,7 @@ export interface DefinedTable extends TableName {
 /** The definitions of tables and of all their parents, by `tableKey`. */
 export type KeyGraph = Readonly<Record<string, DefinedTable>>;
 
-/** Tables are told apart by name; on a server that folds names, by their names in lower case. */
+/** Tables are identified by name; on a server that folds names, by the name in lower case. */
 export function tableKey({ schema, table }: TableName, foldsNames: boolean): string {
   const key = `${schema}.${table}`;
   return foldsNames ? key.toLowerCase() : key;

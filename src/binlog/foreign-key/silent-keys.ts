@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts';
+import type { Source } from '../source/source.ts';
 import { CascadeReach } from './cascade-reach.ts';
 import { findTriggers } from './find-triggers.ts';
 import type { ForeignKey, TableName } from './foreign-key.ts';

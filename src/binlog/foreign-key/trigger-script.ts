@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { quoteName } from '../quote-name.ts';
+import { quoteName } from '../source/quote-name.ts';
 import { nameTable, type ForeignKey, type TableName } from './foreign-key.ts';
 
 export const triggerPrefix = 'odontology_webhooks_';

@@ -1,9 +1,9 @@
 import type { Clock } from '../../lib/clock.ts';
-import type { Dictionary, DictionaryTable } from '../dictionary.ts';
-import type { Checkpoint } from '../lineage/verdict.ts';
-import type { LogStatus } from '../log-file.ts';
-import { nameVersion } from '../server-version.ts';
-import type { Source, SourceIdentity } from '../source.ts';
+import type { Dictionary, DictionaryTable } from '../source/dictionary.ts';
+import type { Checkpoint } from '../position/verdict.ts';
+import type { LogStatus } from '../source/log-file.ts';
+import { nameVersion } from '../source/server-version.ts';
+import type { Source, SourceIdentity } from '../source/source.ts';
 
 /** `skip`: could not be asked, or needs what another line says is missing. Never `pass` without an answer. */
 export type CheckLevel = 'pass' | 'warn' | 'fail' | 'skip';
@@ -12,7 +12,7 @@ export interface Finding {
   level: CheckLevel;
   /** One or two sentences. */
   detail: string;
-  /** What mends it, ready to paste; not there when there is nothing to mend. */
+  /** The remedy, ready to paste; absent when there is nothing to fix. */
   remedy?: string;
 }
 

@@ -1,6 +1,6 @@
-import { setVariable } from '../../lib/set-variable.ts';
-import { fractionOf, type DictionaryColumn, type DictionaryTable } from '../dictionary.ts';
-import { quoteName } from '../quote-name.ts';
+import { setVariable } from '../../db/connection/set-variable.ts';
+import { fractionOf, type DictionaryColumn, type DictionaryTable } from '../source/dictionary.ts';
+import { quoteName } from '../source/quote-name.ts';
 import { fail, nothingThere, pass, watchedTables, type Check, type Facts } from './check.ts';
 
 const MAX_NAME_CHARACTERS = 64;

@@ -1,9 +1,9 @@
-import { errnoOf } from '../../lib/connect-error.ts';
+import { errnoOf } from '../../db/connection/connect-error.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { readDictionary, type Dictionary } from '../dictionary.ts';
-import { mayReplicate, readLogStatus } from '../log-file.ts';
-import { quoteName } from '../quote-name.ts';
-import type { Source, SourceIdentity } from '../source.ts';
+import { readDictionary, type Dictionary } from '../source/dictionary.ts';
+import { mayReplicate, readLogStatus } from '../source/log-file.ts';
+import { quoteName } from '../source/quote-name.ts';
+import type { Source, SourceIdentity } from '../source/source.ts';
 import type { Watch } from '../types.ts';
 import type { Facts, TableFacts } from './check.ts';
 import type { PreflightOptions } from './preflight.ts';

@@ -1,5 +1,5 @@
-import { quoteName } from '../quote-name.ts';
-import { missingPrivileges } from '../statement/read-links.ts';
+import { quoteName } from '../source/quote-name.ts';
+import { missingPrivileges } from '../statement/links/read-links.ts';
 import { fail, pass, skip, warn, type Check } from './check.ts';
 
 const replicationSlave: Check = {

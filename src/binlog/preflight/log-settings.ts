@@ -1,5 +1,5 @@
-import { setVariable } from '../../lib/set-variable.ts';
-import { isAtLeast, nameVersion } from '../server-version.ts';
+import { setVariable } from '../../db/connection/set-variable.ts';
+import { isAtLeast, nameVersion } from '../source/server-version.ts';
 import { fail, pass, skip, unreadable, warn, type Check, type Facts } from './check.ts';
 
 const oldest = { mysql: '8.0.1', mariadb: '10.6.0' } as const;

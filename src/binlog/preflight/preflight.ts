@@ -1,10 +1,10 @@
-import { placeOf } from '../../lib/database-url.ts';
+import { placeOf } from '../../db/connection/database-url.ts';
 import { systemClock, type Clock } from '../../lib/clock.ts';
-import { errnoOf } from '../../lib/connect-error.ts';
+import { errnoOf } from '../../db/connection/connect-error.ts';
 import { AppError, codeOf } from '../../lib/errors.ts';
-import type { Checkpoint } from '../lineage/verdict.ts';
-import { nameVersion } from '../server-version.ts';
-import type { Source } from '../source.ts';
+import type { Checkpoint } from '../position/verdict.ts';
+import { nameVersion } from '../source/server-version.ts';
+import type { Source } from '../source/source.ts';
 import type { Watch } from '../types.ts';
 import type { Check, CheckLevel, Facts, Finding, StoreLimits } from './check.ts';
 import { collectFacts } from './facts.ts';
@@ -21,7 +21,7 @@ export interface CheckResult {
   title: string;
   level: CheckLevel;
   detail: string;
-  /** What mends it, ready to paste; null when there is nothing to mend. */
+  /** The remedy, ready to paste; null when there is nothing to fix. */
   remedy: string | null;
 }
 
@@ -62,7 +62,7 @@ const checks: readonly Check[] = [
 ];
 
 /**
- * Asks the source everything that must hold before its log is read, and says what mends what does not. The same at start, on
+ * Asks the source everything that must hold before its log is read, and returns a remedy for each check that fails. The same at start, on
  * reconnect and hourly. Never throws for what a server says: a server that cannot be reached is a failed check too. Throws
  * ERR_DRIVER when the installed mysql2 lacks a member that the reader needs.
  */

@@ -1,9 +1,9 @@
 import { formatDuration } from '../../lib/duration.ts';
-import { setVariable } from '../../lib/set-variable.ts';
-import { toLogLimits } from '../runway.ts';
+import { setVariable } from '../../db/connection/set-variable.ts';
+import { toLogLimits } from '../position/runway.ts';
 import { pass, unreadable, warn, type Check } from './check.ts';
 
-/** A long weekend: the time in which nobody may look at a daemon that stands still. */
+/** A long weekend: a halted daemon may stay unnoticed for that long. */
 const shortMs = 72 * 3_600_000;
 
 export const retention: Check = {

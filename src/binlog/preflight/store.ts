@@ -1,5 +1,5 @@
-import { smallestPacketBytes } from '../../db/sql-text.ts';
-import { raisePacket } from '../../db/store-error.ts';
+import { smallestPacketBytes } from '../../db/connection/sql-text.ts';
+import { raisePacket } from '../../db/connection/store-error.ts';
 import { AppError } from '../../lib/errors.ts';
 import { fail, pass, skip, warn, type Check, type Facts } from './check.ts';
 

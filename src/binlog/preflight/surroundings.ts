@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { monotonicMs } from '../../lib/clock.ts';
-import { proveLineage } from '../lineage.ts';
-import { countReaders } from '../count-readers.ts';
+import { proveLineage } from '../position/lineage.ts';
+import { countReaders } from '../source/count-readers.ts';
 import { fail, pass, skip, warn, type Check } from './check.ts';
 
 const tls: Check = {
@@ -17,7 +17,7 @@ const tls: Check = {
     }
     if (url.tls.verify) return pass('The connection is encrypted, and the certificate is verified.');
     return warn(
-      `The connection to ${url.host} is encrypted, but anybody may be at its other end.`,
+      `The connection to ${url.host} is encrypted, but the server's identity is not verified.`,
       'Write ssl=verify-ca&ssl-ca=/path/to/ca.pem instead of ssl=skip-verify in source.url.',
     );
   },
@@ -64,7 +64,7 @@ const serverId: Check = {
     }
     const readers = await countReaders(facts.source, identity, ours);
     if (readers === null) return skip('The server does not tell who reads its log.');
-    if (readers <= (facts.readerRuns ? 1 : 0)) return pass(`Nobody else reads the log as ${ours}.`);
+    if (readers <= (facts.readerRuns ? 1 : 0)) return pass(`No other reader uses ${ours}.`);
     return warn(
       `A reader is connected as ${identity.account} with our id, ${ours}. Unless it is the running daemon, the two would cut each other off for ever.`,
       'Stop the other daemon; if it is a copy of this installation (a cloned machine), give it a store of its own in store.url.',
@@ -80,7 +80,7 @@ const lineage: Check = {
     if (log.state !== 'on') return skip('Needs the binary log and the right to ask for its status.');
     const proof = await proveLineage(source, identity, checkpoint);
     return proof.kind === 'ok'
-      ? pass('The log goes on from the checkpoint.')
+      ? pass('The log continues from the checkpoint.')
       : fail(`${proof.kind}: ${proof.message}`, proof.remedy);
   },
 };

@@ -1,4 +1,4 @@
-import { quoteName } from '../quote-name.ts';
+import { quoteName } from '../source/quote-name.ts';
 import { cascades } from './cascades.ts';
 import { columnFormatChecks } from './column-formats.ts';
 import { fail, nothingThere, pass, warn, watchedTables, type Check } from './check.ts';
@@ -92,7 +92,7 @@ const labels: Check = {
     );
     if (odd.length === 0) return pass('None has a comma or a quote in it.');
     return warn(
-      `Labels of ${odd.join(', ')} hold a comma or a quote: they are read right, but must be quoted in the rules, and whoever splits a payload at commas is misled.`,
+      `Labels of ${odd.join(', ')} hold a comma or a quote: they are read right, but must be quoted in the rules, and a receiver that splits a payload at commas misreads them.`,
       'Write such a label in double quotes in the rules: becomes: ["a, b"].',
     );
   },

@@ -1,7 +1,7 @@
-import type { DatabaseUrl } from '../../lib/database-url.ts';
+import type { DatabaseUrl } from '../../db/connection/database-url.ts';
 import type { LogPlace } from '../types.ts';
-import { Tally, type Comparison } from './comparison.ts';
-import { TransactionComparer, type Readings } from './compare-transactions.ts';
+import { Tally, type Comparison } from './compare/comparison.ts';
+import { TransactionComparer, type Readings } from './compare/compare-transactions.ts';
 import { readWithZongji, type ReadingEnd } from './read-with-zongji.ts';
 
 /** A range of the log as our reader gave it, and how zongji is to read the same. Plain data: it goes to another thread. */

@@ -1,5 +1,5 @@
 import type { Cell, ColumnKind } from '../types.ts';
-import { isSameJson } from './compare-json.ts';
+import { isSameJson } from './compare/compare-json.ts';
 import { isMisreadText } from './misread-charset.ts';
 import { isReadWithoutUnicode } from './without-unicode.ts';
 import {

@@ -1,5 +1,5 @@
 import type { Commit, LogPlace, Position, RowEvent, TransactionPart } from '../types.ts';
-import type { ReadTransaction } from './compare-transactions.ts';
+import type { ReadTransaction } from './compare/compare-transactions.ts';
 
 export interface RecordLimits {
   /** Recording ends behind the transaction that reaches it. */

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { monotonicMs } from '../../lib/clock.ts';
 import { HaltError, type Halt } from '../halt.ts';
-import { randomServerId } from '../log-file.ts';
-import { hasReached } from '../log-place.ts';
-import { mergeBaselines, OutgrownError } from '../outgrown.ts';
+import { randomServerId } from '../source/log-file.ts';
+import { hasReached } from '../position/log-place.ts';
+import { mergeBaselines, OutgrownError } from '../transaction/outgrown.ts';
 import { openStream, type BinlogStream, type StreamOptions } from '../stream.ts';
 import type { Baseline, LogPlace, Position } from '../types.ts';
 import { RangeRecorder, type RecordLimits } from './range-recorder.ts';

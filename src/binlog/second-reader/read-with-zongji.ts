@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import ZongJi from '@vlasky/zongji';
-import { toConnectionTarget, type DatabaseUrl } from '../../lib/database-url.ts';
-import { hasReached } from '../log-place.ts';
-import { memoryOfRows } from '../memory-of-rows.ts';
+import { toConnectionTarget, type DatabaseUrl } from '../../db/connection/database-url.ts';
+import { hasReached } from '../position/log-place.ts';
+import { memoryOfRows } from '../decode/memory-of-rows.ts';
 import type { LogPlace, RowOp } from '../types.ts';
 import type {
   Trouble,
@@ -193,7 +193,7 @@ class Gathering {
     if (text === 'COMMIT') this.#close(event);
     else if (text === 'ROLLBACK') this.#closeWith(event, 'rolled-back');
     else if (text.startsWith('ROLLBACK')) this.poison('rolled-back');
-    // A definition commits by itself; on MariaDB nothing but its position says so. CREATE TABLE … SELECT goes on with rows.
+    // A definition commits by itself; on MariaDB nothing but its position says so. CREATE TABLE … SELECT continues with rows.
     else if (text === 'BEGIN' && this.#rows.length === 0) this.#reset();
     this.#look(event);
   }

@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { Comparison } from './comparison.ts';
+import type { Comparison } from './compare/comparison.ts';
 import type { Compared, ComparisonJob } from './compare-with-zongji.ts';
 
 /** What zongji and the comparison may take. A thread that needs more is ended; the daemon is not. */

@@ -1,14 +1,14 @@
-import type { DatabaseUrl } from '../../lib/database-url.ts';
-import type { Dictionary, DictionaryTable } from '../dictionary.ts';
+import type { DatabaseUrl } from '../../db/connection/database-url.ts';
+import type { Dictionary, DictionaryTable } from '../source/dictionary.ts';
 import type { RowEvent } from '../types.ts';
-import { randomServerId } from '../log-file.ts';
+import { randomServerId } from '../source/log-file.ts';
 import type { ComparisonJob } from './compare-with-zongji.ts';
 import type { RangeRecorder } from './range-recorder.ts';
 
 export interface JobOptions {
   url: DatabaseUrl;
   dictionary: Dictionary;
-  /** Lower-case names of the tables that our reader was told to read. */
+  /** Lower-case names of the tables that our reader was to read. */
   tables: Iterable<string>;
 }
 

@@ -1,7 +1,7 @@
 import iconv from 'iconv-lite';
-import { textDecoder } from '../charset.ts';
-import { multiByteSets } from '../charset/multi-byte-sets.ts';
-import { unicodeDecoders } from '../charset/unicode.ts';
+import { textDecoder } from '../decode/charset.ts';
+import { multiByteSets } from '../decode/charset/multi-byte-sets.ts';
+import { unicodeDecoders } from '../decode/charset/unicode.ts';
 
 /** What zongji makes of one code, and the bytes that it holds back: they may begin a code with what follows. */
 interface Reading {
@@ -9,7 +9,7 @@ interface Reading {
   heldBack: string;
 }
 
-/** By the first character of their text; those that are held back whole under ''. */
+/** By the first character of their text; entries that are held back whole under ''. */
 type Readings = ReadonlyMap<string, readonly Reading[]>;
 
 /** Characters of ours that iconv-lite decodes otherwise. */

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import { textDecoder } from '../charset.ts';
-import type { TextDecode } from '../charset/text-decode.ts';
+import { textDecoder } from '../decode/charset.ts';
+import type { TextDecode } from '../decode/charset/text-decode.ts';
 import type { Flavour } from '../types.ts';
 import type { StatusVariables } from './status-variables.ts';
 

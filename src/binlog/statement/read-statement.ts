@@ -1,7 +1,7 @@
-import { ByteReader } from '../byte-reader.ts';
-import { eventType } from '../event-type.ts';
-import { inflateEnvelope } from '../inflate.ts';
-import type { LogEvent } from '../log-event.ts';
+import { ByteReader } from '../protocol/byte-reader.ts';
+import { eventType } from '../protocol/event-type.ts';
+import { inflateEnvelope } from '../protocol/inflate.ts';
+import type { LogEvent } from '../protocol/log-event.ts';
 import type { LexicalRules } from './lexical-rules.ts';
 import { parseStatement, type ParsedStatement } from './parse-statement.ts';
 import type { StatementEffect } from './statement-kinds.ts';

@@ -1,4 +1,4 @@
-import { quoteName } from '../quote-name.ts';
+import { quoteName } from '../source/quote-name.ts';
 import type { Name, ObjectName } from './names.ts';
 
 /** One step of a RENAME TABLE. */

@@ -1,4 +1,4 @@
-import type { ByteReader } from '../byte-reader.ts';
+import type { ByteReader } from '../protocol/byte-reader.ts';
 
 /** What a Query event says about the session that ran its statement. A field is undefined where the event does not say. */
 export interface StatusVariables {

@@ -10,7 +10,7 @@ export interface UnloggedRows {
   tables: readonly ObjectName[];
   /** The tables by whose names there is another one afterwards, or none: nothing that was known of them holds any longer. */
   replaced?: readonly ReplacedTable[];
-  /** Where only partitions are concerned: those that are dropped or emptied. */
+  /** Where only partitions are concerned: the partitions that are dropped or emptied. */
   partitions?: PartitionLoss;
 }
 

@@ -1,4 +1,4 @@
-/** What is read of the source, as a reader is told. */
+/** What a reader reads of the source. */
 export interface WatchOptions {
   /** Lower-case names of the columns that are read of a table; undefined for a table that is not read. */
   columnsOf(schema: string, table: string): ReadonlySet<string> | undefined;

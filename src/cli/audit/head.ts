@@ -1,14 +1,14 @@
 import { Command } from 'commander';
-import { headJson, readHead } from '../../audit/head.ts';
-import { sealAndTell } from '../../daemon/sealing.ts';
-import { ensureInstallation } from '../../db/installation.ts';
+import { headJson, readHead } from '../../audit/seal/head.ts';
+import { sealAndTell } from '../../daemon/upkeep/sealing.ts';
+import { ensureInstallation } from '../../db/schema/installation.ts';
 import { AppError } from '../../lib/errors.ts';
-import { createRouter } from '../../outbox/fan-out.ts';
-import { loadWebhooks } from '../../outbox/webhook-registry.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { print, printJson } from '../output.ts';
-import { writeNewFile } from '../text-file.ts';
-import { withStore } from '../with-store.ts';
+import { createRouter } from '../../outbox/append/fan-out.ts';
+import { loadWebhooks } from '../../outbox/webhook/webhook-registry.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { writeNewFile } from '../terminal/text-file.ts';
+import { withStore } from '../argument/with-store.ts';
 
 interface HeadOptions extends ConfigOptions {
   out?: string;
@@ -18,7 +18,7 @@ interface HeadOptions extends ConfigOptions {
 /** `odontology-webhooks audit head` */
 export function auditHeadCommand(): Command {
   return new Command('head')
-    .description('the end of the sealed log, to be kept where nobody of here can change it')
+    .description('print the head of the sealed log, to be kept outside of this installation')
     .addOption(configOption())
     .option('--out <file>', 'write it to a new file')
     .option('--json', 'print it as JSON')

@@ -1,11 +1,11 @@
 import { Command } from 'commander';
-import { listActs, type ActFilter, type ActRecord } from '../../audit/acts.ts';
+import { listActs, type ActFilter, type ActRecord } from '../../audit/act/acts.ts';
 import { toJson } from '../../audit/to-json.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { print, printError, printJson } from '../output.ts';
-import { formatMoment, formatTable } from '../text/table.ts';
-import { cursorOption, limitOption, sinceOption, untilOption } from '../time-option.ts';
-import { withStore } from '../with-store.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { print, printError, printJson } from '../terminal/output.ts';
+import { formatMoment, formatTable } from '../terminal/table.ts';
+import { cursorOption, limitOption, sinceOption, untilOption } from '../argument/time-option.ts';
+import { withStore } from '../argument/with-store.ts';
 
 interface LogOptions extends ConfigOptions {
   actor?: string;

@@ -1,13 +1,13 @@
 import { Command } from 'commander';
-import { parseHead, parsePinnedKey } from '../../audit/head.ts';
+import { parseHead, parsePinnedKey } from '../../audit/seal/head.ts';
 import { verifyLog, type Verification } from '../../audit/verify.ts';
 import { toJson } from '../../audit/to-json.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { print, printJson } from '../output.ts';
-import { styled } from '../text/styled.ts';
-import { createProgress } from '../progress.ts';
-import { readTextFile } from '../text-file.ts';
-import { withStore } from '../with-store.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { styled } from '../terminal/styled.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { readTextFile } from '../terminal/text-file.ts';
+import { withStore } from '../argument/with-store.ts';
 
 interface VerifyOptions extends ConfigOptions {
   head?: string;

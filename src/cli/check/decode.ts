@@ -1,15 +1,14 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { CheckResult } from '../../binlog/preflight/preflight.ts';
-import { explainLeftOut, type Difference } from '../../binlog/second-reader/comparison.ts';
-import { openSource } from '../../binlog/source.ts';
+import { explainLeftOut, type Difference } from '../../binlog/second-reader/compare/comparison.ts';
+import { openSource } from '../../binlog/source/source.ts';
 import type { LogPlace } from '../../binlog/types.ts';
 import type { Config } from '../../config/types.ts';
-import { readClinic } from '../../daemon/clinic.ts';
-import { checkDecoder, countCompared, type DecodeCheck } from '../../daemon/decode-check.ts';
-import { filterNames } from '../../daemon/in-force.ts';
+import { filterNames, readClinic } from '../../capture/clinic.ts';
+import { checkDecoder, countCompared, type DecodeCheck } from '../../capture/decode-check.ts';
 import { systemClock } from '../../lib/clock.ts';
-import { formatTable } from '../text/table.ts';
-import { parseMoment } from '../time-option.ts';
+import { formatTable } from '../terminal/table.ts';
+import { parseMoment } from '../argument/time-option.ts';
 
 /** For both readers together. */
 const TIME_LIMIT_MS = 60_000;

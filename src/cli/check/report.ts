@@ -1,8 +1,8 @@
 import type { CheckResult, PreflightReport } from '../../binlog/preflight/preflight.ts';
-import { styled } from '../text/styled.ts';
-import { formatTable } from '../text/table.ts';
-import { splitAt, tableColumns, widthOf } from '../text/terminal.ts';
-import { wrapProse, wrapText } from '../text/wrap.ts';
+import { styled } from '../terminal/styled.ts';
+import { formatTable } from '../terminal/table.ts';
+import { splitAt, tableColumns, widthOf } from '../terminal/terminal.ts';
+import { wrapProse, wrapText } from '../terminal/wrap.ts';
 
 type Level = CheckResult['level'];
 

@@ -1,11 +1,11 @@
-import { broken, proveEnd, readLastSeal } from '../../audit/chain.ts';
-import { isSealingStopped, readUnsealedAge, unsealedLimitMs } from '../../audit/unsealed-age.ts';
+import { broken, proveEnd, readLastSeal } from '../../audit/seal/chain.ts';
+import { isSealingStopped, readUnsealedAge, unsealedLimitMs } from '../../audit/seal/unsealed-age.ts';
 import type { CheckResult } from '../../binlog/preflight/preflight.ts';
 import type { Config } from '../../config/types.ts';
-import type { Session } from '../../db/client.ts';
-import { openBox } from '../../db/encryption.ts';
-import { readSealState } from '../../db/seal-key.ts';
-import { errnoOf } from '../../lib/connect-error.ts';
+import type { Session } from '../../db/connection/client.ts';
+import { openBox } from '../../crypto/encryption.ts';
+import { readSealState } from '../../db/proof/seal-key.ts';
+import { errnoOf } from '../../db/connection/connect-error.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import { AppError } from '../../lib/errors.ts';
 

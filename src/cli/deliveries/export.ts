@@ -1,15 +1,15 @@
 import { Command, Option } from 'commander';
 import { countDeliveries, listDeliveries, type DeliveryRecord } from '../../audit/deliveries.ts';
-import { recordListing } from '../../audit/reading-acts.ts';
-import { recordAct } from '../../audit/record-act.ts';
+import { recordListing } from '../../audit/act/reading-acts.ts';
+import { recordAct } from '../../audit/act/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { escapeJson } from '../../lib/terminal-text.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { formatCsv, formatLine } from '../csv.ts';
-import { localActor } from '../local-actor.ts';
-import { forTerminal } from '../text/styled.ts';
-import { createProgress } from '../progress.ts';
-import { withStore, type OpenedStore } from '../with-store.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { formatCsv, formatLine } from '../terminal/csv.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { forTerminal } from '../terminal/styled.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { withStore, type OpenedStore } from '../argument/with-store.ts';
 import { addFilter, filterOf, type FilterOptions } from './filter.ts';
 
 interface ExportOptions extends ConfigOptions, FilterOptions {
@@ -55,7 +55,7 @@ async function exportAll(vault: OpenedStore, options: ExportOptions): Promise<vo
   progress.end();
 }
 
-/** Waits for whoever reads more slowly than we write. */
+/** Waits for a reader that is slower than this writer. */
 function write(text: string): Promise<void> {
   // A file gets the values as they are.
   const shown = process.stdout.isTTY ? forTerminal(text.replaceAll('\r\n', '\n')) : text;

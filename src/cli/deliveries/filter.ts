@@ -1,8 +1,8 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { statusFilters, type DeliveryFilter, type StatusFilter } from '../../audit/deliveries.ts';
-import type { Session } from '../../db/client.ts';
-import { findWebhookId } from '../../outbox/webhook-registry.ts';
-import { sinceOption, untilOption } from '../time-option.ts';
+import type { Session } from '../../db/connection/client.ts';
+import { findWebhookId } from '../../outbox/webhook/webhook-registry.ts';
+import { sinceOption, untilOption } from '../argument/time-option.ts';
 
 /** The options that choose deliveries. */
 export interface FilterOptions {

@@ -1,13 +1,13 @@
 import { Command } from 'commander';
 import { listDeliveries, type DeliveryRecord } from '../../audit/deliveries.ts';
-import { recordListing } from '../../audit/reading-acts.ts';
+import { recordListing } from '../../audit/act/reading-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { localActor } from '../local-actor.ts';
-import { print, printError, printJson } from '../output.ts';
-import { formatMoment, formatTable } from '../text/table.ts';
-import { cursorOption, limitOption } from '../time-option.ts';
-import { withStore } from '../with-store.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { print, printError, printJson } from '../terminal/output.ts';
+import { formatMoment, formatTable } from '../terminal/table.ts';
+import { cursorOption, limitOption } from '../argument/time-option.ts';
+import { withStore } from '../argument/with-store.ts';
 import { addFilter, filterOf, type FilterOptions } from './filter.ts';
 
 interface ListOptions extends ConfigOptions, FilterOptions {

@@ -1,11 +1,11 @@
 import { Command } from 'commander';
-import { recordAct } from '../../audit/record-act.ts';
-import { retryDelivery, type Retried } from '../../outbox/reopen.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { parseId } from '../id-argument.ts';
-import { localActor } from '../local-actor.ts';
-import { print, printJson } from '../output.ts';
-import { withStore } from '../with-store.ts';
+import { recordAct } from '../../audit/act/record-act.ts';
+import { retryDelivery, type Retried } from '../../outbox/queue/reopen.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { parseId } from '../argument/id-argument.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { withStore } from '../argument/with-store.ts';
 
 const inWords: Record<Retried, string> = {
   reopened: 'is sent again, with the whole retry schedule before it',

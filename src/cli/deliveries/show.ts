@@ -1,13 +1,13 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { getDelivery, type DeliveryDetail } from '../../audit/deliveries.ts';
-import { recordReading } from '../../audit/reading-acts.ts';
+import { recordReading } from '../../audit/act/reading-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { escapeLine } from '../../lib/terminal-text.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { localActor } from '../local-actor.ts';
-import { print, printExact, printJson } from '../output.ts';
-import { formatMoment, formatTable } from '../text/table.ts';
-import { withStore } from '../with-store.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { print, printExact, printJson } from '../terminal/output.ts';
+import { formatMoment, formatTable } from '../terminal/table.ts';
+import { withStore } from '../argument/with-store.ts';
 
 /** `odontology-webhooks deliveries show` */
 export function deliveriesShowCommand(): Command {

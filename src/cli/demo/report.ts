@@ -1,14 +1,14 @@
 import { sleep } from '../../lib/clock.ts';
-import { styled } from '../text/styled.ts';
-import { formatTable } from '../text/table.ts';
-import type { DayObserver, ExpectedEvent } from './clinic-day.ts';
-import type { ReceivedWebhook } from './receiver.ts';
+import { styled } from '../terminal/styled.ts';
+import { formatTable } from '../terminal/table.ts';
+import type { DayObserver, ExpectedEvent } from '../../demo/clinic-day.ts';
+import type { ReceivedWebhook } from '../../demo/receiver.ts';
 
 export interface ReportOptions {
   /** Every event type that must be seen at least once, in the order of the summary. */
   types: readonly string[];
   write: (line: string) => void;
-  /** How long a step waits for its webhooks before the day goes on without them. Default 15 s. */
+  /** How long a step waits for its webhooks before the day continues without them. Default 15 s. */
   patienceMs?: number;
   signal?: AbortSignal;
 }

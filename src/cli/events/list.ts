@@ -1,16 +1,16 @@
 import { Command } from 'commander';
-import { readDictionary } from '../../binlog/dictionary.ts';
-import { openSource } from '../../binlog/source.ts';
-import type { DatabaseUrl } from '../../lib/database-url.ts';
-import { describeRules } from '../../event/describe.ts';
+import { readDictionary } from '../../binlog/source/dictionary.ts';
+import { openSource } from '../../binlog/source/source.ts';
+import type { DatabaseUrl } from '../../db/connection/database-url.ts';
+import { describeRules } from '../../event/rule/describe.ts';
 import { ownEvents } from '../../event/own-events.ts';
-import { eventSchemas, type JsonSchema } from '../../event/payload-schema.ts';
+import { eventSchemas, type JsonSchema } from '../../event/rule/payload-schema.ts';
 import { ownEventSchemas } from '../../event/own-schemas.ts';
-import { builtInRulesFile, readRules, type RuleFile } from '../../event/rule-file.ts';
+import { builtInRulesFile, readRules, type RuleFile } from '../../event/rule/rule-file.ts';
 import type { EventTypeInfo } from '../../event/types.ts';
-import { configOf, configOption, type ConfigOptions } from '../config-option.ts';
-import { print, printJson } from '../output.ts';
-import { styled } from '../text/styled.ts';
+import { configOf, configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { styled } from '../terminal/styled.ts';
 
 interface ListOptions extends ConfigOptions {
   rules?: string;

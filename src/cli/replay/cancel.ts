@@ -1,11 +1,11 @@
 import { Command } from 'commander';
-import { recordReplayEnd } from '../../audit/replay-acts.ts';
-import { cancelReplay } from '../../outbox/replay.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { parseId } from '../id-argument.ts';
-import { localActor } from '../local-actor.ts';
-import { print, printJson } from '../output.ts';
-import { withStore } from '../with-store.ts';
+import { recordReplayEnd } from '../../audit/act/replay-acts.ts';
+import { cancelReplay } from '../../outbox/replay/replay.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { parseId } from '../argument/id-argument.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { withStore } from '../argument/with-store.ts';
 
 /** `odontology-webhooks replay cancel` */
 export function replayCancelCommand(): Command {

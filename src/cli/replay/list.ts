@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import { toJson } from '../../audit/to-json.ts';
-import { listReplays, type Replay } from '../../outbox/replay.ts';
-import { listWebhooks } from '../../outbox/webhook-registry.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { print, printJson } from '../output.ts';
-import { formatMoment, formatTable } from '../text/table.ts';
-import { limitOption } from '../time-option.ts';
-import { withStore } from '../with-store.ts';
+import { listReplays, type Replay } from '../../outbox/replay/replay.ts';
+import { listWebhooks } from '../../outbox/webhook/webhook-registry.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { formatMoment, formatTable } from '../terminal/table.ts';
+import { limitOption } from '../argument/time-option.ts';
+import { withStore } from '../argument/with-store.ts';
 
 /** `odontology-webhooks replay list` */
 export function replayListCommand(): Command {

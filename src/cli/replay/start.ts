@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { recordReplay } from '../../audit/replay-acts.ts';
+import { recordReplay } from '../../audit/act/replay-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { judgeInput } from '../../daemon/judge.ts';
 import { sleep, systemClock } from '../../lib/clock.ts';
@@ -11,16 +11,16 @@ import {
   type Replay,
   type ReplayPreview,
   type ReplayRequest,
-} from '../../outbox/replay.ts';
-import { findWebhookId, loadWebhooks } from '../../outbox/webhook-registry.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { confirm, yesDescription, yesFlag, type ConfirmOptions } from '../confirm.ts';
-import { localActor } from '../local-actor.ts';
-import { print, printError, printJson } from '../output.ts';
-import { formatTable } from '../text/table.ts';
-import { createProgress } from '../progress.ts';
-import { sinceOption, untilOption } from '../time-option.ts';
-import { withStore, type OpenedStore } from '../with-store.ts';
+} from '../../outbox/replay/replay.ts';
+import { findWebhookId, loadWebhooks } from '../../outbox/webhook/webhook-registry.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { confirm, yesDescription, yesFlag, type ConfirmOptions } from '../terminal/confirm.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { print, printError, printJson } from '../terminal/output.ts';
+import { formatTable } from '../terminal/table.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { sinceOption, untilOption } from '../argument/time-option.ts';
+import { withStore, type OpenedStore } from '../argument/with-store.ts';
 
 interface ReplayOptions extends ConfigOptions, ConfirmOptions {
   webhook: string;
@@ -53,7 +53,7 @@ export function replayStartCommand(): Command {
     .addOption(new Option('--rate <n/s>', 'no more than so many a second').argParser(parseRate))
     .requiredOption('--reason <text>', 'why, for the audit log')
     .option(yesFlag, yesDescription)
-    .option('--detach', 'do not wait: the daemon goes on with it')
+    .option('--detach', 'do not wait: the daemon continues it')
     .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
@@ -105,7 +105,7 @@ async function run(opened: OpenedStore, options: ReplayOptions): Promise<Replay 
   return options.detach ? getReplay(store, id) : untilDone(opened, id);
 }
 
-/** Looks on while the daemon works; a daemon that is not there is told of, and waited for. */
+/** Shows progress while the daemon works; says so when no daemon runs, and waits for one. */
 async function untilDone({ store }: OpenedStore, id: number): Promise<Replay> {
   const progress = createProgress(`replay ${id}`);
   let told = false;
@@ -118,7 +118,7 @@ async function untilDone({ store }: OpenedStore, id: number): Promise<Replay> {
     }
     if (!told && systemClock.now() - replay.createdAtMs > 10_000 && replay.queued === 0) {
       told = true;
-      printError('Nothing has been sent yet: is `run` running? It goes on with the replay by itself.');
+      printError('Nothing has been sent yet: is `run` running? It continues the replay by itself.');
     }
     await sleep(lookEveryMs);
   }
@@ -134,7 +134,7 @@ function formatPreview({ byType }: ReplayPreview): string {
 function inWords({ id, state, queued, total }: Replay): string {
   switch (state) {
     case 'running':
-      return `Replay ${id} of up to ${total} events goes on in the daemon.`;
+      return `Replay ${id} of up to ${total} events continues in the daemon.`;
     case 'cancelled':
       return `Replay ${id} was cancelled after ${queued} deliveries.`;
     case 'done':

@@ -1,11 +1,11 @@
 import { Command } from 'commander';
-import { recordAlong } from '../../audit/record-along.ts';
+import { recordAlong } from '../../audit/act/record-along.ts';
 import { AppError } from '../../lib/errors.ts';
-import { createWebhook } from '../../outbox/webhook-registry.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { localActor } from '../local-actor.ts';
-import { print, printJson } from '../output.ts';
-import { withStore } from '../with-store.ts';
+import { createWebhook } from '../../outbox/webhook/webhook-registry.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { withStore } from '../argument/with-store.ts';
 import { addSecretOptions, secretOf, type SecretOptions } from './secret-option.ts';
 import { addSettings, requireFitSelection, settingsOf, type SettingsOptions } from './settings.ts';
 

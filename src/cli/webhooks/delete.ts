@@ -1,12 +1,12 @@
 import { Command } from 'commander';
-import { recordAlong } from '../../audit/record-along.ts';
-import { deleteWebhook, findWebhookId, getWebhook } from '../../outbox/webhook-registry.ts';
+import { recordAlong } from '../../audit/act/record-along.ts';
+import { deleteWebhook, findWebhookId, getWebhook } from '../../outbox/webhook/webhook-registry.ts';
 import { escapeLine } from '../../lib/terminal-text.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { confirm, yesDescription, yesFlag, type ConfirmOptions } from '../confirm.ts';
-import { localActor } from '../local-actor.ts';
-import { print, printJson } from '../output.ts';
-import { withStore } from '../with-store.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { confirm, yesDescription, yesFlag, type ConfirmOptions } from '../terminal/confirm.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { withStore } from '../argument/with-store.ts';
 
 /** `odontology-webhooks webhooks delete` */
 export function webhooksDeleteCommand(): Command {

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { recordAlong } from '../../audit/record-along.ts';
-import { sendMissed } from '../../audit/send-missed.ts';
-import { enableWebhook } from '../../outbox/webhook-state.ts';
-import { print } from '../output.ts';
+import { recordAlong } from '../../audit/act/record-along.ts';
+import { sendMissed } from '../../audit/act/send-missed.ts';
+import { enableWebhook } from '../../outbox/webhook/webhook-state.ts';
+import { print } from '../terminal/output.ts';
 import { standingCommand } from './standing-command.ts';
 
 /** `odontology-webhooks webhooks enable` */

@@ -1,13 +1,13 @@
 import { Command } from 'commander';
 import { createRowJudge } from '../../daemon/judge.ts';
-import { webhookJson } from '../../outbox/webhook-json.ts';
-import { listWebhooks } from '../../outbox/webhook-registry.ts';
-import type { WebhookRecord } from '../../outbox/webhook-row.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { print, printJson } from '../output.ts';
-import { formatTable } from '../text/table.ts';
-import { withStore } from '../with-store.ts';
-import { problemLines } from './problem-lines.ts';
+import { webhookJson } from '../../outbox/webhook/webhook-json.ts';
+import { listWebhooks } from '../../outbox/webhook/webhook-registry.ts';
+import type { WebhookRecord } from '../../outbox/webhook/webhook-row.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { formatTable } from '../terminal/table.ts';
+import { withStore } from '../argument/with-store.ts';
+import { problemLines } from '../terminal/problem-lines.ts';
 
 /** `odontology-webhooks webhooks list` */
 export function webhooksListCommand(): Command {

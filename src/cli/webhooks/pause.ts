@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { recordAlong } from '../../audit/record-along.ts';
-import { pauseWebhook } from '../../outbox/webhook-state.ts';
+import { recordAlong } from '../../audit/act/record-along.ts';
+import { pauseWebhook } from '../../outbox/webhook/webhook-state.ts';
 import { standingCommand } from './standing-command.ts';
 
 /** `odontology-webhooks webhooks pause` */

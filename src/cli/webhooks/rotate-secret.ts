@@ -1,13 +1,13 @@
 import { Command } from 'commander';
-import { recordAlong } from '../../audit/record-along.ts';
-import { parseRotationInput } from '../../config/webhook-input.ts';
+import { recordAlong } from '../../audit/act/record-along.ts';
+import { parseRotationInput } from '../../config/setting/webhook-input.ts';
 import { formatDuration } from '../../lib/duration.ts';
-import { findWebhookId, rotateSecret } from '../../outbox/webhook-registry.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { confirm, yesDescription, yesFlag, type ConfirmOptions } from '../confirm.ts';
-import { localActor } from '../local-actor.ts';
-import { print, printJson } from '../output.ts';
-import { withStore } from '../with-store.ts';
+import { findWebhookId, rotateSecret } from '../../outbox/webhook/webhook-registry.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { confirm, yesDescription, yesFlag, type ConfirmOptions } from '../terminal/confirm.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { withStore } from '../argument/with-store.ts';
 import { addSecretOptions, secretOf, type SecretOptions } from './secret-option.ts';
 
 interface RotateOptions extends ConfigOptions, ConfirmOptions, SecretOptions {

@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
-import { parseWebhookInput } from '../../config/webhook-input.ts';
+import { parseWebhookInput } from '../../config/setting/webhook-input.ts';
 import { AppError } from '../../lib/errors.ts';
-import { readTextFile } from '../text-file.ts';
+import { readTextFile } from '../terminal/text-file.ts';
 
 export interface SecretOptions {
   secretFile?: string;
   secretEnv?: string;
 }
 
-/** A secret of one's own. Never as an argument: those stand in the history of the shell and in the list of processes. */
+/** A secret of one's own. Never as an argument: arguments are in the shell's history and in the list of processes. */
 export function addSecretOptions(command: Command): Command {
   return command
     .option(

@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { parseWebhookInput, type WebhookInput } from '../../config/webhook-input.ts';
+import { parseWebhookInput, type WebhookInput } from '../../config/setting/webhook-input.ts';
 import type { Config } from '../../config/types.ts';
-import { openSource } from '../../binlog/source.ts';
+import { openSource } from '../../binlog/source/source.ts';
 import { judgeInput, judgeInputSelection } from '../../daemon/judge.ts';
 import type { Selection } from '../../event/subscription.ts';
 import { AppError } from '../../lib/errors.ts';

@@ -1,12 +1,12 @@
 import { Command } from 'commander';
-import type { Actor } from '../../audit/record-act.ts';
+import type { Actor } from '../../audit/act/record-act.ts';
 import { escapeLine } from '../../lib/terminal-text.ts';
-import { findWebhookId } from '../../outbox/webhook-registry.ts';
-import { summarizeWebhook, summaryInWords } from '../../outbox/webhook-summary.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { localActor } from '../local-actor.ts';
-import { print, printJson } from '../output.ts';
-import { withStore, type OpenedStore } from '../with-store.ts';
+import { findWebhookId } from '../../outbox/webhook/webhook-registry.ts';
+import { summarizeWebhook, summaryInWords } from '../../outbox/webhook/webhook-summary.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { withStore, type OpenedStore } from '../argument/with-store.ts';
 
 interface Options extends ConfigOptions {
   json?: true;

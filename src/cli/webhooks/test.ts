@@ -1,15 +1,15 @@
 import { Command } from 'commander';
-import { recordAct } from '../../audit/record-act.ts';
+import { recordAct } from '../../audit/act/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { guardOptions } from '../../daemon/judge.ts';
-import { createSender } from '../../delivery/send.ts';
-import { testWebhook } from '../../delivery/test-webhook.ts';
+import { createSender } from '../../delivery/send/send.ts';
+import { testWebhook } from '../../delivery/send/test-webhook.ts';
 import type { Outcome } from '../../delivery/types.ts';
-import { findWebhookId, loadWebhook } from '../../outbox/webhook-registry.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { localActor } from '../local-actor.ts';
-import { print, printJson } from '../output.ts';
-import { withStore, type OpenedStore } from '../with-store.ts';
+import { findWebhookId, loadWebhook } from '../../outbox/webhook/webhook-registry.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { withStore, type OpenedStore } from '../argument/with-store.ts';
 
 /** `odontology-webhooks webhooks test` */
 export function webhooksTestCommand(): Command {
@@ -20,7 +20,7 @@ export function webhooksTestCommand(): Command {
     .option('--json', 'print the outcome as JSON')
     .addHelpText(
       'after',
-      '\nThe event holds no data of a patient and stands in no log. Exit code 1 unless it was answered with 2xx.',
+      '\nThe event holds no data of a patient and is not recorded in the log. Exit code 1 unless it was answered with 2xx.',
     )
     .action(async (idOrName: string, options: ConfigOptions & { json?: true }) => {
       const outcome = await withStore(options, (opened) => tryOut(opened, idOrName));

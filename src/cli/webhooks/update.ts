@@ -1,14 +1,14 @@
 import { Command } from 'commander';
-import { changeDetails } from '../../audit/record-act.ts';
-import { recordAlong } from '../../audit/record-along.ts';
+import { changeDetails } from '../../audit/act/record-act.ts';
+import { recordAlong } from '../../audit/act/record-along.ts';
 import { AppError } from '../../lib/errors.ts';
-import { webhookJson } from '../../outbox/webhook-json.ts';
-import { findWebhookId, getWebhook, updateWebhook } from '../../outbox/webhook-registry.ts';
+import { webhookJson } from '../../outbox/webhook/webhook-json.ts';
+import { findWebhookId, getWebhook, updateWebhook } from '../../outbox/webhook/webhook-registry.ts';
 import { escapeLine } from '../../lib/terminal-text.ts';
-import { configOption, type ConfigOptions } from '../config-option.ts';
-import { localActor } from '../local-actor.ts';
-import { print, printJson } from '../output.ts';
-import { withStore } from '../with-store.ts';
+import { configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { print, printJson } from '../terminal/output.ts';
+import { withStore } from '../argument/with-store.ts';
 import { addSettings, requireFitSelection, settingsOf, type SettingsOptions } from './settings.ts';
 
 /** `odontology-webhooks webhooks update` */

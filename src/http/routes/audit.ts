@@ -1,11 +1,11 @@
-import { listActs } from '../../audit/acts.ts';
+import { listActs } from '../../audit/act/acts.ts';
 import { listAccess } from '../../audit/deliveries.ts';
 import { erasePatient, knowsPatient, unknownPatient } from '../../audit/erase.ts';
-import { headJson, readHead } from '../../audit/head.ts';
-import { recordAct } from '../../audit/record-act.ts';
+import { headJson, readHead } from '../../audit/seal/head.ts';
+import { recordAct } from '../../audit/act/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { verifyLog } from '../../audit/verify.ts';
-import { storedKey } from '../../outbox/lane.ts';
+import { storedKey } from '../../outbox/append/lane.ts';
 import { accessAnswer, actAnswer, erasedAnswer, pageOf } from '../answers.ts';
 import { object, paging, pagingOf, period, periodOf, text, type ApiRoute } from '../route.ts';
 

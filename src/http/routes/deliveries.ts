@@ -5,12 +5,12 @@ import {
   statusFilters,
   type StatusFilter,
 } from '../../audit/deliveries.ts';
-import { recordListing, recordReading } from '../../audit/reading-acts.ts';
-import { recordAct } from '../../audit/record-act.ts';
+import { recordListing, recordReading } from '../../audit/act/reading-acts.ts';
+import { recordAct } from '../../audit/act/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
-import type { Session } from '../../db/client.ts';
-import { retryDelivery } from '../../outbox/reopen.ts';
-import { findWebhookId } from '../../outbox/webhook-registry.ts';
+import type { Session } from '../../db/connection/client.ts';
+import { retryDelivery } from '../../outbox/queue/reopen.ts';
+import { findWebhookId } from '../../outbox/webhook/webhook-registry.ts';
 import { answering, deliveryAnswer, deliveryDetailAnswer, pageOf } from '../answers.ts';
 import {
   entity,

@@ -1,5 +1,5 @@
 import { toPage } from '../../audit/page.ts';
-import { recordReplay, recordReplayEnd } from '../../audit/replay-acts.ts';
+import { recordReplay, recordReplayEnd } from '../../audit/act/replay-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
@@ -10,8 +10,8 @@ import {
   listReplays,
   previewReplay,
   type ReplayRequest,
-} from '../../outbox/replay.ts';
-import { findWebhookId } from '../../outbox/webhook-registry.ts';
+} from '../../outbox/replay/replay.ts';
+import { findWebhookId } from '../../outbox/webhook/webhook-registry.ts';
 import { answering, pageOf, replayAnswer, replayMadeAnswer, replayPreviewAnswer } from '../answers.ts';
 import {
   entity,

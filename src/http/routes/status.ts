@@ -2,7 +2,7 @@ import { toJson } from '../../audit/to-json.ts';
 import { eventTypesAnswer, meAnswer, statusAnswer } from '../answers.ts';
 import type { ApiRoute } from '../route.ts';
 
-/** What goes on, and what there is. */
+/** State of the daemon, its webhooks and its event types. */
 export const statusRoutes: readonly ApiRoute[] = [
   {
     method: 'GET',

@@ -1,19 +1,19 @@
-import { changeDetails, recordAct } from '../../audit/record-act.ts';
-import { recordAlong } from '../../audit/record-along.ts';
-import { sendMissed } from '../../audit/send-missed.ts';
+import { changeDetails, recordAct } from '../../audit/act/record-act.ts';
+import { recordAlong } from '../../audit/act/record-along.ts';
+import { sendMissed } from '../../audit/act/send-missed.ts';
 import { toJson } from '../../audit/to-json.ts';
-import type { Store } from '../../db/client.ts';
+import type { Store } from '../../db/connection/client.ts';
 import {
   parseRotationInput,
   parseWebhookInput,
   requiredKeys,
   rotationInputSchema,
   webhookInputSchema,
-} from '../../config/webhook-input.ts';
-import { testWebhook } from '../../delivery/test-webhook.ts';
+} from '../../config/setting/webhook-input.ts';
+import { testWebhook } from '../../delivery/send/test-webhook.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import { AppError } from '../../lib/errors.ts';
-import { webhookJson } from '../../outbox/webhook-json.ts';
+import { webhookJson } from '../../outbox/webhook/webhook-json.ts';
 import {
   createWebhook,
   deleteWebhook,
@@ -23,10 +23,15 @@ import {
   rotateSecret,
   updateWebhook,
   type Along,
-} from '../../outbox/webhook-registry.ts';
-import type { WebhookRecord } from '../../outbox/webhook-row.ts';
-import { disableWebhook, enableWebhook, pauseWebhook, resumeWebhook } from '../../outbox/webhook-state.ts';
-import { summarizeWebhook, summaryInWords } from '../../outbox/webhook-summary.ts';
+} from '../../outbox/webhook/webhook-registry.ts';
+import type { WebhookRecord } from '../../outbox/webhook/webhook-row.ts';
+import {
+  disableWebhook,
+  enableWebhook,
+  pauseWebhook,
+  resumeWebhook,
+} from '../../outbox/webhook/webhook-state.ts';
+import { summarizeWebhook, summaryInWords } from '../../outbox/webhook/webhook-summary.ts';
 import { answering, done, standingAnswer, webhookAnswer, webhookMadeAnswer } from '../answers.ts';
 import { id, object, type ApiContext, type ApiRequest, type ApiRoute, type Judged } from '../route.ts';
 

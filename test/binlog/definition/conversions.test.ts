@@ -2,11 +2,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readAlteration } from '../../../src/binlog/definition/alter-actions.ts';
 import { showColumn } from '../../../src/binlog/definition/shown-column.ts';
 import { findValueChange } from '../../../src/binlog/definition/value-change.ts';
-import { readDictionary } from '../../../src/binlog/dictionary.ts';
-import { openSource, type Source, type SourceIdentity } from '../../../src/binlog/source.ts';
+import { readDictionary } from '../../../src/binlog/source/dictionary.ts';
+import { openSource, type Source, type SourceIdentity } from '../../../src/binlog/source/source.ts';
 import { dictionaryRules } from '../../../src/binlog/statement/lexical-rules.ts';
 import { parseStatement } from '../../../src/binlog/statement/parse-statement.ts';
-import { parseDatabaseUrl } from '../../../src/lib/database-url.ts';
+import { parseDatabaseUrl } from '../../../src/db/connection/database-url.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../../support/server.ts';
 
 /*
@@ -280,7 +280,7 @@ describe.each(flavours)('a definition on %s', (variant) => {
   }
 
   it.each([true, false])(
-    'is told harmless only where no value changes, strict: %s',
+    'is called harmless only where no value changes, strict: %s',
     { timeout: 120_000 },
     async (isStrict) => {
       await schema.query(

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, it } from 'vitest';
 import { CascadeReach } from '../../../src/binlog/foreign-key/cascade-reach.ts';
 import { readKeyGraph, tableKey } from '../../../src/binlog/foreign-key/read-keys.ts';
-import { openSource } from '../../../src/binlog/source.ts';
+import { openSource } from '../../../src/binlog/source/source.ts';
 import type { BinlogStream } from '../../../src/binlog/stream.ts';
-import { startPrivateServer } from '../../../src/cli/demo/private-server.ts';
-import type { Flavour, ServerVariant } from '../../../src/cli/demo/server-binaries.ts';
-import { parseDatabaseUrl } from '../../../src/lib/database-url.ts';
+import { startPrivateServer } from '../../../src/demo/private-server.ts';
+import type { Flavour, ServerVariant } from '../../../src/demo/server-binaries.ts';
+import { parseDatabaseUrl } from '../../../src/db/connection/database-url.ts';
 import { openReader, takeUntil } from '../../support/read-log.ts';
 import { createSchema, sharedServer, type SharedServer, type TestSchema } from '../../support/server.ts';
 
@@ -79,7 +79,7 @@ describe.each(servers)('parents in the log of $name', ({ flavour, variant = flav
     await schema.drop();
   });
 
-  /** What the log tells of parents in these statements, transaction by transaction. */
+  /** What the log reports of parents in these statements, transaction by transaction. */
   async function told(sql: string): Promise<string[]> {
     await schema.query(`${sql}; INSERT INTO t VALUES (1); DELETE FROM t`);
     const parts = await takeUntil(reader, ({ rows }) => rows[0]?.op === 'delete');
@@ -113,7 +113,7 @@ describe.each(servers)('parents in the log of $name', ({ flavour, variant = flav
       "BEGIN; UPDATE parent SET code = 'x' WHERE id = 4; DELETE FROM parent WHERE id = 1; DELETE FROM parent WHERE id = 2; COMMIT",
       ['update parent code', 'delete parent'],
     ],
-  ])('tell of %s', async (_, sql, lines) => {
+  ])('report %s', async (_, sql, lines) => {
     expect(await told(sql)).toEqual(expected(...lines));
   });
 
@@ -141,7 +141,7 @@ describe.each(servers)('parents in the log of $name', ({ flavour, variant = flav
   });
 });
 
-it('tell of a delete that a system-versioned table logs as an update', async () => {
+it('report a delete that a system-versioned table logs as an update', async () => {
   const schema = await createSchema(
     sharedServer('mariadb'),
     `CREATE TABLE parent (id INT PRIMARY KEY, note INT) WITH SYSTEM VERSIONING;

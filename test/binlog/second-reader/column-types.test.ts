@@ -5,8 +5,8 @@ import {
 } from '../../../src/binlog/second-reader/compare-with-zongji.ts';
 import { undecodedCharsets } from '../../../src/binlog/second-reader/zongji-charsets.ts';
 import type { Cell, RowEvent } from '../../../src/binlog/types.ts';
-import { startPrivateServer, type PrivateServer } from '../../../src/cli/demo/private-server.ts';
-import type { ServerVariant } from '../../../src/cli/demo/server-binaries.ts';
+import { startPrivateServer, type PrivateServer } from '../../../src/demo/private-server.ts';
+import type { ServerVariant } from '../../../src/demo/server-binaries.ts';
 import { endOfLog } from '../../support/read-log.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../../support/server.ts';
 import { typeCases, type TypeCase } from '../column-types.ts';

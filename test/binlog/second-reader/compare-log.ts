@@ -1,11 +1,11 @@
-import { readDictionary } from '../../../src/binlog/dictionary.ts';
+import { readDictionary } from '../../../src/binlog/source/dictionary.ts';
 import type { ComparisonJob } from '../../../src/binlog/second-reader/compare-with-zongji.ts';
 import { RangeRecorder } from '../../../src/binlog/second-reader/range-recorder.ts';
 import { toJob } from '../../../src/binlog/second-reader/to-job.ts';
-import { openSource } from '../../../src/binlog/source.ts';
-import type { TableHints } from '../../../src/binlog/table-map.ts';
+import { openSource } from '../../../src/binlog/source/source.ts';
+import type { TableHints } from '../../../src/binlog/decode/table-map.ts';
 import type { Cell, Flavour, Position, RowEvent } from '../../../src/binlog/types.ts';
-import { parseDatabaseUrl } from '../../../src/lib/database-url.ts';
+import { parseDatabaseUrl } from '../../../src/db/connection/database-url.ts';
 import { openReader } from '../../support/read-log.ts';
 import type { TestSchema } from '../../support/server.ts';
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { randomServerId } from '../../../src/binlog/log-file.ts';
-import { isSameValue } from '../../../src/binlog/second-reader/compare-cell.ts';
+import { randomServerId } from '../../../src/binlog/source/log-file.ts';
+import { isSameValue } from '../../../src/binlog/second-reader/compare/compare-cell.ts';
 import {
   explainDisagreement,
   misreadings,
@@ -10,9 +10,9 @@ import { readWithZongji } from '../../../src/binlog/second-reader/read-with-zong
 import { approximateCharsets, undecodedCharsets } from '../../../src/binlog/second-reader/zongji-charsets.ts';
 import type { ZongjiTransaction } from '../../../src/binlog/second-reader/zongji-log.ts';
 import type { ColumnKind } from '../../../src/binlog/types.ts';
-import { startPrivateServer, type PrivateServer } from '../../../src/cli/demo/private-server.ts';
-import type { ServerVariant } from '../../../src/cli/demo/server-binaries.ts';
-import { parseDatabaseUrl } from '../../../src/lib/database-url.ts';
+import { startPrivateServer, type PrivateServer } from '../../../src/demo/private-server.ts';
+import type { ServerVariant } from '../../../src/demo/server-binaries.ts';
+import { parseDatabaseUrl } from '../../../src/db/connection/database-url.ts';
 import { endOfLog } from '../../support/read-log.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../../support/server.ts';
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { textDecoder } from '../../../src/binlog/charset.ts';
-import { multiByteSets } from '../../../src/binlog/charset/multi-byte-sets.ts';
-import { singleByteSets } from '../../../src/binlog/charset/single-byte-sets.ts';
+import { textDecoder } from '../../../src/binlog/decode/charset.ts';
+import { multiByteSets } from '../../../src/binlog/decode/charset/multi-byte-sets.ts';
+import { singleByteSets } from '../../../src/binlog/decode/charset/single-byte-sets.ts';
 import { explainDisagreement } from '../../../src/binlog/second-reader/misreadings.ts';
 import { undecodedCharsets } from '../../../src/binlog/second-reader/zongji-charsets.ts';
 

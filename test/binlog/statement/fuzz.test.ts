@@ -1,6 +1,6 @@
 import { createConnection } from 'mysql2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startPrivateServer, type PrivateServer } from '../../../src/cli/demo/private-server.ts';
+import { startPrivateServer, type PrivateServer } from '../../../src/demo/private-server.ts';
 import { createRandom } from '../../chaos/random.ts';
 import { byName, endOfLog, openReader, takeUntil } from '../../support/read-log.ts';
 import { sendRaw } from '../../support/send-raw.ts';

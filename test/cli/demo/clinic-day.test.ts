@@ -1,7 +1,7 @@
 import { createConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { playDay, type DayStep } from '../../../src/cli/demo/clinic-day.ts';
-import { loadClinic } from '../../../src/cli/demo/clinic.ts';
+import { playDay, type DayStep } from '../../../src/demo/clinic-day.ts';
+import { loadClinic } from '../../../src/demo/clinic.ts';
 import { createSchema, createUser, flavours, sharedServer, type TestSchema } from '../../support/server.ts';
 
 const designed = [
@@ -41,7 +41,7 @@ describe.each(flavours)('the day on %s', (flavour) => {
   });
   afterAll(() => schema.drop());
 
-  test('is told step by step, each with the moment of its commit', () => {
+  test('is reported step by step, each with the moment of its commit', () => {
     const moments = seen.map(({ atMs }) => atMs);
     expect(moments).toEqual(moments.toSorted((a, b) => a - b));
     const times = seen.map(({ step }) => step.time);

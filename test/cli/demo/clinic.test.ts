@@ -1,6 +1,6 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadClinic } from '../../../src/cli/demo/clinic.ts';
+import { loadClinic } from '../../../src/demo/clinic.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../../support/server.ts';
 
 describe.each(flavours)('the clinic on %s', (flavour) => {

@@ -3,7 +3,7 @@ import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { isAlive } from '../../../src/cli/demo/file-lock.ts';
+import { isAlive } from '../../../src/demo/file-lock.ts';
 import { spawnCli } from '../../support/daemon.ts';
 import { waitFor } from '../../support/wait-for.ts';
 

@@ -5,9 +5,9 @@ import { dirname, join } from 'node:path';
 import { once } from 'node:events';
 import { createConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { startPrivateServer, type PrivateServer } from '../../../src/cli/demo/private-server.ts';
-import { isAlive } from '../../../src/cli/demo/file-lock.ts';
-import { resolveServerBinary } from '../../../src/cli/demo/server-binaries.ts';
+import { startPrivateServer, type PrivateServer } from '../../../src/demo/private-server.ts';
+import { isAlive } from '../../../src/demo/file-lock.ts';
+import { resolveServerBinary } from '../../../src/demo/server-binaries.ts';
 import { createSchema, createUser, flavours, sharedServer } from '../../support/server.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
@@ -95,7 +95,7 @@ describe.each(flavours)('a private %s', (flavour) => {
 
   test.each(['exit', 'SIGKILL'] as const)('does not outlive us when we end by %s', async (end) => {
     const script = `
-      import { startPrivateServer } from '${join(import.meta.dirname, '../../../src/cli/demo/private-server.ts')}';
+      import { startPrivateServer } from '${join(import.meta.dirname, '../../../src/demo/private-server.ts')}';
       const server = await startPrivateServer({ flavour: '${flavour}' });
       process.stdout.write(JSON.stringify({ pid: server.pid, dataDir: server.dataDir }));
       ${end === 'exit' ? 'process.exit(3);' : 'await new Promise(() => setInterval(() => {}, 1000));'}`;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { startReceiver, type ReceivedWebhook, type Receiver } from '../../../src/cli/demo/receiver.ts';
-import { signatureHeaders } from '../../../src/delivery/signature.ts';
+import { startReceiver, type ReceivedWebhook, type Receiver } from '../../../src/demo/receiver.ts';
+import { signatureHeaders } from '../../../src/delivery/send/signature.ts';
 import { generateSecret } from '../../../src/lib/secret.ts';
 
 const secret = generateSecret();

@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { DayStep } from '../../../src/cli/demo/clinic-day.ts';
-import type { ReceivedWebhook } from '../../../src/cli/demo/receiver.ts';
+import type { DayStep } from '../../../src/demo/clinic-day.ts';
+import type { ReceivedWebhook } from '../../../src/demo/receiver.ts';
 import { createReport, type Report } from '../../../src/cli/demo/report.ts';
 
 const types = ['appointment.scheduled', 'appointment.confirmed'];

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { splitSqlScript } from '../../../src/cli/demo/sql-script.ts';
+import { splitSqlScript } from '../../../src/demo/sql-script.ts';
 
 test.each([
   ['SELECT 1; SELECT 2;', ['SELECT 1', 'SELECT 2']],

@@ -1,0 +1,55 @@
+import type { Session } from '../../db/connection/client.ts';
+import { momentMs, momentText } from '../../outbox/moment.ts';
+import { maskUrls } from './mask-urls.ts';
+import { matchWord, toPage, whereAll, type Condition, type Page, type Paging } from '../page.ts';
+
+/** An entry of the audit log, as people see it. */
+export interface ActRecord {
+  id: number;
+  atMs: number;
+  actor: string;
+  role: string;
+  action: string;
+  target: string | null;
+  details: unknown;
+}
+
+export interface ActFilter {
+  actor?: string;
+  /** An action, or `noun.*`. */
+  action?: string;
+  target?: string;
+  /** From (inclusive) and to (exclusive), ms UTC. */
+  sinceMs?: number;
+  untilMs?: number;
+}
+
+/** Who did what, newest first. */
+export async function listActs(
+  session: Session,
+  { actor, action, target, sinceMs, untilMs }: ActFilter,
+  { cursor, limit }: Paging,
+): Promise<Page<ActRecord>> {
+  const conditions: Condition[] = [];
+  if (actor !== undefined) conditions.push(['actor = ?', actor]);
+  if (action !== undefined) conditions.push(matchWord('action', action));
+  // The column pads: 45 is not the patient "45 ".
+  if (target !== undefined)
+    conditions.push(['target = ? AND CAST(target AS BINARY) = CAST(? AS BINARY)', target, target]);
+  if (sinceMs !== undefined) conditions.push(['at >= ?', momentText(sinceMs)]);
+  if (untilMs !== undefined) conditions.push(['at < ?', momentText(untilMs)]);
+  if (cursor !== undefined) conditions.push(['id < ?', cursor]);
+  const { where, values } = whereAll(conditions);
+  const rows = await session.rows<
+    Omit<ActRecord, 'atMs' | 'details'> & { at: string; details: string | null }
+  >(`SELECT id, at, actor, role, action, target, details FROM audit_log ${where} ORDER BY id DESC LIMIT ?`, [
+    ...values,
+    limit + 1,
+  ]);
+  const acts = rows.map(({ at, details, ...act }) => ({
+    ...act,
+    atMs: momentMs(at),
+    details: details === null ? null : maskUrls(JSON.parse(details)),
+  }));
+  return toPage(acts, limit);
+}

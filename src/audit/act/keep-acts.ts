@@ -1,0 +1,42 @@
+import type { Session } from '../../db/connection/client.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { readMarkedActs, type ActRow } from '../../db/proof/marked-acts.ts';
+import { openMarker } from '../../db/proof/marks.ts';
+import { engine, writeAct } from './record-act.ts';
+
+/** Acts that explain what outlives them: the settings of a webhook, keys that stay destroyed, a replay, how payloads are kept. */
+const lasting = ['webhook.%', 'replay.%', 'patient.erase', 'store.adopt', 'payloads.%', 'retention.payloads'];
+
+/**
+ * Before acts are dropped by retention, writes those anew that still explain something, with the number and the moment of the original.
+ * Of several that say the same of one target only the last counts.
+ */
+export async function keepActs(tx: Session, box: SecretBox, dropped: readonly number[]): Promise<void> {
+  if (dropped.length === 0) return;
+  const marker = await openMarker(tx, box);
+  const going = new Set(dropped);
+  for (const action of lasting) {
+    const last = new Map<string, ActRow>();
+    for (const act of await readMarkedActs(tx, marker, { action })) {
+      const key = keyOf(act);
+      if (key !== undefined) last.set(key, act);
+    }
+    for (const { id, at, actor, action: kept, target, details } of last.values()) {
+      if (!going.has(id)) continue;
+      await writeAct(tx, marker, {
+        actor: engine,
+        action: kept,
+        ...(target !== null && { target }),
+        details: { ...details, kept: details?.['kept'] ?? { act: id, at, actor } },
+      });
+    }
+  }
+}
+
+/** What an act explains; undefined for nothing that lasts. */
+function keyOf({ id, action, target, details }: ActRow): string | undefined {
+  if (action.startsWith('webhook.'))
+    return details?.['state'] === undefined ? undefined : `webhook ${target}`;
+  if (action === 'replay.create' || action === 'patient.erase') return `${id}`;
+  return `${action} ${target ?? ''}`;
+}

@@ -1,0 +1,13 @@
+import { maskUrl } from '../../lib/mask-url.ts';
+
+/** Details of an act with every `url` in them masked, at any depth: also those of acts that an earlier version wrote. */
+export function maskUrls(details: unknown): unknown {
+  if (Array.isArray(details)) return details.map(maskUrls);
+  if (typeof details !== 'object' || details === null) return details;
+  return Object.fromEntries(
+    Object.entries(details).map(([key, value]) => [
+      key,
+      key === 'url' && typeof value === 'string' ? maskUrl(value) : maskUrls(value),
+    ]),
+  );
+}

@@ -1,0 +1,66 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Session } from '../../db/connection/client.ts';
+import { storedKey } from '../../outbox/append/lane.ts';
+import type { WebhookVault } from '../../outbox/webhook/webhook-registry.ts';
+import type { DeliveryFilter, DeliveryRecord } from '../deliveries.ts';
+import { recordAct, type Actor } from './record-act.ts';
+
+/** A list that names no patient is put on record once in this time for each reader and filter: a page asks again every few seconds. */
+const listedAgainAfterMinutes = 10;
+
+/**
+ * Puts on record that deliveries were listed or exported, before they are read. A list by patient, or by a row that is about patients, is a
+ * `patient.access` of each of them, every time. Any other list is a `delivery.list`: it shows patients' numbers too.
+ */
+export async function recordListing(
+  { store, box }: WebhookVault,
+  actor: Actor,
+  filter: DeliveryFilter,
+): Promise<void> {
+  const { patient, entity, ...rest } = filter;
+  const details = { list: toDetails({ ...rest, ...(entity && { entity }) }) };
+  const patients = patient === undefined ? await patientsOf(store, entity) : [storedKey(patient)];
+  for (const target of patients)
+    await recordAct(store, box, { actor, action: 'patient.access', target, details });
+  if (patients.length > 0 || (await wasListed(store, actor, details))) return;
+  await recordAct(store, box, { actor, action: 'delivery.list', details });
+}
+
+/** Puts on record that one delivery was read with its payload. */
+export async function recordReading(
+  { store, box }: WebhookVault,
+  actor: Actor,
+  { id, patient }: Pick<DeliveryRecord, 'id' | 'patient'>,
+): Promise<void> {
+  const details = patient === null ? {} : { details: { patient } };
+  await recordAct(store, box, { actor, action: 'delivery.read', target: String(id), ...details });
+}
+
+/** The filter as acts have it. */
+function toDetails({ sinceMs, untilMs, entity, ...words }: DeliveryFilter): Record<string, unknown> {
+  return {
+    ...words,
+    ...(entity && { entity: `${entity.table}:${entity.key}` }),
+    ...(sinceMs !== undefined && { since: new Date(sinceMs).toISOString() }),
+    ...(untilMs !== undefined && { until: new Date(untilMs).toISOString() }),
+  };
+}
+
+/** The patients that events of one row are about. */
+async function patientsOf(session: Session, entity: DeliveryFilter['entity']): Promise<string[]> {
+  if (entity === undefined) return [];
+  const rows = await session.rows<{ subject: string }>(
+    'SELECT DISTINCT subject FROM event_log WHERE entity_table = ? AND entity_key = ? AND subject IS NOT NULL',
+    [entity.table, storedKey(entity.key)],
+  );
+  return rows.map(({ subject }) => subject);
+}
+
+async function wasListed(session: Session, { name, role }: Actor, details: object): Promise<boolean> {
+  const rows = await session.rows<{ details: string }>(
+    `SELECT details FROM audit_log WHERE at > UTC_TIMESTAMP(3) - INTERVAL ? MINUTE
+       AND action = 'delivery.list' AND actor = ? AND role = ?`,
+    [listedAgainAfterMinutes, name, role],
+  );
+  return rows.some((row) => isDeepStrictEqual(JSON.parse(row.details), details));
+}

@@ -1,0 +1,101 @@
+import type { WebhookInput } from '../../config/setting/webhook-input.ts';
+import type { Session } from '../../db/connection/client.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { openMarker, type Marker } from '../../db/proof/marks.ts';
+import { maskUrls } from './mask-urls.ts';
+import { underscored } from '../to-json.ts';
+import { readWebhookState } from './webhook-state.ts';
+
+/**
+ * Who did something: a token's name with its role, the operating system's user at the command line, the configuration file, the engine
+ * by itself, or, for what the engine found and did not do, SQL.
+ */
+export interface Actor {
+  name: string;
+  role: 'admin' | 'operator' | 'auditor' | 'local' | 'file' | 'engine' | 'sql';
+}
+
+/** What the engine does by itself, for a reason that an auditor asks for. */
+export const engine: Actor = { name: 'odontology-webhooks', role: 'engine' };
+
+/** The configuration file: who wrote it is not known here. */
+export const file: Actor = { name: 'configuration file', role: 'file' };
+
+/** What was done by SQL, past this program: the daemon finds what changed and does not know who did it. */
+export const sql: Actor = { name: 'SQL', role: 'sql' };
+
+/** What a person did. `details` never holds a payload or a secret. */
+export interface Act {
+  actor: Actor;
+  /** `webhook.rotate-secret`, `capture.accept-gap`: noun and verb. */
+  action: string;
+  /** Name or id of what it was done to. */
+  target?: string;
+  details?: Readonly<Record<string, unknown>>;
+}
+
+/** An act that was written. */
+export interface RecordedAct {
+  id: number;
+  /** UTC, as the store writes it. */
+  at: string;
+}
+
+/**
+ * Writes an act into the audit log, with a mark that only this program can make: in the transaction of the act itself, where there is
+ * one. Throws AppError ERR_SECRET_KEY when the signing key does not open.
+ */
+export async function recordAct(session: Session, box: SecretBox, act: Act): Promise<RecordedAct> {
+  return writeAct(session, await openMarker(session, box), act);
+}
+
+/** As `recordAct`, with a marker that is open. */
+export async function writeAct(session: Session, marker: Marker, act: Act): Promise<RecordedAct> {
+  const [clock] = await session.rows<{ now: string }>('SELECT UTC_TIMESTAMP(3) AS now');
+  const at = clock!.now;
+  const { actor, action, target = null } = act;
+  const details = act.details === undefined ? null : JSON.stringify(maskUrls(act.details));
+  const mark = marker.ofAct({
+    ...{ at, actor: actor.name, role: actor.role, action, target },
+    details: details === null ? null : (JSON.parse(details) as unknown),
+  });
+  const { insertId } = await session.run(
+    'INSERT INTO audit_log (at, actor, role, action, target, details, mark) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    [at, actor.name, actor.role, action, target, details, mark],
+  );
+  return { id: insertId, at };
+}
+
+export interface WebhookAct {
+  actor: Actor;
+  action: `webhook.${string}`;
+  details?: Act['details'];
+}
+
+/**
+ * Puts a change of a webhook on record, within the transaction of the change and after it: with the settings that it has now, by which
+ * `audit verify` and the daemon recognise a change that was made by SQL.
+ */
+export async function recordWebhookAct(
+  tx: Session,
+  box: SecretBox,
+  id: number,
+  { actor, action, details }: WebhookAct,
+): Promise<RecordedAct> {
+  const marker = await openMarker(tx, box);
+  const state = await readWebhookState(tx, { box, marker }, id);
+  return writeAct(tx, marker, { actor, action, target: String(id), details: { ...details, state } });
+}
+
+/**
+ * What stands on record of a change of a webhook: what was named, and where its events go. Never the secret; filters and headers by
+ * name alone, for their values may be secrets or about a patient.
+ */
+export function changeDetails({ url, events, ...rest }: WebhookInput): Act['details'] {
+  const said = { ...(url !== undefined && { url }), ...(events && { events }), ...rest };
+  return {
+    changed: Object.keys(said).map(underscored),
+    ...(url !== undefined && { url }),
+    ...(events !== undefined && { events }),
+  };
+}

@@ -1,0 +1,56 @@
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { isSameName, type Along } from '../../outbox/webhook/webhook-registry.ts';
+import type { SyncOptions } from '../../outbox/webhook/webhook-sync.ts';
+import { explainWebhook, explainWebhooks, recordPutBack, type SqlChange } from './explain-webhooks.ts';
+import { file, recordWebhookAct, type WebhookAct } from './record-act.ts';
+import { underscored } from '../to-json.ts';
+
+/** For a verb of the registry: puts on record what SQL did to the webhook before, and the act. */
+export function recordAlong(box: SecretBox, act: WebhookAct): Along {
+  return {
+    before: (tx, id) => explainWebhook(tx, box, id),
+    async after(tx, id) {
+      await recordWebhookAct(tx, box, id, act);
+    },
+  };
+}
+
+interface RecordedSync extends Required<Omit<SyncOptions, 'overlapMs'>> {
+  bySql: readonly SqlChange[];
+  /** Webhooks that left the file. */
+  left: { id: number; name: string }[];
+}
+
+/**
+ * Puts on record what the configuration file does to its webhooks, and what SQL did to any before. `fingerprint` tells which edit of the
+ * file: who may write it is not known here.
+ */
+export function recordSync(box: SecretBox, fingerprint: string): RecordedSync {
+  const bySql: SqlChange[] = [];
+  const left: RecordedSync['left'] = [];
+  return {
+    bySql,
+    left,
+    async before(tx) {
+      // Anew where the transaction is tried again.
+      bySql.splice(0, bySql.length, ...(await explainWebhooks(tx, box)));
+      left.length = 0;
+    },
+    idOf: (name) =>
+      bySql.find(
+        ({ kind, isOfFile, name: deleted }) => kind === 'delete' && isOfFile && isSameName(deleted, name),
+      )?.id,
+    async record(tx, { id, kind, webhook: { name, url, events }, changed, from }) {
+      const details = {
+        name,
+        ...(kind !== 'deactivate' && { url, events }),
+        ...(from !== undefined && { renamed_from: from }),
+        ...((kind === 'update' || kind === 'rename') && { changed: changed.map(underscored) }),
+        file_sha256: fingerprint,
+      };
+      await recordWebhookAct(tx, box, id, { actor: file, action: `webhook.${kind}`, details });
+      if (kind === 'deactivate') left.push({ id, name });
+    },
+    after: (tx) => recordPutBack(tx, box, bySql),
+  };
+}

@@ -1,0 +1,107 @@
+import type { Session } from '../../db/connection/client.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { readMarkedActs } from '../../db/proof/marked-acts.ts';
+import { canonical, type Marker } from '../../db/proof/marks.ts';
+import { recordAct, type Act, type Actor } from './record-act.ts';
+
+/** What is shown of a replay and never changes. */
+const fixedColumns = [
+  ...['webhook_id', 'events', 'entity_table', 'entity_key', 'since', 'until', 'requested_by', 'reason'],
+  ...['rate_per_second', 'exhausted_only', 'missed_only', 'last_seq', 'total', 'created_at'],
+] as const;
+/** What its end decides. */
+const endColumns = ['state', 'queued', 'finished_at'] as const;
+
+export type ReplayState = Readonly<Record<string, unknown>>;
+
+/** The replays from an id on, as acts remember them. */
+export async function readReplayStates(
+  session: Session,
+  { after, limit }: { after: number; limit: number },
+): Promise<{ id: number; state: ReplayState }[]> {
+  const rows = await session.rows<{ id: number; events: string | null } & Record<string, unknown>>(
+    `SELECT id, ${[...fixedColumns, ...endColumns].map((name) => `\`${name}\``).join(', ')} FROM replays
+     WHERE id > ? ORDER BY id LIMIT ?`,
+    [after, limit],
+  );
+  return rows.map(({ id, events, ...row }) => ({
+    id,
+    state: { ...row, events: events === null ? null : canonical(JSON.parse(events)) },
+  }));
+}
+
+async function readReplayState(session: Session, id: number): Promise<ReplayState | null> {
+  const [found] = await readReplayStates(session, { after: id - 1, limit: 1 });
+  return found?.id === id ? found.state : null;
+}
+
+interface Creation {
+  actor: Actor;
+  details: NonNullable<Act['details']>;
+}
+
+/** Puts a new replay on record, within its transaction. */
+export function recordReplay(
+  box: SecretBox,
+  webhookId: number,
+  { actor, details }: Creation,
+): (tx: Session, replay: number, total: number) => Promise<void> {
+  return async (tx, replay, total) => {
+    const row = await readReplayState(tx, replay);
+    await recordAct(tx, box, {
+      actor,
+      action: 'replay.create',
+      target: String(webhookId),
+      details: { replay, total, ...details, row },
+    });
+  };
+}
+
+/** Puts the end of a replay on record, within the transaction that ends it: a person's cancelling, or the engine's last step. */
+export function recordReplayEnd(
+  box: SecretBox,
+  actor: Actor,
+): (tx: Session, replay: number) => Promise<void> {
+  return async (tx, replay) => {
+    const row = await readReplayState(tx, replay);
+    const action = actor.role === 'engine' ? 'replay.end' : 'replay.cancel';
+    await recordAct(tx, box, { actor, action, target: String(replay), details: { row } });
+  };
+}
+
+/** What acts say of replays, by id. */
+export interface ReplayRecords {
+  created: Map<number, ReplayState | null>;
+  ended: Map<number, ReplayState | null>;
+}
+
+/** Null stands for an act of version f84be48, which remembers no row. */
+export async function readReplayRecords(session: Session, marker: Marker): Promise<ReplayRecords> {
+  const records: ReplayRecords = { created: new Map(), ended: new Map() };
+  for (const { action, target, details } of await readMarkedActs(session, marker, { action: 'replay.%' })) {
+    const row = (details?.['row'] ?? null) as ReplayState | null;
+    if (action === 'replay.create') records.created.set(Number(details?.['replay']), row);
+    else records.ended.set(Number(target), row);
+  }
+  return records;
+}
+
+/** Names of the columns in which a replay differs from what acts say; `row` where none of them knows it. */
+export function replayDifferences(id: number, now: ReplayState, { created, ended }: ReplayRecords): string[] {
+  const before = created.get(id);
+  if (before === undefined) return ['row'];
+  const differs = (state: ReplayState | null | undefined, names: readonly string[]): string[] =>
+    state
+      ? names.filter(
+          // An act remembers the columns that there were.
+          (name) =>
+            name in state && JSON.stringify(canonical(state[name])) !== JSON.stringify(canonical(now[name])),
+        )
+      : [];
+  const end = ended.get(id);
+  if (end === undefined) {
+    if (now['state'] !== 'running') return ['state'];
+    if (now['finished_at'] !== null) return ['finished_at'];
+  }
+  return [...differs(before, fixedColumns), ...differs(end, endColumns)];
+}

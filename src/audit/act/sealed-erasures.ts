@@ -1,0 +1,52 @@
+import type { Session } from '../../db/connection/client.ts';
+import { readMarkedActs } from '../../db/proof/marked-acts.ts';
+import { sleep } from '../../lib/clock.ts';
+import { AppError } from '../../lib/errors.ts';
+import type { Erasures } from '../../outbox/payload/destroy-keys.ts';
+import { eraseAction } from '../../outbox/payload/payload-acts.ts';
+import type { KeySlot } from '../../outbox/payload/subject-keys.ts';
+import { readProvedProgress } from '../seal/chain.ts';
+import { sealOnce, type SealVault } from '../seal/seal.ts';
+
+/** Keys that erasures gave up, by acts that are marked and sealed. */
+export function sealedErasures({ box }: Pick<SealVault, 'box'>): Erasures {
+  return async (session, slots) => {
+    const acts = [
+      ...(await readMarkedActs(session, box, { action: eraseAction })),
+      ...(await readMarkedActs(session, box, { action: 'store.adopt' })),
+    ];
+    const named = new Set<string>();
+    const wanted = new Set(slots);
+    for (const { id, details } of acts) {
+      const keys = ((details?.['keys'] ?? []) as KeySlot[]).filter(({ slot }) => wanted.has(slot));
+      if (keys.length > 0 && (await isSealed(session, id))) for (const { slot } of keys) named.add(slot);
+    }
+    return named;
+  };
+}
+
+async function isSealed(session: Session, act: number): Promise<boolean> {
+  const progress = await readProvedProgress(session);
+  return progress !== undefined && act <= progress.audit_log.to;
+}
+
+const sealTries = 50;
+const sealEveryMs = 100;
+
+/**
+ * Seals up to an act, or gives up after 5 s: the daemon seals it later. Returns whether it is sealed; false also where the chain is broken
+ * (ERR_AUDIT), because what must be done beside does not wait for its repair.
+ */
+export async function sealAct(vault: SealVault, act: number): Promise<boolean> {
+  try {
+    for (let tries = 0; tries < sealTries; tries += 1) {
+      if (await isSealed(vault.store, act)) return true;
+      const sealed = await sealOnce(vault);
+      if (!sealed) await sleep(sealEveryMs);
+    }
+    return false;
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'ERR_AUDIT') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,22 @@
+import { loadWebhooks, notFound, type WebhookVault } from '../../outbox/webhook/webhook-registry.ts';
+import { replayMissed } from '../../outbox/webhook/missed.ts';
+import type { Actor } from './record-act.ts';
+import { recordReplay } from './replay-acts.ts';
+
+/**
+ * Begins to send what was not queued for a webhook while it was disabled, as a replay on record. Null when there is nothing. Throws AppError
+ * ERR_NOT_FOUND.
+ */
+export async function sendMissed(
+  vault: WebhookVault,
+  id: number,
+  actor: Actor,
+): Promise<{ id: number; total: number } | null> {
+  const { webhooks } = await loadWebhooks(vault);
+  const webhook = webhooks.find((each) => each.id === id);
+  if (!webhook) throw notFound(id);
+  return replayMissed(vault.store, webhook, {
+    requestedBy: actor.name,
+    record: recordReplay(vault.box, id, { actor, details: { missed: true } }),
+  });
+}

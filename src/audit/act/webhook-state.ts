@@ -1,0 +1,138 @@
+import type { Session } from '../../db/connection/client.ts';
+import { eq } from '../../db/schema/drizzle.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { readMarkedActs } from '../../db/proof/marked-acts.ts';
+import { canonical, type Marker } from '../../db/proof/marks.ts';
+import { webhooks } from '../../db/schema/schema.ts';
+import { maskUrl } from '../../lib/mask-url.ts';
+import { tryOpenCredentials } from '../../outbox/webhook/webhook-credentials.ts';
+import { secretContext, type WebhookRow } from '../../outbox/webhook/webhook-row.ts';
+
+/** A webhook as acts remember it: everything that is shown, what may be secret or about a patient by name alone. */
+export interface WebhookState {
+  name: string;
+  url: string;
+  events: unknown;
+  is_active: boolean;
+  managed_by: string;
+  fields: unknown;
+  filtered_by: string[];
+  header_names: string[];
+  order: string;
+  max_in_flight: number;
+  rate_per_second: number | null;
+  timeout_ms: number;
+  legacy_signature: boolean;
+  /** Absent in acts from before there was one. */
+  client_certificate?: string | null;
+  created_at: string;
+  updated_at: string;
+  /** Absent in acts from before there were pauses. */
+  paused_at?: string | null;
+  disabled_at: string | null;
+  disabled_reason: string | null;
+  deleted_at: string | null;
+  rotation_ends_at: string | null;
+  /** Digests of what is not shown: they tell that it changed. */
+  url_digest: string;
+  secret: string;
+  filter: string;
+  headers: string;
+}
+
+interface Digesting {
+  box: SecretBox;
+  marker: Marker;
+}
+
+export function toWebhookState(stored: WebhookRow, { box, marker }: Digesting): WebhookState {
+  const row = tryOpenCredentials(stored, box);
+  const iso = (moment: Date | null): string | null => moment?.toISOString() ?? null;
+  const openSecret = (stored: string | null): string | null => {
+    try {
+      return stored && box.open(stored, secretContext(row.id));
+    } catch {
+      return stored;
+    }
+  };
+  return {
+    name: row.name,
+    url: maskUrl(row.url),
+    events: canonical(row.events),
+    is_active: row.isActive,
+    managed_by: row.managedBy,
+    fields: canonical(row.fields),
+    filtered_by: keysOf(row.filter),
+    header_names: keysOf(row.headers),
+    order: row.deliveryOrder,
+    max_in_flight: row.maxInFlight,
+    rate_per_second: row.ratePerSecond,
+    timeout_ms: row.timeoutMs,
+    legacy_signature: row.legacySignature,
+    client_certificate: row.clientCertificate,
+    created_at: row.createdAt.toISOString(),
+    updated_at: row.updatedAt.toISOString(),
+    paused_at: iso(row.pausedAt),
+    disabled_at: iso(row.disabledAt),
+    disabled_reason: row.disabledReason,
+    deleted_at: iso(row.deletedAt),
+    rotation_ends_at: iso(row.previousSecretExpiresAt),
+    url_digest: marker.digest(row.url),
+    secret: marker.digest([openSecret(row.secret), openSecret(row.previousSecret)]),
+    filter: marker.digest(row.filter),
+    headers: marker.digest(row.headers),
+  };
+}
+
+function keysOf(value: unknown): string[] {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.keys(value).toSorted()
+    : [];
+}
+
+/** The state of a webhook's row, deleted or not. Null when there is no row. */
+export async function readWebhookState(
+  session: Session,
+  digesting: Digesting,
+  id: number,
+): Promise<WebhookState | null> {
+  const [row] = await session.drizzle.select().from(webhooks).where(eq(webhooks.id, id));
+  return row ? toWebhookState(row, digesting) : null;
+}
+
+/** Names of the settings that differ. */
+export function differences(before: WebhookState | null, after: WebhookState | null): string[] {
+  if (before === null || after === null) return before === after ? [] : ['row'];
+  const text = (value: unknown): string => JSON.stringify(canonical(value ?? null));
+  const names = Object.keys(after).filter(
+    (name) => text(before[name as keyof WebhookState]) !== text(after[name as keyof WebhookState]),
+  );
+  // A credential in the URL that is masked in both states differs in the digest alone.
+  return [...new Set(names.map((name) => (name === 'url_digest' ? 'url' : name)))];
+}
+
+/** By id, the settings that the last act of each webhook remembers; null where that act remembers that its row was gone. */
+export async function readRecordedStates(
+  session: Session,
+  marker: Marker,
+  id?: number,
+): Promise<Map<number, WebhookState | null>> {
+  const states = new Map<number, WebhookState | null>();
+  const acts = await readMarkedActs(session, marker, {
+    action: 'webhook.%',
+    ...(id !== undefined && { targets: [String(id)] }),
+  });
+  for (const { target, details } of acts) {
+    const { state } = (details ?? {}) as { state?: WebhookState | null };
+    if (state !== undefined && target !== null)
+      states.set(Number(target), state && withMaskedUrl(state, marker));
+  }
+  return states;
+}
+
+/** Acts of earlier versions have the whole URL and no digest of it. */
+function withMaskedUrl(state: WebhookState, marker: Marker): WebhookState {
+  if ('url_digest' in state) return state;
+  const { url } = state as Pick<WebhookState, 'url'>;
+  return { ...(state as WebhookState), url: maskUrl(url), url_digest: marker.digest(url) };
+}

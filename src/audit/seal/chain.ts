@@ -1,0 +1,163 @@
+import { createHash, createPublicKey } from 'node:crypto';
+import type { Session } from '../../db/connection/client.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import {
+  anchorText,
+  isSigned,
+  noHash,
+  privateKeyOf,
+  readSealState,
+  type SealState,
+} from '../../db/proof/seal-key.ts';
+import { AppError } from '../../lib/errors.ts';
+import { progressHash, type Progress } from './progress.ts';
+
+/** One link of the chain. */
+export interface Seal {
+  version: number;
+  number: number;
+  /** UTC, as the store writes it. */
+  sealedAt: string;
+  entries: number;
+  root: string;
+  previousHash: string;
+  hash: string;
+  signature: string;
+  /** Of `progress`; null in version 1. */
+  progressHash: string | null;
+  /** How far each log has been sealed with it; null in version 1. */
+  progress: Progress | null;
+}
+
+/** What is signed of a seal, and what the next one refers to. */
+export function sealHash(seal: Omit<Seal, 'hash' | 'signature' | 'progress'>): string {
+  const { version, number, sealedAt, entries, root, previousHash } = seal;
+  const content =
+    version === 1
+      ? ['seal', number, sealedAt, entries, root, previousHash]
+      : ['seal', version, number, sealedAt, entries, root, previousHash, seal.progressHash];
+  return createHash('sha256').update(JSON.stringify(content)).digest('hex');
+}
+
+interface SealRow extends Omit<Seal, 'progress' | 'progressHash'> {
+  progress: string | null;
+}
+
+/** Seals that meet a condition, in the order of their numbers. */
+export async function readSeals(
+  session: Session,
+  condition: string,
+  values: readonly unknown[] = [],
+): Promise<Seal[]> {
+  const rows = await session.rows<SealRow>(
+    `SELECT version, number, sealed_at AS sealedAt, entries, root, previous_hash AS previousHash, hash, signature, progress
+     FROM seals WHERE ${condition}`,
+    values,
+  );
+  return rows.map(toSeal);
+}
+
+function toSeal({ progress: text, ...row }: SealRow): Seal {
+  const progress = row.version === 1 || text === null ? null : (JSON.parse(text) as Progress);
+  return { ...row, progress, progressHash: progress && progressHash(progress) };
+}
+
+export async function readLastSeal(session: Session): Promise<Seal | undefined> {
+  const [last] = await readSeals(session, 'TRUE ORDER BY number DESC LIMIT 1');
+  return last;
+}
+
+/** The last seal that retention dropped, with its content; undefined when it has dropped none, or dropped it in version f84be48. */
+export function anchorSeal({ anchor }: SealState): Seal | undefined {
+  return anchor.seal === null ? undefined : (JSON.parse(anchor.seal) as Seal);
+}
+
+/** What a process has seen of the chain: what it saw last must still be there. */
+export interface ChainMemory {
+  last?: { publicKey: string; number: number; hash: string };
+}
+
+/** Where the chain ends. */
+export interface ChainEnd {
+  state: SealState;
+  last: Seal | undefined;
+}
+
+/**
+ * Proves the end of the chain before anything is signed or dropped on its word: the signatures of its beginning and its last seal, that
+ * the key is one pair, and that what this process saw is still there. Throws AppError ERR_AUDIT.
+ */
+export async function proveEnd(
+  tx: Session,
+  state: SealState,
+  { box, memory }: { box: SecretBox; memory: ChainMemory },
+): Promise<ChainEnd> {
+  const { anchor, publicKey } = state;
+  proveKey(state, box, memory);
+  proveAnchor(state);
+  const last = await readLastSeal(tx);
+  if (last) proveSeal(last, publicKey);
+  else if (anchor.number > 0) throw broken(`its last seal is missing (after ${anchor.number})`);
+  const seen = memory.last;
+  if (seen && seen.number > anchor.number) {
+    const [still] = await readSeals(tx, 'number = ?', [seen.number]);
+    if (still?.hash !== seen.hash)
+      throw broken(`seal ${seen.number}, which was there, is missing or another one`);
+  }
+  return { state, last };
+}
+
+function proveKey(state: SealState, box: SecretBox, { last: seen }: ChainMemory): void {
+  if (publicKeyOf(state, box) !== state.publicKey)
+    throw broken('its public key is not that of the private key');
+  if (seen && seen.publicKey !== state.publicKey) throw broken('its key was replaced');
+}
+
+/** SPKI in base64. */
+function publicKeyOf(state: SealState, box: SecretBox): string {
+  try {
+    const key = createPublicKey(privateKeyOf(state, box));
+    return key.export({ format: 'der', type: 'spki' }).toString('base64');
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    throw broken('its private key is no key');
+  }
+}
+
+/** Throws AppError ERR_AUDIT. */
+export function proveAnchor({ anchor, publicKey }: SealState): void {
+  if (!isSigned(publicKey, anchorText(anchor), anchor.signature))
+    throw broken('its beginning is not signed by the key of the installation');
+  const seal = anchorSeal({ anchor } as SealState);
+  if (seal && (seal.number !== anchor.number || sealHash(seal) !== anchor.hash || !isProgressOf(seal)))
+    throw broken('its beginning was edited');
+}
+
+/** Throws AppError ERR_AUDIT. */
+export function proveSeal(seal: Seal, publicKey: string): void {
+  if (sealHash(seal) !== seal.hash) throw broken(`seal ${seal.number} was edited`);
+  if (!isSigned(publicKey, seal.hash, seal.signature))
+    throw broken(`seal ${seal.number} is not signed by the key of the installation`);
+}
+
+function isProgressOf({ progress, progressHash: hash }: Seal): boolean {
+  return progress === null ? hash === null : progressHash(progress) === hash;
+}
+
+/** What comes before the next seal. */
+export function endHash({ state, last }: ChainEnd): string {
+  return last?.hash ?? (state.anchor.number > 0 ? state.anchor.hash : noHash);
+}
+
+export function broken(what: string): AppError {
+  return new AppError('ERR_AUDIT', `the sealed log is not as it was sealed: ${what}`);
+}
+
+/** How far the log has been sealed, proved; undefined before the first seal of version 2. Throws AppError ERR_AUDIT. */
+export async function readProvedProgress(session: Session): Promise<Progress | undefined> {
+  const state = await readSealState(session);
+  const last = state && (await readLastSeal(session));
+  if (!last) return undefined;
+  proveSeal(last, state.publicKey);
+  return last.progress ?? undefined;
+}

@@ -1,0 +1,111 @@
+import type { Session } from '../../db/connection/client.ts';
+import { idIn } from '../../db/connection/sql-text.ts';
+import {
+  anchorText,
+  privateKeyOf,
+  readSealState,
+  signText,
+  type SealState,
+} from '../../db/proof/seal-key.ts';
+import { momentMs } from '../../outbox/moment.ts';
+import { broken, proveEnd, proveSeal, readSeals, type ChainMemory, type Seal } from './chain.ts';
+import { keepActs } from '../act/keep-acts.ts';
+import { readProvedIds } from './prove-leaves.ts';
+import { engine, recordAct } from '../act/record-act.ts';
+import type { SealVault } from './seal.ts';
+import { readClock } from './unsealed.ts';
+
+const sealsAtOnce = 20;
+const entriesAtOnce = 20_000;
+
+export const dropAction = 'retention.drop';
+
+export interface DropOptions {
+  olderThanMs: number;
+  /** Nothing is dropped before the oldest seal is older by so much: each drop is an act. Default 0. */
+  patienceMs?: number;
+  memory?: ChainMemory;
+}
+
+/**
+ * Removes the oldest seals whose time is over, with the attempts and acts that they seal, in one bounded transaction, on record. Each
+ * is proved first: its hash, its signature, its place behind the one before, and that the rows to remove are the rows that it seals. The chain then begins with a signed note of where it was
+ * cut, so that it still verifies; its last seal always stays. Call again while there is more. Throws AppError ERR_AUDIT when a seal does
+ * not hold: nothing is dropped then.
+ */
+export async function dropSeals(
+  { store, box }: SealVault,
+  { olderThanMs, patienceMs = 0, memory = {} }: DropOptions,
+): Promise<{ dropped: number; more: boolean }> {
+  return store.transaction(async (tx) => {
+    const nothing = { dropped: 0, more: false };
+    const state = await readSealState(tx, { lock: true });
+    if (!state) return nothing;
+    const { last } = await proveEnd(tx, state, { box, memory });
+    if (!last) return nothing;
+    const nowMs = momentMs(await readClock(tx));
+    const old = await readOldSeals(tx, state, { lastNumber: last.number, beforeMs: nowMs - olderThanMs });
+    const cut = old.at(-1);
+    if (!cut || momentMs(old[0]!.sealedAt) > nowMs - olderThanMs - patienceMs) return nothing;
+    const counts = await dropEntries(tx, box, old);
+    await tx.run('DELETE FROM seals WHERE number <= ?', [cut.number]);
+    const signature = signText(privateKeyOf(state, box), anchorText(cut));
+    await tx.run(
+      'UPDATE seal_state SET anchor_number = ?, anchor_hash = ?, anchor_signature = ?, anchor = ? WHERE id = 1',
+      [cut.number, cut.hash, signature, JSON.stringify(cut)],
+    );
+    await recordAct(tx, box, {
+      actor: engine,
+      action: dropAction,
+      target: `${old[0]!.number} to ${cut.number}`,
+      details: {
+        ...{ from: old[0]!.number, to: cut.number, hash: cut.hash, sealed_at: cut.sealedAt },
+        ...{ retention_ms: olderThanMs, ...counts },
+      },
+    });
+    return { dropped: old.length, more: old.length === sealsAtOnce };
+  });
+}
+
+interface Reach {
+  lastNumber: number;
+  beforeMs: number;
+}
+
+/** The oldest seals up to the first that is young enough, each proved. Bounded by their number and their entries. */
+async function readOldSeals(
+  tx: Session,
+  { anchor, publicKey }: SealState,
+  { lastNumber, beforeMs }: Reach,
+): Promise<Seal[]> {
+  const seals = await readSeals(tx, 'number < ? ORDER BY number LIMIT ?', [lastNumber, sealsAtOnce]);
+  const old: Seal[] = [];
+  let previous = anchor;
+  let entries = 0;
+  for (const seal of seals) {
+    if (seal.previousHash !== previous.hash || seal.number !== previous.number + 1)
+      throw broken(`seal ${seal.number} does not follow seal ${previous.number}`);
+    proveSeal(seal, publicKey);
+    entries += seal.entries;
+    if (momentMs(seal.sealedAt) >= beforeMs || (old.length > 0 && entries > entriesAtOnce)) break;
+    old.push(seal);
+    previous = { ...anchor, ...seal };
+  }
+  return old;
+}
+
+/** Attempts and acts go with their seals; events and deliveries once nothing refers to them (outbox/prune). */
+async function dropEntries(
+  tx: Session,
+  box: SealVault['box'],
+  seals: readonly Seal[],
+): Promise<{ attempts: number; acts: number }> {
+  const ids = await readProvedIds(tx, seals);
+  await keepActs(tx, box, ids.audit_log);
+  for (const log of ['attempts', 'audit_log'] as const)
+    await tx.run(`DELETE FROM ${log} WHERE ${idIn('id', ids[log])}`);
+  const to = seals.at(-1)!.number;
+  await tx.run('DELETE FROM seal_leaves WHERE seal <= ?', [to]);
+  await tx.run('DELETE FROM seal_packs WHERE seal <= ?', [to]);
+  return { attempts: ids.attempts.length, acts: ids.audit_log.length };
+}

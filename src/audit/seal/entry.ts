@@ -1,0 +1,179 @@
+import { createHmac, type KeyObject } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import type { Session } from '../../db/connection/client.ts';
+import { canonical } from '../../db/proof/marks.ts';
+import { textOf, type OpenedPayload, type StoredPayload } from '../../outbox/payload/payloads.ts';
+import { subjectOf } from '../../outbox/payload/subject-keys.ts';
+import { leafHash } from './merkle.ts';
+import { hintBytes, type Leaf } from './pack.ts';
+
+/*
+ * What is sealed: one leaf for each row of these tables.
+ *
+ *   audit_log      an act
+ *   attempts       an attempt, with its receiver and with what it sent to whom: event, entity, patient
+ *   event_log      an event, with a salted hash of its payload
+ *   delivery_log   that a delivery was made, of which event to which webhook
+ *
+ * The rest of `delivery_log` (status, moments, number of attempts) changes with each attempt. `audit verify` derives it from the attempts.
+ */
+
+/** In the order in which a seal has them. */
+export const sealedLogs = ['audit_log', 'attempts', 'event_log', 'delivery_log'] as const;
+export type SealedLog = (typeof sealedLogs)[number];
+
+/** A row as the store has it. */
+export interface Entry {
+  id: number;
+  /** In the order of `fieldsOf`. */
+  values: readonly unknown[];
+  /** Payload or answer as the store has it; null without one, also once it was pruned or erased. */
+  content: string | null;
+  /**
+   * Whether `content` is expected to be what was sealed: the answer of a later attempt takes the place of an earlier one. Of an event:
+   * whether the views show it.
+   */
+  keepsContent: boolean;
+  eventId: string | null;
+  subject: string | null;
+  eventSeq: number | null;
+  delivery: number | null;
+}
+
+interface Kind {
+  /** Names of what is sealed, as errors name them. */
+  fields: readonly string[];
+  /** The columns of `fields`, in order. */
+  columns: string;
+  /** id, content, keepsContent, eventId, subject, eventSeq, delivery. */
+  besides: string;
+  from: string;
+  /** Of the id. */
+  key: string;
+}
+
+const kinds: Readonly<Record<SealedLog, Kind>> = {
+  audit_log: {
+    fields: ['at', 'actor', 'role', 'action', 'target', 'details', 'mark'],
+    columns: 'g.at, g.actor, g.role, g.action, g.target, g.details, g.mark',
+    besides: 'g.id, NULL, 1, NULL, NULL, NULL, NULL',
+    from: 'audit_log g',
+    key: 'g.id',
+  },
+  attempts: {
+    fields: [
+      ...['delivery_id', 'number', 'started_at', 'duration_ms', 'outcome', 'response_status', 'reason'],
+      ...['recorded_at', 'receiver', 'receiver_name', 'receiver_url', 'mark', 'webhook_id', 'event_seq'],
+      ...['event_id', 'event_type', 'entity_table', 'entity_key', 'subject', 'transaction_id', 'occurred_at'],
+    ],
+    columns: `a.delivery_id, a.number, a.started_at, a.duration_ms, a.outcome, a.response_status, a.reason,
+      a.recorded_at, a.receiver, r.name, r.url, a.mark, d.webhook_id, d.event_seq,
+      e.id, e.type, e.entity_table, e.entity_key, e.subject, e.transaction_id, e.occurred_at`,
+    besides: `a.id, IF(d.retry_count = a.number - 1, d.response_body, NULL), d.retry_count <=> a.number - 1, e.id, e.subject,
+      e.seq, a.delivery_id`,
+    from: `attempts a LEFT JOIN delivery_log d ON d.id = a.delivery_id LEFT JOIN event_log e ON e.seq = d.event_seq
+      LEFT JOIN receivers r ON r.id = a.receiver`,
+    key: 'a.id',
+  },
+  event_log: {
+    fields: [
+      ...['id', 'type', 'entity_table', 'entity_key', 'subject', 'transaction_id', 'occurred_at'],
+      ...['created_at', 'read_late'],
+    ],
+    columns: `e.id, e.type, e.entity_table, e.entity_key, e.subject, e.transaction_id, e.occurred_at, e.created_at,
+      e.read_late`,
+    besides: `e.seq, e.body, e.staging < (SELECT c.staging FROM checkpoint c WHERE c.id = 1), e.id, e.subject, e.seq, NULL`,
+    from: 'event_log e',
+    key: 'e.seq',
+  },
+  delivery_log: {
+    fields: ['webhook_id', 'event_seq', 'created_at'],
+    columns: 'd.webhook_id, d.event_seq, d.created_at',
+    besides: 'd.id, d.payload, 1, e.id, e.subject, d.event_seq, d.id',
+    from: 'delivery_log d LEFT JOIN event_log e ON e.seq = d.event_seq',
+    key: 'd.id',
+  },
+};
+
+/** JSON texts among the fields: servers keep the keys of a document in orders of their own. */
+const jsonFields = new Set(['details', 'read_late']);
+
+export function fieldsOf(log: SealedLog): readonly string[] {
+  return kinds[log].fields;
+}
+
+/** A condition over the ids of a log, from idIn or a range; `{id}` stands for the column. */
+export async function readEntries(session: Session, log: SealedLog, condition: string): Promise<Entry[]> {
+  const { columns, besides, from, key, fields } = kinds[log];
+  const jsonAt = fields.flatMap((field, index) => (jsonFields.has(field) ? [index] : []));
+  const rows = await session.arrays(
+    `SELECT ${columns}, ${besides} FROM ${from} WHERE ${condition.replaceAll('{id}', key)} ORDER BY ${key}`,
+  );
+  return rows.map((row) => {
+    const values = row.slice(0, fields.length).map(toValue);
+    for (const index of jsonAt) {
+      const text = values[index] as string | null;
+      values[index] = text === null ? null : canonical(JSON.parse(text));
+    }
+    const [id, content, keepsContent, eventId, subject, eventSeq, delivery] = row.slice(fields.length);
+    return {
+      ...{ id: id as number, values, content: content as string | null, keepsContent: keepsContent === 1 },
+      ...{ eventId: eventId as string | null, subject: subject as string | null },
+      ...{ eventSeq: eventSeq as number | null, delivery: delivery as number | null },
+    };
+  });
+}
+
+function toValue(value: unknown): unknown {
+  return Buffer.isBuffer(value) ? value.toString('hex') : value;
+}
+
+/** A field of an entry by its name. */
+export function valueOf(log: SealedLog, entry: Entry, field: string): unknown {
+  return entry.values[kinds[log].fields.indexOf(field)];
+}
+
+/** The hash of a row's leaf, with this hash of its content. */
+export function entryHash(log: SealedLog, { id, values }: Entry, content: Buffer | null): Buffer {
+  return leafHash(JSON.stringify([2, log, id, ...values, content && content.toString('hex')]));
+}
+
+/** The leaf of a row with this hash of its content. */
+export function toLeaf(log: SealedLog, entry: Entry, content: Buffer | null): Leaf {
+  return { id: entry.id, hash: entryHash(log, entry, content), content, hints: hintsOf(entry) };
+}
+
+function hintsOf({ values }: Entry): Buffer {
+  const hints = Buffer.allocUnsafe(values.length * hintBytes);
+  for (const [index, value] of values.entries())
+    hints.writeUInt16LE(crc32(JSON.stringify(value)) & 0xffff, index * hintBytes);
+  return hints;
+}
+
+/** Names of the fields of which the checksum is another one. */
+export function differingFields(log: SealedLog, sealed: Leaf, now: Entry): string[] {
+  const hints = hintsOf(now);
+  const isSame = (at: number): boolean =>
+    hints[at] === sealed.hints[at] && hints[at + 1] === sealed.hints[at + 1];
+  return kinds[log].fields.filter((_, index) => !isSame(index * hintBytes));
+}
+
+/** The payload or the answer of an entry, to be opened. */
+export function storedContent({ eventId, eventSeq, subject, content }: Entry): StoredPayload {
+  return { eventId: eventId ?? '', eventSeq: eventSeq ?? 0, subject, payload: content };
+}
+
+/**
+ * What a leaf remembers of a payload or an answer. The salt follows from the subject's key: once that is destroyed, the hash tells
+ * nothing about the text. A key object, because an HMAC takes 3 µs with one and 14 with its bytes (Node 24).
+ */
+export function contentHash(log: SealedLog, id: number, text: string, salt: KeyObject): Buffer {
+  return createHmac('sha256', salt).update(`${log} ${id}\0`).update(text).digest();
+}
+
+/** Subjects whose salts the contents need. */
+export function subjectsOf(entries: readonly Entry[], opened: readonly OpenedPayload[]): Set<string> {
+  return new Set(
+    entries.filter((_, index) => textOf(opened[index]) !== null).map(({ subject }) => subjectOf(subject)),
+  );
+}

@@ -1,0 +1,264 @@
+import type { Session, Store } from '../../db/connection/client.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { idIn } from '../../db/connection/sql-text.ts';
+import { ensureSealState, privateKeyOf, readSealState, signText } from '../../db/proof/seal-key.ts';
+import { yieldToEventLoop } from '../../lib/clock.ts';
+import { momentMs } from '../../outbox/moment.ts';
+import { openPayloads, textOf } from '../../outbox/payload/payloads.ts';
+import { ensureSalts, subjectOf } from '../../outbox/payload/subject-keys.ts';
+import { adoptStore } from '../act/adopt.ts';
+import {
+  broken,
+  endHash,
+  proveEnd,
+  readLastSeal,
+  sealHash,
+  type ChainEnd,
+  type ChainMemory,
+  type Seal,
+} from './chain.ts';
+import {
+  contentHash,
+  readEntries,
+  sealedLogs,
+  storedContent,
+  subjectsOf,
+  toLeaf,
+  type SealedLog,
+} from './entry.ts';
+import { toHead, type Head } from './head.ts';
+import { MerkleTree } from './merkle.ts';
+import { packLeaves, type Leaf } from './pack.ts';
+import { nothingSealed, progressHash, type LogProgress, type Progress } from './progress.ts';
+import { closeRanges, findEntries, readClock, type Found } from './unsealed.ts';
+
+/*
+ *   rows of audit_log, attempts, event_log, delivery_log ──leaf each──▶ Merkle root ──with the hash of the seal before──▶ signed seal
+ *
+ * Rows are read after they were committed, in the background: a delivery waits for nothing here. Until then the mark of an attempt or an
+ * act (src/db/proof/marks.ts) proves who wrote it.
+ *
+ * Each seal has, and signs, how far the logs have been sealed. The daemon trusts no other column: it proves the last
+ * seal before it makes the next.
+ *
+ * Each seal may be told of by an event (`audit.sealed`), whose delivery makes entries itself. Where there is nothing but those, nothing
+ * is sealed: they wait for something else to come, else every seal would be the cause of the next one.
+ */
+
+/** Of one seal. */
+export const maximumEntries = 5_000;
+/** Read at once. */
+const entriesAtOnce = 250;
+/** Hashed at once, while a change that comes just then waits: 100 of them took 6 ms on a busy machine. */
+const hashedAtOnce = 20;
+/** Of one row: some 45 KB. */
+const leavesOfPack = 500;
+
+export interface SealVault {
+  store: Store;
+  box: SecretBox;
+}
+
+export interface SealOptions {
+  graceMs?: number;
+  maximumEntries?: number;
+  /** What this process has seen of the chain; it is kept up to date. */
+  memory?: ChainMemory;
+  /** Within the transaction of the seal, at its end. */
+  onSealed?(tx: Session, head: Head): Promise<void>;
+}
+
+export type { Seal } from './chain.ts';
+
+interface LogLeaves {
+  log: SealedLog;
+  leaves: Leaf[];
+}
+
+/**
+ * Seals what is new, at most `maximumEntries` rows: call again at once while there is more. Null when there is nothing, or another process
+ * is at it. Throws AppError ERR_AUDIT, and signs nothing, when the chain is not as it was sealed.
+ */
+export async function sealOnce(vault: SealVault, options: SealOptions = {}): Promise<Seal | null> {
+  const { store, box } = vault;
+  const memory = options.memory ?? {};
+  await ensureKey(vault, memory);
+  const before = await readLastSeal(store);
+  const closed = await closeRanges(store, before?.progress ?? nothingSealed, options.graceMs);
+  const made = await store.transaction(async (tx) => {
+    const state = await readSealState(tx, { lock: true });
+    if (!state) return null;
+    const end = await proveEnd(tx, state, { box, memory });
+    const seal = await sealNext(vault, tx, { end, closed, options });
+    return { state, last: seal ?? end.last, seal };
+  });
+  if (!made) return null;
+  if (made.last)
+    memory.last = { publicKey: made.state.publicKey, number: made.last.number, hash: made.last.hash };
+  return made.seal;
+}
+
+/** A key that was there is not made again: it was taken away. */
+async function ensureKey({ store, box }: SealVault, { last: seen }: ChainMemory): Promise<void> {
+  if (seen && !(await readSealState(store))) throw broken('its key is missing');
+  await ensureSealState(store, box);
+}
+
+interface Sealing {
+  end: ChainEnd;
+  closed: ReadonlySet<string>;
+  options: SealOptions;
+}
+
+async function sealNext(
+  vault: SealVault,
+  tx: Session,
+  { end, closed, options }: Sealing,
+): Promise<Seal | null> {
+  const progress = end.last?.progress ?? (await firstProgress(tx, vault, end));
+  const sealedAt = await readClock(tx);
+  const limit = options.maximumEntries ?? maximumEntries;
+  const number = Math.max(end.last?.number ?? 0, end.state.anchor.number, oldProgress(end).seals) + 1;
+  const found = await findEntries(tx, progress, {
+    ...{ closed, limit },
+    ...{ seal: number, sealedAtMs: momentMs(sealedAt) },
+  });
+  if (await isOnlyAboutSeals(tx, found.ids, limit)) return null;
+  const { logs, root, entries } = await toLeaves(vault, tx, found.ids);
+  if (entries === 0) return null;
+  const content = {
+    version: 2,
+    number,
+    sealedAt,
+    entries,
+    root: root.toString('hex'),
+    previousHash: endHash(end),
+    progressHash: progressHash(found.progress),
+  };
+  const hash = sealHash(content);
+  const signature = signText(privateKeyOf(end.state, vault.box), hash);
+  const seal: Seal = { ...content, hash, signature, progress: found.progress };
+  await writeSeal(tx, seal, logs);
+  await options.onSealed?.(tx, toHead(seal, end.state.publicKey));
+  return seal;
+}
+
+/** Before the first seal of version 2: what version f84be48 sealed, and that its rows have no marks. */
+async function firstProgress(tx: Session, { box }: SealVault, end: ChainEnd): Promise<Progress> {
+  await adoptStore(tx, box);
+  const old = oldProgress(end);
+  const lastUnmarked = async (log: 'attempts' | 'audit_log'): Promise<number> => {
+    const [row] = await tx.rows<{ id: number }>(
+      `SELECT id FROM ${log} WHERE mark IS NULL ORDER BY id DESC LIMIT 1`,
+    );
+    return row?.id ?? 0;
+  };
+  return {
+    ...nothingSealed,
+    attempts: old.attempts,
+    audit_log: old.audit_log,
+    old: {
+      attempts: old.attempts.to,
+      audit_log: old.audit_log.to,
+      delivery_log: await lastOldDelivery(tx, old),
+    },
+    unmarked: { attempts: await lastUnmarked('attempts'), audit_log: await lastUnmarked('audit_log') },
+  };
+}
+
+async function lastOldDelivery(tx: Session, { seals }: OldProgress): Promise<number> {
+  if (seals === 0) return 0;
+  const [row] = await tx.rows<{ id: number | null }>('SELECT MAX(id) AS id FROM delivery_log');
+  return row?.id ?? 0;
+}
+
+interface OldProgress {
+  attempts: LogProgress;
+  audit_log: LogProgress;
+  seals: number;
+}
+
+function oldProgress({ state }: ChainEnd): OldProgress {
+  return JSON.parse(state.oldProgress) as OldProgress;
+}
+
+/** Whether all entries report seals. A full seal of them is sealed: other entries may follow. */
+async function isOnlyAboutSeals(tx: Session, ids: Found['ids'], limit: number): Promise<boolean> {
+  const { attempts, audit_log: acts, event_log: events, delivery_log: deliveries } = ids;
+  const all = attempts.length + events.length + deliveries.length;
+  if (acts.length > 0 || all === 0 || all >= limit) return false;
+  const [row] = await tx.rows<{ others: number }>(
+    `SELECT EXISTS (SELECT 1 FROM event_log e WHERE ${idIn('e.seq', events)} AND e.type <> 'audit.sealed')
+       OR EXISTS (SELECT 1 FROM delivery_log d LEFT JOIN event_log e ON e.seq = d.event_seq
+                  WHERE ${idIn('d.id', deliveries)} AND NOT e.type <=> 'audit.sealed')
+       OR EXISTS (SELECT 1 FROM attempts a LEFT JOIN delivery_log d ON d.id = a.delivery_id
+                  LEFT JOIN event_log e ON e.seq = d.event_seq
+                  WHERE ${idIn('a.id', attempts)} AND NOT e.type <=> 'audit.sealed') AS others`,
+  );
+  return row!.others === 0;
+}
+
+interface Leaves {
+  logs: LogLeaves[];
+  root: Buffer;
+  entries: number;
+}
+
+async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promise<Leaves> {
+  const tree = new MerkleTree();
+  const logs: LogLeaves[] = [];
+  let entries = 0;
+  for (const log of sealedLogs) {
+    const leaves: Leaf[] = [];
+    for (let at = 0; at < ids[log].length; at += entriesAtOnce) {
+      for await (const leaf of leavesOf(vault, tx, { log, ids: ids[log].slice(at, at + entriesAtOnce) })) {
+        tree.add(leaf.hash);
+        leaves.push(leaf);
+        if ((entries += 1) % hashedAtOnce === 0) await yieldToEventLoop();
+      }
+    }
+    if (leaves.length > 0) logs.push({ log, leaves });
+  }
+  return { logs, root: entries === 0 ? Buffer.alloc(0) : tree.root(), entries };
+}
+
+async function* leavesOf(
+  vault: SealVault,
+  tx: Session,
+  { log, ids }: { log: SealedLog; ids: readonly number[] },
+): AsyncGenerator<Leaf, void, undefined> {
+  const rows = await readEntries(tx, log, idIn('{id}', ids));
+  const opened = await openPayloads(tx, vault.box, rows.map(storedContent));
+  const salts = await ensureSalts(vault, subjectsOf(rows, opened));
+  for (const [index, row] of rows.entries()) {
+    const text = textOf(opened[index]);
+    const salt = text === null ? undefined : salts.get(subjectOf(row.subject));
+    yield toLeaf(log, row, text !== null && salt ? contentHash(log, row.id, text, salt) : null);
+  }
+}
+
+async function writeSeal(tx: Session, seal: Seal, logs: readonly LogLeaves[]): Promise<void> {
+  await tx.run(
+    `INSERT INTO seals (number, version, sealed_at, entries, root, previous_hash, hash, signature, progress)
+     VALUES (?)`,
+    [
+      [
+        ...[seal.number, seal.version, seal.sealedAt, seal.entries, seal.root, seal.previousHash],
+        ...[seal.hash, seal.signature, JSON.stringify(seal.progress)],
+      ],
+    ],
+  );
+  // Unsigned: it tells `verify` that the last seal was deleted, unless this was set back as well.
+  await tx.run("UPDATE seal_state SET progress = JSON_SET(progress, '$.seals', ?) WHERE id = 1", [
+    seal.number,
+  ]);
+  let place = 0;
+  for (const { log, leaves } of logs) {
+    for (let at = 0; at < leaves.length; at += leavesOfPack) {
+      const pack = packLeaves(leaves.slice(at, at + leavesOfPack)).toString('hex');
+      await tx.script([
+        `INSERT INTO seal_packs (seal, place, log, leaves) VALUES (${seal.number},${(place += 1)},'${log}',X'${pack}')`,
+      ]);
+    }
+  }
+}

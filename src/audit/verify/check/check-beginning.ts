@@ -1,0 +1,48 @@
+import { anchorText, fingerprintOf, isSigned, type SealState } from '../../../db/proof/seal-key.ts';
+import { anchorSeal, sealHash, type Seal } from '../../seal/chain.ts';
+import { progressHash } from '../../seal/progress.ts';
+import type { Verification, VerifyOptions } from '../../verify.ts';
+import { fail } from '../flaw.ts';
+
+interface Beginning {
+  state: SealState;
+  options: VerifyOptions;
+  result: Verification;
+}
+
+/** The signed beginning, the key, and whether a head can be compared at all. */
+export function checkBeginning({ state, options, result }: Beginning, lastSeal: number): void {
+  const { anchor, publicKey } = state;
+  if (options.fingerprint !== undefined && options.fingerprint !== fingerprintOf(publicKey)) {
+    fail('rewritten', {
+      message: `the log is signed by the key ${fingerprintOf(publicKey)}, the key that was given is ${options.fingerprint}`,
+    });
+  }
+  if (!isSigned(publicKey, anchorText(anchor), anchor.signature)) {
+    fail('forged', {
+      message: 'the beginning of the chain (seal_state) is not signed by the key of the installation',
+    });
+  }
+  const seal = anchorSeal(state);
+  if (seal && (seal.number !== anchor.number || sealHash(seal) !== anchor.hash || !fitsProgress(seal)))
+    fail('edited', { message: 'the beginning of the chain (seal_state) was edited', fields: ['anchor'] });
+  const { head } = options;
+  if (!head) return;
+  if (head.publicKey !== publicKey) {
+    fail('rewritten', {
+      message: `the log is signed by the key ${fingerprintOf(publicKey)}, the head by ${head.fingerprint}`,
+    });
+  }
+  if (head.number > lastSeal)
+    fail('truncated', { message: `the chain ends at seal ${lastSeal}, the head is seal ${head.number}` });
+  if (head.number === anchor.number && head.hash === anchor.hash) result.headCompared = true;
+  else if (head.number <= anchor.number) {
+    fail('rewritten', {
+      message: `the chain begins after seal ${anchor.number}, so the head (seal ${head.number}) proves nothing: compare a newer one`,
+    });
+  }
+}
+
+function fitsProgress({ progress, progressHash: hash }: Seal): boolean {
+  return progress === null ? hash === null : progressHash(progress) === hash;
+}

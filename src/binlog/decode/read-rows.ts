@@ -1,0 +1,144 @@
+import { ByteReader } from '../protocol/byte-reader.ts';
+import { eventType } from '../protocol/event-type.ts';
+import type { LogEvent } from '../protocol/log-event.ts';
+import { inflateEnvelope } from '../protocol/inflate.ts';
+import type { MappedTable } from './table-map.ts';
+import type { Cell, Row, RowEvent, RowOp } from '../types.ts';
+
+const ops: Readonly<Record<number, RowOp>> = {
+  [eventType.writeRowsV1]: 'insert',
+  [eventType.writeRows]: 'insert',
+  [eventType.mariadbWriteRowsCompressedV1]: 'insert',
+  [eventType.mariadbWriteRowsCompressed]: 'insert',
+  [eventType.updateRowsV1]: 'update',
+  [eventType.updateRows]: 'update',
+  [eventType.mariadbUpdateRowsCompressedV1]: 'update',
+  [eventType.mariadbUpdateRowsCompressed]: 'update',
+  [eventType.deleteRowsV1]: 'delete',
+  [eventType.deleteRows]: 'delete',
+  [eventType.mariadbDeleteRowsCompressedV1]: 'delete',
+  [eventType.mariadbDeleteRowsCompressed]: 'delete',
+};
+
+const withExtraData: ReadonlySet<number> = new Set([
+  eventType.writeRows,
+  eventType.updateRows,
+  eventType.deleteRows,
+  eventType.mariadbWriteRowsCompressed,
+  eventType.mariadbUpdateRowsCompressed,
+  eventType.mariadbDeleteRowsCompressed,
+]);
+
+/** Flags of a rows event, behind its table id (MySQL libs/mysql/binlog/event/rows_event.h, MariaDB sql/log_event.h). */
+export const ROWS_FLAG = {
+  /**
+   * No cascade ran that the log does not show: 0x02 NO_FOREIGN_KEY_CHECKS, 0x10 USE_SQL_FOREIGN_KEY (MySQL 9.6+: the server, not
+   * InnoDB, carried it out and logged it). Seen on MySQL 9.7.4, MariaDB 10.11.18 and 11.8.8.
+   */
+  noSilentCascade: 0x02 | 0x10,
+} as const;
+
+/** What a rows event does, or undefined when the event has no rows. */
+export function rowOp(type: number): RowOp | undefined {
+  return ops[type];
+}
+
+/** The table id of a rows event, or of a table map. */
+export function readTableId(event: LogEvent): number {
+  return event.buffer.readUIntLE(event.bodyStart, 6);
+}
+
+/**
+ * Reads every row of a rows event, at least one. A row that ends early or late throws a RangeError.
+ * `INSERT INTO t () VALUES ()` with binlog_row_image=MINIMAL logs a row without a column, which takes no byte.
+ */
+export function readRows(event: LogEvent, op: RowOp, table: MappedTable): RowEvent[] {
+  let reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
+  reader.skip(8);
+  if (withExtraData.has(event.type)) reader.skip(reader.uint16() - 2);
+  const columns = reader.lengthEncoded();
+  if (columns !== table.columnCount)
+    throw new RangeError(`${columns} columns in the rows, ${table.columnCount} in the table map`);
+  const first = presentColumns(reader, columns);
+  const second = op === 'update' ? presentColumns(reader, columns) : first;
+  if (event.type >= eventType.mariadbWriteRowsCompressedV1)
+    reader = new ByteReader(inflateEnvelope(reader.bytes(reader.remaining)));
+  const rows: RowEvent[] = [];
+  do {
+    const startsAt = reader.offset;
+    const row = readRow(reader, table, first);
+    const after = op === 'update' ? readRow(reader, table, second) : row;
+    const found = toRowEvent(table, {
+      op,
+      before: op === 'insert' ? null : row,
+      after: op === 'delete' ? null : after,
+    });
+    if (found) rows.push(found);
+    // A row without a column in its image has no bytes; then it is the only one.
+    if (reader.offset === startsAt) break;
+  } while (reader.remaining > 0);
+  if (reader.remaining > 0) throw new RangeError(`${reader.remaining} bytes after a row without any`);
+  return rows;
+}
+
+interface Present {
+  /** One byte a column: 1 when it is in the row image. */
+  flags: Uint8Array;
+  nullBytes: number;
+}
+
+function presentColumns(reader: ByteReader, columns: number): Present {
+  const bitmap = reader.bytes((columns + 7) >> 3);
+  const flags = new Uint8Array(columns);
+  let count = 0;
+  for (let i = 0; i < columns; i += 1) {
+    if (bitmap[i >> 3]! & (1 << (i & 7))) {
+      flags[i] = 1;
+      count += 1;
+    }
+  }
+  return { flags, nullBytes: (count + 7) >> 3 };
+}
+
+/** A column that is not in the image stays undefined: absent is not null. */
+function readRow(reader: ByteReader, table: MappedTable, { flags, nullBytes }: Present): Row {
+  const { reads, skips, targets } = table;
+  const nullsAt = reader.offset;
+  reader.skip(nullBytes);
+  const row = new Array<Cell>(table.schema.columns.length).fill(undefined);
+  let present = 0;
+  for (let i = 0; i < skips.length; i += 1) {
+    if (flags[i] === 0) continue;
+    const isNull = reader.buffer[nullsAt + (present >> 3)]! & (1 << (present & 7));
+    present += 1;
+    const read = reads[i];
+    if (isNull) {
+      if (read) row[targets[i]!] = null;
+    } else if (read) {
+      row[targets[i]!] = read(reader);
+    } else {
+      skips[i]!(reader);
+    }
+  }
+  return row;
+}
+
+/** The row_end of a row in force: the end of TIMESTAMP, which is later since MariaDB 11.5. */
+const endOfTime: ReadonlySet<unknown> = new Set(['2038-01-19 03:14:07.999999', '2106-02-07 06:28:15.999999']);
+
+/**
+ * In a MariaDB system-versioned table a DELETE is an update that ends the row, and an UPDATE also inserts the row of the
+ * past: what counts is whether an image is current, that is, whether its row_end is the end of time.
+ */
+function toRowEvent(table: MappedTable, event: Omit<RowEvent, 'table'>): RowEvent | null {
+  const whole = { table: table.schema, ...event };
+  if (table.rowEnd < 0) return whole;
+  const isCurrent = (row: Row): boolean => endOfTime.has(row[table.rowEnd]);
+  const before = event.before && isCurrent(event.before) ? event.before : null;
+  // An image that does not show row_end has left it as it was.
+  const isUntouched = event.after !== null && event.after[table.rowEnd] === undefined && before !== null;
+  const after = event.after && (isUntouched || isCurrent(event.after)) ? event.after : null;
+  if (before && after) return { ...whole, op: 'update' };
+  if (after) return { ...whole, op: 'insert', before: null };
+  return before ? { ...whole, op: 'delete', after: null } : null;
+}

@@ -1,0 +1,133 @@
+import { setVariable } from '../../db/connection/set-variable.ts';
+import type { Halt, HaltReason, TimeSpan } from '../halt.ts';
+import { readFileCreatedAt, type LogFile } from '../source/log-file.ts';
+import { acceptGapCommand, backRemedy, purgedRemedy, steps } from '../remedy.ts';
+import type { Source, SourceIdentity } from '../source/source.ts';
+import type { Flavour, Position } from '../types.ts';
+
+/** Where capture stood, and on whose log. */
+export interface Checkpoint {
+  position: Position;
+  flavour: Flavour;
+  /** `SourceIdentity.serverUuid` of the server that the position was read from. */
+  serverUuid: string;
+  /** Commit time of the last transaction before the position; null when none was read. */
+  committedAtMs: number | null;
+}
+
+/** Whether reading can continue at a checkpoint, and if not, what is missing. */
+export type Lineage =
+  | {
+      kind: 'ok';
+      /**
+       * MariaDB: where to read from, asked for by file and offset, because GTIDs do not find the place; without the domains
+       * that were retired since the checkpoint. Absent otherwise.
+       */
+      from?: Position;
+      /** MariaDB: domains were retired. They may be used again under numbers that were read, for other transactions. */
+      retired?: true;
+    }
+  | {
+      kind: Extract<HaltReason, 'foreign-server' | 'diverged' | 'purged' | 'ahead-of-source'>;
+      message: string;
+      /** The missing transactions: a GTID set, or file and offset from and to; null when it cannot be told. */
+      missing: string | null;
+      /** When they were committed, as closely as it can be told; null ends are open. */
+      span: TimeSpan;
+      remedy: string;
+    };
+
+export type BrokenLineage = Exclude<Lineage, { kind: 'ok' }>;
+
+/** The halt of a broken lineage, at the checkpoint. */
+export function lineageHalt({ kind, ...rest }: BrokenLineage, position: Position): Halt {
+  return { reason: kind, ...rest, position, transactionId: null, table: null };
+}
+
+/** Where a reader begins, and how it asks for the log. */
+export function startOfReading(
+  { from }: Extract<Lineage, { kind: 'ok' }>,
+  checkpoint: Position,
+): { position: Position; byFile: boolean } {
+  return { position: from ?? checkpoint, byFile: from !== undefined };
+}
+
+export interface Proof {
+  source: Source;
+  identity: SourceIdentity;
+  checkpoint: Checkpoint;
+  files: readonly LogFile[];
+  /** Whether the checkpoint was read from this very server: then its file names mean the same. */
+  sameServer: boolean;
+}
+
+export async function purgedBroken(proof: Proof, missing: string, what: string): Promise<BrokenLineage> {
+  const { source, files, checkpoint, identity } = proof;
+  const oldestAt = files[0] ? await readFileCreatedAt(source, files[0].name) : undefined;
+  const span = spanUpTo(checkpoint.committedAtMs, oldestAt === undefined ? null : endOfSecondMs(oldestAt));
+  return {
+    kind: 'purged',
+    message: `The source has purged ${what}${spanText(span)}.`,
+    missing,
+    span,
+    remedy: steps(
+      purgedRemedy,
+      'Keep the log for a week in future:',
+      setVariable('binlog_expire_logs_seconds', 604_800, identity.flavour),
+    ),
+  };
+}
+
+export function foreign(
+  { serverUuid, hostname }: SourceIdentity,
+  checkpoint: Checkpoint,
+  why: string,
+): BrokenLineage {
+  return {
+    kind: 'foreign-server',
+    message: `The server (${hostname}, ${serverUuid}) is not the one that was read before (${checkpoint.serverUuid}). ${why}`,
+    missing: null,
+    span: { fromMs: checkpoint.committedAtMs, untilMs: null },
+    remedy: steps(
+      `Point source.url back at the server ${checkpoint.serverUuid} and restart the daemon: capture then continues.`,
+      'Or give up what that server has logged since, and begin anew at this one:',
+      acceptGapCommand('another server'),
+    ),
+  };
+}
+
+export function broken(
+  { checkpoint }: Proof,
+  kind: 'diverged' | 'ahead-of-source',
+  { message, missing = null }: { message: string; missing?: string | null },
+): BrokenLineage {
+  return {
+    kind,
+    message,
+    missing,
+    span: { fromMs: checkpoint.committedAtMs, untilMs: null },
+    remedy: backRemedy(kind),
+  };
+}
+
+export function transactions(count: bigint): string {
+  return `${count.toLocaleString('en-US')} transaction${count === 1n ? '' : 's'}`;
+}
+
+/** The last millisecond of a second since 1970 UTC. A log file's creation is known to the second, a commit to the millisecond. */
+export const endOfSecondMs = (seconds: number): number => seconds * 1_000 + 999;
+
+/** Between two moments, ms since 1970 UTC. A clock may have been set back between them: the end is then not known. */
+export function spanUpTo(fromMs: number | null, untilMs: number | null): TimeSpan {
+  const isOrdered = fromMs === null || untilMs === null || fromMs <= untilMs;
+  return { fromMs, untilMs: isOrdered ? untilMs : null };
+}
+
+export const time = (ms: number): string => new Date(ms).toISOString();
+
+function spanText({ fromMs, untilMs }: BrokenLineage['span']): string {
+  if (fromMs === null) return untilMs === null ? '' : ` (committed before ${time(untilMs)})`;
+  return untilMs === null
+    ? ` (committed after ${time(fromMs)})`
+    : ` (committed between ${time(fromMs)} and ${time(untilMs)})`;
+}

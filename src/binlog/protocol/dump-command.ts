@@ -1,0 +1,217 @@
+import { EventEmitter } from 'node:events';
+import type { Connection } from 'mysql2';
+import { AppError } from '../../lib/errors.ts';
+
+/** What mysql2 hands to a command: one packet, valid only during the call. */
+interface Packet {
+  buffer: Buffer;
+  offset: number;
+  end: number;
+  isEOF(): boolean;
+  isError(): boolean;
+  asError(encoding: string): Error;
+}
+
+/** The part of a mysql2 connection that a command of our own works with. */
+export interface CommandConnection {
+  clientEncoding: string;
+  _resetSequenceId(): void;
+  writePacket(packet: OutPacket): void;
+  addCommand(command: ServerCommand): void;
+  pause(): void;
+  resume(): void;
+  destroy(): void;
+  stream: { destroy(): void; readonly bytesRead: number };
+}
+
+/** Members that mysql2 does not document, with their types: package.json pins the version that was tested with them. */
+const connectionMembers: Readonly<Record<string, string>> = {
+  clientEncoding: 'string',
+  _resetSequenceId: 'function',
+  writePacket: 'function',
+  addCommand: 'function',
+  pause: 'function',
+  resume: 'function',
+  destroy: 'function',
+  'stream.destroy': 'function',
+  'stream.bytesRead': 'number',
+};
+
+const packetMembers: Readonly<Record<string, string>> = {
+  buffer: 'object',
+  offset: 'number',
+  end: 'number',
+  isEOF: 'function',
+  isError: 'function',
+  asError: 'function',
+};
+
+/**
+ * The connection with its members for commands of our own. Throws ERR_DRIVER, with the names, when mysql2 lacks one of them:
+ * `run` and `check` call this in the preflight, before anything is read.
+ */
+export function asCommandConnection(connection: Connection): CommandConnection {
+  requireMembers('connection', connection, connectionMembers);
+  return connection as unknown as CommandConnection;
+}
+
+function requireMembers(what: string, value: unknown, members: Readonly<Record<string, string>>): void {
+  const lacking = Object.keys(members).filter((path) => typeof valueAt(value, path) !== members[path]);
+  if (lacking.length === 0) return;
+  throw new AppError(
+    'ERR_DRIVER',
+    `The installed mysql2 has no usable ${what}.${lacking.join(`, ${what}.`)}.`,
+  );
+}
+
+function valueAt(value: unknown, path: string): unknown {
+  return path
+    .split('.')
+    .reduce<unknown>(
+      (at, name) => (typeof at === 'object' && at !== null ? (Reflect.get(at, name) as unknown) : undefined),
+      value,
+    );
+}
+
+/** An outgoing packet: the payload behind room for the four header bytes that mysql2 fills in. */
+class OutPacket {
+  readonly buffer: Buffer;
+
+  constructor(payload: Buffer) {
+    this.buffer = Buffer.concat([Buffer.alloc(4), payload]);
+  }
+
+  length(): number {
+    return this.buffer.length;
+  }
+
+  writeHeader(sequenceId: number): void {
+    this.buffer.writeUIntLE(this.buffer.length - 4, 0, 3);
+    this.buffer.writeUInt8(sequenceId, 3);
+  }
+}
+
+const COM_BINLOG_DUMP = 0x12;
+const COM_REGISTER_SLAVE = 0x15;
+const COM_BINLOG_DUMP_GTID = 0x1e;
+const NON_BLOCKING = 1;
+
+/** COM_BINLOG_DUMP: MariaDB takes the place to start from @slave_connect_state and ignores file and offset. */
+export function dumpPacket(options: {
+  serverId: number;
+  file: string;
+  offset: number;
+  /** Ends the dump at the end of the log instead of waiting for more. */
+  endsWithLog?: boolean;
+}): Buffer {
+  const file = Buffer.from(options.file, 'utf8');
+  const out = Buffer.alloc(11 + file.length);
+  out.writeUInt8(COM_BINLOG_DUMP, 0);
+  out.writeUInt32LE(options.offset, 1);
+  out.writeUInt16LE(options.endsWithLog ? NON_BLOCKING : 0, 5);
+  out.writeUInt32LE(options.serverId, 7);
+  file.copy(out, 11);
+  return out;
+}
+
+/** COM_BINLOG_DUMP_GTID: the server finds the file and leaves out every transaction that the encoded set contains. */
+export function dumpGtidPacket(options: {
+  serverId: number;
+  gtidSet: Buffer;
+  endsWithLog?: boolean;
+}): Buffer {
+  const out = Buffer.alloc(23 + options.gtidSet.length);
+  out.writeUInt8(COM_BINLOG_DUMP_GTID, 0);
+  out.writeUInt16LE(options.endsWithLog ? NON_BLOCKING : 0, 1);
+  out.writeUInt32LE(options.serverId, 3);
+  out.writeUInt32LE(0, 7);
+  out.writeBigUInt64LE(4n, 11);
+  out.writeUInt32LE(options.gtidSet.length, 19);
+  options.gtidSet.copy(out, 23);
+  return out;
+}
+
+/** COM_REGISTER_SLAVE: makes the reader visible in SHOW REPLICAS. Host, user and password stay empty. */
+export function registerPacket(options: { serverId: number; host: string }): Buffer {
+  const host = Buffer.from(options.host, 'utf8').subarray(0, 60);
+  const out = Buffer.alloc(1 + 4 + 1 + host.length + 1 + 1 + 2 + 4 + 4);
+  out.writeUInt8(COM_REGISTER_SLAVE, 0);
+  out.writeUInt32LE(options.serverId, 1);
+  out.writeUInt8(host.length, 5);
+  host.copy(out, 6);
+  return out;
+}
+
+export interface CommandVerbs {
+  /** One answer packet: `buffer[start]` is behind the OK byte. Returns true to end the command. */
+  onPacket(buffer: Buffer, start: number, end: number): boolean;
+  onEnd(): void;
+  onError(error: Error): void;
+}
+
+/** A protocol command of our own in mysql2's queue: it sends one packet and is given every answer until it ends. */
+export class ServerCommand extends EventEmitter {
+  readonly #payload: Buffer;
+  readonly #verbs: CommandVerbs;
+  #sent = false;
+  #answered = false;
+  #closed = false;
+
+  constructor(payload: Buffer, verbs: CommandVerbs) {
+    super();
+    this.#payload = payload;
+    this.#verbs = verbs;
+  }
+
+  /** mysql2 calls this when the connection breaks. */
+  readonly onResult = (error: Error): void => {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#verbs.onError(error);
+  };
+
+  /** Ignores later packets: mysql2 still delivers the ones that it had buffered. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** mysql2's contract: called once without a packet to begin, then for every packet; true ends the command. */
+  execute(packet: Packet | null, connection: CommandConnection): boolean {
+    if (!this.#sent) {
+      this.#sent = true;
+      connection._resetSequenceId();
+      connection.writePacket(new OutPacket(this.#payload));
+      return false;
+    }
+    if (this.#closed || !packet) return true;
+    if (!this.#answered && !this.#isUsable(packet)) return this.#end();
+    if (packet.isError()) {
+      this.onResult(packet.asError(connection.clientEncoding));
+      return this.#end();
+    }
+    if (packet.isEOF()) {
+      this.#closed = true;
+      this.#verbs.onEnd();
+      return this.#end();
+    }
+    return this.#verbs.onPacket(packet.buffer, packet.offset + 1, packet.end) ? this.#end() : false;
+  }
+
+  /** Checks the first answer only: mysql2 builds every packet from one class. */
+  #isUsable(packet: Packet): boolean {
+    this.#answered = true;
+    try {
+      requireMembers('packet', packet, packetMembers);
+      return true;
+    } catch (error) {
+      this.onResult(error as Error);
+      return false;
+    }
+  }
+
+  #end(): true {
+    this.#closed = true;
+    this.emit('end');
+    return true;
+  }
+}

@@ -1,0 +1,162 @@
+/** Event type codes (MySQL: libs/mysql/binlog/event/binlog_event.h; MariaDB: sql/log_event.h). */
+export const eventType = {
+  unknown: 0,
+  startV3: 1,
+  query: 2,
+  stop: 3,
+  rotate: 4,
+  intvar: 5,
+  load: 6,
+  slave: 7,
+  createFile: 8,
+  appendBlock: 9,
+  execLoad: 10,
+  deleteFile: 11,
+  newLoad: 12,
+  rand: 13,
+  userVar: 14,
+  formatDescription: 15,
+  xid: 16,
+  beginLoadQuery: 17,
+  executeLoadQuery: 18,
+  tableMap: 19,
+  preGaWriteRows: 20,
+  preGaUpdateRows: 21,
+  preGaDeleteRows: 22,
+  writeRowsV1: 23,
+  updateRowsV1: 24,
+  deleteRowsV1: 25,
+  incident: 26,
+  heartbeat: 27,
+  ignorable: 28,
+  rowsQuery: 29,
+  writeRows: 30,
+  updateRows: 31,
+  deleteRows: 32,
+  gtid: 33,
+  anonymousGtid: 34,
+  previousGtids: 35,
+  transactionContext: 36,
+  viewChange: 37,
+  xaPrepare: 38,
+  partialUpdateRows: 39,
+  transactionPayload: 40,
+  heartbeatV2: 41,
+  gtidTagged: 42,
+  mariadbAnnotateRows: 160,
+  mariadbBinlogCheckpoint: 161,
+  mariadbGtid: 162,
+  mariadbGtidList: 163,
+  mariadbStartEncryption: 164,
+  mariadbQueryCompressed: 165,
+  mariadbWriteRowsCompressedV1: 166,
+  mariadbUpdateRowsCompressedV1: 167,
+  mariadbDeleteRowsCompressedV1: 168,
+  mariadbWriteRowsCompressed: 169,
+  mariadbUpdateRowsCompressed: 170,
+  mariadbDeleteRowsCompressed: 171,
+  mariadbPartialRowData: 172,
+} as const;
+
+type EventName = keyof typeof eventType;
+
+/**
+ * What the reader does with an event: `read` it; `skip` it, since it neither changes a row nor ends a transaction; or `halt`,
+ * since it stands for changes that cannot be told from it.
+ */
+export type EventVerdict = 'read' | 'skip' | 'halt';
+
+/** Every type has one verdict: one that is missing here does not compile. */
+const verdicts: Readonly<Record<EventName, EventVerdict>> = {
+  unknown: 'halt',
+  // Begins a log of MySQL 4.1 or older, whose events have other headers.
+  startV3: 'halt',
+  query: 'read',
+  stop: 'skip',
+  rotate: 'read',
+  // Values that the statement after it uses: INSERT_ID, RAND(), @variable. The statement itself is classified.
+  intvar: 'skip',
+  rand: 'skip',
+  userVar: 'skip',
+  // LOAD DATA of MySQL before 5.0.3: rows of which the log has the file, not the changes.
+  load: 'halt',
+  newLoad: 'halt',
+  createFile: 'halt',
+  execLoad: 'halt',
+  // Never written by any server.
+  slave: 'skip',
+  // The file of a LOAD DATA that is logged as a statement: executeLoadQuery is that statement.
+  beginLoadQuery: 'skip',
+  appendBlock: 'skip',
+  deleteFile: 'skip',
+  executeLoadQuery: 'read',
+  formatDescription: 'read',
+  xid: 'read',
+  tableMap: 'read',
+  // Rows of MySQL 5.1.5 to 5.1.15, in a format of their own.
+  preGaWriteRows: 'halt',
+  preGaUpdateRows: 'halt',
+  preGaDeleteRows: 'halt',
+  writeRowsV1: 'read',
+  updateRowsV1: 'read',
+  deleteRowsV1: 'read',
+  writeRows: 'read',
+  updateRows: 'read',
+  deleteRows: 'read',
+  // Halts where its table is watched.
+  partialUpdateRows: 'read',
+  incident: 'halt',
+  heartbeat: 'skip',
+  heartbeatV2: 'skip',
+  ignorable: 'skip',
+  // The statement whose rows follow.
+  rowsQuery: 'skip',
+  mariadbAnnotateRows: 'skip',
+  gtid: 'read',
+  anonymousGtid: 'read',
+  gtidTagged: 'read',
+  mariadbGtid: 'read',
+  // What a file begins with: the GTIDs of the files before it, how it is encrypted on disk (the server decrypts it for us).
+  previousGtids: 'skip',
+  mariadbGtidList: 'read',
+  mariadbStartEncryption: 'skip',
+  // For the server's own recovery.
+  mariadbBinlogCheckpoint: 'skip',
+  // Of group replication: what the transaction has read and written, who the members are.
+  transactionContext: 'skip',
+  viewChange: 'skip',
+  xaPrepare: 'read',
+  transactionPayload: 'read',
+  mariadbQueryCompressed: 'read',
+  mariadbWriteRowsCompressedV1: 'read',
+  mariadbUpdateRowsCompressedV1: 'read',
+  mariadbDeleteRowsCompressedV1: 'read',
+  mariadbWriteRowsCompressed: 'read',
+  mariadbUpdateRowsCompressed: 'read',
+  mariadbDeleteRowsCompressed: 'read',
+  // A piece of a rows event beyond binlog_row_event_fragment_threshold, 1 GB by default (MariaDB 12.3).
+  mariadbPartialRowData: 'halt',
+};
+
+const byCode: readonly (EventVerdict | undefined)[] = Array.from({ length: 256 }, (_, code) => {
+  const name = nameOfEvent(code);
+  return name && verdicts[name];
+});
+
+/** What the reader does with an event of this type; undefined for a type that no server up to MySQL 9.7 and MariaDB 12 has. */
+export function verdictOf(type: number): EventVerdict | undefined {
+  return byCode[type];
+}
+
+/** The name of an event type; undefined for an unknown one. */
+export function nameOfEvent(type: number): EventName | undefined {
+  return (Object.keys(eventType) as EventName[]).find((name) => eventType[name] === type);
+}
+
+/** Events that may be asked about: they are read again when the answer is there. A payload copies what it needs. */
+export const maySuspend: ReadonlySet<number> = new Set([
+  eventType.query,
+  eventType.mariadbQueryCompressed,
+  eventType.executeLoadQuery,
+  eventType.xaPrepare,
+]);

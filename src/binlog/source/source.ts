@@ -1,0 +1,246 @@
+import {
+  createConnection,
+  createPool,
+  type Connection,
+  type PoolConnection,
+  type TypeCastField,
+} from 'mysql2';
+import { explainConnectError } from '../../db/connection/connect-error.ts';
+import { monotonicMs } from '../../lib/clock.ts';
+import { toConnectionTarget, type DatabaseUrl } from '../../db/connection/database-url.ts';
+import { AppError } from '../../lib/errors.ts';
+import { refusalWithin } from '../../lib/server-error.ts';
+import { prepareSession } from '../../db/connection/session-variables.ts';
+import { parseServerVersion, type ServerVersion } from './server-version.ts';
+import type { Cell, Flavour } from '../types.ts';
+
+/** A row of an answer, each value as a Cell, by the column's name as the statement wrote it. */
+export type SourceRow = Readonly<Record<string, Exclude<Cell, undefined>>>;
+
+export interface SourceIdentity {
+  flavour: Flavour;
+  version: ServerVersion;
+  /** MySQL's server_uuid. MariaDB has none: its server id and server_uid, `3769158173/ctaf0HXM+VXJwjryn/VLUZ8Anqw=`. */
+  serverUuid: string;
+  serverId: number;
+  hostname: string;
+  /** MariaDB always has GTIDs. Anything but `on` means that positions are files and offsets. */
+  gtidMode: 'on' | 'on_permissive' | 'off_permissive' | 'off';
+  /** 0: names are case-sensitive; 1: kept in lower case; 2: kept as written, compared in lower case. */
+  lowerCaseTableNames: 0 | 1 | 2;
+  /** Who the server thinks we are, ready for a GRANT: `'webhooks'@'%'`. */
+  account: string;
+}
+
+/** The source server, for questions. Nothing is ever written to it: every session is read only. */
+export interface Source {
+  readonly url: DatabaseUrl;
+  /** Asked anew each time: the server behind a name changes with a failover. */
+  identify(): Promise<SourceIdentity>;
+  /**
+   * Runs one read-only statement; `?` is a placeholder. A connection that fails or breaks is an AppError
+   * (ERR_SOURCE_UNREACHABLE, ERR_SOURCE_ACCESS); what the server says against the statement itself is a ServerError.
+   */
+  query(sql: string, values?: readonly (string | number)[]): Promise<SourceRow[]>;
+  /** A connection outside the pool, for commands of the replication protocol. The caller destroys it. */
+  connect(): Promise<Connection>;
+  close(): Promise<void>;
+}
+
+export interface SourceOptions {
+  /** Connections at most. */
+  connections?: number;
+  /** A question that takes longer has met a lock or a dead connection, and fails. */
+  queryTimeoutMs?: number;
+}
+
+const role = {
+  key: 'source.url',
+  unreachable: 'ERR_SOURCE_UNREACHABLE',
+  access: 'ERR_SOURCE_ACCESS',
+} as const;
+
+const connectTimeoutMs = 10_000;
+/**
+ * Connections that are older are closed: after a failover they may stay open to the server that was demoted, and answer for it,
+ * while new ones lead to the promoted one.
+ */
+const longestLifeMs = 5_000;
+/** The server ends a question that takes too long; where it says nothing either, we hang up this much later. */
+const graceMs = 1_000;
+
+/** Opens the source for questions. Connects at the first one. */
+export function openSource(
+  url: DatabaseUrl,
+  { connections = 4, queryTimeoutMs = 15_000 }: SourceOptions = {},
+): Source {
+  const target = { ...toConnectionTarget(url), charset: 'utf8mb4', connectTimeout: connectTimeoutMs };
+  const pool = createPool({
+    ...target,
+    connectionLimit: connections,
+    maxIdle: 1,
+    idleTimeout: 30_000,
+    enableKeepAlive: true,
+    // MariaDB says of a LONGTEXT that it is JSON, and mysql2 would parse it, numbers past 2^53 and all.
+    jsonStrings: true,
+    typeCast: toCell,
+  });
+  /** Why a new connection could not be given its settings. */
+  const failures = new WeakMap<object, Error>();
+  const bornMs = new WeakMap<object, number>();
+  pool.on('connection', (connection) => {
+    bornMs.set(connection, monotonicMs());
+    prepareSession(connection, { kind: 'source', queryTimeoutMs }, failures);
+  });
+
+  const explained = (error: Error): Error =>
+    explainConnectError(error, url, role) ?? refusalWithin(error) ?? withoutStatement(error);
+
+  const isYoung = (connection: PoolConnection): boolean =>
+    monotonicMs() - (bornMs.get(connection) ?? 0) < longestLifeMs;
+
+  function take(): Promise<PoolConnection> {
+    return new Promise((resolve, reject) =>
+      pool.getConnection((error, connection) => {
+        if (error) {
+          reject(explained(error));
+        } else if (isYoung(connection)) {
+          resolve(connection);
+        } else {
+          connection.destroy();
+          resolve(take());
+        }
+      }),
+    );
+  }
+
+  async function ask(sql: string, values: readonly (string | number)[]): Promise<SourceRow[]> {
+    const connection = await take();
+    return new Promise((resolve, reject) => {
+      connection.query({ sql, values: [...values], timeout: queryTimeoutMs + graceMs }, (error, rows) => {
+        if (!error) {
+          connection.release();
+          resolve(rows as SourceRow[]);
+          return;
+        }
+        const known = explained(failures.get(connection) ?? error);
+        // A statement that timed out is still being answered; one on a broken connection never will be.
+        if (known instanceof AppError) connection.destroy();
+        else connection.release();
+        reject(known);
+      });
+    });
+  }
+
+  const source: Source = {
+    url,
+    identify: () => identify(source),
+    async query(sql, values = []) {
+      try {
+        return await ask(sql, values);
+      } catch (error) {
+        // The pool may have held a connection that died with the server's restart: reading again is harmless.
+        if (error instanceof AppError && isBroken(error.cause)) return ask(sql, values);
+        throw error;
+      }
+    },
+    connect: () =>
+      new Promise((resolve, reject) => {
+        const connection = createConnection(target);
+        connection.on('error', () => undefined);
+        connection.connect((error) => (error ? reject(explained(error)) : resolve(connection)));
+      }),
+    close: () => new Promise((resolve) => pool.end(() => resolve())),
+  };
+  return source;
+}
+
+async function identify(source: Source): Promise<SourceIdentity> {
+  const [row] = await source.query(
+    'SELECT VERSION() AS version, @@server_id AS serverId, @@hostname AS hostname,' +
+      ' @@lower_case_table_names AS lowerCase, CURRENT_USER() AS account',
+  );
+  const version = parseServerVersion(String(row!['version']));
+  const names = "('server_uuid', 'server_uid', 'gtid_mode')";
+  const variables = new Map(
+    (await source.query(`SHOW GLOBAL VARIABLES WHERE Variable_name IN ${names}`)).map((each) => [
+      String(each['Variable_name']),
+      String(each['Value']),
+    ]),
+  );
+  const serverId = Number(row!['serverId']);
+  return {
+    flavour: version.flavour,
+    version,
+    serverUuid: variables.get('server_uuid') ?? `${serverId}/${variables.get('server_uid') ?? ''}`,
+    serverId,
+    hostname: String(row!['hostname']),
+    gtidMode:
+      version.flavour === 'mariadb'
+        ? 'on'
+        : ((variables.get('gtid_mode') ?? 'OFF').toLowerCase() as SourceIdentity['gtidMode']),
+    lowerCaseTableNames: Number(row!['lowerCase']) as 0 | 1 | 2,
+    account: quoteAccount(String(row!['account'])),
+  };
+}
+
+/** `webhooks@10.0.%` as a GRANT wants it. The host part has no @ in it, the user may. */
+function quoteAccount(account: string): string {
+  const at = account.lastIndexOf('@');
+  return [account.slice(0, at), account.slice(at + 1)]
+    .map((part) => `'${part.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`)
+    .join('@');
+}
+
+function isBroken(cause: unknown): boolean {
+  if (typeof cause !== 'object' || cause === null || !('code' in cause)) return false;
+  return ['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'EPIPE'].includes(String(cause.code));
+}
+
+/** mysql2 adds the statement, with its values, to the error: they may be patient data. */
+function withoutStatement<E extends Error>(error: E): E {
+  if ('sql' in error) error.sql = undefined;
+  return error;
+}
+
+/** Bytes for what has no text. Everything else comes as the server prints it, which is exact. */
+function toCell(field: TypeCastField, next: () => unknown): unknown {
+  switch (field.type) {
+    case 'TINY':
+    case 'SHORT':
+    case 'INT24':
+    case 'LONG':
+    case 'LONGLONG':
+    case 'YEAR':
+      return safeInteger(field.string());
+    case 'FLOAT':
+    case 'DOUBLE': {
+      const text = field.string();
+      return text === null ? null : Number(text);
+    }
+    case 'BIT': {
+      const bytes = field.buffer();
+      return bytes === null ? null : safeInteger(BigInt(`0x${bytes.toString('hex') || '0'}`));
+    }
+    case 'DECIMAL':
+    case 'NEWDECIMAL':
+    case 'DATE':
+    case 'NEWDATE':
+    case 'TIME':
+    case 'DATETIME':
+    case 'TIMESTAMP':
+      return field.string();
+    case 'JSON':
+      return field.string('utf8');
+    case 'GEOMETRY':
+      return field.buffer();
+    default:
+      return next();
+  }
+}
+
+function safeInteger(value: string | bigint | null): number | string | null {
+  if (value === null) return null;
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : String(value);
+}

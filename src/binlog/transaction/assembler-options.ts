@@ -1,0 +1,43 @@
+import type { ParentReading } from '../foreign-key/parent-rows.ts';
+import type { Halt } from '../halt.ts';
+import type { RereadPrepared } from './prepared-transactions.ts';
+import type { StatementPolicy } from '../statement/statement-policy.ts';
+import type { TableMapContext } from '../decode/table-map.ts';
+import type { TransactionTimeOptions } from './transaction-time.ts';
+import type { Baseline, Position, TransactionPart } from '../types.ts';
+
+/** What a TransactionAssembler needs to know, and whom it gives its parts to. */
+export interface AssemblerOptions extends TableMapContext, TransactionTimeOptions {
+  position: Position;
+  /** Adds a GTID to what is executed and gives the whole set back as text. Null where the server has none. */
+  gtidSet: { add(gtid: string): void; toString(): string } | null;
+  /**
+   * MariaDB: ends with a RetiredDomainError at a file whose list of GTIDs lacks a domain of the position, unless it is this file; ''
+   * for none. Left out, the lists are not looked at.
+   */
+  trustedFile?: string;
+  /** The log was asked for by file and offset, although the position has GTIDs. */
+  byFile?: boolean;
+  statements: StatementPolicy;
+  /** Transactions whose loss the operator has accepted on record: passed over whole. */
+  waived: ReadonlySet<string>;
+  /**
+   * Watched columns and their kinds as last seen before the position. A column that is gone, or changed its
+   * kind, stops the stream. Changes are returned with the commit, for the checkpoint to keep.
+   */
+  baseline: Baseline;
+  /**
+   * For a survey of the log: told of each transaction that cannot be read, which is then passed over as if its loss were
+   * accepted; what was emitted of it before has been told in vain. Without it such a transaction ends the stream.
+   */
+  onUnreadable?(halt: Halt): void;
+  /** Parents whose cascades are to be told where the log does not show them; without it none is looked at. */
+  parents?: ParentReading;
+  /** At an XA COMMIT whose rows are not in memory. Without it such rows stop the stream. */
+  rereadPrepared?: RereadPrepared;
+  /** The xid whose rows are given out where they were prepared: its XA COMMIT has been read already. */
+  givesPrepared?: string;
+  emit(part: TransactionPart): void;
+  /** A promise while the buffer behind `emit` is full. */
+  room(): Promise<void> | undefined;
+}

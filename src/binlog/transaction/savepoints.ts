@@ -1,0 +1,37 @@
+import { Tripwire } from '../halt.ts';
+import { acceptGapCommand } from '../remedy.ts';
+
+/** The savepoints of the transaction under way: how many of its watched rows precede each. */
+export class Savepoints {
+  /** In the order in which they were set, by lower-case name. */
+  readonly #rows = new Map<string, number>();
+
+  /** Sets one, instead of an earlier one of the same name. */
+  set(name: string, rows: number): void {
+    this.#rows.delete(name.toLowerCase());
+    this.#rows.set(name.toLowerCase(), rows);
+  }
+
+  /**
+   * Returns how many rows a ROLLBACK TO leaves of the transaction, and ends later savepoints. Throws a Tripwire where the savepoint is unknown, or
+   * where it undoes some of the `gone` rows that have left the reader.
+   */
+  rollBackTo(name: string, { rows, gone }: { rows: number; gone: number }): number {
+    const kept = this.#rows.get(name.toLowerCase());
+    if (rows === 0 || kept === rows) return rows;
+    if (kept === undefined || kept < gone) {
+      throw new Tripwire(
+        'undecodable',
+        'it cannot be told which rows of a watched table a ROLLBACK TO a savepoint has undone',
+        { remedy: acceptGapCommand('rollback to savepoint') },
+      );
+    }
+    const names = [...this.#rows.keys()];
+    for (const later of names.slice(names.indexOf(name.toLowerCase()) + 1)) this.#rows.delete(later);
+    return kept;
+  }
+
+  clear(): void {
+    if (this.#rows.size > 0) this.#rows.clear();
+  }
+}

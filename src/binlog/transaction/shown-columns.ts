@@ -1,0 +1,110 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { AlteredTable } from '../definition/altered-table.ts';
+import { findValueChange, followAlteration, isConverted } from '../definition/value-change.ts';
+import { mergeShown } from '../definition/shown-column.ts';
+import { Tripwire } from '../halt.ts';
+import { OutgrownError } from './outgrown.ts';
+import type { MappedTable } from '../decode/table-map.ts';
+import { changedRemedy, convertedRemedy } from '../remedy.ts';
+import type { Baseline, ShownColumn } from '../types.ts';
+
+/** What the log has shown of the tables so far, against which each table map and each ALTER TABLE is held. */
+export class ShownColumns {
+  #baseline: Baseline;
+  #changed = false;
+
+  constructor(baseline: Baseline) {
+    this.#baseline = baseline;
+  }
+
+  get known(): Baseline {
+    return this.#baseline;
+  }
+
+  /** All of it, where it has changed since it was asked for last. */
+  takeChange(): Baseline | undefined {
+    const changed = this.#changed;
+    this.#changed = false;
+    return changed ? this.#baseline : undefined;
+  }
+
+  /** Throws an OutgrownError when a table has columns that the rules name and that were not known to be there. */
+  requireKnown({ schema: { name }, unread, shown }: MappedTable): void {
+    const known = this.#baseline[name.toLowerCase()] ?? {};
+    const unknown = unread.filter((column) => !Object.hasOwn(known, column));
+    if (unknown.length === 0) return;
+    throw new OutgrownError(
+      name.toLowerCase(),
+      Object.fromEntries(unknown.map((column) => [column, shown[column]!])),
+    );
+  }
+
+  /**
+   * Throws a Tripwire when a wanted column that was there is gone, or has changed its kind; also when its type is one that does not keep
+   * each value of the former, although no definition in the log said so: an online schema change, a session with `sql_log_bin=0`.
+   */
+  note({ schema: { schema, name }, shown }: MappedTable, wanted: ReadonlySet<string>): void {
+    const known = this.#baseline[name.toLowerCase()];
+    if (known && isDeepStrictEqual(known, shown)) return;
+    for (const [column, before] of Object.entries(known ?? {})) {
+      const now = shown[column];
+      if (!wanted.has(column) && !(now && before.isKey)) continue;
+      if (now?.kind !== before.kind && wanted.has(column)) {
+        const what = now ? `changed from ${before.kind} to ${now.kind}` : 'is gone';
+        throw changed(`${schema}.${name}`, column, `the watched column ${schema}.${name}.${column} ${what}`);
+      }
+      if (now && isConverted(before, now)) throw converted(`${schema}.${name}`, column, 'was converted');
+    }
+    const merged = Object.entries(shown).map(([column, now]) => [column, mergeShown(known?.[column], now)]);
+    this.#set(name, Object.fromEntries(merged) as Baseline[string]);
+  }
+
+  /**
+   * Follows an ALTER TABLE. Throws a Tripwire when a watched column, or one of the key, may have other values after it than before, for
+   * which no row was logged. Of an unknown table nothing was reported.
+   */
+  alter(altered: AlteredTable, wanted: ReadonlySet<string>): void {
+    const { schema, table, alteration, mode, isCopy } = altered;
+    const known = this.#baseline[table.toLowerCase()];
+    if (!known) return;
+    const judged = new Set(
+      Object.keys(known).filter((column) => wanted.has(column) || known[column]!.isKey === true),
+    );
+    const found = findValueChange(alteration, { known, judged, mode, isCopy });
+    if (found?.kind === 'remove') {
+      const message = `the watched column ${schema}.${table}.${found.column} ${found.what}`;
+      throw changed(`${schema}.${table}`, found.column, message);
+    }
+    if (found) throw converted(`${schema}.${table}`, found.column, found.what);
+    if (!isCopy) this.#set(table, followAlteration(alteration, known, mode));
+  }
+
+  /** A person accepted that tables went: what comes under their names later is not held against them. */
+  forget(isGone: (table: string) => boolean): void {
+    const left = Object.entries(this.#baseline).filter(([name]) => !isGone(name));
+    this.#changed ||= left.length < Object.keys(this.#baseline).length;
+    this.#baseline = Object.fromEntries(left);
+  }
+
+  #set(table: string, columns: Readonly<Record<string, ShownColumn>>): void {
+    const lower = table.toLowerCase();
+    if (isDeepStrictEqual(this.#baseline[lower], columns)) return;
+    this.#baseline = { ...this.#baseline, [lower]: columns };
+    this.#changed = true;
+  }
+}
+
+function changed(table: string, column: string, message: string): Tripwire {
+  return new Tripwire('column-changed', message, {
+    table,
+    remedy: changedRemedy(`${table.split('.').at(-1)!}.${column}`),
+  });
+}
+
+function converted(table: string, column: string, what: string): Tripwire {
+  return new Tripwire(
+    'column-changed',
+    `the watched column ${table}.${column} ${what}: it may have other values now, which no row of the log shows`,
+    { table, remedy: convertedRemedy(`${table.split('.').at(-1)!}.${column}`) },
+  );
+}

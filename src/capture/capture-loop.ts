@@ -1,0 +1,279 @@
+import { countReaders } from '../binlog/source/count-readers.ts';
+import { HaltError, type Halt } from '../binlog/halt.ts';
+import type { Source } from '../binlog/source/source.ts';
+import { openStream, type BinlogStream, type StreamOptions } from '../binlog/stream.ts';
+import type { Baseline, LogPlace } from '../binlog/types.ts';
+import type { Config } from '../config/types.ts';
+import { leaseTiming, type Lease } from '../db/connection/lease.ts';
+import type { Installation } from '../db/schema/installation.ts';
+import { monotonicMs, sleep } from '../lib/clock.ts';
+import { AppError, messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { createLoop, type Background } from '../lib/loop.ts';
+import type { Outages } from '../lib/outages.ts';
+import { openAppender, type Appender } from '../outbox/append/append.ts';
+import { endHalt, readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
+import type { CaptureState, Checkpoint, Claimant, Subscription } from '../outbox/types.ts';
+import { withCaptureLease } from './capture-lease.ts';
+import { capture, type CaptureOptions } from './capture.ts';
+import type { CascadeWatch } from './cascade-watch.ts';
+import { nameOfRules, readingOf, type Clinic } from './clinic.ts';
+import type { SecondReading } from './second-reading.ts';
+import { provenCheckpoint } from './proven-checkpoint.ts';
+
+/*
+ *   standby ──lease──▶ connecting ──lineage proved──▶ capturing ──cut──▶ connecting
+ *      ▲                   │                             │
+ *      └───lease lost──────┴──────── HaltError ──────────┴──▶ halted ──resumed, or the cause gone──▶ connecting
+ */
+export type CaptureRole = 'standby' | 'connecting' | 'capturing' | 'halted';
+
+export interface CaptureStatus {
+  role: CaptureRole;
+  /** Until reading continues past it: also while it is tried again. */
+  halt: Halt | null;
+  /** Why the last reader ended, while there is no other. */
+  lastError: string | null;
+  /** Tries that have failed since the checkpoint was last moved. */
+  failures: number;
+  /** Milliseconds since the source was last heard; null while no reader is open. */
+  silentMs: number | null;
+  /** How far the log is read and its changes are with the outbox; null while no reader is open. */
+  doneTo: LogPlace | null;
+  /** Readers opened so far. */
+  readers: number;
+}
+
+/** While halted, the checkpoint is looked at so often: a person may have accepted the gap, which takes effect within 2 s. */
+const HALT_POLL_MS = 1_000;
+/** And so often reading is tried again: the cause may be gone. */
+const HALT_RETRY_MS = 30_000;
+
+export interface CaptureLoopOptions {
+  config: Config;
+  source: Source;
+  installation: Installation;
+  claimant: Claimant;
+  log: Log;
+  outages: Outages;
+  webhooks(): readonly Subscription[];
+  /** Reads the live schema anew and compiles the rules against it: at every connect. */
+  reload(baseline: Baseline): Promise<Clinic>;
+  /** A reader was opened in place of another. */
+  onReconnected(): void;
+  /** A delivery became due without being handed over: it is to be claimed. */
+  onDue(): void;
+  secondReading: SecondReading;
+  steps: Omit<CaptureOptions, 'appender' | 'baseline' | 'cascades' | 'live' | 'onMoved'> & {
+    cascades: CascadeWatch;
+  };
+}
+
+export interface CaptureLoop extends Background {
+  status(): CaptureStatus;
+  /** Opens a new reader from the checkpoint: what is to be read has changed. */
+  reopen(): void;
+}
+
+export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
+  const { claimant, log, outages } = options;
+  const outage = outages.part('capture was interrupted, trying again');
+  const status = firstStatus();
+  let reader: BinlogStream | undefined;
+  /** How often another reader was asked for: one that is just being opened may have begun with what was in force before. */
+  let asked = 0;
+  /** Of the checkpoint that the present reader began from. */
+  let epoch = 0;
+
+  /** See AssemblerOptions. */
+  let trustedFile = '';
+  /** Set while another reader may have our server id: connecting would throw that one out, and it us, for ever. */
+  let displaced: AppError | undefined;
+
+  async function step(signal: AbortSignal): Promise<number> {
+    const had = await withCaptureLease({ claimant, log, signal }, captureWhile);
+    if (had) return 0;
+    status.role = 'standby';
+    outage.onRecovered();
+    return leaseTiming.pollMs;
+  }
+
+  async function captureWhile(lease: Lease, signal: AbortSignal): Promise<void> {
+    status.role = 'connecting';
+    const appender = await openAppenderFor(options, lease);
+    try {
+      while (!signal.aborted) await readOnce(appender, signal);
+    } catch (error) {
+      displaced = error instanceof AppError && error.code === 'ERR_SERVER_ID_TAKEN' ? error : undefined;
+      if (!(error instanceof HaltError)) throw error;
+      await halted(error.halt, signal);
+    } finally {
+      await options.secondReading.pause();
+      await appender.close();
+    }
+  }
+
+  /** The life of one reader. Ends without an error when it is closed. */
+  async function readOnce(appender: Appender, signal: AbortSignal): Promise<void> {
+    status.role = 'connecting';
+    const askedBefore = asked;
+    const state = await readCaptureState(claimant.store);
+    epoch = state.epoch;
+    const clinic = await options.reload(state.baseline);
+    const { checkpoint, byFile, ...shown } = await provenCheckpoint({ ...options, clinic, state, appender });
+    const { position } = checkpoint;
+    const isFirst = state.checkpoint === null;
+    await options.secondReading.begin(clinic, { position, isFirst, signal, onDifference: reopen });
+    const parents = await options.steps.cascades.begin(state.keys);
+    const known = { ...state, ...shown, checkpoint, byFile, parents, trustedFile };
+    const streaming = streamOptions(options, clinic, known);
+    if (displaced && (await countReaders(options.source, clinic.identity, streaming.serverId)) !== 0)
+      throw displaced;
+    displaced = undefined;
+    const opened = await openStream(streaming);
+    reader = opened;
+    const close = (): void => opened.close();
+    signal.addEventListener('abort', close, { once: true });
+    if (signal.aborted || asked !== askedBefore) close();
+    Object.assign(status, { role: 'capturing', lastError: null });
+    if (status.readers > 0) options.onReconnected();
+    status.readers += 1;
+    const { file, offset } = position;
+    // Where an edit of the rules takes effect: it decides about every transaction behind this position, and about none before.
+    log.info({ file, offset, server: clinic.identity.hostname, rules: nameOfRules(clinic) }, 'capturing');
+    // Of the log as a whole this is the proof; of a transaction or a table, only that it was read.
+    if (state.halt?.transactionId === null && state.halt.reason !== 'column-changed') {
+      await endGoneHalt(options, epoch);
+      status.halt = null;
+    }
+    try {
+      trustedFile = await capture(opened, checkpoint, {
+        ...options.steps,
+        appender,
+        ...shown,
+        onRead: (parts) => options.secondReading.take(parts),
+        onMoved() {
+          Object.assign(status, { halt: null, failures: 0 });
+          outage.onRecovered();
+        },
+      });
+    } finally {
+      signal.removeEventListener('abort', close);
+      close();
+      reader = undefined;
+    }
+  }
+
+  function reopen(): void {
+    asked += 1;
+    reader?.close();
+  }
+
+  async function halted(halt: Halt, signal: AbortSignal): Promise<void> {
+    // It is tried again and again: said once.
+    if (status.halt?.message !== halt.message)
+      log.error({ reason: halt.reason, table: halt.table, remedy: halt.remedy }, halt.message);
+    status.role = 'halted';
+    status.halt = halt;
+    await recordHalt(claimant.store, halt, epoch);
+    const askedBefore = asked;
+    const isHalted = (): boolean => !signal.aborted && asked === askedBefore;
+    if (await isAccepted({ claimant, epoch, signal }, isHalted)) {
+      status.halt = null;
+      log.info({}, 'capture resumes: the gap was accepted');
+    }
+  }
+
+  const loop = createLoop({
+    step,
+    onError(error) {
+      Object.assign(status, { lastError: messageOf(error), failures: status.failures + 1 });
+      if (status.role === 'capturing') status.role = 'connecting';
+      outage.onError(error);
+    },
+    backoff: { firstMs: 100, maxMs: 10_000 },
+  });
+
+  return {
+    start: () => loop.start(),
+    stop: () => loop.stop(),
+    status: () => ({ ...status, ...toldBy(reader) }),
+    reopen,
+  };
+}
+
+function firstStatus(): Omit<CaptureStatus, 'silentMs' | 'doneTo'> {
+  return {
+    role: 'connecting',
+    halt: null,
+    lastError: null,
+    failures: 0,
+    readers: 0,
+  };
+}
+
+async function endGoneHalt(
+  { claimant, log }: Pick<CaptureLoopOptions, 'claimant' | 'log'>,
+  epoch: number,
+): Promise<void> {
+  await endHalt(claimant.store, epoch);
+  log.info({}, 'the cause of the halt is gone');
+}
+
+function toldBy(reader: BinlogStream | undefined): Pick<CaptureStatus, 'silentMs' | 'doneTo'> {
+  return { silentMs: reader?.silentMs() ?? null, doneTo: reader?.doneTo() ?? null };
+}
+
+function openAppenderFor({ claimant, log, ...options }: CaptureLoopOptions, lease: Lease): Promise<Appender> {
+  return openAppender(claimant, {
+    fence: lease.token,
+    webhooks: options.webhooks(),
+    onDue: () => options.onDue(),
+    onError: (error) => log.warn({ error: messageOf(error) }, 'waiting deliveries were not looked after'),
+  });
+}
+
+/** Reads the checkpoint until a person has resumed capture, which returns true, or until it is time to try again. */
+async function isAccepted(
+  { claimant, epoch, signal }: { claimant: Claimant; epoch: number; signal: AbortSignal },
+  isHalted: () => boolean,
+): Promise<boolean> {
+  const until = monotonicMs() + HALT_RETRY_MS;
+  while (isHalted() && monotonicMs() < until) {
+    if ((await readCaptureState(claimant.store)).epoch !== epoch) return true;
+    await sleep(HALT_POLL_MS, signal);
+  }
+  return false;
+}
+
+function streamOptions(
+  { config, installation, source }: CaptureLoopOptions,
+  clinic: Clinic,
+  {
+    checkpoint,
+    byFile,
+    waived,
+    baseline,
+    parents,
+    trustedFile,
+  }: CaptureState & { checkpoint: Checkpoint; byFile: boolean; trustedFile: string } & Pick<
+      StreamOptions,
+      'parents'
+    >,
+): StreamOptions {
+  return {
+    ...readingOf(clinic),
+    url: source.url,
+    position: checkpoint.position,
+    byFile,
+    trustedFile,
+    time: checkpoint,
+    serverId: config.source.serverId ?? installation.serverId,
+    replicaUuid: installation.uuid,
+    heartbeatMs: config.source.heartbeatMs,
+    bufferBytes: config.source.bufferBytes,
+    waived: new Set(waived),
+    baseline,
+    ...(parents && { parents }),
+  };
+}

@@ -1,0 +1,254 @@
+import { showColumn } from '../binlog/definition/shown-column.ts';
+import { Tripwire } from '../binlog/halt.ts';
+import {
+  fractionOf,
+  readDictionary,
+  type Dictionary,
+  type DictionaryTable,
+} from '../binlog/source/dictionary.ts';
+import { changedRemedy } from '../binlog/remedy.ts';
+import { createLookUp, readRowByKey } from '../binlog/source/source-lookup.ts';
+import type { Source, SourceIdentity } from '../binlog/source/source.ts';
+import type { StreamOptions } from '../binlog/stream.ts';
+import type { Baseline, Column, Row, SourceSchema, SourceTable, Watch } from '../binlog/types.ts';
+import type { Change } from '../change/types.ts';
+import type { Config } from '../config/types.ts';
+import { compileRules } from '../event/mapping/compile.ts';
+import { builtInRulesFile, readRules, type RuleFile } from '../event/rule/rule-file.ts';
+import type { MapContext, Rules } from '../event/types.ts';
+
+/** What the source looks like now, and the rules compiled against it. Replaced whole, never changed. */
+export interface Clinic {
+  identity: SourceIdentity;
+  /** Of our store, on whatever server. */
+  ownSchema: string;
+  dictionary: Dictionary;
+  /** What the rules are compiled against: the live schema with what the log has shown besides. */
+  schema: SourceSchema;
+  /** The rules as they were read: an edit that was refused is not in force. */
+  ruleFile: RuleFile;
+  rules: Rules;
+  /** The names in webhooks' filters that were known when it was decided which columns are read. */
+  filterNames: ReadonlySet<string>;
+}
+
+export interface ClinicOptions {
+  filterNames: ReadonlySet<string>;
+  /** What the log has shown of the tables up to where it is read next. */
+  baseline?: Baseline;
+  /** Rules that were read before; else those of the configuration's file are read. */
+  ruleFile?: RuleFile;
+}
+
+/** Reads the live schema and compiles the rules against it. Throws ERR_RULES, ERR_SOURCE_*. */
+export async function readClinic(
+  source: Source,
+  config: Config,
+  { filterNames, baseline = {}, ruleFile = readRules(config.rulesFile ?? builtInRulesFile) }: ClinicOptions,
+): Promise<Clinic> {
+  const identity = await source.identify();
+  const dictionary = await readDictionary(source, identity);
+  const schema = withBaseline(dictionary.tables, baseline);
+  const rules = compileRules(ruleFile, { schema, timeZone: config.source.timezone, filterNames });
+  return { identity, ownSchema: config.store.url.database, dictionary, schema, ruleFile, rules, filterNames };
+}
+
+/** Tells one edit of the rules from another in the log. */
+export const nameOfRules = ({ ruleFile }: Pick<Clinic, 'ruleFile'>): string =>
+  ruleFile.fingerprint.slice(0, 12);
+
+/**
+ * A column that went away is still in the rows that were written before: the rules keep reading it until the log itself shows
+ * the table without it, which stops the stream.
+ */
+function withBaseline(live: SourceSchema, baseline: Baseline): SourceSchema {
+  const tables = new Map(live);
+  for (const [name, kinds] of Object.entries(baseline)) {
+    const table: SourceTable = live.get(name) ?? { name, columns: [], key: [] };
+    const known = new Set(table.columns.map((column) => column.name.toLowerCase()));
+    const gone = Object.entries(kinds)
+      .filter(([column]) => !known.has(column))
+      .map(([column, { kind }]) => ({ name: column, kind, nullable: true, labels: null }));
+    if (gone.length > 0) tables.set(name, { ...table, columns: [...table.columns, ...gone] });
+  }
+  return tables;
+}
+
+/** How the stream is to read this clinic's tables. */
+export function readingOf({
+  identity,
+  ownSchema,
+  dictionary,
+  schema,
+  rules,
+}: Pick<Clinic, 'identity' | 'ownSchema' | 'dictionary' | 'schema'> & {
+  rules: Pick<Rules, 'watch' | 'named'>;
+}): Pick<
+  StreamOptions,
+  | 'ownSchema'
+  | 'flavour'
+  | 'charsetOf'
+  | 'columnsOf'
+  | 'namedIn'
+  | 'hintsOf'
+  | 'isWatchedSchema'
+  | 'watchedTables'
+> {
+  const fold =
+    identity.lowerCaseTableNames === 0 ? (name: string) => name : (name: string) => name.toLowerCase();
+  const ours = fold(dictionary.schema);
+  /** A missing one is found in any spelling: how it was written is unknown. */
+  const find = (of: Watch, database: string, table: string): ReadonlySet<string> | undefined => {
+    const lower = table.toLowerCase();
+    const live = dictionary.tables.get(lower);
+    const isOurs = fold(database) === ours && (!live || fold(live.name) === fold(table));
+    return isOurs ? of.get(lower) : undefined;
+  };
+  return {
+    ownSchema: fold(ownSchema),
+    flavour: identity.flavour,
+    charsetOf: (collation) => dictionary.charsets.get(collation),
+    columnsOf: (database, table) => find(rules.watch, database, table),
+    namedIn: (database, table) => find(rules.named, database, table),
+    hintsOf(table) {
+      const lower = table.toLowerCase();
+      const known = schema.get(lower);
+      const live = dictionary.tables.get(lower);
+      if (!known) return undefined;
+      const types = new Map(
+        known.columns.flatMap(({ name, kind }) => hintOf(name.toLowerCase(), kind, live?.columnOf)),
+      );
+      return { types, fractions: fractionsOf(live), plainKey: plainKeyOf(live) };
+    },
+    isWatchedSchema: (name) => fold(name) === ours,
+    // Those too that are not there yet: the definition that makes one must be noticed.
+    watchedTables: () =>
+      [...new Set([...rules.watch.keys(), ...rules.named.keys()])].map(
+        (table) => dictionary.tables.get(table)?.name ?? table,
+      ),
+  };
+}
+
+function fractionsOf(live: DictionaryTable | undefined): ReadonlyMap<string, number> {
+  return new Map(live?.columns.map(({ name, type }) => [name.toLowerCase(), fractionOf(type)]));
+}
+
+function plainKeyOf(live: DictionaryTable | undefined): ReadonlySet<string> | null | undefined {
+  if (!live) return undefined;
+  return live.rowEnd === null ? new Set(live.key.map((name) => name.toLowerCase())) : null;
+}
+
+type Hint = [string, 'uuid' | 'inet4' | 'inet6' | 'json'];
+
+function hintOf(name: string, kind: string, live: DictionaryTable['columnOf'] | undefined): Hint[] {
+  if (kind === 'uuid' || kind === 'json') return [[name, kind]];
+  const type = live?.get(name)?.type;
+  return kind === 'inet' && type !== undefined ? [[name, type === 'inet4' ? 'inet4' : 'inet6']] : [];
+}
+
+/** The questions of one batch of transactions to the source: each is asked once. */
+export function lookupsOf(
+  source: Source,
+  { dictionary }: Pick<Clinic, 'dictionary'>,
+  onAsked: (table: string, what: 'lookup' | 'reread') => void,
+): Pick<MapContext, 'resolve' | 'reread'> {
+  const lookUp = createLookUp(source, dictionary);
+  return {
+    resolve(lookup) {
+      onAsked(lookup.table, 'lookup');
+      return lookUp(lookup);
+    },
+    async reread(change) {
+      onAsked(change.table.name, 'reread');
+      return reread(source, dictionary, change);
+    },
+  };
+}
+
+async function reread(
+  source: Source,
+  dictionary: Dictionary,
+  { table, after, before }: Change,
+): Promise<Row | null> {
+  const known = dictionary.tables.get(table.name.toLowerCase());
+  const image = after ?? before;
+  if (!known || !image || table.key.length === 0) return null;
+  // A column that is there no more cannot be read late: that is not NULL.
+  const isLost = ({ name }: Column, index: number): boolean =>
+    image[index] === undefined && !known.columnOf.has(name.toLowerCase());
+  if (table.columns.some(isLost)) return null;
+  const key: Record<string, string | number> = {};
+  for (const index of table.key) {
+    const cell = image[index];
+    if (typeof cell !== 'string' && typeof cell !== 'number') return null;
+    key[table.columns[index]!.name] = cell;
+  }
+  const select = table.columns.map(({ name }) => name);
+  const row = await readRowByKey(source, known, { key, select });
+  return row && select.map((name) => row[name.toLowerCase()] ?? null);
+}
+
+/** Whether everything of one watch is in the other. */
+export function isWithin(inner: Watch, outer: Watch): boolean {
+  return [...inner].every(([table, columns]) => columns.isSubsetOf(outer.get(table) ?? new Set()));
+}
+
+/** What a log that begins now shows of the tables at first: so that a column is missed that goes away before any row was seen. */
+export function firstBaseline({ dictionary, rules }: Pick<Clinic, 'dictionary' | 'rules'>): Baseline {
+  return Object.fromEntries(
+    [...rules.watch].flatMap(([table, wanted]) => {
+      const known = dictionary.tables.get(table);
+      if (!known || known.isView) return [];
+      const also = new Set([...known.key, ...(known.rowEnd === null ? [] : [known.rowEnd])]);
+      const read = known.columns.filter(({ name }) => wanted.has(name.toLowerCase()) || also.has(name));
+      return [
+        [
+          table,
+          Object.fromEntries(read.map((column) => [column.name.toLowerCase(), showColumn(column, known)])),
+        ],
+      ];
+    }),
+  );
+}
+
+/** Tables that the log has shown and that are not there any more. */
+export function goneTables({ tables }: Pick<Dictionary, 'tables'>, baseline: Baseline): string[] {
+  return Object.keys(baseline).filter((table) => !tables.has(table));
+}
+
+/** Throws a Tripwire when a table that was read, one of some if they are named, is not there any more. */
+export function requireTables(
+  { dictionary, rules }: Clinic,
+  baseline: Baseline,
+  among: readonly string[] = Object.keys(baseline),
+): void {
+  const names = new Set(among.map((name) => name.toLowerCase()));
+  const gone = goneTables(dictionary, baseline).find((table) => names.has(table) && rules.watch.has(table));
+  if (gone !== undefined) throw changed(gone, `the watched table ${gone} is gone`);
+}
+
+/** Throws a Tripwire when a column that was to be read, and that the log has not shown yet, is not there any more. */
+export function requireSameWatch(before: Watch, after: Watch, tables: readonly string[]): void {
+  for (const table of tables.map((name) => name.toLowerCase())) {
+    for (const column of before.get(table) ?? []) {
+      if (after.get(table)?.has(column)) continue;
+      throw changed(table, `a definition took ${table}.${column} away, which the rules need`);
+    }
+  }
+}
+
+function changed(table: string, message: string): Tripwire {
+  return new Tripwire('column-changed', message, {
+    table,
+    remedy: changedRemedy(table),
+  });
+}
+
+interface Filtered {
+  filter: Readonly<Record<string, unknown>> | null;
+}
+
+/** The names in webhooks' filters: each may be a column, which then must be read. */
+export function filterNames(...webhooks: readonly (readonly Filtered[])[]): Set<string> {
+  return new Set(webhooks.flat().flatMap(({ filter }) => Object.keys(filter ?? {})));
+}

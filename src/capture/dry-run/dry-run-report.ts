@@ -1,0 +1,144 @@
+import type { Halt } from '../../binlog/halt.ts';
+import type { DomainEvent, JsonValue } from '../../event/types.ts';
+
+/** What other rules would have made of the past, beside what the present ones make of it. */
+export interface DryRunReport {
+  /** Where reading began and ended: a log file and a moment, ISO 8601 in UTC. */
+  range: { file: string; since: string; until: string };
+  transactions: number;
+  /** Net row changes of tables that either of the two watches. */
+  changes: number;
+  /** In the order of the new rules, then the events that they no longer have. */
+  events: readonly TypeCount[];
+  differences: readonly Difference[];
+  /** What of the new rules' events one webhook would be sent; there when a webhook was named. */
+  webhook?: WebhookCount;
+  /** What could not be read: what it held is missing from all counts. */
+  halts: readonly HaltInRange[];
+  /** Definition statements on watched tables: rows before them are judged by rules compiled for the tables as they are now. */
+  definitions: readonly { at: string; transaction: string; tables: readonly string[] }[];
+  /** Rows that the source was asked for: as they are now, not as they were. */
+  lookups: number;
+  /** Sentences about the range and the rules. */
+  warnings: readonly string[];
+}
+
+export interface TypeCount {
+  event: string;
+  present: number;
+  new: number;
+  same: number;
+  changed: number;
+  added: number;
+  removed: number;
+}
+
+export interface WebhookCount {
+  name: string;
+  /** By event type that it subscribes to: how many there were, and how many pass its filter. */
+  events: readonly { event: string; subscribed: number; passed: number }[];
+}
+
+export interface HaltInRange extends Pick<Halt, 'reason' | 'message' | 'remedy' | 'table'> {
+  transaction: string | null;
+}
+
+/** An example of a difference. The values of its data are left out unless they were asked for. */
+export interface Difference {
+  kind: 'added' | 'removed' | 'changed';
+  event: string;
+  id: string;
+  /** Commit time. */
+  at: string;
+  table: string;
+  key: string;
+  /** Of a changed one, which fields differ and how; else the fields of its data. */
+  fields: readonly string[];
+  present?: Readonly<Record<string, JsonValue>>;
+  new?: Readonly<Record<string, JsonValue>>;
+}
+
+export interface TallyOptions {
+  /** Event types in the order in which they are to be told. */
+  types: readonly string[];
+  /** Examples of each kind of difference for each type. */
+  limit: number;
+  showData: boolean;
+}
+
+/** Counts events of two lists of rules against each other, and keeps a few of the differences. */
+export class Tally {
+  readonly #options: TallyOptions;
+  readonly #counts: Map<string, TypeCount>;
+  readonly differences: Difference[] = [];
+
+  constructor(options: TallyOptions) {
+    this.#options = options;
+    this.#counts = new Map(options.types.map((event) => [event, noCount(event)]));
+  }
+
+  get counts(): TypeCount[] {
+    return [...this.#counts.values()];
+  }
+
+  /** Takes what both made of the same changes of one transaction. */
+  compare(present: readonly DomainEvent[], next: readonly DomainEvent[]): void {
+    const open = new Map(present.map((event) => [identityOf(event), event]));
+    for (const event of next) {
+      const former = open.get(identityOf(event));
+      open.delete(identityOf(event));
+      this.#count(former, event);
+    }
+    for (const event of open.values()) this.#count(event, undefined);
+  }
+
+  #count(present: DomainEvent | undefined, next: DomainEvent | undefined): void {
+    const event = (next ?? present)!;
+    const count = this.#counts.get(event.type)!;
+    if (present) count.present += 1;
+    if (next) count.new += 1;
+    const fields = present && next ? differingFields(present, next) : Object.keys(event.data);
+    if (present && next && fields.length === 0) {
+      count.same += 1;
+      return;
+    }
+    const kind = !present ? 'added' : next ? 'changed' : 'removed';
+    count[kind] += 1;
+    if (count[kind] > this.#options.limit) return;
+    const { id, occurredAtMs, entity } = event;
+    const at = new Date(occurredAtMs).toISOString();
+    const data = this.#options.showData
+      ? { ...(present && { present: present.data }), ...(next && { new: next.data }) }
+      : {};
+    this.differences.push({ kind, event: event.type, id, at, ...entity, fields, ...data });
+  }
+}
+
+const noCount = (event: string): TypeCount => ({
+  event,
+  present: 0,
+  new: 0,
+  same: 0,
+  changed: 0,
+  added: 0,
+  removed: 0,
+});
+
+/** The same row in the same transaction, whatever the rules call its entity. */
+const identityOf = ({ type, entity, rowKey }: DomainEvent): string =>
+  `${type}\0${entity.table}\0${rowKey ?? ''}`;
+
+function differingFields(present: DomainEvent, next: DomainEvent): string[] {
+  const differing: string[] = [];
+  for (const name of Object.keys(next.data)) {
+    if (!Object.hasOwn(present.data, name)) differing.push(`+${name}`);
+    else if (JSON.stringify(next.data[name]) !== JSON.stringify(present.data[name]))
+      differing.push(`~${name}`);
+  }
+  for (const name of Object.keys(present.data))
+    if (!Object.hasOwn(next.data, name)) differing.push(`-${name}`);
+  if (present.entity.key !== next.entity.key) differing.push('~key');
+  if (present.subject !== next.subject) differing.push('~subject');
+  if (differing.length === 0 && present.body !== next.body) differing.push('order of fields');
+  return differing;
+}

@@ -1,0 +1,214 @@
+import { readDictionary } from '../../binlog/source/dictionary.ts';
+import type { Halt, TimeSpan } from '../../binlog/halt.ts';
+import { proveLineage } from '../../binlog/position/lineage.ts';
+import { lineageHalt, spanUpTo, startOfReading, type BrokenLineage } from '../../binlog/position/verdict.ts';
+import { findNextStart } from '../../binlog/position/next-start.ts';
+import type { Difference } from '../../binlog/second-reader/compare/comparison.ts';
+import type { Source, SourceIdentity } from '../../binlog/source/source.ts';
+import type { Baseline } from '../../binlog/types.ts';
+import type { Config } from '../../config/types.ts';
+import { AppError } from '../../lib/errors.ts';
+import { readDifferences } from '../../outbox/decoder-record.ts';
+import { readCaptureState } from '../../outbox/checkpoint.ts';
+import type { CaptureState, Checkpoint } from '../../outbox/types.ts';
+import { loadWebhooks, type WebhookVault } from '../../outbox/webhook/webhook-registry.ts';
+import { filterNames, goneTables, readClinic, type Clinic } from '../clinic.ts';
+import { lineageName } from '../proven-checkpoint.ts';
+import { askForLog, surveyLog, type Survey, type SurveyOptions } from './survey.ts';
+
+/** What resuming would cost, found before the question is asked. */
+export type Gap = Interval | Transactions | Definition | Decoder;
+
+interface Found {
+  halt: Halt;
+  /** The position of capture: the gap is accepted only while it is unchanged. */
+  from: Checkpoint;
+  epoch: number;
+}
+
+/** A stretch of the log is not there: the position moves over it. */
+export interface Interval extends Found {
+  kind: 'interval';
+  to: Checkpoint;
+  why: string;
+}
+
+/** One transaction or several cannot be read: they are passed over, whole. */
+export interface Transactions extends Found, Forgotten {
+  kind: 'transaction';
+  waived: readonly string[];
+  /** Where the log was read further, to find all of them. */
+  survey: (Survey & { span: TimeSpan }) | null;
+}
+
+/** A watched table is not what it was: it is read as it is now. */
+export interface Definition extends Found, Forgotten {
+  kind: 'definition';
+}
+
+/** Zongji reads columns differently: capture continues with our reading of them. */
+export interface Decoder extends Found {
+  kind: 'decoder';
+  differences: readonly Difference[];
+  baseline: Baseline;
+}
+
+interface Forgotten {
+  /** Tables that were read and no longer exist: nothing is known of their rows. */
+  gone: readonly string[];
+  baseline: Baseline;
+}
+
+export interface Places extends WebhookVault {
+  source: Source;
+  config: Config;
+}
+
+/**
+ * Finds what must be given up so that capture can resume: at the first place where it cannot, or, with `untilMs`, all that cannot
+ * be read of what was committed up to then. Throws AppError ERR_NOT_HALTED when there is nothing to accept.
+ */
+export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
+  const { source, store } = places;
+  const state = await readCaptureState(store);
+  const { checkpoint: from, epoch, halt } = state;
+  if (!from) throw notHalted('Nothing was captured yet.');
+  const identity = await source.identify();
+  const lineage = await proveLineage(source, identity, { ...from, serverUuid: from.serverUuid ?? '' });
+  if (lineage.kind !== 'ok') {
+    const { position } = from;
+    const gap = await intervalOf({ source, identity, kind: lineage.kind, from, epoch });
+    const span = spanUpTo(lineage.span.fromMs, lineage.span.untilMs ?? gap.atMs);
+    return { ...gap, halt: lineageHalt({ ...lineage, span }, position) };
+  }
+  if (!halt) throw notHalted('Capture is not halted: there is no gap to accept.');
+  if (halt.reason === 'decoder-difference') {
+    const differences = await readDifferences(store);
+    return { kind: 'decoder', halt, from, epoch, differences, baseline: state.baseline };
+  }
+  const gone = await goneOf(halt, { source, identity, state });
+  if (halt.reason === 'column-changed') return definitionAt(halt, from, { state, gone });
+  const { transactionId } = halt;
+  const start = { ...startOfReading(lineage, from.position), time: from };
+  if (transactionId === null) return refusedAt(halt, from, { places, identity, state, start });
+  const found = {
+    kind: 'transaction',
+    halt,
+    from,
+    epoch,
+    gone,
+    baseline: without(state.baseline, gone),
+  } as const;
+  if (untilMs === undefined) return { ...found, waived: [...state.waived, transactionId], survey: null };
+  const survey = await surveyLog(await surveyOf(places, state, start), untilMs);
+  // The one at which capture stands is given up in any case, though it lie beyond the moment.
+  const isFound = survey.unreadable.some((each) => each.transactionId === transactionId);
+  const unreadable = isFound ? survey.unreadable : [halt, ...survey.unreadable];
+  const waived = [...state.waived, ...unreadable.map((each) => each.transactionId!)];
+  return { ...found, waived, survey: { ...survey, unreadable, span: spanOf(unreadable) } };
+}
+
+function definitionAt(
+  halt: Halt,
+  from: Checkpoint,
+  { state: { baseline, epoch }, gone }: { state: CaptureState; gone: readonly string[] },
+): Definition {
+  return { kind: 'definition', halt, from, epoch, gone, baseline: without(baseline, [tableOf(halt)]) };
+}
+
+const tableOf = ({ table }: Halt): string | undefined => table?.split('.').at(-1)?.toLowerCase();
+
+/** The table that a halt concerns, where it is not there any more. */
+async function goneOf(
+  halt: Halt,
+  { source, identity, state }: { source: Source; identity: SourceIdentity; state: CaptureState },
+): Promise<string[]> {
+  if (halt.reason !== 'column-changed' && halt.reason !== 'truncate') return [];
+  const { tables } = await readDictionary(source, identity);
+  return goneTables({ tables }, state.baseline).filter((table) => table === tableOf(halt));
+}
+
+type SurveyStart = Pick<SurveyOptions, 'position' | 'byFile' | 'time'>;
+
+interface Refused {
+  places: Places;
+  identity: SourceIdentity;
+  state: CaptureState;
+  start: SurveyStart;
+}
+
+/** The log is there to all appearances: whether the server sends it, only it can tell. */
+async function refusedAt(
+  halt: Halt,
+  from: Checkpoint,
+  { places, identity, state, start }: Refused,
+): Promise<Gap> {
+  const refusal = await askForLog(await surveyOf(places, state, start));
+  if (!refusal) {
+    throw notHalted(
+      `The source sends its log from where capture stopped: there is no gap. It stopped because of this: ${halt.message} ` +
+        'A running daemon tries again every 30 s, and resumes by itself.',
+    );
+  }
+  const { source } = places;
+  const kind = refusal.reason as BrokenLineage['kind'];
+  const gap = await intervalOf({ source, identity, kind, from, epoch: state.epoch });
+  return { ...gap, halt: { ...refusal, span: spanUpTo(from.committedAtMs, gap.atMs) } };
+}
+
+async function surveyOf(
+  { source, config, store, box }: Places,
+  { waived, baseline }: CaptureState,
+  start: SurveyStart,
+): Promise<SurveyOptions> {
+  const { webhooks } = await loadWebhooks({ store, box });
+  const names = filterNames(config.webhooks, webhooks);
+  const readTables = (shown: Baseline): Promise<Clinic> =>
+    readClinic(source, config, { filterNames: names, baseline: shown });
+  return { source, readTables, ...start, waived, baseline };
+}
+
+interface Break {
+  source: Source;
+  identity: SourceIdentity;
+  kind: BrokenLineage['kind'];
+  from: Checkpoint;
+  epoch: number;
+}
+
+async function intervalOf({
+  source,
+  identity,
+  kind,
+  from,
+  epoch,
+}: Break): Promise<Omit<Interval, 'halt'> & { atMs: number | null }> {
+  const checkpoint = { ...from, serverUuid: from.serverUuid ?? '' };
+  const next = await findNextStart(source, identity, { kind, checkpoint });
+  if (!next) throw new AppError('ERR_PREFLIGHT', 'The source writes no binary log.');
+  const { position, sameHistory, why, atMs } = next;
+  const to: Checkpoint = {
+    // Another history may have the same numbers for other transactions: their events must not be taken for copies.
+    lineage: sameHistory ? from.lineage : lineageName(identity, epoch + 1),
+    flavour: identity.flavour,
+    serverUuid: identity.serverUuid,
+    position,
+    committedAtMs: sameHistory ? from.committedAtMs : null,
+    passedMs: sameHistory ? from.passedMs : null,
+  };
+  return { kind: 'interval', from, epoch, to, why, atMs };
+}
+
+/** From the first to the last of what is given up. */
+function spanOf(halts: readonly Halt[]): TimeSpan {
+  const times = halts.flatMap(({ span }) => span.fromMs ?? []).toSorted((a, b) => a - b);
+  return { fromMs: times[0] ?? null, untilMs: times.at(-1) ?? null };
+}
+
+function without(baseline: Baseline, tables: readonly (string | undefined)[]): Baseline {
+  return Object.fromEntries(Object.entries(baseline).filter(([name]) => !tables.includes(name)));
+}
+
+function notHalted(message: string): AppError {
+  return new AppError('ERR_NOT_HALTED', message);
+}

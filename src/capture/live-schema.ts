@@ -1,0 +1,70 @@
+import { hasReached } from '../binlog/position/log-place.ts';
+import { readLogStatus } from '../binlog/source/log-file.ts';
+import { mergeBaselines } from '../binlog/transaction/outgrown.ts';
+import type { Source } from '../binlog/source/source.ts';
+import type { Baseline, LogPlace, ShownColumn } from '../binlog/types.ts';
+import { sleep } from '../lib/clock.ts';
+import { firstBaseline, isWithin, requireTables, type Clinic } from './clinic.ts';
+
+/** The live schema, and where the log ended after it was read: there it is in force, unless a definition stands before. */
+export interface LiveSchema {
+  clinic: Clinic;
+  /** Undefined when the binary log is off. */
+  end: LogPlace | undefined;
+}
+
+export async function locateSchema(source: Source, clinic: Clinic): Promise<LiveSchema> {
+  return { clinic, end: await readLogStatus(source, clinic.identity) };
+}
+
+/** While ALTER TABLE puts its copy in the place of a table, MariaDB 11.8 shows neither for a moment. */
+const LOOKS = 4;
+const LOOK_AGAIN_MS = 250;
+
+/** Reads the live schema; where it lacks something that is required, once more after a moment. Throws what `require` throws in the end. */
+export async function readSettled(
+  read: () => Promise<Clinic>,
+  require: (clinic: Clinic) => void,
+): Promise<Clinic> {
+  for (let looks = 1; ; looks += 1) {
+    const clinic = await read();
+    try {
+      require(clinic);
+      return clinic;
+    } catch (error) {
+      if (looks === LOOKS) throw error;
+      await sleep(LOOK_AGAIN_MS);
+    }
+  }
+}
+
+/**
+ * What is known of the tables at a place at which the live schema is in force: of a table or a column without a row so far, what a
+ * row would show, so that it is missed when it goes away. Null where nothing is known, or nothing is new. Throws a Tripwire when a
+ * table that the log has shown is not there any more, though nothing in the log took it away.
+ */
+export function learnSchema(
+  { clinic, end }: LiveSchema,
+  { place, baseline }: { place: LogPlace; baseline: Baseline },
+): Baseline | null {
+  if (!isInForce({ end }, place)) return null;
+  requireTables(clinic, baseline);
+  const learned = mergeBaselines(baseline, firstBaseline(clinic));
+  return isWithin(columnsOf(learned), columnsOf(baseline)) ? null : learned;
+}
+
+export function isInForce({ end }: Pick<LiveSchema, 'end'>, place: LogPlace): boolean {
+  return end !== undefined && hasReached(place, end);
+}
+
+/** Each column, and once more with its type where that is known. */
+function columnsOf(baseline: Baseline): Map<string, Set<string>> {
+  const namesOf = ([name, { type }]: [string, ShownColumn]): string[] =>
+    type === undefined ? [name] : [name, `${name} with type`];
+  return new Map(
+    Object.entries(baseline).map(([table, columns]) => [
+      table,
+      new Set(Object.entries(columns).flatMap(namesOf)),
+    ]),
+  );
+}

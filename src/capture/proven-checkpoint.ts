@@ -1,0 +1,131 @@
+import { haltOf, HaltError, Tripwire } from '../binlog/halt.ts';
+import { proveLineage } from '../binlog/position/lineage.ts';
+import { lineageHalt, startOfReading } from '../binlog/position/verdict.ts';
+import { hasPassed } from '../binlog/gtid/passed.ts';
+import { currentPosition, oldestPosition } from '../binlog/source/log-file.ts';
+import type { Source, SourceIdentity } from '../binlog/source/source.ts';
+import type { Baseline, Position } from '../binlog/types.ts';
+import type { Config } from '../config/types.ts';
+import { AppError } from '../lib/errors.ts';
+import { keepWaived } from '../outbox/checkpoint.ts';
+import type { Appender } from '../outbox/append/append.ts';
+import type { CaptureState, Checkpoint, Claimant } from '../outbox/types.ts';
+import { firstBaseline, type Clinic } from './clinic.ts';
+import { learnSchema, locateSchema, type LiveSchema } from './live-schema.ts';
+
+interface Proving {
+  config: Config;
+  source: Source;
+  claimant: Claimant;
+  clinic: Clinic;
+  state: CaptureState;
+  appender: Appender;
+}
+
+interface Proven {
+  checkpoint: Checkpoint;
+  /** MariaDB: whether the log is asked for by the checkpoint's file and offset, and not by its GTIDs. */
+  byFile: boolean;
+  /** The tables as the log has shown them up to the checkpoint. */
+  baseline: Baseline;
+  live: LiveSchema;
+}
+
+/**
+ * The checkpoint, proved to belong to this server, and the tables as the log has shown them up to it; at the first run both are
+ * made as the configuration says. Throws a HaltError when the log does not continue from it.
+ */
+export async function provenCheckpoint({
+  config,
+  source,
+  claimant,
+  clinic,
+  state,
+  appender,
+}: Proving): Promise<Proven> {
+  const { identity } = clinic;
+  const { checkpoint, epoch, baseline } = state;
+  const live = await locateSchema(source, clinic);
+  if (!checkpoint) {
+    const position = await (config.source.startFrom === 'now' ? currentPosition : oldestPosition)(
+      source,
+      identity,
+    );
+    const first = firstCheckpoint(identity, position, epoch);
+    // The oldest log was written while the tables were others: it shows them itself.
+    const shown = config.source.startFrom === 'now' ? firstBaseline(clinic) : baseline;
+    await appender.advance({ ...first, baseline: shown });
+    return { checkpoint: first, byFile: false, baseline: shown, live };
+  }
+  const { position } = checkpoint;
+  const lineage = await proveLineage(source, identity, {
+    ...checkpoint,
+    serverUuid: checkpoint.serverUuid ?? '',
+  });
+  if (lineage.kind !== 'ok') throw new HaltError(lineageHalt(lineage, position));
+  const start = startOfReading(lineage, position);
+  const proven = {
+    ...checkpoint,
+    serverUuid: identity.serverUuid,
+    position: start.position,
+    lineage: lineage.retired
+      ? `${lineageName(identity, epoch)}/${position.file}:${position.offset}`
+      : checkpoint.lineage,
+  };
+  await forgetPassed(claimant, state);
+  // Later acceptances must not take numbers that are used again for ones that lie behind.
+  if (lineage.retired) await appender.advance(proven);
+  const learned = learnedAt(position, live, baseline);
+  // It is written with the next move: a halt must not end before reading continues.
+  return {
+    checkpoint: learned ? { ...proven, baseline: learned } : proven,
+    byFile: start.byFile,
+    baseline: learned ?? baseline,
+    live,
+  };
+}
+
+/** Of the transactions whose loss was accepted only those are of interest that are still to come. */
+async function forgetPassed({ store }: Claimant, { checkpoint, waived, epoch }: CaptureState): Promise<void> {
+  if (!checkpoint) return;
+  const ahead: string[] = [];
+  for (const id of waived)
+    if (!(await hasPassed(checkpoint.position, checkpoint.flavour, id))) ahead.push(id);
+  if (ahead.length < waived.length) await keepWaived(store, ahead, epoch);
+}
+
+function learnedAt(position: Position, live: LiveSchema, baseline: Baseline): Baseline | null {
+  try {
+    return learnSchema(live, { place: position, baseline });
+  } catch (error) {
+    throw error instanceof Tripwire ? new HaltError(haltOf(error, position)) : error;
+  }
+}
+
+function firstCheckpoint(
+  identity: SourceIdentity,
+  position: Position | undefined,
+  epoch: number,
+): Checkpoint {
+  if (!position) {
+    throw new AppError('ERR_PREFLIGHT', 'The binary log of the source is off.', {
+      remedy: "Add log_bin = binlog to the [mysqld] section of the server's configuration and restart it.",
+    });
+  }
+  return {
+    lineage: lineageName(identity, epoch),
+    flavour: identity.flavour,
+    serverUuid: identity.serverUuid,
+    position,
+    committedAtMs: null,
+    passedMs: null,
+  };
+}
+
+/**
+ * What tells one history from another in the event ids. GTIDs are the same on every server of a history, so a failover changes
+ * nothing; a file and offset means something on its own server only. An accepted gap begins a new epoch.
+ */
+export function lineageName({ flavour, gtidMode, serverUuid }: SourceIdentity, epoch: number): string {
+  return gtidMode === 'on' ? `${flavour}/${epoch}` : `${serverUuid}/${epoch}`;
+}

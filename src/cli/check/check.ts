@@ -1,0 +1,99 @@
+import { Command } from 'commander';
+import type { CheckResult, PreflightReport } from '../../binlog/preflight/preflight.ts';
+import { openSource } from '../../binlog/source/source.ts';
+import type { Config } from '../../config/types.ts';
+import {
+  judgeStart,
+  nothingKnown,
+  readKnownState,
+  type Judgement,
+  type KnownState,
+} from '../../daemon/judge-start.ts';
+import { openStore } from '../../db/connection/client.ts';
+import type { AppError } from '../../lib/errors.ts';
+import { formatTriggerScript, readTriggerScript } from './check-triggers.ts';
+import {
+  addDecodeOptions,
+  checkDecode,
+  decodeJson,
+  decodeResult,
+  formatDecode,
+  type DecodeOptions,
+} from './decode.ts';
+import { formatReport } from './report.ts';
+import { judgeSealedLog } from './sealed-log.ts';
+import { configOf, configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { print, printExact, printJson } from '../terminal/output.ts';
+
+/** `odontology-webhooks check` */
+export function checkCommand(): Command {
+  const command = new Command('check')
+    .description('judge the source, the store, the rules and the webhooks as `run` does at its start')
+    .addOption(configOption())
+    .option(
+      '--triggers',
+      'print the triggers that make cascades of foreign keys appear in the log, and change nothing',
+    )
+    .option('--json', 'print the report as JSON');
+  return addDecodeOptions(command)
+    .addHelpText(
+      'after',
+      '\nEvery line that does not pass comes with its remedy, ready to paste. Exit code 1 when one\nfails, 2 when it is a mistake in the configuration or the rules.',
+    )
+    .action(async (options: ConfigOptions & DecodeOptions & { json?: true; triggers?: true }) => {
+      if (options.triggers) {
+        const script = await readTriggerScript(configOf(options));
+        if (options.json) printJson(script);
+        else printExact(formatTriggerScript(script));
+        return;
+      }
+      const config = configOf(options);
+      const { preflight, configuration, mistakes } = await checkStart(config);
+      const checked = withLines(preflight, [...configuration, await checkSealedLog(config)]);
+      // What cannot be read cannot be compared.
+      const decode = options.decode && checked.ok ? await checkDecode(config, options) : undefined;
+      const report = decode ? withLines(checked, [decodeResult(decode)]) : checked;
+      if (options.json) printJson(decode ? { ...report, decode: decodeJson(decode) } : report);
+      else print([formatReport(report), ...(decode ? [formatDecode(decode)] : [])].join('\n\n'));
+      if (!report.ok) process.exitCode = Math.max(1, ...mistakes.map(exitCodeOf));
+    });
+}
+
+/** 2 for mistakes of the configuration, as `run` exits with them. */
+const exitCodeOf = ({ code, exitCode }: AppError): number => (code === 'ERR_PREFLIGHT' ? 1 : exitCode);
+
+function withLines(report: PreflightReport, lines: readonly CheckResult[]): PreflightReport {
+  const ok = report.ok && lines.every(({ level }) => level !== 'fail');
+  return { ...report, ok, checks: [...report.checks, ...lines] };
+}
+
+/** What `run` judges at its start, without a migration and without a daemon. */
+async function checkStart(config: Config): Promise<Judgement> {
+  const source = openSource(config.source.url);
+  try {
+    return await judgeStart(config, { source, known: await readState(config) });
+  } finally {
+    await source.close();
+  }
+}
+
+async function checkSealedLog(config: Config): Promise<CheckResult> {
+  const store = openStore(config.store.url, { connections: 1 });
+  try {
+    return await judgeSealedLog(store, config);
+  } finally {
+    await store.close();
+  }
+}
+
+/** The state of a store that was not used before, or does not answer, is unknown: the preflight reports what keeps it from answering. */
+async function readState(config: Config): Promise<KnownState> {
+  const store = openStore(config.store.url, { connections: 1 });
+  try {
+    return await readKnownState(store, config);
+  } catch {
+    return { ...nothingKnown, serverId: config.source.serverId };
+  } finally {
+    await store.close();
+  }
+}

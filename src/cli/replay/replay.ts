@@ -1,0 +1,14 @@
+import { Command } from 'commander';
+import { replayCancelCommand } from './cancel.ts';
+import { replayListCommand } from './list.ts';
+import { replayStartCommand } from './start.ts';
+
+/** `odontology-webhooks replay`: without a further word it starts one. */
+export function replayCommand(): Command {
+  return new Command('replay')
+    .description('send past events again to one webhook')
+    .addCommand(replayStartCommand(), { isDefault: true })
+    .addCommand(replayListCommand())
+    .addCommand(replayCancelCommand())
+    .addHelpText('after', '\nThe options of a new replay: odontology-webhooks replay start --help');
+}

@@ -1,0 +1,34 @@
+import { randomInt } from 'node:crypto';
+import { styleText } from 'node:util';
+import { escapeControls, escapeLine } from '../../lib/terminal-text.ts';
+
+/** Distinguishes our own styles from escapes in a text: it cannot be written without knowing the number. */
+const ownStyle = randomInt(2 ** 40);
+
+/** Text in a style of `styleText`, where standard output takes colours; for what goes to `print` or `printError`. */
+export function styled(format: Parameters<typeof styleText>[0], text: string): string {
+  return styleText(format, escapeControls(text)).replaceAll('\u001b[', `\u001b[${ownStyle};`);
+}
+
+/** What a stream may be given that can be a terminal. */
+export function forTerminal(text: string): string {
+  return text
+    .split(`\u001b[${ownStyle};`)
+    .map((part, index) => (index === 0 ? '' : '\u001b[') + escapeControls(part))
+    .join('');
+}
+
+/** A cell of several lines. */
+export class Lines {
+  readonly lines: readonly string[];
+
+  constructor(lines: readonly string[]) {
+    this.lines = lines;
+  }
+}
+
+/** Keeps our own styles, and nothing else that is not seen. */
+export function toCell(text: string): string {
+  const own = `\u001b[${ownStyle};`;
+  return text.split(own).map(escapeLine).join(own);
+}

@@ -1,0 +1,135 @@
+import { AppError } from '../../lib/errors.ts';
+import { isExactNumber, numberText } from '../../lib/exact-json.ts';
+import { didYouMean } from '../../lib/suggest.ts';
+import { isMap } from '../yaml/layer.ts';
+import { scalar } from './scalar.ts';
+import type { Filter, FilterOperators, FilterValue } from '../types.ts';
+
+const orderOperators = ['gt', 'gte', 'lt', 'lte'] as const;
+const operators = [...orderOperators, 'not', 'prefix', 'exists'] as const;
+type Operator = (typeof operators)[number];
+
+const forms = `a value, a list of values, or a map of ${operators.join(', ')}`;
+/** `> 100`, a comparison written as a text: it would be compared with the value letter by letter. */
+const comparison = /^\s*(>=|<=|<>|!=|==|>|<|=)\s*(-?\d\S*)\s*$/;
+const written: Readonly<Record<string, string>> = { '>': 'gt', '>=': 'gte', '<': 'lt', '<=': 'lte' };
+
+const valueSchema = { type: ['string', 'number', 'boolean', 'null'] };
+const valuesSchema = { anyOf: [valueSchema, { type: 'array', minItems: 1, items: valueSchema }] };
+const orderSchema = { type: ['string', 'number'] };
+
+/** What a filter demands of one field: see FilterOperators. A single value is a list of one afterwards. */
+export function filterTest() {
+  return scalar<readonly FilterValue[] | FilterOperators>({
+    mustBe: `${forms}; a value is text, a number, true, false or null`,
+    json: {
+      anyOf: [
+        ...valuesSchema.anyOf,
+        {
+          type: 'object',
+          minProperties: 1,
+          additionalProperties: false,
+          properties: {
+            ...Object.fromEntries(orderOperators.map((name) => [name, orderSchema])),
+            not: valuesSchema,
+            prefix: { type: 'string', minLength: 1 },
+            exists: { type: 'boolean' },
+          },
+        },
+      ],
+    },
+    parse: (input) => (isMap(input) ? parseOperators(input) : parseValues(input)),
+  });
+}
+
+/** A filter as the store has it, where it may have been written by SQL. Throws AppError ERR_CONFIG with what is wrong. */
+export function parseStoredFilter(stored: unknown): Filter {
+  if (!isMap(stored)) throw new AppError('ERR_CONFIG', `must be a map of field: ${forms}`);
+  return Object.fromEntries(
+    Object.entries(stored).map(([field, given]) => {
+      const test = isMap(given) ? parseOperators(given) : parseValues(given);
+      if (test === undefined) throw new AppError('ERR_CONFIG', `"${field}" must be ${forms}`);
+      return [field, test];
+    }),
+  );
+}
+
+function parseValues(input: unknown): readonly FilterValue[] | undefined {
+  const given: readonly unknown[] = Array.isArray(input) ? input : [input];
+  const values = given.map(toValue);
+  return values.length > 0 && values.every((value) => value !== undefined) ? values : undefined;
+}
+
+/** A number beyond what a double holds is kept as the text of its digits, which is compared by value like a number. */
+function toValue(input: unknown): FilterValue | undefined {
+  if (isExactNumber(input)) return numberText(input)!;
+  if (typeof input === 'string') refuseComparison(input);
+  if (typeof input === 'number' && !Number.isFinite(input)) return undefined;
+  return input === null || ['string', 'number', 'boolean'].includes(typeof input)
+    ? (input as FilterValue)
+    : undefined;
+}
+
+function refuseComparison(text: string): void {
+  const [, sign, operand] = comparison.exec(text) ?? [];
+  if (sign === undefined) return;
+  const operator = written[sign];
+  const right =
+    operator !== undefined
+      ? `{ ${operator}: ${operand} }`
+      : sign.includes('=') && sign !== '!='
+        ? operand
+        : `{ not: ${operand} }`;
+  throw new AppError(
+    'ERR_CONFIG',
+    `compares with the text itself and never matches a number: write ${right}`,
+  );
+}
+
+function parseOperators(input: Readonly<Record<string, unknown>>): FilterOperators | undefined {
+  const entries = Object.entries(input);
+  if (entries.length === 0) return undefined;
+  return Object.fromEntries(entries.map(([name, operand]) => [name, parseOperand(name, operand)]));
+}
+
+function parseOperand(name: string, operand: unknown): FilterOperators[Operator] {
+  const parsed = operandOf(name, operand);
+  if (parsed !== undefined) return parsed;
+  const problem = (operators as readonly string[]).includes(name)
+    ? `${name} must be ${operandForms[name as Operator]}`
+    : `${name} is not an operator${(name.length > 1 && didYouMean(name, operators)) || `: it is one of ${operators.join(', ')}`}`;
+  throw new AppError('ERR_CONFIG', problem);
+}
+
+const order = 'a number, or a text such as a date';
+const operandForms: Readonly<Record<Operator, string>> = {
+  gt: order,
+  gte: order,
+  lt: order,
+  lte: order,
+  not: 'a value or a list of values',
+  prefix: 'a text of at least one character',
+  exists: 'true or false',
+};
+
+function operandOf(name: string, operand: unknown): FilterOperators[Operator] | undefined {
+  switch (name) {
+    case 'gt':
+    case 'gte':
+    case 'lt':
+    case 'lte': {
+      const value = toValue(operand);
+      return typeof value === 'number' || (typeof value === 'string' && value.trim() !== '')
+        ? value
+        : undefined;
+    }
+    case 'not':
+      return parseValues(operand);
+    case 'prefix':
+      return typeof operand === 'string' && operand.trim() !== '' ? operand : undefined;
+    case 'exists':
+      return typeof operand === 'boolean' ? operand : undefined;
+    default:
+      return undefined;
+  }
+}

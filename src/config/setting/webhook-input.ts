@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { AppError } from '../../lib/errors.ts';
+import { duration } from './plain-scalars.ts';
+import { formatPath, type YamlPath } from '../problems.ts';
+import { referenceToEnvironment } from './scalar.ts';
+import { webhookShape } from './schema.ts';
+import type { WebhookSettings } from '../types.ts';
+import { validate } from './validate.ts';
+
+/** What a person says of a webhook outside the file: any of its keys. */
+export interface WebhookInput extends Partial<WebhookSettings> {
+  name?: string;
+  url?: string;
+  events?: string[];
+  secret?: string;
+}
+
+const { active, ...sameShape } = webhookShape;
+const inputShape = { ...sameShape, is_active: active };
+
+type Shape = typeof inputShape;
+type Raw = Readonly<Record<string, unknown>>;
+
+/** What must be said to make one. */
+export const requiredKeys = ['name', 'url', 'events'] as const;
+
+/**
+ * Reads keys of a webhook, written as in the configuration file (`active` as `is_active`, which is what is read); those of `required` must be there. Throws AppError ERR_USAGE with
+ * all problems, which quote no value.
+ */
+export function parseWebhookInput(raw: Raw, required: readonly (keyof Shape)[] = []): WebhookInput {
+  const { is_active, max_in_flight, rate_limit, timeout, legacy_signature, client_certificate, ...same } =
+    parseInput(inputSchema(required), raw);
+  const input = {
+    ...same,
+    isActive: is_active,
+    maxInFlight: max_in_flight,
+    ratePerSecond: rate_limit,
+    timeoutMs: timeout,
+    legacySignature: legacy_signature,
+    clientCertificate: client_certificate,
+  };
+  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
+}
+
+const rotation = z.strictObject({ secret: webhookShape.secret, overlap: duration('0s', '90d') }).partial();
+
+/** Reads what a rotation may be given. Throws as `parseWebhookInput`. */
+export function parseRotationInput(raw: Raw): { secret?: string; overlapMs?: number } {
+  const { secret, overlap } = parseInput(rotation, raw);
+  return {
+    ...(secret !== undefined && { secret }),
+    ...(overlap !== undefined && { overlapMs: overlap }),
+  };
+}
+
+/** The JSON schema of what `parseWebhookInput` reads. */
+export function webhookInputSchema(required: readonly (keyof Shape)[] = []): Record<string, unknown> {
+  return toJsonSchema(inputSchema(required));
+}
+
+/** The JSON schema of what `parseRotationInput` reads. */
+export const rotationInputSchema = (): Record<string, unknown> => toJsonSchema(rotation);
+
+/** All keys but the required ones may be left out. */
+function inputSchema(required: readonly (keyof Shape)[]) {
+  const asked = Object.fromEntries(required.map((key) => [key, true as const]));
+  return z
+    .strictObject(inputShape)
+    .partial()
+    .required(asked as Record<(typeof requiredKeys)[number], true>);
+}
+
+function parseInput<Schema extends z.ZodObject>(schema: Schema, raw: Raw): Partial<z.output<Schema>> {
+  const given = Object.fromEntries(Object.entries(raw).filter(([, value]) => value !== undefined));
+  const problems: string[] = [];
+  const add = (path: YamlPath, message: string): void =>
+    void problems.push(`${formatPath(path)}: ${message}`);
+  const parsed = validate(schema, given, add);
+  if (parsed === undefined)
+    throw new AppError('ERR_USAGE', problems.join('\n'), { remedy: 'Correct these fields.' });
+  return parsed;
+}
+
+/** Nothing is taken from the environment here. */
+function toJsonSchema(schema: z.ZodType): Record<string, unknown> {
+  const json = z.toJSONSchema(schema, {
+    io: 'input',
+    override({ jsonSchema }) {
+      const [literal, reference] = jsonSchema.anyOf ?? [];
+      if (reference?.pattern !== referenceToEnvironment.pattern) return;
+      delete jsonSchema.anyOf;
+      Object.assign(jsonSchema, literal);
+    },
+  });
+  delete json.$schema;
+  return json;
+}

@@ -1,0 +1,111 @@
+import type { ChainMemory } from '../../audit/seal/chain.ts';
+import { isSealingStopped, readUnsealedAge, unsealedLimitMs } from '../../audit/seal/unsealed-age.ts';
+import type { Session } from '../../db/connection/client.ts';
+import { monotonicMs, sleep } from '../../lib/clock.ts';
+import { AppError } from '../../lib/errors.ts';
+import type { Log } from '../../lib/log.ts';
+import { createLoop, type Background } from '../../lib/loop.ts';
+import type { Outages, Reports } from '../../lib/outages.ts';
+
+/** What health and metrics say of the sealed log. */
+export interface AuditStatus {
+  /** Age of the oldest entry that no seal has, as last read. */
+  unsealedAgeMs: number;
+  /** For how long sealing has been behind, ms; null while it keeps up. */
+  stoppedForMs: number | null;
+  /** Why nothing is sealed or dropped (ERR_AUDIT); null while the chain is as it was sealed. */
+  broken: string | null;
+}
+
+export interface AuditWatchOptions {
+  store: Session;
+  intervalMs: number;
+  log: Log;
+  outages: Outages;
+  /** Default 5 s. */
+  everyMs?: number;
+}
+
+/** Watches whether the log is sealed. */
+export interface AuditWatch extends Background {
+  /** What this process has seen of the chain. */
+  readonly memory: ChainMemory;
+  status(): AuditStatus;
+  /** The reports of a part that seals or drops: an ERR_AUDIT of it makes the daemon not ready until it works again. */
+  guard(reports: Reports): Reports;
+}
+
+const ANSWERS_MS = 4_000;
+
+export function createAuditWatch(options: AuditWatchOptions): AuditWatch {
+  const { store, intervalMs, log, outages, everyMs = 5_000 } = options;
+  const limitMs = unsealedLimitMs(intervalMs);
+  const broken = new Map<Reports, string>();
+  let answeredMs = monotonicMs();
+  let ageMs = 0;
+  let isBehind = false;
+  let told = false;
+  let asking: Promise<void> | undefined;
+
+  async function ask(): Promise<void> {
+    const age = await readUnsealedAge(store);
+    ageMs = age.ageMs;
+    answeredMs = monotonicMs();
+    isBehind = isSealingStopped(age, limitMs);
+  }
+
+  function status(): AuditStatus {
+    const silentMs = monotonicMs() - answeredMs;
+    const isSilent = silentMs > limitMs;
+    return {
+      unsealedAgeMs: isSilent ? Math.max(ageMs, silentMs) : ageMs,
+      stoppedForMs: isSilent ? silentMs : isBehind ? ageMs : null,
+      broken: broken.values().next().value ?? null,
+    };
+  }
+
+  function tell(): void {
+    const { stoppedForMs } = status();
+    const stopped = stoppedForMs !== null;
+    if (stopped === told) return;
+    told = stopped;
+    if (stopped) log.error({ for_s: Math.round(stoppedForMs / 1_000) }, 'the log is not sealed any more');
+    else log.info({}, 'the log is sealed again');
+  }
+
+  const reports = outages.part('the age of what is not sealed could not be read, trying again');
+  const loop = createLoop({
+    async step(signal) {
+      asking ??= ask().finally(() => (asking = undefined));
+      // A table that is locked does not answer: that sealing stands still must be told all the same.
+      await Promise.race([asking, sleep(ANSWERS_MS, signal)]);
+      tell();
+      return everyMs;
+    },
+    onError(error) {
+      reports.onError(error);
+      tell();
+    },
+    onRecovered: () => reports.onRecovered(),
+  });
+
+  return {
+    memory: {},
+    status,
+    guard(inner) {
+      const guarded: Reports = {
+        onError(error) {
+          if (error instanceof AppError && error.code === 'ERR_AUDIT') broken.set(guarded, error.message);
+          inner.onError(error);
+        },
+        onRecovered() {
+          broken.delete(guarded);
+          inner.onRecovered();
+        },
+      };
+      return guarded;
+    },
+    start: () => loop.start(),
+    stop: () => loop.stop(),
+  };
+}

@@ -1,0 +1,58 @@
+import { estimateRunway, type Runway } from '../../binlog/position/runway.ts';
+import type { Source } from '../../binlog/source/source.ts';
+import type { Store } from '../../db/connection/client.ts';
+import type { Log } from '../../lib/log.ts';
+import { createLoop, type Background } from '../../lib/loop.ts';
+import type { Outages } from '../../lib/outages.ts';
+import { readCaptureState } from '../../outbox/checkpoint.ts';
+
+/** The server may purge at any moment what is due: it is looked at often enough for the last hour to be seen coming. */
+const EVERY_MS = 60_000;
+/** Until there is a checkpoint. */
+const FIRST_MS = 1_000;
+/** Reported from here on, or from half of what the server keeps where that is less, and again at each half of the last report. */
+const EARLY_MS = 24 * 3_600_000;
+
+export interface RunwayWatchOptions {
+  source: Source;
+  store: Store;
+  log: Log;
+  outages: Outages;
+}
+
+export interface RunwayWatch extends Background {
+  /** As it was at the last look; undefined before the first. */
+  latest(): Runway | undefined;
+}
+
+/** Forecasts when the log at the checkpoint may be purged, and warns while there is time. */
+export function createRunwayWatch({ source, store, log, outages }: RunwayWatchOptions): RunwayWatch {
+  let latest: Runway | undefined;
+  let toldMs = Infinity;
+  const loop = createLoop({
+    async step() {
+      const { checkpoint } = await readCaptureState(store);
+      if (!checkpoint) return FIRST_MS;
+      latest = await estimateRunway(source, checkpoint.position);
+      const untilMs = latest.untilPurgeMs ?? Infinity;
+      if (!isShort(latest)) toldMs = Infinity;
+      else if (untilMs <= toldMs / 2) {
+        toldMs = untilMs;
+        log.warn(
+          { until_purge_s: Math.round(untilMs / 1_000), behind_bytes: latest.behindBytes },
+          `the log that is still to be read may be purged in ${Math.round(untilMs / 60_000)} minutes: let the server keep ` +
+            'it for longer, and see with `status` what holds capture up',
+        );
+      }
+      return EVERY_MS;
+    },
+    ...outages.part('how long the log is kept could not be looked at, trying again'),
+  });
+  return { start: () => loop.start(), stop: () => loop.stop(), latest: () => latest };
+}
+
+/** Whether a person should know of it. */
+export function isShort({ untilPurgeMs, retentionMs, behindBytes }: Runway): boolean {
+  if (untilPurgeMs === null || behindBytes === 0) return false;
+  return untilPurgeMs < Math.min(EARLY_MS, (retentionMs ?? Infinity) / 2);
+}

@@ -1,0 +1,89 @@
+import type { ChainMemory } from '../../audit/seal/chain.ts';
+import { headJson, type Head } from '../../audit/seal/head.ts';
+import { maximumEntries, sealOnce, type Seal, type SealVault } from '../../audit/seal/seal.ts';
+import type { Installation } from '../../db/schema/installation.ts';
+import { formatTimestamp } from '../../event/body.ts';
+import { createOwnEvent } from '../../event/own-events.ts';
+import type { DomainEvent } from '../../event/types.ts';
+import type { Log } from '../../lib/log.ts';
+import { createLoop, type Background } from '../../lib/loop.ts';
+import type { Outages } from '../../lib/outages.ts';
+import { announce } from '../../outbox/append/announce.ts';
+import type { Router } from '../../outbox/append/fan-out.ts';
+import { momentMs } from '../../outbox/moment.ts';
+import type { AuditWatch } from './audit-watch.ts';
+
+export interface SealingOptions {
+  vault: SealVault;
+  installation: Installation;
+  intervalMs: number;
+  log: Log;
+  outages: Outages;
+  audit: Pick<AuditWatch, 'memory' | 'guard'>;
+  route(): Router;
+  /** Something became due. */
+  onDue(): void;
+}
+
+/**
+ * Seals what is new in the log at every interval, at once while there is more. Of several processes one does. Webhooks that
+ * name `audit.sealed` get the head as an event of the same transaction.
+ */
+export function createSealing(options: SealingOptions): Background {
+  const { vault, installation, intervalMs, log, outages, audit, route, onDue } = options;
+  let logged = false;
+  return createLoop({
+    async step() {
+      const { seal, head, told } = await sealAndTell(vault, installation, {
+        route: route(),
+        memory: audit.memory,
+      });
+      if (head && !logged) {
+        log.info({ seal: head.number, fingerprint: head.fingerprint }, firstSealed);
+        logged = true;
+      }
+      if (told > 0) onDue();
+      return seal && seal.entries >= maximumEntries ? 0 : intervalMs;
+    },
+    ...audit.guard(outages.part('the log could not be sealed, trying again')),
+  });
+}
+
+interface Telling {
+  route: Router;
+  memory?: ChainMemory;
+}
+
+/** Seals what is new, as `sealOnce` does, and tells the webhooks that want to know; `told`: deliveries that this made. */
+export async function sealAndTell(
+  vault: SealVault,
+  installation: Installation,
+  { route, memory }: Telling,
+): Promise<{ seal: Seal | null; head: Head | undefined; told: number }> {
+  let sealed: Head | undefined;
+  let told = 0;
+  const seal = await sealOnce(vault, {
+    ...(memory && { memory }),
+    async onSealed(tx, head) {
+      sealed = head;
+      const event = sealedEvent(installation.uuid, head);
+      told = route(event).length === 0 ? 0 : await announce(tx, event, { route, box: vault.box });
+    },
+  });
+  return { seal, head: sealed, told };
+}
+
+const firstSealed = 'the log is sealed with this key: note it elsewhere';
+
+/** All of them are one entity, so that a receiver gets the heads in their order. */
+function sealedEvent(installation: string, head: Head): DomainEvent {
+  const occurredAtMs = momentMs(head.sealedAt);
+  return createOwnEvent({
+    type: 'audit.sealed',
+    installation,
+    occasion: [String(head.number), head.hash],
+    occurredAtMs,
+    entity: { table: 'seals', key: 'head' },
+    data: { ...headJson(head), timestamp: formatTimestamp(occurredAtMs) },
+  });
+}

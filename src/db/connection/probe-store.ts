@@ -1,0 +1,62 @@
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { DatabaseUrl } from './database-url.ts';
+import { codeOf } from '../../lib/errors.ts';
+import { openDefinitionSession, readAccount } from '../schema/migrate.ts';
+import { readOnlyStore, toStoreError } from './store-error.ts';
+
+/**
+ * Tries whether the store could be written, and writes nothing: statements that touch no row; before the first migration, a
+ * temporary table, which goes with the connection. Throws AppError ERR_STORE_UNREACHABLE, ERR_STORE_ACCESS with the GRANT that
+ * fixes it, or ERR_STORE_SCHEMA. Returns the server's max_allowed_packet.
+ */
+export async function probeStore(url: DatabaseUrl): Promise<{ packetBytes: number }> {
+  let account: string | undefined;
+  let connection: Connection | undefined;
+  try {
+    connection = await openDefinitionSession(url);
+    account = await readAccount(connection);
+    await refuseReadOnly(connection, url);
+    if (await isMigrated(connection, url.database)) await touchNothing(connection, url.database);
+    else await makeTemporaryTable(connection, url.database);
+    const [[row]] = await connection.query<RowDataPacket[]>('SELECT @@max_allowed_packet AS bytes');
+    return { packetBytes: Number(row?.['bytes']) };
+  } catch (error) {
+    throw toStoreError(error, url, account);
+  } finally {
+    connection?.destroy();
+  }
+}
+
+async function refuseReadOnly(connection: Connection, url: DatabaseUrl): Promise<void> {
+  const [[row]] = await connection.query<RowDataPacket[]>('SELECT @@GLOBAL.read_only AS readOnly');
+  if (Number(row?.['readOnly']) === 0) return;
+  throw readOnlyStore(url);
+}
+
+async function isMigrated(connection: Connection, schema: string): Promise<boolean> {
+  const [found] = await connection.query<RowDataPacket[]>(
+    "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = 'checkpoint'",
+    [schema],
+  );
+  return found.length > 0;
+}
+
+/** Privileges are checked before the rows are looked for. */
+async function touchNothing(connection: Connection, schema: string): Promise<void> {
+  for (const sql of [
+    'UPDATE ??.checkpoint SET id = id WHERE FALSE',
+    'DELETE FROM ??.checkpoint WHERE FALSE',
+    'INSERT INTO ??.leases SELECT * FROM ??.leases WHERE FALSE',
+  ]) {
+    await connection.query(sql, [schema, schema]);
+  }
+}
+
+/** The right to make it comes with GRANT ALL on the schema; without the schema, the refusal comes before its absence. */
+async function makeTemporaryTable(connection: Connection, schema: string): Promise<void> {
+  try {
+    await connection.query('CREATE TEMPORARY TABLE ??.probe (id INT PRIMARY KEY)', [schema]);
+  } catch (error) {
+    if (codeOf(error) !== 'ER_BAD_DB_ERROR') throw error;
+  }
+}

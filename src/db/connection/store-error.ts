@@ -1,0 +1,87 @@
+import { errnoOf, explainConnectError, type ConnectRole } from './connect-error.ts';
+import type { DatabaseUrl } from './database-url.ts';
+import { AppError, messageOf } from '../../lib/errors.ts';
+import { withoutValues } from '../../lib/server-error.ts';
+import { setVariable } from './set-variable.ts';
+
+const role: ConnectRole = {
+  key: 'store.url (source.url where that is not set)',
+  unreachable: 'ERR_STORE_UNREACHABLE',
+  access: 'ERR_STORE_ACCESS',
+};
+
+/** Rights that GRANT ALL on the schema gives; lib/connect-error has what hinders a connection. */
+const missingRights = new Set([1044, 1142, 1143, 1227, 1370, 1410]);
+const readOnly = new Set([1290, 1792, 1836]);
+
+/**
+ * Says what is wrong with the store in words for the operator: ERR_STORE_UNREACHABLE (retryable), ERR_STORE_ACCESS with
+ * the GRANT that fixes it, else ERR_STORE_SCHEMA. `account` is the server's name for us (`'hooks'@'10.0.0.%'`), when known.
+ */
+export function toStoreError(error: unknown, url: DatabaseUrl, account?: string): AppError {
+  if (error instanceof AppError) return error;
+  const cause = withoutValues(error);
+  const errno = errnoOf(cause) ?? 0;
+  if (missingRights.has(errno)) {
+    const told = `the store ${url.safeUrl} refuses us: ${messageOf(cause)}`;
+    return new AppError('ERR_STORE_ACCESS', told, { remedy: grantRemedy(url, account), cause });
+  }
+  if (readOnly.has(errno)) return readOnlyStore(url, cause);
+  return (
+    explainConnectError(error, url, role) ??
+    new AppError('ERR_STORE_SCHEMA', `the store ${url.safeUrl}: ${messageOf(cause)}`, {
+      ...statementRemedy(errno),
+      cause,
+    })
+  );
+}
+
+/** The server of the store is a replica, or was made one. */
+export function readOnlyStore({ host, port }: DatabaseUrl, cause?: unknown): AppError {
+  return new AppError('ERR_STORE_ACCESS', `the server of the store, ${host}:${port}, is read only`, {
+    remedy:
+      'Name the primary server in store.url, or, if this is it: SET GLOBAL read_only = OFF; -- a replica must stay read only',
+    cause,
+    retryable: true,
+  });
+}
+
+function statementRemedy(errno: number): { remedy?: string } {
+  switch (errno) {
+    case 1021:
+    case 1114:
+      return { remedy: 'Make room on the disk of the server, then run `migrate` again.' };
+    case 1050:
+      return {
+        remedy:
+          'The schema has a table of another program. Name a schema of its own in store.url; it is created where it is missing.',
+      };
+    case 1153:
+      return { remedy: raisePacket(32 * 2 ** 20) };
+    case 1205:
+      return { remedy: 'Another session holds a lock on a table of the store: SHOW PROCESSLIST; shows it.' };
+    case 1665:
+      return {
+        remedy: setVariable('binlog_format', 'ROW'),
+      };
+    default:
+      return {};
+  }
+}
+
+const largestPacketBytes = 2 ** 30;
+
+/** What lets the store's server take a statement of so many bytes: the next power of two, at most 1 GiB. */
+export function raisePacket(bytes: number): string {
+  const wanted = Math.min(largestPacketBytes, 2 ** Math.ceil(Math.log2(bytes + 65_536)));
+  return setVariable('max_allowed_packet', wanted);
+}
+
+/** The statement that gives our user what it needs in the store. */
+function grantRemedy(url: DatabaseUrl, account = `'${quoted(url.user)}'@'%'`): string {
+  return `GRANT ALL ON \`${url.database}\`.* TO ${account};`;
+}
+
+function quoted(name: string): string {
+  return name.replaceAll('\\', '\\\\').replaceAll("'", "\\'");
+}

@@ -1,0 +1,108 @@
+import { createHmac, randomBytes, timingSafeEqual, type KeyObject } from 'node:crypto';
+import type { Session } from '../connection/client.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { ensureSealState, markKeyOf, readSealState } from './seal-key.ts';
+
+/*
+ * Marks of rows that only this program writes: an HMAC under a key that follows from the key of the sealed log. They prove who made a row
+ * from the moment when it was made; its seal comes seconds later and proves that it was neither changed nor taken away since. An HMAC
+ * takes 4 µs, a signature 60.
+ */
+
+const markBytes = 16;
+const nonceBytes = 8;
+
+/** What the mark of an attempt covers, as the store has it. */
+export interface MarkedAttempt {
+  delivery: number;
+  number: number;
+  startedAt: string;
+  durationMs: number;
+  outcome: string;
+  responseStatus: number | null;
+  reason: string | null;
+  recordedAt: string | null;
+  receiver: number | null;
+  webhook: number | null;
+  eventId: string | null;
+  eventType: string | null;
+}
+
+/** What the mark of an act covers. */
+export interface MarkedAct {
+  at: string;
+  actor: string;
+  role: string;
+  action: string;
+  target: string | null;
+  /** Parsed; servers keep the keys of a JSON document in orders of their own. */
+  details: unknown;
+}
+
+export class Marker {
+  readonly #key: KeyObject;
+
+  constructor(key: KeyObject) {
+    this.#key = key;
+  }
+
+  ofAttempt(attempt: MarkedAttempt): Buffer {
+    return this.#mark(['attempt', ...attemptValues(attempt)]);
+  }
+
+  /** New at each call: an act has a nonce, because the same may be done twice within a millisecond. */
+  ofAct(act: MarkedAct): Buffer {
+    const nonce = randomBytes(nonceBytes);
+    return Buffer.concat([nonce, this.#mark(actValues(nonce, act))]);
+  }
+
+  isOfAttempt(mark: Buffer | null, attempt: MarkedAttempt): boolean {
+    return mark !== null && isSame(mark, this.ofAttempt(attempt));
+  }
+
+  isOfAct(mark: Buffer | null, act: MarkedAct): boolean {
+    if (mark?.length !== nonceBytes + markBytes) return false;
+    return isSame(mark.subarray(nonceBytes), this.#mark(actValues(mark.subarray(0, nonceBytes), act)));
+  }
+
+  /** For what is compared and never shown: settings that hold secrets. 32 hex digits. */
+  digest(values: unknown): string {
+    return this.#mark(['digest', canonical(values)]).toString('hex');
+  }
+
+  #mark(values: readonly unknown[]): Buffer {
+    return createHmac('sha256', this.#key).update(JSON.stringify(values)).digest().subarray(0, markBytes);
+  }
+}
+
+/** The marker of the installation; makes its key at the first call. Throws AppError ERR_SECRET_KEY. */
+export async function openMarker(session: Session, box: SecretBox): Promise<Marker> {
+  await ensureSealState(session, box);
+  const state = await readSealState(session);
+  return new Marker(markKeyOf(state!, box));
+}
+
+/** A JSON value with the keys of its objects in order. */
+export function canonical(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(canonical);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).map(([key, inner]) => [key, canonical(inner)] as const);
+  return Object.fromEntries(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function attemptValues(attempt: MarkedAttempt): unknown[] {
+  const { delivery, number, startedAt, durationMs, outcome, responseStatus, reason } = attempt;
+  const { recordedAt, receiver, webhook, eventId, eventType } = attempt;
+  return [
+    ...[delivery, number, startedAt, durationMs, outcome, responseStatus, reason],
+    ...[recordedAt, receiver, webhook, eventId, eventType],
+  ];
+}
+
+function actValues(nonce: Buffer, { at, actor, role, action, target, details }: MarkedAct): unknown[] {
+  return ['act', nonce.toString('hex'), at, actor, role, action, target, canonical(details)];
+}
+
+function isSame(mark: Buffer, expected: Buffer): boolean {
+  return mark.length === expected.length && timingSafeEqual(mark, expected);
+}

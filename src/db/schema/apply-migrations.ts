@@ -1,0 +1,103 @@
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { errnoOf } from '../connection/connect-error.ts';
+import { readMigrationFiles } from './drizzle.ts';
+
+/*
+ * MySQL and MariaDB commit each definition by itself: a migration that is killed, or whose disk is full, leaves the first of its
+ * statements behind. So what has begun is on record, and the next run continues there:
+ *
+ *   begin statement n on record ──▶ run it ──▶ begin n + 1 on record … ──▶ the migration on record, as Drizzle records it
+ *
+ * One statement is atomic (MySQL 8.0, MariaDB 10.6). Whether the one that had begun was carried out shows when it is run again.
+ */
+
+/** What the server answers to a definition that it has carried out already. An INSERT of a migration has a fixed key. */
+const alreadyDone: ReadonlySet<number> = new Set([
+  1050, // ER_TABLE_EXISTS_ERROR
+  1060, // ER_DUP_FIELDNAME
+  1061, // ER_DUP_KEYNAME
+  1062, // ER_DUP_ENTRY
+  1091, // ER_CANT_DROP_FIELD_OR_KEY
+]);
+
+const journalTable = `CREATE TABLE IF NOT EXISTS __drizzle_migrations
+  (id SERIAL PRIMARY KEY, hash TEXT NOT NULL, created_at BIGINT) ROW_FORMAT=DYNAMIC`;
+const progressTable = `CREATE TABLE IF NOT EXISTS migration_progress
+  (id TINYINT PRIMARY KEY, migration BIGINT NOT NULL, statement INT NOT NULL, refused BOOLEAN NOT NULL) ROW_FORMAT=DYNAMIC`;
+
+/** Where a migration was interrupted. */
+interface Progress {
+  /** As the journal names it. */
+  migration: number;
+  /** The one that has begun, counted from 0. */
+  statement: number;
+  /** Whether the server has refused it: then it was not carried out. */
+  refused: boolean;
+}
+
+type Statements = Pick<Connection, 'query'>;
+
+/**
+ * Applies to the connection's schema the migrations of a folder that it does not have yet, and continues one that was interrupted.
+ * Returns how many. One call at a time; throws the server's error.
+ */
+export async function applyMigrations(connection: Statements, migrationsFolder: string): Promise<number> {
+  const migrations = readMigrationFiles({ migrationsFolder });
+  for (const sql of [journalTable, progressTable]) await connection.query(sql);
+  const [[last]] = await connection.query<RowDataPacket[]>(
+    'SELECT MAX(created_at) AS createdAt FROM __drizzle_migrations',
+  );
+  const pending = migrations.filter(({ folderMillis }) => folderMillis > Number(last?.['createdAt'] ?? 0));
+  if (pending.length === 0) return 0;
+  const begun = await readProgress(connection);
+  for (const { folderMillis: migration, hash, sql } of pending) {
+    const before = begun?.migration === migration ? begun : { statement: 0, refused: true };
+    for (const [statement, text] of sql.entries()) {
+      if (statement < before.statement) continue;
+      const mayBeDone = statement === before.statement && !before.refused;
+      await run(connection, text, { migration, statement, mayBeDone });
+    }
+    await connection.query('INSERT INTO __drizzle_migrations (hash, created_at) VALUES (?, ?)', [
+      hash,
+      migration,
+    ]);
+  }
+  return pending.length;
+}
+
+async function readProgress(connection: Statements): Promise<Progress | undefined> {
+  const [[row]] = await connection.query<RowDataPacket[]>(
+    'SELECT migration, statement, refused FROM migration_progress WHERE id = 1',
+  );
+  return (
+    row && {
+      migration: Number(row['migration']),
+      statement: Number(row['statement']),
+      refused: Number(row['refused']) === 1,
+    }
+  );
+}
+
+async function noteProgress(connection: Statements, progress: Progress): Promise<void> {
+  const { migration, statement, refused } = progress;
+  const values = [migration, statement, refused ? 1 : 0];
+  await connection.query('REPLACE INTO migration_progress VALUES (1, ?, ?, ?)', values);
+}
+
+interface Running extends Omit<Progress, 'refused'> {
+  /** It had begun when the run before ended. */
+  mayBeDone: boolean;
+}
+
+async function run(connection: Statements, text: string, { mayBeDone, ...place }: Running): Promise<void> {
+  await noteProgress(connection, { ...place, refused: false });
+  try {
+    await connection.query(text);
+  } catch (error) {
+    const errno = errnoOf(error) ?? 0;
+    if (mayBeDone && alreadyDone.has(errno)) return;
+    // Without a connection it is unknown whether it was carried out, and this fails as well.
+    await noteProgress(connection, { ...place, refused: true }).catch(() => undefined);
+    throw error;
+  }
+}

@@ -1,0 +1,113 @@
+import { monotonicMs } from '../../lib/clock.ts';
+import { type Background, createLoop, type Loop } from '../../lib/loop.ts';
+import type { Reports } from '../../lib/outages.ts';
+import type { ClaimedDelivery } from '../../outbox/types.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { DispatcherVerbs, Want } from '../types.ts';
+
+export interface ClaimerOptions {
+  claim: DispatcherVerbs['claim'];
+  /** Done before every round, at least every `pollMs`. */
+  beforeRound(): void;
+  endpoints: ReadonlyMap<number, Endpoint>;
+  /** How many deliveries fit into memory, over all endpoints. */
+  totalRoom(): number;
+  accept(deliveries: readonly ClaimedDelivery[]): void;
+  /** How often the store is asked when nothing is known to be due, ms. */
+  pollMs: number;
+  /** How the claiming goes. */
+  reports: Reports;
+}
+
+/** What one claim asks for, over all webhooks: its transaction stays short. */
+const maximumClaim = 1_000;
+/** The shortest pause after a claim that left something due which it could not have: another instance holds it. */
+const idleClaimMs = 200;
+
+/**
+ * Fetches what is due in the store: at once for an endpoint that has used up half its stock and is known to have more, for
+ * all endpoints when the next retry is due, when woken, and else every `pollMs`.
+ */
+export class Claimer implements Background {
+  readonly #options: ClaimerOptions;
+  readonly #loop: Loop;
+  /** When all endpoints are claimed for next, by the monotonic clock. */
+  #nextAskMs = 0;
+
+  constructor(options: ClaimerOptions) {
+    this.#options = options;
+    this.#loop = createLoop({ step: () => this.#step(), ...options.reports });
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#loop.stop();
+  }
+
+  /** Claims for all endpoints in so many ms, if not sooner. */
+  askIn(delayMs: number): void {
+    const askMs = monotonicMs() + delayMs;
+    if (askMs >= this.#nextAskMs) return;
+    this.#nextAskMs = askMs;
+    this.#loop.wake();
+  }
+
+  /** Asks for one endpoint's deliveries when the store is known to have some and half the stock is used up. */
+  feed(endpoint: Endpoint): void {
+    if (endpoint.hungry && this.#room(endpoint, monotonicMs()) > 0) this.#loop.wake();
+  }
+
+  /** One round; returns how long to wait for the next, ms. */
+  async #step(): Promise<number> {
+    this.#options.beforeRound();
+    const nowMs = monotonicMs();
+    const all = nowMs >= this.#nextAskMs;
+    // Set before asking, so that a wake in the meantime is not overwritten.
+    if (all) this.#nextAskMs = nowMs + this.#options.pollMs;
+    const wants = this.#wants(nowMs, all);
+    if (wants.length > 0) {
+      const { deliveries, nextDueInMs } = await this.#options.claim(wants);
+      this.#noteHunger(wants, deliveries, nextDueInMs !== undefined && nextDueInMs <= 0);
+      if (nextDueInMs !== undefined) this.askIn(Math.max(idleClaimMs, nextDueInMs));
+      this.#options.accept(deliveries);
+      if (this.#wants(monotonicMs(), false).length > 0) return 0;
+    }
+    return Math.max(1, this.#nextAskMs - monotonicMs());
+  }
+
+  /** What to claim, for all endpoints or for the hungry ones, each for its share of what one claim and memory can take, at most. */
+  #wants(nowMs: number, all: boolean): Want[] {
+    const wants: Want[] = [];
+    for (const [webhookId, endpoint] of this.#options.endpoints) {
+      const room = all || endpoint.hungry ? this.#room(endpoint, nowMs) : 0;
+      if (room > 0) wants.push({ webhookId, room, hungry: endpoint.hungry });
+    }
+    const total = Math.min(maximumClaim, this.#options.totalRoom());
+    if (total === 0) return [];
+    const share = Math.max(1, Math.floor(total / wants.length));
+    return wants.map((want) => ({ ...want, room: Math.min(want.room, share) }));
+  }
+
+  /** What an endpoint takes now: nothing before half its stock is used up, so that claims come in worthwhile sizes. */
+  #room(endpoint: Endpoint, nowMs: number): number {
+    const room = endpoint.room(nowMs);
+    return room >= endpoint.stock(nowMs) / 2 ? room : 0;
+  }
+
+  /**
+   * Claims again, as soon as there is room, for an endpoint whose claim was full, or partly full while more is due. An empty
+   * claim is not repeated: another instance has locked what is due.
+   */
+  #noteHunger(wants: readonly Want[], deliveries: readonly ClaimedDelivery[], moreIsDue: boolean): void {
+    const counts = new Map<number, number>();
+    for (const { webhookId } of deliveries) counts.set(webhookId, (counts.get(webhookId) ?? 0) + 1);
+    for (const { webhookId, room } of wants) {
+      const endpoint = this.#options.endpoints.get(webhookId);
+      const count = counts.get(webhookId) ?? 0;
+      if (endpoint) endpoint.hungry = count >= room || (count > 0 && moreIsDue);
+    }
+  }
+}

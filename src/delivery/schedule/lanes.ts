@@ -1,0 +1,96 @@
+import type { ClaimedDelivery } from '../../outbox/types.ts';
+
+/** A delivery in memory, with the time it came in, by the monotonic clock. */
+interface Queued {
+  delivery: ClaimedDelivery;
+  sinceMs: number;
+}
+
+/**
+ * The order of one webhook's deliveries: deliveries of one lane go one after the other, in the order they came; lanes do not wait
+ * for each other, and deliveries without a lane do not wait at all. The store gives out a delivery only when the one before it
+ * in its lane is at its end or was given to this process before it: so between processes there is nothing to watch here.
+ *
+ *   put → ready ──next──▶ underway ──finish──▶ gone; the lane's next is ready
+ *           │                └──────giveBack──▶ gone, with all behind it
+ *           └─ behind another of its lane: waits
+ */
+export class Lanes {
+  #ready: Queued[] = [];
+  /** Those behind the one that is ready or underway, by lane. An empty list is a lane whose head has no follower. */
+  readonly #behind = new Map<string, Queued[]>();
+  #size = 0;
+  #characters = 0;
+
+  /** How many are here and not underway. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Characters of the bodies that are here and not underway. */
+  get characters(): number {
+    return this.#characters;
+  }
+
+  get readyCount(): number {
+    return this.#ready.length;
+  }
+
+  /** Takes a delivery in. */
+  put(delivery: ClaimedDelivery, nowMs: number): void {
+    const queued = { delivery, sinceMs: nowMs };
+    const behind = this.#behind.get(delivery.lane);
+    if (behind !== undefined) {
+      behind.push(queued);
+    } else {
+      if (delivery.lane !== '') this.#behind.set(delivery.lane, []);
+      this.#ready.push(queued);
+    }
+    this.#count(queued, 1);
+  }
+
+  /** The next one to send, now underway. */
+  next(): ClaimedDelivery | undefined {
+    const queued = this.#ready.shift();
+    if (queued === undefined) return undefined;
+    this.#count(queued, -1);
+    return queued.delivery;
+  }
+
+  /** Ends a delivery for good: the next of its lane may go. */
+  finish({ lane }: ClaimedDelivery): void {
+    const next = this.#behind.get(lane)?.shift();
+    if (next === undefined) this.#behind.delete(lane);
+    else this.#ready.push(next);
+  }
+
+  /** Ends one that was underway and will be tried again later. Returns those behind it, which must go back too. */
+  giveBack({ lane }: ClaimedDelivery): ClaimedDelivery[] {
+    const behind = this.#behind.get(lane) ?? [];
+    this.#behind.delete(lane);
+    for (const queued of behind) this.#count(queued, -1);
+    return behind.map((queued) => queued.delivery);
+  }
+
+  /** Takes out all that came in before `beforeMs`, with everything that stands behind them. */
+  takeOlder(beforeMs: number): ClaimedDelivery[] {
+    const old = this.#ready.filter((queued) => queued.sinceMs < beforeMs);
+    if (old.length > 0) this.#ready = this.#ready.filter((queued) => queued.sinceMs >= beforeMs);
+    const taken = old.flatMap((queued) => {
+      this.#count(queued, -1);
+      return [queued.delivery, ...this.giveBack(queued.delivery)];
+    });
+    for (const [lane, [first]] of this.#behind) {
+      if (first === undefined || first.sinceMs >= beforeMs) continue;
+      taken.push(...this.giveBack(first.delivery));
+      // The head of this lane is underway, or young and ready.
+      this.#behind.set(lane, []);
+    }
+    return taken;
+  }
+
+  #count({ delivery }: Queued, sign: 1 | -1): void {
+    this.#size += sign;
+    this.#characters += sign * delivery.body.length;
+  }
+}

@@ -1,0 +1,92 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import type { CertificateFiles } from '../../config/types.ts';
+import { monotonicMs } from '../../lib/clock.ts';
+import { AppError, messageOf } from '../../lib/errors.ts';
+import { didYouMean } from '../../lib/suggest.ts';
+
+export type NamedCertificates = Readonly<Record<string, CertificateFiles>>;
+
+/** A certificate and its key, PEM. Another object after the files have been renewed. */
+export interface ClientCertificate {
+  cert: string;
+  key: string;
+}
+
+interface Known {
+  pair: ClientCertificate;
+  stamp: string;
+  lookedMs: number;
+}
+
+/** The files are looked at so often, at most. */
+const lookEveryMs = 1_000;
+
+/** What is wrong with the name that a webhook gives as its `client_certificate`. */
+export function checkClientCertificate(name: string | null, named: NamedCertificates): string[] {
+  if (name === null || Object.hasOwn(named, name)) return [];
+  return [
+    `delivery.client_certificates has no certificate of the name that client_certificate gives${didYouMean(name, Object.keys(named))}`,
+  ];
+}
+
+/** Reads the pair. Throws AppError ERR_CONFIG when a file cannot be read, or the key is not that of the certificate. */
+export function readClientCertificate(
+  name: string,
+  { certFile, keyFile }: CertificateFiles,
+): ClientCertificate {
+  try {
+    const [cert, key] = [readFileSync(certFile, 'utf8'), readFileSync(keyFile, 'utf8')];
+    if (new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) return { cert, key };
+  } catch (error) {
+    throw unusable(name, messageOf(error));
+  }
+  throw unusable(name, 'the key is not that of the certificate');
+}
+
+function unusable(name: string, why: string): AppError {
+  return new AppError('ERR_CONFIG', `delivery.client_certificates.${name} cannot be used: ${why}`, {
+    remedy:
+      'cert_file and key_file must name a certificate and its private key, in PEM form and without a password.',
+  });
+}
+
+/** Keeps the pairs as they were last read. While renewed files do not fit each other, the former pair counts. */
+export class ClientCertificates {
+  readonly #named: NamedCertificates;
+  readonly #known = new Map<string, Known>();
+
+  constructor(named: NamedCertificates) {
+    this.#named = named;
+  }
+
+  /** Throws AppError ERR_CONFIG for a pair that could not be read yet. */
+  get(name: string): ClientCertificate {
+    const files = this.#named[name];
+    if (files === undefined) throw unusable(name, 'there is no such entry');
+    const known = this.#known.get(name);
+    const nowMs = monotonicMs();
+    if (known && nowMs - known.lookedMs < lookEveryMs) return known.pair;
+    const stamp = stampOf(files);
+    if (known) known.lookedMs = nowMs;
+    if (known?.stamp === stamp) return known.pair;
+    try {
+      const pair = readClientCertificate(name, files);
+      this.#known.set(name, { pair, stamp, lookedMs: nowMs });
+      return pair;
+    } catch (error) {
+      if (known) return known.pair;
+      throw error;
+    }
+  }
+}
+
+/** Changes with the files. */
+function stampOf({ certFile, keyFile }: CertificateFiles): string {
+  return [certFile, keyFile]
+    .map((path) => {
+      const found = statSync(path, { throwIfNoEntry: false });
+      return found ? `${found.ino}:${found.mtimeMs}:${found.size}` : 'missing';
+    })
+    .join(' ');
+}

@@ -1,0 +1,255 @@
+import { isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import { AppError, messageOf } from '../../lib/errors.ts';
+import { isExempt, type Proxies } from './proxy.ts';
+import { writtenPath } from './written-path.ts';
+import {
+  type Address,
+  facesOf,
+  isMetadata,
+  isThisMachine,
+  isWithin,
+  parseAddress,
+  privateRange,
+} from './address.ts';
+
+/** What deliveries may reach: the section `delivery` of the configuration, and what this process itself must be spared. */
+export interface GuardOptions {
+  allowHttp: boolean;
+  /** Networks opened although they are not public; with `port`, for that port only. */
+  allowPrivateNetworks: readonly { cidr: string; port?: number | undefined }[];
+  allowedPorts: readonly number[];
+  /**
+   * Addresses (or host names) with ports that are never reached: our own HTTP port and the databases. One that is on this
+   * machine stands for every address of this machine, whatever spelling or interface leads there.
+   */
+  forbidden: readonly { address: string; port: number }[];
+  /** The proxies that check addresses in our place (`delivery.proxy_is_guard`); without one we connect directly. */
+  proxies?: Proxies | undefined;
+}
+
+/** Where a URL leads, its form approved. */
+export interface Target {
+  /** `https://api.example.com:8443` */
+  origin: string;
+  /** Path and query. */
+  path: string;
+  port: number;
+}
+
+/** The judge of where deliveries go. Everything it says is a sentence for a person, with the key that would allow it. */
+export interface Guard {
+  /** Judges a URL by its form: scheme, port, name, literal address. */
+  judgeUrl(url: string): { target: Target } | { problem: string };
+  /** Judges an address about to be connected to, or already connected to; undefined when it is allowed. */
+  judgeAddress(address: string, port: number): string | undefined;
+  /** The forbidden host names of a port: their addresses are to be looked up and told by `learn` before connecting. */
+  forbiddenNames(port: number): string[];
+  learn(name: string, addresses: readonly string[]): void;
+  /** The URL of the proxy that leads to a target; undefined when we connect to it directly. */
+  proxyOf(target: Target): string | undefined;
+}
+
+/** The reason why nothing was sent, thrown inside the connection and told as the outcome `forbidden`. */
+export class ForbiddenAddressError extends Error {
+  override readonly name = 'ForbiddenAddressError';
+  readonly code = 'ERR_FORBIDDEN_ADDRESS';
+}
+
+const maximumUrlLength = 2_048;
+
+/** Names that stand for the inside of a network. They resolve to what the search list or a local server says. */
+const internalSuffixes = [
+  'localhost',
+  'local',
+  'localdomain',
+  'internal',
+  'intranet',
+  'private',
+  'lan',
+  'home',
+  'home.arpa',
+  'corp',
+  'onion',
+];
+
+const metadataNames = [
+  'metadata',
+  'metadata.google.internal',
+  'metadata.goog',
+  'metadata.azure.internal',
+  'instance-data',
+  'instance-data.ec2.internal',
+];
+
+interface OpenNetwork {
+  range: [Address, number];
+  port: number | undefined;
+}
+
+interface ForbiddenPlace {
+  /** Lower case, without a trailing dot. */
+  name: string;
+  /** Whether it is a name, whose addresses must be asked for. */
+  isName: boolean;
+  port: number;
+  addresses: Address[];
+  onThisMachine: boolean;
+}
+
+function parseNetwork({ cidr, port }: { cidr: string; port?: number | undefined }): OpenNetwork {
+  try {
+    return { range: ipaddr.parseCIDR(cidr), port };
+  } catch (error) {
+    throw new AppError('ERR_CONFIG', `delivery.allow_private_networks: ${cidr} is not a network`, {
+      remedy: 'Write it as 10.0.0.0/8, fd00::/8, or with a port as 10.1.2.3/32:8443.',
+      cause: messageOf(error),
+    });
+  }
+}
+
+const plainName = (hostname: string): string => hostname.toLowerCase().replace(/\.+$/, '');
+
+function setAddresses(place: ForbiddenPlace, texts: readonly string[]): void {
+  place.addresses = texts.flatMap((text) => parseAddress(text) ?? []);
+  place.onThisMachine = place.name === 'localhost' || place.addresses.flatMap(facesOf).some(isThisMachine);
+}
+
+function toForbiddenPlace({ address, port }: { address: string; port: number }): ForbiddenPlace {
+  const isName = parseAddress(address) === undefined;
+  const place = { name: plainName(address), isName, port, addresses: [], onThisMachine: false };
+  setAddresses(place, [address]);
+  return place;
+}
+
+/** The literal address of a URL's host, without brackets; undefined for a name. */
+function literalOf(hostname: string): string | undefined {
+  const bare = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
+  return isIP(bare) === 0 ? undefined : bare;
+}
+
+const portOf = (url: URL): number =>
+  url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
+
+/** What is wrong with the text of a URL before any setting is asked. */
+function judgeText(text: string): string | undefined {
+  if (text.length > maximumUrlLength) return `the URL is longer than ${maximumUrlLength} characters`;
+  // The parser would drop tabs, line ends and invisible letters and turn backslashes round: what is judged must be what a
+  // person reads.
+  if (/[\p{C}\p{Z}\\]/u.test(text)) return 'the URL has a space, an invisible character or a backslash';
+  return undefined;
+}
+
+/**
+ * Builds the guard against server-side request forgery. It is asked about the URL's form, about literal addresses, about
+ * every answer of DNS and about the peer once connected, at every connection (see connect.ts).
+ * @throws AppError ERR_CONFIG when a network cannot be read.
+ */
+export function createGuard(options: GuardOptions): Guard {
+  const opened = options.allowPrivateNetworks.map(parseNetwork);
+  const forbidden = options.forbidden.map(toForbiddenPlace);
+  const allowedPorts = new Set(options.allowedPorts);
+
+  const isOpened = (face: Address, port: number): boolean =>
+    opened.some((entry) => (entry.port === undefined || entry.port === port) && isWithin(face, entry.range));
+
+  const opensPort = (face: Address, port: number): boolean =>
+    opened.some((entry) => entry.port === port && isWithin(face, entry.range));
+
+  function isForbidden(face: Address, port: number): boolean {
+    return forbidden.some(
+      (place) =>
+        place.port === port &&
+        (place.addresses.some((address) => address.toString() === face.toString()) ||
+          (place.onThisMachine && isThisMachine(face))),
+    );
+  }
+
+  function judgeAddress(text: string, port: number): string | undefined {
+    const address = parseAddress(text);
+    if (address === undefined) return `${text} is not an address`;
+    const faces = facesOf(address);
+    if ([address, ...faces].some(isMetadata))
+      return `${text} may be a cloud's metadata service: never allowed`;
+    if (faces.some((face) => isForbidden(face, port))) {
+      return `${text}, port ${port}, belongs to odontology-webhooks or its database: never allowed`;
+    }
+    for (const face of faces) {
+      const range = privateRange(face);
+      if (range !== undefined && !isOpened(face, port)) {
+        return `${text} is not a public address (${range}): delivery.allow_private_networks does not open it`;
+      }
+    }
+    if (!allowedPorts.has(port) && !faces.every((face) => opensPort(face, port))) {
+      return `port ${port} is not in delivery.allowed_ports`;
+    }
+    return undefined;
+  }
+
+  function judgeName(hostname: string, port: number): string | undefined {
+    const name = plainName(hostname);
+    if (metadataNames.includes(name)) return `${name} is a cloud's metadata service: never allowed`;
+    if (forbidden.some((place) => place.port === port && place.name === name)) {
+      return `${name}, port ${port}, belongs to odontology-webhooks or its database: never allowed`;
+    }
+    const internal =
+      !name.includes('.') ||
+      internalSuffixes.some((suffix) => name === suffix || name.endsWith(`.${suffix}`));
+    // With a network opened, a name of the inside is what people write: its addresses are judged when connecting.
+    if (internal && opened.length === 0) {
+      return `${name} is a name of an internal network: delivery.allow_private_networks is empty`;
+    }
+    if (!allowedPorts.has(port) && !opened.some((entry) => entry.port === port)) {
+      return `port ${port} is not in delivery.allowed_ports`;
+    }
+    return undefined;
+  }
+
+  function judgeParsed(url: URL): string | undefined {
+    if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'the scheme must be https';
+    if (url.protocol === 'http:' && !options.allowHttp) {
+      return 'the scheme must be https: delivery.allow_http is off';
+    }
+    if (url.username !== '' || url.password !== '') {
+      return 'the URL has a user name or password: use a header of the webhook instead';
+    }
+    const port = portOf(url);
+    const literal = literalOf(url.hostname);
+    return literal === undefined ? judgeName(url.hostname, port) : judgeAddress(literal, port);
+  }
+
+  return {
+    judgeAddress,
+    judgeUrl(text) {
+      const url = URL.parse(text);
+      if (url === null) return { problem: 'the URL cannot be read' };
+      const problem = judgeText(text) ?? judgeParsed(url);
+      if (problem !== undefined) return { problem };
+      // A URL saved before it was checked keeps the path that was sent then: the parser's.
+      const written = writtenPath(text);
+      const path = 'path' in written ? written.path : url.pathname + url.search;
+      return { target: { origin: url.origin, path, port: portOf(url) } };
+    },
+    forbiddenNames: (port) =>
+      forbidden.filter((place) => place.isName && place.port === port).map(({ name }) => name),
+    learn(name, addresses) {
+      for (const place of forbidden) if (place.name === name) setAddresses(place, addresses);
+    },
+    proxyOf({ origin, port }) {
+      const { hostname, protocol } = new URL(origin);
+      const proxy = options.proxies?.[protocol === 'https:' ? 'https' : 'http'];
+      return proxy && !isExempt({ hostname, port }, options.proxies?.exempt ?? []) ? proxy : undefined;
+    },
+  };
+}
+
+/**
+ * Says what is wrong with a webhook's URL when it is saved: a courtesy to the person who types it, in sentences. The guard
+ * proper judges again at every attempt, after DNS.
+ */
+export function checkWebhookUrl(url: string, options: GuardOptions): string[] {
+  const verdict = createGuard(options).judgeUrl(url);
+  if ('problem' in verdict) return [verdict.problem];
+  const written = writtenPath(url);
+  return 'problem' in written ? [written.problem] : [];
+}

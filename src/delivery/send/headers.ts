@@ -1,0 +1,54 @@
+const maximumHeaders = 20;
+const maximumBytes = 4_096;
+
+/** Headers that frame or route the request, or that we set: a webhook's own may not touch them. */
+const reserved = new Set([
+  'accept-encoding',
+  'connection',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'expect',
+  'forwarded',
+  'host',
+  'http2-settings',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'user-agent',
+  'via',
+  'x-http-method',
+  'x-http-method-override',
+  'x-method-override',
+  'x-original-url',
+  'x-rewrite-url',
+]);
+
+const reservedPrefixes = ['proxy-', 'webhook-', 'x-webhook-', 'x-forwarded-', ':'];
+
+function judgeHeader(name: string, value: string): string | undefined {
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return `${JSON.stringify(name)} is not a header name`;
+  const lower = name.toLowerCase();
+  if (reserved.has(lower) || reservedPrefixes.some((prefix) => lower.startsWith(prefix))) {
+    return `the header ${name} would change the request: it is not for webhooks to set`;
+  }
+  // Printable ASCII and tabs: a line end would begin another header, anything else arrives in unknown letters.
+  if (!/^[\t\x20-\x7e]*$/.test(value))
+    return `the value of the header ${name} has characters that are not printable ASCII`;
+  return undefined;
+}
+
+/** Says what is wrong with a webhook's own headers, in sentences that do not quote values; empty when all is well. */
+export function checkWebhookHeaders(headers: Readonly<Record<string, string>>): string[] {
+  const entries = Object.entries(headers);
+  const problems = entries.flatMap(([name, value]) => judgeHeader(name, value) ?? []);
+  const lower = entries.map(([name]) => name.toLowerCase());
+  const twice = lower.find((name, index) => lower.indexOf(name) !== index);
+  if (twice !== undefined) problems.push(`the header ${twice} is given twice`);
+  if (entries.length > maximumHeaders) problems.push(`there are more than ${maximumHeaders} headers`);
+  const bytes = entries.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+  if (bytes > maximumBytes) problems.push(`the headers have more than ${maximumBytes} bytes`);
+  return problems;
+}

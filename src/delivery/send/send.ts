@@ -1,0 +1,136 @@
+import type { KeyObject } from 'node:crypto';
+import { getCACertificates } from 'node:tls';
+import { systemClock } from '../../lib/clock.ts';
+import { messageOf } from '../../lib/errors.ts';
+import { Attempt } from './attempt.ts';
+import { createResolve, type Resolve } from './connect.ts';
+import { ClientCertificates, type ClientCertificate, type NamedCertificates } from './client-certificates.ts';
+import { ConnectionWatch } from './connection-watch.ts';
+import { createGuard, type GuardOptions, type Target } from './guard.ts';
+import { checkWebhookHeaders } from './headers.ts';
+import { Pools } from './pools.ts';
+import { signatureHeaders, standardKey } from './signature.ts';
+import type { Outcome, Request } from '../types.ts';
+
+export interface SenderOptions {
+  guard: GuardOptions;
+  /** Default: the system's resolver. */
+  resolve?: Resolve;
+  /** Certificate authorities (PEM) that are trusted beside the system's. */
+  ca?: string | undefined;
+  /** Certificates with which receivers know us, by the name that a webhook gives. */
+  clientCertificates?: NamedCertificates;
+}
+
+/** Sends one request once. */
+export interface Sender {
+  /** Never rejects: whatever the receiver does is an outcome. */
+  send(request: Request): Promise<Outcome>;
+  /** Cuts what is underway (each ends as an outcome) and closes all connections. */
+  close(): Promise<void>;
+}
+
+type Verdict = { target: Target } | { problem: string };
+
+const maximumVerdicts = 10_000;
+
+function toHeaders(request: Request, body: Buffer, keys: readonly KeyObject[]): Record<string, string> {
+  return {
+    'content-type': 'application/json',
+    'user-agent': 'OdontologyApp-Webhooks/1.0',
+    'accept-encoding': 'identity',
+    'x-webhook-event': request.eventType,
+    ...signatureHeaders({
+      id: request.eventId,
+      body,
+      timestampSeconds: Math.floor(systemClock.now() / 1_000),
+      secrets: request.secrets,
+      keys,
+      legacySignature: request.legacySignature,
+    }),
+    ...request.headers,
+  };
+}
+
+/**
+ * Builds the sender: signs, judges the address, sends over a kept connection and returns what became of it. The form of
+ * a URL and of a webhook's own headers is judged once for each (the rules are fixed for the sender's life), the address at
+ * every connection.
+ */
+export function createSender(options: SenderOptions): Sender {
+  const guard = createGuard(options.guard);
+  const pools = new Pools({
+    guard,
+    resolve: options.resolve ?? createResolve(),
+    ca: options.ca === undefined ? undefined : [...getCACertificates('default'), options.ca],
+  });
+  const certificates = new ClientCertificates(options.clientCertificates ?? {});
+  const watch = new ConnectionWatch();
+  const verdicts = new Map<string, Verdict>();
+  const headerProblems = new WeakMap<object, string>();
+  const keysOf = new WeakMap<Request['secrets'], KeyObject[]>();
+
+  function judgeUrl(url: string): Verdict {
+    const known = verdicts.get(url);
+    if (known) return known;
+    if (verdicts.size >= maximumVerdicts) verdicts.clear();
+    const verdict = guard.judgeUrl(url);
+    verdicts.set(url, verdict);
+    return verdict;
+  }
+
+  /** The first problem of the webhook's own headers, or the empty string. */
+  function judgeHeaders(headers: Request['headers']): string {
+    const known = headerProblems.get(headers);
+    if (known !== undefined) return known;
+    const problem = checkWebhookHeaders(headers)[0] ?? '';
+    headerProblems.set(headers, problem);
+    return problem;
+  }
+
+  function signingKeys(secrets: Request['secrets']): KeyObject[] {
+    const keys = keysOf.get(secrets) ?? secrets.map(standardKey);
+    keysOf.set(secrets, keys);
+    return keys;
+  }
+
+  return {
+    send(request) {
+      const verdict = judgeUrl(request.url);
+      const problem = 'problem' in verdict ? verdict.problem : judgeHeaders(request.headers);
+      if ('problem' in verdict || problem !== '') {
+        return Promise.resolve({ kind: 'forbidden', message: problem, durationMs: 0 });
+      }
+      let client: ClientCertificate | undefined;
+      try {
+        client = request.clientCertificate === null ? undefined : certificates.get(request.clientCertificate);
+      } catch (error) {
+        return Promise.resolve({ kind: 'failed', reason: 'local', message: messageOf(error), durationMs: 0 });
+      }
+      return new Promise((resolve) => {
+        const pool = pools.acquire(verdict.target, { timeoutMs: request.timeoutMs, client });
+        const body = Buffer.from(request.body);
+        const attempt = new Attempt(request.timeoutMs, watch.follow(body), (outcome) => {
+          pools.release(pool);
+          // The other idle connections may be as dead: the second try gets a new one.
+          if (outcome.kind === 'failed' && outcome.idleConnectionDied) pools.retire(pool);
+          resolve(outcome);
+        });
+        pool.dispatcher.dispatch(
+          {
+            origin: verdict.target.origin,
+            path: verdict.target.path,
+            method: 'POST',
+            headers: toHeaders(request, body, signingKeys(request.secrets)),
+            body,
+          },
+          attempt,
+        );
+      });
+    },
+    close() {
+      watch.close();
+      return pools.close();
+    },
+  };
+}

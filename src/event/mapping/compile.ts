@@ -1,0 +1,68 @@
+import type { SourceSchema } from '../../binlog/types.ts';
+import { createClinicZone } from '../../change/clinic-zone.ts';
+import { describeRules } from '../rule/describe.ts';
+import { holdsPassword, watchColumns } from '../rule/lookout.ts';
+import { createMap } from './map.ts';
+import { namedColumns } from '../rule/named.ts';
+import { resolveRules } from '../rule/resolve.ts';
+import { isNumeric } from './match.ts';
+import type { Rule, Source } from '../rule/rule.ts';
+import type { RuleFile } from '../rule/rule-file.ts';
+import type { Rules } from '../types.ts';
+
+export interface CompileOptions {
+  /** The tables as they are now. */
+  schema: SourceSchema;
+  /** The clinic's zone, for DATETIME columns. */
+  timeZone: string;
+  /** Names in webhooks' filters: where one is a column of a table that has a rule, it is read as well. */
+  filterNames?: Iterable<string>;
+}
+
+/**
+ * Compiles a rules file against the live schema: names are found, values judged, and every rule becomes plain functions.
+ * Throws ERR_RULES with all mistakes, each with its line and the nearest right word; ERR_CONFIG for a zone that does not exist.
+ */
+export function compileRules(file: RuleFile, { schema, timeZone, filterNames = [] }: CompileOptions): Rules {
+  const zone = createClinicZone(timeZone);
+  const { rules, watch, warnings } = resolveRules(file, schema);
+  const wanted = new Set([...filterNames].map((name) => name.toLowerCase()));
+  for (const { table } of rules) {
+    const readable = table.columns.filter((column) => !holdsPassword(column));
+    const columns = readable.map(({ name }) => name.toLowerCase());
+    watchColumns(
+      watch,
+      table,
+      columns.filter((column) => wanted.has(column)),
+    );
+  }
+  return {
+    watch,
+    named: namedColumns(file, wanted),
+    warnings,
+    types: describeRules(file).map((each) => ({
+      ...each,
+      numbers: numbersOf(rules.filter(({ type }) => type === each.type)),
+    })),
+    map: createMap(rules, zone),
+  };
+}
+
+/** Names that are numbers in every alternative rule of an event type. A field hides a column of its name. */
+function numbersOf(rules: readonly Rule[]): ReadonlySet<string> {
+  const [first = new Set<string>(), ...others] = rules.map(({ table, data }) => {
+    const columns = table.columns.filter(({ kind }) => isNumeric(kind)).map(({ name }) => name.toLowerCase());
+    const names = new Set(columns);
+    for (const { name, source } of data) {
+      if (isNumber(source)) names.add(name);
+      else names.delete(name);
+    }
+    return names;
+  });
+  return others.reduce((common, names) => common.intersection(names), first);
+}
+
+function isNumber(source: Source): boolean {
+  if (source.kind === 'minus') return true;
+  return source.kind === 'column' && source.path.length === 0 && isNumeric(source.column.kind);
+}

@@ -1,0 +1,176 @@
+import type { Column, Row, TableSchema } from '../../binlog/types.ts';
+import { Tripwire } from '../../binlog/halt.ts';
+import { acceptGapCommand, steps } from '../../binlog/remedy.ts';
+import type { ClinicZone } from '../../change/clinic-zone.ts';
+import type { Change } from '../../change/types.ts';
+import { setVariable } from '../../db/connection/set-variable.ts';
+import { formatTimestamp } from '../body.ts';
+import { bindRules, choose, type BoundRule, type BoundTable, type Candidate } from './bound-rule.ts';
+import { idPart } from '../event-id.ts';
+import { createFinder } from './find.ts';
+import { MappedEvent, type Origin } from './mapped-event.ts';
+import type { Rule } from '../rule/rule.ts';
+import type { Run } from './source.ts';
+import type { DomainEvent, MapContext, Rules } from '../types.ts';
+
+/** Events that wait for an answer of the source at one time: enough for the resolver to ask for many in one query. */
+const maxWaiting = 256;
+
+/** Made for the first rule that holds in a transaction. */
+interface Transaction extends Run, Origin {
+  context: MapContext;
+  /** Changes whose row was read again: once, however many rules need it. */
+  completed: Map<Change, Promise<Change>>;
+}
+
+/**
+ * Compiles rules to `Rules.map`. A rule is bound to a table's layout the first time that a row of that layout
+ * comes by. Events that need no answer from the source are made without waiting.
+ */
+export function createMap(rules: readonly Rule[], zone: ClinicZone): Rules['map'] {
+  const rulesOf = Map.groupBy(rules, (rule) => rule.table.name.toLowerCase());
+  const bound = new WeakMap<TableSchema, BoundTable | null>();
+
+  function bindTable(layout: TableSchema): BoundTable | null {
+    const ofTable = rulesOf.get(layout.name.toLowerCase());
+    const table = ofTable ? bindRules(ofTable, layout, zone) : null;
+    bound.set(layout, table);
+    return table;
+  }
+
+  return async (changes, context) => {
+    const events: (DomainEvent | null)[] = [];
+    let waiting: Promise<void>[] = [];
+    let transaction: Transaction | undefined;
+    let layout: TableSchema | undefined;
+    let table: BoundTable | null | undefined;
+    for (const change of changes) {
+      if (change.table !== layout) {
+        layout = change.table;
+        table = bound.get(layout);
+        if (table === undefined) table = bindTable(layout);
+      }
+      if (!table) continue;
+      for (const candidate of table[change.op]) {
+        const rule = choose(candidate, change);
+        if (!rule) continue;
+        transaction ??= begin(changes, context, zone);
+        const event = rule === 'unknown' ? undefined : fire({ ...candidate, rule, change }, transaction);
+        if (event) {
+          events.push(event);
+          continue;
+        }
+        const place = events.push(null) - 1;
+        waiting.push(
+          fireLater(candidate, change, transaction).then((late) => {
+            events[place] = late;
+          }),
+        );
+      }
+      if (waiting.length >= maxWaiting) {
+        await Promise.all(waiting);
+        waiting = [];
+      }
+    }
+    if (waiting.length > 0) await Promise.all(waiting);
+    return events.filter((event) => event !== null);
+  };
+}
+
+function begin(changes: readonly Change[], context: MapContext, zone: ClinicZone): Transaction {
+  return {
+    context,
+    zone,
+    idPart: idPart(context.lineage, context.transactionId),
+    commitTime: formatTimestamp(context.committedAtMs),
+    find: createFinder(changes, context),
+    completed: new Map(),
+  };
+}
+
+interface Firing {
+  type: string;
+  rule: BoundRule;
+  change: Change;
+}
+
+/** The event, if the change alone tells everything about it. */
+function fire({ type, rule, change }: Firing, transaction: Transaction): DomainEvent | undefined {
+  if (rule.data.asks || rule.subject.asks) return undefined;
+  const key = rule.keyOf(change);
+  const data = rule.data.read(change, transaction);
+  const subject = rule.subject.read(change, transaction);
+  if (key === undefined || data === undefined || subject === undefined) return undefined;
+  return new MappedEvent({ type, change, key, data, subject }, transaction);
+}
+
+/** The same with answers from the source: rows looked up, and the row itself read again where the log lacks cells. */
+async function fireLater(
+  candidate: Candidate,
+  change: Change,
+  transaction: Transaction,
+): Promise<DomainEvent | null> {
+  const event = await tryLater(candidate, change, transaction);
+  if (event !== undefined) return event;
+  let complete = transaction.completed.get(change);
+  if (!complete) transaction.completed.set(change, (complete = readAgain(change, transaction.context)));
+  const late = await tryLater(candidate, await complete, transaction);
+  if (late === undefined) throw absentCells(change);
+  if (late) late.readLate = absentAfter(change).map(({ name }) => name);
+  return late;
+}
+
+/** undefined when it depends on cells that the log left out. */
+async function tryLater(
+  { type, rules }: Candidate,
+  change: Change,
+  transaction: Transaction,
+): Promise<MappedEvent | null | undefined> {
+  for (const rule of rules) {
+    let verdict = rule.test(change);
+    let scope: Change | undefined = change;
+    if (verdict && rule.borrowing) {
+      scope = await rule.borrowing.extend(change, transaction);
+      verdict = scope && rule.borrowing.test(scope);
+    }
+    if (verdict === false) continue;
+    if (verdict === undefined || !scope) return undefined;
+    const key = rule.keyOf(scope);
+    const data = await rule.data.read(scope, transaction);
+    const subject = await rule.subject.read(scope, transaction);
+    if (key === undefined || data === undefined || subject === undefined) return undefined;
+    return new MappedEvent({ type, change, key, data, subject }, transaction);
+  }
+  return null;
+}
+
+/** Fills in what the log left out of a row from the row as it is now. An old value that was overwritten stays unknown. */
+async function readAgain(change: Change, { reread }: MapContext): Promise<Change> {
+  // A deleted row cannot be read again; one that has its key by now is another.
+  const row = change.op === 'delete' ? null : await reread?.(change);
+  if (!row) throw absentCells(change);
+  const { before, after } = change;
+  const fill = (image: Row): Row =>
+    image.map((cell, i) => (cell === undefined && after?.[i] === undefined ? row[i] : cell));
+  return { ...change, before: before && fill(before), after: after && fill(after) };
+}
+
+const absentAfter = ({ table, after }: Change): readonly Column[] =>
+  table.columns.filter((_column, i) => after?.[i] === undefined);
+
+function absentCells({ table, before, after }: Change): Tripwire {
+  const absent = table.columns.filter((_, i) => [before, after].some((row) => row && row[i] === undefined));
+  const names = absent.map(({ name }) => name).join(', ');
+  return new Tripwire(
+    'absent-columns',
+    `a rule needs values of ${table.name} that the log left out and that cannot be read any more (${names})`,
+    {
+      table: `${table.schema}.${table.name}`,
+      remedy: steps(
+        setVariable('binlog_row_image', "'FULL'"),
+        'Sessions that set binlog_row_image themselves must set it to FULL.',
+        acceptGapCommand('absent columns'),
+      ),
+    },
+  );
+}

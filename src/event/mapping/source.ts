@@ -1,0 +1,289 @@
+import type { Cell, ColumnKind, Row, SourceColumn, TableSchema } from '../../binlog/types.ts';
+import type { ClinicZone } from '../../change/clinic-zone.ts';
+import { numberText, parseExactJson, quoteJson } from '../../lib/exact-json.ts';
+import { sameCell } from '../../change/net-changes.ts';
+import { isZeroDate, jsonText, type ToJsonText } from '../../change/values.ts';
+import { indexOf, type Scope } from './condition.ts';
+import type { Finder } from './find.ts';
+import { canonicalLiteral, type Scalar } from './match.ts';
+import type { Field, Find, Source } from '../rule/rule.ts';
+
+/** What is the same for all events of one transaction. */
+export interface Run {
+  /** ISO 8601 in UTC. */
+  commitTime: string;
+  find: Finder;
+}
+
+/** JSON text; undefined: it depends on a cell that the row images lack. */
+type Text = string | undefined;
+
+/** Takes a value of the payload, as JSON text, out of a row's change. `asks`: it may have to ask the source. */
+export type Reader =
+  | { asks: false; read(scope: Scope, run: Run): Text }
+  | { asks: true; read(scope: Scope, run: Run): Promise<Text> };
+
+/** What sources are compiled for: rows of a layout, in a clinic's zone. */
+export interface Binding {
+  layout: TableSchema;
+  zone: ClinicZone;
+}
+
+/** Compiles a source for rows of a layout. */
+export function bindSource(source: Source, binding: Binding): Reader {
+  switch (source.kind) {
+    case 'nothing':
+      return constant('null');
+    case 'literal':
+      return constant(JSON.stringify(source.value));
+    case 'commit-time':
+      return { asks: false, read: (_scope, run) => `"${run.commitTime}"` };
+    case 'column':
+      return bindColumn(source, binding);
+    case 'changed':
+      return bindChanged(source.columns, binding);
+    case 'part':
+      return bindPart(source, binding);
+    case 'minus':
+      return bindMinus(source.column, binding);
+    case 'translate':
+      return bindTranslate(source.words, bindSource(source.source, binding));
+    case 'first':
+      return bindFirst(source.sources.map((each) => bindSource(each, binding)));
+    case 'fields':
+      return bindFields(source.fields, binding);
+    case 'find':
+      return bindFind(source.find, binding);
+  }
+}
+
+const constant = (text: string): Reader => ({ asks: false, read: () => text });
+
+/** A cell of the last image of the row, or of the one before; undefined when the images lack it. */
+export function bindCell(column: string, old: boolean, layout: TableSchema): (scope: Scope) => Cell {
+  const index = indexOf(layout, column);
+  if (index < 0) return () => null;
+  if (old) return ({ before }) => (before ? before[index] : null);
+  return ({ before, after }) => (after ?? before)?.[index];
+}
+
+const kindOf = (column: string, layout: TableSchema): ColumnKind =>
+  layout.columns[indexOf(layout, column)]?.kind ?? 'text';
+
+function bindColumn(
+  { column, old, path }: Extract<Source, { kind: 'column' }>,
+  { layout, zone }: Binding,
+): Extract<Reader, { asks: false }> {
+  const name = column.name.toLowerCase();
+  const cellOf = bindCell(name, old, layout);
+  const toText = path.length > 0 ? jsonPath(path) : jsonText(kindOf(name, layout), zone);
+  return {
+    asks: false,
+    read: (scope) => {
+      const cell = cellOf(scope);
+      return cell === undefined ? undefined : toText(cell);
+    },
+  };
+}
+
+/** A value inside a JSON column (or a text column with JSON in it); null where there is none. */
+function jsonPath(path: readonly string[]): ToJsonText {
+  return (cell) => {
+    if (typeof cell !== 'string') return 'null';
+    let value: unknown;
+    try {
+      value = parseExactJson(cell);
+    } catch {
+      return 'null';
+    }
+    for (const step of path) {
+      if (typeof value !== 'object' || value === null || numberText(value) !== undefined) return 'null';
+      if (!Object.hasOwn(value, step)) return 'null';
+      value = (value as Record<string, unknown>)[step];
+    }
+    return JSON.stringify(value);
+  };
+}
+
+function bindChanged(names: readonly { name: string }[], { layout, zone }: Binding): Reader {
+  const columns = names.flatMap(({ name }) => {
+    const index = indexOf(layout, name.toLowerCase());
+    return index < 0
+      ? []
+      : [{ name: quoteJson(name), index, toText: jsonText(layout.columns[index]!.kind, zone) }];
+  });
+  return {
+    asks: false,
+    read: ({ before, after }) => {
+      const changed: string[] = [];
+      for (const { name, index, toText } of columns) {
+        const old = before ? before[index] : null;
+        const now = after ? after[index] : null;
+        if (old === undefined && now === undefined) continue;
+        if (old === undefined || now === undefined) return undefined;
+        if (!sameCell(old, now)) changed.push(`${name}:{"old":${toText(old)},"new":${toText(now)}}`);
+      }
+      return `{${changed.join(',')}}`;
+    },
+  };
+}
+
+/** The clinic's own date or time of day; of a TIMESTAMP, which is an instant, as the clinic's clock showed it. */
+function bindPart({ part, column }: Extract<Source, { kind: 'part' }>, { layout, zone }: Binding): Reader {
+  const name = column.name.toLowerCase();
+  const cellOf = bindCell(name, false, layout);
+  const kind = kindOf(name, layout);
+  return {
+    asks: false,
+    read: (scope) => {
+      const cell = cellOf(scope);
+      if (cell === undefined) return undefined;
+      if (typeof cell !== 'string' || isZeroDate(cell)) return 'null';
+      if (kind === part) return `"${cell}"`;
+      const local = kind === 'timestamp' ? zone.toLocal(cell) : cell;
+      return part === 'date' ? `"${local.slice(0, 10)}"` : `"${local.slice(11)}"`;
+    },
+  };
+}
+
+/** With all its digits, as the column itself is written; beyond 2^53 a whole number is text. */
+function bindMinus(column: SourceColumn, binding: Binding): Reader {
+  const reader = bindColumn({ kind: 'column', column, old: false, path: [] }, binding);
+  return {
+    asks: false,
+    read: (scope, run) => {
+      const text = reader.read(scope, run);
+      if (text === undefined || text === 'null') return text;
+      const [, quote, sign, digits] = /^("?)(-?)(.*)$/.exec(text)!;
+      return `${quote}${sign === '-' || /^[0.]*"?$/.test(digits!) ? '' : '-'}${digits}`;
+    },
+  };
+}
+
+function bindTranslate(words: ReadonlyMap<string, Scalar>, reader: Reader): Reader {
+  const texts = new Map([...words].map(([code, word]) => [code, JSON.stringify(word)]));
+  const translate = (text: Text): Text => {
+    if (text === undefined) return undefined;
+    const code = text.startsWith('"') ? (JSON.parse(text) as string) : text;
+    return texts.get(canonicalLiteral('text', code)) ?? text;
+  };
+  if (!reader.asks) return { asks: false, read: (scope, run) => translate(reader.read(scope, run)) };
+  return { asks: true, read: async (scope, run) => translate(await reader.read(scope, run)) };
+}
+
+function bindFirst(readers: readonly Reader[]): Reader {
+  const immediate = readers.filter((reader) => !reader.asks);
+  if (immediate.length === readers.length) {
+    return {
+      asks: false,
+      read: (scope, run) => {
+        for (const { read } of immediate) {
+          const text = read(scope, run);
+          if (text !== 'null') return text;
+        }
+        return 'null';
+      },
+    };
+  }
+  return {
+    asks: true,
+    read: async (scope, run) => {
+      for (const { read } of readers) {
+        const text = await read(scope, run);
+        if (text !== 'null') return text;
+      }
+      return 'null';
+    },
+  };
+}
+
+/** Compiles several named values into one object, in their order. */
+export function bindFields(fields: readonly Field[], binding: Binding): Reader {
+  const named = fields.map(({ name, source }, index) => ({
+    label: `${index === 0 ? '' : ','}${quoteJson(name)}:`,
+    reader: bindSource(source, binding),
+  }));
+  const immediate = named.flatMap(({ label, reader }) => (reader.asks ? [] : { label, reader }));
+  if (immediate.length === named.length) {
+    return {
+      asks: false,
+      read(scope, run) {
+        let text = '{';
+        for (const { label, reader } of immediate) {
+          const value = reader.read(scope, run);
+          if (value === undefined) return undefined;
+          text += label + value;
+        }
+        return `${text}}`;
+      },
+    };
+  }
+  return {
+    asks: true,
+    async read(scope, run) {
+      const values = await Promise.all(named.map(async ({ reader }) => reader.read(scope, run)));
+      if (values.includes(undefined)) return undefined;
+      return `{${named.map(({ label }, index) => `${label}${values[index]}`).join('')}}`;
+    },
+  };
+}
+
+function bindFind(find: Find, { layout, zone }: Binding): Reader {
+  const select = bindSource(find.select, { layout: find.layout, zone });
+  const rowsOf = bindQuestion(find, layout);
+  return {
+    asks: true,
+    read: async (scope, run) => {
+      const rows = await rowsOf(scope, run);
+      if (rows === undefined) return undefined;
+      const found = await Promise.all(rows.map(async (row) => select.read(foundRow(row, scope), run)));
+      return find.many ? `[${found.join(',')}]` : (found[0] ?? 'null');
+    },
+  };
+}
+
+/** The rows that a look-up finds for a row's change; undefined when the images lack what it looks up by. */
+function bindQuestion(
+  find: Find,
+  layout: TableSchema,
+): (scope: Scope, run: Run) => Promise<readonly Row[] | undefined> {
+  const by = find.by.map(({ column, equals }) => {
+    if (!('column' in equals)) return { column, cellOf: () => equals.value };
+    return { column, cellOf: bindCell(equals.column.name.toLowerCase(), equals.old, layout) };
+  });
+  return async (scope, run) => {
+    const values: Record<string, string | number> = {};
+    for (const { column, cellOf } of by) {
+      const cell = cellOf(scope);
+      if (cell === undefined) return undefined;
+      // No row has a key that is NULL; a key of bytes is refused when the rules are compiled.
+      if (cell === null || typeof cell === 'object') return [];
+      values[column] = cell;
+    }
+    return run.find(find, values, scope);
+  };
+}
+
+/** The cell at the end of a chain of look-ups, as its table has it; undefined when it depends on an absent cell. */
+export function bindLookedUpCell(
+  source: Source,
+  layout: TableSchema,
+): (scope: Scope, run: Run) => Promise<Cell> {
+  if (source.kind === 'column') {
+    const cellOf = bindCell(source.column.name.toLowerCase(), source.old, layout);
+    return (scope) => Promise.resolve(cellOf(scope));
+  }
+  if (source.kind !== 'find') return () => Promise.resolve(null);
+  const rowsOf = bindQuestion(source.find, layout);
+  const select = bindLookedUpCell(source.find.select, source.find.layout);
+  return async (scope, run) => {
+    const rows = await rowsOf(scope, run);
+    if (rows === undefined) return undefined;
+    return rows[0] ? select(foundRow(rows[0], scope), run) : null;
+  };
+}
+
+/** A row that was found, for the sources over its columns. What was gone with the row that asked is not asked for later. */
+function foundRow(row: Row, { op }: Scope): Scope {
+  return op === 'delete' ? { op, before: row, after: null } : { op: 'update', before: null, after: row };
+}

@@ -1,0 +1,112 @@
+import type { SourceColumn, SourceSchema, SourceTable } from '../../binlog/types.ts';
+import type { YamlPath } from '../../config/problems.ts';
+import { didYouMean } from '../../lib/suggest.ts';
+
+/** Where the names of a rule are looked for. */
+export interface Lookout {
+  schema: SourceSchema;
+  /** The table whose columns the names are. */
+  table: SourceTable;
+  /** The columns that were found in it, by lower-case name, in the order of the file. */
+  named: Map<string, SourceColumn>;
+  /** The columns that `$changed` reports; null in a row that was looked up, of which there is no earlier image. */
+  changed: readonly SourceColumn[] | null;
+  /** Columns that must be read, by table, all in lower case. */
+  watch: Map<string, Set<string>>;
+  report: Report;
+}
+
+export interface Report {
+  /** Whether what the schema lacks is a mistake of the file. */
+  isStrict: boolean;
+  /** A mistake, whatever the schema. */
+  wrong(path: YamlPath, message: string): void;
+  /** Something that the schema lacks: a mistake of a strict file, a warning otherwise. */
+  lacking(path: YamlPath, lack: Lack): void;
+}
+
+interface Lack {
+  message: string;
+  /** The nearest right word, for those who can correct the file. */
+  suggestion: string;
+  /** What happens instead, for those who cannot. */
+  consequence: string;
+}
+
+/** A name in the file, and what it means for the rule if it names nothing. */
+export interface Mention {
+  name: string;
+  path: YamlPath;
+  consequence: string;
+}
+
+export function findTable(
+  { schema, report }: Pick<Lookout, 'schema' | 'report'>,
+  { name, path, consequence }: Mention,
+): SourceTable | undefined {
+  const table = schema.get(name.toLowerCase());
+  if (!table) {
+    const names = [...schema.values()].map((each) => each.name);
+    report.lacking(path, {
+      message: `there is no table "${name}"`,
+      suggestion: hint(name, names),
+      consequence,
+    });
+  }
+  return table;
+}
+
+/** Finds a column of the lookout's table, and has it read. */
+export function findColumn(lookout: Lookout, mention: Mention): SourceColumn | undefined {
+  const { table, report } = lookout;
+  const { name, path, consequence } = mention;
+  const column = peekColumn(table, name);
+  if (column && holdsPassword(column)) {
+    report.wrong(
+      path,
+      `"${column.name}" holds passwords, which are never read; name a column that changes with it, such as a date`,
+    );
+    return undefined;
+  }
+  if (column) {
+    lookout.named.set(name.toLowerCase(), column);
+    return column;
+  }
+  report.lacking(path, {
+    message: `table "${table.name}" has no column "${name}"`,
+    suggestion: hint(
+      name,
+      table.columns.map((each) => each.name),
+    ),
+    consequence,
+  });
+  return undefined;
+}
+
+/** By its name, and because it holds text or bytes: password_changed_at is none. */
+export function holdsPassword({ name, kind }: Pick<SourceColumn, 'name' | 'kind'>): boolean {
+  return (kind === 'text' || kind === 'binary') && isPasswordName(name);
+}
+
+export function isPasswordName(name: string): boolean {
+  return /(password|passwd|pwd|passphrase|contrase(ñ|n)a)(_?hash)?$/iu.test(name.normalize('NFC'));
+}
+
+export function peekColumn(table: SourceTable, name: string): SourceColumn | undefined {
+  return table.columns.find((column) => column.name.toLowerCase() === name.toLowerCase());
+}
+
+/** The nearest known word, or all of them where none is near. */
+export function hint(word: string, known: readonly string[]): string {
+  return (
+    didYouMean(word, known) ||
+    (known.length > 0 && known.length <= 40 ? ` (there are ${known.join(', ')})` : '')
+  );
+}
+
+export function watchColumns(watch: Lookout['watch'], table: SourceTable, columns: Iterable<string>): void {
+  const name = table.name.toLowerCase();
+  const watched = watch.get(name) ?? new Set();
+  for (const column of columns) watched.add(column.toLowerCase());
+  watch.set(name, watched);
+}

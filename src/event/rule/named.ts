@@ -1,0 +1,85 @@
+import type { Watch } from '../../binlog/types.ts';
+import { isPasswordName } from './lookout.ts';
+import { isSource } from './resolve-source.ts';
+import type { RuleFile } from './rule-file.ts';
+import type { ConditionSpec, FindSpec, RuleSpec, SourceSpec } from './rule-spec.ts';
+
+/** Where the names of one rule are noted. */
+interface Noting {
+  named: Map<string, Set<string>>;
+  table: string;
+  /** Names of the rule's own, which are columns of no table. */
+  own: ReadonlySet<string>;
+}
+
+/**
+ * What a rules file names, table by table, whatever the schema has: all in lower case, and rather a name too many than one too
+ * few. Columns of passwords are left out, which are never read.
+ */
+export function namedColumns({ events }: Pick<RuleFile, 'events'>, filterNames: Iterable<string>): Watch {
+  const named = new Map<string, Set<string>>();
+  const ofWebhooks = [...filterNames];
+  for (const { spec } of events.flatMap(({ rules }) => rules)) {
+    const own = new Set(Object.keys(spec.with ?? {}).map((name) => name.toLowerCase()));
+    const noting: Noting = { named, table: spec.table, own };
+    for (const name of [...namesOfRule(spec), ...ofWebhooks]) note(noting, name);
+    for (const source of sourcesOf(spec)) noteSource(noting, source);
+  }
+  return named;
+}
+
+function namesOfRule({ when, columns, key }: RuleSpec): string[] {
+  const conditions = Object.entries(when ?? {}).flatMap(([name, given]) => [name, ...operandsOf(given)]);
+  return [...conditions, ...(columns ?? []), ...(key === undefined ? [] : [key])];
+}
+
+/** The columns that a value is compared with. */
+function operandsOf({ falls_to, rises_to, ...given }: ConditionSpec): string[] {
+  const limits = [falls_to, rises_to].filter((limit) => typeof limit === 'string');
+  const values = [falls_to, rises_to, ...Object.values(given)].flat();
+  const columns = values.flatMap((value) =>
+    typeof value === 'object' && value !== null && 'column' in value ? [value.column] : [],
+  );
+  return [...limits, ...columns];
+}
+
+function sourcesOf({ with: borrowed, subject, data }: RuleSpec): SourceSpec[] {
+  return [
+    ...Object.values(borrowed ?? {}),
+    ...(subject === undefined ? [] : [subject]),
+    ...Object.values(data),
+  ];
+}
+
+function noteSource(noting: Noting, spec: SourceSpec): void {
+  if (typeof spec === 'string') notePath(noting, spec);
+  else if (Array.isArray(spec)) for (const each of spec as readonly SourceSpec[]) noteSource(noting, each);
+  else if ('translate' in spec) noteSource(noting, spec.translate);
+  else if ('by' in spec) noteFind(noting, spec);
+  else if (!('value' in spec)) for (const name of Object.values(spec) as string[]) note(noting, name);
+}
+
+function noteFind(noting: Noting, { lookup, rows, by, select }: FindSpec): void {
+  const there: Noting = { named: noting.named, table: rows ?? lookup ?? '', own: new Set() };
+  for (const [name, equals] of Object.entries(by)) {
+    note(there, name);
+    if (typeof equals === 'string') notePath(noting, equals);
+  }
+  for (const source of isSource(select) ? [select] : Object.values(select)) noteSource(there, source);
+}
+
+/** `old.<column>` and `<column>.<path>`, or a column whose own name has dots. */
+function notePath(noting: Noting, name: string): void {
+  if (name.startsWith('$')) return;
+  for (const each of [name, name.replace(/^old\./, '')]) {
+    note(noting, each);
+    note(noting, each.split('.')[0]!);
+  }
+}
+
+function note({ named, table, own }: Noting, name: string): void {
+  const columns = named.get(table.toLowerCase()) ?? new Set();
+  named.set(table.toLowerCase(), columns);
+  const lower = name.toLowerCase();
+  if (!own.has(lower) && !isPasswordName(lower)) columns.add(lower);
+}

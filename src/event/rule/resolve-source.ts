@@ -1,0 +1,205 @@
+import type { Column, SourceColumn, SourceTable, TableSchema } from '../../binlog/types.ts';
+import type { YamlPath } from '../../config/problems.ts';
+import { numberText } from '../../lib/exact-json.ts';
+import { didYouMean } from '../../lib/suggest.ts';
+import { findColumn, findTable, peekColumn, watchColumns, type Lookout, type Mention } from './lookout.ts';
+import { canonicalLiteral, isNumeric } from '../mapping/match.ts';
+import type { Find, Source } from './rule.ts';
+import type { FindSpec, LiteralSpec, MinusSpec, PartSpec, SourceSpec, TranslateSpec } from './rule-spec.ts';
+
+interface Given<Spec> {
+  spec: Spec;
+  path: YamlPath;
+}
+
+const nothing: Source = { kind: 'nothing' };
+const nullInstead = 'null in the payload';
+
+/** Finds the names in a source of the payload. */
+export function resolveSource({ spec, path }: Given<SourceSpec>, lookout: Lookout): Source {
+  if (typeof spec === 'string') return resolveName({ spec, path }, lookout);
+  if (isList(spec)) return resolveFirst({ spec, path }, lookout);
+  if ('value' in spec) return { kind: 'literal', value: spec.value };
+  if ('translate' in spec) return resolveTranslate({ spec, path }, lookout);
+  if ('minus' in spec) return resolveMinus({ spec, path }, lookout);
+  if ('by' in spec) return resolveFind({ spec, path }, lookout);
+  return resolvePart({ spec, path }, lookout);
+}
+
+const isList = (spec: SourceSpec): spec is readonly SourceSpec[] => Array.isArray(spec);
+
+/** `$…`, a column, `old.<column>`, or `<column>.<path>`; a column whose own name has a dot goes first. */
+function resolveName({ spec, path }: Given<string>, lookout: Lookout): Source {
+  if (spec.startsWith('$')) return resolveVariable({ spec, path }, lookout);
+  const mention: Mention = { name: spec, path, consequence: nullInstead };
+  if (peekColumn(lookout.table, spec) || !spec.includes('.')) {
+    return asColumn(findColumn(lookout, mention), false);
+  }
+  if (!spec.startsWith('old.')) return resolvePath(mention, false, lookout);
+  if (lookout.changed === null) lookout.report.wrong(path, 'a row that was looked up has no old values');
+  const rest: Mention = { ...mention, name: spec.slice('old.'.length) };
+  return peekColumn(lookout.table, rest.name) || !rest.name.includes('.')
+    ? asColumn(findColumn(lookout, rest), true)
+    : resolvePath(rest, true, lookout);
+}
+
+const asColumn = (column: SourceColumn | undefined, old: boolean, path: readonly string[] = []): Source =>
+  column ? { kind: 'column', column, old, path } : nothing;
+
+function resolveVariable({ spec, path }: Given<string>, { changed, report }: Lookout): Source {
+  if (spec === '$commit_time') return { kind: 'commit-time' };
+  if (spec === '$changed' && changed) return { kind: 'changed', columns: changed };
+  if (spec === '$changed') report.wrong(path, 'a row that was looked up has no $changed');
+  else report.wrong(path, `there is no ${spec}${didYouMean(spec, ['$commit_time', '$changed'])}`);
+  return nothing;
+}
+
+function resolvePath(mention: Mention, old: boolean, lookout: Lookout): Source {
+  const [name = '', ...steps] = mention.name.split('.');
+  const column = findColumn(lookout, { ...mention, name });
+  if (!column) return nothing;
+  if (column.kind === 'json' || column.kind === 'text') return asColumn(column, old, steps);
+  lookout.report.lacking(mention.path, {
+    message: `"${column.name}" holds no JSON, it has no "${steps.join('.')}"`,
+    suggestion: '',
+    consequence: nullInstead,
+  });
+  return nothing;
+}
+
+/** In a file that is meant for many clinics it is enough that one of the sources is there. */
+function resolveFirst({ spec, path }: Given<readonly SourceSpec[]>, lookout: Lookout): Source {
+  const quiet: Lookout = { ...lookout, report: { ...lookout.report, lacking: () => undefined } };
+  const inner = lookout.report.isStrict ? lookout : quiet;
+  const sources = spec
+    .map((each, index) => resolveSource({ spec: each, path: [...path, index] }, inner))
+    .filter((source) => source.kind !== 'nothing');
+  if (sources.length === 0) {
+    const names = spec.filter((each) => typeof each === 'string').join(', ');
+    const message = `table "${lookout.table.name}" has none of ${names}`;
+    lookout.report.lacking(path, { message, suggestion: '', consequence: nullInstead });
+    return nothing;
+  }
+  return sources.length === 1 ? sources[0]! : { kind: 'first', sources };
+}
+
+function resolveTranslate({ spec, path }: Given<TranslateSpec>, lookout: Lookout): Source {
+  const source = resolveSource({ spec: spec.translate, path: [...path, 'translate'] }, lookout);
+  if (source.kind === 'nothing') return nothing;
+  const words = Object.entries(spec.words).map(
+    ([code, word]) => [canonicalLiteral('text', code), word] as const,
+  );
+  return { kind: 'translate', source, words: new Map(words) };
+}
+
+function resolveMinus({ spec, path }: Given<MinusSpec>, lookout: Lookout): Source {
+  const at = [...path, 'minus'];
+  const column = findColumn(lookout, { name: spec.minus, path: at, consequence: nullInstead });
+  if (!column) return nothing;
+  if (isNumeric(column.kind)) return { kind: 'minus', column };
+  const message = `"${column.name}" is no column of numbers`;
+  lookout.report.lacking(at, { message, suggestion: '', consequence: nullInstead });
+  return nothing;
+}
+
+function resolvePart({ spec, path }: Given<PartSpec>, lookout: Lookout): Source {
+  const part = spec.date_of === undefined ? 'time' : 'date';
+  const at = [...path, `${part}_of`];
+  const column = findColumn(lookout, {
+    name: spec.date_of ?? spec.time_of ?? '',
+    path: at,
+    consequence: nullInstead,
+  });
+  if (!column) return nothing;
+  if (['datetime', 'timestamp', part].includes(column.kind)) return { kind: 'part', part, column };
+  lookout.report.lacking(at, {
+    message: `"${column.name}" has no ${part}`,
+    suggestion: '',
+    consequence: nullInstead,
+  });
+  return nothing;
+}
+
+function resolveFind({ spec, path }: Given<FindSpec>, lookout: Lookout): Source {
+  const many = spec.rows !== undefined;
+  const table = findTable(lookout, {
+    name: spec.rows ?? spec.lookup ?? '',
+    path: [...path, many ? 'rows' : 'lookup'],
+    consequence: nullInstead,
+  });
+  if (!table) return nothing;
+  const there: Lookout = { ...lookout, table, named: new Map(), changed: null };
+  const by = Object.entries(spec.by).map(([name, equals]) => {
+    const at = [...path, 'by', name];
+    const column = findColumn(there, { name, path: at, consequence: nullInstead });
+    const wanted = resolveEquals({ spec: equals, path: at }, lookout);
+    return column && wanted ? { column: column.name.toLowerCase(), equals: wanted } : undefined;
+  });
+  const select = resolveSelect({ spec: spec.select, path: [...path, 'select'] }, there);
+  watchColumns(lookout.watch, table, [...there.named.keys(), ...table.key]);
+  if (by.includes(undefined) || select.kind === 'nothing') return nothing;
+  const known = by.filter((each) => each !== undefined);
+  return { kind: 'find', find: { many, table, by: known, layout: layoutOf(table, there.named), select } };
+}
+
+type Equals = Find['by'][number]['equals'];
+
+function resolveEquals({ spec, path }: Given<string | LiteralSpec>, lookout: Lookout): Equals | undefined {
+  if (typeof spec !== 'string') {
+    if (typeof spec.value === 'string' || typeof spec.value === 'number') return { value: spec.value };
+    const digits = numberText(spec.value);
+    if (digits !== undefined) return { value: digits };
+    lookout.report.wrong(path, 'a row can be looked up by text or by a number only');
+    return undefined;
+  }
+  const source = resolveName({ spec, path }, lookout);
+  if (source.kind === 'nothing') return undefined;
+  if (source.kind !== 'column' || source.path.length > 0) {
+    lookout.report.wrong(path, 'a row can be looked up by a column or by { value: … } only');
+    return undefined;
+  }
+  const { column, old } = source;
+  if (column.kind !== 'binary' && column.kind !== 'geometry') return { column, old };
+  lookout.report.lacking(path, {
+    message: `"${column.name}" is binary, and a row can be looked up by text or by a number only`,
+    suggestion: '',
+    consequence: nullInstead,
+  });
+  return undefined;
+}
+
+/** A source over the columns of the row found, or a map of field → source. */
+function resolveSelect({ spec, path }: Given<FindSpec['select']>, there: Lookout): Source {
+  if (isSource(spec)) return resolveSource({ spec, path }, there);
+  const fields = Object.entries(spec).map(([name, source]) => ({
+    name,
+    source: resolveSource({ spec: source, path: [...path, name] }, there),
+  }));
+  return { kind: 'fields', fields };
+}
+
+/** A map is a source when it has the form of one; `{ value: x }` is the literal x. */
+export function isSource(spec: FindSpec['select']): spec is SourceSpec {
+  if (typeof spec === 'string' || Array.isArray(spec)) return true;
+  const keys = Object.keys(spec);
+  if (keys.length === 1) return ['value', 'date_of', 'time_of', 'minus'].includes(keys[0]!);
+  return keys.includes('by')
+    ? keys.includes('lookup') || keys.includes('rows')
+    : keys.includes('translate') && keys.includes('words');
+}
+
+function layoutOf(
+  { name, columns, key }: SourceTable,
+  named: ReadonlyMap<string, SourceColumn>,
+): TableSchema {
+  const wanted = new Set([...named.keys(), ...key.map((part) => part.toLowerCase())]);
+  const kept: Column[] = columns.filter((column) => wanted.has(column.name.toLowerCase()));
+  const indexOf = new Map(kept.map((column, index) => [column.name.toLowerCase(), index]));
+  return {
+    schema: '',
+    name,
+    columns: kept,
+    key: key.map((part) => indexOf.get(part.toLowerCase())!),
+    indexOf,
+  };
+}

@@ -1,0 +1,147 @@
+import type { SourceColumn, SourceSchema } from '../../binlog/types.ts';
+import { createProblems, formatProblem, problemsError, type YamlPath } from '../../config/problems.ts';
+import { findAlwaysNull } from './always-null.ts';
+import { findColumn, findTable, peekColumn, watchColumns, type Lookout, type Report } from './lookout.ts';
+import { resolveChecks } from './resolve-checks.ts';
+import { resolveSource } from './resolve-source.ts';
+import type { Rule, Source } from './rule.ts';
+import type { RuleFile } from './rule-file.ts';
+import type { RuleSpec } from './rule-spec.ts';
+
+/** A rules file laid over a schema. */
+export interface Resolution {
+  /** In the order of the file, without those whose table is not there. */
+  rules: readonly Rule[];
+  /** Columns that must be read, by table, all in lower case. */
+  watch: Map<string, Set<string>>;
+  warnings: readonly string[];
+}
+
+/** Finds every name of a rules file in the schema. Throws ERR_RULES with all mistakes, each with line and nearest right word. */
+export function resolveRules(file: RuleFile, schema: SourceSchema): Resolution {
+  const problems = createProblems({ at: file.at, problems: [] });
+  // An alias repeats a part of the file, and what it lacks.
+  const warnings = new Map<string, string>();
+  const watch = new Map<string, Set<string>>();
+  const isStrict = file.missing === 'error';
+  const warn = (path: YamlPath, message: string): void => {
+    const warning = { path, position: file.at(path), message };
+    const place = `${warning.position.line}:${warning.position.column} ${message}`;
+    if (!warnings.has(place)) warnings.set(place, formatProblem(warning));
+  };
+  const report: Report = {
+    isStrict,
+    wrong: problems.add,
+    lacking(path, { message, suggestion, consequence }) {
+      if (isStrict) problems.add(path, message + suggestion);
+      else warn(path, `${message}: ${consequence}`);
+    },
+  };
+  const rules = file.events.flatMap(({ type, rules: alternatives }) =>
+    alternatives.flatMap((given) => {
+      const rule = resolveRule({ type, ...given }, { schema, watch, report });
+      for (const { path, why } of rule ? findAlwaysNull(rule) : [])
+        warn([...given.path, ...path], `it is always null: ${why}`);
+      return rule ?? [];
+    }),
+  );
+  const mistakes = problems.list();
+  if (mistakes.length > 0) throw problemsError('ERR_RULES', mistakes);
+  return { rules, watch, warnings: [...warnings.values()] };
+}
+
+/** The field of the payload that names the patient, where a rule does not say it. */
+const subjectField = 'patient_id';
+
+interface GivenRule {
+  type: string;
+  path: YamlPath;
+  spec: RuleSpec;
+}
+
+function resolveRule(
+  { type, path, spec }: GivenRule,
+  surroundings: Pick<Lookout, 'schema' | 'watch' | 'report'>,
+): Rule | undefined {
+  const table = findTable(surroundings, {
+    name: spec.table,
+    path: [...path, 'table'],
+    consequence: `${type} is off`,
+  });
+  if (!table) return undefined;
+  if (table.isView) {
+    const message = `"${table.name}" is a view, of which the log tells no change; name the table beneath it (views can be looked up)`;
+    surroundings.report.wrong([...path, 'table'], message);
+  }
+  const changed: SourceColumn[] = [];
+  const own: Lookout = { ...surroundings, table, changed, named: new Map() };
+  const borrowed = resolveBorrowed({ type, path, spec }, own);
+  const columns = [...table.columns, ...borrowed.map(({ column }) => column)];
+  const lookout: Lookout = { ...own, table: { ...table, columns } };
+  const rule: Rule = {
+    type,
+    table,
+    borrowed,
+    ops: new Set([spec.on ?? (['insert', 'update'] as const)].flat()),
+    conditions: resolveConditions({ type, path, spec }, lookout),
+    columns: resolveColumns({ type, path, spec }, lookout),
+    key: resolveKey({ type, path, spec }, lookout),
+    subject: spec.subject ? resolveSource({ spec: spec.subject, path: [...path, 'subject'] }, lookout) : null,
+    data: Object.entries(spec.data).map(([name, source]) => ({
+      name,
+      source: resolveSource({ spec: source, path: [...path, 'data', name] }, lookout),
+    })),
+  };
+  rule.subject ??= rule.data.find(({ name }) => name === subjectField)?.source ?? null;
+  for (const { column } of borrowed) lookout.named.delete(column.name.toLowerCase());
+  // Without a list of its own, $changed reports all columns that the rule names.
+  changed.push(...(rule.columns ?? lookout.named.values()));
+  watchColumns(lookout.watch, table, [...lookout.named.keys(), ...table.key]);
+  return rule;
+}
+
+function resolveBorrowed({ path, spec }: GivenRule, lookout: Lookout): Rule['borrowed'] {
+  return Object.entries(spec.with ?? {}).map(([name, given]) => {
+    const at = [...path, 'with', name];
+    const source = resolveSource({ spec: given, path: at }, lookout);
+    const found = source.kind === 'find' ? columnFound(source) : undefined;
+    if (peekColumn(lookout.table, name)) {
+      lookout.report.wrong(at, `table "${lookout.table.name}" has a column of this name`);
+    } else if (!found && source.kind !== 'nothing') {
+      lookout.report.wrong(at, 'expected a look-up of one column');
+    }
+    return { source, column: { kind: 'text', labels: null, ...found, name, nullable: true } };
+  });
+}
+
+/** The column at the end of a chain of look-ups; undefined when it does not end with one column as it is. */
+function columnFound(source: Source): SourceColumn | undefined {
+  if (source.kind === 'find') return source.find.many ? undefined : columnFound(source.find.select);
+  return source.kind === 'column' && source.path.length === 0 ? source.column : undefined;
+}
+
+function resolveConditions({ type, path, spec }: GivenRule, lookout: Lookout): Rule['conditions'] {
+  return Object.entries(spec.when ?? {}).map(([name, given]) => {
+    const at = [...path, 'when', name];
+    const consequence = `it counts as NULL, so ${type} may never fire`;
+    const column = findColumn(lookout, { name, path: at, consequence });
+    return {
+      column: column?.name.toLowerCase() ?? null,
+      checks: resolveChecks({ given, column, path: at }, lookout),
+    };
+  });
+}
+
+function resolveColumns({ path, spec }: GivenRule, lookout: Lookout): Rule['columns'] {
+  if (!spec.columns) return null;
+  return spec.columns.flatMap((name, index) => {
+    const mention = { name, path: [...path, 'columns', index], consequence: 'its changes are not told' };
+    return findColumn(lookout, mention) ?? [];
+  });
+}
+
+function resolveKey({ path, spec }: GivenRule, lookout: Lookout): string | null {
+  if (spec.key === undefined) return null;
+  const mention = { name: spec.key, path: [...path, 'key'], consequence: 'the primary key is used' };
+  return findColumn(lookout, mention)?.name.toLowerCase() ?? null;
+}

@@ -1,0 +1,149 @@
+import { fileURLToPath } from 'node:url';
+import type { z } from 'zod';
+import {
+  createProblems,
+  problemsError,
+  type Position,
+  type Problems,
+  type YamlPath,
+} from '../../config/problems.ts';
+import { readYamlFile } from '../../config/yaml/yaml-file.ts';
+import { didYouMean } from '../../lib/suggest.ts';
+import { writtenNumbers } from './written-numbers.ts';
+import { rulesFile, type RuleSpec } from './rule-spec.ts';
+
+/** A rules file that has the right form. Whether it fits the schema, compileRules says. */
+export interface RuleFile {
+  /** The path as it was given. */
+  file: string;
+  /** What a table, column or label that the schema lacks is. */
+  missing: 'error' | 'warn';
+  /** Alternative rules by event type, in the order of the file. */
+  events: readonly EventSpec[];
+  /** Where a path stands, for messages. */
+  at(path: YamlPath): Position;
+  /** SHA-256 of the file, to see whether it has changed. */
+  fingerprint: string;
+}
+
+export interface EventSpec {
+  type: string;
+  rules: readonly { path: YamlPath; spec: RuleSpec }[];
+}
+
+/** The catalogue for OdontologyApp that comes with the package. */
+export const builtInRulesFile = fileURLToPath(new URL('../../../config/events.yaml', import.meta.url));
+
+/** Reads a rules file. Throws ERR_RULES with all mistakes of form, each with line and nearest right word. */
+export function readRules(path: string): RuleFile {
+  const yaml = readYamlFile(path, {
+    code: 'ERR_RULES',
+    missingRemedy: 'Correct the path in `rules`, or leave the key out for the built-in catalogue.',
+  });
+  const problems = createProblems(yaml);
+  const parsed =
+    yaml.problems.length === 0
+      ? rulesFile.safeParse(writtenNumbers(yaml.value), { reportInput: true })
+      : undefined;
+  if (parsed?.error) addIssues(problems, parsed.error.issues, []);
+  const found = problems.list();
+  if (found.length > 0 || !parsed?.data) throw problemsError('ERR_RULES', found);
+  const { missing = 'error', events } = parsed.data;
+  return {
+    file: yaml.file,
+    missing,
+    events: Object.entries(events).map(([type, rules]) => ({ type, rules: alternatives(type, rules) })),
+    at: yaml.at,
+    fingerprint: yaml.fingerprint,
+  };
+}
+
+function alternatives(type: string, rules: RuleSpec | RuleSpec[]): EventSpec['rules'] {
+  return Array.isArray(rules)
+    ? rules.map((spec, index) => ({ path: ['events', type, index], spec }))
+    : [{ path: ['events', type], spec: rules }];
+}
+
+type Issue = z.core.$ZodIssue;
+
+function addIssues(problems: Problems, issues: readonly Issue[], above: YamlPath): void {
+  for (const issue of issues) {
+    if (followsFromMistypedKey(issue, issues)) continue;
+    const path = [...above, ...stepsOf(issue)];
+    if (issue.code === 'invalid_union' && issue.input !== undefined) {
+      const branch = nearestBranch(issue.errors, issue.input);
+      if (branch) addIssues(problems, branch, path);
+      else problems.add(path, issue.message);
+    } else if (issue.code === 'unrecognized_keys') {
+      problems.add([...path, ...issue.keys.slice(0, 1)], issue.message);
+    } else {
+      problems.add(path, messageOf(issue));
+    }
+  }
+}
+
+const stepsOf = (issue: Issue): YamlPath =>
+  issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step));
+
+/** A map that lacks a key because the key is misspelt has one mistake, not two. */
+function followsFromMistypedKey(issue: Issue, all: readonly Issue[]): boolean {
+  const steps = stepsOf(issue);
+  return all.some((other) => {
+    if (other.code !== 'unrecognized_keys' || other === issue) return false;
+    const map = stepsOf(other);
+    if (issue.code === 'custom') return steps.join('.') === map.join('.');
+    const isDirectlyInside = steps.slice(0, -1).join('.') === map.join('.');
+    return (
+      isDirectlyInside &&
+      issue.input === undefined &&
+      other.message.includes(`did you mean "${steps.at(-1)}"`)
+    );
+  });
+}
+
+/** Of the forms that a value may have, the one that it was most likely meant to have; none when it fits none at all. */
+function nearestBranch(
+  branches: readonly (readonly Issue[])[],
+  input: unknown,
+): readonly Issue[] | undefined {
+  const [nearest] = branches
+    .filter((issues) => !issues.some(({ code, path }) => code === 'invalid_type' && path.length === 0))
+    .toSorted((a, b) => weightOf(a) - weightOf(b));
+  return nearest?.some((issue) => isStranger(issue, input)) ? undefined : nearest;
+}
+
+/** Whether not one key of a map belongs to the form. */
+function isStranger(issue: Issue, input: unknown): boolean {
+  if (issue.code !== 'unrecognized_keys' || issue.path.length > 0) return false;
+  return issue.keys.length === Object.keys(input as object).length;
+}
+
+/** How far a value is from a form: the number of its mistakes. */
+function weightOf(issues: readonly Issue[]): number {
+  return issues.reduce((sum, issue) => {
+    if (issue.code === 'unrecognized_keys') return sum + issue.keys.length;
+    if (issue.code !== 'invalid_union') return sum + 1;
+    return sum + Math.max(1, Math.min(...issue.errors.map(weightOf)));
+  }, 0);
+}
+
+const typeNames: Readonly<Record<string, string>> = {
+  object: 'a map',
+  record: 'a map',
+  array: 'a list',
+  string: 'text',
+  boolean: 'true or false',
+};
+
+function messageOf(issue: Issue): string {
+  if (issue.code === 'invalid_key') return issue.issues[0]?.message ?? issue.message;
+  if (issue.code === 'invalid_value') {
+    const words = issue.values.map(String);
+    const suggestion = typeof issue.input === 'string' ? didYouMean(issue.input, words) : '';
+    return `expected one of ${words.join(', ')}${suggestion}`;
+  }
+  if (issue.input === undefined) return 'is missing';
+  return issue.code === 'invalid_type'
+    ? `expected ${typeNames[issue.expected] ?? issue.expected}`
+    : issue.message;
+}

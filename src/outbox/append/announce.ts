@@ -1,0 +1,58 @@
+import type { Session } from '../../db/connection/client.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import type { DomainEvent } from '../../event/types.ts';
+import {
+  claimVariables,
+  insertDeliveries,
+  insertEvents,
+  insertQueue,
+  type PlacedDelivery,
+} from './append-statements.ts';
+import { enterQueue } from './enter-queue.ts';
+import type { Router } from './fan-out.ts';
+import { createPayloadSealer } from '../payload/payload-sealer.ts';
+import { lanesInUse, lanesOf } from '../queue/queue-lanes.ts';
+
+/**
+ * Appends an event of our own (`webhook.disabled`, `audit.sealed`, `capture.gap`), which any process may do, within the
+ * transaction that makes it true. Returns how many deliveries it has; 0 as well when the log has that event already.
+ */
+export async function announce(
+  tx: Session,
+  event: DomainEvent,
+  { route, box }: { route: Router; box: SecretBox },
+): Promise<number> {
+  return enterQueue(tx, async ({ eventSeq, deliveryId }) => {
+    const known = await tx.rows('SELECT 1 FROM event_log WHERE id = ?', [event.id]);
+    if (known.length > 0) return { statements: [], events: 0, deliveries: 0, result: 0 };
+    const placed = { seq: eventSeq, event, transactionId: 'odontology-webhooks' };
+    const sealer = await createPayloadSealer(tx, box, [event]);
+    const planned = route(event);
+    const used = await lanesInUse(tx, lanesOf(planned));
+    const deliveries = planned.map((delivery, index): PlacedDelivery => ({
+      ...delivery,
+      id: deliveryId + index,
+      of: placed,
+      state: delivery.lane !== null && used.has(delivery.lane) ? 'waiting' : 'pending',
+    }));
+    const rows = deliveries.map(({ id, webhookId, lane, state }) => ({
+      id,
+      webhookId,
+      eventSeq,
+      lane,
+      state,
+    }));
+    return {
+      statements: [
+        claimVariables(0),
+        ...sealer.statements,
+        ...insertEvents([placed], { staging: 0, sealer }),
+        ...insertDeliveries(deliveries, sealer),
+        ...insertQueue(rows, ''),
+      ],
+      events: 1,
+      deliveries: deliveries.length,
+      result: deliveries.length,
+    };
+  });
+}

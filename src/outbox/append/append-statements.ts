@@ -1,0 +1,103 @@
+import { insertRows, literal } from '../../db/connection/sql-text.ts';
+import type { DomainEvent } from '../../event/types.ts';
+import type { Planned } from './fan-out.ts';
+import { storedKey } from './lane.ts';
+import { momentText } from '../moment.ts';
+import type { PayloadSealer } from '../payload/payload-sealer.ts';
+
+/** An event with its place in the log. */
+export interface PlacedEvent {
+  seq: number;
+  event: DomainEvent;
+  transactionId: string;
+}
+
+export type QueueState = 'sending' | 'pending' | 'waiting';
+
+/** A delivery with its place in the log and in the queue. */
+export interface PlacedDelivery extends Planned {
+  id: number;
+  of: PlacedEvent;
+  state: QueueState;
+}
+
+const eventColumns =
+  'seq, id, type, entity_table, entity_key, subject, transaction_id, occurred_at, staging, read_late, body';
+
+interface EventInserts {
+  /** As in the schema. */
+  staging: number;
+  sealer: PayloadSealer;
+  /** Events that are recorded without their payloads. */
+  erased?: ReadonlySet<PlacedEvent>;
+}
+
+export function insertEvents(
+  events: readonly PlacedEvent[],
+  { staging, sealer, erased = new Set() }: EventInserts,
+): string[] {
+  const bodyOf = (placed: PlacedEvent): string =>
+    literal(erased.has(placed) ? null : sealer.seal(placed.event, placed.event.body));
+  return insertRows(
+    `event_log (${eventColumns})`,
+    events.map((placed) => {
+      const { seq, event, transactionId } = placed;
+      return (
+        `(${seq},${literal(event.id)},${literal(event.type)},${literal(event.entity.table)},` +
+        `${literal(storedKey(event.entity.key))},` +
+        `${literal(event.subject === null ? null : storedKey(event.subject))},${literal(transactionId)},'${momentText(event.occurredAtMs)}',` +
+        `${staging},${literal(event.readLate?.length ? JSON.stringify(event.readLate) : null)},${bodyOf(placed)})`
+      );
+    }),
+  );
+}
+
+/** As long as what an outcome adds to the row: its moment, its status and a short answer. */
+const outcomeReserve = ' '.repeat(16);
+
+export function insertDeliveries(deliveries: readonly PlacedDelivery[], sealer: PayloadSealer): string[] {
+  return insertRows(
+    'delivery_log (id, webhook_id, event_seq, reserve, payload)',
+    deliveries.map(
+      ({ id, webhookId, of, payload }) =>
+        `(${id},${webhookId},${of.seq},'${outcomeReserve}',${literal(payload === null ? null : sealer.seal(of.event, payload))})`,
+    ),
+  );
+}
+
+export interface QueueRow {
+  id: number;
+  webhookId: number;
+  eventSeq: number;
+  lane: number | null;
+  state: QueueState;
+  /** Attempts that it had before it was opened again; 0 for a new one. */
+  attemptsBefore?: number;
+}
+
+/**
+ * INSERTs of queue rows. Rows that are sending are claimed by `owner`; in the others its name reserves the space for a later claim.
+ * They need `claimVariables` in the same script.
+ */
+export function insertQueue(rows: readonly QueueRow[], owner: string): string[] {
+  const claimed = `@now,${literal(owner)}`;
+  return insertRows(
+    'queue (delivery_id, webhook_id, event_seq, lane, state, due_at, attempt, attempts_before, claimed_at, claimed_by)',
+    rows.map(({ id, webhookId, eventSeq, lane, state, attemptsBefore = 0 }) => {
+      const key = `${id},${webhookId},${eventSeq},${lane ?? 'NULL'}`;
+      switch (state) {
+        case 'sending':
+          return `(${key},'sending',@until,${attemptsBefore + 1},${attemptsBefore},${claimed})`;
+        case 'pending':
+          return `(${key},'pending',@now,${attemptsBefore},${attemptsBefore},${claimed})`;
+        case 'waiting':
+          return `(${key},'waiting',NULL,${attemptsBefore},${attemptsBefore},${claimed})`;
+      }
+    }),
+  );
+}
+
+/** One reading of the store's clock for all rows of a script: `@now`, and `@until` for the end of a claim. */
+export function claimVariables(claimMs: number): string {
+  return `SET @now = UTC_TIMESTAMP(3), @until = UTC_TIMESTAMP(3) + INTERVAL ${literal(claimMs * 1_000)} MICROSECOND`;
+}

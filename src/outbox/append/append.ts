@@ -1,0 +1,294 @@
+import { toBatches } from '../../db/connection/sql-text.ts';
+import type { DomainEvent } from '../../event/types.ts';
+import {
+  claimVariables,
+  insertDeliveries,
+  insertEvents,
+  insertQueue,
+  type PlacedDelivery,
+  type PlacedEvent,
+  type QueueRow,
+} from './append-statements.ts';
+import { positionAssignments, type Counters } from '../checkpoint.ts';
+import type { Planned, Router } from './fan-out.ts';
+import { isDuplicate, openGuardedWriter, type Plan } from './guarded-writer.ts';
+import { laneText } from './lane.ts';
+import { LaneMemory } from './lane-memory.ts';
+import { SubjectKeyMemory, type PayloadSealer } from '../payload/payload-sealer.ts';
+import { createFollowUp, type FollowUpOptions } from '../queue/promote.ts';
+import { lanesOf } from '../queue/queue-lanes.ts';
+import { requireFit } from './require-fit.ts';
+import { discardStaged, flipStaged, queueStaged, stageEvents } from './staging.ts';
+import { StandingErasures } from '../payload/standing-erasures.ts';
+import type { Checkpoint, ClaimedDelivery, Claimant, Room, Subscription } from '../types.ts';
+
+/** The events of one source transaction, or of a part of one. */
+export interface AppendedTransaction {
+  id: string;
+  events: readonly DomainEvent[];
+}
+
+export interface Appended {
+  /** Events that were new. */
+  events: number;
+  /** Events that the log had already, refused. */
+  copies: number;
+  deliveries: number;
+  /** Events that an erasure covers: recorded without their payloads, and not sent. */
+  erased: number;
+  /** Claimed by this process within the same commit: to be sent now, those of a lane in order. */
+  fresh: ClaimedDelivery[];
+}
+
+export interface AppendOptions {
+  route: Router;
+  room: Room;
+}
+
+/** Writes the outbox for as long as this process has the capture lease. One call at a time. */
+export interface Appender {
+  /** Writes events, their deliveries and the checkpoint in one transaction. */
+  append(
+    batch: { transactions: readonly AppendedTransaction[]; checkpoint: Checkpoint },
+    options: AppendOptions,
+  ): Promise<Appended>;
+  /** Throws a Tripwire for an event that is too large for the store. */
+  requireFit(events: readonly DomainEvent[]): Promise<void>;
+  /** Moves the checkpoint alone. */
+  advance(checkpoint: Checkpoint): Promise<void>;
+  /** Writes a part of a huge transaction, invisible, in bounded transactions. */
+  stage(part: AppendedTransaction, route: Router): Promise<Pick<Appended, 'events' | 'copies' | 'erased'>>;
+  /** Shows all that was staged at once, together with the checkpoint; then puts its deliveries into the queue. */
+  flip(checkpoint: Checkpoint, webhooks: readonly Subscription[]): Promise<void>;
+  /** Forgets what was staged: the source's transaction is going to be read again. */
+  discard(): Promise<void>;
+  /** Waits for the work that follows an append. */
+  close(): Promise<void>;
+}
+
+export interface AppenderOptions extends FollowUpOptions {
+  /** Token of the capture lease. */
+  fence: number;
+  webhooks: readonly Subscription[];
+}
+
+/**
+ * Takes over the writing: from here on every append of an earlier holder fails. Removes what a crashed one left staged, and
+ * finishes what it had flipped. Throws AppError ERR_LEASE_LOST, as do all verbs, when a later holder was faster.
+ */
+export async function openAppender(claimant: Claimant, options: AppenderOptions): Promise<Appender> {
+  const { store, box } = claimant;
+  const writer = await openGuardedWriter(store, options.fence);
+  await discardStaged(store, writer);
+  await queueStaged(claimant, writer, options.webhooks);
+  const memory = new LaneMemory(store);
+  const keys = new SubjectKeyMemory(store, box);
+  const erasures = new StandingErasures(store, box);
+  const followUp = createFollowUp(store, options);
+
+  return {
+    async append({ transactions, checkpoint }, { route, room }) {
+      const { result, waitingLanes } = await withoutCopies(claimant, transactions, (kept) =>
+        writer.commit((counters) =>
+          planAppend(claimant, { kept, checkpoint, route, room, counters, memory, keys, erasures }),
+        ),
+      );
+      followUp.add(waitingLanes);
+      return result;
+    },
+    requireFit: (events) => requireFit(claimant, events),
+    advance: (checkpoint) =>
+      writer.commit((counters) =>
+        Promise.resolve({
+          set: positionAssignments(checkpoint),
+          statements: [],
+          after: counters,
+          result: undefined,
+        }),
+      ),
+    stage: (part, route) =>
+      withoutCopies(claimant, [part], (kept) => stageEvents(writer, { kept, route, keys, erasures })),
+    async flip(checkpoint, webhooks) {
+      await flipStaged(writer, checkpoint);
+      memory.forget();
+      await queueStaged(claimant, writer, webhooks);
+    },
+    discard: () => discardStaged(store, writer),
+    close: () => followUp.close(),
+  };
+}
+
+/** Events of a batch that are to be written, and how many were left out. */
+export interface Kept {
+  events: readonly { event: DomainEvent; transactionId: string }[];
+  copies: number;
+}
+
+/**
+ * Tries without asking which events are there already, because after a restart the checkpoint and the events agree; when the
+ * server finds one that is, asks, and tries again without the copies.
+ */
+async function withoutCopies<T>(
+  { store }: Claimant,
+  transactions: readonly AppendedTransaction[],
+  write: (kept: Kept) => Promise<T>,
+): Promise<T> {
+  const all = transactions.flatMap(({ id, events }) => events.map((event) => ({ event, transactionId: id })));
+  try {
+    return await write({ events: all, copies: 0 });
+  } catch (error) {
+    if (!isDuplicate(error)) throw error;
+    const seen = await knownIds(
+      store,
+      all.map(({ event }) => event.id),
+    );
+    const events = all.filter(({ event }) => {
+      const isNew = !seen.has(event.id);
+      seen.add(event.id);
+      return isNew;
+    });
+    if (events.length === all.length) throw error;
+    return write({ events, copies: all.length - events.length });
+  }
+}
+
+async function knownIds(store: Claimant['store'], ids: readonly string[]): Promise<Set<string>> {
+  const known = new Set<string>();
+  for (const batch of toBatches(ids, (id) => id.length + 4)) {
+    const rows = await store.rows<{ id: string }>('SELECT id FROM event_log WHERE id IN (?)', [batch]);
+    for (const { id } of rows) known.add(id);
+  }
+  return known;
+}
+
+interface AppendInput extends AppendOptions {
+  kept: Kept;
+  checkpoint: Checkpoint;
+  counters: Counters;
+  memory: LaneMemory;
+  keys: SubjectKeyMemory;
+  erasures: StandingErasures;
+}
+
+interface Planning {
+  result: Appended;
+  /** Lanes with a delivery that waits for one of an earlier append. */
+  waitingLanes: Set<number>;
+}
+
+async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<Planning>> {
+  const { kept, checkpoint, route, room, counters, memory, keys, erasures } = input;
+  const placed = placeEvents(kept, counters);
+  const erased = await erasures.coveredBy(placed, counters);
+  const events = placed.filter((each) => !erased.has(each));
+  const planned = events.flatMap((of) => route(of.event).map((delivery) => ({ ...delivery, of })));
+  const lanes = lanesOf(planned);
+  const used = await memory.inUse(lanes, counters);
+  const sealer = await keys.sealerFor(
+    events.map(({ event }) => event),
+    counters,
+  );
+  const deliveries = placeDeliveries(planned, { firstId: counters.nextDeliveryId, used, room });
+  const after = {
+    ...counters,
+    nextEventSeq: counters.nextEventSeq + placed.length,
+    nextDeliveryId: counters.nextDeliveryId + deliveries.length,
+  };
+  memory.remember(lanes, after);
+  keys.remember(after);
+  erasures.remember(after);
+  return {
+    set: positionAssignments(checkpoint),
+    statements: [
+      ...sealer.statements,
+      ...insertEvents(placed, { staging: 0, sealer, erased }),
+      ...insertDeliveries(deliveries, sealer),
+      ...(deliveries.length === 0 ? [] : [claimVariables(claimant.claimMs)]),
+      ...insertQueue(deliveries.map(toQueueRow), claimant.owner),
+    ],
+    after,
+    ...witnessOf(placed),
+    result: {
+      result: {
+        events: placed.length,
+        erased: erased.size,
+        copies: kept.copies,
+        deliveries: deliveries.length,
+        fresh: deliveries
+          .filter(({ state }) => state === 'sending')
+          .map((delivery) => toFresh(delivery, sealer)),
+      },
+      waitingLanes: lanesOf(deliveries.filter(({ lane }) => lane !== null && used.has(lane))),
+    },
+  };
+}
+
+/** Gives events their places in the log. */
+export function placeEvents(kept: Kept, counters: Counters): PlacedEvent[] {
+  return kept.events.map((entry, index) => ({ ...entry, seq: counters.nextEventSeq + index }));
+}
+
+/** What proves, after a lost answer, that the plan was committed. */
+export function witnessOf(events: readonly PlacedEvent[]): Pick<Plan<unknown>, 'witness'> {
+  const first = events[0];
+  return first === undefined ? {} : { witness: { seq: first.seq, id: first.event.id } };
+}
+
+interface Placing {
+  firstId: number;
+  used: ReadonlySet<number>;
+  room: Room;
+}
+
+/**
+ * Decides for each delivery where it stands: behind an earlier append's in its lane it waits; else it is claimed for this
+ * process while there is room. Of a lane, those claimed are a beginning: after one that was not, none is.
+ */
+function placeDeliveries(
+  planned: readonly (Planned & { of: PlacedEvent })[],
+  { firstId, used, room }: Placing,
+): PlacedDelivery[] {
+  let total = room.total;
+  const roomLeft = new Map<number, number>();
+  const held = new Set(used);
+  const heads = new Set<number>();
+  return planned.map((delivery, index) => {
+    const { lane, webhookId } = delivery;
+    const left = roomLeft.get(webhookId) ?? room.of(webhookId);
+    const free = lane === null || !held.has(lane);
+    const claim = free && left > 0 && total > 0;
+    if (claim) {
+      total -= 1;
+      roomLeft.set(webhookId, left - 1);
+    }
+    const first = lane === null || (free && !heads.has(lane));
+    if (lane !== null) {
+      heads.add(lane);
+      if (!claim) held.add(lane);
+    }
+    return { ...delivery, id: firstId + index, state: claim ? 'sending' : first ? 'pending' : 'waiting' };
+  });
+}
+
+function toQueueRow({ id, webhookId, of, lane, state }: PlacedDelivery): QueueRow {
+  return { id, webhookId, eventSeq: of.seq, lane, state };
+}
+
+function toFresh(
+  { id, webhookId, of, lane, payload }: PlacedDelivery,
+  sealer: PayloadSealer,
+): ClaimedDelivery {
+  const { event } = of;
+  const key = sealer.keyOf(event);
+  return {
+    id,
+    webhookId,
+    eventId: event.id,
+    eventType: event.type,
+    lane: laneText(lane),
+    body: payload ?? event.body,
+    attempt: 1,
+    occurredAtMs: event.occurredAtMs,
+    ...(key !== null && { key }),
+  };
+}

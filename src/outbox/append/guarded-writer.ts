@@ -1,0 +1,101 @@
+import type { Session, Store } from '../../db/connection/client.ts';
+import { AppError, codeOf } from '../../lib/errors.ts';
+import { guardedUpdate, readCounters, type Counters } from '../checkpoint.ts';
+
+/** One guarded transaction: what to write when the counters stand as they were planned for. */
+export interface Plan<T> {
+  /** Assignments to the checkpoint's row, the counters left out. */
+  set: readonly string[];
+  statements: readonly string[];
+  /** The counters after it. */
+  after: Counters;
+  /** An event that it writes: whether that is there tells whether a commit passed whose answer was lost. */
+  witness?: { seq: number; id: string };
+  result: T;
+}
+
+/** Writes what only the holder of the capture lease may write. */
+export interface GuardedWriter {
+  /**
+   * Commits a plan in one transaction. When another process moved the counters meanwhile, it is planned again with the new ones.
+   * Throws AppError ERR_LEASE_LOST when this process may write no more, else the server's error with nothing written.
+   */
+  commit<T>(plan: (counters: Counters) => Promise<Plan<T>>): Promise<T>;
+  readonly counters: Counters;
+}
+
+const planTries = 20;
+
+export async function openGuardedWriter(store: Store, fence: number): Promise<GuardedWriter> {
+  let counters: Counters = await claimFence(store, fence);
+
+  async function commit<T>(plan: (counters: Counters) => Promise<Plan<T>>): Promise<T> {
+    for (let tries = 1; ; tries += 1) {
+      const planned = await plan(counters);
+      try {
+        await write(store, fence, counters, planned);
+        counters = planned.after;
+        return planned.result;
+      } catch (error) {
+        const stored = await readCounters(store);
+        if (stored.fence !== fence || stored.epoch !== counters.epoch) throw leaseLost(error);
+        if (await isWritten(store, planned)) {
+          counters = planned.after;
+          return planned.result;
+        }
+        const moved = !sameCounters(stored, counters);
+        counters = stored;
+        if (!moved || tries === planTries) throw error;
+      }
+    }
+  }
+
+  return {
+    commit,
+    get counters() {
+      return counters;
+    },
+  };
+}
+
+/** Fences off the process that captured before: waits for its last append, if one is being committed, and fails all later ones. */
+async function claimFence(store: Store, fence: number): Promise<Counters> {
+  await store.run('UPDATE checkpoint SET fence = ? WHERE id = 1 AND fence <= ?', [fence, fence]);
+  const counters = await readCounters(store);
+  if (counters.fence !== fence) throw leaseLost();
+  return counters;
+}
+
+function leaseLost(cause?: unknown): AppError {
+  return new AppError('ERR_LEASE_LOST', 'this process does not capture any more', { cause });
+}
+
+async function write(store: Store, fence: number, counters: Counters, plan: Plan<unknown>): Promise<void> {
+  const set = [
+    ...plan.set,
+    `next_event_seq = ${plan.after.nextEventSeq}`,
+    `next_delivery_id = ${plan.after.nextDeliveryId}`,
+    `staging = ${plan.after.staging}`,
+  ];
+  await store.commit([guardedUpdate(fence, counters, set), ...plan.statements]);
+}
+
+async function isWritten(session: Session, { witness }: Plan<unknown>): Promise<boolean> {
+  if (!witness) return false;
+  const rows = await session.rows('SELECT 1 FROM event_log WHERE seq = ? AND id = ?', [
+    witness.seq,
+    witness.id,
+  ]);
+  return rows.length > 0;
+}
+
+function sameCounters(a: Counters, b: Counters): boolean {
+  return (
+    a.nextEventSeq === b.nextEventSeq && a.nextDeliveryId === b.nextDeliveryId && a.staging === b.staging
+  );
+}
+
+/** Whether the server refused a row because its key is there already. */
+export function isDuplicate(error: unknown): boolean {
+  return codeOf(error) === 'ER_DUP_ENTRY';
+}

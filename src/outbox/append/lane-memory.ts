@@ -1,0 +1,62 @@
+import type { Session } from '../../db/connection/client.ts';
+import { monotonicMs } from '../../lib/clock.ts';
+import type { Counters } from '../checkpoint.ts';
+import { lanesInUse } from '../queue/queue-lanes.ts';
+
+/** More lanes than this are not remembered: then the store is asked. */
+const maximumLanes = 100_000;
+const loadEveryMs = 5_000;
+
+/**
+ * Which lanes may have a delivery in the queue, so that an append of entities without recent events needs no query: that
+ * query would delay every webhook. Only the capturing process puts rows into the queue
+ * without moving the counters, so a row that it did not put there, and that moved no counter, does not exist. It never
+ * remembers too few lanes; a lane that has emptied since is found by a query.
+ */
+export class LaneMemory {
+  readonly #session: Session;
+  #lanes: Set<number> | undefined;
+  /** The counters after the last plan: other values mean that it failed, or that another process has put rows into the queue. */
+  #expected: Counters | undefined;
+  #loadAgainAt = 0;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** Rows were put into the queue that `remember` was not told of. */
+  forget(): void {
+    this.#lanes = undefined;
+  }
+
+  /** Those of the lanes that have a delivery in the queue, for a plan that starts from these counters. */
+  async inUse(lanes: ReadonlySet<number>, counters: Counters): Promise<Set<number>> {
+    if (!this.#expects(counters)) this.forget();
+    await this.#load();
+    const known = this.#lanes;
+    if (!known) return lanesInUse(this.#session, lanes);
+    const asked = lanes.intersection(known);
+    return asked.size === 0 ? asked : lanesInUse(this.#session, asked);
+  }
+
+  /** Takes note of a plan before it is written, whether that succeeds or not. */
+  remember(lanes: ReadonlySet<number>, after: Counters): void {
+    this.#expected = after;
+    for (const lane of lanes) this.#lanes?.add(lane);
+    if (this.#lanes && this.#lanes.size > 2 * maximumLanes) this.forget();
+  }
+
+  #expects({ nextEventSeq, nextDeliveryId }: Counters): boolean {
+    return this.#expected?.nextEventSeq === nextEventSeq && this.#expected.nextDeliveryId === nextDeliveryId;
+  }
+
+  async #load(): Promise<void> {
+    if (this.#lanes || monotonicMs() < this.#loadAgainAt) return;
+    this.#loadAgainAt = monotonicMs() + loadEveryMs;
+    const rows = await this.#session.rows<{ lane: number }>(
+      'SELECT lane FROM queue FORCE INDEX (queue_lane) WHERE lane IS NOT NULL LIMIT ?',
+      [maximumLanes + 1],
+    );
+    if (rows.length <= maximumLanes) this.#lanes = new Set(rows.map(({ lane }) => lane));
+  }
+}

@@ -1,0 +1,52 @@
+import { Tripwire } from '../../binlog/halt.ts';
+import { acceptGapCommand, steps } from '../../binlog/remedy.ts';
+import type { Store } from '../../db/connection/client.ts';
+import { literal } from '../../db/connection/sql-text.ts';
+import { raisePacket } from '../../db/connection/store-error.ts';
+import type { DomainEvent } from '../../event/types.ts';
+import type { Claimant } from '../types.ts';
+
+/** The columns of an event's row beside the body: keys of 255 characters and their like. */
+const otherBytes = 16_384;
+/** At most this many bytes of a statement come from one UTF-16 unit of a body: 3 of UTF-8, by 4/3 of base64. */
+const bytesOfUnit = 4;
+
+/**
+ * Throws a Tripwire when an event's row is larger than a statement of the store may be: it could never be written, and capture would
+ * try for ever. The server is asked for its limit again first: it may have been raised since.
+ */
+export async function requireFit(
+  { store, box }: Pick<Claimant, 'store' | 'box'>,
+  events: readonly DomainEvent[],
+): Promise<void> {
+  for (const event of events) {
+    if (bytesOfUnit * event.body.length + otherBytes <= store.statementBytes) continue;
+    const bytes = storedBytes(event.body, box.forPatients.encrypts) + otherBytes;
+    if (bytes > store.statementBytes && bytes > (await store.measureStatement()))
+      throw tooLarge(event, bytes, store);
+  }
+}
+
+function storedBytes(body: string, encrypts: boolean): number {
+  return encrypts ? Math.ceil(Buffer.byteLength(body) / 3) * 4 : Buffer.byteLength(literal(body));
+}
+
+function tooLarge(
+  { type, entity: { table } }: DomainEvent,
+  bytes: number,
+  { statementBytes }: Store,
+): Tripwire {
+  return new Tripwire(
+    'event-too-large',
+    `an event ${type} takes ${bytes} bytes to store, and max_allowed_packet of the store's server allows ${statementBytes}`,
+    {
+      table,
+      remedy: steps(
+        "Raise the limit of the store's server. Capture then continues within 30 s:",
+        raisePacket(bytes),
+        'Or leave the large column out of the rule, and give up this event with its transaction:',
+        acceptGapCommand('event too large for the store'),
+      ),
+    },
+  );
+}

@@ -1,0 +1,31 @@
+import type { Session } from '../../db/connection/client.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { readMarkedActs } from '../../db/proof/marked-acts.ts';
+
+/*
+ * Acts that say which payloads may be there, and how. They count when this program wrote them (their marks are right): the columns that
+ * say the same are cursors, and SQL can change them.
+ */
+
+/** Puts on record that payloads are encrypted from now on: payloads of events up to `clear_to` are in clear text until that is finished. */
+export const encryptAction = 'payloads.encrypt';
+/** All payloads are encrypted. */
+export const encryptedAction = 'payloads.encrypted';
+export const eraseAction = 'patient.erase';
+
+/** The last event whose payload may be in clear text in a store that encrypts; 0 for none. */
+export async function readClearTo(session: Session, box: SecretBox): Promise<number> {
+  const [last] = await readMarkedActs(session, box, { action: 'payloads.encrypt%', newest: 1 });
+  return last?.action === encryptAction ? Number(last.details?.['clear_to']) : 0;
+}
+
+/** By subject, the last event that was erased. */
+export async function readErasures(
+  session: Session,
+  box: SecretBox,
+  subjects: readonly string[],
+): Promise<Map<string, number>> {
+  if (subjects.length === 0) return new Map();
+  const acts = await readMarkedActs(session, box, { action: eraseAction, targets: [...new Set(subjects)] });
+  return new Map(acts.map(({ target, details }) => [target!, Number(details?.['last_event'])]));
+}

@@ -1,0 +1,132 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import type { Session } from '../../db/connection/client.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { readClearTo, readErasures } from './payload-acts.ts';
+import { readPayloadKeys, subjectOf, type PayloadKey } from './subject-keys.ts';
+
+/*
+ * The one place that knows how the store holds payloads and the answers to them:
+ *
+ *   in the clear    {"event":…                                    without store.encryption_key, and from before it was set
+ *   encrypted       aes:v1:<fingerprint of the key>:<base64>      AES-256-GCM under the key of the patient; the event's id is
+ *                                                                 authenticated with it, so that it opens in no other row
+ *
+ * The fingerprint tells a key that was destroyed from the one that the patient got afterwards.
+ */
+
+export const payloadPrefix = 'aes:v1:';
+const algorithm = 'aes-256-gcm';
+const ivBytes = 12;
+const tagBytes = 16;
+
+/** A payload or an answer as the store has it. */
+export interface StoredPayload {
+  eventId: string;
+  eventSeq: number;
+  /** As the store has it: null for an event about no patient. */
+  subject: string | null;
+  payload: string | null;
+}
+
+/**
+ * `gone`: pruned or erased, by row or by key, or on record as erased, whatever the row holds. `damaged`: the row does not hold
+ * what was written: it does not open, or it is in clear text where everything written is encrypted.
+ */
+export type OpenedPayload =
+  { kind: 'readable'; text: string; key: PayloadKey | null } | { kind: 'gone' } | { kind: 'damaged' };
+
+export function sealPayload(key: PayloadKey, eventId: string, text: string): string {
+  const iv = randomBytes(ivBytes);
+  const cipher = createCipheriv(algorithm, key.secret, iv).setAAD(Buffer.from(eventId));
+  const sealed = Buffer.concat([iv, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+  return `${payloadPrefix}${key.fingerprint}:${sealed.toString('base64')}`;
+}
+
+/**
+ * Opens what the store has, in order; asks it for the keys of what is encrypted. Throws AppError ERR_SECRET_KEY when a patient's
+ * key cannot be unwrapped with the configured keys: that must be fixed, and loses nothing.
+ */
+export async function openPayloads(
+  session: Session,
+  box: SecretBox,
+  stored: readonly StoredPayload[],
+): Promise<OpenedPayload[]> {
+  const sealed = stored.filter(({ payload }) => isSealed(payload));
+  const keys = await readPayloadKeys(session, box, new Set(sealed.map(({ subject }) => subjectOf(subject))));
+  const erasedTo = await readErasures(
+    session,
+    box,
+    stored.flatMap(({ payload, subject }) => (payload === null || subject === null ? [] : [subject])),
+  );
+  const isErased = (subject: string, eventSeq: number): boolean => eventSeq <= (erasedTo.get(subject) ?? -1);
+  return openKnownPayloads(session, box, { stored, keys, isErased });
+}
+
+/** Payloads with what opens them. */
+export interface KnownPayloads {
+  stored: readonly StoredPayload[];
+  /** By subject. */
+  keys: ReadonlyMap<string, PayloadKey>;
+  isErased(subject: string, eventSeq: number): boolean;
+}
+
+/** As `openPayloads`, where keys and erasures are known. */
+export async function openKnownPayloads(
+  session: Session,
+  box: SecretBox,
+  { stored, keys, isErased }: KnownPayloads,
+): Promise<OpenedPayload[]> {
+  const mayBeClear = await readClearRule(session, box, stored);
+  return stored.map((row) => {
+    const subject = subjectOf(row.subject);
+    if (isErased(subject, row.eventSeq)) return { kind: 'gone' };
+    if (!mayBeClear(row)) return { kind: 'damaged' };
+    return openOne(row, keys.get(subject));
+  });
+}
+
+/** Which payloads may be unencrypted in the store. Asks the store only where one does in a store that encrypts. */
+async function readClearRule(
+  session: Session,
+  box: SecretBox,
+  stored: readonly StoredPayload[],
+): Promise<(row: StoredPayload) => boolean> {
+  const isClear = ({ payload }: StoredPayload): boolean =>
+    payload !== null && payload !== '' && !isSealed(payload);
+  if (!box.forPatients.encrypts || !stored.some(isClear)) return () => true;
+  const clearTo = await readClearTo(session, box);
+  return (row) => !isClear(row) || row.eventSeq <= clearTo;
+}
+
+/** For who only shows it: null for what is gone or damaged. */
+export function textOf(opened: OpenedPayload | undefined): string | null {
+  return opened?.kind === 'readable' ? opened.text : null;
+}
+
+function isSealed(payload: string | null): payload is string {
+  return payload?.startsWith(payloadPrefix) ?? false;
+}
+
+function openOne({ eventId, payload }: StoredPayload, key: PayloadKey | undefined): OpenedPayload {
+  if (payload === null) return { kind: 'gone' };
+  if (!isSealed(payload)) return { kind: 'readable', text: payload, key: null };
+  const [fingerprint, sealed = ''] = payload.slice(payloadPrefix.length).split(':');
+  if (key?.fingerprint !== fingerprint) return { kind: 'gone' };
+  const text = decrypt(key!, eventId, sealed);
+  return text === undefined ? { kind: 'damaged' } : { kind: 'readable', text, key: key! };
+}
+
+function decrypt({ secret }: PayloadKey, eventId: string, sealed: string): string | undefined {
+  const raw = Buffer.from(sealed, 'base64');
+  try {
+    const decipher = createDecipheriv(algorithm, secret, raw.subarray(0, ivBytes), {
+      authTagLength: tagBytes,
+    })
+      .setAAD(Buffer.from(eventId))
+      .setAuthTag(raw.subarray(raw.length - tagBytes));
+    const text = decipher.update(raw.subarray(ivBytes, raw.length - tagBytes));
+    return Buffer.concat([text, decipher.final()]).toString('utf8');
+  } catch {
+    return undefined;
+  }
+}

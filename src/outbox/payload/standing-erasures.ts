@@ -1,0 +1,112 @@
+import { hasPassed } from '../../binlog/gtid/passed.ts';
+import type { Flavour, Position } from '../../binlog/types.ts';
+import type { Session } from '../../db/connection/client.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { readMarkedActs } from '../../db/proof/marked-acts.ts';
+import type { DomainEvent } from '../../event/types.ts';
+import type { Counters } from '../checkpoint.ts';
+import { storedKey } from '../append/lane.ts';
+import { momentMs } from '../moment.ts';
+import { eraseAction } from './payload-acts.ts';
+
+/*
+ * An erasure also covers what was committed before it and is read after it: capture may be down, halted or behind. Its act on record says
+ * where the log ended. An event about the patient from before that place is recorded without its payload, and is not sent.
+ *
+ * The act stands: it is looked at whenever an event about that patient is written, so a restart, another process or a transaction that is
+ * read again changes nothing. An erasure moves the counters of the log under the lock of the checkpoint's row. An append that was planned
+ * without it therefore fails, and is planned again with it.
+ */
+
+/** Where the source's log ended at an erasure: a part of its act. */
+export interface LogEnd {
+  flavour: Flavour;
+  /** Null when the source did not answer: then the time of the erasure counts. */
+  position: Position | null;
+}
+
+interface StandingErasure extends LogEnd {
+  /** Whose log the position is in; null before the first run. */
+  lineage: string | null;
+  atMs: number;
+}
+
+/** What capture writes, as far as an erasure wants to know. */
+export interface ErasableEvent {
+  event: DomainEvent;
+  transactionId: string;
+}
+
+export class StandingErasures {
+  readonly #session: Session;
+  readonly #box: SecretBox;
+  #expected: Counters | undefined;
+  #newestAct = 0;
+  #lineage: string | null = null;
+  #bySubject = new Map<string, StandingErasure[]>();
+
+  constructor(session: Session, box: SecretBox) {
+    this.#session = session;
+    this.#box = box;
+  }
+
+  /** Those of the events that an erasure covers, for a plan that starts from these counters. */
+  async coveredBy<Event extends ErasableEvent>(
+    events: readonly Event[],
+    counters: Counters,
+  ): Promise<ReadonlySet<Event>> {
+    if (!this.#expects(counters)) await this.#read();
+    const covered = new Set<Event>();
+    for (const each of events) {
+      const { subject } = each.event;
+      const erasures = subject === null ? undefined : this.#bySubject.get(storedKey(subject));
+      for (const erasure of erasures ?? []) if (await this.#covers(erasure, each)) covered.add(each);
+    }
+    return covered;
+  }
+
+  /** Takes note of a plan before it is written, whether that succeeds or not. */
+  remember(after: Counters): void {
+    this.#expected = after;
+  }
+
+  #expects({ epoch, nextEventSeq, nextDeliveryId }: Counters): boolean {
+    const expected = this.#expected;
+    return (
+      expected?.epoch === epoch &&
+      expected.nextEventSeq === nextEventSeq &&
+      expected.nextDeliveryId === nextDeliveryId
+    );
+  }
+
+  /** Replays and retries move the counters too: the acts are read again only after a new one. */
+  async #read(): Promise<void> {
+    const [row] = await this.#session.rows<{ newest: number; lineage: string | null }>(
+      `SELECT c.lineage, (SELECT COALESCE(MAX(id), 0) FROM audit_log WHERE action = ?) AS newest
+       FROM checkpoint c WHERE c.id = 1`,
+      [eraseAction],
+    );
+    this.#lineage = row!.lineage;
+    if (row!.newest === this.#newestAct) return;
+    const acts = await readMarkedActs(this.#session, this.#box, { action: eraseAction });
+    const bySubject = new Map<string, StandingErasure[]>();
+    for (const { at, target, details } of acts) {
+      const end = details?.['log_end'] as (LogEnd & { lineage: string | null }) | undefined;
+      if (end === undefined || target === null) continue;
+      bySubject.set(target, [...(bySubject.get(target) ?? []), { ...end, atMs: momentMs(at) }]);
+    }
+    this.#bySubject = bySubject;
+    this.#newestAct = row!.newest;
+  }
+
+  async #covers(
+    { flavour, position, lineage, atMs }: StandingErasure,
+    { event, transactionId }: ErasableEvent,
+  ): Promise<boolean> {
+    const isEarlier = event.occurredAtMs <= atMs;
+    if (position === null) return isEarlier;
+    // After a RESET or a restored backup the same places and GTIDs come again: that is another lineage.
+    if (lineage === null ? !isEarlier : this.#lineage !== null && lineage !== this.#lineage) return false;
+    return hasPassed(position, flavour, transactionId);
+  }
+}

@@ -1,0 +1,285 @@
+import { createSecretKey, hash, randomBytes, type KeyObject } from 'node:crypto';
+import type { Session } from '../../db/connection/client.ts';
+import { type PatientBox, type SecretBox, slotOf } from '../../crypto/encryption.ts';
+import { idIn, literal, toBatches } from '../../db/connection/sql-text.ts';
+import { enterQueue } from '../append/enter-queue.ts';
+import { storedKey } from '../append/lane.ts';
+import type { WebhookVault } from '../webhook/webhook-registry.ts';
+
+/*
+ * Each patient has a row with two keys, and so have events about no patient (subject ''): one salts the hashes of the sealed log,
+ * one encrypts the payloads. Erasing the patient deletes the row.
+ *
+ * An append must not write under a key that is destroyed at that moment: its events would be lost, although they came after the
+ * erasure. So keys are made and deleted under the lock of the checkpoint's row, and the counters are moved: an append that
+ * was planned with other keys fails, and is planned again with the present ones.
+ */
+
+/** Encrypts the payloads of one patient. */
+export interface PayloadKey {
+  /** Made once: a cipher begins twice as fast with it as with the bytes. */
+  secret: KeyObject;
+  /** Tells it from the patient's later ones. */
+  fingerprint: string;
+}
+
+/** The subject under which the store keeps an event's keys. */
+export function subjectOf(subject: string | null): string {
+  return subject === null ? '' : storedKey(subject);
+}
+
+const saltContext = (subject: string): string => `subject ${subject}`;
+const payloadContext = (subject: string): string => `payloads of subject ${subject}`;
+
+/** 32 new bytes, sealed for the store; `beside` is the other key of the row. */
+function newKey(box: PatientBox, context: string, beside?: string): { bytes: Buffer; sealed: string } {
+  const bytes = randomBytes(32);
+  return { bytes, sealed: box.seal(bytes.toString('base64'), context, beside) };
+}
+
+function openKey(box: PatientBox, sealed: string, context: string): Buffer {
+  return Buffer.from(box.open(sealed, context), 'base64');
+}
+
+/** The salts of these subjects, made where they are missing: round trips more for the new ones of a batch. */
+export async function ensureSalts(
+  { store, box }: WebhookVault,
+  subjects: ReadonlySet<string>,
+): Promise<Map<string, KeyObject>> {
+  const salts = await readSalts(store, box, subjects);
+  const missing = subjects.difference(salts);
+  if (missing.size === 0) return salts;
+  const { forPatients } = box;
+  const dead = (await readKeys(store, missing)).filter((row) => isDead(forPatients, row));
+  const rows = [...missing].map((subject) => {
+    const salt = literal(newKey(forPatients, saltContext(subject)).sealed);
+    return `(${literal(subject)},${salt})`;
+  });
+  const inserts = toBatches(rows, (row) => Buffer.byteLength(row));
+  const statements = [
+    ...remove(dead),
+    // Another process may have made one meanwhile: its key is the one.
+    ...inserts.map((batch) => `INSERT IGNORE INTO subject_keys (subject, \`key\`) VALUES ${batch.join(',')}`),
+  ];
+  const entry = { statements, events: 0, deliveries: 0, result: undefined };
+  if (!forPatients.encrypts) await store.script(statements);
+  else await store.transaction((tx) => enterQueue(tx, () => Promise.resolve(entry)));
+  for (const [subject, salt] of await readSalts(store, box, missing)) salts.set(subject, salt);
+  return salts;
+}
+
+/** The salts of these subjects, as far as they are there: erasing a patient deletes the patient's. */
+export async function readSalts(
+  session: Session,
+  { forPatients: box }: SecretBox,
+  subjects: ReadonlySet<string>,
+): Promise<Map<string, KeyObject>> {
+  const rows = await readLiveKeys(session, box, subjects);
+  return new Map(rows.map((row) => [row.subject, openSalt(box, row)]));
+}
+
+/** The keys of a subject, opened. */
+export interface SubjectKeys {
+  salt: KeyObject;
+  /** Null without encryption at rest. */
+  payload: PayloadKey | null;
+}
+
+/** Both keys of these subjects, as far as they are there. Throws AppError ERR_SECRET_KEY. */
+export async function readSubjectKeys(
+  session: Session,
+  { forPatients: box }: SecretBox,
+  subjects: ReadonlySet<string>,
+): Promise<Map<string, SubjectKeys>> {
+  const rows = await readLiveKeys(session, box, subjects);
+  return new Map(
+    rows.map((row) => [row.subject, { salt: openSalt(box, row), payload: openPayloadKey(box, row) }]),
+  );
+}
+
+/** The keys that encrypt these subjects' payloads, as far as they are there. Throws AppError ERR_SECRET_KEY. */
+export async function readPayloadKeys(
+  session: Session,
+  { forPatients: box }: SecretBox,
+  subjects: ReadonlySet<string>,
+): Promise<Map<string, PayloadKey>> {
+  const rows = await readLiveKeys(session, box, subjects);
+  return new Map(
+    rows.flatMap((row) => {
+      const key = openPayloadKey(box, row);
+      return key === null ? [] : [[row.subject, key] as const];
+    }),
+  );
+}
+
+function openSalt(box: PatientBox, { subject, key }: KeyRow): KeyObject {
+  return createSecretKey(openKey(box, key, saltContext(subject)));
+}
+
+function openPayloadKey(box: PatientBox, { subject, payloadKey }: KeyRow): PayloadKey | null {
+  return payloadKey === null ? null : toPayloadKey(openKey(box, payloadKey, payloadContext(subject)));
+}
+
+interface MadeKeys {
+  keys: Map<string, PayloadKey>;
+  /** They belong into the transaction that writes what is encrypted with them. */
+  statements: string[];
+}
+
+/** New keys for these subjects' payloads, which have none. */
+export async function makePayloadKeys(
+  session: Session,
+  { forPatients: box }: SecretBox,
+  subjects: ReadonlySet<string>,
+): Promise<MadeKeys> {
+  const found = await readKeys(session, subjects);
+  const dead = found.filter((row) => isDead(box, row));
+  const known = new Map(found.filter((row) => !dead.includes(row)).map(({ subject, key }) => [subject, key]));
+  const keys = new Map<string, PayloadKey>();
+  const statements = remove(dead);
+  for (const subject of subjects) {
+    const existing = known.get(subject);
+    const salt = existing ?? newKey(box, saltContext(subject)).sealed;
+    const { bytes, sealed } = newKey(box, payloadContext(subject), salt);
+    keys.set(subject, toPayloadKey(bytes));
+    const [whose, payloadKey] = [literal(subject), literal(sealed)];
+    statements.push(
+      existing === undefined
+        ? `INSERT INTO subject_keys (subject, \`key\`, payload_key) VALUES (${whose},${literal(salt)},${payloadKey})`
+        : `UPDATE subject_keys SET payload_key = ${payloadKey} WHERE subject = ${whose}`,
+    );
+  }
+  return { keys, statements };
+}
+
+function toPayloadKey(bytes: Buffer): PayloadKey {
+  return { secret: createSecretKey(bytes), fingerprint: hash('sha256', bytes, 'hex').slice(0, 12) };
+}
+
+interface KeyRow {
+  id: number;
+  subject: string;
+  key: string;
+  payloadKey: string | null;
+}
+
+/** A row of an erased patient that was put back from a copy: the key file has lost what opens it. */
+function isDead(box: PatientBox, { key, payloadKey }: KeyRow): boolean {
+  return box.isDestroyed(key) || (payloadKey !== null && box.isDestroyed(payloadKey));
+}
+
+function remove(rows: readonly KeyRow[]): string[] {
+  return rows.length === 0
+    ? []
+    : [
+        `DELETE FROM subject_keys WHERE ${idIn(
+          'id',
+          rows.map(({ id }) => id),
+        )}`,
+      ];
+}
+
+async function readLiveKeys(
+  session: Session,
+  box: PatientBox,
+  subjects: ReadonlySet<string>,
+): Promise<KeyRow[]> {
+  return (await readKeys(session, subjects)).filter((row) => !isDead(box, row));
+}
+
+async function readKeys(session: Session, subjects: ReadonlySet<string>): Promise<KeyRow[]> {
+  const rows: KeyRow[] = [];
+  for (const batch of toBatches([...subjects], (subject) => 2 * Buffer.byteLength(subject) + 3)) {
+    const found = await session.rows<KeyRow>(
+      'SELECT id, subject, `key`, payload_key AS payloadKey FROM subject_keys WHERE subject IN (?)',
+      [batch],
+    );
+    rows.push(...found);
+  }
+  return rows;
+}
+
+/** A key of a key file. */
+export interface KeySlot {
+  file: string;
+  slot: string;
+}
+
+/**
+ * What destroys the keys of a patient, for a transaction that holds the lock of the checkpoint's row: in the store at once, in the
+ * key file by what is put on record for `destroyKeys`. `slots` belong into the act of the erasure.
+ */
+export async function giveUpKeys(
+  tx: Session,
+  subject: string,
+): Promise<{ statements: string[]; slots: KeySlot[] }> {
+  const rows = await tx.rows<KeyRow>(
+    'SELECT id, subject, `key`, payload_key AS payloadKey FROM subject_keys WHERE subject = ? FOR UPDATE',
+    [subject],
+  );
+  const byName = new Map(
+    rows
+      .flatMap(({ key, payloadKey }) => [key, payloadKey ?? ''])
+      .flatMap((sealed) => slotOf(sealed) ?? [])
+      .map((slot) => [`${slot.file} ${slot.slot}`, slot] as const),
+  );
+  const slots = [...byName.values()];
+  const values = slots.map(({ file, slot }) => `(${literal(file)},${literal(slot)})`);
+  return {
+    slots,
+    statements: [
+      ...remove(rows),
+      ...(values.length === 0
+        ? []
+        : [`INSERT IGNORE INTO destroyed_keys (key_file, slot) VALUES ${values.join(',')}`]),
+    ],
+  };
+}
+
+const resealedAtOnce = 500;
+
+/**
+ * Seals all keys as the configuration says now; after that older encryption keys may go. Payloads stay as they are. Throws AppError
+ * ERR_SECRET_KEY when there are payload keys that what is configured does not open. Returns how many were sealed anew.
+ */
+export async function resealSubjectKeys({ store, box: { forPatients: box } }: WebhookVault): Promise<number> {
+  await requirePayloadKeys(store, box);
+  if (!box.encrypts) return 0;
+  let resealed = 0;
+  for (let after = 0; ;) {
+    const rows = await store.rows<KeyRow>(
+      'SELECT id, subject, `key`, payload_key AS payloadKey FROM subject_keys WHERE id > ? ORDER BY id LIMIT ?',
+      [after, resealedAtOnce],
+    );
+    const stale = rows.filter(
+      ({ key, payloadKey }) => box.isStale(key) || (payloadKey && box.isStale(payloadKey)),
+    );
+    if (stale.length > 0) await store.commit(stale.map((row) => resealStatement(box, row)));
+    resealed += stale.length;
+    const last = rows.at(-1);
+    if (last === undefined) return resealed;
+    after = last.id;
+  }
+}
+
+/** Leaves alone what another process wrote meanwhile. */
+function resealStatement(box: PatientBox, { id, subject, key, payloadKey }: KeyRow): string {
+  const salt = box.seal(box.open(key, saltContext(subject)), saltContext(subject));
+  const context = payloadContext(subject);
+  const wrapped = payloadKey === null ? null : box.seal(box.open(payloadKey, context), context, salt);
+  return (
+    `UPDATE subject_keys SET \`key\` = ${literal(salt)}, payload_key = ${literal(wrapped)}` +
+    ` WHERE id = ${id} AND \`key\` = ${literal(key)} AND payload_key <=> ${literal(payloadKey)}`
+  );
+}
+
+/** One of each encryption key and each key file that payload keys are sealed with: `enc:v1:<id>:…`, `file:v1:<id>:…`. */
+async function requirePayloadKeys(session: Session, box: PatientBox): Promise<void> {
+  const samples = await session.rows<{ subject: string; payloadKey: string }>(
+    `SELECT subject, payload_key AS payloadKey FROM subject_keys WHERE id IN
+       (SELECT MIN(id) FROM subject_keys WHERE payload_key IS NOT NULL GROUP BY SUBSTRING_INDEX(payload_key, ':', 3))`,
+  );
+  for (const { subject, payloadKey } of samples) {
+    if (!box.isDestroyed(payloadKey)) openKey(box, payloadKey, payloadContext(subject));
+  }
+}

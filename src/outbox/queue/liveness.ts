@@ -1,0 +1,65 @@
+import type { Session, Store } from '../../db/connection/client.ts';
+import { leaseTiming } from '../../db/connection/lease.ts';
+import type { Claimant } from '../types.ts';
+
+/** A process that was not heard for so long is dead, whatever its claims say. */
+const aliveMicroseconds = leaseTiming.ttlMs * 1_000;
+
+/**
+ * Says that this process lives, for as long as a lease; again every `leaseTiming.renewMs`. Its claims outlast a whole request
+ * (minutes), so those of a killed process must not be waited for. Nothing is written, and nothing logged, when it was said within
+ * `unlessWithinMs`.
+ */
+export async function announceAlive(
+  { store, owner }: { store: Session; owner: string },
+  { unlessWithinMs = 0 } = {},
+): Promise<void> {
+  await store.run(
+    `INSERT INTO leases (name, holder, token, expires_at) VALUES (?, ?, 1, UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND)
+     ON DUPLICATE KEY UPDATE expires_at = IF(expires_at > VALUES(expires_at) - INTERVAL ? MICROSECOND, expires_at, VALUES(expires_at))`,
+    [owner, owner, aliveMicroseconds, unlessWithinMs * 1_000],
+  );
+}
+
+/** The process that captures says it with each renewal of its lease: others need not within this time. */
+export const saidWithLeaseMs = 1_500;
+
+/** Unregisters this process. */
+export async function announceEnd({ store, owner }: Claimant): Promise<void> {
+  await store.run('DELETE FROM leases WHERE name = ? AND holder = ?', [owner, owner]);
+}
+
+/** Lets the claims of dead processes expire at once, so that the rescue takes them. Returns how many. */
+export async function expireOrphans(store: Store): Promise<number> {
+  const { affectedRows } = await store.run(
+    `UPDATE queue FORCE INDEX (queue_due) SET due_at = UTC_TIMESTAMP(3) - INTERVAL 1 SECOND
+     WHERE state = 'sending' AND due_at > UTC_TIMESTAMP(3)
+       AND claimed_by NOT IN (SELECT name FROM leases WHERE expires_at >= UTC_TIMESTAMP(3))`,
+  );
+  await store.run(
+    'DELETE FROM leases WHERE name = holder AND expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 HOUR',
+  );
+  return affectedRows;
+}
+
+/**
+ * How many processes live on the store, and which of them this one is, in the order of their names, from 0. One that has just stopped to
+ * announce itself counts as well.
+ */
+export async function readRank({ store, owner }: Claimant): Promise<{ rank: number; of: number }> {
+  const rows = await store.rows<{ name: string }>(
+    'SELECT name FROM leases WHERE name = holder AND expires_at >= UTC_TIMESTAMP(3) ORDER BY name',
+  );
+  const rank = rows.findIndex(({ name }) => name === owner);
+  // Not announced yet: the last of them.
+  return rank === -1 ? { rank: rows.length, of: rows.length + 1 } : { rank, of: rows.length };
+}
+
+/** Processes that live, and whether one of them captures. */
+export async function countAlive(session: Session): Promise<{ running: number; capturing: boolean }> {
+  const [row] = await session.rows<{ running: number; capturing: number }>(
+    `SELECT COUNT(IF(name = holder, 1, NULL)) AS running, COUNT(IF(name = 'capture', 1, NULL)) AS capturing
+     FROM leases WHERE expires_at >= UTC_TIMESTAMP(3)`,
+  );
+  return { running: row!.running, capturing: row!.capturing > 0 };
+}

@@ -1,0 +1,105 @@
+import type { Store } from '../../db/connection/client.ts';
+import { idIn } from '../../db/connection/sql-text.ts';
+import { sleep } from '../../lib/clock.ts';
+import { readActive, selectFreeHeads } from './queue-lanes.ts';
+
+/** UPDATE that makes waiting deliveries due, if they still wait. */
+export function makeDue(ids: readonly number[]): string {
+  return `UPDATE queue SET state = 'pending', due_at = UTC_TIMESTAMP(3) WHERE ${idIn('delivery_id', ids)} AND state = 'waiting'`;
+}
+
+/**
+ * Makes the first delivery of each of these lanes due, where it no longer waits for another. Returns how many.
+ *
+ * An append that put a delivery behind another cannot know whether that one was being settled at the same moment: neither
+ * transaction sees the other's rows. So the append looks again after its commit, and waits for such a settlement to end:
+ * either that one came later and has seen the follower, or it is over and this look sees that its delivery is gone.
+ */
+export async function promoteLanes(store: Store, lanes: ReadonlySet<number>): Promise<number> {
+  if (lanes.size === 0) return 0;
+  const active = await readActive(store, lanes);
+  // Nothing is done with these locks: getting them means that no settlement of these deliveries is under way.
+  await store.rows(`SELECT 1 FROM queue WHERE ${idIn('delivery_id', active)} LOCK IN SHARE MODE`);
+  return promoteFree(store, lanes);
+}
+
+export interface FollowUp {
+  /** Looks after these lanes soon. */
+  add(lanes: ReadonlySet<number>): void;
+  /** Waits for the look that is still to be made. */
+  close(): Promise<void>;
+}
+
+export interface FollowUpOptions {
+  /** Told when a look made a delivery due. */
+  onDue(): void;
+  /** Told when the store did not answer; the sweep finds later what was left waiting. */
+  onError(error: unknown): void;
+}
+
+/**
+ * Appends that follow each other closely share a look: it asks the store three times, which at 1,500 changes a second, one in ten
+ * of them behind another of its lane, was half of all that capture asked.
+ */
+const gatherMs = 50;
+
+/** Calls `promoteLanes` in the background after appends, so that appends are not delayed. */
+export function createFollowUp(store: Store, { onDue, onError }: FollowUpOptions): FollowUp {
+  let gathered = new Set<number>();
+  let looking: Promise<void> | undefined;
+
+  async function look(): Promise<void> {
+    while (gathered.size > 0) {
+      await sleep(gatherMs);
+      const lanes = gathered;
+      gathered = new Set();
+      try {
+        if ((await promoteLanes(store, lanes)) > 0) onDue();
+      } catch (error) {
+        onError(error);
+      }
+    }
+    looking = undefined;
+  }
+
+  return {
+    add(lanes) {
+      for (const lane of lanes) gathered.add(lane);
+      if (gathered.size > 0) looking ??= look();
+    },
+    async close() {
+      await looking;
+    },
+  };
+}
+
+/**
+ * A step of the sweep that finds what was left waiting by a process that died between a commit and its look afterwards. Goes
+ * through the lanes in order of number; returns where the next step begins, null after the last.
+ */
+export async function sweepLanes(
+  store: Store,
+  { afterLane, lanes: limit }: { afterLane: number; lanes: number },
+): Promise<{ promoted: number; nextLane: number | null }> {
+  const rows = await store.rows<{ lane: number }>(
+    'SELECT DISTINCT lane FROM queue FORCE INDEX (queue_lane) WHERE lane > ? ORDER BY lane LIMIT ?',
+    [afterLane, limit],
+  );
+  const last = rows.at(-1);
+  if (last === undefined) return { promoted: 0, nextLane: null };
+  const promoted = await promoteFree(store, new Set(rows.map(({ lane }) => lane)));
+  return { promoted, nextLane: rows.length < limit ? null : last.lane };
+}
+
+/** Checks without a lock first and rarely finds anything; then rechecks under the lock, so that two processes do not make two deliveries of one lane due. */
+async function promoteFree(store: Store, lanes: ReadonlySet<number>): Promise<number> {
+  const seen = await store.rows(selectFreeHeads(lanes));
+  if (seen.length === 0) return 0;
+  return store.transaction(async (tx) => {
+    await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
+    const heads = await tx.rows<{ id: number }>(selectFreeHeads(lanes));
+    if (heads.length === 0) return 0;
+    const { affectedRows } = await tx.run(makeDue(heads.map(({ id }) => id)));
+    return affectedRows;
+  });
+}

@@ -1,0 +1,219 @@
+import type { Session } from '../../db/connection/client.ts';
+import { openMarker, type MarkedAttempt, type Marker } from '../../db/proof/marks.ts';
+import { idIn, literal, toBatches } from '../../db/connection/sql-text.ts';
+import { insertAttemptRows } from './insert-attempts.ts';
+import { momentText } from '../moment.ts';
+import { sealPayload } from '../payload/payloads.ts';
+import { makeDue } from './promote.ts';
+import { selectFreeHeads } from './queue-lanes.ts';
+import type { Claimant, Settlement } from '../types.ts';
+
+export interface Settled {
+  settled: number;
+  /** Claims that had expired and were rescued meanwhile: nothing is recorded for them, another process has them. */
+  lost: number;
+  /** Deliveries that waited for one of these and are due now. */
+  promoted: number;
+}
+
+interface OwnedRow {
+  id: number;
+  lane: number | null;
+  attempt: number;
+  attemptsBefore: number;
+  /** The store's clock: the same in all rows. */
+  now: string;
+}
+
+/** A settlement whose claim still holds, with what the queue knows of it. */
+interface Owned extends Settlement {
+  lane: number | null;
+  /** Of the attempt, over all openings. */
+  number: number;
+  recordedAt: string;
+}
+
+/** What is kept of an answer: enough to see what a receiver complains of. */
+const keptBodyCharacters = 4_096;
+
+/**
+ * Records what became of attempts, many in one transaction: the attempt in the log, the delivery's outcome, its end or its
+ * next due time, and the next of its lane. Repeating it after a lost answer does no harm: those it had settled count as lost.
+ */
+export async function settle(
+  { store, box, owner }: Claimant,
+  settlements: readonly Settlement[],
+): Promise<Settled> {
+  if (settlements.length === 0) return { settled: 0, lost: 0, promoted: 0 };
+  const marker = await openMarker(store, box);
+  return store.transaction(async (tx) => {
+    const owned = await lockOwned(tx, owner, settlements);
+    const lost = settlements.length - owned.length;
+    if (owned.length === 0) return { settled: 0, lost, promoted: 0 };
+    const ended = owned.filter(({ next }) => next.kind !== 'retry');
+    const freed = ended.map(({ lane }) => lane).filter((lane) => lane !== null);
+    const [heads = []] = await tx.script<{ id: number }>([
+      `SET @now = ${literal(owned[0]!.recordedAt)}`,
+      insertAttempts(owned, marker),
+      ...updateLog(owned),
+      ...updateQueue(owned, ended),
+      ...updateHealth(owned),
+      ...(freed.length === 0 ? [] : [selectFreeHeads(new Set(freed))]),
+    ]);
+    if (heads.length > 0) await tx.run(makeDue(heads.map(({ id }) => id)));
+    return { settled: owned.length, lost, promoted: heads.length };
+  });
+}
+
+function idsOf(settlements: readonly Settlement[]): number[] {
+  return settlements.map(({ delivery }) => delivery.id);
+}
+
+/** Locks the claims, in the order of their ids, so that two settlements cannot lock each other out. */
+async function lockOwned(tx: Session, owner: string, settlements: readonly Settlement[]): Promise<Owned[]> {
+  const rows = await tx.rows<OwnedRow>(
+    `SELECT delivery_id AS id, lane, attempt, attempts_before AS attemptsBefore, UTC_TIMESTAMP(3) AS now
+     FROM queue FORCE INDEX (PRIMARY) WHERE ${idIn('delivery_id', idsOf(settlements))}
+       AND state = 'sending' AND claimed_by = ? ORDER BY delivery_id FOR UPDATE`,
+    [owner],
+  );
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return settlements.flatMap((settlement) => {
+    const row = byId.get(settlement.delivery.id);
+    // The same owner may have claimed it a second time, after a rescue: then it is another attempt.
+    if (row === undefined || row.attempt - row.attemptsBefore !== settlement.delivery.attempt) return [];
+    byId.delete(row.id);
+    return [{ ...settlement, lane: row.lane, number: row.attempt, recordedAt: row.now }];
+  });
+}
+
+function insertAttempts(owned: readonly Owned[], marker: Marker): string {
+  return insertAttemptRows(owned.map(toAttempt), marker);
+}
+
+function toAttempt({ delivery, number, outcome, endedAtMs, receiver, recordedAt }: Owned): MarkedAttempt {
+  const durationMs = Math.round(outcome.durationMs);
+  return {
+    delivery: delivery.id,
+    number,
+    startedAt: momentText(endedAtMs - durationMs),
+    durationMs,
+    outcome: outcome.kind,
+    responseStatus: outcome.status ?? null,
+    reason: outcome.reason ?? null,
+    recordedAt,
+    receiver: receiver ?? null,
+    webhook: delivery.webhookId,
+    eventId: delivery.eventId,
+    eventType: delivery.eventType,
+  };
+}
+
+/** One UPDATE for all that have the same to record: mostly one for the whole batch. Encrypted answers differ, and go by the hundred. */
+function updateLog(owned: readonly Owned[]): string[] {
+  const groups = new Map<string, Owned[]>();
+  for (const settlement of owned) {
+    const key = `${logAssignments(settlement)}, ${isSealed(settlement) ? '' : literal(answerOf(settlement))}`;
+    const group = groups.get(key);
+    if (group) group.push(settlement);
+    else groups.set(key, [settlement]);
+  }
+  return [...groups.values()].flatMap((group) =>
+    chunks(group).map(
+      (chunk) =>
+        `UPDATE delivery_log SET ${logAssignments(chunk[0]!)}, response_body = ${answersOf(chunk)}` +
+        ` WHERE ${idIn('id', idsOf(chunk))}`,
+    ),
+  );
+}
+
+/** The server looks through the answers of a statement for each of its rows. */
+const sealedAtOnce = 100;
+
+function chunks(group: readonly Owned[]): (readonly Owned[])[] {
+  if (!isSealed(group[0]!)) return [group];
+  const count = Math.ceil(group.length / sealedAtOnce);
+  const parts = Array.from({ length: count }, (_, n) =>
+    group.slice(n * sealedAtOnce, (n + 1) * sealedAtOnce),
+  );
+  // A sealed answer has up to 4 bytes for each character.
+  return parts.flatMap((part) =>
+    toBatches(
+      part,
+      ({ outcome }) => 4 * Math.min(keptBodyCharacters, outcome.responseBody?.length ?? 0) + 200,
+    ),
+  );
+}
+
+/** SQL that gives each delivery its answer. */
+function answersOf(chunk: readonly Owned[]): string {
+  if (!isSealed(chunk[0]!)) return literal(answerOf(chunk[0]!));
+  const cases = chunk.map(
+    (settlement) => `WHEN ${settlement.delivery.id} THEN ${literal(answerOf(settlement))}`,
+  );
+  return `CASE id ${cases.join(' ')} END`;
+}
+
+function isSealed({ delivery, outcome }: Owned): boolean {
+  return delivery.key !== undefined && (outcome.responseBody ?? '') !== '';
+}
+
+/** Encrypted as the payload is: a receiver may echo what it was sent. */
+function answerOf(settlement: Owned): string | null {
+  const { delivery, outcome } = settlement;
+  const answer = outcome.responseBody?.slice(0, keptBodyCharacters) ?? null;
+  return isSealed(settlement) ? sealPayload(delivery.key!, delivery.eventId, answer!) : answer;
+}
+
+function logAssignments({ outcome, next, number }: Owned): string {
+  const answer = `response_status = ${literal(outcome.status ?? null)}, retry_count = ${number - 1}, reserve = NULL`;
+  switch (next.kind) {
+    case 'delivered':
+      return `status = 'delivered', delivered_at = @now, failed_at = NULL, exhausted_at = NULL, ${answer}`;
+    case 'retry':
+      return `failed_at = @now, ${answer}`;
+    case 'exhausted':
+      return `status = 'exhausted', failed_at = @now, exhausted_at = @now, ${answer}`;
+  }
+}
+
+function updateQueue(owned: readonly Owned[], ended: readonly Owned[]): string[] {
+  const statements: string[] = [];
+  if (ended.length > 0) {
+    statements.push(`DELETE FROM queue WHERE ${idIn('delivery_id', idsOf(ended))}`);
+  }
+  const delays = owned.flatMap(({ delivery, next }) =>
+    next.kind === 'retry' ? [{ id: delivery.id, delayMs: next.delayMs }] : [],
+  );
+  if (delays.length > 0) {
+    const ids = delays.map(({ id }) => id);
+    const cases = delays
+      .map(({ id, delayMs }) => `WHEN ${id} THEN ${literal(Math.round(delayMs * 1_000))}`)
+      .join(' ');
+    statements.push(
+      `UPDATE queue SET state = 'pending',
+         due_at = @now + INTERVAL CASE delivery_id ${cases} END MICROSECOND
+       WHERE ${idIn('delivery_id', ids)}`,
+    );
+  }
+  return statements;
+}
+
+/** Maintains `failing_since`: set on the first failure after a success, cleared on success. */
+function updateHealth(owned: readonly Owned[]): string[] {
+  const well = new Set(
+    owned.filter(({ outcome }) => outcome.kind === 'delivered').map(({ delivery }) => delivery.webhookId),
+  );
+  const ill = new Set(owned.map(({ delivery }) => delivery.webhookId).filter((id) => !well.has(id)));
+  const update = (ids: ReadonlySet<number>, value: string, where: string): string[] =>
+    ids.size === 0
+      ? []
+      : // A row that is edited by the engine has not been edited.
+        [
+          `UPDATE webhooks SET failing_since = ${value}, updated_at = updated_at WHERE ${idIn('id', ids)} AND ${where}`,
+        ];
+  return [
+    ...update(well, 'NULL', 'failing_since IS NOT NULL'),
+    ...update(ill, '@now', 'failing_since IS NULL'),
+  ];
+}

@@ -1,0 +1,99 @@
+import type { Session, Store } from '../../db/connection/client.ts';
+import { idIn } from '../../db/connection/sql-text.ts';
+import { createReplay, previewReplay, type ReplayRequest } from '../replay/replay.ts';
+import type { Subscription } from '../types.ts';
+
+/*
+ * Events that a webhook would have had while it was inactive, or while its row did not say which it wants. None of them has a delivery to it:
+ * so they are the matching events from `missed_from` on without one. Each process notes the beginning before it stops to queue; the end is
+ * noted when every process has been queueing again for a while, and may lie too late without harm.
+ */
+
+/** After so long every process knows that a webhook is active again: they look each second. */
+export const knownToAllMs = 10_000;
+
+/** A stretch of the log: from (inclusive) to (exclusive, null while it is open). */
+export interface MissedRange {
+  from: number;
+  to: number | null;
+}
+
+/** Notes the first event that is not queued for these webhooks. To be called before they are left out. */
+export async function noteMissed(store: Store, webhookIds: readonly number[]): Promise<void> {
+  if (webhookIds.length === 0) return;
+  const [next] = await store.rows<{ seq: number }>(
+    'SELECT next_event_seq AS seq FROM checkpoint WHERE id = 1',
+  );
+  await store.run(
+    `UPDATE webhooks SET missed_from = COALESCE(missed_from, ?), missed_to = NULL, updated_at = updated_at
+     WHERE ${idIn('id', webhookIds)} AND (missed_from IS NULL OR missed_to IS NOT NULL)`,
+    [next!.seq],
+  );
+}
+
+/** Notes the end, for webhooks whose events have been queued again for long enough. */
+export async function closeMissed(store: Store, webhookIds: readonly number[]): Promise<void> {
+  if (webhookIds.length === 0) return;
+  const open = await store.rows<{ id: number }>(
+    `SELECT id FROM webhooks WHERE ${idIn('id', webhookIds)} AND missed_from IS NOT NULL AND missed_to IS NULL
+       AND updated_at < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND`,
+    [knownToAllMs * 1_000],
+  );
+  if (open.length === 0) return;
+  await store.run(
+    `UPDATE webhooks SET missed_to = (SELECT next_event_seq FROM checkpoint WHERE checkpoint.id = 1), updated_at = updated_at
+     WHERE ${idIn(
+       'id',
+       open.map(({ id }) => id),
+     )} AND missed_to IS NULL`,
+  );
+}
+
+/** Null when there is nothing that was not queued. */
+export async function readMissed(session: Session, webhookId: number): Promise<MissedRange | null> {
+  const [row] = await session.rows<{ from: number | null; to: number | null }>(
+    'SELECT missed_from AS `from`, missed_to AS `to` FROM webhooks WHERE id = ?',
+    [webhookId],
+  );
+  return row === undefined || row.from === null ? null : { from: row.from, to: row.to };
+}
+
+/** Counts them by type; the webhook's filter is applied only when they are sent, so this is the most. */
+export async function countMissed(session: Session, webhook: Subscription): Promise<number> {
+  const range = await readMissed(session, webhook.id);
+  if (range === null) return 0;
+  return (await previewReplay(session, requestOf(webhook), [webhook], range)).total;
+}
+
+export interface MissedReplay {
+  requestedBy: string;
+  record(tx: Session, replay: number, total: number): Promise<void>;
+}
+
+/** Begins a replay of them; null when there is nothing. The daemon does it. */
+export async function replayMissed(
+  store: Store,
+  webhook: Subscription,
+  { requestedBy, record }: MissedReplay,
+): Promise<{ id: number; total: number } | null> {
+  const range = await readMissed(store, webhook.id);
+  if (range === null) return null;
+  const reason = 'events that were not queued while the webhook was disabled';
+  return createReplay(
+    store,
+    { ...requestOf(webhook), requestedBy, reason, ratePerSecond: null, range },
+    [webhook],
+    async (tx, id, total) => {
+      await tx.run(
+        'UPDATE webhooks SET missed_from = NULL, missed_to = NULL, updated_at = updated_at WHERE id = ?',
+        [webhook.id],
+      );
+      await record(tx, id, total);
+    },
+  );
+}
+
+/** Any time: the range of the log says which. */
+function requestOf({ id }: Subscription): ReplayRequest {
+  return { webhookId: id, sinceMs: 0, untilMs: Date.parse('9999-12-31T00:00:00Z'), missedOnly: true };
+}

@@ -1,0 +1,406 @@
+import type { Session, Store } from '../../db/connection/client.ts';
+import { and, asc, eq, getTableColumns, isNull, sql } from '../../db/schema/drizzle.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { webhooks } from '../../db/schema/schema.ts';
+import type { WebhookSettings } from '../../config/types.ts';
+import { AppError } from '../../lib/errors.ts';
+import { checkSecret, generateSecret } from '../../lib/secret.ts';
+import {
+  isOverlapping,
+  readRow,
+  secretContext,
+  type WebhookProblem,
+  type WebhookRecord,
+  type WebhookRow,
+} from './webhook-row.ts';
+import { maskUrl } from '../../lib/mask-url.ts';
+import { resealCredentials, sealCredentials, tryOpenCredentials, unmask } from './webhook-credentials.ts';
+import { endQueued } from '../queue/end-queued.ts';
+import { freesRetries, makeRetriesDue } from '../queue/owed.ts';
+import type { Subscription } from '../types.ts';
+
+/** Where webhooks are kept, and how their secrets are sealed. */
+export interface WebhookVault {
+  store: Store;
+  box: SecretBox;
+}
+
+export interface NewWebhook extends Partial<WebhookSettings> {
+  name: string;
+  url: string;
+  events: readonly string[];
+  /** Without one, one is made. */
+  secret?: string;
+}
+
+export type WebhookChanges = Partial<Omit<NewWebhook, 'secret'>>;
+
+/** Writes what belongs to a change (who made it) into the same transaction. */
+export interface Along {
+  /** While the row is locked and as it was. What it throws refuses the change. */
+  before(tx: Session, id: number): Promise<void>;
+  after(tx: Session, id: number): Promise<void>;
+}
+
+const live = isNull(webhooks.deletedAt);
+
+/**
+ * Everything that is subscribed, active or not, and what is wrong with rows. A row that cannot be used is sent nothing, and its events are
+ * queued as long as it says which; the others are not affected.
+ */
+export async function loadWebhooks({
+  store,
+  box,
+}: WebhookVault): Promise<{ webhooks: Subscription[]; problems: WebhookProblem[] }> {
+  const rows = await selectRows(store);
+  const names = rows.map(({ row }) => row);
+  const read = rows.map(({ row, overlapping }) => readRow(row, overlapping, box));
+  return {
+    webhooks: read.map(({ webhook }) => webhook),
+    problems: read.flatMap(({ record }) => {
+      const { id, name, problems } = withTwin(record, names);
+      return problems.map((message) => ({ id, name, message }));
+    }),
+  };
+}
+
+/** One webhook as it is sent to. Throws AppError ERR_NOT_FOUND, ERR_CONFIG with what keeps its row from being used. */
+export async function loadWebhook({ store, box }: WebhookVault, id: number): Promise<Subscription> {
+  const [found] = await selectRows(store, id);
+  if (!found) throw notFound(id);
+  const { webhook, record } = readRow(found.row, found.overlapping, box);
+  if (!isSendable(webhook)) {
+    throw new AppError(
+      'ERR_CONFIG',
+      `the webhook ${id} (${record.name}) cannot be used: ${record.problems.join('; ')}`,
+      { remedy: 'Correct it: webhooks update, or webhooks rotate-secret.' },
+    );
+  }
+  return webhook;
+}
+
+/** Whether it has all that a request needs, active or not. */
+function isSendable({ standing, secrets }: Subscription): boolean {
+  return standing !== 'unfit' && secrets.length > 0;
+}
+
+/**
+ * A text that changes with every change that matters to the engine, also by plain SQL, and when a rotation's overlap ends.
+ * A checksum of the rows, because an UPDATE within the same millisecond leaves `updated_at` as it was.
+ */
+export async function readWebhooksVersion(session: Session): Promise<string> {
+  const columns = [
+    ...[
+      'id',
+      'name',
+      'url',
+      'events',
+      'secret',
+      'is_active',
+      'managed_by',
+      'previous_secret',
+      'filter',
+      'fields',
+    ],
+    ...[
+      'headers',
+      'sealed_url',
+      'delivery_order',
+      'max_in_flight',
+      'rate_per_second',
+      'timeout_ms',
+      'legacy_signature',
+    ],
+    'client_certificate',
+    ...[
+      'paused_at',
+      'disabled_reason',
+      'disabled_at',
+      'deleted_at',
+      'created_at',
+      'updated_at',
+      'previous_secret_expires_at',
+    ],
+    'previous_secret_expires_at > UTC_TIMESTAMP(3)',
+  ];
+  const [row] = await session.rows<{ version: string }>(
+    `SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CRC32(CONCAT_WS('|', ${columns
+      .map((column) => `COALESCE(${column}, '~')`)
+      .join(', ')}))), 0)) AS version FROM webhooks`,
+  );
+  return row!.version;
+}
+
+export async function listWebhooks({ store, box }: WebhookVault): Promise<WebhookRecord[]> {
+  const rows = await selectRows(store);
+  const names = rows.map(({ row }) => row);
+  return rows.map(({ row, overlapping }) => withTwin(readRow(row, overlapping, box).record, names));
+}
+
+/** Throws AppError ERR_NOT_FOUND. */
+export async function getWebhook({ store, box }: WebhookVault, id: number): Promise<WebhookRecord> {
+  const [found] = await selectRows(store, id);
+  if (!found) throw notFound(id);
+  return readRow(found.row, found.overlapping, box).record;
+}
+
+/**
+ * The id of the live webhook that a person names by id or by name, whose case matters only where SQL has used a name twice. Throws
+ * AppError ERR_NOT_FOUND, ERR_USAGE when two have the name.
+ */
+export async function findWebhookId(session: Session, idOrName: string): Promise<number> {
+  const all = await selectRows(session);
+  const exact = all.filter(({ row }) => String(row.id) === idOrName || row.name === idOrName);
+  const found = exact.length > 0 ? exact : all.filter(({ row }) => isSameName(row.name, idOrName));
+  if (found.length > 1) {
+    throw new AppError('ERR_USAGE', `${found.length} webhooks are named "${idOrName}"`, {
+      remedy: `Use an id: ${found.map(({ row }) => row.id).join(', ')}.`,
+    });
+  }
+  if (!found[0]) throw notFound(idOrName);
+  return found[0].row.id;
+}
+
+/**
+ * Adds a webhook that the database manages. Returns the secret, which cannot be read again. What `settings` leaves out has the
+ * column's default. Throws AppError ERR_USAGE for a secret that is not fit, ERR_CONFLICT for a name that is taken.
+ */
+export async function createWebhook(
+  { store, box }: WebhookVault,
+  { secret = generateSecret(), ...input }: NewWebhook,
+  along?: Along,
+): Promise<{ id: number; secret: string }> {
+  requireFitSecret(secret);
+  unmask(input);
+  return store.transaction(async (tx) => {
+    await refuseTakenName(tx, input.name);
+    const row = { ...toColumns(input), ...required(input), managedBy: 'database' } as const;
+    const id = await insertWebhook(tx, row, { box, secret });
+    await along?.after(tx, id);
+    return { id, secret };
+  });
+}
+
+/**
+ * Edits what a person may edit; where that decides whether requests arrive, what waits for its retry is due at once. Throws AppError
+ * ERR_NOT_FOUND, ERR_CONFLICT when the file manages it or the name is taken.
+ */
+export async function updateWebhook(
+  { store, box }: WebhookVault,
+  id: number,
+  given: WebhookChanges,
+  along?: Along,
+): Promise<void> {
+  const changes = await store.transaction(async (tx) => {
+    if (given.name !== undefined) await refuseTakenName(tx, given.name, id);
+    const row = tryOpenCredentials(await lockEditable(tx, id), box);
+    const changes = unmask(given, row);
+    await along?.before(tx, id);
+    const moved = changes.url !== undefined && changes.url !== row.url;
+    const set = sealCredentials(box, id, { ...toColumns(changes), ...(moved ? freshStart : {}) });
+    if (Object.keys(set).length > 0) await tx.drizzle.update(webhooks).set(set).where(eq(webhooks.id, id));
+    await along?.after(tx, id);
+    return changes;
+  });
+  if (freesRetries(Object.keys(changes))) await makeRetriesDue(store, id);
+}
+
+/** Ends a webhook: nothing more is sent to it, what was waiting is given up, the log stays. Throws as `updateWebhook`. */
+export async function deleteWebhook(store: Store, id: number, along?: Along): Promise<void> {
+  await store.transaction(async (tx) => {
+    await lockEditable(tx, id);
+    await along?.before(tx, id);
+    await tx.run(
+      `UPDATE webhooks SET deleted_at = UTC_TIMESTAMP(3), is_active = FALSE, secret = '', previous_secret = NULL WHERE id = ?`,
+      [id],
+    );
+    await along?.after(tx, id);
+  });
+  await endQueued(store, id);
+}
+
+/**
+ * Gives it another secret. Both sign for `overlapMs`, so that the receiver can change at its leisure; a rotation within
+ * an overlap drops the oldest. Throws as `updateWebhook`, and ERR_USAGE for a secret that is not fit.
+ */
+export async function rotateSecret(
+  { store, box }: WebhookVault,
+  id: number,
+  { overlapMs, secret = generateSecret() }: { overlapMs: number; secret?: string },
+  along?: Along,
+): Promise<{ secret: string }> {
+  requireFitSecret(secret);
+  await store.transaction(async (tx) => {
+    await lockEditable(tx, id);
+    await along?.before(tx, id);
+    await replaceSecret(tx, { id, sealed: box.seal(secret, secretContext(id)), overlapMs });
+    await along?.after(tx, id);
+  });
+  await makeRetriesDue(store, id);
+  return { secret };
+}
+
+/**
+ * Seals what lies in the clear or under an older key, so that the older keys may go. What does not open is left as it is:
+ * `loadWebhooks` reports it. Returns how many rows.
+ */
+export async function resealSecrets({ store, box }: WebhookVault): Promise<number> {
+  return store.transaction(async (tx) => {
+    const rows = await tx.drizzle.select().from(webhooks).where(live).for('update');
+    let resealed = 0;
+    for (const row of rows) {
+      const { id, secret, previousSecret } = row;
+      const again = (stored: string) => reseal(box, id, stored);
+      const set = {
+        secret: again(secret),
+        previousSecret: previousSecret === null ? null : again(previousSecret),
+        ...resealCredentials(row, box),
+      };
+      if (set.secret === secret && set.previousSecret === previousSecret && Object.keys(set).length === 2)
+        continue;
+      await tx.drizzle
+        .update(webhooks)
+        .set({ ...set, updatedAt: sql`${webhooks.updatedAt}` })
+        .where(eq(webhooks.id, id));
+      resealed += 1;
+    }
+    return resealed;
+  });
+}
+
+function reseal(box: SecretBox, id: number, stored: string): string {
+  if (stored === '' || !box.isStale(stored)) return stored;
+  try {
+    return box.seal(box.open(stored, secretContext(id)), secretContext(id));
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'ERR_SECRET_KEY') return stored;
+    throw error;
+  }
+}
+
+/** The former secret becomes the previous one, valid for `overlapMs` by the store's clock. */
+export async function replaceSecret(
+  tx: Session,
+  { id, sealed, overlapMs }: { id: number; sealed: string; overlapMs: number },
+): Promise<void> {
+  await tx.run(
+    `UPDATE webhooks SET previous_secret = secret, secret = ?,
+       previous_secret_expires_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE id = ?`,
+    [sealed, overlapMs * 1_000, id],
+  );
+}
+
+/** Forgets that the engine disabled it, or that it was failing. */
+export const freshStart = { failingSince: null, disabledAt: null, disabledReason: null } as const;
+
+/** The columns of what a person or the file says; what is not said is left out. */
+export function toColumns(input: WebhookChanges): Partial<WebhookRow> {
+  const columns = {
+    name: input.name,
+    url: input.url,
+    events: input.events,
+    isActive: input.isActive,
+    filter: input.filter,
+    fields: input.fields,
+    headers: input.headers,
+    deliveryOrder: input.order,
+    maxInFlight: input.maxInFlight,
+    ratePerSecond: input.ratePerSecond,
+    timeoutMs: input.timeoutMs,
+    legacySignature: input.legacySignature,
+    clientCertificate: input.clientCertificate,
+  };
+  return Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== undefined));
+}
+
+/** Inserts a row. Its credentials are sealed for its id, which this returns. */
+export async function insertWebhook(
+  tx: Session,
+  row: Partial<WebhookRow> & Pick<WebhookRow, 'name' | 'url' | 'events' | 'managedBy'>,
+  { box, secret }: { box: SecretBox; secret: string },
+): Promise<number> {
+  const { headers = null, ...rest } = row;
+  const shown = box.keyId === null ? row.url : maskUrl(row.url);
+  const [{ insertId }] = await tx.drizzle.insert(webhooks).values({ ...rest, url: shown, secret: '' });
+  const id = row.id ?? insertId;
+  await tx.drizzle
+    .update(webhooks)
+    .set({
+      ...sealCredentials(box, id, { url: row.url, headers }),
+      secret: box.seal(secret, secretContext(id)),
+      updatedAt: sql`${webhooks.updatedAt}`,
+    })
+    .where(eq(webhooks.id, id));
+  return id;
+}
+
+function required({ name, url, events }: Pick<NewWebhook, 'name' | 'url' | 'events'>) {
+  return { name, url, events };
+}
+
+/** Locks a row for an edit by a person. */
+export async function lockEditable(tx: Session, id: number): Promise<WebhookRow> {
+  const [row] = await tx.drizzle
+    .select()
+    .from(webhooks)
+    .where(and(eq(webhooks.id, id), live))
+    .for('update');
+  if (!row) throw notFound(id);
+  if (row.managedBy === 'file') throw managedByFile(row.name);
+  return row;
+}
+
+export function notFound(what: number | string): AppError {
+  return new AppError('ERR_NOT_FOUND', `there is no webhook ${what}`, {
+    remedy: 'Look it up: webhooks list.',
+  });
+}
+
+export function managedByFile(name: string): AppError {
+  return new AppError('ERR_CONFLICT', `the webhook "${name}" is managed by the configuration file`, {
+    remedy: 'Edit it under `webhooks` in that file: the daemon takes a valid edit at once.',
+  });
+}
+
+/** Names are unique without regard to case, among all that are not deleted. One writer at a time looks and writes. */
+async function refuseTakenName(tx: Session, name: string, own?: number): Promise<void> {
+  await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
+  const rows = await tx.drizzle
+    .select({ id: webhooks.id, name: webhooks.name, managedBy: webhooks.managedBy })
+    .from(webhooks)
+    .where(live);
+  const taken = rows.find((row) => row.id !== own && isSameName(row.name, name));
+  if (!taken) return;
+  if (taken.managedBy === 'file') throw managedByFile(taken.name);
+  throw new AppError('ERR_CONFLICT', `webhook ${taken.id} is named "${taken.name}"`, {
+    remedy: 'Choose another name: case makes no difference.',
+  });
+}
+
+export const isSameName = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
+
+/** SQL can give a name twice: both are sent to, and the problem is shown. */
+function withTwin(record: WebhookRecord, rows: readonly Pick<WebhookRow, 'id' | 'name'>[]): WebhookRecord {
+  const twin = rows.find(({ id, name }) => id !== record.id && isSameName(name, record.name));
+  if (!twin) return record;
+  return { ...record, problems: [...record.problems, `name is also that of webhook ${twin.id}: rename one`] };
+}
+
+function requireFitSecret(secret: string): void {
+  const problem = checkSecret(secret);
+  if (problem !== undefined) {
+    throw new AppError('ERR_USAGE', problem, { remedy: 'Leave it out: one is made, and shown once.' });
+  }
+}
+
+async function selectRows(
+  session: Session,
+  id?: number,
+): Promise<{ row: WebhookRow; overlapping: boolean }[]> {
+  const rows = await session.drizzle
+    .select({ row: getTableColumns(webhooks), overlapping: isOverlapping })
+    .from(webhooks)
+    .where(id === undefined ? live : and(live, eq(webhooks.id, id)))
+    .orderBy(asc(webhooks.id));
+  return rows.map(({ row, overlapping }) => ({ row, overlapping: overlapping === 1 }));
+}

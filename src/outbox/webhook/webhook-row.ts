@@ -1,0 +1,139 @@
+import type { InferSelectModel } from 'drizzle-orm';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { sql } from '../../db/schema/drizzle.ts';
+import { webhooks } from '../../db/schema/schema.ts';
+import { AppError } from '../../lib/errors.ts';
+import { mask, maskUrl } from '../../lib/mask-url.ts';
+import { checkSecret } from '../../lib/secret.ts';
+import type { Subscription, Webhook } from '../types.ts';
+import { maskHeaders, openCredentials } from './webhook-credentials.ts';
+import { readShape } from './webhook-shape.ts';
+
+/**
+ * Whether it is sent to: `active`; `paused` or `inactive` by a person, `disabled` by the engine; `unfit`: a column of its row cannot be used, and its
+ * deliveries wait until that is corrected.
+ */
+export type WebhookStanding = 'active' | 'paused' | 'inactive' | 'disabled' | 'unfit';
+
+/** A webhook as people see it: without its secrets, the URL and the values of headers masked. */
+export interface WebhookRecord extends Omit<Webhook, 'secrets'> {
+  standing: WebhookStanding;
+  /** What is wrong with its row: sentences that quote no value. */
+  problems: readonly string[];
+  createdAt: Date;
+  updatedAt: Date;
+  /** Until when two secrets sign; null outside a rotation. */
+  rotationEndsAt: Date | null;
+  failingSince: Date | null;
+  /** Since when a person has it wait. */
+  pausedAt: Date | null;
+  disabledAt: Date | null;
+  /** Why the engine disabled it; null when a person did, or when it is active. */
+  disabledReason: DisableReason | null;
+}
+
+/** Why the engine disabled a webhook: it answered 410, or failed for `disable_after` without a pause. */
+export type DisableReason = 'gone' | 'failing';
+
+export type WebhookRow = InferSelectModel<typeof webhooks>;
+
+/** True while a rotation overlaps, by the store's clock. */
+export const isOverlapping = sql<number>`coalesce(${webhooks.previousSecretExpiresAt} > utc_timestamp(3), 0)`;
+
+/** What a sealed secret is bound to, so that it opens in no other row. */
+export function secretContext(id: number): string {
+  return `webhook ${id}`;
+}
+
+/** What is wrong with a row, for the log; never its secret. */
+export interface WebhookProblem {
+  id: number;
+  name: string;
+  message: string;
+}
+
+/** A row with what is in it. */
+export interface ReadRow {
+  webhook: Subscription;
+  record: WebhookRecord;
+}
+
+/**
+ * Reads a row, which may have been edited by SQL. What cannot be used is among the problems of the record; the webhook then stands as `unfit`
+ * and nothing is sent by it. Its events are queued as long as the row says which.
+ */
+export function readRow(row: WebhookRow, overlapping: boolean, box: SecretBox): ReadRow {
+  const { open, problem: sealedProblem } = openRow(row, box);
+  const { shape, problems, chooses } = readShape(open);
+  if (sealedProblem !== undefined) problems.push(sealedProblem);
+  const { secrets, problem, weakness } = openSecrets(row, overlapping, box);
+  if (problem !== undefined) problems.push(problem);
+  const standing = standingOf(row, problems);
+  const isActive = standing === 'active';
+  const webhook = {
+    ...shape,
+    isActive,
+    standing,
+    secrets,
+    collects: chooses && (row.isActive || row.disabledReason !== null),
+    failingSinceMs: row.failingSince?.getTime() ?? null,
+  };
+  const record = {
+    ...shape,
+    url: maskUrl(shape.url),
+    headers: maskHeaders(shape.headers),
+    isActive: row.isActive,
+    standing,
+    problems: weakness === undefined ? problems : [...problems, weakness],
+    createdAt: row.createdAt,
+    updatedAt: row.updatedAt,
+    rotationEndsAt: overlapping ? row.previousSecretExpiresAt : null,
+    failingSince: row.failingSince,
+    pausedAt: row.pausedAt,
+    disabledAt: row.isActive ? null : row.disabledAt,
+    disabledReason: row.isActive ? null : (row.disabledReason as DisableReason | null),
+  };
+  return { webhook, record };
+}
+
+function openRow(row: WebhookRow, box: SecretBox): { open: WebhookRow; problem?: string } {
+  try {
+    const open = openCredentials(row, box);
+    return open.url.includes(mask)
+      ? { open, problem: 'url has a masked part: write the whole URL' }
+      : { open };
+  } catch (error) {
+    if (!(error instanceof AppError && error.code === 'ERR_SECRET_KEY')) throw error;
+    return { open: { ...row, headers: null }, problem: `url or headers do not open: ${error.message}` };
+  }
+}
+
+function standingOf(
+  { isActive, pausedAt, disabledReason }: WebhookRow,
+  problems: readonly string[],
+): WebhookStanding {
+  if (!isActive) return disabledReason === null ? 'inactive' : 'disabled';
+  if (problems.length > 0) return 'unfit';
+  return pausedAt === null ? 'active' : 'paused';
+}
+
+interface OpenedSecrets {
+  /** Current secret first; none where it cannot be used. */
+  secrets: string[];
+  problem?: string;
+  /** It is used, but receivers may not verify with it. */
+  weakness?: string | undefined;
+}
+
+function openSecrets(row: WebhookRow, overlapping: boolean, box: SecretBox): OpenedSecrets {
+  try {
+    const stored = [row.secret, ...(overlapping && row.previousSecret !== null ? [row.previousSecret] : [])];
+    const secrets = stored.map((secret) => box.open(secret, secretContext(row.id)));
+    if (secrets[0] === '')
+      return { secrets: [], problem: 'secret is empty: webhooks rotate-secret makes one' };
+    return { secrets, weakness: checkSecret(secrets[0]!) };
+  } catch (error) {
+    if (!(error instanceof AppError && error.code === 'ERR_SECRET_KEY')) throw error;
+    return { secrets: [], problem: `secret does not open: ${error.message}` };
+  }
+}

@@ -1,0 +1,112 @@
+import type { Session, Store } from '../../db/connection/client.ts';
+import { and, eq, isNull } from '../../db/schema/drizzle.ts';
+import { webhooks } from '../../db/schema/schema.ts';
+import { freshStart, lockEditable, managedByFile, notFound, type Along } from './webhook-registry.ts';
+import { makeRetriesDue } from '../queue/owed.ts';
+import type { DisableReason, WebhookRow } from './webhook-row.ts';
+import { notActive } from './webhook-summary.ts';
+
+/**
+ * Who says whether a webhook is active:
+ *
+ *   a person: `is_active` and no reason     inactive: its events are not queued; what was queued waits
+ *   a person: `paused_at`                   its events are queued and nothing is sent
+ *   the engine: not active, with a reason   its events are still queued; `enable` sends them in order
+ *
+ * The file says it for its own; but what the engine has disabled, a person may enable for the file as well.
+ */
+
+/** Enables it, sends its waiting deliveries first, and ends a pause. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file says inactive. */
+export async function enableWebhook(store: Store, id: number, along?: Along): Promise<void> {
+  await store.transaction(async (tx) => {
+    const row = await lockLive(tx, id);
+    if (!row.isActive && row.managedBy === 'file' && row.disabledReason === null)
+      throw managedByFile(row.name);
+    await along?.before(tx, id);
+    await tx.drizzle
+      .update(webhooks)
+      .set({ isActive: true, pausedAt: null, ...freshStart })
+      .where(eq(webhooks.id, id));
+    await along?.after(tx, id);
+  });
+  await makeRetriesDue(store, id);
+}
+
+/**
+ * Has it wait: its events are queued and nothing is sent. Also one of the file. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when it is
+ * disabled.
+ */
+export function pauseWebhook(store: Store, id: number, along?: Along): Promise<void> {
+  return setPaused(store, id, 'COALESCE(paused_at, UTC_TIMESTAMP(3))', along);
+}
+
+/** Sends what waits, in order. Throws as `pauseWebhook`. */
+export async function resumeWebhook(store: Store, id: number, along?: Along): Promise<void> {
+  await setPaused(store, id, 'NULL', along);
+  await makeRetriesDue(store, id);
+}
+
+async function setPaused(store: Store, id: number, pausedAt: string, along?: Along): Promise<void> {
+  await store.transaction(async (tx) => {
+    const row = await lockLive(tx, id);
+    if (!row.isActive) throw notActive(row.name);
+    await along?.before(tx, id);
+    await tx.run(`UPDATE webhooks SET paused_at = ${pausedAt} WHERE id = ?`, [id]);
+    await along?.after(tx, id);
+  });
+}
+
+async function lockLive(tx: Session, id: number): Promise<WebhookRow> {
+  const [row] = await tx.drizzle
+    .select()
+    .from(webhooks)
+    .where(and(eq(webhooks.id, id), isNull(webhooks.deletedAt)))
+    .for('update');
+  if (!row) throw notFound(id);
+  return row;
+}
+
+/** Stops it by a person's decision. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file manages it. */
+export async function disableWebhook(store: Store, id: number, along?: Along): Promise<void> {
+  await store.transaction(async (tx) => {
+    await lockEditable(tx, id);
+    await along?.before(tx, id);
+    await tx.drizzle
+      .update(webhooks)
+      .set({ isActive: false, disabledAt: null, disabledReason: null })
+      .where(eq(webhooks.id, id));
+    await along?.after(tx, id);
+  });
+}
+
+/**
+ * Stops it by the engine's decision. Returns false when it was not active any more, so that only one of several processes announces
+ * it. Run it in a transaction together with `announce`.
+ */
+export async function disableByEngine(session: Session, id: number, reason: DisableReason): Promise<boolean> {
+  const { affectedRows } = await session.run(
+    `UPDATE webhooks SET is_active = FALSE, disabled_at = UTC_TIMESTAMP(3), disabled_reason = ?
+     WHERE id = ? AND is_active = TRUE AND deleted_at IS NULL`,
+    [reason, id],
+  );
+  return affectedRows === 1;
+}
+
+/**
+ * Active webhooks that have had no success for so long and fail now, for a delivery waits for its retry: the candidates for
+ * `disableByEngine`. One with rare traffic that failed once and had nothing to send since is not among them before it fails
+ * again. An edit restarts the count: it may have been enabled by plain SQL.
+ */
+export async function findLongFailing(
+  session: Session,
+  afterMs: number,
+): Promise<{ id: number; name: string }[]> {
+  return session.rows<{ id: number; name: string }>(
+    `SELECT id, name FROM webhooks WHERE is_active = TRUE AND paused_at IS NULL AND deleted_at IS NULL
+       AND GREATEST(failing_since, updated_at) < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
+       AND EXISTS (SELECT 1 FROM queue q FORCE INDEX (queue_due)
+                   WHERE q.state = 'pending' AND q.webhook_id = webhooks.id AND q.attempt > q.attempts_before)
+     ORDER BY id`,
+    [afterMs * 1_000],
+  );
+}
