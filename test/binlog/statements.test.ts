@@ -179,9 +179,13 @@ describe.each(modes)('a statement in the log of $name', (mode) => {
       await schema.query('SET SESSION sql_mode=DEFAULT');
       expect(halt?.halt.reason).toBe('truncate');
       expect(halt?.message).toContain(name);
-      expect(halt?.remedy).toBe(
+      const lines = halt!.remedy.split('\n');
+      expect(lines.at(-1)).toBe(
         `odontology-webhooks resume --accept-gap --reason "${/after binlog\S+ (.*) took/.exec(halt!.message)![1]}"`,
       );
+      // Without its schema the source cannot be read: it comes back first.
+      if (name === 'DROP DATABASE') expect(lines[1]).toBe(`CREATE DATABASE \`${schema.name}\`;`);
+      else expect(lines).toHaveLength(1);
     },
   );
 
