@@ -1,19 +1,26 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeResult, formatDecode } from '../../src/cli/check/decode.ts';
 import { loadClinic } from '../../src/demo/clinic.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { runCli, writeConfig, type CliResult } from '../support/daemon.ts';
-import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { createSchema, flavours, type TestSchema } from '../support/server.ts';
 
 describe.each(flavours)('check --decode, on %s', (flavour) => {
+  let server: PrivateServer;
   let clinic: TestSchema;
-  /** The log of the whole run is behind it, more than a check reads. MariaDB's log has whole seconds. */
+  /** MariaDB's log has whole seconds. */
   const begin = new Date(systemClock.now() - 1_000).toISOString();
   beforeAll(async () => {
-    clinic = await createSchema(sharedServer(flavour));
+    // Of its own: other tests log statements, before which a comparison ends.
+    server = await startPrivateServer({ flavour });
+    clinic = await createSchema(server);
     await loadClinic(await clinic.connect());
   });
-  afterAll(() => clinic.drop());
+  afterAll(async () => {
+    await clinic.drop();
+    await server.stop();
+  });
 
   async function check(...args: string[]): Promise<CliResult> {
     const config = await writeConfig('source: { url: "${env:SOURCE}" }\n');
