@@ -37,7 +37,8 @@ function start(command: string, args: readonly string[], stdout: 'pipe' | number
 /** One command line on a terminal of its own, by util-linux's `script`. */
 function startOnTerminal(args: readonly string[]): Started {
   const line = [process.execPath, bin, ...args].map((word) => `'${word}'`).join(' ');
-  return start('script', ['--quiet', '--return', '--command', line, '/dev/null']);
+  // Instead of the shell: dash gets the Ctrl-C too, and reports 130 whatever the command returns.
+  return start('script', ['--quiet', '--return', '--command', `exec ${line}`, '/dev/null']);
 }
 
 describe('a process of odontology-webhooks', () => {
