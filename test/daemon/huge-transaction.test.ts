@@ -11,8 +11,7 @@ import { waitFor } from '../support/wait-for.ts';
 /** `npm run test:huge` does a million. */
 const rows = Number(process.env['HUGE_ROWS'] ?? 100_000);
 const timeoutMs = 120_000 + rows;
-/** 224 to 257 MiB were seen (MySQL, changes of key), the most beside another test file. */
-const memoryKiB = 288 * 1024;
+const memoryKiB = 256 * 1024;
 
 /** Each is one transaction that leaves one event a row; `setUp` comes before the daemon. */
 const transactions = [
