@@ -103,9 +103,12 @@ async function firstNewFile(
   let first: string | undefined;
   const files = await listLogFiles(source);
   for (let index = files.length - 1; index >= 0; index -= 1) {
-    const { name } = files[index]!;
+    const { name, bytes } = files[index]!;
     const createdAt = await readFileCreatedAt(source, name);
-    const isTheOneRead = name === read.file && createdAt === read.fileCreatedAt;
+    // A server that starts anew begins a file. Where the one that is written now ends before what was read, the log was reset within
+    // the second in which the file of that name was begun.
+    const isBegunAgain = index === files.length - 1 && bytes < read.offset;
+    const isTheOneRead = name === read.file && createdAt === read.fileCreatedAt && !isBegunAgain;
     if (createdAt === undefined || isTheOneRead) break;
     if (await isBegunBefore(source, { files, index }, since * 1_000)) break;
     first = name;
