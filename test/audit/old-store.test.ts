@@ -1,4 +1,3 @@
-import { createSecretKey } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sealHash } from '../../src/audit/seal/chain.ts';
 import { dropSeals } from '../../src/audit/seal/drop-seals.ts';
@@ -18,6 +17,7 @@ import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { judgeSealedLog } from '../../src/cli/check/sealed-log.ts';
+import { HmacKey } from '../../src/crypto/sha256.ts';
 import {
   ensureSealState,
   noHash,
@@ -55,7 +55,7 @@ describe('the rule of version f84be48', () => {
     const payload = oldPayloadHash(
       '{"event":"payment.received","nota":"ñ"}',
       9,
-      createSecretKey(Buffer.alloc(32, 1)),
+      new HmacKey(Buffer.alloc(32, 1)),
     );
     const act: ActEntry = {
       ...{ id: 3, at: '2026-03-07 15:30:00.000', actor: 'ana', role: 'admin', action: 'webhook.update' },

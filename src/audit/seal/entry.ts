@@ -1,5 +1,5 @@
-import { createHmac, type KeyObject } from 'node:crypto';
 import { crc32 } from 'node:zlib';
+import type { HmacKey } from '../../crypto/sha256.ts';
 import type { Session } from '../../db/connection/client.ts';
 import { canonical } from '../../db/proof/marks.ts';
 import { textOf, type OpenedPayload, type StoredPayload } from '../../outbox/payload/payloads.ts';
@@ -165,10 +165,10 @@ export function storedContent({ eventId, eventSeq, subject, content }: Entry): S
 
 /**
  * What a leaf remembers of a payload or an answer. The salt follows from the subject's key: once that is destroyed, the hash tells
- * nothing about the text. A key object, because an HMAC takes 3 µs with one and 14 with its bytes (Node 24).
+ * nothing about the text.
  */
-export function contentHash(log: SealedLog, id: number, text: string, salt: KeyObject): Buffer {
-  return createHmac('sha256', salt).update(`${log} ${id}\0`).update(text).digest();
+export function contentHash(log: SealedLog, id: number, text: string, salt: HmacKey): Buffer {
+  return salt.digest(`${log} ${id}\0${text}`);
 }
 
 /** Subjects whose salts the contents need. */

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { sha256 } from '../../crypto/sha256.ts';
 
 /*
  * Trees as in RFC 6962: leaves and inner nodes are hashed with different first bytes, so that no node passes for a leaf, and a
@@ -9,7 +9,7 @@ const hashBytes = 32;
 
 /** The hash of one entry. */
 export function leafHash(content: string): Buffer {
-  return hash('sha256', `\0${content}`, 'buffer');
+  return sha256(`\0${content}`);
 }
 
 function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
@@ -17,7 +17,7 @@ function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
   node[0] = 1;
   node.set(left, 1);
   node.set(right, 1 + hashBytes);
-  return hash('sha256', node, 'buffer');
+  return sha256(node);
 }
 
 /** A subtree that is full: of 2^height leaves. */

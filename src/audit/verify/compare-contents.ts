@@ -1,4 +1,4 @@
-import type { KeyObject } from 'node:crypto';
+import type { HmacKey } from '../../crypto/sha256.ts';
 import { textOf, type OpenedPayload } from '../../outbox/payload/payloads.ts';
 import { subjectOf } from '../../outbox/payload/subject-keys.ts';
 import { contentHash, valueOf, type Entry, type SealedLog } from '../seal/entry.ts';
@@ -40,7 +40,7 @@ interface Content {
   leaf: SealedLeaf;
   row: Entry;
   payload: OpenedPayload | undefined;
-  salt: KeyObject | undefined;
+  salt: HmacKey | undefined;
 }
 
 function isProved({ log, leaf, row, payload, salt }: Content): boolean {

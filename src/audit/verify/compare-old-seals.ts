@@ -1,4 +1,4 @@
-import type { KeyObject } from 'node:crypto';
+import type { HmacKey } from '../../crypto/sha256.ts';
 import { textOf, type OpenedPayload } from '../../outbox/payload/payloads.ts';
 import { readSalts, subjectOf } from '../../outbox/payload/subject-keys.ts';
 import type { Seal } from '../seal/chain.ts';
@@ -79,7 +79,7 @@ function compareLeaf(seal: Seal, { log, entryId, attempt, act, payloadHash, hash
 interface Payload {
   leaf: OldLeaf;
   payload: OpenedPayload;
-  salt: KeyObject | undefined;
+  salt: HmacKey | undefined;
 }
 
 async function comparePayload(

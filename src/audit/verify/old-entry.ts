@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
+import { HmacKey } from '../../crypto/sha256.ts';
 import type { Session } from '../../db/connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { canonical } from '../../db/proof/marks.ts';
@@ -106,7 +106,7 @@ export function oldActLeaf({ id, at, actor, role, action, target, details }: Act
 }
 
 /** The salt is a function of the subject's key: where that is destroyed, payloads cannot be tried against the hash. */
-export function oldPayloadHash(payload: string, delivery: number, subjectSalt: KeyObject): Buffer {
-  const salt = createHmac('sha256', subjectSalt).update(`payload of delivery ${delivery}`).digest();
-  return createHmac('sha256', createSecretKey(salt)).update(payload).digest();
+export function oldPayloadHash(payload: string, delivery: number, subjectSalt: HmacKey): Buffer {
+  const salt = subjectSalt.digest(`payload of delivery ${delivery}`);
+  return new HmacKey(salt).digest(payload);
 }

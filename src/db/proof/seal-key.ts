@@ -1,9 +1,7 @@
 import {
   createHash,
-  createHmac,
   createPrivateKey,
   createPublicKey,
-  createSecretKey,
   generateKeyPairSync,
   sign,
   verify,
@@ -11,6 +9,7 @@ import {
 } from 'node:crypto';
 import type { Session } from '../connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
+import { HmacKey } from '../../crypto/sha256.ts';
 
 /** The row `seal_state`. */
 export interface SealState {
@@ -87,9 +86,8 @@ export function privateKeyOf({ privateKey }: Pick<SealState, 'privateKey'>, box:
 }
 
 /** The key of the marks (src/db/proof/marks.ts): it follows from the private key. Throws as `privateKeyOf`. */
-export function markKeyOf({ privateKey }: Pick<SealState, 'privateKey'>, box: SecretBox): KeyObject {
-  const bytes = createHmac('sha256', privateBytes(privateKey, box)).update('marks of entries').digest();
-  return createSecretKey(bytes);
+export function markKeyOf({ privateKey }: Pick<SealState, 'privateKey'>, box: SecretBox): HmacKey {
+  return new HmacKey(new HmacKey(privateBytes(privateKey, box)).digest('marks of entries'));
 }
 
 function privateBytes(privateKey: string, box: SecretBox): Buffer {

@@ -1,6 +1,7 @@
 import { createSecretKey, hash, randomBytes, type KeyObject } from 'node:crypto';
 import type { Session } from '../../db/connection/client.ts';
 import { type PatientBox, type SecretBox, slotOf } from '../../crypto/encryption.ts';
+import { HmacKey } from '../../crypto/sha256.ts';
 import { idIn, literal, toBatches } from '../../db/connection/sql-text.ts';
 import { enterQueue } from '../append/enter-queue.ts';
 import { storedKey } from '../append/lane.ts';
@@ -45,7 +46,7 @@ function openKey(box: PatientBox, sealed: string, context: string): Buffer {
 export async function ensureSalts(
   { store, box }: WebhookVault,
   subjects: ReadonlySet<string>,
-): Promise<Map<string, KeyObject>> {
+): Promise<Map<string, HmacKey>> {
   const salts = await readSalts(store, box, subjects);
   const missing = subjects.difference(salts);
   if (missing.size === 0) return salts;
@@ -73,14 +74,14 @@ export async function readSalts(
   session: Session,
   { forPatients: box }: SecretBox,
   subjects: ReadonlySet<string>,
-): Promise<Map<string, KeyObject>> {
+): Promise<Map<string, HmacKey>> {
   const rows = await readLiveKeys(session, box, subjects);
   return new Map(rows.map((row) => [row.subject, openSalt(box, row)]));
 }
 
 /** The keys of a subject, opened. */
 export interface SubjectKeys {
-  salt: KeyObject;
+  salt: HmacKey;
   /** Null without encryption at rest. */
   payload: PayloadKey | null;
 }
@@ -112,8 +113,8 @@ export async function readPayloadKeys(
   );
 }
 
-function openSalt(box: PatientBox, { subject, key }: KeyRow): KeyObject {
-  return createSecretKey(openKey(box, key, saltContext(subject)));
+function openSalt(box: PatientBox, { subject, key }: KeyRow): HmacKey {
+  return new HmacKey(openKey(box, key, saltContext(subject)));
 }
 
 function openPayloadKey(box: PatientBox, { subject, payloadKey }: KeyRow): PayloadKey | null {
