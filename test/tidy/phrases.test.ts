@@ -24,7 +24,7 @@ const here = relative(root, import.meta.filename);
 const folders = ['src', 'test', 'config'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file)),
 );
-const files = [...folders, 'README.md', 'CHANGELOG.md'].filter(
+const files = [...folders, 'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'].filter(
   (file) => /\.(?:ts|js|ya?ml|md)$/.test(file) && file !== here,
 );
 
