@@ -89,6 +89,16 @@ describe('a row image that lacks cells', () => {
     expect(await transact(rules, [row], rereading('inventory', { ...full, min_stock: 5 }))).toEqual([]);
   });
 
+  test('another column that was not logged is read late', async () => {
+    const rules = compile(
+      'events: { a.b: { table: payments, on: update, when: { notes: { becomes: { column: processed_by } } }, data: { id: id } } }',
+      ontology,
+    );
+    const on = statementsOn(ontology, 'payments', rules);
+    const row = on.partial('update', { id: 5 }, { processed_by: 4 });
+    await expect(transact(rules, [row])).rejects.toMatchObject({ reason: 'absent-columns' });
+  });
+
   test('what is in neither image has not changed', async () => {
     const { reread, asked } = rereading('appointments', null);
     const row = appointments.partial('update', { id: 12 }, { appointment_date: '2026-04-01' });

@@ -226,6 +226,20 @@ describe('$changed', () => {
     );
   });
 
+  test('leaves out a column that neither image has, and reads late one that a single image has', async () => {
+    const rules = compile(
+      'events: { a.b: { table: pagos, on: update, columns: [nota, monto], data: { c: $changed } } }',
+      schema,
+    );
+    const on = statementsOn(schema, 'pagos', rules);
+    const [event] = await transact(rules, [
+      on.partial('update', { id: 1, monto: '1.00' }, { monto: '2.00' }),
+    ]);
+    expect(JSON.stringify(event?.data['c'])).toBe('{"monto":{"old":1.00,"new":2.00}}');
+    const sparse = transact(rules, [on.partial('update', { id: 1, monto: '1.00' }, { nota: 'y' })]);
+    await expect(sparse).rejects.toMatchObject({ reason: 'absent-columns' });
+  });
+
   test('of a new row has its values, of a deleted one the values that it had', async () => {
     const rule = 'data: { nota: nota, dia: dia, c: $changed }';
     expect(await changed(rule, undefined, { ...row, dia: null })).toBe('{"nota":{"old":null,"new":"x"}}');
@@ -271,6 +285,14 @@ describe('look-ups', () => {
     expect(asked).toEqual([]);
     expect(JSON.stringify(data)).toBe(
       '[{"paciente":45,"lineas":[{"numero":1,"precio":1.00},{"numero":2,"precio":2.00}]}]',
+    );
+  });
+
+  test('come in the order of their numbers, not of their digits', async () => {
+    const rows = [pagos.insert(pago), lineas.insert(linea(10, '1.00')), lineas.insert(linea(9, '2.00'))];
+    const { data } = await run(rows);
+    expect(JSON.stringify(data[0]?.['lineas'])).toBe(
+      '[{"numero":9,"precio":2.00},{"numero":10,"precio":1.00}]',
     );
   });
 

@@ -8,4 +8,11 @@ export interface Equivalent extends Pick<Mutant, 'file' | 'replacement'> {
 }
 
 /** Named one by one, after a person has looked at each. */
-export const equivalents: readonly Equivalent[] = [];
+export const equivalents: readonly Equivalent[] = [
+  ...['!(offsets.size >= maxDays)', '>'].map((replacement) => ({
+    file: 'src/change/clinic-zone.ts',
+    line: 'if (offsets.size >= maxDays) offsets.clear();',
+    replacement,
+    why: 'A cache that is cleared earlier or later answers the same.',
+  })),
+];

@@ -36,6 +36,9 @@ const { values } = parseArgs({
   },
 });
 
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
@@ -83,15 +86,14 @@ async function isFound(folder: string, { file }: Pick<Mutant, 'file'>): Promise<
     ],
     { cwd: folder, stdio: 'ignore', detached: true },
   );
-  const timer = setTimeoutOf(child.pid!);
+  // The runner's workers are in its process group.
+  const end = (): boolean => process.kill(-child.pid!, 'SIGKILL');
+  const timer = globalThis.setTimeout(end, LIMIT_MS);
+  stop.signal.addEventListener('abort', end);
   const code = await new Promise<number | null>((resolve) => child.on('exit', resolve));
+  stop.signal.removeEventListener('abort', end);
   clearTimeout(timer);
   return code !== 0;
-}
-
-/** The runner's workers are in its process group. */
-function setTimeoutOf(pid: number): NodeJS.Timeout {
-  return globalThis.setTimeout(() => process.kill(-pid, 'SIGKILL'), LIMIT_MS);
 }
 
 interface Place {
@@ -113,7 +115,7 @@ function reasonOf({ file, replacement }: Mutant, { line }: Place): string | unde
 /** Takes mutants from a list until it is empty; returns the ones that no test found. */
 async function work(folder: string, waiting: Mutant[]): Promise<string[]> {
   const survivors: string[] = [];
-  for (let mutant = waiting.pop(); mutant; mutant = waiting.pop()) {
+  for (let mutant = waiting.pop(); mutant && !stop.signal.aborted; mutant = waiting.pop()) {
     const { file, replacement, kind } = mutant;
     const text = await readFile(file, 'utf8');
     const place = placeOf(text, mutant);
@@ -131,13 +133,15 @@ async function work(folder: string, waiting: Mutant[]): Promise<string[]> {
 
 async function main(): Promise<void> {
   const mutants = await collectMutants();
+  const waiting = [...mutants];
   print(`${mutants.length} mutants, seed ${values.seed}`);
   const folders = await Promise.all(Array.from({ length: Number(values.jobs) }, copyCheckout));
   try {
-    if (await isFound(folders[0]!, { file: 'src/event/types.ts' }))
+    if ((await isFound(folders[0]!, { file: 'src/event/types.ts' })) && !stop.signal.aborted)
       throw new Error('The tests fail without a mutant: npm run test:unit');
-    const survivors = (await Promise.all(folders.map((folder) => work(folder, mutants)))).flat();
-    const total = Number(values.count);
+    const survivors = (await Promise.all(folders.map((folder) => work(folder, waiting)))).flat();
+    if (stop.signal.aborted) return;
+    const total = mutants.length;
     const share = 1 - survivors.length / total;
     print(`${total - survivors.length} of ${total} found or equivalent (${(share * 100).toFixed(1)} %)`);
     process.exitCode = share >= AIM ? 0 : 1;
