@@ -336,7 +336,7 @@ function createDelivery(
     onDisabled: () => void feed.edited(),
   });
   const dispatcher = new Dispatcher({
-    verbs: createDeliveryVerbs({ claimant, log, disable }),
+    verbs: createDeliveryVerbs({ claimant, log, nameOf: (id) => nameOf(inForce, id), disable }),
     sender,
     log,
     outages,

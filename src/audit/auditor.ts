@@ -23,13 +23,13 @@ const views: Readonly<Record<string, string>> = {
   audit_deliveries: `SELECT d.id, d.webhook_id, COALESCE(r.name, w.name) AS webhook,
       IF(l.id IS NULL, w.url, r.url) AS url, e.id AS event_id, e.type AS event_type, e.entity_table,
       e.entity_key, e.subject AS patient, e.occurred_at, COALESCE(q.state, IF(d.status = 'open', 'pending', d.status)) AS status,
-      d.response_status, d.retry_count, d.created_at, d.delivered_at, d.failed_at
+      d.response_status, l.explanation, d.retry_count, d.created_at, d.delivered_at, d.failed_at
     FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq LEFT JOIN queue q ON q.delivery_id = d.id
     LEFT JOIN webhooks w ON w.id = d.webhook_id
     LEFT JOIN attempts l ON l.id = (SELECT MAX(a.id) FROM attempts a WHERE a.delivery_id = d.id)
     LEFT JOIN receivers r ON r.id = l.receiver WHERE ${isVisible}`,
   audit_attempts: `SELECT a.id, a.delivery_id, a.number, a.started_at, a.duration_ms, a.outcome, a.response_status, a.reason,
-      r.name AS webhook, r.url, a.recorded_at
+      a.explanation, r.name AS webhook, r.url, a.recorded_at
     FROM attempts a LEFT JOIN receivers r ON r.id = a.receiver`,
   audit_acts: 'SELECT id, at, actor, role, action, target, details FROM audit_log',
   audit_replays: `SELECT id, webhook_id, events, entity_table, entity_key, since, until, exhausted_only, requested_by, reason,

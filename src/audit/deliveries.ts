@@ -44,6 +44,8 @@ export interface DeliveryRecord {
   patient: string | null;
   status: DeliveryStatus;
   responseStatus: number | null;
+  /** Why the last attempt failed, in words; null for a success, and for attempts from before they were recorded. */
+  explanation: string | null;
   retryCount: number;
   occurredAtMs: number;
   createdAtMs: number;
@@ -59,6 +61,8 @@ export interface AttemptRecord {
   outcome: 'delivered' | 'rejected' | 'gone' | 'failed' | 'forbidden' | 'lost';
   responseStatus: number | null;
   reason: string | null;
+  /** Why it failed, in words; null for a success, and for attempts from before they were recorded. */
+  explanation: string | null;
   /** Name and URL that it was sent to; null where nothing was sent, or in attempts of version f84be48. */
   receiver: Receiver | null;
 }
@@ -98,7 +102,7 @@ const columns = `d.id, d.webhook_id AS webhookId, COALESCE(r.name, w.name) AS we
   IF(l.id IS NULL, w.url, r.url) AS webhookUrl, e.id AS eventId,
   e.type AS eventType, e.entity_table AS entityTable, e.entity_key AS entityKey, e.subject AS patient,
   COALESCE(q.state, IF(d.status = 'open', 'pending', d.status)) AS status,
-  d.response_status AS responseStatus, d.retry_count AS retryCount, e.occurred_at AS occurredAt,
+  d.response_status AS responseStatus, l.explanation, d.retry_count AS retryCount, e.occurred_at AS occurredAt,
   d.created_at AS createdAt, d.delivered_at AS deliveredAt, d.failed_at AS failedAt,
   IF(q.state = 'pending', q.due_at, NULL) AS nextAttemptAt`;
 
@@ -215,7 +219,7 @@ async function listAttempts(session: Session, deliveryId: number): Promise<Attem
   };
   const rows = await session.rows<Row>(
     `SELECT a.number, a.started_at AS startedAt, a.duration_ms AS durationMs, a.outcome,
-       a.response_status AS responseStatus, a.reason, r.name, r.url
+       a.response_status AS responseStatus, a.reason, a.explanation, r.name, r.url
      FROM attempts a LEFT JOIN receivers r ON r.id = a.receiver WHERE a.delivery_id = ? ORDER BY a.id`,
     [deliveryId],
   );
@@ -256,6 +260,7 @@ function toRecord(row: DeliveryRow): DeliveryRecord {
     patient: row.patient,
     status: row.status,
     responseStatus: row.responseStatus,
+    explanation: row.explanation,
     retryCount: row.retryCount,
     occurredAtMs: momentMs(row.occurredAt),
     createdAtMs: momentMs(row.createdAt),

@@ -9,20 +9,34 @@ import type { DisableByEngine } from './disable-webhook.ts';
 export interface DeliveryVerbOptions {
   claimant: Claimant;
   log: Log;
+  nameOf(webhookId: number): string;
   disable: DisableByEngine;
 }
 
 /** What the dispatcher needs of the store. */
-export function createDeliveryVerbs({ claimant, log, disable }: DeliveryVerbOptions): DispatcherVerbs {
+export function createDeliveryVerbs({
+  claimant,
+  log,
+  nameOf,
+  disable,
+}: DeliveryVerbOptions): DispatcherVerbs {
   return {
     claim: (wants) => claim(claimant, wants),
     async settle(settlements) {
-      const { lost, promoted } = await settle(claimant, settlements);
+      const { lost, promoted, begun } = await settle(claimant, settlements);
       if (lost > 0)
         log.warn(
           { lost },
           'claims had expired before their outcomes were known: those deliveries are sent again',
         );
+      for (const { delivery, outcome, explanation } of begun) {
+        const { kind, reason } = outcome;
+        const failure = { outcome: kind, reason: reason ?? kind, explanation };
+        log.warn(
+          { webhook: nameOf(delivery.webhookId), delivery: delivery.id, ...failure },
+          'a delivery failed, the first since this webhook was last sent to with success',
+        );
+      }
       return promoted > 0;
     },
     release: (deliveries) => release(claimant, deliveries),

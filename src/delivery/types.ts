@@ -43,6 +43,8 @@ export type Outcome =
 export interface Settlement {
   delivery: ClaimedDelivery;
   outcome: Outcome;
+  /** Why it failed, in words (send/explain.ts); null for a success. */
+  explanation: string | null;
   /** When the outcome was known, ms since 1970 UTC. */
   endedAtMs: number;
   next:

@@ -97,6 +97,11 @@ export const webhookAnswer = answerOf<ReturnType<typeof webhookJson>>({
 
 const receiver = answering({ name: string, url: string });
 
+const explanation = {
+  ...orNull(string),
+  description: 'Why the (last) attempt failed, in words; null for a success.',
+};
+
 const deliveryFields: Properties<DeliveryRecord> = {
   id: integer,
   webhook_id: integer,
@@ -108,6 +113,7 @@ const deliveryFields: Properties<DeliveryRecord> = {
   patient: orNull(string),
   status: { enum: deliveryStatuses },
   response_status: orNull(integer),
+  explanation,
   retry_count: integer,
   occurred_at: moment,
   created_at: moment,
@@ -131,6 +137,7 @@ const attempt = answerOf<AttemptRecord>({
   outcome: { enum: ['delivered', 'rejected', 'gone', 'failed', 'forbidden', 'lost'] },
   response_status: orNull(integer),
   reason: orNull(string),
+  explanation,
   receiver: { ...orNull(receiver), description: 'Name and URL that it was sent to.' },
 });
 

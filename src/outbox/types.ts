@@ -93,6 +93,8 @@ export interface AttemptOutcome {
 export interface Settlement {
   delivery: ClaimedDelivery;
   outcome: AttemptOutcome;
+  /** Why it failed, in words without secrets and patients' data; null for a success. */
+  explanation?: string | null;
   /** When the outcome was known, ms UTC. */
   endedAtMs: number;
   next: { kind: 'delivered' } | { kind: 'retry'; delayMs: number } | { kind: 'exhausted' };

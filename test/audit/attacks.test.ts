@@ -149,17 +149,17 @@ const attacks: [what: string, sql: string, found: Found, undo?: string][] = [
   ],
   [
     'attempts: duplicate the delivered attempt for another delivery',
-    'INSERT INTO attempts SELECT NULL, 4, number, started_at, duration_ms, outcome, response_status, reason, recorded_at, receiver, mark FROM attempts WHERE id = 1',
+    'INSERT INTO attempts SELECT NULL, 4, number, started_at, duration_ms, outcome, response_status, reason, recorded_at, receiver, mark, explanation FROM attempts WHERE id = 1',
     { kind: 'forged', delivery: 4 },
   ],
   [
     'attempts: exact copy',
-    'INSERT INTO attempts SELECT NULL, delivery_id, number, started_at, duration_ms, outcome, response_status, reason, recorded_at, receiver, mark FROM attempts WHERE id = 1',
+    'INSERT INTO attempts SELECT NULL, delivery_id, number, started_at, duration_ms, outcome, response_status, reason, recorded_at, receiver, mark, explanation FROM attempts WHERE id = 1',
     { kind: 'edited', delivery: 1, fields: ['number'] },
   ],
   [
     'attempts: copy with negative id',
-    'INSERT INTO attempts SELECT -1, delivery_id, number, started_at, duration_ms, outcome, response_status, reason, recorded_at, receiver, mark FROM attempts WHERE id = 1',
+    'INSERT INTO attempts SELECT -1, delivery_id, number, started_at, duration_ms, outcome, response_status, reason, recorded_at, receiver, mark, explanation FROM attempts WHERE id = 1',
     { kind: 'inserted', log: 'attempts', entryId: -1 },
   ],
   [

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sealHash } from '../../src/audit/seal/chain.ts';
 import { dropSeals } from '../../src/audit/seal/drop-seals.ts';
@@ -18,6 +19,7 @@ import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { judgeSealedLog } from '../../src/cli/check/sealed-log.ts';
 import { HmacKey } from '../../src/crypto/sha256.ts';
+import { Marker } from '../../src/db/proof/marks.ts';
 import {
   ensureSealState,
   noHash,
@@ -47,7 +49,7 @@ describe('the rule of version f84be48', () => {
   it('makes the leaves that its program made', () => {
     const attempt: AttemptEntry = {
       ...{ id: 7, delivery: 9, number: 2, startedAt: '2026-03-07 15:30:00.123', durationMs: 12 },
-      ...{ outcome: 'delivered', responseStatus: 200, reason: null, webhook: 1 },
+      ...{ outcome: 'delivered', responseStatus: 200, reason: null, explanation: null, webhook: 1 },
       ...{ eventId: 'evt_0123456789abcdef0123456789abcdef', eventType: 'payment.received' },
       ...{ entityTable: 'payments', entityKey: '123', subject: '45', transactionId: 'tx-1' },
       ...{ occurredAt: '2026-03-07 15:30:00.000', eventSeq: 5, payload: null },
@@ -73,6 +75,26 @@ describe('the rule of version f84be48', () => {
       act: '97405c5b3a8ebb5ad972a29b4a2b449ab4c854880e9caccc6177fc031088dd8d',
       seal: '3def198434b8d1ea62ce3e14506a8a5cb690941d9b72f22967e0182828f5e8ae',
     });
+  });
+});
+
+describe('an attempt from before there were explanations', () => {
+  it('keeps the mark and the leaf that it was given', () => {
+    const values = [9, 2, '2026-03-07 15:30:00.123', 12, 'failed', null, 'dns'];
+    const key = Buffer.alloc(32, 1);
+    const marked = ['2026-03-07 15:30:00.135', 3, 1, 'evt_1', 'payment.received'];
+    const mark = createHmac('sha256', key)
+      .update(JSON.stringify(['attempt', ...values, ...marked]))
+      .digest()
+      .subarray(0, 16);
+    const attempt = {
+      ...{ delivery: 9, number: 2, startedAt: '2026-03-07 15:30:00.123', durationMs: 12 },
+      ...{ outcome: 'failed', responseStatus: null, reason: 'dns', recordedAt: '2026-03-07 15:30:00.135' },
+      ...{ receiver: 3, webhook: 1, eventId: 'evt_1', eventType: 'payment.received' },
+    };
+    const marker = new Marker(new HmacKey(key));
+    expect(marker.isOfAttempt(mark, { ...attempt, explanation: null })).toBe(true);
+    expect(marker.isOfAttempt(mark, { ...attempt, explanation: '' })).toBe(false);
   });
 });
 
@@ -157,6 +179,11 @@ describe.each(flavours)('a store of version f84be48 on %s', (flavour) => {
       { kind: 'edited', entryId: 2 },
     ],
     [
+      'words are added to an old attempt',
+      "UPDATE attempts SET explanation = 'their fault' WHERE id = 2",
+      { kind: 'edited', entryId: 2 },
+    ],
+    [
       'an old payload is edited',
       "UPDATE event_log SET body = '{}' WHERE seq = 1",
       { kind: 'edited', delivery: 1 },
@@ -202,6 +229,7 @@ async function fillOld(test: TestStore): Promise<void> {
     { room: muchRoom },
   );
   await settle(me, [delivered(fresh[0]!), failed(fresh[1]!, { kind: 'exhausted' })]);
+  await store.run('UPDATE attempts SET explanation = NULL');
   await recordAct(store, vault.box, { actor: ana, action: 'delivery.read', target: '1' });
   await sealOld(test);
   await recordAct(store, vault.box, { actor: ana, action: 'delivery.read', target: '2' });

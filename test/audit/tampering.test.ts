@@ -177,6 +177,10 @@ const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>>> = {
     outcome: attempt('outcome', "'delivered'", 2),
     response_status: attempt('response_status', '204'),
     reason: attempt('reason', "'dns'", 2),
+    explanation: [
+      "UPDATE attempts SET explanation = 'the certificate has expired' WHERE id = 2",
+      { kind: 'edited', log: 'attempts', entryId: 2, fields: ['reason'] },
+    ],
     recorded_at: attempt('recorded_at', "'2020-01-01'"),
     receiver: [
       'UPDATE attempts SET receiver = NULL WHERE id = 1',
@@ -383,7 +387,7 @@ const further: [what: string, sql: string, found: Found][] = [
   ],
   [
     'an attempt is copied under another number',
-    'INSERT INTO attempts SELECT NULL, delivery_id, 2, started_at, duration_ms, outcome, response_status, reason, recorded_at, receiver, mark FROM attempts WHERE id = 2',
+    'INSERT INTO attempts SELECT NULL, delivery_id, 2, started_at, duration_ms, outcome, response_status, reason, recorded_at, receiver, mark, explanation FROM attempts WHERE id = 2',
     { kind: 'forged', delivery: 2 },
   ],
   [

@@ -88,7 +88,7 @@ export function createDeliverer() {
       });
       let ended = 0;
       const dispatcher = new Dispatcher({
-        verbs: createDeliveryVerbs({ claimant, log, disable: () => Promise.resolve() }),
+        verbs: createDeliveryVerbs({ claimant, log, nameOf: String, disable: () => Promise.resolve() }),
         sender,
         log,
         concurrency,

@@ -110,7 +110,12 @@ export function createNeighbours() {
       });
       let failures = 0;
       const dispatcher = new Dispatcher({
-        verbs: createDeliveryVerbs({ claimant, log: silentLog, disable: () => Promise.resolve() }),
+        verbs: createDeliveryVerbs({
+          claimant,
+          log: silentLog,
+          nameOf: String,
+          disable: () => Promise.resolve(),
+        }),
         sender,
         log: silentLog,
         concurrency: 64,

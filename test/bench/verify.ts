@@ -69,7 +69,14 @@ export function createVerifier() {
         const deliveries = numbers.map((n) => `(${n},1,${n},'delivered',200,'${at(n)}','${at(n)}','ok')`);
         const rows = numbers.map((n) => ({
           ...{ delivery: n, number: 1, startedAt: at(n), durationMs: 12, outcome: 'delivered' },
-          ...{ responseStatus: 200, reason: null, recordedAt: at(n), receiver: receiver!, webhook: 1 },
+          ...{
+            responseStatus: 200,
+            reason: null,
+            explanation: null,
+            recordedAt: at(n),
+            receiver: receiver!,
+            webhook: 1,
+          },
           ...{ eventId: idOf(n), eventType: 'payment.received' },
         }));
         await store.commit([
@@ -81,7 +88,7 @@ export function createVerifier() {
             'delivery_log (id, webhook_id, event_seq, status, response_status, delivered_at, created_at, response_body)',
             deliveries,
           ),
-          insertAttemptRows(rows, marker),
+          ...insertAttemptRows(rows, marker),
           `UPDATE checkpoint SET next_event_seq = ${from + numbers.length}, next_delivery_id = ${from + numbers.length}, staging = 2`,
         ]);
       }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { explainOutcome } from '../../src/delivery/send/explain.ts';
 import { createSender, type Sender } from '../../src/delivery/send/send.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -46,6 +47,12 @@ describe('responses', () => {
     expect(tookMs).toBeGreaterThanOrEqual(slow ? deadlineMs - 2 : 0);
     expect(tookMs).toBeLessThan(farDeadlineMs / 4);
     if (/^a (chunked )?body cut/.test(name)) expect(outcome).toMatchObject({ status: 200 });
+    const words = explainOutcome(outcome);
+    expect(words === null).toBe(outcome.kind === 'delivered');
+    if (words !== null)
+      expect(words).toMatch(
+        /^(the receiver|after the status|the connection|the answer|the headers of the answer|no complete|more than)[ -~]+$/,
+      );
     if ('responseBody' in outcome) expect(outcome.responseBody.length).toBeLessThanOrEqual(16_384);
   });
 

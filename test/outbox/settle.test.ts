@@ -50,7 +50,7 @@ describe.each(servers)('claim and settle on %s', (variant) => {
   it('records a success, in the log and in the columns of the seed', async () => {
     const { fresh } = await outbox.append([eventOf('a')], { room: muchRoom });
     const [delivery] = fresh;
-    expect(await settle(me, [delivered(delivery!)])).toEqual({ settled: 1, lost: 0, promoted: 0 });
+    expect(await settle(me, [delivered(delivery!)])).toEqual({ settled: 1, lost: 0, promoted: 0, begun: [] });
 
     expect(await logRow(delivery!.id)).toMatchObject({
       status: 'delivered',
@@ -162,6 +162,7 @@ describe.each(servers)('claim and settle on %s', (variant) => {
       settled: 0,
       lost: 1,
       promoted: 0,
+      begun: [],
     });
     expect(await settle(other, [delivered(theirs!)])).toMatchObject({ settled: 1 });
     expect((await attempts()).map(({ outcome }) => outcome)).toEqual(['lost', 'delivered']);
@@ -177,10 +178,26 @@ describe.each(servers)('claim and settle on %s', (variant) => {
     expect(await settle(me, [delivered(second!)])).toMatchObject({ settled: 1 });
   });
 
+  it('names the first failure of a series, for one of several processes, and the next one after a success', async () => {
+    const { fresh } = await outbox.append(
+      ['a', 'b', 'c', 'd', 'e'].map((name) => eventOf(name, { key: name })),
+      { room: muchRoom },
+    );
+    const [a, b, c, d, e] = fresh.map((each) => failed(each, { kind: 'exhausted' }));
+    expect(await settle(me, [a!, b!])).toMatchObject({ begun: [{ delivery: { id: a!.delivery.id } }] });
+    expect(await settle(claimant(test.another(), { owner: me.owner }), [c!])).toMatchObject({ begun: [] });
+    await settle(me, [delivered(d!.delivery)]);
+    const [begun] = (await settle(me, [e!])).begun;
+    expect(begun).toMatchObject({
+      delivery: { id: e!.delivery.id },
+      explanation: 'no complete answer within 15000 ms',
+    });
+  });
+
   it('does no harm when a settlement is repeated because its answer was lost', async () => {
     const { fresh } = await outbox.append([eventOf('a')], { room: muchRoom });
     await settle(me, fresh.map(delivered));
-    expect(await settle(me, fresh.map(delivered))).toEqual({ settled: 0, lost: 1, promoted: 0 });
+    expect(await settle(me, fresh.map(delivered))).toEqual({ settled: 0, lost: 1, promoted: 0, begun: [] });
     expect(await attempts()).toHaveLength(1);
   });
 

@@ -158,6 +158,7 @@ export function failed(delivery: ClaimedDelivery, next: Settlement['next']): Set
   return {
     delivery,
     outcome: { kind: 'failed', reason: 'timeout', durationMs: 15_000 },
+    explanation: 'no complete answer within 15000 ms',
     endedAtMs: Date.parse('2026-03-07T15:30:15.000Z'),
     next,
   };

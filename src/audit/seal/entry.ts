@@ -15,6 +15,9 @@ import { hintBytes, type Leaf } from './pack.ts';
  *   event_log      an event, with a salted hash of its payload
  *   delivery_log   that a delivery was made, of which event to which webhook
  *
+ * The words for a failure (`attempts.explanation`) are sealed with its `reason`, as [reason, explanation]: the leaves of attempts without
+ * them, which include all from before there were any, are as they were.
+ *
  * The rest of `delivery_log` (status, moments, number of attempts) changes with each attempt. `audit verify` derives it from the attempts.
  */
 
@@ -45,7 +48,7 @@ interface Kind {
   fields: readonly string[];
   /** The columns of `fields`, in order. */
   columns: string;
-  /** id, content, keepsContent, eventId, subject, eventSeq, delivery. */
+  /** id, content, keepsContent, eventId, subject, eventSeq, delivery; of an attempt its explanation too. */
   besides: string;
   from: string;
   /** Of the id. */
@@ -70,7 +73,7 @@ const kinds: Readonly<Record<SealedLog, Kind>> = {
       a.recorded_at, a.receiver, r.name, r.url, a.mark, d.webhook_id, d.event_seq,
       e.id, e.type, e.entity_table, e.entity_key, e.subject, e.transaction_id, e.occurred_at`,
     besides: `a.id, IF(d.retry_count = a.number - 1, d.response_body, NULL), d.retry_count <=> a.number - 1, e.id, e.subject,
-      e.seq, a.delivery_id`,
+      e.seq, a.delivery_id, a.explanation`,
     from: `attempts a LEFT JOIN delivery_log d ON d.id = a.delivery_id LEFT JOIN event_log e ON e.seq = d.event_seq
       LEFT JOIN receivers r ON r.id = a.receiver`,
     key: 'a.id',
@@ -115,7 +118,13 @@ export async function readEntries(session: Session, log: SealedLog, condition: s
       const text = values[index] as string | null;
       values[index] = text === null ? null : canonical(JSON.parse(text));
     }
-    const [id, content, keepsContent, eventId, subject, eventSeq, delivery] = row.slice(fields.length);
+    const [id, content, keepsContent, eventId, subject, eventSeq, delivery, explanation] = row.slice(
+      fields.length,
+    );
+    if (typeof explanation === 'string') {
+      const at = fields.indexOf('reason');
+      values[at] = [values[at], explanation];
+    }
     return {
       ...{ id: id as number, values, content: content as string | null, keepsContent: keepsContent === 1 },
       ...{ eventId: eventId as string | null, subject: subject as string | null },
@@ -131,6 +140,13 @@ function toValue(value: unknown): unknown {
 /** A field of an entry by its name. */
 export function valueOf(log: SealedLog, entry: Entry, field: string): unknown {
   return entry.values[kinds[log].fields.indexOf(field)];
+}
+
+/** The word and the words for the failure of an attempt. */
+export function whyFailed(attempt: Entry): { reason: string | null; explanation: string | null } {
+  const sealed = valueOf('attempts', attempt, 'reason') as string | null | [string | null, string];
+  const [reason, explanation] = Array.isArray(sealed) ? sealed : [sealed, null];
+  return { reason, explanation };
 }
 
 /** The hash of a row's leaf, with this hash of its content. */

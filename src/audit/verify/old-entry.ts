@@ -22,6 +22,8 @@ export interface AttemptEntry {
   outcome: string;
   responseStatus: number | null;
   reason: string | null;
+  /** Version f84be48 recorded none: one that is there was added to the row. */
+  explanation: string | null;
   webhook: number | null;
   eventId: string | null;
   eventType: string | null;
@@ -50,7 +52,7 @@ export interface ActEntry {
 
 /** Columns of `attempts a` joined with `attemptJoins`. */
 export const attemptColumns = `a.id, a.delivery_id AS delivery, a.number, a.started_at AS startedAt, a.duration_ms AS durationMs,
-  a.outcome, a.response_status AS responseStatus, a.reason, d.webhook_id AS webhook, e.id AS eventId, e.type AS eventType,
+  a.outcome, a.response_status AS responseStatus, a.reason, a.explanation, d.webhook_id AS webhook, e.id AS eventId, e.type AS eventType,
   e.entity_table AS entityTable, e.entity_key AS entityKey, e.subject, e.transaction_id AS transactionId,
   e.occurred_at AS occurredAt, e.seq AS eventSeq, COALESCE(d.payload, e.body) AS payload`;
 
@@ -96,6 +98,7 @@ export function oldAttemptLeaf(entry: AttemptEntry, payloadHash: Uint8Array | nu
       entry.transactionId,
       entry.occurredAt,
       payloadHash && Buffer.from(payloadHash).toString('hex'),
+      ...(entry.explanation === null ? [] : [entry.explanation]),
     ]),
   );
 }

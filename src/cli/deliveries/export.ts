@@ -78,7 +78,7 @@ const columns = [
     'status',
     'response_status',
   ],
-  ...['retry_count', 'occurred_at', 'created_at', 'delivered_at', 'failed_at'],
+  ...['retry_count', 'occurred_at', 'created_at', 'delivered_at', 'failed_at', 'explanation'],
 ];
 
 function toCsvLine(row: DeliveryRecord): string {
@@ -87,6 +87,7 @@ function toCsvLine(row: DeliveryRecord): string {
     ...[row.id, row.eventType, row.eventId, row.entity.table, row.entity.key, row.patient, row.webhookId],
     ...[row.webhookName, row.webhookUrl, row.status, row.responseStatus, row.retryCount],
     ...[iso(row.occurredAtMs), iso(row.createdAtMs), iso(row.deliveredAtMs), iso(row.failedAtMs)],
+    row.explanation,
   ]);
 }
 

@@ -27,6 +27,7 @@ export function deliveriesShowCommand(): Command {
         print(formatHead(delivery));
         printExact(delivery.payload ?? 'The payload was pruned or erased.');
         printExact(formatAttempts(delivery));
+        for (const line of explainAttempts(delivery)) print(line);
       }
     });
 }
@@ -56,5 +57,18 @@ function formatAttempts({ attempts }: DeliveryDetail): string {
       reason,
       receiver && `${receiver.name} ${receiver.url}`,
     ]),
+  );
+}
+
+/** Under the table, so that its cells stay narrow. The same words of several attempts in a row are printed once. */
+function explainAttempts({ attempts }: DeliveryDetail): string[] {
+  const lines: { from: number; to: number; words: string }[] = [];
+  for (const { number, explanation: words } of attempts) {
+    const last = lines.at(-1);
+    if (last?.words === words && last.to === number - 1) last.to = number;
+    else if (words !== null) lines.push({ from: number, to: number, words });
+  }
+  return lines.map(({ from, to, words }) =>
+    escapeLine(from === to ? `Attempt ${from}: ${words}` : `Attempts ${from} to ${to}: ${words}`),
   );
 }

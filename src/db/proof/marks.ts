@@ -22,6 +22,7 @@ export interface MarkedAttempt {
   outcome: string;
   responseStatus: number | null;
   reason: string | null;
+  explanation: string | null;
   recordedAt: string | null;
   receiver: number | null;
   webhook: number | null;
@@ -93,10 +94,12 @@ export function canonical(value: unknown): unknown {
 
 function attemptValues(attempt: MarkedAttempt): unknown[] {
   const { delivery, number, startedAt, durationMs, outcome, responseStatus, reason } = attempt;
-  const { recordedAt, receiver, webhook, eventId, eventType } = attempt;
+  const { recordedAt, receiver, webhook, eventId, eventType, explanation } = attempt;
   return [
     ...[delivery, number, startedAt, durationMs, outcome, responseStatus, reason],
     ...[recordedAt, receiver, webhook, eventId, eventType],
+    // Attempts from before there were explanations keep the mark that they have.
+    ...(explanation === null ? [] : [explanation]),
   ];
 }
 

@@ -8,6 +8,8 @@ import type { BreakerOptions } from './breaker.ts';
 import { Claimer } from './claimer.ts';
 import { Endpoint } from './endpoint.ts';
 import { type NextStep, nextStep } from './retry.ts';
+import { explainOutcome } from '../send/explain.ts';
+import { toFailure } from '../send/failure.ts';
 import type { Sender } from '../send/send.ts';
 import { Settler } from './settler.ts';
 import { wholeShare, type Share } from './share.ts';
@@ -322,7 +324,10 @@ export class Dispatcher implements Background {
     });
     const step = triesAgain ? this.#tryAgain(delivery) : this.#nextStep(outcome, delivery, isSecondTry);
     const { receiver } = webhook;
-    const settlement = { delivery, outcome, endedAtMs: systemClock.now(), next: toRecordedStep(step) };
+    const settlement = {
+      ...{ delivery, outcome, explanation: explainOutcome(outcome) },
+      ...{ endedAtMs: systemClock.now(), next: toRecordedStep(step) },
+    };
     this.#settle({ ...settlement, ...(receiver !== undefined && { receiver }) }, endpoint);
     if (opened) this.#pause(endpoint, nowMs);
     if (step.kind === 'disable') this.#disable(endpoint);
@@ -353,7 +358,7 @@ export class Dispatcher implements Background {
         { error: messageOf(error), eventId: request.eventId },
         'an attempt failed by our own fault',
       );
-      return { kind: 'failed', reason: 'local', message: messageOf(error), durationMs: 0 };
+      return { kind: 'failed', ...toFailure(error), reason: 'local', durationMs: 0 };
     }
   }
 

@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici';
 import { monotonicMs, systemClock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { SentOn } from './connection-watch.ts';
-import { toFailure } from './failure.ts';
+import { AttemptError, toFailure } from './failure.ts';
 import { ForbiddenAddressError } from './guard.ts';
 import { parseRetryAfter } from '../schedule/retry.ts';
 import type { Outcome } from '../types.ts';
@@ -11,15 +11,6 @@ import type { Outcome } from '../types.ts';
 const maximumResponseBytes = 16_384;
 /** More interim answers (1xx) than this and the peer is playing with us. */
 const maximumInterimResponses = 16;
-
-class AttemptError extends Error {
-  readonly code: 'ERR_DEADLINE' | 'ERR_RESPONSE' | 'ERR_READ_ENOUGH';
-
-  constructor(code: AttemptError['code'], message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 

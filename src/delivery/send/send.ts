@@ -1,11 +1,11 @@
 import type { KeyObject } from 'node:crypto';
 import { getCACertificates } from 'node:tls';
 import { systemClock } from '../../lib/clock.ts';
-import { messageOf } from '../../lib/errors.ts';
 import { Attempt } from './attempt.ts';
 import { createResolve, type Resolve } from './connect.ts';
 import { ClientCertificates, type ClientCertificate, type NamedCertificates } from './client-certificates.ts';
 import { ConnectionWatch } from './connection-watch.ts';
+import { toFailure } from './failure.ts';
 import { createGuard, type GuardOptions, type Target } from './guard.ts';
 import { checkWebhookHeaders } from './headers.ts';
 import { Pools } from './pools.ts';
@@ -105,7 +105,7 @@ export function createSender(options: SenderOptions): Sender {
       try {
         client = request.clientCertificate === null ? undefined : certificates.get(request.clientCertificate);
       } catch (error) {
-        return Promise.resolve({ kind: 'failed', reason: 'local', message: messageOf(error), durationMs: 0 });
+        return Promise.resolve({ kind: 'failed', ...toFailure(error), reason: 'local', durationMs: 0 });
       }
       return new Promise((resolve) => {
         const pool = pools.acquire(verdict.target, { timeoutMs: request.timeoutMs, client });

@@ -99,7 +99,7 @@ export async function rescueExpired({ store, box }: Pick<Claimant, 'store' | 'bo
     const ids = locked.map(({ id }) => id);
     const rows = await tx.rows<ExpiredRow>(selectExpired(ids));
     await tx.script([
-      insertAttemptRows(rows.map(toLost), marker),
+      ...insertAttemptRows(rows.map(toLost), marker),
       // The stored answer belongs to the attempt before.
       `UPDATE delivery_log d JOIN queue q ON q.delivery_id = d.id
        SET d.failed_at = ${literal(rows[0]!.now)}, d.retry_count = q.attempt - 1, d.response_status = NULL, d.response_body = NULL
@@ -120,11 +120,15 @@ function selectExpired(ids: readonly number[]): string {
     WHERE ${idIn('q.delivery_id', ids)} ORDER BY q.delivery_id`;
 }
 
+const lostExplanation =
+  'the process that sent it ended before it had recorded the result: the receiver may have got it';
+
 function toLost({ id, attempt, claimedAt, durationMs, now, ...row }: ExpiredRow): MarkedAttempt {
   const { webhook, eventId, eventType, receiver } = row;
   return {
     ...{ delivery: id, number: attempt, startedAt: claimedAt, durationMs, outcome: 'lost' },
-    ...{ responseStatus: null, reason: null, recordedAt: now, receiver, webhook, eventId, eventType },
+    ...{ responseStatus: null, reason: null, explanation: lostExplanation },
+    ...{ recordedAt: now, receiver, webhook, eventId, eventType },
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Session } from '../../db/connection/client.ts';
-import { openMarker, type MarkedAttempt, type Marker } from '../../db/proof/marks.ts';
+import { openMarker, type MarkedAttempt } from '../../db/proof/marks.ts';
 import { idIn, literal, toBatches } from '../../db/connection/sql-text.ts';
 import { insertAttemptRows } from './insert-attempts.ts';
 import { momentText } from '../moment.ts';
@@ -14,6 +14,8 @@ export interface Settled {
   lost: number;
   /** Deliveries that waited for one of these and are due now. */
   promoted: number;
+  /** The first failure of each webhook that has failed since its last success, and had not before. */
+  begun: Settlement[];
 }
 
 interface OwnedRow {
@@ -44,24 +46,30 @@ export async function settle(
   { store, box, owner }: Claimant,
   settlements: readonly Settlement[],
 ): Promise<Settled> {
-  if (settlements.length === 0) return { settled: 0, lost: 0, promoted: 0 };
+  if (settlements.length === 0) return { settled: 0, lost: 0, promoted: 0, begun: [] };
   const marker = await openMarker(store, box);
   return store.transaction(async (tx) => {
     const owned = await lockOwned(tx, owner, settlements);
     const lost = settlements.length - owned.length;
-    if (owned.length === 0) return { settled: 0, lost, promoted: 0 };
+    if (owned.length === 0) return { settled: 0, lost, promoted: 0, begun: [] };
     const ended = owned.filter(({ next }) => next.kind !== 'retry');
     const freed = ended.map(({ lane }) => lane).filter((lane) => lane !== null);
-    const [heads = []] = await tx.script<{ id: number }>([
+    const health = healthOf(owned);
+    const results = await tx.script<{ id: number }>([
       `SET @now = ${literal(owned[0]!.recordedAt)}`,
-      insertAttempts(owned, marker),
+      ...insertAttemptRows(owned.map(toAttempt), marker),
       ...updateLog(owned),
       ...updateQueue(owned, ended),
-      ...updateHealth(owned),
+      ...updateHealth(health),
       ...(freed.length === 0 ? [] : [selectFreeHeads(new Set(freed))]),
     ]);
+    const begun = health.failing.size === 0 ? [] : (results.shift() ?? []);
+    const [heads = []] = results;
     if (heads.length > 0) await tx.run(makeDue(heads.map(({ id }) => id)));
-    return { settled: owned.length, lost, promoted: heads.length };
+    return {
+      ...{ settled: owned.length, lost, promoted: heads.length },
+      begun: begun.map(({ id }) => owned.find(({ delivery }) => delivery.webhookId === id)!),
+    };
   });
 }
 
@@ -87,11 +95,15 @@ async function lockOwned(tx: Session, owner: string, settlements: readonly Settl
   });
 }
 
-function insertAttempts(owned: readonly Owned[], marker: Marker): string {
-  return insertAttemptRows(owned.map(toAttempt), marker);
-}
-
-function toAttempt({ delivery, number, outcome, endedAtMs, receiver, recordedAt }: Owned): MarkedAttempt {
+function toAttempt({
+  delivery,
+  number,
+  outcome,
+  explanation,
+  endedAtMs,
+  receiver,
+  recordedAt,
+}: Owned): MarkedAttempt {
   const durationMs = Math.round(outcome.durationMs);
   return {
     delivery: delivery.id,
@@ -101,6 +113,7 @@ function toAttempt({ delivery, number, outcome, endedAtMs, receiver, recordedAt 
     outcome: outcome.kind,
     responseStatus: outcome.status ?? null,
     reason: outcome.reason ?? null,
+    explanation: explanation ?? null,
     recordedAt,
     receiver: receiver ?? null,
     webhook: delivery.webhookId,
@@ -199,12 +212,22 @@ function updateQueue(owned: readonly Owned[], ended: readonly Owned[]): string[]
   return statements;
 }
 
-/** Maintains `failing_since`: set on the first failure after a success, cleared on success. */
-function updateHealth(owned: readonly Owned[]): string[] {
+/** Webhooks by how these attempts ended: at least one success, or failures only. */
+interface Health {
+  well: ReadonlySet<number>;
+  failing: ReadonlySet<number>;
+}
+
+function healthOf(owned: readonly Owned[]): Health {
   const well = new Set(
     owned.filter(({ outcome }) => outcome.kind === 'delivered').map(({ delivery }) => delivery.webhookId),
   );
-  const ill = new Set(owned.map(({ delivery }) => delivery.webhookId).filter((id) => !well.has(id)));
+  const all = owned.map(({ delivery }) => delivery.webhookId);
+  return { well, failing: new Set(all.filter((id) => !well.has(id))) };
+}
+
+/** Maintains `failing_since`: set on the first failure after a success, cleared on success. Selects those for which it is set. */
+function updateHealth({ well, failing }: Health): string[] {
   const update = (ids: ReadonlySet<number>, value: string, where: string): string[] =>
     ids.size === 0
       ? []
@@ -214,6 +237,9 @@ function updateHealth(owned: readonly Owned[]): string[] {
         ];
   return [
     ...update(well, 'NULL', 'failing_since IS NOT NULL'),
-    ...update(ill, '@now', 'failing_since IS NULL'),
+    ...(failing.size === 0
+      ? []
+      : [`SELECT id FROM webhooks WHERE ${idIn('id', failing)} AND failing_since IS NULL FOR UPDATE`]),
+    ...update(failing, '@now', 'failing_since IS NULL'),
   ];
 }

@@ -1,5 +1,5 @@
 import type { Marker } from '../../../db/proof/marks.ts';
-import { readEntries, valueOf, type Entry, type SealedLog } from '../../seal/entry.ts';
+import { readEntries, valueOf, whyFailed, type Entry, type SealedLog } from '../../seal/entry.ts';
 import { fail, nameOf } from '../flaw.ts';
 import type { Progress } from '../../seal/progress.ts';
 import type { SealVault } from '../../seal/seal.ts';
@@ -31,7 +31,7 @@ export function checkMark({ marker, progress, result }: Checking, log: SealedLog
           durationMs: number('duration_ms'),
           outcome: text('outcome'),
           responseStatus: numberOrNull('response_status'),
-          reason: orNull('reason'),
+          ...whyFailed(row),
           recordedAt: orNull('recorded_at'),
           receiver: numberOrNull('receiver'),
           webhook: numberOrNull('webhook_id'),

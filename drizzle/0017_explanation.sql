@@ -1,0 +1,1 @@
+ALTER TABLE `attempts` ADD `explanation` varchar(400) character set utf8mb4 collate utf8mb4_bin;
