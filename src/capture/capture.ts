@@ -3,6 +3,7 @@ import { haltOf, HaltError, Tripwire } from '../binlog/halt.ts';
 import { mergeBaselines, OutgrownError, RetiredDomainError } from '../binlog/transaction/outgrown.ts';
 import type { Baseline, RowEvent, TransactionPart } from '../binlog/types.ts';
 import { netChanges } from '../change/net-changes.ts';
+import type { Change } from '../change/types.ts';
 import type { DomainEvent, MapContext, Rules } from '../event/types.ts';
 import { monotonicMs, sleep, systemClock } from '../lib/clock.ts';
 import type { Appended, AppendedTransaction, Appender } from '../outbox/append/append.ts';
@@ -311,15 +312,17 @@ class CaptureSession {
       erased += staged.erased;
     };
     await appender.discard();
-    for await (const mapped of spilled.mapped(async (changes) => {
+    // Rows that belong together may be in another batch: what looks for them asks the source as well.
+    const siblings = rules.gatherSiblings(context);
+    const part: MapContext = { ...context, isPart: true, siblings };
+    const map = async (changes: readonly Change[]): Promise<DomainEvent[]> => {
       this.#changes += changes.length;
-      // Rows that belong together may be in another batch: what looks for them asks the source as well.
-      const mapped = await rules.map(changes, { ...context, isPart: true });
+      const mapped = await rules.map(changes, part);
       await appender.requireFit(mapped);
       return mapped;
-    })) {
-      await stage(mapped);
-    }
+    };
+    const note = (changes: readonly Change[]): Promise<void> => siblings.add(changes);
+    for await (const mapped of spilled.mapped(map, note)) await stage(mapped);
     await stage(own);
     this.#noteCascades(own);
     await appender.flip(next, webhooks);

@@ -1,5 +1,6 @@
-import type { Row, Watch } from '../binlog/types.ts';
+import type { Cell, Row, Watch } from '../binlog/types.ts';
 import type { Change } from '../change/types.ts';
+import type { Sibling } from './rule/rule.ts';
 
 /** A JSON value; DECIMAL is a `JSON.rawJSON` object, so that 500.00 stays 500.00. */
 export type JsonValue = unknown;
@@ -51,12 +52,25 @@ export interface MapContext {
   committedAtMs: number;
   /** Whether the changes are not all of the transaction, so that rows that belong together may be in another part of it. */
   isPart?: boolean;
+  /** The siblings of the whole transaction (`Rules.gatherSiblings`), where the changes are a part of it. */
+  siblings?: Siblings;
   resolve: ResolveLookup;
   /**
    * Reads a changed row again by its key, for a rule that needs a cell that the log left out: cells aligned with
    * `change.table.columns`, null when the row is gone. Without it such a change is a tripwire at once.
    */
   reread?(change: Change): Promise<Row | null>;
+}
+
+/** Rows that the transaction wrote and that rules look for by the source `sibling`. */
+export interface Siblings {
+  /** Notes changes of the transaction, in any order. */
+  add(changes: readonly Change[]): Promise<void>;
+  /**
+   * What all rows that match `cells`, the values of `by`, have in the columns of `select`; null when there is no such row, or when
+   * they differ. Throws a Tripwire when a row's image lacks a cell that this depends on and that cannot be read again.
+   */
+  find(sibling: Sibling, cells: readonly Cell[]): Promise<Row | null>;
 }
 
 export interface EventTypeInfo {
@@ -88,4 +102,6 @@ export interface Rules {
    * on a cell that the log left out and that cannot be read again.
    */
   map(changes: readonly Change[], context: MapContext): Promise<DomainEvent[]>;
+  /** For a transaction whose changes are mapped in parts: takes all of them before the first part is mapped. */
+  gatherSiblings(context: Pick<MapContext, 'reread'>): Siblings;
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Row, RowEvent, TableSchema } from '../../src/binlog/types.ts';
 import { netChanges } from '../../src/change/net-changes.ts';
 import type { Change } from '../../src/change/types.ts';
-import { MovedKeys } from '../../src/capture/transaction/moved-keys.ts';
+import { KeyNumbers } from '../../src/lib/key-numbers.ts';
 import { SpilledTransaction } from '../../src/capture/transaction/spilled-transaction.ts';
 
 const table: TableSchema = {
@@ -86,7 +86,7 @@ describe('a transaction that does not fit into memory', () => {
   );
 
   it('remembers where each of very many keys went', () => {
-    const [moved, expected] = [new MovedKeys(), new Map<string, number>()];
+    const [moved, expected] = [new KeyNumbers(), new Map<string, number>()];
     for (let step = 0; step < 50_000; step += 1) {
       const key = `t\0${(step * 7_919) % 20_011}`;
       if (step % 3 === 0) {

@@ -192,7 +192,7 @@ describe('every event of the catalogue, byte for byte', () => {
       [
         body(
           'appointment.confirmed',
-          `"appointment_id":12,"patient_id":45,"confirmation_time":"${commitTime}"`,
+          `"appointment_id":12,"patient_id":45,"confirmation_time":"${commitTime}","confirmed_by":null`,
         ),
       ],
     ],
@@ -205,7 +205,7 @@ describe('every event of the catalogue, byte for byte', () => {
       [
         body(
           'appointment.completed',
-          `"appointment_id":12,"patient_id":45,"completion_time":"${commitTime}","services_rendered":[{"service_id":2,"name":"Extracción","quantity":1}]`,
+          `"appointment_id":12,"patient_id":45,"completion_time":"${commitTime}","completed_by":null,"services_rendered":[{"service_id":2,"name":"Extracción","quantity":1}]`,
         ),
       ],
     ],
@@ -215,7 +215,7 @@ describe('every event of the catalogue, byte for byte', () => {
       [
         body(
           'appointment.cancelled',
-          `"appointment_id":12,"patient_id":45,"cancellation_time":"${commitTime}","cancellation_reason":null`,
+          `"appointment_id":12,"patient_id":45,"cancellation_time":"${commitTime}","cancelled_by":null,"cancellation_reason":null`,
         ),
       ],
     ],
@@ -225,7 +225,7 @@ describe('every event of the catalogue, byte for byte', () => {
       [
         body(
           'appointment.cancelled',
-          `"appointment_id":12,"patient_id":45,"cancellation_time":"${commitTime}","cancellation_reason":null`,
+          `"appointment_id":12,"patient_id":45,"cancellation_time":"${commitTime}","cancelled_by":null,"cancellation_reason":null`,
         ),
       ],
     ],

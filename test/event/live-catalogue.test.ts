@@ -26,30 +26,30 @@ const story: Step[] = [
   ],
   [
     'CALL sp_confirm_appointment(5)',
-    'appointment.confirmed {"appointment_id":5,"patient_id":7,"confirmation_time":T,"timestamp":T}',
+    'appointment.confirmed {"appointment_id":5,"patient_id":7,"confirmation_time":T,"confirmed_by":null,"timestamp":T}',
   ],
   [
     `CALL sp_complete_appointment(5, '[{"service_id": 2, "quantity": 1}, {"service_id": 1, "quantity": 2}]')`,
-    'appointment.completed {"appointment_id":5,"patient_id":7,"completion_time":T,"services_rendered":[{"service_id":1,"name":"Limpieza","quantity":2},{"service_id":2,"name":"Extracción","quantity":1}],"timestamp":T}',
+    'appointment.completed {"appointment_id":5,"patient_id":7,"completion_time":T,"completed_by":null,"services_rendered":[{"service_id":1,"name":"Limpieza","quantity":2},{"service_id":2,"name":"Extracción","quantity":1}],"timestamp":T}',
   ],
   [
     "INSERT INTO appointments (id, patient_id, doctor_id, branch_id, appointment_date, appointment_time, status) VALUES (20, 7, 1, 1, '2026-03-10', '09:00:00', 'confirmed')",
     'appointment.scheduled {"appointment_id":20,"patient_id":7,"doctor_id":1,"branch_id":1,"appointment_date":"2026-03-10","appointment_time":"09:00:00","duration_minutes":30,"created_by":null,"timestamp":T}',
-    'appointment.confirmed {"appointment_id":20,"patient_id":7,"confirmation_time":T,"timestamp":T}',
+    'appointment.confirmed {"appointment_id":20,"patient_id":7,"confirmation_time":T,"confirmed_by":null,"timestamp":T}',
   ],
   [
     "CALL sp_cancel_appointment(20, 'Viaje')",
-    'appointment.cancelled {"appointment_id":20,"patient_id":7,"cancellation_time":T,"cancellation_reason":null,"timestamp":T}',
+    'appointment.cancelled {"appointment_id":20,"patient_id":7,"cancellation_time":T,"cancelled_by":null,"cancellation_reason":null,"timestamp":T}',
   ],
   ["UPDATE appointments SET status = 'scheduled' WHERE id = 20"],
   [
     "UPDATE appointments SET status = 'cancelled' WHERE id = 20",
-    'appointment.cancelled {"appointment_id":20,"patient_id":7,"cancellation_time":T,"cancellation_reason":null,"timestamp":T}',
+    'appointment.cancelled {"appointment_id":20,"patient_id":7,"cancellation_time":T,"cancelled_by":null,"cancellation_reason":null,"timestamp":T}',
   ],
   ["UPDATE appointments SET status = 'waiting' WHERE id = 20"],
   [
     'DELETE FROM appointments WHERE id = 20',
-    'appointment.cancelled {"appointment_id":20,"patient_id":7,"cancellation_time":T,"cancellation_reason":null,"timestamp":T}',
+    'appointment.cancelled {"appointment_id":20,"patient_id":7,"cancellation_time":T,"cancelled_by":null,"cancellation_reason":null,"timestamp":T}',
   ],
   // One that is over is not cancelled by being removed.
   ['DELETE FROM appointments WHERE id = 5'],

@@ -199,10 +199,18 @@ class DryRun {
     const { isPart } = this.#rows;
     const context: MapContext = { ...lookups, lineage, transactionId: id, committedAtMs, isPart };
     this.#transactions += 1;
-    for await (const changes of this.#rows.netChanges()) {
+    const gathered = new Map(this.#both().map((side) => [side, side.rules.gatherSiblings(lookups)]));
+    const note = async (changes: readonly Change[]): Promise<void> => {
+      for (const [{ projection }, siblings] of gathered) await siblings.add(projection.project(changes));
+    };
+    const contextOf = (side: Side | null): MapContext => {
+      const siblings = isPart && side ? gathered.get(side) : undefined;
+      return siblings ? { ...context, siblings } : context;
+    };
+    for await (const changes of this.#rows.netChanges(note)) {
       this.#changes += changes.length;
       const [present, next] = await Promise.all(
-        [this.#sides.present, this.#sides.next].map((side) => this.#map(side, changes, context)),
+        [this.#sides.present, this.#sides.next].map((side) => this.#map(side, changes, contextOf(side))),
       );
       // What one of the two cannot be told of is compared with nothing.
       if (present && next) this.#tally.compare(present, next);

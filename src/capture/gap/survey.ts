@@ -186,13 +186,15 @@ class SurveyRun {
   /** The halt of a rule that depends on what the log left out of a row, where that cannot be read late. */
   async #findAbsent(id: string, { committedAtMs }: Commit, clinic: Clinic): Promise<Halt | null> {
     const { reread } = lookupsOf(this.#options.source, clinic, () => undefined);
+    const siblings = clinic.rules.gatherSiblings(reread ? { reread } : {});
     try {
-      for await (const changes of this.#rows.netChanges()) {
+      for await (const changes of this.#rows.netChanges((all) => siblings.add(all))) {
         await clinic.rules.map(changes, {
           lineage: '',
           transactionId: id,
           committedAtMs,
           isPart: this.#rows.isPart,
+          ...(this.#rows.isPart ? { siblings } : {}),
           resolve: () => Promise.resolve([]),
           ...(reread ? { reread } : {}),
         });

@@ -38,8 +38,11 @@ export class GatheredRows {
     else for (const row of rows) this.#rows.push(row);
   }
 
-  async *netChanges(): AsyncGenerator<Change[], void, undefined> {
-    if (this.#spilled) yield* this.#spilled.mapped((changes) => Promise.resolve(changes));
+  /** The transaction's net changes. Where they come in parts, `note` is given all of them before the first part. */
+  async *netChanges(
+    note: (changes: readonly Change[]) => Promise<void>,
+  ): AsyncGenerator<Change[], void, undefined> {
+    if (this.#spilled) yield* this.#spilled.mapped((changes) => Promise.resolve(changes), note);
     else if (this.#rows.length > 0) yield netChanges(this.#rows);
   }
 

@@ -6,7 +6,7 @@ import { deserialize, serialize } from 'node:v8';
 import type { Row, RowEvent, RowOp, TableSchema } from '../../binlog/types.ts';
 import { keyOf, netChanges, splitKeyChange } from '../../change/net-changes.ts';
 import type { Change } from '../../change/types.ts';
-import { MovedKeys } from './moved-keys.ts';
+import { KeyNumbers } from '../../lib/key-numbers.ts';
 
 /*
  * The net changes of a transaction that does not fit into memory, in the order of its rows:
@@ -41,7 +41,7 @@ export class SpilledTransaction {
   readonly #tables: TableSchema[] = [];
   readonly #tableIndex = new Map<TableSchema, number>();
   /** Present image → partition, of a row without a primary key that has changed within the transaction. */
-  #moved = new MovedKeys();
+  #moved = new KeyNumbers();
   #ordinal = 0;
 
   private constructor(rows: ChunkFile, changes: ChunkFile) {
@@ -68,10 +68,16 @@ export class SpilledTransaction {
     for (const [partition, stored] of partitions) await this.#rows.write(partition, stored);
   }
 
-  /** The transaction's net changes in order, mapped in batches: no row may be added after. */
-  async *mapped<T>(map: (changes: Change[]) => Promise<T>): AsyncGenerator<T, void, undefined> {
-    this.#moved = new MovedKeys();
-    for (let partition = 0; partition < PARTITIONS; partition += 1) await this.#reduce(partition);
+  /**
+   * The transaction's net changes in order, mapped in batches: no row may be added after. `note` is given all of them before the
+   * first batch is mapped, in another order.
+   */
+  async *mapped<T>(
+    map: (changes: Change[]) => Promise<T>,
+    note: (changes: readonly Change[]) => Promise<void> = () => Promise.resolve(),
+  ): AsyncGenerator<T, void, undefined> {
+    this.#moved = new KeyNumbers();
+    for (let partition = 0; partition < PARTITIONS; partition += 1) await note(await this.#reduce(partition));
     let batch: Change[] = [];
     for await (const change of this.#merged()) {
       batch.push(change);
@@ -108,7 +114,7 @@ export class SpilledTransaction {
     return partition;
   }
 
-  async #reduce(partition: number): Promise<void> {
+  async #reduce(partition: number): Promise<readonly Change[]> {
     const stored: StoredRow[] = [];
     for await (const chunk of this.#rows.read<StoredRow>(partition))
       for (const row of chunk) stored.push(row);
@@ -118,7 +124,8 @@ export class SpilledTransaction {
       before,
       after,
     }));
-    const changes = netChanges(rows).map(({ table, op, key, before, after, ordinal }): StoredChange => [
+    const nets = netChanges(rows);
+    const changes = nets.map(({ table, op, key, before, after, ordinal }): StoredChange => [
       this.#indexOf(table),
       op,
       key,
@@ -129,6 +136,7 @@ export class SpilledTransaction {
     for (let at = 0; at < changes.length; at += MERGE_CHANGES) {
       await this.#changes.write(partition, changes.slice(at, at + MERGE_CHANGES));
     }
+    return nets;
   }
 
   async *#merged(): AsyncGenerator<Change, void, undefined> {

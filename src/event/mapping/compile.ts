@@ -6,6 +6,7 @@ import { createMap } from './map.ts';
 import { namedColumns } from '../rule/named.ts';
 import { resolveRules } from '../rule/resolve.ts';
 import { isNumeric } from './match.ts';
+import { SiblingRows, siblingsOf } from './siblings.ts';
 import type { Rule, Source } from '../rule/rule.ts';
 import type { RuleFile } from '../rule/rule-file.ts';
 import type { Rules } from '../types.ts';
@@ -45,6 +46,7 @@ export function compileRules(file: RuleFile, { schema, timeZone, filterNames = [
       numbers: numbersOf(rules.filter(({ type }) => type === each.type)),
     })),
     map: createMap(rules, zone),
+    gatherSiblings: ({ reread }) => new SiblingRows(siblingsOf(rules), reread),
   };
 }
 

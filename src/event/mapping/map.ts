@@ -1,15 +1,14 @@
 import type { Column, Row, TableSchema } from '../../binlog/types.ts';
-import { Tripwire } from '../../binlog/halt.ts';
-import { acceptGapCommand, steps } from '../../binlog/remedy.ts';
 import type { ClinicZone } from '../../change/clinic-zone.ts';
 import type { Change } from '../../change/types.ts';
-import { setVariable } from '../../db/connection/set-variable.ts';
 import { formatTimestamp } from '../body.ts';
+import { absentCells } from './absent-cells.ts';
 import { bindRules, choose, type BoundRule, type BoundTable, type Candidate } from './bound-rule.ts';
 import { idPart } from '../event-id.ts';
 import { createFinder } from './find.ts';
 import { MappedEvent, type Origin } from './mapped-event.ts';
 import type { Rule } from '../rule/rule.ts';
+import { siblingsAmong, siblingsOf } from './siblings.ts';
 import type { Run } from './source.ts';
 import type { DomainEvent, MapContext, Rules } from '../types.ts';
 
@@ -30,6 +29,7 @@ interface Transaction extends Run, Origin {
 export function createMap(rules: readonly Rule[], zone: ClinicZone): Rules['map'] {
   const rulesOf = Map.groupBy(rules, (rule) => rule.table.name.toLowerCase());
   const bound = new WeakMap<TableSchema, BoundTable | null>();
+  const siblings = siblingsOf(rules);
 
   function bindTable(layout: TableSchema): BoundTable | null {
     const ofTable = rulesOf.get(layout.name.toLowerCase());
@@ -54,7 +54,10 @@ export function createMap(rules: readonly Rule[], zone: ClinicZone): Rules['map'
       for (const candidate of table[change.op]) {
         const rule = choose(candidate, change);
         if (!rule) continue;
-        transaction ??= begin(changes, context, zone);
+        transaction ??= {
+          ...begin(changes, context, zone),
+          siblings: context.siblings ?? siblingsAmong(changes, siblings, context),
+        };
         const event = rule === 'unknown' ? undefined : fire({ ...candidate, rule, change }, transaction);
         if (event) {
           events.push(event);
@@ -77,7 +80,11 @@ export function createMap(rules: readonly Rule[], zone: ClinicZone): Rules['map'
   };
 }
 
-function begin(changes: readonly Change[], context: MapContext, zone: ClinicZone): Transaction {
+function begin(
+  changes: readonly Change[],
+  context: MapContext,
+  zone: ClinicZone,
+): Omit<Transaction, 'siblings'> {
   return {
     context,
     zone,
@@ -157,20 +164,3 @@ async function readAgain(change: Change, { reread }: MapContext): Promise<Change
 
 const absentAfter = ({ table, after }: Change): readonly Column[] =>
   table.columns.filter((_column, i) => after?.[i] === undefined);
-
-function absentCells({ table, before, after }: Change): Tripwire {
-  const absent = table.columns.filter((_, i) => [before, after].some((row) => row && row[i] === undefined));
-  const names = absent.map(({ name }) => name).join(', ');
-  return new Tripwire(
-    'absent-columns',
-    `a rule needs values of ${table.name} that the log left out and that cannot be read any more (${names})`,
-    {
-      table: `${table.schema}.${table.name}`,
-      remedy: steps(
-        setVariable('binlog_row_image', "'FULL'"),
-        'Sessions that set binlog_row_image themselves must set it to FULL.',
-        acceptGapCommand('absent columns'),
-      ),
-    },
-  );
-}

@@ -6,13 +6,15 @@ import { isZeroDate, jsonText, type ToJsonText } from '../../change/values.ts';
 import { indexOf, type Scope } from './condition.ts';
 import type { Finder } from './find.ts';
 import { canonicalLiteral, type Scalar } from './match.ts';
-import type { Field, Find, Source } from '../rule/rule.ts';
+import type { Field, Find, Sibling, Source } from '../rule/rule.ts';
+import type { Siblings } from '../types.ts';
 
 /** What is the same for all events of one transaction. */
 export interface Run {
   /** ISO 8601 in UTC. */
   commitTime: string;
   find: Finder;
+  siblings: Pick<Siblings, 'find'>;
 }
 
 /** JSON text; undefined: it depends on a cell that the row images lack. */
@@ -54,6 +56,8 @@ export function bindSource(source: Source, binding: Binding): Reader {
       return bindFields(source.fields, binding);
     case 'find':
       return bindFind(source.find, binding);
+    case 'sibling':
+      return bindSibling(source.sibling, binding);
   }
 }
 
@@ -238,6 +242,22 @@ function bindFind(find: Find, { layout, zone }: Binding): Reader {
       if (rows === undefined) return undefined;
       const found = await Promise.all(rows.map(async (row) => select.read(foundRow(row, scope), run)));
       return find.many ? `[${found.join(',')}]` : (found[0] ?? 'null');
+    },
+  };
+}
+
+function bindSibling(sibling: Sibling, { layout, zone }: Binding): Reader {
+  const select = bindSource(sibling.select, { layout: sibling.layout, zone });
+  const cellsOf = sibling.by.map(({ equals: { column, old } }) =>
+    bindCell(column.name.toLowerCase(), old, layout),
+  );
+  return {
+    asks: true,
+    read: async (scope, run) => {
+      const cells = cellsOf.map((cellOf) => cellOf(scope));
+      if (cells.includes(undefined)) return undefined;
+      const row = await run.siblings.find(sibling, cells);
+      return row ? select.read({ op: 'update', before: null, after: row }, run) : 'null';
     },
   };
 }

@@ -1,6 +1,6 @@
 import { canHave } from './resolve-checks.ts';
 import type { YamlPath } from '../../config/problems.ts';
-import type { Condition, Find, Rule, Source } from './rule.ts';
+import type { Condition, Find, Rule, Sibling, Source } from './rule.ts';
 
 /** A value of the payload that a rule can only ever make null (of `rows`: an empty list), although all its names are there. */
 export interface Hopeless {
@@ -42,7 +42,8 @@ function judge(source: Source, path: YamlPath, scope: Scope): Hopeless[] {
   if (source.kind === 'fields') {
     return source.fields.flatMap((field) => judge(field.source, [...path, field.name], scope));
   }
-  return source.kind === 'find' ? judge(source.find.select, [...path, 'select'], elsewhere) : [];
+  if (source.kind === 'find') return judge(source.find.select, [...path, 'select'], elsewhere);
+  return source.kind === 'sibling' ? judge(source.sibling.select, [...path, 'select'], elsewhere) : [];
 }
 
 /** Undefined for a source that may give a value, and for one that lacks a name: that is reported where the name is looked for. */
@@ -64,6 +65,8 @@ function whyNull(source: Source, scope: Scope): string | undefined {
       return whyNull({ kind: 'column', column: source.column, old: false, path: [] }, scope);
     case 'find':
       return whyUnmatched(source.find, scope);
+    case 'sibling':
+      return whyNoSibling(source.sibling, scope);
     default:
       return undefined;
   }
@@ -84,4 +87,15 @@ function whyUnmatched({ table, by }: Find, scope: Scope): string | undefined {
       return `"${table.name}.${there.name}" has no label of "${equals.column.name}"`;
   }
   return undefined;
+}
+
+function whyNoSibling({ table, by, where }: Sibling, scope: Scope): string | undefined {
+  const impossible = where.find(({ column, values }) => values.every((value) => !canHave(column, value)));
+  if (impossible) {
+    const { column, values } = impossible;
+    return `"${table.name}.${column.name}" is never ${values.map((value) => `"${value}"`).join(' or ')}`;
+  }
+  return by
+    .map(({ equals }) => whyNull({ kind: 'column', path: [], ...equals }, scope))
+    .find((why) => why !== undefined);
 }

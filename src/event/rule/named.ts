@@ -2,7 +2,7 @@ import type { Watch } from '../../binlog/types.ts';
 import { isPasswordName } from './lookout.ts';
 import { isSource } from './resolve-source.ts';
 import type { RuleFile } from './rule-file.ts';
-import type { ConditionSpec, FindSpec, RuleSpec, SourceSpec } from './rule-spec.ts';
+import type { ConditionSpec, FindSpec, RuleSpec, SiblingSpec, SourceSpec } from './rule-spec.ts';
 
 /** Where the names of one rule are noted. */
 interface Noting {
@@ -59,8 +59,10 @@ function noteSource(noting: Noting, spec: SourceSpec): void {
   else if (!('value' in spec)) for (const name of Object.values(spec) as string[]) note(noting, name);
 }
 
-function noteFind(noting: Noting, { lookup, rows, by, select }: FindSpec): void {
-  const there: Noting = { named: noting.named, table: rows ?? lookup ?? '', own: new Set() };
+function noteFind(noting: Noting, spec: FindSpec | SiblingSpec): void {
+  const { by, select } = spec;
+  const table = 'sibling' in spec ? spec.sibling : (spec.rows ?? spec.lookup ?? '');
+  const there: Noting = { named: noting.named, table, own: new Set() };
   for (const [name, equals] of Object.entries(by)) {
     note(there, name);
     if (typeof equals === 'string') notePath(noting, equals);

@@ -90,6 +90,8 @@ function shapeOf(source: Source): Shape {
       if (many) return { schema: { type: 'array', items: toSchema(found) }, isNullable: false };
       return { schema: found.schema, isNullable: true };
     }
+    case 'sibling':
+      return { schema: shapeOf(source.sibling.select).schema, isNullable: true };
   }
 }
 

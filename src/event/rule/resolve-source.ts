@@ -4,8 +4,16 @@ import { numberText } from '../../lib/exact-json.ts';
 import { didYouMean } from '../../lib/suggest.ts';
 import { findColumn, findTable, peekColumn, watchColumns, type Lookout, type Mention } from './lookout.ts';
 import { canonicalLiteral, isNumeric } from '../mapping/match.ts';
-import type { Find, Source } from './rule.ts';
-import type { FindSpec, LiteralSpec, MinusSpec, PartSpec, SourceSpec, TranslateSpec } from './rule-spec.ts';
+import type { Find, Sibling, Source } from './rule.ts';
+import type {
+  FindSpec,
+  LiteralSpec,
+  MinusSpec,
+  PartSpec,
+  SiblingSpec,
+  SourceSpec,
+  TranslateSpec,
+} from './rule-spec.ts';
 
 interface Given<Spec> {
   spec: Spec;
@@ -22,6 +30,7 @@ export function resolveSource({ spec, path }: Given<SourceSpec>, lookout: Lookou
   if ('value' in spec) return { kind: 'literal', value: spec.value };
   if ('translate' in spec) return resolveTranslate({ spec, path }, lookout);
   if ('minus' in spec) return resolveMinus({ spec, path }, lookout);
+  if ('sibling' in spec) return resolveSibling({ spec, path }, lookout);
   if ('by' in spec) return resolveFind({ spec, path }, lookout);
   return resolvePart({ spec, path }, lookout);
 }
@@ -69,14 +78,19 @@ function resolvePath(mention: Mention, old: boolean, lookout: Lookout): Source {
 
 /** In a file that is meant for many clinics it is enough that one of the sources is there. */
 function resolveFirst({ spec, path }: Given<readonly SourceSpec[]>, lookout: Lookout): Source {
-  const quiet: Lookout = { ...lookout, report: { ...lookout.report, lacking: () => undefined } };
+  const causes: string[] = [];
+  const lacking: Lookout['report']['lacking'] = (at, { message }) => {
+    // A column of the table itself is listed below with the others.
+    if (at.length > path.length + 1) causes.push(`; ${message}`);
+  };
+  const quiet: Lookout = { ...lookout, report: { ...lookout.report, lacking } };
   const inner = lookout.report.isStrict ? lookout : quiet;
   const sources = spec
     .map((each, index) => resolveSource({ spec: each, path: [...path, index] }, inner))
     .filter((source) => source.kind !== 'nothing');
   if (sources.length === 0) {
     const names = spec.filter((each) => typeof each === 'string').join(', ');
-    const message = `table "${lookout.table.name}" has none of ${names}`;
+    const message = `table "${lookout.table.name}" has none of ${names}${causes.join('')}`;
     lookout.report.lacking(path, { message, suggestion: '', consequence: nullInstead });
     return nothing;
   }
@@ -142,6 +156,51 @@ function resolveFind({ spec, path }: Given<FindSpec>, lookout: Lookout): Source 
   return { kind: 'find', find: { many, table, by: known, layout: layoutOf(table, there.named), select } };
 }
 
+/** A literal of `by` is compared as a condition is, and may be a list; a column by its exact value. */
+function resolveSibling({ spec, path }: Given<SiblingSpec>, lookout: Lookout): Source {
+  const { report } = lookout;
+  const at = [...path, 'sibling'];
+  const table = findTable(lookout, { name: spec.sibling, path: at, consequence: nullInstead });
+  if (!table) return nothing;
+  if (lookout.changed === null) report.wrong(at, 'a row that was looked up has no siblings');
+  if (table.name === lookout.table.name) report.wrong(at, 'a sibling is a row of another table');
+  if (table.isView) report.wrong(at, `"${table.name}" is a view, whose rows no transaction writes`);
+  const there: Lookout = { ...lookout, table, named: new Map(), changed: null };
+  const by: Sibling['by'][number][] = [];
+  const where: Sibling['where'][number][] = [];
+  let isComplete = true;
+  for (const [name, equals] of Object.entries(spec.by)) {
+    const mention = { name, path: [...path, 'by', name], consequence: nullInstead };
+    const column = findColumn(there, mention);
+    const wanted = resolveWanted({ spec: equals, path: mention.path }, lookout);
+    if (!column || !wanted) isComplete = false;
+    else if ('values' in wanted) where.push({ column, ...wanted });
+    else by.push({ column, equals: wanted });
+  }
+  const selected: Lookout = { ...there, named: new Map() };
+  const select = resolveSelect({ spec: spec.select, path: [...path, 'select'] }, selected);
+  watchColumns(lookout.watch, table, [...there.named.keys(), ...selected.named.keys(), ...table.key]);
+  if (!isComplete || select.kind === 'nothing') return nothing;
+  const layout = layoutOf({ ...table, key: [] }, selected.named);
+  return { kind: 'sibling', sibling: { table, by, where, layout, select } };
+}
+
+/** What a column of a sibling must have: the value of a column of the changed row, or one of these. */
+function resolveWanted(
+  { spec, path }: Given<string | LiteralSpec>,
+  lookout: Lookout,
+): Sibling['by'][number]['equals'] | Pick<Sibling['where'][number], 'values'> | undefined {
+  if (typeof spec === 'string' || !Array.isArray(spec.value)) {
+    const equals = resolveEquals({ spec, path }, lookout);
+    return equals && ('column' in equals ? equals : { values: [equals.value] });
+  }
+  const values = spec.value.map((value: unknown, index) =>
+    resolveEquals({ spec: { value }, path: [...path, 'value', index] }, lookout),
+  );
+  if (values.length === 0) lookout.report.wrong(path, 'the list is empty');
+  return { values: values.flatMap((each) => (each && 'value' in each ? each.value : [])) };
+}
+
 type Equals = Find['by'][number]['equals'];
 
 function resolveEquals({ spec, path }: Given<string | LiteralSpec>, lookout: Lookout): Equals | undefined {
@@ -184,7 +243,7 @@ export function isSource(spec: FindSpec['select']): spec is SourceSpec {
   const keys = Object.keys(spec);
   if (keys.length === 1) return ['value', 'date_of', 'time_of', 'minus'].includes(keys[0]!);
   return keys.includes('by')
-    ? keys.includes('lookup') || keys.includes('rows')
+    ? ['lookup', 'rows', 'sibling'].some((kind) => keys.includes(kind))
     : keys.includes('translate') && keys.includes('words');
 }
 

@@ -20,14 +20,17 @@ export interface Resolution {
 /** Finds every name of a rules file in the schema. Throws ERR_RULES with all mistakes, each with line and nearest right word. */
 export function resolveRules(file: RuleFile, schema: SourceSchema): Resolution {
   const problems = createProblems({ at: file.at, problems: [] });
-  // An alias repeats a part of the file, and what it lacks.
-  const warnings = new Map<string, string>();
+  // An alias repeats a part of the file and what it lacks; so do alternative rules with the same field.
+  const warnings: string[] = [];
+  const reported = new Set<string>();
   const watch = new Map<string, Set<string>>();
   const isStrict = file.missing === 'error';
   const warn = (path: YamlPath, message: string): void => {
     const warning = { path, position: file.at(path), message };
     const place = `${warning.position.line}:${warning.position.column} ${message}`;
-    if (!warnings.has(place)) warnings.set(place, formatProblem(warning));
+    const field = `${path.filter((step) => typeof step !== 'number').join('.')} ${message}`;
+    if (!reported.has(place) && !reported.has(field)) warnings.push(formatProblem(warning));
+    reported.add(place).add(field);
   };
   const report: Report = {
     isStrict,
@@ -47,7 +50,7 @@ export function resolveRules(file: RuleFile, schema: SourceSchema): Resolution {
   );
   const mistakes = problems.list();
   if (mistakes.length > 0) throw problemsError('ERR_RULES', mistakes);
-  return { rules, watch, warnings: [...warnings.values()] };
+  return { rules, watch, warnings };
 }
 
 /** The field of the payload that names the patient, where a rule does not say it. */

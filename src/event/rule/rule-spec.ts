@@ -23,7 +23,14 @@ export type ThresholdSpec = number | string | ColumnOperand;
 
 /** Where a value of the payload comes from. */
 export type SourceSpec =
-  string | readonly SourceSpec[] | LiteralSpec | FindSpec | TranslateSpec | PartSpec | MinusSpec;
+  | string
+  | readonly SourceSpec[]
+  | LiteralSpec
+  | FindSpec
+  | SiblingSpec
+  | TranslateSpec
+  | PartSpec
+  | MinusSpec;
 
 export interface LiteralSpec {
   value: unknown;
@@ -34,6 +41,10 @@ export interface FindSpec {
   rows?: string | undefined;
   by: Readonly<Record<string, string | LiteralSpec>>;
   select: SourceSpec | Readonly<Record<string, SourceSpec>>;
+}
+
+export interface SiblingSpec extends Pick<FindSpec, 'by' | 'select'> {
+  sibling: string;
 }
 
 export interface TranslateSpec {
@@ -130,7 +141,7 @@ const source: z.ZodType<SourceSpec> = z
   .lazy(() => sourceForms)
   .meta({ id: 'source', description: 'Where the value comes from.' });
 
-/** What `lookup` and `rows` have in common. */
+/** What `lookup`, `rows` and `sibling` have in common. */
 const findShape = {
   by: z
     .record(name, z.union([name, literal], { error: 'expected a column of this row, or { value: … }' }))
@@ -151,6 +162,12 @@ const sourceForms = z.union(
     strict({ lookup: name.describe('A parent row: the table to look in.'), ...findShape }),
     strict({ rows: name.describe('Child rows: the table to look in.'), ...findShape }),
     strict({
+      sibling: name.describe(
+        'A row of another table that the same transaction inserted or updated: the table to look in. Null when there is none, or when several disagree. A { value: … } in by may be a list of accepted values.',
+      ),
+      ...findShape,
+    }),
+    strict({
       translate: source,
       words: z.record(z.string(), scalar).describe('Code → word. A code that is not here is sent as it is.'),
     }),
@@ -162,7 +179,7 @@ const sourceForms = z.union(
   ],
   {
     error:
-      'expected a column, old.<column>, $commit_time, $changed, a list of them, or a map with value, lookup, rows, translate, date_of, time_of or minus',
+      'expected a column, old.<column>, $commit_time, $changed, a list of them, or a map with value, lookup, rows, sibling, translate, date_of, time_of or minus',
   },
 );
 

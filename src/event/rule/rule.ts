@@ -65,7 +65,8 @@ export type Source =
   /** The number with the other sign. */
   | { kind: 'minus'; column: SourceColumn }
   | { kind: 'fields'; fields: readonly Field[] }
-  | { kind: 'find'; find: Find };
+  | { kind: 'find'; find: Find }
+  | { kind: 'sibling'; sibling: Sibling };
 
 /** A look-up of one row (a parent) or many (children). */
 export interface Find {
@@ -79,5 +80,17 @@ export interface Find {
   /** What rows are read as: the columns of `by` and `select`, and the primary key. */
   layout: TableSchema;
   /** Taken from each row found. */
+  select: Source;
+}
+
+/** A look-up among the rows of another table that the same transaction inserted or updated. */
+export interface Sibling {
+  table: SourceTable;
+  /** Column there → column of the changed row that it equals. */
+  by: readonly { column: SourceColumn; equals: { column: SourceColumn; old: boolean } }[];
+  /** Column there → the spellings of which it has one. */
+  where: readonly { column: SourceColumn; values: readonly (string | number)[] }[];
+  /** The columns that `select` names: rows that differ in one of them disagree. */
+  layout: TableSchema;
   select: Source;
 }

@@ -4,18 +4,18 @@ import { hash } from 'node:crypto';
 const WORDS = 3;
 const EMPTY = 0;
 /** The key was here and is no more: what was put behind it must still be found. */
-const LEFT = 0xffff;
+const LEFT = 0xffff_ffff;
 /** Of the slots, as many may be in use. */
 const FULLEST = 0.7;
 
 /**
- * A small number by key, for millions of keys: a slot takes 14 bytes outside the heap, where an entry of a Map takes a hundred
- * within. An open hash table with linear probing.
+ * A number below 2^32 - 2 by key, for millions of keys: a slot takes 16 bytes outside the heap, where an entry of a Map takes a
+ * hundred within it. An open hash table with linear probing.
  */
-export class MovedKeys {
+export class KeyNumbers {
   #hashes = new Uint32Array(64 * WORDS);
   /** The number + 1, EMPTY or LEFT. */
-  #values = new Uint16Array(64);
+  #values = new Uint32Array(64);
   /** Slots that are not empty. */
   #used = 0;
   #digestOf = '';
@@ -64,7 +64,7 @@ export class MovedKeys {
   #grow(): void {
     const [hashes, values] = [this.#hashes, this.#values];
     this.#hashes = new Uint32Array(hashes.length * 2);
-    this.#values = new Uint16Array(values.length * 2);
+    this.#values = new Uint32Array(values.length * 2);
     this.#used = 0;
     const digest = new Uint32Array(WORDS);
     for (let slot = 0; slot < values.length; slot += 1) {
