@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 /** Files that need no database server: whole rooms, and single files of the rooms that need one otherwise. */
 const unit = [
   'test/{change,config,delivery,hostile,lib,receiver,tidy}/**/*.test.ts',
-  'test/event/**/!(examples|live-catalogue).test.ts',
+  'test/event/**/!(examples|live-catalogue|live-sibling).test.ts',
   'test/audit/merkle.test.ts',
   'test/binlog/{damaged-bytes,damaged-events,event-type,gtid-arithmetic,gtid,kept-bytes,log-clock,log-place,offset}.test.ts',
   'test/binlog/{foreign-key/cascade-reach,second-reader/range-recorder,statement/lexer}.test.ts',

@@ -1,10 +1,11 @@
 import type { Cell, ColumnKind, Row, SourceColumn, TableSchema } from '../../binlog/types.ts';
 import type { ClinicZone } from '../../change/clinic-zone.ts';
-import { numberText, parseExactJson, quoteJson } from '../../lib/exact-json.ts';
+import { quoteJson } from '../../lib/exact-json.ts';
 import { sameCell } from '../../change/net-changes.ts';
-import { isZeroDate, jsonText, type ToJsonText } from '../../change/values.ts';
+import { isZeroDate, jsonText } from '../../change/values.ts';
 import { indexOf, type Scope } from './condition.ts';
 import type { Finder } from './find.ts';
+import { jsonPath } from './json-path.ts';
 import { canonicalLiteral, type Scalar } from './match.ts';
 import type { Field, Find, Sibling, Source } from '../rule/rule.ts';
 import type { Siblings } from '../types.ts';
@@ -87,25 +88,6 @@ function bindColumn(
       const cell = cellOf(scope);
       return cell === undefined ? undefined : toText(cell);
     },
-  };
-}
-
-/** A value inside a JSON column (or a text column with JSON in it); null where there is none. */
-function jsonPath(path: readonly string[]): ToJsonText {
-  return (cell) => {
-    if (typeof cell !== 'string') return 'null';
-    let value: unknown;
-    try {
-      value = parseExactJson(cell);
-    } catch {
-      return 'null';
-    }
-    for (const step of path) {
-      if (typeof value !== 'object' || value === null || numberText(value) !== undefined) return 'null';
-      if (!Object.hasOwn(value, step)) return 'null';
-      value = (value as Record<string, unknown>)[step];
-    }
-    return JSON.stringify(value);
   };
 }
 
