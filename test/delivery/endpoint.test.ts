@@ -121,6 +121,17 @@ describe('an endpoint', () => {
     expect([it.breaker.state(0), it.pace]).toEqual(['closed', 'slow']);
   });
 
+  test('a changed rate limit counts at once, another edit does not begin it anew', () => {
+    const it = endpoint({ ratePerSecond: 1 });
+    expect([it.admit(0, 64), it.admit(0, 64)]).toEqual([0, 1_000]);
+    it.update({ ...it.webhook, name: 'renamed' }, 0);
+    expect(it.admit(0, 64)).toBe(1_000);
+    it.update({ ...it.webhook, ratePerSecond: 10 }, 0);
+    expect([it.admit(0, 64), it.admit(0, 64)]).toEqual([0, 100]);
+    it.update({ ...it.webhook, ratePerSecond: null }, 0);
+    expect([it.admit(0, 64), it.admit(0, 64)]).toEqual([0, 0]);
+  });
+
   test.each([
     ['quick', answered(1), 4_096],
     ['slow', answered(10_000), 10],
