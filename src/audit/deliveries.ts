@@ -81,7 +81,7 @@ export interface DeliveryDetail extends DeliveryRecord {
   attempts: AttemptRecord[];
 }
 
-/** What one delivery told a receiver about a patient. */
+/** What one delivery disclosed to a receiver about a patient. */
 export interface AccessRecord extends DeliveryRecord {
   /** Fields of data that were sent; null once the payload is gone. */
   fields: string[] | null;

@@ -79,7 +79,7 @@ function requireSubject(patient: string): string {
   });
 }
 
-/** Whether the store knows of a patient of exactly this number. */
+/** Whether the store has anything of a patient of exactly this number. */
 export async function knowsPatient(session: Session, patient: string): Promise<boolean> {
   const subject = storedKey(patient);
   if (subject === '') return false;

@@ -36,7 +36,7 @@ export interface Halt {
   table: string | null;
   /** What the log lacks: a set of GTIDs, or file and offset from and to. Null when it is a transaction, or cannot be told. */
   missing: string | null;
-  /** When that was committed, ms since 1970 UTC, as closely as it can be told; null ends are open. */
+  /** When that was committed, ms since 1970 UTC, as closely as it is known; null ends are open. */
   span: TimeSpan;
 }
 

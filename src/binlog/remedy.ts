@@ -9,7 +9,7 @@ export function steps(...lines: readonly string[]): string {
 }
 
 /**
- * The command that gives up what cannot be read: one transaction, or with `untilNow` all of those whose cause was a setting. It shows
+ * The command that accepts the loss of what cannot be read: one transaction, or with `untilNow` all of those whose cause was a setting. It shows
  * what is lost, and asks, before it acts. `reason` goes to the audit log.
  */
 export function acceptGapCommand(reason: string, { untilNow = false } = {}): string {

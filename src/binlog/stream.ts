@@ -312,7 +312,7 @@ class StreamReader implements BinlogStream {
   }
 
   /**
-   * Asks for the server's time and where its log ends: what stands behind that is later. MariaDB's log tells the time of sessions,
+   * Asks for the server's time and where its log ends: what follows is later. MariaDB's log has the time of sessions,
    * MySQL's its own.
    */
   async #askTime(): Promise<void> {
@@ -509,7 +509,7 @@ async function scanLog(
     watchedTables: () => [],
     baseline: {},
     parents: { parentOf: () => undefined, concerns: () => false },
-    // What stops the other reader is not to be told twice.
+    // What stops the other reader is reported once.
     onUnreadable: () => undefined,
     onStatement: (statement) => (isFound ||= test(statement)),
   });

@@ -109,7 +109,7 @@ export interface CommitTime {
   isEstimated: boolean;
 }
 
-/** What the end of a transaction tells. */
+/** What the end of a transaction has. */
 export interface Commit extends CommitTime {
   /** Where to continue after it. */
   position: Position;

@@ -10,7 +10,7 @@ import type { Claimant } from '../outbox/types.ts';
 import type { CaptureStatus } from './capture-loop.ts';
 
 /*
- * Whether capture makes progress, which no silence and no heartbeat tells:
+ * Whether capture makes progress, which neither silence nor a heartbeat shows:
  *
  *   our row of `leases` was written within 1.5 s, or is now ─▶ the source is asked where its log ends now ─▶ capture has read and mapped that far: it is back
  *

@@ -50,7 +50,7 @@ export interface CaptureOptions {
    */
   redefine(tables: readonly string[], baseline: Baseline): Promise<LiveSchema | null>;
   cascades: Pick<CascadeWatch, 'follow' | 'reach' | 'eventsOf'>;
-  /** Everything that the reader gives, before it is mapped. */
+  /** Everything that the reader returns, before it is mapped. */
   onRead?(parts: readonly TransactionPart[]): void;
   /** Told of every move of the checkpoint. */
   onMoved(): void;
@@ -198,7 +198,7 @@ class CaptureSession {
     return this.#live === null;
   }
 
-  /** Looks whether reading has come so far that the live schema is in force; true when that tells more than the reader knows. */
+  /** Looks whether reading has come so far that the live schema is in force; true when that shows more than the reader knows. */
   #learn(): boolean {
     if (!this.#live || !isInForce(this.#live, this.#reached.position)) return false;
     const place = this.#reached.position;

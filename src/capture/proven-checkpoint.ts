@@ -123,7 +123,7 @@ function firstCheckpoint(
 }
 
 /**
- * What tells one history from another in the event ids. GTIDs are the same on every server of a history, so a failover changes
+ * What distinguishes one history from another in the event ids. GTIDs are the same on every server of a history, so a failover changes
  * nothing; a file and offset means something on its own server only. An accepted gap begins a new epoch.
  */
 export function lineageName({ flavour, gtidMode, serverUuid }: SourceIdentity, epoch: number): string {

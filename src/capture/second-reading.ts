@@ -53,7 +53,7 @@ export interface Beginning {
 export interface SecondReading {
   /** Before a reader is opened. Throws a HaltError while a difference is neither accepted nor gone with another version. */
   begin(clinic: Clinic, beginning: Beginning): Promise<void>;
-  /** Everything that the reader gives, in order. */
+  /** Everything that the reader returns, in order. */
   take(parts: readonly TransactionPart[]): void;
   /** Ends the comparison that is under way; `begin` starts anew. */
   pause(): Promise<void>;

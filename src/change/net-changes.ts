@@ -11,7 +11,7 @@ import type { Change } from './types.ts';
  * interchangeable, so their net changes still add up.
  *
  * Cells that are absent from the after image of an update are unchanged and taken from the image before it; what no
- * image tells stays undefined. Pure, and linear in the number of rows.
+ * image has stays undefined. Pure, and linear in the number of rows.
  *
  * @param firstOrdinal ordinal of `rows[0]` among the transaction's watched rows
  */
@@ -177,7 +177,7 @@ function fillAbsent(row: Row, source: Row): Row {
   return row.includes(undefined) ? row.map((cell, i) => (cell === undefined ? source[i] : cell)) : row;
 }
 
-/** A first image, completed by what a later event of the row tells about cells that were not changed in between. */
+/** A first image, completed by what a later event of the row has of cells that were not changed in between. */
 function learn(before: Row, between: Row, later: Row): Row {
   if (!before.includes(undefined)) return before;
   return before.map((cell, i) => (cell === undefined && between[i] === undefined ? later[i] : cell));

@@ -32,7 +32,7 @@ function endByFault(error: unknown): void {
 }
 
 /**
- * The kernel gives the first process of a container no default action for a signal, so Ctrl-C would not end a command there.
+ * The kernel has no default action for a signal to the first process of a container, so Ctrl-C would not end a command there.
  * A command that handles signals itself (`run`, `demo`, `receive`) has listeners of its own by then and keeps its way to end.
  */
 function endOnSignals(): void {

@@ -39,7 +39,7 @@ function loadCommands(args: readonly string[]): Promise<Command[]> {
   return Promise.all(names.map((name) => commands[name]!()));
 }
 
-/** Runs one command line; gives the exit code: 0 done, 1 the check or the operation failed, 2 bad usage or configuration. */
+/** Runs one command line; returns the exit code: 0 done, 1 the check or the operation failed, 2 bad usage or configuration. */
 export async function main(args: readonly string[]): Promise<number> {
   const program = new Command('odontology-webhooks')
     .description('Signed, retried, audited webhooks for OdontologyApp, read from the binlog of its database.')

@@ -51,7 +51,7 @@ function requireConsent({ acceptGap: accepted, reason }: ResumeOptions): string 
   if (!accepted) {
     throw new AppError(
       'ERR_USAGE',
-      'Going on gives up what cannot be read: that must be said with --accept-gap.',
+      'To resume is to give up what cannot be read: --accept-gap must say so.',
       {
         remedy:
           'odontology-webhooks status shows why capture stopped, and what ends the halt without a loss.',
@@ -60,7 +60,7 @@ function requireConsent({ acceptGap: accepted, reason }: ResumeOptions): string 
   }
   const given = reason?.trim() ?? '';
   if (given !== '') return given;
-  throw new AppError('ERR_USAGE', 'The audit log wants to know why: --reason is missing.', {
+  throw new AppError('ERR_USAGE', 'The audit log records why: --reason is missing.', {
     remedy: 'odontology-webhooks resume --accept-gap --reason "test data, emptied by TRUNCATE"',
   });
 }
@@ -101,7 +101,7 @@ function lossOf(gap: Gap): string {
   const { halt } = gap;
   switch (gap.kind) {
     case 'interval':
-      return `every change in ${halt.missing ?? 'the log between, which cannot be told any closer'}`;
+      return `every change in ${halt.missing ?? 'the log between, whose changes are not known more closely'}`;
     case 'transaction':
       return `every change of ${whichOf(gap)}${ofGone(gap.gone) || ', and nothing else'}`;
     case 'decoder':

@@ -59,7 +59,7 @@ export function judgeEventPatterns(patterns: readonly string[], types: EventType
 
 /**
  * Checks the file's webhooks against what stands to the right of this room: the event types of the compiled rules, the guard of
- * addresses, the rules for headers. Returns all problems with their places; `problemsError('ERR_CONFIG', …)` tells them.
+ * addresses, the rules for headers. Returns all problems with their places; `problemsError('ERR_CONFIG', …)` makes an error of them.
  */
 export function checkWebhooks(webhooks: readonly ConfiguredWebhook[], judges: WebhookJudges): Problem[] {
   return webhooks.flatMap((webhook, index) => {

@@ -81,7 +81,7 @@ export function formatProblem({ path, position, message }: Problem): string {
   return `${file}:${line}:${column} ${key === '' ? '' : `${key}: `}${message}`;
 }
 
-/** The error that tells all problems, one a line; the remedy defaults to the catalogue's. */
+/** The error that lists all problems, one a line; the remedy defaults to the catalogue's. */
 export function problemsError(code: ErrorCode, problems: readonly Problem[]): AppError {
   return new AppError(code, problems.map(formatProblem).join('\n'));
 }

@@ -11,7 +11,7 @@ export interface FolderWatch {
 /**
  * Calls `onEvent` when something happens to one of the files. It listens to their folders, because editors and Kubernetes
  * replace a file by renaming another one over it, which ends a watch on the file itself. It is a hint: a folder that is
- * not there, or whose file system tells nothing, stays silent.
+ * not there, or whose file system reports nothing, stays silent.
  */
 export function watchFolders(onEvent: () => void): FolderWatch {
   const watchers = new Map<string, FSWatcher>();

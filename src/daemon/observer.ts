@@ -40,7 +40,7 @@ export interface Observer {
   ): Promise<string>;
 }
 
-/** What tells whether this process makes progress. */
+/** What shows whether this process makes progress. */
 export interface Progress {
   capture: CaptureStatus;
   /** Null in a process that does not capture. */

@@ -24,7 +24,7 @@ export type Outcome =
   | { kind: 'delivered'; status: number; responseBody: string; durationMs: number }
   /** Any other answer than 2xx. `retryAfterMs` is what the receiver asked for, not yet clamped. */
   | { kind: 'rejected'; status: number; responseBody: string; durationMs: number; retryAfterMs?: number }
-  /** 410: the receiver wants no more. */
+  /** 410: the receiver asks for no more requests. */
   | { kind: 'gone'; status: 410; responseBody: string; durationMs: number }
   /** No complete answer; with the status where that much of it came. */
   | {

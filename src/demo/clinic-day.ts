@@ -1,7 +1,7 @@
 import type { Connection } from 'mysql2/promise';
 import { monotonicMs } from '../lib/clock.ts';
 
-/** An event that a step must cause, told by some fields of its data: enough to know it from every other. */
+/** An event that a step must cause, with the fields of its data that distinguish it from every other. */
 export interface ExpectedEvent {
   type: string;
   data: Readonly<Record<string, string | number>>;

@@ -109,7 +109,7 @@ async function runServer(binary: ServerBinary, options: readonly string[], input
   const child = spawn(program, [...args, ...options], { stdio: ['pipe', 'ignore', 'pipe'] });
   let log = '';
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (log += chunk));
-  // A server that ends early closes its input; its exit status tells the story.
+  // A server that ends early closes its input; its exit status says why.
   child.stdin.on('error', () => undefined).end(input);
   const code = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject).once('close', resolve);

@@ -60,7 +60,7 @@ type RunOptions = Pick<PackageRequest, 'env' | 'signal'>;
 async function askMirror(options: RunOptions): Promise<string> {
   const codename = /^VERSION_CODENAME=(.*)$/m.exec(await readFile('/etc/os-release', 'utf8'))?.[1];
   // Where `apt-get update` never ran (a fresh container image), apt knows its sources only without release files,
-  // and then not their origin, which tells Debian from another vendor that uses the same suite name.
+  // and then not their origin, which distinguishes Debian from another vendor that uses the same suite name.
   for (const mode of [[], ['--no-release-info']]) {
     const format = '$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)';
     const args = [...mode, 'indextargets', '--format', format, 'Created-By: Packages'];

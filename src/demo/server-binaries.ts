@@ -17,7 +17,7 @@ export type Flavour = 'mysql' | 'mariadb';
 export const serverVariants = ['mysql', 'mariadb', 'mariadb-11.8'] as const;
 export type ServerVariant = (typeof serverVariants)[number];
 
-/** A server program that can be started: where it lies and what it must be told about its own files. */
+/** A server program that can be started: where it is, and the options that lead it to its own files. */
 export interface ServerBinary {
   flavour: Flavour;
   /** `9.7.4`, `10.11.18`. */

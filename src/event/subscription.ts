@@ -12,7 +12,7 @@ export function matchesPattern(pattern: string, type: string): boolean {
   return pattern === '*' || (pattern.endsWith('.*') && type.startsWith(pattern.slice(0, -1)));
 }
 
-/** The body for a webhook that wants only some fields of data, in the order of the payload; unknown ones are left out. */
+/** The body for a webhook that names only some fields of data, in the order of the payload; unknown ones are left out. */
 export function selectFields(
   event: Pick<DomainEvent, 'type' | 'occurredAtMs' | 'data'>,
   fields: readonly string[],

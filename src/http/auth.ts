@@ -38,7 +38,7 @@ const rolesFrom = (role: Role): string =>
 
 /**
  * Finds the actor of an `Authorization: Bearer …` header. Every configured token is compared, in constant time, by its
- * SHA-256, so that the answer's time tells nothing.
+ * SHA-256, so that the time of the answer reveals nothing.
  */
 export function findActor(tokens: readonly ApiToken[], header: string | undefined): Actor | null {
   const token = /^Bearer ([\x21-\x7e]+)$/.exec(header ?? '')?.[1];

@@ -13,7 +13,7 @@ export type Judged = Partial<
   Pick<Subscription, 'url' | 'events' | 'headers' | 'filter' | 'fields' | 'clientCertificate'>
 >;
 
-/** What routes work on: the daemon gives it, so that this room knows nothing of loops. */
+/** What routes work on: the daemon passes it, so that this room knows no loops. */
 export interface ApiContext {
   vault: SealVault;
   sender: Sender;

@@ -79,7 +79,7 @@ export interface Room {
   of(webhookId: number): number;
 }
 
-/** How an attempt ended, as far as the log wants to know. */
+/** How an attempt ended, as far as the log records it. */
 export interface AttemptOutcome {
   kind: 'delivered' | 'rejected' | 'gone' | 'failed' | 'forbidden';
   durationMs: number;
@@ -122,7 +122,7 @@ export interface Checkpoint {
 /** The foreign keys of watched tables and of their parents at a place in the log, and the triggers that are in their place. */
 export interface KeysInForce {
   graph: KeyGraph;
-  /** Names, as triggerName gives them. */
+  /** Names, as triggerName returns them. */
   triggers: readonly string[];
 }
 

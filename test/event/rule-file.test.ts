@@ -303,7 +303,7 @@ describe('a mistake is reported with its line, and the nearest right word', () =
     const view = { ...sourceTable('v_citas', ['id', 'estado text']), isView: true };
     const withView = sourceSchema(view, sourceTable('citas', ['id']));
     expect(() => compile('events: { a.b: { table: v_citas, data: { id: id } } }', withView)).toThrow(
-      'rules.yaml:1:18 events.a.b.table: "v_citas" is a view, of which the log tells no change',
+      'rules.yaml:1:18 events.a.b.table: "v_citas" is a view, whose changes are not in the log',
     );
     const find = '{ lookup: v_citas, by: { id: id }, select: estado }';
     expect(compile(`events: { a.b: { table: citas, data: { e: ${find} } } }`, withView).warnings).toEqual([]);
@@ -355,7 +355,7 @@ describe('with missing: warn', () => {
     ],
     [
       rule('columns: [nada]', data),
-      '5:15 events.a.b.columns[0]: table "Citas" has no column "nada": its changes are not told',
+      '5:15 events.a.b.columns[0]: table "Citas" has no column "nada": its changes are not reported',
     ],
     [
       rule('when: { estado: { is: hecha } }', data),

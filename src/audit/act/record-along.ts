@@ -22,7 +22,7 @@ interface RecordedSync extends Required<Omit<SyncOptions, 'overlapMs'>> {
 }
 
 /**
- * Puts on record what the configuration file does to its webhooks, and what SQL did to any before. `fingerprint` tells which edit of the
+ * Puts on record what the configuration file does to its webhooks, and what SQL did to any before. `fingerprint` identifies the edit of the
  * file: who may write it is not known here.
  */
 export function recordSync(box: SecretBox, fingerprint: string): RecordedSync {

@@ -34,7 +34,7 @@ const sealTries = 50;
 const sealEveryMs = 100;
 
 /**
- * Seals up to an act, or gives up after 5 s: the daemon seals it later. Returns whether it is sealed; false also where the chain is broken
+ * Seals up to an act, or stops trying after 5 s: the daemon seals it later. Returns whether it is sealed; false also where the chain is broken
  * (ERR_AUDIT), because what must be done beside does not wait for its repair.
  */
 export async function sealAct(vault: SealVault, act: number): Promise<boolean> {

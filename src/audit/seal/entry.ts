@@ -180,7 +180,7 @@ export function storedContent({ eventId, eventSeq, subject, content }: Entry): S
 }
 
 /**
- * What a leaf remembers of a payload or an answer. The salt follows from the subject's key: once that is destroyed, the hash tells
+ * What a leaf remembers of a payload or an answer. The salt follows from the subject's key: once that is destroyed, the hash reveals
  * nothing about the text.
  */
 export function contentHash(log: SealedLog, id: number, text: string, salt: HmacKey): Buffer {

@@ -5,7 +5,7 @@
  *   flags    1: a hash of the content follows
  *   hash     32 bytes: the leaf
  *   content  32 bytes: salted hash of the payload or the answer, which is a part of the leaf
- *   hints    2 bytes for each field: a checksum that tells which field was edited, and proves nothing
+ *   hints    2 bytes for each field: a checksum that shows which field was edited, and proves nothing
  */
 
 export interface Leaf {

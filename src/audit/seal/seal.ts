@@ -41,7 +41,7 @@ import { closeRanges, findEntries, readClock, type Found } from './unsealed.ts';
  * Each seal has, and signs, how far the logs have been sealed. The daemon trusts no other column: it proves the last
  * seal before it makes the next.
  *
- * Each seal may be told of by an event (`audit.sealed`), whose delivery makes entries itself. Where there is nothing but those, nothing
+ * Each seal may lead to an event (`audit.sealed`), whose delivery makes entries itself. Where there is nothing but those, nothing
  * is sealed: they wait for something else to come, else every seal would be the cause of the next one.
  */
 
@@ -64,7 +64,7 @@ export interface SealOptions {
   maximumEntries?: number;
   /** What this process has seen of the chain; it is kept up to date. */
   memory?: ChainMemory;
-  /** Within the transaction of the seal, at its end. */
+  /** Called last within the transaction of the seal. */
   onSealed?(tx: Session, head: Head): Promise<void>;
 }
 
@@ -248,7 +248,7 @@ async function writeSeal(tx: Session, seal: Seal, logs: readonly LogLeaves[]): P
       ],
     ],
   );
-  // Unsigned: it tells `verify` that the last seal was deleted, unless this was set back as well.
+  // Unsigned: it shows `verify` that the last seal was deleted, unless this was set back as well.
   await tx.run("UPDATE seal_state SET progress = JSON_SET(progress, '$.seals', ?) WHERE id = 1", [
     seal.number,
   ]);

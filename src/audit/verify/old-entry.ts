@@ -32,7 +32,7 @@ export interface AttemptEntry {
   subject: string | null;
   transactionId: string | null;
   occurredAt: string | null;
-  /** In the log; tells whether its payload has been pruned. */
+  /** In the log; shows whether its payload was pruned. */
   eventSeq: number | null;
   /** As the store has it (outbox/payloads opens it); null once pruned or erased. */
   payload: string | null;
@@ -46,7 +46,7 @@ export interface ActEntry {
   role: string;
   action: string;
   target: string | null;
-  /** JSON text, as the server gives it. */
+  /** JSON text, as the server returns it. */
   details: string | null;
 }
 

@@ -102,7 +102,7 @@ class JsonReader {
     }
   }
 
-  /** Claims bytes for one value and gives back where they begin. */
+  /** Claims bytes for one value and returns where they begin. */
   #take({ at, end }: Pick<Place, 'at' | 'end'>, length: number): number {
     if (at + length > end) throw new RangeError('JSON value ends too early');
     this.#unread -= length;

@@ -18,7 +18,7 @@ export interface VersioningContext {
 }
 
 /**
- * The index of the row_end column of a system-versioned table of MariaDB, whatever its name, or -1. The log tells: the server adds
+ * The index of the row_end column of a system-versioned table of MariaDB, whatever its name, or -1. The log shows it: the server adds
  * row_end to the primary key as its last part, and both ends of the period are TIMESTAMP(6) NOT NULL (measured on 10.11.18 and
  * 11.8.8). So each row is read as of the definition that it was written under, and no reconnect is needed after an ALTER TABLE.
  * An ordinary table may have such a key; then the data dictionary decides. Throws a Tripwire where that does not know the table.

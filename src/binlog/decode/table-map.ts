@@ -36,7 +36,7 @@ export interface MappedTable {
   schema: TableSchema;
   /** Whether its rows are to be read: of one that rules only name it is known what they would miss. */
   isWatched: boolean;
-  /** Columns that rules name and that the reader was not told to read, by lower-case name. */
+  /** Columns that rules name and that the reader was not opened for, by lower-case name. */
   unread: readonly string[];
   /** All that are read or unread, by lower-case name. */
   shown: Readonly<Record<string, ShownColumn>>;

@@ -89,7 +89,7 @@ function readAction(lexer: Lexer): ColumnAction | null {
   }
 }
 
-/** What else can be dropped, with the word that tells it from a column of that name where the name is not reserved. */
+/** What else can be dropped, with the word that distinguishes it from a column of that name where the name is not reserved. */
 const droppedThings: Readonly<Record<string, string>> = {
   INDEX: '',
   KEY: '',

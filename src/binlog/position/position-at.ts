@@ -8,7 +8,7 @@ import {
 import type { Source, SourceIdentity } from '../source/source.ts';
 import type { Position } from '../types.ts';
 
-/** The log tells when a file was begun in whole seconds, and a commit may have been timed a moment before it was written. */
+/** The log has the time when a file was begun in whole seconds, and a commit may have been timed a moment before it was written. */
 const MARGIN_MS = 5_000;
 
 /** Where to begin reading what was committed since a moment. */

@@ -32,7 +32,7 @@ export type Lineage =
       message: string;
       /** The missing transactions: a GTID set, or file and offset from and to; null when it cannot be told. */
       missing: string | null;
-      /** When they were committed, as closely as it can be told; null ends are open. */
+      /** When they were committed, as closely as it is known; null ends are open. */
       span: TimeSpan;
       remedy: string;
     };

@@ -62,6 +62,6 @@ function remedyFor(silent: readonly SilentKey[], schema: string): string {
           'odontology-webhooks check --triggers',
         ]
       : []),
-    'Or move to MySQL 9.6 or later, which logs cascades. The event capture.unlogged_cascade tells when one may have happened.',
+    'Or move to MySQL 9.6 or later, which logs cascades. The event capture.unlogged_cascade reports when one may have happened.',
   ].join('\n');
 }

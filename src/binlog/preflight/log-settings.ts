@@ -30,7 +30,7 @@ const logBin: Check = {
     if (value === 'ON') return pass('The server writes a binary log.');
     return fail(
       value === undefined
-        ? 'It cannot be told whether the server writes a binary log.'
+        ? 'It is not known whether the server writes a binary log.'
         : 'The server writes no binary log.',
       'Under [mysqld] in my.cnf, then restart the server:\n' +
         `log_bin = binlog\nserver_id = ${facts.identity.serverId || 1}\nbinlog_format = ROW\nbinlog_row_metadata = FULL\nsync_binlog = 1`,
@@ -138,7 +138,7 @@ const replicaUpdates: Check = {
     if (value === undefined) return unreadable(facts, 'log_slave_updates');
     if (value === 'ON') return pass('Changes that the source replicates from elsewhere are in its log too.');
     const isReplica = await readReplicaState(facts);
-    if (isReplica === null) return skip('It cannot be told whether the source is itself a replica.');
+    if (isReplica === null) return skip('It is not known whether the source is itself a replica.');
     if (!isReplica) return pass('The source replicates from nowhere.');
     const name = facts.variables.has('log_replica_updates') ? 'log_replica_updates' : 'log_slave_updates';
     return fail(
@@ -148,7 +148,7 @@ const replicaUpdates: Check = {
   },
 };
 
-/** Null when the server does not tell. MariaDB wants SLAVE MONITOR for the direct question; its position says it too. */
+/** Null when the server does not say. MariaDB requires SLAVE MONITOR for the direct question; its position says it too. */
 async function readReplicaState({ source, identity }: Facts): Promise<boolean | null> {
   try {
     if (identity.flavour === 'mariadb') {

@@ -42,7 +42,7 @@ const primaryKeys: Check = {
     const without = tables.filter(({ key }) => key.length === 0);
     if (without.length === 0) return pass('Every watched table has one.');
     return fail(
-      `${namesOf(without)} has none: its rows cannot be told apart.`,
+      `${namesOf(without)} has none: its rows cannot be distinguished.`,
       without
         .map(
           ({ name }) =>

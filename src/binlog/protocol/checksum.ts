@@ -18,7 +18,7 @@ export class ChecksummedEvents {
 
   /** The event in `buffer` from `start` to `end`, valid as long as the buffer. */
   read(buffer: Buffer, start: number, end: number): LogEvent {
-    // Without checksums this is all that tells a damaged event from a whole one.
+    // Without checksums only this distinguishes a damaged event from a whole one.
     if (end - start < HEADER_BYTES || buffer.readUInt32LE(start + 9) !== end - start)
       throw new ChecksumError('an event arrived that is not as long as it says');
     const type = buffer[start + 4]!;

@@ -62,7 +62,7 @@ type EventName = keyof typeof eventType;
 
 /**
  * What the reader does with an event: `read` it; `skip` it, since it neither changes a row nor ends a transaction; or `halt`,
- * since it stands for changes that cannot be told from it.
+ * since it stands for changes that it does not show.
  */
 export type EventVerdict = 'read' | 'skip' | 'halt';
 

@@ -39,7 +39,7 @@ function describeType(type: number): string {
   const name = nameOfEvent(type);
   return name === undefined
     ? `unknown type ${type}`
-    : `type ${type} (${name}), from which its changes cannot be told`;
+    : `type ${type} (${name}), which does not show its changes`;
 }
 
 /** Whether an event is passed over. Of a type that no server has so far its writer says it (Aurora's 100 and 101). */

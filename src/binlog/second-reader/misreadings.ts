@@ -60,7 +60,7 @@ export const misreadings = {
       isSecondsBefore(ours, theirs, 2 ** 32),
   },
   'uuid-bytes': {
-    why: "zongji gives the stored bytes of MariaDB's UUID, whose order depends on the version of the UUID",
+    why: "zongji returns the stored bytes of MariaDB's UUID, whose order depends on the version of the UUID",
     explains: ({ kind, ours, theirs }) =>
       kind === 'uuid' &&
       theirs instanceof Uint8Array &&
@@ -88,7 +88,7 @@ export const misreadings = {
       isApproximation(found.charset, String(found.ours), found.theirs),
   },
   'character-without-unicode': {
-    why: 'zongji has characters for codes for which the server gives `?` or a private character, or reads them byte by byte',
+    why: 'zongji has characters for codes for which the server returns `?` or a private character, or reads them byte by byte',
     explains: (found) =>
       hasLabelsOrText(found) &&
       typeof found.ours === 'string' &&

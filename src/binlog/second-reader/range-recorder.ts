@@ -10,7 +10,7 @@ export interface RecordLimits {
   sinceMs?: number;
 }
 
-/** Keeps the watched transactions of a stretch of the log, as our reader gives them, within limits. */
+/** Keeps the watched transactions of a stretch of the log, as our reader returns them, within limits. */
 export class RangeRecorder {
   readonly transactions: ReadTransaction[] = [];
   /** The ends of transactions within the range with watched rows that were not kept. */

@@ -1,6 +1,6 @@
 import type { KnownDifferences } from './without-unicode.ts';
 
-/** Character sets of which zongji gives the bytes. */
+/** Character sets of which zongji returns the bytes. */
 export const undecodedCharsets: readonly string[] = ['dec8', 'geostd8', 'hp8', 'keybcs2', 'swe7'];
 
 /**

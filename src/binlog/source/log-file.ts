@@ -188,7 +188,7 @@ export async function mayReplicate(source: Source): Promise<boolean> {
   }
 }
 
-/** Far from the ids that people choose, so that no reader of theirs is thrown out. */
+/** Far from the ids that people choose, so that no reader of theirs is disconnected. */
 export function randomServerId(): number {
   return randomInt(0x8000_0000, 0xffff_ffff);
 }

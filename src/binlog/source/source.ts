@@ -184,7 +184,7 @@ async function identify(source: Source): Promise<SourceIdentity> {
   };
 }
 
-/** `webhooks@10.0.%` as a GRANT wants it. The host part has no @ in it, the user may. */
+/** `webhooks@10.0.%` as GRANT spells it. The host part has no @ in it, the user may. */
 function quoteAccount(account: string): string {
   const at = account.lastIndexOf('@');
   return [account.slice(0, at), account.slice(at + 1)]

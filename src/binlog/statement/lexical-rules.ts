@@ -64,7 +64,7 @@ const setsWithNoBreakSpace: ReadonlySet<string> = new Set([
 /** Names are kept in this one; what a client of the character set `binary` sends is taken as it is. */
 const utf8: TextDecode = (bytes) => bytes.toString('utf8');
 
-/** Returns a function that gives the rules of an event. Most events have the same as the one before: the last rules are kept. */
+/** Returns a function that returns the rules of an event. Most events have the same as the one before: the last rules are kept. */
 export function createRulesReader(server: {
   flavour: Flavour;
   charsetOf(collation: number): string | undefined;

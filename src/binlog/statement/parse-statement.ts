@@ -78,7 +78,7 @@ function isUncertain(bytes: Buffer, rules: LexicalRules): boolean {
 
 const isVerbOfObjects = (verb: string): boolean => verb === 'CREATE' || verb === 'ALTER' || verb === 'DROP';
 
-/** Moves to the first word of the statement proper. True when SET STATEMENT gives it another sql_mode than it was split by. */
+/** Moves to the first word of the statement proper. True when SET STATEMENT sets another sql_mode than the one it was split by. */
 function findHead(lexer: Lexer): boolean {
   let changesMode = false;
   lexer.next();

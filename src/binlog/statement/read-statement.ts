@@ -42,7 +42,7 @@ export function serverTimeMs({ timestamp, buffer, bodyStart }: LogEvent): number
 
 const BEGIN = Buffer.from('BEGIN');
 
-/** Whether it is what MySQL writes in front of every transaction: told without reading the rest. */
+/** Whether it is what MySQL writes in front of every transaction: recognised without reading the rest. */
 export function isPlainBegin({ type, buffer, bodyStart, bodyEnd }: LogEvent): boolean {
   if (type !== eventType.query || bodyEnd - bodyStart < POST_HEADER_BYTES) return false;
   const text =

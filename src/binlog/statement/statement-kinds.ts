@@ -2,7 +2,7 @@
  * What a statement means for a reader of rows.
  *
  * - `begin`, `commit`, `rollback`, `rollback-to`, `savepoint`, `control`, `xa-…`: transaction control; `control` does nothing yet.
- * - `harmless`: commits by itself, and changes neither a row nor what the reader knows of tables, views or routines.
+ * - `harmless`: commits by itself, and changes neither a row nor what the reader knows about tables, views or routines.
  * - `definition`: changes what is known; takes no rows in or away, except in the forms that `findUnloggedRows` finds.
  * - `reference`: a definition of a view, a trigger or a routine: what a statement can reach through it changes as well.
  * - `change`: changes rows as a statement, or may: a query can call a function that does.

@@ -11,7 +11,7 @@ export interface StatusVariables {
    * listing them: more than 16, or tables with foreign keys to other schemas.
    */
   changedSchemas?: readonly string[];
-  /** MariaDB's two-phase ALTER (binlog_alter_two_phase): the statement is logged at its start and again at its end. */
+  /** MariaDB's two-phase ALTER (binlog_alter_two_phase): the statement is logged when it starts and again when it ends. */
   alterPhase?: 'start' | 'commit' | 'rollback';
 }
 

@@ -6,10 +6,10 @@ import type { TableMapContext } from '../decode/table-map.ts';
 import type { TransactionTimeOptions } from './transaction-time.ts';
 import type { Baseline, Position, TransactionPart } from '../types.ts';
 
-/** What a TransactionAssembler needs to know, and whom it gives its parts to. */
+/** What a TransactionAssembler needs to know, and where its parts go. */
 export interface AssemblerOptions extends TableMapContext, TransactionTimeOptions {
   position: Position;
-  /** Adds a GTID to what is executed and gives the whole set back as text. Null where the server has none. */
+  /** Adds a GTID to what is executed and returns the whole set as text. Null where the server has none. */
   gtidSet: { add(gtid: string): void; toString(): string } | null;
   /**
    * MariaDB: ends with a RetiredDomainError at a file whose list of GTIDs lacks a domain of the position, unless it is this file; ''
@@ -27,11 +27,11 @@ export interface AssemblerOptions extends TableMapContext, TransactionTimeOption
    */
   baseline: Baseline;
   /**
-   * For a survey of the log: told of each transaction that cannot be read, which is then passed over as if its loss were
-   * accepted; what was emitted of it before has been told in vain. Without it such a transaction ends the stream.
+   * For a survey of the log: called with each transaction that cannot be read, which is then passed over as if its loss were
+   * accepted; what was emitted of it before does not count. Without it such a transaction ends the stream.
    */
   onUnreadable?(halt: Halt): void;
-  /** Parents whose cascades are to be told where the log does not show them; without it none is looked at. */
+  /** Parents whose cascades are reported where the log does not show them; without it none is looked at. */
   parents?: ParentReading;
   /** At an XA COMMIT whose rows are not in memory. Without it such rows stop the stream. */
   rereadPrepared?: RereadPrepared;

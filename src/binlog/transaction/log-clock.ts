@@ -9,7 +9,7 @@ import type { CommitTime } from '../types.ts';
  *   a Query event       its time plus its duration is the server's clock (the duration is the difference, modulo 2^32)
  *   our own rows        our sessions set no timestamp; where the store is on the source they are in its log at every heartbeat
  *   a heartbeat         the server had sent everything that it had logged
- *   the log's end       as the server told it when the reader was opened: what is behind it is later
+ *   the log's end       as the server reported it when the reader was opened: what is behind it is later
  *
  * Each proves that the server's clock had passed a moment before what follows in the log was committed. A time before that
  * moment, or after the present, is not believed.

@@ -22,7 +22,7 @@ export class Savepoints {
     if (kept === undefined || kept < gone) {
       throw new Tripwire(
         'undecodable',
-        'it cannot be told which rows of a watched table a ROLLBACK TO a savepoint has undone',
+        'it is not known which rows of a watched table a ROLLBACK TO a savepoint has undone',
         { remedy: acceptGapCommand('rollback to savepoint') },
       );
     }

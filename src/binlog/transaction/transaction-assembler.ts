@@ -81,7 +81,7 @@ export class TransactionAssembler {
   readonly #parents: ParentRows | undefined;
   /** Where the transaction under way begins. */
   #startedAt: LogPlace;
-  /** It began with XA START: whether it commits now or is only prepared shows at its end. */
+  /** It began with XA START: whether it commits now or is only prepared is seen when it ends. */
   #isXa = false;
   /** An XA transaction outgrew a part: its rows are read again when it commits. */
   #isDropped = false;

@@ -15,7 +15,7 @@ const statementTypes: ReadonlySet<number> = new Set([
   eventType.executeLoadQuery,
 ]);
 
-/** What tells when a transaction was committed. */
+/** What shows when a transaction was committed. */
 interface Told {
   /** By the server's own clock. */
   knownMs: number | undefined;
@@ -86,12 +86,12 @@ export class TransactionTime {
     if (told && !told.isReplicated) this.#clock.pass(told.knownMs ?? told.toldMs);
   }
 
-  /** The commit time, as the event at the transaction's end, or the one that cannot be read, tells it. */
+  /** The commit time, as the event at the transaction's end, or the one that cannot be read, has it. */
   at(event: LogEvent): CommitTime {
     const { knownMs, ...told } = this.#told ?? toldBy(event, this.#clock.now());
     if (knownMs !== undefined) return { committedAtMs: knownMs, isEstimated: false };
     if (told.isReplicated || !statementTypes.has(event.type)) return this.#clock.timeOf(told);
-    // A statement of this server tells when it ended, by the server's own clock.
+    // A statement of this server has the time when it ended, by the server's own clock.
     const endedAtMs = serverTimeMs(event);
     this.#clock.pass(endedAtMs);
     return this.#clock.timeOf({ ...told, toldMs: endedAtMs });

@@ -212,7 +212,7 @@ class DryRun {
       const [present, next] = await Promise.all(
         [this.#sides.present, this.#sides.next].map((side) => this.#map(side, changes, contextOf(side))),
       );
-      // What one of the two cannot be told of is compared with nothing.
+      // What one of the two cannot judge is not compared.
       if (present && next) this.#tally.compare(present, next);
       if (next) this.#count(next);
     }

@@ -7,7 +7,7 @@ import type { Selection } from '../../event/subscription.ts';
 import { AppError } from '../../lib/errors.ts';
 import { parseInputJson } from '../../lib/exact-json.ts';
 
-/** The options that say what a webhook is like, as commander gives them. */
+/** The options that describe a webhook, as commander returns them. */
 export interface SettingsOptions {
   name?: string;
   url?: string;

@@ -56,7 +56,7 @@ const token = z.strictObject({
 
 /**
  * The shape of the configuration after the defaults are laid under it. Paths in it are relative to `baseDir`.
- * `parse` gives milliseconds, bytes, parsed addresses; toConfig gives them their names.
+ * `parse` returns milliseconds, bytes, parsed addresses; toConfig names them.
  */
 export function createConfigSchema(baseDir: string) {
   return z.strictObject({

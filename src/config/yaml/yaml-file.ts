@@ -26,7 +26,7 @@ export interface YamlFile {
   value: unknown;
   /** Where a path stands: the key of a map's entry, the item of a list. What is not in the file is looked for one step up. */
   at(path: YamlPath): Position;
-  /** Mistakes of syntax and of `${env:…}`. They are not thrown, so that they can be told with all others. */
+  /** Mistakes of syntax and of `${env:…}`. They are not thrown, so that they are reported with all others. */
   problems: readonly Problem[];
   /** SHA-256 of the bytes, to see whether the file has changed. */
   fingerprint: string;

@@ -77,7 +77,7 @@ export function createAuditWatch(options: AuditWatchOptions): AuditWatch {
   const loop = createLoop({
     async step(signal) {
       asking ??= ask().finally(() => (asking = undefined));
-      // A table that is locked does not answer: that sealing stands still must be told all the same.
+      // A locked table does not answer: that sealing has stopped is reported all the same.
       await Promise.race([asking, sleep(ANSWERS_MS, signal)]);
       tell();
       return everyMs;

@@ -54,7 +54,7 @@ interface Telling {
   memory?: ChainMemory;
 }
 
-/** Seals what is new, as `sealOnce` does, and tells the webhooks that want to know; `told`: deliveries that this made. */
+/** Seals what is new, as `sealOnce` does, and announces the seal to the webhooks that name the event; `told`: deliveries that this made. */
 export async function sealAndTell(
   vault: SealVault,
   installation: Installation,

@@ -10,7 +10,7 @@ const role: ConnectRole = {
   access: 'ERR_STORE_ACCESS',
 };
 
-/** Rights that GRANT ALL on the schema gives; lib/connect-error has what hinders a connection. */
+/** Privileges that GRANT ALL on the schema includes; lib/connect-error has what hinders a connection. */
 const missingRights = new Set([1044, 1142, 1143, 1227, 1370, 1410]);
 const readOnly = new Set([1290, 1792, 1836]);
 
@@ -77,7 +77,7 @@ export function raisePacket(bytes: number): string {
   return setVariable('max_allowed_packet', wanted);
 }
 
-/** The statement that gives our user what it needs in the store. */
+/** The statement that grants our user what it needs in the store. */
 function grantRemedy(url: DatabaseUrl, account = `'${quoted(url.user)}'@'%'`): string {
   return `GRANT ALL ON \`${url.database}\`.* TO ${account};`;
 }

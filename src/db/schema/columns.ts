@@ -6,7 +6,7 @@ import { customType } from './drizzle.ts';
  * `_bin` collations, because our names are compared byte by byte on both flavours, whose other collations differ.
  */
 
-/** Text of people: up to `length` characters, compared exactly but for spaces at its end. */
+/** Text of people: up to `length` characters, compared exactly, trailing spaces excepted. */
 export const text = customType<{
   data: string;
   driverData: string;

@@ -30,8 +30,8 @@ import {
 /*
  * The store. What is read by people and what the engine works on are kept apart:
  *
- *   event_log, delivery_log, attempts, audit_log   the log: grows for years, is written at its end
- *   queue                                          one small row for each delivery that is not at its end yet
+ *   event_log, delivery_log, attempts, audit_log   the log: grows for years, is only appended to
+ *   queue                                          one small row for each delivery that has not ended
  *   checkpoint                                     one row: where capture continues, and the counters of the log
  *
  * so that claiming costs the same with ten million deliveries in the log as with ten. Auditors read the views `events` and
@@ -267,7 +267,7 @@ export const checkpoint = mysqlTable('checkpoint', {
   gtid: longText(),
   file: text({ length: 512 }),
   offset: bigint(number),
-  /** When `file` was begun, seconds since 1970 UTC: tells it from a file of the same name after a RESET. */
+  /** When `file` was begun, seconds since 1970 UTC: distinguishes it from a file of the same name after a RESET. */
   fileCreatedAt: bigint('file_created_at', number),
   /** Commit time, at the source, of the last transaction before the position. */
   committedAt: utcMoment('committed_at'),

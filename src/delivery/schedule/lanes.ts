@@ -8,8 +8,8 @@ interface Queued {
 
 /**
  * The order of one webhook's deliveries: deliveries of one lane go one after the other, in the order they came; lanes do not wait
- * for each other, and deliveries without a lane do not wait at all. The store gives out a delivery only when the one before it
- * in its lane is at its end or was given to this process before it: so between processes there is nothing to watch here.
+ * for each other, and deliveries without a lane do not wait at all. The store hands out a delivery only when the one before it
+ * in its lane has ended or was given to this process before it: so between processes there is nothing to watch here.
  *
  *   put → ready ──next──▶ underway ──finish──▶ gone; the lane's next is ready
  *           │                └──────giveBack──▶ gone, with all behind it

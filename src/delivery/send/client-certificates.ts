@@ -22,11 +22,11 @@ interface Known {
 /** The files are looked at so often, at most. */
 const lookEveryMs = 1_000;
 
-/** What is wrong with the name that a webhook gives as its `client_certificate`. */
+/** What is wrong with the name that a webhook has as its `client_certificate`. */
 export function checkClientCertificate(name: string | null, named: NamedCertificates): string[] {
   if (name === null || Object.hasOwn(named, name)) return [];
   return [
-    `delivery.client_certificates has no certificate of the name that client_certificate gives${didYouMean(name, Object.keys(named))}`,
+    `delivery.client_certificates has no certificate of the name in client_certificate${didYouMean(name, Object.keys(named))}`,
   ];
 }
 

@@ -43,14 +43,14 @@ export interface Guard {
   judgeUrl(url: string): { target: Target } | { problem: string };
   /** Judges an address about to be connected to, or already connected to; undefined when it is allowed. */
   judgeAddress(address: string, port: number): string | undefined;
-  /** The forbidden host names of a port: their addresses are to be looked up and told by `learn` before connecting. */
+  /** The forbidden host names of a port: their addresses are looked up and passed to `learn` before connecting. */
   forbiddenNames(port: number): string[];
   learn(name: string, addresses: readonly string[]): void;
   /** The URL of the proxy that leads to a target; undefined when we connect to it directly. */
   proxyOf(target: Target): string | undefined;
 }
 
-/** The reason why nothing was sent, thrown inside the connection and told as the outcome `forbidden`. */
+/** The reason why nothing was sent, thrown inside the connection and reported as the outcome `forbidden`. */
 export class ForbiddenAddressError extends Error {
   override readonly name = 'ForbiddenAddressError';
   readonly code = 'ERR_FORBIDDEN_ADDRESS';

@@ -18,7 +18,7 @@ export interface SenderOptions {
   resolve?: Resolve;
   /** Certificate authorities (PEM) that are trusted beside the system's. */
   ca?: string | undefined;
-  /** Certificates with which receivers know us, by the name that a webhook gives. */
+  /** Certificates with which receivers know us, by the name that a webhook has. */
   clientCertificates?: NamedCertificates;
 }
 

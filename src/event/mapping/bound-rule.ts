@@ -110,7 +110,7 @@ function bindKey(column: string | null, layout: TableSchema): BoundRule['keyOf']
   };
 }
 
-/** The first rule that holds, if any; unknown when that cannot be told from the change alone. */
+/** The first rule that holds, if any; unknown when the change alone does not show it. */
 export function choose({ rules }: Candidate, change: Scope): BoundRule | 'unknown' | undefined {
   for (const rule of rules) {
     const verdict = rule.test(change);

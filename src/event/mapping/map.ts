@@ -101,7 +101,7 @@ interface Firing {
   change: Change;
 }
 
-/** The event, if the change alone tells everything about it. */
+/** The event, if the change alone is enough to make it. */
 function fire({ type, rule, change }: Firing, transaction: Transaction): DomainEvent | undefined {
   if (rule.data.asks || rule.subject.asks) return undefined;
   const key = rule.keyOf(change);

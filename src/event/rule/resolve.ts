@@ -73,7 +73,7 @@ function resolveRule(
   });
   if (!table) return undefined;
   if (table.isView) {
-    const message = `"${table.name}" is a view, of which the log tells no change; name the table beneath it (views can be looked up)`;
+    const message = `"${table.name}" is a view, whose changes are not in the log; name the table beneath it (views can be looked up)`;
     surroundings.report.wrong([...path, 'table'], message);
   }
   const changed: SourceColumn[] = [];
@@ -138,7 +138,7 @@ function resolveConditions({ type, path, spec }: GivenRule, lookout: Lookout): R
 function resolveColumns({ path, spec }: GivenRule, lookout: Lookout): Rule['columns'] {
   if (!spec.columns) return null;
   return spec.columns.flatMap((name, index) => {
-    const mention = { name, path: [...path, 'columns', index], consequence: 'its changes are not told' };
+    const mention = { name, path: [...path, 'columns', index], consequence: 'its changes are not reported' };
     return findColumn(lookout, mention) ?? [];
   });
 }

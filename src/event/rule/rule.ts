@@ -20,7 +20,7 @@ export interface Rule {
 }
 
 export interface Borrowed {
-  /** Under the name that the rule gives it. */
+  /** Under its name in the rule. */
   column: SourceColumn;
   /** A look-up of one column, through one parent or several. */
   source: Source;

@@ -115,7 +115,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     method: 'POST',
     path: '/api/webhooks/:id/test',
     role: 'admin',
-    summary: 'Sends it one signed webhook.test, without data of a patient, and tells what became of it.',
+    summary: 'Sends it one signed webhook.test, without data of a patient, and returns its outcome.',
     params: { id },
     handle: tryOut,
   },

@@ -9,7 +9,7 @@ export interface Plan<T> {
   statements: readonly string[];
   /** The counters after it. */
   after: Counters;
-  /** An event that it writes: whether that is there tells whether a commit passed whose answer was lost. */
+  /** An event that it writes: if it exists, a commit passed whose answer was lost. */
   witness?: { seq: number; id: string };
   result: T;
 }

@@ -24,7 +24,7 @@ export class LaneMemory {
     this.#session = session;
   }
 
-  /** Rows were put into the queue that `remember` was not told of. */
+  /** Rows were put into the queue without `remember`. */
   forget(): void {
     this.#lanes = undefined;
   }

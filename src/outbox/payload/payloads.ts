@@ -11,7 +11,7 @@ import { readPayloadKeys, subjectOf, type PayloadKey } from './subject-keys.ts';
  *   encrypted       aes:v1:<fingerprint of the key>:<base64>      AES-256-GCM under the key of the patient; the event's id is
  *                                                                 authenticated with it, so that it opens in no other row
  *
- * The fingerprint tells a key that was destroyed from the one that the patient got afterwards.
+ * The fingerprint distinguishes a destroyed key from the one that the patient got afterwards.
  */
 
 export const payloadPrefix = 'aes:v1:';

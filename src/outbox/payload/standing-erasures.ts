@@ -31,7 +31,7 @@ interface StandingErasure extends LogEnd {
   atMs: number;
 }
 
-/** What capture writes, as far as an erasure wants to know. */
+/** What capture writes, as far as an erasure needs it. */
 export interface ErasableEvent {
   event: DomainEvent;
   transactionId: string;

@@ -27,7 +27,7 @@ interface OwnedRow {
   now: string;
 }
 
-/** A settlement whose claim still holds, with what the queue knows of it. */
+/** A settlement whose claim still holds, with what the queue has of it. */
 interface Owned extends Settlement {
   lane: number | null;
   /** Of the attempt, over all openings. */
@@ -158,7 +158,7 @@ function chunks(group: readonly Owned[]): (readonly Owned[])[] {
   );
 }
 
-/** SQL that gives each delivery its answer. */
+/** SQL that sets the answer of each delivery. */
 function answersOf(chunk: readonly Owned[]): string {
   if (!isSealed(chunk[0]!)) return literal(answerOf(chunk[0]!));
   const cases = chunk.map(

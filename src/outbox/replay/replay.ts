@@ -220,7 +220,7 @@ export function eventConditions(
   return { text: conditions.join(' AND '), values };
 }
 
-/** Whether a type is asked for, and the webhook wants it. */
+/** Whether a type is asked for, and the webhook names it. */
 export function wantedTypes({ events }: ReplayRequest, webhook: Subscription): (type: string) => boolean {
   const patterns = events ?? webhook.events;
   return (type) =>

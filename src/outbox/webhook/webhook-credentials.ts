@@ -6,7 +6,7 @@ import type { WebhookRow } from './webhook-row.ts';
 /*
  * Credentials beside the secret: values of headers, and what of the URL is one. With an encryption key
  *
- *   url          masked: what tells who receives
+ *   url          masked: what identifies the receiver
  *   sealed_url   the whole, sealed; null where nothing of it is a credential
  *   headers      a JSON text: the sealed JSON of the map
  *

@@ -4,7 +4,7 @@ import { countOwed } from '../queue/owed.ts';
 import { loadWebhooks, notFound, type WebhookVault } from './webhook-registry.ts';
 import type { WebhookStanding } from './webhook-row.ts';
 
-/** What a person wants to know after having changed whether a webhook is sent to. */
+/** What a person needs to know after changing whether a webhook is sent to. */
 export interface WebhookSummary {
   id: number;
   name: string;

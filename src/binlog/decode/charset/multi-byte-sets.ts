@@ -1,7 +1,7 @@
 /** Bytes from … to …, both included. */
 export type ByteRanges = readonly (readonly [from: number, to: number])[];
 
-/** A character set whose characters have one byte, two, or more; the first one tells. */
+/** A character set whose characters have one byte, two, or more; the first one shows how many. */
 export interface MultiByteSet {
   /** iconv's name of the nearest character set. */
   iconv: string;

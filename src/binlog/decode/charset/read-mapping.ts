@@ -3,7 +3,7 @@ export const NO_CHARACTER = '?'.charCodeAt(0);
 
 /**
  * Reads a mapping of codes to characters into `table`: entries of the form `code=character` or `code*count=character`,
- * in hexadecimal, count in decimal; `?` stands for no character. `next` gives the code that follows another.
+ * in hexadecimal, count in decimal; `?` stands for no character. `next` returns the code that follows another.
  */
 export function readMapping(mapping: string, table: Uint16Array, next: (code: number) => number): void {
   for (const [, from = '', count = '1', to = ''] of mapping.matchAll(

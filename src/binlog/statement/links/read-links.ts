@@ -65,7 +65,7 @@ function textOf(row: SourceRow, name: string): string {
   return cell instanceof Uint8Array ? Buffer.from(cell).toString('utf8') : String(cell);
 }
 
-/** A privilege that our user lacks, as GRANT wants it. */
+/** A privilege that our user lacks, as GRANT spells it. */
 export interface MissingGrant {
   privileges: readonly string[];
   on: string;
