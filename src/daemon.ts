@@ -133,6 +133,7 @@ async function start(
   });
   const captureLoop = createCapture(parts, dispatcher, seams);
   await feed.refresh();
+  stack.defer(() => captureLoop.close());
   const progress = createProgress({ ...parts, captureLoop, dispatcher });
   const http = await startHttp({
     config: config.http,

@@ -521,7 +521,8 @@ async function scanLog(
   }
 }
 
-function isBare({ commit, rows, firstOrdinal, ddl, parents, definition }: TransactionPart): boolean {
+/** Whether a part only moves the position on. */
+export function isBare({ commit, rows, firstOrdinal, ddl, parents, definition }: TransactionPart): boolean {
   return (
     commit !== null &&
     commit.baseline === undefined &&

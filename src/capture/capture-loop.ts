@@ -1,7 +1,7 @@
 import { countReaders } from '../binlog/source/count-readers.ts';
 import { HaltError, type Halt } from '../binlog/halt.ts';
 import type { Source } from '../binlog/source/source.ts';
-import { openStream, type BinlogStream, type StreamOptions } from '../binlog/stream.ts';
+import { openStream, type BinlogStream } from '../binlog/stream.ts';
 import type { Baseline, LogPlace } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
 import { leaseTiming, type Lease } from '../db/connection/lease.ts';
@@ -13,13 +13,15 @@ import { createLoop, type Background } from '../lib/loop.ts';
 import type { Outages } from '../lib/outages.ts';
 import { openAppender, type Appender } from '../outbox/append/append.ts';
 import { endHalt, readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
-import type { CaptureState, Checkpoint, Claimant, Subscription } from '../outbox/types.ts';
+import type { Claimant, Subscription } from '../outbox/types.ts';
 import { withCaptureLease } from './capture-lease.ts';
 import { capture, type CaptureOptions } from './capture.ts';
 import type { CascadeWatch } from './cascade-watch.ts';
-import { nameOfRules, readingOf, type Clinic } from './clinic.ts';
+import { nameOfRules, type Clinic } from './clinic.ts';
+import { closeCapture } from './close-capture.ts';
 import type { SecondReading } from './second-reading.ts';
 import { provenCheckpoint } from './proven-checkpoint.ts';
+import { readingOptions } from './reading-options.ts';
 
 /*
  *   standby ──lease──▶ connecting ──lineage proved──▶ capturing ──cut──▶ connecting
@@ -73,6 +75,8 @@ export interface CaptureLoop extends Background {
   status(): CaptureStatus;
   /** Opens a new reader from the checkpoint: what is to be read has changed. */
   reopen(): void;
+  /** After `stop`, and after every other part has written to the store for the last time: see closeCapture. */
+  close(): Promise<void>;
 }
 
 export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
@@ -126,7 +130,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     await options.secondReading.begin(clinic, { position, isFirst, signal, onDifference: reopen });
     const parents = await options.steps.cascades.begin(state.keys);
     const known = { ...state, ...shown, checkpoint, byFile, parents, trustedFile };
-    const streaming = streamOptions(options, clinic, known);
+    const streaming = readingOptions(options, clinic, known);
     if (displaced && (await countReaders(options.source, clinic.identity, streaming.serverId)) !== 0)
       throw displaced;
     displaced = undefined;
@@ -177,8 +181,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     status.halt = halt;
     await recordHalt(claimant.store, halt, epoch);
     const askedBefore = asked;
-    const isHalted = (): boolean => !signal.aborted && asked === askedBefore;
-    if (await isAccepted({ claimant, epoch, signal }, isHalted)) {
+    if (await isAccepted({ claimant, epoch, signal }, () => !signal.aborted && asked === askedBefore)) {
       status.halt = null;
       log.info({}, 'capture resumes: the gap was accepted');
     }
@@ -197,6 +200,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   return {
     start: () => loop.start(),
     stop: () => loop.stop(),
+    close: () => closeCapture({ ...options, hasCaptured: status.role === 'capturing' }),
     status: () => ({ ...status, ...toldBy(reader) }),
     reopen,
   };
@@ -244,36 +248,4 @@ async function isAccepted(
     await sleep(HALT_POLL_MS, signal);
   }
   return false;
-}
-
-function streamOptions(
-  { config, installation, source }: CaptureLoopOptions,
-  clinic: Clinic,
-  {
-    checkpoint,
-    byFile,
-    waived,
-    baseline,
-    parents,
-    trustedFile,
-  }: CaptureState & { checkpoint: Checkpoint; byFile: boolean; trustedFile: string } & Pick<
-      StreamOptions,
-      'parents'
-    >,
-): StreamOptions {
-  return {
-    ...readingOf(clinic),
-    url: source.url,
-    position: checkpoint.position,
-    byFile,
-    trustedFile,
-    time: checkpoint,
-    serverId: config.source.serverId ?? installation.serverId,
-    replicaUuid: installation.uuid,
-    heartbeatMs: config.source.heartbeatMs,
-    bufferBytes: config.source.bufferBytes,
-    waived: new Set(waived),
-    baseline,
-    ...(parents && { parents }),
-  };
 }

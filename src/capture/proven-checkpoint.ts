@@ -61,6 +61,7 @@ export async function provenCheckpoint({
   const lineage = await proveLineage(source, identity, {
     ...checkpoint,
     serverUuid: checkpoint.serverUuid ?? '',
+    cleanStop: state.cleanStop,
   });
   if (lineage.kind !== 'ok') throw new HaltError(lineageHalt(lineage, position));
   const start = startOfReading(lineage, position);

@@ -1,4 +1,5 @@
 import { runPreflight, type CheckResult, type PreflightReport } from '../binlog/preflight/preflight.ts';
+import type { CleanStop } from '../binlog/position/clean-stop.ts';
 import type { Source } from '../binlog/source/source.ts';
 import type { Baseline } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
@@ -15,6 +16,7 @@ import { judgeWebhook, PreflightError, requireFitWebhooks } from './judge.ts';
 /** What is known before a start: of a store that was used before. */
 export interface KnownState {
   checkpoint: Checkpoint | null;
+  cleanStop: CleanStop | null;
   baseline: Baseline;
   /** Null before the first run, where the configuration sets none. */
   serverId: number | null;
@@ -27,6 +29,7 @@ export interface KnownState {
 /** Of a store that was not used before. */
 export const nothingKnown: KnownState = {
   checkpoint: null,
+  cleanStop: null,
   baseline: {},
   serverId: null,
   readerRuns: false,
@@ -61,6 +64,7 @@ export async function judgeStart(
     checkpoint: known.checkpoint && {
       ...known.checkpoint,
       serverUuid: known.checkpoint.serverUuid ?? '',
+      cleanStop: known.cleanStop,
     },
     probeStore: () => probeStore(config.store.url),
     ...(known.serverId === null ? {} : { serverId: known.serverId }),
@@ -92,7 +96,7 @@ export function requireStart({ clinic, mistakes }: Judgement): Clinic {
 
 /** What a store knows, that is up to date. */
 export async function readKnownState(store: Store, config: Config): Promise<KnownState> {
-  const { checkpoint, baseline } = await readCaptureState(store);
+  const { checkpoint, cleanStop, baseline } = await readCaptureState(store);
   const [installation] = await store.rows<{ serverId: number }>(
     'SELECT server_id AS serverId FROM installation',
   );
@@ -101,6 +105,7 @@ export async function readKnownState(store: Store, config: Config): Promise<Know
   );
   return {
     checkpoint,
+    cleanStop,
     baseline,
     serverId: config.source.serverId ?? installation?.serverId ?? null,
     readerRuns: held.length > 0,

@@ -31,14 +31,18 @@ interface CheckpointRow {
   updated_at: string;
   halt: string | null;
   halted_at: string | null;
+  store: string;
+  is_clean: number;
+  state: string | null;
 }
 
 /** Reads where capture stands. */
 export async function readCaptureState(session: Session): Promise<CaptureState> {
   const [row] = await session.rows<CheckpointRow>(
-    `SELECT epoch, lineage, flavour, server_uuid, gtid, file, \`offset\`, file_created_at, committed_at, passed_at, updated_at, halt,
-       halted_at, waived, baseline, keys_in_force
-     FROM checkpoint WHERE id = 1`,
+    `SELECT c.epoch, lineage, flavour, server_uuid, gtid, c.file, c.\`offset\`, file_created_at, committed_at, passed_at, updated_at,
+       halt, halted_at, waived, baseline, keys_in_force, DATABASE() AS store, s.id IS NOT NULL AS is_clean, state
+     FROM checkpoint c LEFT JOIN clean_stop s ON (s.id, s.epoch, s.file, s.\`offset\`) = (1, c.epoch, c.file, c.\`offset\`)
+     WHERE c.id = 1`,
   );
   const { lineage, flavour, file, offset } = row!;
   const known = lineage !== null && flavour !== null && file !== null && offset !== null;
@@ -63,6 +67,7 @@ export async function readCaptureState(session: Session): Promise<CaptureState> 
     waived: row!.waived === null ? [] : (JSON.parse(row!.waived) as string[]),
     baseline: row!.baseline === null ? {} : readBaseline(row!.baseline),
     keys: row!.keys_in_force === null ? null : (JSON.parse(row!.keys_in_force) as KeysInForce),
+    cleanStop: row!.is_clean === 1 ? { schema: row!.store, state: row!.state } : null,
     halt:
       row!.halt === null
         ? null
@@ -139,6 +144,15 @@ export async function recordHalt(session: Session, halt: Halt, epoch: number): P
     [JSON.stringify(halt), epoch],
   );
   return affectedRows === 1;
+}
+
+/**
+ * Written with the last move of the checkpoint of a process that stops, where the store is on the source server: the transaction
+ * that it is part of lies behind the checkpoint. `state`: see CleanStop.
+ */
+export function cleanStopStatement({ position }: Checkpoint, epoch: number, state: string | null): string {
+  const values = [1, epoch, position.file, position.offset, state].map(literal).join(', ');
+  return `REPLACE INTO clean_stop (id, epoch, file, \`offset\`, state) VALUES (${values})`;
 }
 
 /** The cause is gone: capture resumes by itself. */

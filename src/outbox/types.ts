@@ -1,4 +1,5 @@
 import type { KeyGraph } from '../binlog/foreign-key/read-keys.ts';
+import type { CleanStop } from '../binlog/position/clean-stop.ts';
 import type { Baseline, Flavour, Position } from '../binlog/types.ts';
 import type { Filter } from '../config/types.ts';
 import type { Halt } from '../binlog/halt.ts';
@@ -139,6 +140,8 @@ export interface CaptureState {
   baseline: Baseline;
   /** The foreign keys and triggers at the checkpoint; null before they were first read. */
   keys: KeysInForce | null;
+  /** How capture was stopped, where no process has moved the checkpoint since; else null. */
+  cleanStop: CleanStop | null;
   /** Why capture stopped; null while it runs. */
   halt: (Halt & { atMs: number }) | null;
 }

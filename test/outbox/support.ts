@@ -177,7 +177,7 @@ export async function emptyTables({ schema }: TestStore): Promise<void> {
   const tables = [
     ...['webhooks', 'queue', 'delivery_log', 'event_log', 'attempts', 'audit_log', 'leases', 'replays'],
     ...['kept_payloads', 'subject_keys', 'destroyed_keys', 'seal_state', 'seals', 'seal_leaves'],
-    ...['seal_packs', 'receivers'],
+    ...['seal_packs', 'receivers', 'clean_stop'],
   ];
   for (const table of tables) await schema.query(`TRUNCATE ${table}`);
   await schema.query(

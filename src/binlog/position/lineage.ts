@@ -1,4 +1,5 @@
 import { countGtids, formatGtidSet, parseGtidSet } from '../gtid/gtid-set.ts';
+import { findStartBehindStop } from './clean-stop.ts';
 import { proveMariadbGtid } from './prove-mariadb.ts';
 import {
   broken,
@@ -112,6 +113,8 @@ async function proveMysqlGtid(proof: Proof, gtid: string): Promise<Lineage> {
   }
   const purged = set('purged');
   if (purged === '') return { kind: 'ok' };
+  const from = await findStartBehindStop(proof);
+  if (from) return { kind: 'ok', from };
   return purgedBroken(
     proof,
     purged,

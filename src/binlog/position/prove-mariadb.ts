@@ -1,6 +1,7 @@
 import { formatMariadbGtid, parseMariadbGtids, type MariadbGtid } from '../gtid/gtid.ts';
 import { globalVariable, gtidAt, gtidAtStart, startOfFile } from '../source/log-file.ts';
 import type { Position } from '../types.ts';
+import { findStartBehindStop } from './clean-stop.ts';
 import { findRetiredDomains } from './retired-domains.ts';
 import {
   broken,
@@ -39,9 +40,9 @@ export async function proveMariadbGtid(proof: Proof, gtid: string): Promise<Line
   if (isDoubtful && !(await isRead(proof, read)))
     return aheadOf(proof, ahead.length > 0 ? ahead : read, lastOf);
   const purged = await findPurged(proof, read);
-  if (purged) return purged;
+  if (purged && !(await findStartBehindStop(proof))) return purged;
   if (retired.size > 0) return { ...(await readByFile(proof, kept)), retired: true };
-  if (ahead.length > 0) return readByFile(proof, kept);
+  if (ahead.length > 0 || purged) return readByFile(proof, kept);
   return (await isDropped(proof, read)) ? readByFile(proof, read) : { kind: 'ok' };
 }
 

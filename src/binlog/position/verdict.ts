@@ -4,6 +4,7 @@ import { readFileCreatedAt, type LogFile } from '../source/log-file.ts';
 import { acceptGapCommand, backRemedy, purgedRemedy, steps } from '../remedy.ts';
 import type { Source, SourceIdentity } from '../source/source.ts';
 import type { Flavour, Position } from '../types.ts';
+import type { CleanStop } from './clean-stop.ts';
 
 /** Where capture stood, and on whose log. */
 export interface Checkpoint {
@@ -13,6 +14,8 @@ export interface Checkpoint {
   serverUuid: string;
   /** Commit time of the last transaction before the position; null when none was read. */
   committedAtMs: number | null;
+  /** How capture was stopped, where no process has moved the checkpoint since. */
+  cleanStop?: CleanStop | null;
 }
 
 /** Whether reading can continue at a checkpoint, and if not, what is missing. */
@@ -20,8 +23,9 @@ export type Lineage =
   | {
       kind: 'ok';
       /**
-       * MariaDB: where to read from, asked for by file and offset, because GTIDs do not find the place; without the domains
-       * that were retired since the checkpoint. Absent otherwise.
+       * Where to read from when it is not the checkpoint: behind our own last transaction, which was purged; on MariaDB also where
+       * GTIDs do not find the place, without the domains that were retired since the checkpoint. MariaDB is asked for it by file
+       * and offset.
        */
       from?: Position;
       /** MariaDB: domains were retired. They may be used again under numbers that were read, for other transactions. */

@@ -71,10 +71,14 @@ export interface Places extends WebhookVault {
 export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
   const { source, store } = places;
   const state = await readCaptureState(store);
-  const { checkpoint: from, epoch, halt } = state;
+  const { checkpoint: from, cleanStop, epoch, halt } = state;
   if (!from) throw notHalted('Nothing was captured yet.');
   const identity = await source.identify();
-  const lineage = await proveLineage(source, identity, { ...from, serverUuid: from.serverUuid ?? '' });
+  const lineage = await proveLineage(source, identity, {
+    ...from,
+    serverUuid: from.serverUuid ?? '',
+    cleanStop,
+  });
   if (lineage.kind !== 'ok') {
     const { position } = from;
     const gap = await intervalOf({ source, identity, kind: lineage.kind, from, epoch });

@@ -1,4 +1,5 @@
 import type { Session, Store } from './client.ts';
+import { literal } from './sql-text.ts';
 
 /** A role that one process at a time has, such as `capture`. */
 export interface Lease {
@@ -57,10 +58,15 @@ export async function renewLease(session: Session, lease: Lease, ttlMs: number):
   return renewed.affectedRows === 1;
 }
 
-/** Gives it back, so that a standby need not wait for its end. Safe to call when it is lost. */
+/** Gives it back, so that a standby need not wait for its end. Writes nothing when it is lost or given back already. */
 export async function releaseLease(session: Session, lease: Lease): Promise<void> {
-  await session.run(
-    'UPDATE leases SET expires_at = UTC_TIMESTAMP(3) - INTERVAL 1 SECOND WHERE name = ? AND token = ?',
-    [lease.name, lease.token],
+  await session.run(releaseStatement(lease));
+}
+
+/** The same, for a transaction that writes more. */
+export function releaseStatement({ name, token }: Lease): string {
+  return (
+    'UPDATE leases SET expires_at = UTC_TIMESTAMP(3) - INTERVAL 1 SECOND' +
+    ` WHERE name = ${literal(name)} AND token = ${literal(token)} AND expires_at >= UTC_TIMESTAMP(3)`
   );
 }

@@ -295,6 +295,19 @@ export const checkpoint = mysqlTable('checkpoint', {
   haltedAt: utcMoment('halted_at'),
 });
 
+/**
+ * One row, number 1: the last transaction of the process that stopped capture wrote it, together with the checkpoint. It counts while
+ * the checkpoint stands where it says.
+ */
+export const cleanStop = mysqlTable('clean_stop', {
+  id: tinyint().primaryKey(),
+  epoch: int().notNull(),
+  file: text({ length: 512 }).notNull(),
+  offset: bigint(number).notNull(),
+  /** MariaDB: gtid_binlog_state at the checkpoint. */
+  state: longText(),
+});
+
 export const leases = mysqlTable('leases', {
   name: ascii({ length: 32 }).primaryKey(),
   holder: ascii({ length: 64 }).notNull(),

@@ -54,8 +54,8 @@ export interface Appender {
   ): Promise<Appended>;
   /** Throws a Tripwire for an event that is too large for the store. */
   requireFit(events: readonly DomainEvent[]): Promise<void>;
-  /** Moves the checkpoint alone. */
-  advance(checkpoint: Checkpoint): Promise<void>;
+  /** Moves the checkpoint, and runs further statements in the same transaction. */
+  advance(checkpoint: Checkpoint, statements?: readonly string[]): Promise<void>;
   /** Writes a part of a huge transaction, invisible, in bounded transactions. */
   stage(part: AppendedTransaction, route: Router): Promise<Pick<Appended, 'events' | 'copies' | 'erased'>>;
   /** Shows all that was staged at once, together with the checkpoint; then puts its deliveries into the queue. */
@@ -97,11 +97,11 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
       return result;
     },
     requireFit: (events) => requireFit(claimant, events),
-    advance: (checkpoint) =>
+    advance: (checkpoint, statements = []) =>
       writer.commit((counters) =>
         Promise.resolve({
           set: positionAssignments(checkpoint),
-          statements: [],
+          statements,
           after: counters,
           result: undefined,
         }),

@@ -1,0 +1,151 @@
+import { proveLineage } from '../binlog/position/lineage.ts';
+import { globalVariable, readLogStatus } from '../binlog/source/log-file.ts';
+import type { Source, SourceIdentity } from '../binlog/source/source.ts';
+import { isBare, openStream, type StreamOptions } from '../binlog/stream.ts';
+import type { Baseline } from '../binlog/types.ts';
+import type { Config } from '../config/types.ts';
+import {
+  acquireLease,
+  leaseTiming,
+  releaseLease,
+  releaseStatement,
+  type Lease,
+} from '../db/connection/lease.ts';
+import type { Session } from '../db/connection/client.ts';
+import type { Installation } from '../db/schema/installation.ts';
+import { messageOf } from '../lib/errors.ts';
+import type { Log } from '../lib/log.ts';
+import { openAppender, type Appender } from '../outbox/append/append.ts';
+import { cleanStopStatement, readCaptureState } from '../outbox/checkpoint.ts';
+import type { Checkpoint, Claimant, Subscription } from '../outbox/types.ts';
+import type { CascadeWatch } from './cascade-watch.ts';
+import type { Clinic } from './clinic.ts';
+import { readingOptions } from './reading-options.ts';
+
+/** What is unread at a stop are this process's last writes: more than that is left to the next start. */
+const TIME_MS = 4_000;
+
+export interface ClosingOptions {
+  /** Whether this process was capturing when it was stopped. */
+  hasCaptured: boolean;
+  config: Config;
+  source: Source;
+  installation: Installation;
+  claimant: Claimant;
+  log: Log;
+  webhooks(): readonly Subscription[];
+  reload(baseline: Baseline): Promise<Clinic>;
+  steps: { cascades: Pick<CascadeWatch, 'begin'> };
+}
+
+/**
+ * For a store on the source server, after everything else of this process has written to it for the last time: moves the checkpoint
+ * behind those writes, so that the log may be purged up to its end before the next start. The lease is given back in the same
+ * transaction, the only one that the next start cannot read then; binlog/position/clean-stop.ts proves it to be ours. Does nothing
+ * where this process did not capture, another one does, where the log holds a change that is not captured yet, or where anything fails: the next start
+ * then reads from the checkpoint as it is.
+ */
+export async function closeCapture(options: ClosingOptions): Promise<void> {
+  const { claimant, log, source, hasCaptured } = options;
+  if (!hasCaptured) return;
+  try {
+    const identity = await source.identify();
+    if (!(await isLoggedBySource(claimant.store, source, identity))) return;
+    const lease = await acquireLease(claimant.store, {
+      name: 'capture',
+      holder: claimant.owner,
+      ttlMs: leaseTiming.ttlMs,
+    });
+    if (!lease) return;
+    try {
+      await moveToEnd(options, identity, lease);
+    } finally {
+      await releaseLease(claimant.store, lease);
+    }
+  } catch (error) {
+    log.info({ error: messageOf(error) }, 'the last writes of this process stay behind the checkpoint');
+  }
+}
+
+/** Whether what is written to the store gets into the log that capture reads, under GTIDs of that server. */
+async function isLoggedBySource(store: Session, source: Source, identity: SourceIdentity): Promise<boolean> {
+  if (identity.gtidMode !== 'on') return false;
+  const [session] = await store.rows<{ id: number; logged: number }>(
+    'SELECT @@server_id AS id, @@SESSION.sql_log_bin AS logged',
+  );
+  const names = await store.rows<{ Variable_name: string; Value: string }>(
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid')",
+  );
+  const valueOf = (name: string): string | undefined =>
+    names.find((each) => each.Variable_name === name)?.Value;
+  const storeUuid = valueOf('server_uuid') ?? `${session!.id}/${valueOf('server_uid') ?? ''}`;
+  if (storeUuid !== identity.serverUuid || session!.logged !== 1) return false;
+  const status = await readLogStatus(source, identity);
+  return status !== undefined && status.doSchemas.length === 0 && status.ignoredSchemas.length === 0;
+}
+
+async function moveToEnd(options: ClosingOptions, identity: SourceIdentity, lease: Lease): Promise<void> {
+  const { claimant, source } = options;
+  const appender = await openAppender(claimant, {
+    fence: lease.token,
+    webhooks: options.webhooks(),
+    onDue: () => undefined,
+    onError: () => undefined,
+  });
+  try {
+    const { checkpoint, cleanStop, halt, ...state } = await readCaptureState(claimant.store);
+    if (!checkpoint || halt) return;
+    const clinic = await options.reload(state.baseline);
+    const lineage = await proveLineage(source, clinic.identity, {
+      ...checkpoint,
+      serverUuid: checkpoint.serverUuid ?? '',
+      cleanStop,
+    });
+    if (lineage.kind !== 'ok' || lineage.from || clinic.identity.serverUuid !== checkpoint.serverUuid) return;
+    const parents = await options.steps.cascades.begin(state.keys);
+    const known = { ...state, checkpoint, byFile: false, trustedFile: '', parents };
+    const reading = readingOptions(options, clinic, known);
+    // Asked before the log is read to its end, so that all of it is read.
+    const gtids = identity.flavour === 'mariadb' ? await globalVariable(source, 'gtid_binlog_state') : null;
+    const reached = await readToEnd(reading, checkpoint);
+    if (reached) await writeLast(appender, { reached, lease, epoch: state.epoch, gtids });
+  } finally {
+    await appender.close();
+  }
+}
+
+/** Behind the last transaction of the log; null where one on the way must be captured, or there is no time. */
+async function readToEnd(reading: StreamOptions, from: Checkpoint): Promise<Checkpoint | null> {
+  const stream = await openStream({ ...reading, endsWithLog: true });
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    stream.close();
+  }, TIME_MS);
+  let reached = from;
+  try {
+    for (;;) {
+      const parts = await stream.take();
+      if (parts.length === 0) return isLate ? null : reached;
+      for (const part of parts) {
+        if (!isBare(part)) return null;
+        reached = { ...reached, ...part.commit };
+      }
+    }
+  } finally {
+    clearTimeout(timer);
+    stream.close();
+  }
+}
+
+interface Last {
+  reached: Checkpoint;
+  lease: Lease;
+  epoch: number;
+  /** MariaDB: gtid_binlog_state. */
+  gtids: string | null;
+}
+
+async function writeLast(appender: Appender, { reached, lease, epoch, gtids }: Last): Promise<void> {
+  await appender.advance(reached, [cleanStopStatement(reached, epoch, gtids), releaseStatement(lease)]);
+}
