@@ -29,7 +29,8 @@ import {
 import { createDeliveryVerbs } from './daemon/delivery-verbs.ts';
 import { createDisabling, type DisableByEngine } from './daemon/disable-webhook.ts';
 import { firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.ts';
-import { judgeStart, readKnownState, requireStart } from './daemon/judge-start.ts';
+import { judgeStart, requireStart, soundDraft } from './daemon/judge-start.ts';
+import { readKnownState } from './daemon/known-state.ts';
 import { guardOptions, requireFitWebhooks } from './daemon/judge.ts';
 import { locateSchema, readSettled } from './capture/live-schema.ts';
 import { createMaintenance } from './daemon/upkeep/maintenance.ts';
@@ -201,7 +202,7 @@ async function prepare(
   const installation = await ensureInstallation(store);
   const serverId = config.source.serverId ?? installation.serverId;
   const known = await readKnownState(store, config);
-  const judgement = await judgeStart(config, { source, known: { ...known, readerRuns: false } });
+  const judgement = await judgeStart(soundDraft(config), { source, known: { ...known, readerRuns: false } });
   const clinic = requireStart(judgement);
   for (const warning of clinic.rules.warnings) log.warn({}, warning);
   const first = judgement.preflight;

@@ -13,7 +13,8 @@ import type { StreamOptions } from '../binlog/stream.ts';
 import type { Baseline, Column, Row, SourceSchema, SourceTable, Watch } from '../binlog/types.ts';
 import type { Change } from '../change/types.ts';
 import type { Config } from '../config/types.ts';
-import { compileRules } from '../event/mapping/compile.ts';
+import { problemsError, type Problem } from '../config/problems.ts';
+import { draftRules } from '../event/mapping/compile.ts';
 import { builtInRulesFile, readRules, type RuleFile } from '../event/rule/rule-file.ts';
 import type { MapContext, Rules } from '../event/types.ts';
 
@@ -44,13 +45,26 @@ export interface ClinicOptions {
 export async function readClinic(
   source: Source,
   config: Config,
-  { filterNames, baseline = {}, ruleFile = readRules(config.rulesFile ?? builtInRulesFile) }: ClinicOptions,
+  { ruleFile = readRules(config.rulesFile ?? builtInRulesFile), ...options }: ClinicOptions,
 ): Promise<Clinic> {
+  const { clinic, mistakes } = await draftClinic(source, config, { ...options, ruleFile });
+  if (mistakes.length > 0) throw problemsError('ERR_RULES', mistakes);
+  return clinic;
+}
+
+/** As `readClinic`, with the mistakes of the rules beside what fits the schema. Throws ERR_SOURCE_*. */
+export async function draftClinic(
+  source: Source,
+  config: Config,
+  { filterNames, baseline = {}, ruleFile }: ClinicOptions & { ruleFile: RuleFile },
+): Promise<{ clinic: Clinic; mistakes: readonly Problem[] }> {
   const identity = await source.identify();
   const dictionary = await readDictionary(source, identity);
   const schema = withBaseline(dictionary.tables, baseline);
-  const rules = compileRules(ruleFile, { schema, timeZone: config.source.timezone, filterNames });
-  return { identity, ownSchema: config.store.url.database, dictionary, schema, ruleFile, rules, filterNames };
+  const options = { schema, timeZone: config.source.timezone, filterNames };
+  const { rules, mistakes } = draftRules(ruleFile, options);
+  const ownSchema = config.store.url.database;
+  return { clinic: { identity, ownSchema, dictionary, schema, ruleFile, rules, filterNames }, mistakes };
 }
 
 /** Tells one edit of the rules from another in the log. */

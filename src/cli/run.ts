@@ -2,11 +2,14 @@ import { Command } from 'commander';
 import { startDaemon, type Daemon } from '../daemon.ts';
 import { PreflightError } from '../daemon/judge.ts';
 import { createLog, openLogOutput } from '../lib/log.ts';
+import { AppError } from '../lib/errors.ts';
+import { MistakesError, type JudgedDraft } from '../daemon/judge-start.ts';
+import { judgeDraft } from './check/judge-draft.ts';
 import { formatReport } from './check/report.ts';
-import { configOf, configOption, type ConfigOptions } from './argument/config-option.ts';
+import { configOption, draftOf, type ConfigOptions } from './argument/config-option.ts';
 import { exitCodeOf, onInterrupt } from './process/interrupt.ts';
 import { watchParent } from './process/watch-parent.ts';
-import { printError } from './terminal/output.ts';
+import { formatError, printError } from './terminal/output.ts';
 
 /** `odontology-webhooks run` */
 export function runCommand(): Command {
@@ -18,7 +21,9 @@ export function runCommand(): Command {
       '\nExample:\n  $ SOURCE_DATABASE_URL=mysql://webhooks:…@db/ontology_db npx odontology-webhooks run',
     )
     .action(async (options: ConfigOptions) => {
-      const config = configOf(options);
+      const draft = draftOf(options);
+      if (draft.problems.length > 0) throw reported(await mistakesOf(draft));
+      const { config } = draft;
       using stack = new DisposableStack();
       const interrupt = stack.use(onInterrupt());
       const output = await openLogOutput({ onClosed: () => interrupt.end('SIGPIPE') });
@@ -27,7 +32,9 @@ export function runCommand(): Command {
       let daemon: Daemon | undefined;
       stack.use(onReload(() => daemon?.reload()));
       try {
-        daemon = await startDaemon(config, log);
+        daemon = await startDaemon(config, log).catch(async (error: unknown) => {
+          throw await withOthers(error, draft);
+        });
         const signal = await interrupt.first;
         log.info({ signal }, 'stopping: deliveries under way are finished and recorded first');
         await daemon.stop();
@@ -35,10 +42,40 @@ export function runCommand(): Command {
         // A statement whose connection was cut leaves its timer behind in the driver: for up to a minute the process would not end.
         process.exit(signal === 'SIGPIPE' ? exitCodeOf(signal) : 0);
       } catch (error) {
-        if (error instanceof PreflightError) printError(formatReport(error.report, { only: ['fail'] }));
-        throw error;
+        throw reported(error);
       }
     });
+}
+
+const isOfStore = ({ code }: AppError): boolean => code.startsWith('ERR_STORE_');
+
+/** A store that fails ends the start before anything else is judged: the other mistakes are reported with it. */
+async function withOthers(error: unknown, draft: JudgedDraft): Promise<unknown> {
+  if (!(error instanceof AppError && isOfStore(error))) return error;
+  const { mistakes } = await judgeDraft(draft);
+  const others = mistakes.filter((mistake) => !isAboutStore(mistake));
+  return others.length === 0 ? error : new MistakesError([error, ...others]);
+}
+
+/** Whether it says once more that the store fails. */
+const isAboutStore = (error: AppError): boolean =>
+  error instanceof PreflightError &&
+  error.report.checks.every(({ level, id }) => level !== 'fail' || id.startsWith('store'));
+
+async function mistakesOf(draft: JudgedDraft): Promise<AppError> {
+  const [first, ...others] = (await judgeDraft(draft)).mistakes;
+  return new MistakesError([first!, ...others]);
+}
+
+/** Prints what an error is made of, and returns the part that remains to be thrown: one whose exit code is that of the whole. */
+function reported(error: unknown): unknown {
+  const mistakes: readonly unknown[] = error instanceof MistakesError ? error.mistakes : [error];
+  for (const mistake of mistakes) {
+    if (mistake instanceof PreflightError) printError(formatReport(mistake.report, { only: ['fail'] }));
+  }
+  const last = mistakes.find((each) => each instanceof AppError && each.exitCode === 2) ?? mistakes[0];
+  for (const mistake of mistakes.filter((each) => each !== last)) printError(`${formatError(mistake)}\n`);
+  return last;
 }
 
 /** SIGHUP reads the configuration again. Before the daemon has started there is nothing to reload, and the signal ends nothing. */

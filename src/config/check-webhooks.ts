@@ -1,4 +1,4 @@
-import { didYouMean } from '../lib/suggest.ts';
+import { didYouMean, nearest } from '../lib/suggest.ts';
 import type { Problem, YamlPath } from './problems.ts';
 import type { ConfiguredWebhook } from './types.ts';
 
@@ -6,13 +6,20 @@ import type { ConfiguredWebhook } from './types.ts';
 export interface EventTypes {
   /** The event types that the rules can make: what `*` and `noun.*` match. */
   domain: readonly string[];
-  /** Our own (`webhook.disabled`), which are sent only to those who name them. */
+  /** Our own (`webhook.disabled`), which are sent only to webhooks that name them. */
   own: readonly string[];
+}
+
+/** What an entry of `events` may have meant: the nearest right word, else all events. */
+export function guessEventPattern(pattern: string, types: EventTypes): string {
+  if (namesEvent(pattern, types)) return pattern;
+  return nearest(pattern, [...types.domain, ...types.own]) ?? '*';
 }
 
 /** What only later rooms know about webhooks. Each verb returns sentences about what is wrong, which quote no value. */
 export interface WebhookJudges {
-  eventTypes: EventTypes;
+  /** Null where the rules cannot be read: names of events are not judged. */
+  eventTypes: EventTypes | null;
   judgeUrl(url: string): readonly string[];
   judgeHeaders(headers: Readonly<Record<string, string>>): readonly string[];
   judgeClientCertificate(name: string | null): readonly string[];
@@ -71,7 +78,11 @@ export function checkWebhooks(webhooks: readonly ConfiguredWebhook[], judges: We
     return [
       ...judges.judgeUrl(webhook.url).flatMap((message) => problemAt(['url'], 'url', message)),
       ...webhook.events.flatMap((pattern, item) =>
-        problemAt(['events', item], `events[${item}]`, judgeEventPattern(pattern, judges.eventTypes)),
+        problemAt(
+          ['events', item],
+          `events[${item}]`,
+          judges.eventTypes === null ? undefined : judgeEventPattern(pattern, judges.eventTypes),
+        ),
       ),
       ...judges
         .judgeHeaders(webhook.headers)

@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { crossCheck } from './cross-check.ts';
 import type { Environment } from './yaml/env.ts';
 import { isMap, layer, valueAt } from './yaml/layer.ts';
-import { createProblems, problemsError, type YamlPath } from './problems.ts';
+import { createProblems, problemsError, type Problem, type YamlPath } from './problems.ts';
+import { repair } from './setting/repair.ts';
 import { createConfigSchema } from './setting/schema.ts';
 import { toConfig } from './setting/to-config.ts';
 import type { Config } from './types.ts';
@@ -13,6 +14,22 @@ import { readYamlFile } from './yaml/yaml-file.ts';
 /** The defaults. The same way up from `src/config` and from `dist/config`. */
 const defaultsFile = fileURLToPath(new URL('../../config/default.yaml', import.meta.url));
 
+/** A configuration file as far as it can be read, with all its mistakes. */
+export interface ConfigDraft {
+  /**
+   * The configuration with stand-ins for the values that have a mistake, so that everything else can be judged. It is in force only without
+   * a problem. Null where no stand-in helps.
+   */
+  config: Config | null;
+  problems: readonly Problem[];
+  /** Whether a stand-in is at this path: what is wrong with it says nothing about the file. */
+  isReplaced(path: YamlPath): boolean;
+  /** Whether the value at this path, or one that it is part of, has a mistake. */
+  isWrong(path: YamlPath): boolean;
+  /** Whether the address of the store has a mistake; without one of its own it is that of the source. */
+  isStoreUnknown: boolean;
+}
+
 /**
  * Reads the configuration: the user's file over `config/default.yaml`, with the environment put in, checked whole and frozen.
  * @param file path of the user's file; paths inside it are relative to it.
@@ -21,6 +38,16 @@ const defaultsFile = fileURLToPath(new URL('../../config/default.yaml', import.m
  * is ever repeated in it.
  */
 export function loadConfig(file: string, env: Environment = process.env): Config {
+  const { config, problems } = draftConfig(file, env);
+  if (config === null || problems.length > 0) throw problemsError('ERR_CONFIG', problems);
+  return config;
+}
+
+/**
+ * Reads the configuration as `loadConfig`, and returns its mistakes with what else can be judged.
+ * @throws AppError ERR_CONFIG for a file that cannot be read, is not YAML or is not a map: nothing in it can be judged.
+ */
+export function draftConfig(file: string, env: Environment = process.env): ConfigDraft {
   const yaml = readYamlFile(file, {
     code: 'ERR_CONFIG',
     missingRemedy: `Write one (config/odontology-webhooks.example.yaml is a beginning), or name yours with --config FILE.`,
@@ -38,14 +65,28 @@ export function loadConfig(file: string, env: Environment = process.env): Config
     if (valueAt(yaml.value, path) === undefined) problems.add(path, `is missing, and ${message}`);
   }
   const baseDir = dirname(resolve(file));
-  const parsed = validate(createConfigSchema(baseDir), raw, (path, message) => {
+  const schema = createConfigSchema(baseDir);
+  const read = validate(schema, raw, (path, message) => {
     if (!isInherited(path, yaml.value, raw)) problems.add(path, message);
   });
   crossCheck(raw, { baseDir, env }, problems);
+  const { parsed, replaced } =
+    read === undefined ? repair(schema, { raw, defaults: defaults.value }) : { parsed: read, replaced: [] };
   const found = problems.list();
-  if (parsed === undefined || found.length > 0) throw problemsError('ERR_CONFIG', found);
-  return freeze(toConfig({ parsed, yaml, baseDir, env }));
+  const isWrong = (path: YamlPath): boolean =>
+    found.some((other) => other.path.length > 0 && isPrefix(other.path, path));
+  const addressOfStore = valueAt(raw, ['store', 'url']) === null ? ['source', 'url'] : ['store', 'url'];
+  return {
+    config: parsed === null ? null : freeze(toConfig({ parsed, yaml, baseDir, env })),
+    problems: found,
+    isReplaced: (path) => replaced.some((other) => isPrefix(other, path)),
+    isWrong,
+    isStoreUnknown: isWrong(addressOfStore),
+  };
 }
+
+const isPrefix = (prefix: YamlPath, path: YamlPath): boolean =>
+  prefix.every((step, index) => step === path[index]);
 
 /** Lays every webhook over `webhook_defaults`. Its filter and headers replace those of the defaults whole. */
 function withWebhookDefaults(raw: unknown): unknown {

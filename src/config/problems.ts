@@ -47,10 +47,12 @@ export function createProblems({
         all.push({ path, position: at(path), message: `${message}; there are more` });
       else all.push({ path, position: at(path), message });
     },
-    list: () =>
-      all.toSorted((a, b) => a.position.line - b.position.line || a.position.column - b.position.column),
+    list: () => inFileOrder(all),
   };
 }
+
+const inFileOrder = (problems: readonly Problem[]): Problem[] =>
+  problems.toSorted(({ position: a }, { position: b }) => a.line - b.line || a.column - b.column);
 
 /** The longest name of an event type. */
 const maxKeyLength = 128;
@@ -81,7 +83,7 @@ export function formatProblem({ path, position, message }: Problem): string {
   return `${file}:${line}:${column} ${key === '' ? '' : `${key}: `}${message}`;
 }
 
-/** The error that lists all problems, one a line; the remedy defaults to the catalogue's. */
+/** The error with all problems of one file, one a line, in the order of the file. */
 export function problemsError(code: ErrorCode, problems: readonly Problem[]): AppError {
-  return new AppError(code, problems.map(formatProblem).join('\n'));
+  return new AppError(code, inFileOrder(problems).map(formatProblem).join('\n'));
 }

@@ -17,6 +17,8 @@ export interface Config {
   /** What a webhook has that does not say otherwise, those made by API and command line included. */
   webhookDefaults: WebhookSettings;
   delivery: DeliveryConfig;
+  /** Where each entry of `delivery.client_certificates` is in the file. */
+  certificatePositions: Readonly<Record<string, Position>>;
   http: HttpConfig;
   audit: { sealIntervalMs: number };
   retention: { payloadsMs: number; logMs: number };

@@ -1,16 +1,27 @@
 import type { PreflightReport } from '../binlog/preflight/preflight.ts';
 import type { Source } from '../binlog/source/source.ts';
-import { checkWebhooks, judgeEventPatterns, type EventTypes } from '../config/check-webhooks.ts';
-import { problemsError } from '../config/problems.ts';
+import {
+  checkWebhooks,
+  guessEventPattern,
+  judgeEventPatterns,
+  type EventTypes,
+} from '../config/check-webhooks.ts';
+import type { Watch } from '../binlog/types.ts';
+import { problemsError, type Problem } from '../config/problems.ts';
 import type { Config } from '../config/types.ts';
-import { checkClientCertificate, readClientCertificate } from '../delivery/send/client-certificates.ts';
+import { checkClientCertificate, judgeCertificateFiles } from '../delivery/send/client-certificates.ts';
 import { checkWebhookUrl, type GuardOptions } from '../delivery/send/guard.ts';
 import { checkWebhookHeaders } from '../delivery/send/headers.ts';
 import { describeRules } from '../event/rule/describe.ts';
 import { ownEventTypes } from '../event/own-events.ts';
 import { builtInRulesFile, readRules } from '../event/rule/rule-file.ts';
-import { judgeSelection, type Selection } from '../event/subscription.ts';
-import type { EventTypeInfo } from '../event/types.ts';
+import {
+  judgeSelection,
+  matchesPattern,
+  type Selection,
+  type SelectionProblem,
+} from '../event/subscription.ts';
+import type { CompiledEventType, EventTypeInfo } from '../event/types.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Subscription } from '../outbox/types.ts';
 import { readClinic, type Clinic } from '../capture/clinic.ts';
@@ -44,22 +55,59 @@ export function guardOptions({ delivery, http, source, store }: Config): GuardOp
   };
 }
 
+/** What is known of the rules when the file's webhooks are judged. */
+export interface KnownRules {
+  types: readonly (EventTypeInfo & Partial<CompiledEventType>)[];
+  /** Events whose rules have a mistake of form: what they send is unknown. */
+  unread: readonly string[];
+  /** Events of tables that are unknown, and with them the columns that a filter may name. */
+  withoutColumns: readonly string[];
+  watch: Watch;
+}
+
 /**
- * Event names, URLs, headers, filters, fields and client certificates of the file's webhooks: throws ERR_CONFIG with each mistake and its line,
- * or with the client certificate that cannot be used.
+ * Event names, URLs, headers, filters, fields and client certificates of the file's webhooks. Throws ERR_CONFIG with each mistake and its
+ * line.
  */
 export function requireFitWebhooks(config: Config, { rules }: Clinic): void {
+  const problems = judgeFileWebhooks(config, { ...rules, unread: [], withoutColumns: [] });
+  if (problems.length > 0) throw problemsError('ERR_CONFIG', problems);
+}
+
+/** The mistakes of the file's webhooks, as far as they can be judged by what is known. `rules`: null where nothing is. */
+export function judgeFileWebhooks(config: Config, rules: KnownRules | null): Problem[] {
+  const eventTypes = rules && eventTypesOf(rules);
   const guard = guardOptions(config);
-  for (const [name, files] of Object.entries(config.delivery.clientCertificates))
-    readClientCertificate(name, files);
-  const problems = checkWebhooks(config.webhooks, {
-    eventTypes: eventTypesOf(rules),
-    judgeUrl: (url) => checkWebhookUrl(url, guard),
+  const webhooks = checkWebhooks(config.webhooks, {
+    eventTypes,
+    // With http:// refused already, what else is wrong with the URL.
+    judgeUrl: (url) => checkWebhookUrl(guard.allowHttp ? url : url.replace(/^http:/i, 'https:'), guard),
     judgeHeaders: (headers) => checkWebhookHeaders(headers),
     judgeClientCertificate: (name) => checkClientCertificate(name, config.delivery.clientCertificates),
-    judgeSelection: (webhook) => judgeSelection(webhook, rules),
+    judgeSelection: (webhook) => (rules && eventTypes ? judgeKnown(webhook, rules, eventTypes) : []),
   });
-  if (problems.length > 0) throw problemsError('ERR_CONFIG', problems);
+  return [...webhooks, ...judgeCertificates(config)];
+}
+
+/** What `filter` and `fields` name that cannot be right. An entry of `events` that names no event does not hide it. */
+function judgeKnown(
+  { events, filter, fields }: Selection,
+  { types, unread, withoutColumns, watch }: KnownRules,
+  eventTypes: EventTypes,
+): SelectionProblem[] {
+  const meant = events.map((pattern) => guessEventPattern(pattern, eventTypes));
+  const isMeant = (type: string): boolean => meant.some((pattern) => matchesPattern(pattern, type));
+  if (unread.some(isMeant)) return [];
+  const problems = judgeSelection({ events: meant, filter, fields }, { types, watch });
+  return problems.filter(({ key }) => key !== 'filter' || !withoutColumns.some(isMeant));
+}
+
+function judgeCertificates({ delivery, certificatePositions }: Config): Problem[] {
+  return Object.entries(delivery.clientCertificates).flatMap(([name, files]) => {
+    const message = judgeCertificateFiles(files);
+    const path = ['delivery', 'client_certificates', name];
+    return message === undefined ? [] : [{ path, position: certificatePositions[name]!, message }];
+  });
 }
 
 type JudgedRow = Pick<
@@ -105,8 +153,8 @@ export function createRowJudge(config: Config): (row: Omit<JudgedRow, 'filter' |
   return (row) => judgeRow(row, config, types);
 }
 
-function eventTypesOf({ types }: { types: readonly EventTypeInfo[] }): EventTypes {
-  return { domain: types.map(({ type }) => type), own: ownEventTypes };
+function eventTypesOf({ types, unread = [] }: Pick<KnownRules, 'types'> & Partial<KnownRules>): EventTypes {
+  return { domain: [...types.map(({ type }) => type), ...unread], own: ownEventTypes };
 }
 
 /**

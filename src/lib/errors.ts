@@ -33,7 +33,7 @@ export const errorCatalogue = {
   ERR_SOURCE_ACCESS: {
     exit: 1,
     cause: 'The source server refuses the user, the password or the schema.',
-    remedy: 'Run the grants that `check` prints.',
+    remedy: 'Check user, password and schema of source.url, then run the grants that `check` prints.',
   },
   ERR_DRIVER: {
     exit: 1,

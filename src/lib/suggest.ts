@@ -1,7 +1,7 @@
 import { distance } from 'fastest-levenshtein';
 
 /** The nearest known word, when one is near enough to be a typing mistake; else undefined. */
-function nearest(word: string, known: Iterable<string>): string | undefined {
+export function nearest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
   for (const candidate of known) {

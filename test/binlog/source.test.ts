@@ -137,7 +137,28 @@ describe.each(servers)('the source on %s', (variant) => {
     const user = await createUser(server);
     const denied = await refusal(schema.url(user));
     expect(denied).toMatchObject({ code: 'ERR_SOURCE_ACCESS' });
-    expect(denied.remedy).toBe(`GRANT SELECT ON \`${schema.name}\`.* TO '${user.user}'@'%';`);
+    expect(denied.message).toContain(`sees no schema ${schema.name}`);
+    const lines = denied.remedy.split('\n');
+    expect(lines[0]).toMatch(/^Check the spelling of the schema at the end of source\.url/);
+    expect(lines.slice(1)).toEqual([
+      'SHOW DATABASES;',
+      'Or, where the spelling is right, let the user read it:',
+      `GRANT SELECT ON \`${schema.name}\`.* TO '${user.user}'@'%';`,
+    ]);
+    await user.drop();
+  });
+
+  it('suggests the nearest schema that the user sees before any GRANT', async () => {
+    const user = await createUser(server, [`SELECT ON \`${schema.name}\`.*`]);
+    const misspelt = schema.url(user).replace(schema.name, `${schema.name}s`);
+    const { message, remedy } = await refusal(misspelt);
+    expect(message).toContain(`sees no schema ${schema.name}s`);
+    expect(remedy.split('\n')[0]).toContain(`did you mean ${schema.name}?`);
+    expect(remedy.indexOf('GRANT')).toBeGreaterThan(remedy.indexOf('did you mean'));
+    // An administrator knows that there is none: nothing is to be granted.
+    const known = await refusal(schema.url().replace(schema.name, `${schema.name}s`));
+    expect(known.remedy).toContain(`did you mean ${schema.name}?`);
+    expect(known.remedy).not.toContain('GRANT');
     await user.drop();
   });
 

@@ -47,6 +47,8 @@ interface Case {
   way?: number;
   /** The tables are gone, until the remedy says that they are put back from a backup. */
   putBack?(scene: Scene): Promise<unknown>;
+  /** `resume` cannot connect before the remedy is followed: it says the same. */
+  refusesResume?: true;
   /** Items that are delivered besides those before and after. */
   delivered?: readonly string[];
   /** The item after the provocation is not captured, or is given up too. */
@@ -153,6 +155,7 @@ const reasons: Readonly<Record<HaltReason, Record<Flavour, Cases>>> = {
       name: 'DROP DATABASE',
       provoke: ({ schema }) => schema.query(`DROP DATABASE ${schema.name}`),
       losesAfter: true,
+      refusesResume: true,
       putBack: ({ schema }) => schema.query(`USE ${schema.name}; ${itemsTable}`),
     },
   ),
@@ -382,6 +385,13 @@ printf '%s\0' "$@"`,
 
     const halt = await haltOnRecord();
     expect(halt!.reason).toBe(each.reason);
+    if (each.refusesResume) {
+      const args = ['--accept-gap', '--reason', 'too early', '--yes', '--config', clinic.configFile];
+      const { code, stderr } = await callCli('resume', ...args);
+      expect(code).toBe(1);
+      expect(stderr).toContain(`ERR_SOURCE_ACCESS`);
+      expect(stderr).toContain(`Remedy: ${halt!.remedy}\n`);
+    }
     const way = waysOf(halt!.remedy).at(each.way ?? -1)!;
     for (const line of way) {
       await follow(line);

@@ -11,7 +11,7 @@ import { collectFacts } from './facts.ts';
 import { grantChecks } from './grants.ts';
 import { logSafetyChecks, logSettingChecks } from './log-settings.ts';
 import { retention } from './retention.ts';
-import { storeChecks } from './store.ts';
+import { storeChecks, tryStore, writable } from './store.ts';
 import { surroundingChecks } from './surroundings.ts';
 import { tableChecks } from './tables.ts';
 
@@ -75,7 +75,8 @@ export async function runPreflight(options: PreflightOptions): Promise<Preflight
   } catch (error) {
     // The fault of this installation: no answer of the server changes it.
     if (error instanceof AppError && error.code === 'ERR_DRIVER') throw error;
-    return { ok: false, server: place, checks: [unreachable(error)] };
+    const store = options.probeStore ? [await judgeStore(options.probeStore)] : [];
+    return { ok: false, server: place, checks: [unreachable(error), ...store] };
   }
   const results: CheckResult[] = [{ ...reachable, detail: `As ${facts.identity.account}.` }];
   for (const check of checks) {
@@ -87,6 +88,11 @@ export async function runPreflight(options: PreflightOptions): Promise<Preflight
     server: `${nameVersion(facts.identity.version)} at ${place}`,
     checks: results,
   };
+}
+
+/** The line of the store alone, where nothing is known of the source. */
+export async function judgeStore(probeStore: () => Promise<StoreLimits>): Promise<CheckResult> {
+  return { id: writable.id, title: writable.title, remedy: null, ...(await tryStore(probeStore)) };
 }
 
 const reachable = { id: 'connection', title: 'Connection', level: 'pass', remedy: null } as const;

@@ -1,22 +1,24 @@
 import { smallestPacketBytes } from '../../db/connection/sql-text.ts';
 import { raisePacket } from '../../db/connection/store-error.ts';
 import { AppError } from '../../lib/errors.ts';
-import { fail, pass, skip, warn, type Check, type Facts } from './check.ts';
+import { fail, pass, skip, warn, type Check, type Facts, type Finding, type StoreLimits } from './check.ts';
 
-const writable: Check = {
+export const writable: Check = {
   id: 'store',
   title: 'Our own schema',
-  async run({ probeStore }) {
-    if (!probeStore) return null;
-    try {
-      await probeStore();
-      return pass('It can be written.');
-    } catch (error) {
-      if (error instanceof AppError) return fail(error.message, error.remedy);
-      throw error;
-    }
-  },
+  run: ({ probeStore }) => probeStore && tryStore(probeStore),
 };
+
+/** Whether the store can be written, which needs no answer of the source. */
+export async function tryStore(probeStore: () => Promise<StoreLimits>): Promise<Finding> {
+  try {
+    await probeStore();
+    return pass('It can be written.');
+  } catch (error) {
+    if (error instanceof AppError) return fail(error.message, error.remedy);
+    throw error;
+  }
+}
 
 /** Types that hold more than 64 KiB. */
 const largeTypes =

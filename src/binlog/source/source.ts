@@ -11,6 +11,7 @@ import { toConnectionTarget, type DatabaseUrl } from '../../db/connection/databa
 import { AppError } from '../../lib/errors.ts';
 import { refusalWithin } from '../../lib/server-error.ts';
 import { prepareSession } from '../../db/connection/session-variables.ts';
+import { explainMissingSchema, isSchemaMissing } from './missing-schema.ts';
 import { parseServerVersion, type ServerVersion } from './server-version.ts';
 import type { Cell, Flavour } from '../types.ts';
 
@@ -69,12 +70,18 @@ const longestLifeMs = 5_000;
 /** The server ends a question that takes too long; where it says nothing either, we hang up this much later. */
 const graceMs = 1_000;
 
+const targetOf = (url: DatabaseUrl) => ({
+  ...toConnectionTarget(url),
+  charset: 'utf8mb4',
+  connectTimeout: connectTimeoutMs,
+});
+
 /** Opens the source for questions. Connects at the first one. */
 export function openSource(
   url: DatabaseUrl,
   { connections = 4, queryTimeoutMs = 15_000 }: SourceOptions = {},
 ): Source {
-  const target = { ...toConnectionTarget(url), charset: 'utf8mb4', connectTimeout: connectTimeoutMs };
+  const target = targetOf(url);
   const pool = createPool({
     ...target,
     connectionLimit: connections,
@@ -96,6 +103,13 @@ export function openSource(
   const explained = (error: Error): Error =>
     explainConnectError(error, url, role) ?? refusalWithin(error) ?? withoutStatement(error);
 
+  /** The explanation of a missing schema names the schemas that are there. */
+  async function explainedWhole(error: Error): Promise<Error> {
+    const known = explained(error);
+    if (!isSchemaMissing(known)) return known;
+    return explainMissingSchema(known, url, () => createConnection(targetOf({ ...url, database: '' })));
+  }
+
   const isYoung = (connection: PoolConnection): boolean =>
     monotonicMs() - (bornMs.get(connection) ?? 0) < longestLifeMs;
 
@@ -103,7 +117,7 @@ export function openSource(
     return new Promise((resolve, reject) =>
       pool.getConnection((error, connection) => {
         if (error) {
-          reject(explained(error));
+          void explainedWhole(error).then(reject);
         } else if (isYoung(connection)) {
           resolve(connection);
         } else {
@@ -148,7 +162,9 @@ export function openSource(
       new Promise((resolve, reject) => {
         const connection = createConnection(target);
         connection.on('error', () => undefined);
-        connection.connect((error) => (error ? reject(explained(error)) : resolve(connection)));
+        connection.connect((error) =>
+          error ? void explainedWhole(error).then(reject) : resolve(connection),
+        );
       }),
     close: () => new Promise((resolve) => pool.end(() => resolve())),
   };

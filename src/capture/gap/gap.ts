@@ -4,6 +4,8 @@ import { proveLineage } from '../../binlog/position/lineage.ts';
 import { lineageHalt, spanUpTo, startOfReading, type BrokenLineage } from '../../binlog/position/verdict.ts';
 import { findNextStart } from '../../binlog/position/next-start.ts';
 import type { Difference } from '../../binlog/second-reader/compare/comparison.ts';
+import { isSchemaMissing } from '../../binlog/source/missing-schema.ts';
+import { droppedSchemaRemedy } from '../../binlog/remedy.ts';
 import type { Source, SourceIdentity } from '../../binlog/source/source.ts';
 import type { Baseline } from '../../binlog/types.ts';
 import type { Config } from '../../config/types.ts';
@@ -73,7 +75,9 @@ export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
   const state = await readCaptureState(store);
   const { checkpoint: from, cleanStop, epoch, halt } = state;
   if (!from) throw notHalted('Nothing was captured yet.');
-  const identity = await source.identify();
+  const identity = await source.identify().catch((error: unknown) => {
+    throw isSchemaMissing(error) ? withRemedyOf(error, halt, source.url) : error;
+  });
   const lineage = await proveLineage(source, identity, {
     ...from,
     serverUuid: from.serverUuid ?? '',
@@ -110,6 +114,13 @@ export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
   const unreadable = isFound ? survey.unreadable : [halt, ...survey.unreadable];
   const waived = [...state.waived, ...unreadable.map((each) => each.transactionId!)];
   return { ...found, waived, survey: { ...survey, unreadable, span: spanOf(unreadable) } };
+}
+
+/** Without the schema there is no connection: what a halt at its DROP says comes first then. */
+function withRemedyOf(error: AppError, halt: Halt | null, { database }: Source['url']): AppError {
+  // The log may have the name in other letter case.
+  if (halt?.remedy.toLowerCase() !== droppedSchemaRemedy(database).toLowerCase()) return error;
+  return new AppError(error.code, error.message, { remedy: halt.remedy, cause: error.cause });
 }
 
 function definitionAt(

@@ -1,5 +1,7 @@
 import { Option } from 'commander';
-import { loadConfig } from '../../config/load.ts';
+import { draftConfig, loadConfig } from '../../config/load.ts';
+import { problemsError } from '../../config/problems.ts';
+import type { JudgedDraft } from '../../daemon/judge-start.ts';
 import type { Config } from '../../config/types.ts';
 
 const defaultConfigFile = 'config/odontology-webhooks.yaml';
@@ -16,4 +18,11 @@ export interface ConfigOptions {
 /** Loads the configuration that the option names. Throws ERR_CONFIG with all problems. */
 export function configOf({ config }: ConfigOptions): Config {
   return loadConfig(config, process.env);
+}
+
+/** Loads it with its mistakes, for what reports them together with others. Throws ERR_CONFIG where nothing else can be judged. */
+export function draftOf({ config: file }: ConfigOptions): JudgedDraft {
+  const draft = draftConfig(file, process.env);
+  if (draft.config === null) throw problemsError('ERR_CONFIG', draft.problems);
+  return { ...draft, config: draft.config };
 }

@@ -1,14 +1,6 @@
 import { Command } from 'commander';
 import type { CheckResult, PreflightReport } from '../../binlog/preflight/preflight.ts';
-import { openSource } from '../../binlog/source/source.ts';
-import type { Config } from '../../config/types.ts';
-import {
-  judgeStart,
-  nothingKnown,
-  readKnownState,
-  type Judgement,
-  type KnownState,
-} from '../../daemon/judge-start.ts';
+import type { JudgedDraft } from '../../daemon/judge-start.ts';
 import { openStore } from '../../db/connection/client.ts';
 import type { AppError } from '../../lib/errors.ts';
 import { formatTriggerScript, readTriggerScript } from './check-triggers.ts';
@@ -20,9 +12,10 @@ import {
   formatDecode,
   type DecodeOptions,
 } from './decode.ts';
+import { judgeDraft } from './judge-draft.ts';
 import { formatReport } from './report.ts';
 import { judgeSealedLog } from './sealed-log.ts';
-import { configOf, configOption, type ConfigOptions } from '../argument/config-option.ts';
+import { configOf, configOption, draftOf, type ConfigOptions } from '../argument/config-option.ts';
 import { print, printExact, printJson } from '../terminal/output.ts';
 
 /** `odontology-webhooks check` */
@@ -47,9 +40,10 @@ export function checkCommand(): Command {
         else printExact(formatTriggerScript(script));
         return;
       }
-      const config = configOf(options);
-      const { preflight, configuration, mistakes } = await checkStart(config);
-      const checked = withLines(preflight, [...configuration, await checkSealedLog(config)]);
+      const draft = draftOf(options);
+      const { config } = draft;
+      const { preflight, configuration, mistakes } = await judgeDraft(draft);
+      const checked = withLines(preflight, [...configuration, await checkSealedLog(draft)]);
       // What cannot be read cannot be compared.
       const decode = options.decode && checked.ok ? await checkDecode(config, options) : undefined;
       const report = decode ? withLines(checked, [decodeResult(decode)]) : checked;
@@ -67,32 +61,14 @@ function withLines(report: PreflightReport, lines: readonly CheckResult[]): Pref
   return { ...report, ok, checks: [...report.checks, ...lines] };
 }
 
-/** What `run` judges at its start, without a migration and without a daemon. */
-async function checkStart(config: Config): Promise<Judgement> {
-  const source = openSource(config.source.url);
-  try {
-    return await judgeStart(config, { source, known: await readState(config) });
-  } finally {
-    await source.close();
+async function checkSealedLog({ config, isStoreUnknown }: JudgedDraft): Promise<CheckResult> {
+  if (isStoreUnknown) {
+    const detail = 'The address of the store must be corrected first.';
+    return { id: 'sealed-log', title: 'Sealed log', level: 'skip', detail, remedy: null };
   }
-}
-
-async function checkSealedLog(config: Config): Promise<CheckResult> {
   const store = openStore(config.store.url, { connections: 1 });
   try {
     return await judgeSealedLog(store, config);
-  } finally {
-    await store.close();
-  }
-}
-
-/** The state of a store that was not used before, or does not answer, is unknown: the preflight reports what keeps it from answering. */
-async function readState(config: Config): Promise<KnownState> {
-  const store = openStore(config.store.url, { connections: 1 });
-  try {
-    return await readKnownState(store, config);
-  } catch {
-    return { ...nothingKnown, serverId: config.source.serverId };
   } finally {
     await store.close();
   }

@@ -49,6 +49,12 @@ export function toConfig({ parsed, yaml, baseDir, env }: Parsed): Config {
       ca: delivery.ca_file,
       clientCertificates: toCertificateFiles(delivery.client_certificates, baseDir),
     },
+    certificatePositions: Object.fromEntries(
+      Object.keys(delivery.client_certificates).map((name) => [
+        name,
+        yaml.at(['delivery', 'client_certificates', name]),
+      ]),
+    ),
     http: { ...http.listen, hosts: http.hosts, tokens: http.tokens },
     audit: { sealIntervalMs: parsed.audit.seal_interval },
     retention: { payloadsMs: parsed.retention.payloads, logMs: parsed.retention.log },

@@ -31,23 +31,35 @@ export function checkClientCertificate(name: string | null, named: NamedCertific
 }
 
 /** Reads the pair. Throws AppError ERR_CONFIG when a file cannot be read, or the key is not that of the certificate. */
-export function readClientCertificate(
-  name: string,
-  { certFile, keyFile }: CertificateFiles,
-): ClientCertificate {
+export function readClientCertificate(name: string, files: CertificateFiles): ClientCertificate {
+  const found = findPair(files);
+  if (typeof found === 'string') throw unusable(name, found);
+  return found;
+}
+
+/** Why the pair cannot be used, with the remedy; undefined when it can. */
+export function judgeCertificateFiles(files: CertificateFiles): string | undefined {
+  const found = findPair(files);
+  return typeof found === 'string' ? `cannot be used: ${found}; ${formOfPair}` : undefined;
+}
+
+/** The pair, or why there is none. */
+function findPair({ certFile, keyFile }: CertificateFiles): ClientCertificate | string {
   try {
     const [cert, key] = [readFileSync(certFile, 'utf8'), readFileSync(keyFile, 'utf8')];
     if (new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) return { cert, key };
   } catch (error) {
-    throw unusable(name, messageOf(error));
+    return messageOf(error);
   }
-  throw unusable(name, 'the key is not that of the certificate');
+  return 'the key is not that of the certificate';
 }
+
+const formOfPair =
+  'cert_file and key_file must name a certificate and its private key, in PEM form and without a password';
 
 function unusable(name: string, why: string): AppError {
   return new AppError('ERR_CONFIG', `delivery.client_certificates.${name} cannot be used: ${why}`, {
-    remedy:
-      'cert_file and key_file must name a certificate and its private key, in PEM form and without a password.',
+    remedy: `${formOfPair}.`,
   });
 }
 

@@ -1,10 +1,11 @@
 import type { SourceSchema } from '../../binlog/types.ts';
 import { createClinicZone } from '../../change/clinic-zone.ts';
+import { problemsError, type Problem } from '../../config/problems.ts';
 import { describeRules } from '../rule/describe.ts';
 import { holdsPassword, watchColumns } from '../rule/lookout.ts';
 import { createMap } from './map.ts';
 import { namedColumns } from '../rule/named.ts';
-import { resolveRules } from '../rule/resolve.ts';
+import { draftResolution } from '../rule/resolve.ts';
 import { isNumeric } from './match.ts';
 import { SiblingRows, siblingsOf } from './siblings.ts';
 import type { Rule, Source } from '../rule/rule.ts';
@@ -24,9 +25,19 @@ export interface CompileOptions {
  * Compiles a rules file against the live schema: names are found, values judged, and every rule becomes plain functions.
  * Throws ERR_RULES with all mistakes, each with its line and the nearest right word; ERR_CONFIG for a zone that does not exist.
  */
-export function compileRules(file: RuleFile, { schema, timeZone, filterNames = [] }: CompileOptions): Rules {
+export function compileRules(file: RuleFile, options: CompileOptions): Rules {
+  const { rules, mistakes } = draftRules(file, options);
+  if (mistakes.length > 0) throw problemsError('ERR_RULES', mistakes);
+  return rules;
+}
+
+/** Rules as far as they fit the schema, with the mistakes of the others. With a mistake they may judge webhooks, and map nothing. */
+export function draftRules(
+  file: RuleFile,
+  { schema, timeZone, filterNames = [] }: CompileOptions,
+): { rules: Rules; mistakes: readonly Problem[] } {
   const zone = createClinicZone(timeZone);
-  const { rules, watch, warnings } = resolveRules(file, schema);
+  const { rules, watch, warnings, mistakes } = draftResolution(file, schema);
   const wanted = new Set([...filterNames].map((name) => name.toLowerCase()));
   for (const { table } of rules) {
     const readable = table.columns.filter((column) => !holdsPassword(column));
@@ -38,15 +49,18 @@ export function compileRules(file: RuleFile, { schema, timeZone, filterNames = [
     );
   }
   return {
-    watch,
-    named: namedColumns(file, wanted),
-    warnings,
-    types: describeRules(file).map((each) => ({
-      ...each,
-      numbers: numbersOf(rules.filter(({ type }) => type === each.type)),
-    })),
-    map: createMap(rules, zone),
-    gatherSiblings: ({ reread }) => new SiblingRows(siblingsOf(rules), reread),
+    mistakes,
+    rules: {
+      watch,
+      named: namedColumns(file, wanted),
+      warnings,
+      types: describeRules(file).map((each) => ({
+        ...each,
+        numbers: numbersOf(rules.filter(({ type }) => type === each.type)),
+      })),
+      map: createMap(rules, zone),
+      gatherSiblings: ({ reread }) => new SiblingRows(siblingsOf(rules), reread),
+    },
   };
 }
 

@@ -1,5 +1,11 @@
 import type { SourceColumn, SourceSchema } from '../../binlog/types.ts';
-import { createProblems, formatProblem, problemsError, type YamlPath } from '../../config/problems.ts';
+import {
+  createProblems,
+  formatProblem,
+  problemsError,
+  type Problem,
+  type YamlPath,
+} from '../../config/problems.ts';
 import { findAlwaysNull } from './always-null.ts';
 import { findColumn, findTable, peekColumn, watchColumns, type Lookout, type Report } from './lookout.ts';
 import { resolveChecks } from './resolve-checks.ts';
@@ -19,6 +25,16 @@ export interface Resolution {
 
 /** Finds every name of a rules file in the schema. Throws ERR_RULES with all mistakes, each with line and nearest right word. */
 export function resolveRules(file: RuleFile, schema: SourceSchema): Resolution {
+  const { mistakes, ...resolution } = draftResolution(file, schema);
+  if (mistakes.length > 0) throw problemsError('ERR_RULES', mistakes);
+  return resolution;
+}
+
+/** As `resolveRules`, with the mistakes beside what could be resolved: a column that is not there counts as NULL. */
+export function draftResolution(
+  file: RuleFile,
+  schema: SourceSchema,
+): Resolution & { mistakes: readonly Problem[] } {
   const problems = createProblems({ at: file.at, problems: [] });
   // An alias repeats a part of the file and what it lacks; so do alternative rules with the same field.
   const warnings: string[] = [];
@@ -48,9 +64,7 @@ export function resolveRules(file: RuleFile, schema: SourceSchema): Resolution {
       return rule ?? [];
     }),
   );
-  const mistakes = problems.list();
-  if (mistakes.length > 0) throw problemsError('ERR_RULES', mistakes);
-  return { rules, watch, warnings };
+  return { rules, watch, warnings, mistakes: problems.list() };
 }
 
 /** The field of the payload that names the patient, where a rule does not say it. */

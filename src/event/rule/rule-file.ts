@@ -4,10 +4,12 @@ import {
   createProblems,
   problemsError,
   type Position,
+  type Problem,
   type Problems,
   type YamlPath,
 } from '../../config/problems.ts';
-import { readYamlFile } from '../../config/yaml/yaml-file.ts';
+import { isMap } from '../../config/yaml/layer.ts';
+import { readYamlFile, type YamlFile } from '../../config/yaml/yaml-file.ts';
 import { didYouMean } from '../../lib/suggest.ts';
 import { writtenNumbers } from './written-numbers.ts';
 import { rulesFile, type RuleSpec } from './rule-spec.ts';
@@ -34,27 +36,65 @@ export interface EventSpec {
 /** The catalogue for OdontologyApp that comes with the package. */
 export const builtInRulesFile = fileURLToPath(new URL('../../../config/events.yaml', import.meta.url));
 
+/** A rules file as far as it has the right form. */
+export interface RuleFileDraft {
+  /** The events without a mistake; null where the file has no event that can be read. */
+  ruleFile: RuleFile | null;
+  /** The events that have a mistake of form: what they send is unknown. */
+  unread: readonly string[];
+  problems: readonly Problem[];
+}
+
 /** Reads a rules file. Throws ERR_RULES with all mistakes of form, each with line and nearest right word. */
 export function readRules(path: string): RuleFile {
+  const { ruleFile, problems } = draftRuleFile(path);
+  if (ruleFile === null || problems.length > 0) throw problemsError('ERR_RULES', problems);
+  return ruleFile;
+}
+
+/**
+ * Reads a rules file as `readRules`, and returns its mistakes with what else can be judged. Throws ERR_RULES for a file that cannot be
+ * read.
+ */
+export function draftRuleFile(path: string): RuleFileDraft {
   const yaml = readYamlFile(path, {
     code: 'ERR_RULES',
     missingRemedy: 'Correct the path in `rules`, or leave the key out for the built-in catalogue.',
   });
   const problems = createProblems(yaml);
-  const parsed =
-    yaml.problems.length === 0
-      ? rulesFile.safeParse(writtenNumbers(yaml.value), { reportInput: true })
-      : undefined;
-  if (parsed?.error) addIssues(problems, parsed.error.issues, []);
+  if (yaml.value === null && yaml.problems.length > 0)
+    return { ruleFile: null, unread: [], problems: problems.list() };
+  const value = writtenNumbers(yaml.value);
+  const parsed = rulesFile.safeParse(value, { reportInput: true });
+  if (parsed.error) addIssues(problems, parsed.error.issues, []);
   const found = problems.list();
-  if (found.length > 0 || !parsed?.data) throw problemsError('ERR_RULES', found);
-  const { missing = 'error', events } = parsed.data;
+  const unread = [
+    ...new Set(found.flatMap(({ path: [, type] }) => (type === undefined ? [] : [String(type)]))),
+  ];
+  const { data } = found.length === 0 ? parsed : rulesFile.safeParse(withoutProblems(value, found, unread));
+  return { ruleFile: data === undefined ? null : toRuleFile(data, yaml), unread, problems: found };
+}
+
+/** The events without a mistake. */
+function withoutProblems(value: unknown, problems: readonly Problem[], unread: readonly string[]): unknown {
+  const wrong = new Set(problems.flatMap(({ path }) => (path.length === 1 ? [String(path[0])] : [])));
+  if (!isMap(value)) return value;
+  const { events, ...settings } = value;
+  const kept = Object.entries(settings).filter(([key]) => !wrong.has(key));
+  const read = isMap(events) ? Object.entries(events).filter(([type]) => !unread.includes(type)) : [];
+  return { ...Object.fromEntries(kept), events: Object.fromEntries(read) };
+}
+
+function toRuleFile(
+  { missing = 'error', events }: z.output<typeof rulesFile>,
+  { file, at, fingerprint }: YamlFile,
+): RuleFile {
   return {
-    file: yaml.file,
+    file,
     missing,
     events: Object.entries(events).map(([type, rules]) => ({ type, rules: alternatives(type, rules) })),
-    at: yaml.at,
-    fingerprint: yaml.fingerprint,
+    at,
+    fingerprint,
   };
 }
 

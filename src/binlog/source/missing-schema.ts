@@ -1,0 +1,80 @@
+import type { Connection, RowDataPacket } from 'mysql2';
+import { errnoOf } from '../../db/connection/connect-error.ts';
+import { placeOf, type DatabaseUrl } from '../../db/connection/database-url.ts';
+import { AppError } from '../../lib/errors.ts';
+import { nearest } from '../../lib/suggest.ts';
+import { steps } from '../remedy.ts';
+import { quoteName } from './quote-name.ts';
+
+/** ER_BAD_DB_ERROR: the server has no such schema, and the user may know that. */
+const noSchema = 1049;
+/** ER_DBACCESS_DENIED_ERROR: the same answer for a schema without a grant and for one that is not there. */
+const schemaRefused = 1044;
+
+/** Whether a connection failed because the user sees no schema of the name in source.url. */
+export function isSchemaMissing(error: unknown): error is AppError {
+  return error instanceof AppError && [noSchema, schemaRefused].includes(errnoOf(error.cause) ?? 0);
+}
+
+/** More are not listed in a remedy. */
+const listed = 10;
+/** They hold no clinic. */
+const ofTheServer = new Set(['information_schema', 'performance_schema', 'mysql', 'sys']);
+
+/**
+ * What to do where the user sees no schema of the name in `url`. The spelling comes first: a GRANT on a misspelt name is accepted by both
+ * servers and changes nothing. `connect` opens a connection that names no schema.
+ */
+export async function explainMissingSchema(
+  error: AppError,
+  url: DatabaseUrl,
+  connect: () => Connection,
+): Promise<AppError> {
+  const seen = await readSchemas(connect);
+  const name = url.database;
+  const meant = nearest(name, seen);
+  const known =
+    meant !== undefined
+      ? `did you mean ${meant}? Letter case may matter`
+      : seen.length > 0 && seen.length <= listed
+        ? `the user sees ${seen.join(', ')}`
+        : 'letter case may matter';
+  const isRefused = errnoOf(error.cause) === schemaRefused;
+  const message = isRefused
+    ? `The user ${url.user} sees no schema ${name} at ${placeOf(url)}: there is none of that name, or nothing is granted on it.`
+    : error.message;
+  return new AppError(error.code, message, {
+    remedy: steps(
+      `Check the spelling of the schema at the end of source.url: ${known}. This lists the schemas that the user sees:`,
+      'SHOW DATABASES;',
+      ...(isRefused
+        ? [
+            'Or, where the spelling is right, let the user read it:',
+            `GRANT SELECT ON ${quoteName(name)}.* TO ${quotedUser(url)}@'%';`,
+          ]
+        : [
+            'Or, where it was dropped, create it again and put its tables back from a backup:',
+            `CREATE DATABASE ${quoteName(name)};`,
+          ]),
+    ),
+    cause: error.cause,
+  });
+}
+
+const quotedUser = ({ user }: DatabaseUrl): string =>
+  `'${user.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+
+/** The schemas that the user sees; none where that cannot be asked. */
+function readSchemas(connect: () => Connection): Promise<string[]> {
+  return new Promise((resolve) => {
+    const connection = connect();
+    const end = (names: readonly string[]): void => {
+      connection.destroy();
+      resolve(names.filter((name) => !ofTheServer.has(name.toLowerCase())));
+    };
+    connection.on('error', () => end([]));
+    connection.query<RowDataPacket[]>({ sql: 'SHOW DATABASES', rowsAsArray: true }, (error, rows) =>
+      end(error ? [] : rows.map((row) => String((row as unknown as unknown[])[0]))),
+    );
+  });
+}
