@@ -38,7 +38,32 @@ export interface Erased {
   keyFile: string | null;
 }
 
+/** What became of several numbers of one patient: their sums. */
+export interface ErasedPatient extends Omit<Erased, 'known'> {
+  /** Numbers of which the store had nothing. */
+  unknown: string[];
+}
+
 const eventsAtOnce = 250;
+
+/** Erases each number that a patient had, as `erasePatient` does, one after the other. */
+export async function erasePatientNumbers(
+  vault: SealVault,
+  { patients, ...erasure }: Omit<Erasure, 'patient'> & { patients: readonly string[] },
+): Promise<ErasedPatient> {
+  const sums: ErasedPatient = { events: 0, ended: 0, beingSent: 0, keyFile: null, unknown: [] };
+  let isKeyFileMissing = false;
+  for (const patient of new Set(patients)) {
+    const { known, events, ended, beingSent, keyFile } = await erasePatient(vault, { patient, ...erasure });
+    sums.events += events;
+    sums.ended += ended;
+    sums.beingSent += beingSent;
+    isKeyFileMissing ||= keyFile === null;
+    sums.keyFile = isKeyFileMissing ? null : keyFile;
+    if (!known) sums.unknown.push(patient);
+  }
+  return sums;
+}
 
 /**
  * Makes the payloads and the answers that carried a patient's data unreadable in the store. That they were sent, to whom, when and

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { countErasable, erasePatient, unknownPatient, type Erased } from '../audit/erase.ts';
+import { countErasable, erasePatientNumbers, unknownPatient, type ErasedPatient } from '../audit/erase.ts';
 import { toJson } from '../audit/to-json.ts';
 import { readBacklog, type Backlog } from '../capture/log-end.ts';
 import { configOption, type ConfigOptions } from './argument/config-option.ts';
@@ -44,7 +44,7 @@ Example:
     )
     .action(async ({ patient, also = [], reason, ...options }: EraseOptions) => {
       const patients = [...new Set([patient, ...also])];
-      const { all, backlog } = await withDatabases(options, async ({ source, ...vault }) => {
+      const { erased, backlog } = await withDatabases(options, async ({ source, ...vault }) => {
         const counts = await Promise.all(patients.map((each) => countErasable(vault.store, each)));
         const count = counts.reduce((sum, each) => sum + each, 0);
         const whom = patients.map((each) => JSON.stringify(each)).join(', ');
@@ -53,18 +53,16 @@ Example:
           options,
         );
         const found = await readBacklog(source, vault.store);
-        const erased: Erased[] = [];
-        for (const each of patients)
-          erased.push(
-            await erasePatient(vault, { patient: each, reason, actor: localActor(), logEnd: found.logEnd }),
-          );
-        return { all: erased, backlog: found };
+        const { logEnd } = found;
+        return {
+          erased: await erasePatientNumbers(vault, { patients, reason, actor: localActor(), logEnd }),
+          backlog: found,
+        };
       });
-      const unknown = patients.filter((_, index) => !all[index]!.known);
       const { behindBytes, halted } = backlog;
-      const sums = sumErased(all);
-      if (options.json) printJson(toJson({ ...sums, unknown, behindBytes, halted }));
-      else if (unknown.length < patients.length) print(inWords(sums));
+      const { unknown } = erased;
+      if (options.json) printJson(toJson({ ...erased, behindBytes, halted }));
+      else if (unknown.length < patients.length) print(inWords(erased));
       const late = aboutBacklog(backlog);
       if (!options.json && late !== null) print(late);
       if (unknown.length > 0) throw unknownPatient(unknown);
@@ -73,21 +71,6 @@ Example:
 
 function collect(value: string, before: string[] = []): string[] {
   return [...before, value];
-}
-
-type Sums = Omit<Erased, 'known'>;
-
-function sumErased(all: readonly Erased[]): Sums {
-  return {
-    events: sumOf(all, 'events'),
-    ended: sumOf(all, 'ended'),
-    beingSent: sumOf(all, 'beingSent'),
-    keyFile: all.every(({ keyFile }) => keyFile !== null) ? all[0]!.keyFile : null,
-  };
-}
-
-function sumOf(all: readonly Erased[], key: 'events' | 'ended' | 'beingSent'): number {
-  return all.reduce((sum, erased) => sum + erased[key], 0);
 }
 
 /** What capture has not read yet; null when it has read all. */
@@ -100,7 +83,7 @@ function aboutBacklog({ behindBytes, halted, problem }: Backlog): string | null 
   return `${sofar} What was committed up to now about the patient is recorded without payload when it is read, and not sent.`;
 }
 
-function inWords({ events, ended, beingSent, keyFile }: Sums): string {
+function inWords({ events, ended, beingSent, keyFile }: ErasedPatient): string {
   const lines = [
     `The payloads of ${events} events are gone; ${ended} deliveries that were still to be sent have ended.`,
   ];

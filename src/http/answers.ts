@@ -283,4 +283,5 @@ export const erasedAnswer = answering({
       'Log that is not captured yet, in which the erasure holds too; null when that cannot be told.',
   },
   key_file: { ...orNull(string), description: 'The key file that has lost the key; null without one.' },
+  unknown: { ...strings, description: 'Numbers of which nothing is known: nothing was erased under them.' },
 });

@@ -333,7 +333,7 @@ describe.each(flavours)('the API on %s', (flavour) => {
     });
     expect(erased.body).toEqual({
       ...{ success: true, events: 2, ended: 1, being_sent: 0, key_file: null },
-      behind_bytes: null,
+      ...{ behind_bytes: null, unknown: [] },
     });
     expect((await call('GET', '/api/deliveries/1', as('auditor'))).body.delivery).toMatchObject({
       payload: null,
@@ -349,6 +349,19 @@ describe.each(flavours)('the API on %s', (flavour) => {
       ['patient.erase', 'an admin'],
       ['patient.access', 'an auditor'],
     ]);
+  });
+
+  it('erases all numbers of a patient, names the unknown ones, and refuses where it knows none', async () => {
+    const erase = (patient: string, also: string[]) =>
+      call('POST', `/api/patients/${patient}/erase`, { ...as('admin'), body: { reason: 'asked', also } });
+    expect(await erase('450', ['45', '451'])).toMatchObject({
+      status: 200,
+      body: { success: true, unknown: ['450', '451'] },
+    });
+    expect(await erase('450', ['451'])).toMatchObject({
+      status: 404,
+      body: { code: 'ERR_UNKNOWN_PATIENT', message: expect.stringContaining('"450", "451"') },
+    });
   });
 
   it('describes every route in OpenAPI 3.1', async () => {

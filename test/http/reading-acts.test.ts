@@ -66,6 +66,11 @@ const entries: Record<string, 'no patient' | readonly Reading[]> = {
   ],
   'POST /api/patients/:patient/erase': [
     { path: '/api/patients/45/erase', body: { reason: 'asked' }, act: ['patient.erase', '45'] },
+    {
+      path: '/api/patients/45/erase',
+      body: { reason: 'asked', also: ['46'] },
+      act: ['patient.erase', '46'],
+    },
   ],
 };
 

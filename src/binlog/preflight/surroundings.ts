@@ -2,26 +2,30 @@ import { isIP } from 'node:net';
 import { monotonicMs } from '../../lib/clock.ts';
 import { proveLineage } from '../position/lineage.ts';
 import { countReaders } from '../source/count-readers.ts';
-import { fail, pass, skip, warn, type Check } from './check.ts';
+import type { DatabaseUrl } from '../../db/connection/database-url.ts';
+import { fail, pass, skip, warn, type Check, type Finding } from './check.ts';
 
-const tls: Check = {
+const sourceTls: Check = {
   id: 'tls',
   title: 'Encrypted connection',
-  run({ source: { url } }) {
-    if (url.socketPath !== undefined || isLocal(url.host)) return pass('The server is on this machine.');
-    if (!url.tls) {
-      return warn(
-        `Patient data crosses the network to ${url.host} in the clear.`,
-        'Add ?ssl=true to source.url (with a self-signed certificate also &ssl-ca=/path/to/ca.pem).',
-      );
-    }
-    if (url.tls.verify) return pass('The connection is encrypted, and the certificate is verified.');
-    return warn(
-      `The connection to ${url.host} is encrypted, but the server's identity is not verified.`,
-      'Write ssl=verify-ca&ssl-ca=/path/to/ca.pem instead of ssl=skip-verify in source.url.',
-    );
-  },
+  run: ({ source: { url } }) => judgeTls(url, 'source.url'),
 };
+
+/** Whether what crosses the network to a database is encrypted, and its server known. `key`: where its address is configured. */
+export function judgeTls({ socketPath, host, tls }: DatabaseUrl, key: string): Finding {
+  if (socketPath !== undefined || isLocal(host)) return pass('The server is on this machine.');
+  if (!tls) {
+    return warn(
+      `Patient data crosses the network to ${host} in the clear.`,
+      `Add ?ssl=true to ${key} (with a self-signed certificate also &ssl-ca=/path/to/ca.pem).`,
+    );
+  }
+  if (tls.verify) return pass('The connection is encrypted, and the certificate is verified.');
+  return warn(
+    `The connection to ${host} is encrypted, but the server's identity is not verified.`,
+    `Write ssl=verify-ca&ssl-ca=/path/to/ca.pem instead of ssl=skip-verify in ${key}.`,
+  );
+}
 
 function isLocal(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
@@ -86,4 +90,4 @@ const lineage: Check = {
 };
 
 /** The connection, the clock, other readers, and the checkpoint. */
-export const surroundingChecks: readonly Check[] = [tls, clockSkew, serverId, lineage];
+export const surroundingChecks: readonly Check[] = [sourceTls, clockSkew, serverId, lineage];

@@ -15,6 +15,7 @@ import {
 import { judgeDraft } from './judge-draft.ts';
 import { formatReport } from './report.ts';
 import { judgeSealedLog } from './sealed-log.ts';
+import { checkStorePrivacy } from './store-privacy.ts';
 import { configOf, configOption, draftOf, type ConfigOptions } from '../argument/config-option.ts';
 import { print, printExact, printJson } from '../terminal/output.ts';
 
@@ -43,7 +44,11 @@ export function checkCommand(): Command {
       const draft = draftOf(options);
       const { config } = draft;
       const { preflight, configuration, mistakes } = await judgeDraft(draft);
-      const checked = withLines(preflight, [...configuration, await checkSealedLog(draft)]);
+      const checked = withLines(preflight, [
+        ...configuration,
+        ...(draft.isStoreUnknown ? [] : checkStorePrivacy(config)),
+        await checkSealedLog(draft),
+      ]);
       // What cannot be read cannot be compared.
       const decode = options.decode && checked.ok ? await checkDecode(config, options) : undefined;
       const report = decode ? withLines(checked, [decodeResult(decode)]) : checked;

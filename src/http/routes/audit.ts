@@ -1,6 +1,6 @@
 import { listActs } from '../../audit/act/acts.ts';
 import { listAccess } from '../../audit/deliveries.ts';
-import { erasePatient, knowsPatient, unknownPatient } from '../../audit/erase.ts';
+import { erasePatientNumbers, knowsPatient, unknownPatient } from '../../audit/erase.ts';
 import { headJson, readHead } from '../../audit/seal/head.ts';
 import { recordAct } from '../../audit/act/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
@@ -84,16 +84,18 @@ export const auditRoutes: readonly ApiRoute[] = [
     path: '/api/patients/:patient/erase',
     role: 'admin',
     summary:
-      "Makes a patient's payloads unreadable in the store and, where there is a key file, in all copies of the store.",
+      "Makes a patient's payloads unreadable in the store and, where there is a key file, in all copies of the store; `also`: further numbers of this patient.",
     answer: erasedAnswer,
     params: patient,
-    body: object({ reason: text(1_024) }, ['reason']),
+    body: object({ reason: text(1_024), also: { type: 'array', items: text(255), maxItems: 100 } }, [
+      'reason',
+    ]),
     async handle({ actor, params, body }, { vault, backlog }) {
-      const { reason } = body as { reason: string };
-      const asked = params['patient']!;
+      const { reason, also = [] } = body as { reason: string; also?: string[] };
+      const patients = [...new Set([params['patient']!, ...also])];
       const { logEnd, behindBytes } = await backlog();
-      const { known, ...erased } = await erasePatient(vault, { patient: asked, reason, actor, logEnd });
-      if (!known) throw unknownPatient([asked]);
+      const erased = await erasePatientNumbers(vault, { patients, reason, actor, logEnd });
+      if (erased.unknown.length === patients.length) throw unknownPatient(patients);
       return { success: true, ...(toJson({ ...erased, behindBytes }) as object) };
     },
   },

@@ -1,0 +1,39 @@
+import { judgeTls } from '../../binlog/preflight/surroundings.ts';
+import type { CheckResult } from '../../binlog/preflight/preflight.ts';
+import type { Config } from '../../config/types.ts';
+
+/** The lines of `check` about what others may read in the store, or on the way to it. Of the configuration alone: nothing is asked. */
+export function checkStorePrivacy({ source, store }: Pick<Config, 'source' | 'store'>): CheckResult[] {
+  // The source's line speaks for a store on the same server.
+  if (store.url.host === source.url.host) return [checkEncryptionAtRest(store)];
+  const tls = { id: 'store-tls', title: 'Encrypted connection to the store', remedy: null };
+  return [{ ...tls, ...judgeTls(store.url, 'store.url') }, checkEncryptionAtRest(store)];
+}
+
+function checkEncryptionAtRest({
+  encryptionKeys,
+  keyFile,
+}: Pick<Config['store'], 'encryptionKeys' | 'keyFile'>): CheckResult {
+  const line = { id: 'encryption-at-rest', title: 'Encryption at rest' };
+  if (encryptionKeys.length > 0)
+    return {
+      ...line,
+      level: 'pass',
+      detail: `Payloads, secrets, headers and credentials are encrypted${keyFile === null ? '' : ', and erasures reach backups'}.`,
+      remedy: null,
+    };
+  const clear =
+    keyFile === null
+      ? "Patients' payloads, secrets, headers and credentials in URLs are"
+      : 'Secrets, headers and credentials in URLs are';
+  return {
+    ...line,
+    level: 'warn',
+    detail: `${clear} stored in the clear: read access to the store, or to a backup of it, shows them.`,
+    remedy: [
+      'Put a key of 32 bytes into the environment, not into the file:',
+      'ODONTOLOGY_WEBHOOKS_KEY=$(openssl rand -base64 32)',
+      'and name it: store.encryption_key: ${env:ODONTOLOGY_WEBHOOKS_KEY}',
+    ].join('\n'),
+  };
+}
