@@ -24,6 +24,7 @@ import { LogAgain } from './position/log-again.ts';
 import { furthest, MAX_DUMP_OFFSET, placeOfHeartbeat } from './position/log-place.ts';
 import type { LogEvent } from './protocol/log-event.ts';
 import { randomServerId } from './source/log-file.ts';
+import { requireServer } from './source/require-server.ts';
 import { createRereadPrepared } from './transaction/reread-prepared.ts';
 import type { LoggedStatement } from './statement/read-statement.ts';
 import { StatementPolicy, type StatementPolicyOptions } from './statement/statement-policy.ts';
@@ -64,6 +65,11 @@ export interface StreamOptions
       | 'trustedFile'
     > {
   url: DatabaseUrl;
+  /**
+   * `SourceIdentity.serverUuid` of the server whose log is to be read. A connection that leads to another one reads nothing: the
+   * position was proved on this server. Left out, any server is read.
+   */
+  serverUuid?: string;
   position: Position;
   /** What is known of the time up to the position: the checkpoint keeps it. */
   time?: { committedAtMs: number | null; passedMs: number | null };
@@ -179,15 +185,16 @@ class StreamReader implements BinlogStream {
   }
 
   async begin(): Promise<void> {
+    const { flavour, position, serverId, serverUuid, endsWithLog = false } = this.#options;
     try {
       for (const statement of this.#sessionStatements()) await this.#query(statement);
-      if (this.#options.flavour === 'mariadb') await this.#askTime();
+      if (serverUuid !== undefined) await requireServer((sql) => this.#query(sql), serverUuid);
+      if (flavour === 'mariadb') await this.#askTime();
       await this.#register();
     } catch (error) {
       this.close();
       throw error;
     }
-    const { flavour, position, serverId, endsWithLog = false } = this.#options;
     const payload =
       flavour === 'mysql' && position.gtid !== null
         ? dumpGtidPacket({ serverId, gtidSet: encodeGtidSet(parseGtidSet(position.gtid)), endsWithLog })

@@ -13,7 +13,7 @@ import { createLoop, type Background } from '../lib/loop.ts';
 import type { Outages } from '../lib/outages.ts';
 import { openAppender, type Appender } from '../outbox/append/append.ts';
 import { endHalt, readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
-import type { Claimant, Subscription } from '../outbox/types.ts';
+import type { CaptureState, Claimant, Subscription } from '../outbox/types.ts';
 import { withCaptureLease } from './capture-lease.ts';
 import { capture, type CaptureOptions } from './capture.ts';
 import type { CascadeWatch } from './cascade-watch.ts';
@@ -66,7 +66,10 @@ export interface CaptureLoopOptions {
   /** A delivery became due without being handed over: it is to be claimed. */
   onDue(): void;
   secondReading: SecondReading;
-  steps: Omit<CaptureOptions, 'appender' | 'baseline' | 'cascades' | 'live' | 'onMoved'> & {
+  steps: Omit<
+    CaptureOptions,
+    'appender' | 'baseline' | 'cascades' | 'live' | 'onMoved' | 'place' | 'serverUuid'
+  > & {
     cascades: CascadeWatch;
   };
 }
@@ -123,14 +126,8 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     const askedBefore = asked;
     const state = await readCaptureState(claimant.store);
     epoch = state.epoch;
-    const clinic = await options.reload(state.baseline);
-    const { checkpoint, byFile, ...shown } = await provenCheckpoint({ ...options, clinic, state, appender });
-    const { position } = checkpoint;
-    const isFirst = state.checkpoint === null;
-    await options.secondReading.begin(clinic, { position, isFirst, signal, onDifference: reopen });
-    const parents = await options.steps.cascades.begin(state.keys);
-    const known = { ...state, ...shown, checkpoint, byFile, parents, trustedFile };
-    const streaming = readingOptions(options, clinic, known);
+    const prepared = await prepareReading(options, { state, appender, signal, trustedFile, reopen });
+    const { clinic, streaming, checkpoint, ...shown } = prepared;
     if (displaced && (await countReaders(options.source, clinic.identity, streaming.serverId)) !== 0)
       throw displaced;
     displaced = undefined;
@@ -142,7 +139,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     Object.assign(status, { role: 'capturing', lastError: null });
     if (status.readers > 0) options.onReconnected();
     status.readers += 1;
-    const { file, offset } = position;
+    const { file, offset } = checkpoint.position;
     // Where an edit of the rules takes effect: it decides about every transaction behind this position, and about none before.
     log.info({ file, offset, server: clinic.identity.hostname, rules: nameOfRules(clinic) }, 'capturing');
     // Of the log as a whole this is the proof; of a transaction or a table, only that it was read.
@@ -154,6 +151,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
       trustedFile = await capture(opened, checkpoint, {
         ...options.steps,
         appender,
+        serverUuid: clinic.identity.serverUuid,
         ...shown,
         onRead: (parts) => options.secondReading.take(parts),
         onMoved() {
@@ -204,6 +202,31 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     status: () => ({ ...status, ...toldBy(reader) }),
     reopen,
   };
+}
+
+interface Preparing {
+  state: CaptureState;
+  appender: Appender;
+  signal: AbortSignal;
+  trustedFile: string;
+  reopen(): void;
+}
+
+/** Proves the checkpoint, and finds out what must be known to read on behind it. All answers are of one server. */
+async function prepareReading(
+  options: CaptureLoopOptions,
+  { state, appender, signal, trustedFile, reopen }: Preparing,
+) {
+  const { secondReading, source, steps } = options;
+  source.renew();
+  const clinic = await options.reload(state.baseline);
+  const { byFile, ...proven } = await provenCheckpoint({ ...options, clinic, state, appender });
+  const { position } = proven.checkpoint;
+  const isFirst = state.checkpoint === null;
+  await secondReading.begin(clinic, { position, isFirst, signal, onDifference: reopen });
+  const parents = await steps.cascades.begin(state.keys);
+  const known = { ...state, ...proven, byFile, parents, trustedFile };
+  return { clinic, ...proven, streaming: readingOptions(options, clinic, known) };
 }
 
 function firstStatus(): Omit<CaptureStatus, 'silentMs' | 'doneTo'> {

@@ -1,7 +1,7 @@
 import type { BinlogStream } from '../binlog/stream.ts';
 import { haltOf, HaltError, Tripwire } from '../binlog/halt.ts';
 import { mergeBaselines, OutgrownError, RetiredDomainError } from '../binlog/transaction/outgrown.ts';
-import type { Baseline, RowEvent, TransactionPart } from '../binlog/types.ts';
+import type { Baseline, LogPlace, RowEvent, TransactionPart } from '../binlog/types.ts';
 import { netChanges } from '../change/net-changes.ts';
 import type { Change } from '../change/types.ts';
 import type { DomainEvent, MapContext, Rules } from '../event/types.ts';
@@ -40,6 +40,10 @@ export interface CaptureOptions {
   lookups(): Pick<MapContext, 'resolve' | 'reread'>;
   room(): Room;
   dispatch(fresh: readonly ClaimedDelivery[]): void;
+  /** Where reading begins in the log of this server, or a place before it. */
+  place: LogPlace;
+  /** Of the server that is read: with the first transaction that is read from it, the checkpoint is one of it. */
+  serverUuid: string;
   /** What the log has shown of the watched tables up to where reading begins. */
   baseline: Baseline;
   /** As it was when the reader was opened. */
@@ -133,7 +137,7 @@ class CaptureSession {
   #writing: Promise<void> | undefined;
 
   constructor(from: Checkpoint, options: CaptureOptions) {
-    const keys = options.cascades.reach(from.position);
+    const keys = options.cascades.reach(options.place);
     // Written with the next move: a halt must not end before reading continues.
     this.#checkpoint = keys ? { ...from, keys } : from;
     this.#reached = this.#checkpoint;
@@ -242,7 +246,7 @@ class CaptureSession {
       transactionId: part.id,
       committedAtMs: commit.committedAtMs,
     };
-    const next: Checkpoint = { ...this.#reached, ...commit };
+    const next: Checkpoint = { ...this.#reached, ...commit, serverUuid: this.#options.serverUuid };
     if (part.isUndone) {
       await this.#forget();
       this.#reached = next;

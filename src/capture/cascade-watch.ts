@@ -41,7 +41,7 @@ export interface CascadeWatch {
   /** Follows a definition. True when there is more to read than the present reader knows. */
   follow(definition: KeyDefinition): Promise<boolean>;
   /** Behind a transaction: what is to be kept with the checkpoint, where that has changed. */
-  reach(position: Position): KeysInForce | null;
+  reach(position: LogPlace): KeysInForce | null;
   /** One event for each parent and kind of change whose cascade reaches a watched table. */
   eventsOf(parents: readonly ParentChange[], context: CascadeContext): DomainEvent[];
 }

@@ -100,6 +100,7 @@ export function readingOf({
 }): Pick<
   StreamOptions,
   | 'ownSchema'
+  | 'serverUuid'
   | 'flavour'
   | 'charsetOf'
   | 'columnsOf'
@@ -120,6 +121,7 @@ export function readingOf({
   };
   return {
     ownSchema: fold(ownSchema),
+    serverUuid: identity.serverUuid,
     flavour: identity.flavour,
     charsetOf: (collation) => dictionary.charsets.get(collation),
     columnsOf: (database, table) => find(rules.watch, database, table),

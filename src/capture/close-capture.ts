@@ -1,6 +1,12 @@
 import { proveLineage } from '../binlog/position/lineage.ts';
 import { globalVariable, readLogStatus } from '../binlog/source/log-file.ts';
-import type { Source, SourceIdentity } from '../binlog/source/source.ts';
+import {
+  identityVariables,
+  serverUuidOf,
+  toVariables,
+  type Source,
+  type SourceIdentity,
+} from '../binlog/source/source.ts';
 import { isBare, openStream, type StreamOptions } from '../binlog/stream.ts';
 import type { Baseline } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
@@ -49,6 +55,7 @@ export async function closeCapture(options: ClosingOptions): Promise<void> {
   const { claimant, log, source, hasCaptured } = options;
   if (!hasCaptured) return;
   try {
+    source.renew();
     const identity = await source.identify();
     if (!(await isLoggedBySource(claimant.store, source, identity))) return;
     const lease = await acquireLease(claimant.store, {
@@ -70,15 +77,8 @@ export async function closeCapture(options: ClosingOptions): Promise<void> {
 /** Whether what is written to the store gets into the log that capture reads, under GTIDs of that server. */
 async function isLoggedBySource(store: Session, source: Source, identity: SourceIdentity): Promise<boolean> {
   if (identity.gtidMode !== 'on') return false;
-  const [session] = await store.rows<{ id: number; logged: number }>(
-    'SELECT @@server_id AS id, @@SESSION.sql_log_bin AS logged',
-  );
-  const names = await store.rows<{ Variable_name: string; Value: string }>(
-    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid')",
-  );
-  const valueOf = (name: string): string | undefined =>
-    names.find((each) => each.Variable_name === name)?.Value;
-  const storeUuid = valueOf('server_uuid') ?? `${session!.id}/${valueOf('server_uid') ?? ''}`;
+  const [session] = await store.rows<{ logged: number }>('SELECT @@SESSION.sql_log_bin AS logged');
+  const storeUuid = serverUuidOf(toVariables(await store.rows(identityVariables)));
   if (storeUuid !== identity.serverUuid || session!.logged !== 1) return false;
   const status = await readLogStatus(source, identity);
   return status !== undefined && status.doSchemas.length === 0 && status.ignoredSchemas.length === 0;

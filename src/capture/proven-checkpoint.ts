@@ -2,9 +2,9 @@ import { haltOf, HaltError, Tripwire } from '../binlog/halt.ts';
 import { proveLineage } from '../binlog/position/lineage.ts';
 import { lineageHalt, startOfReading } from '../binlog/position/verdict.ts';
 import { hasPassed } from '../binlog/gtid/passed.ts';
-import { currentPosition, oldestPosition } from '../binlog/source/log-file.ts';
+import { currentPosition, listLogFiles, oldestPosition } from '../binlog/source/log-file.ts';
 import type { Source, SourceIdentity } from '../binlog/source/source.ts';
-import type { Baseline, Position } from '../binlog/types.ts';
+import type { Baseline, LogPlace, Position } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
 import { AppError } from '../lib/errors.ts';
 import { keepWaived } from '../outbox/checkpoint.ts';
@@ -23,7 +23,10 @@ interface Proving {
 }
 
 interface Proven {
+  /** Of the server that it was read from, until something is read from this one: its file and offset belong to that server. */
   checkpoint: Checkpoint;
+  /** Where reading begins in this server's log, or before that where only GTIDs tell it. */
+  place: LogPlace;
   /** MariaDB: whether the log is asked for by the checkpoint's file and offset, and not by its GTIDs. */
   byFile: boolean;
   /** The tables as the log has shown them up to the checkpoint. */
@@ -55,7 +58,7 @@ export async function provenCheckpoint({
     // The oldest log was written while the tables were others: it shows them itself.
     const shown = config.source.startFrom === 'now' ? firstBaseline(clinic) : baseline;
     await appender.advance({ ...first, baseline: shown });
-    return { checkpoint: first, byFile: false, baseline: shown, live };
+    return { checkpoint: first, place: first.position, byFile: false, baseline: shown, live };
   }
   const { position } = checkpoint;
   const lineage = await proveLineage(source, identity, {
@@ -67,7 +70,6 @@ export async function provenCheckpoint({
   const start = startOfReading(lineage, position);
   const proven = {
     ...checkpoint,
-    serverUuid: identity.serverUuid,
     position: start.position,
     lineage: lineage.retired
       ? `${lineageName(identity, epoch)}/${position.file}:${position.offset}`
@@ -76,10 +78,13 @@ export async function provenCheckpoint({
   await forgetPassed(claimant, state);
   // Later acceptances must not take numbers that are used again for ones that lie behind.
   if (lineage.retired) await appender.advance(proven);
-  const learned = learnedAt(position, live, baseline);
+  const isSame = checkpoint.serverUuid === identity.serverUuid;
+  const place = isSame ? start.position : await startOfLog(source);
+  const learned = learnedAt(place, { live, baseline, position });
   // It is written with the next move: a halt must not end before reading continues.
   return {
     checkpoint: learned ? { ...proven, baseline: learned } : proven,
+    place,
     byFile: start.byFile,
     baseline: learned ?? baseline,
     live,
@@ -95,9 +100,18 @@ async function forgetPassed({ store }: Claimant, { checkpoint, waived, epoch }: 
   if (ahead.length < waived.length) await keepWaived(store, ahead, epoch);
 }
 
-function learnedAt(position: Position, live: LiveSchema, baseline: Baseline): Baseline | null {
+/** Before everything that is in the log. */
+async function startOfLog(source: Source): Promise<LogPlace> {
+  const [oldest] = await listLogFiles(source);
+  return { file: oldest?.name ?? '', offset: 0 };
+}
+
+function learnedAt(
+  place: LogPlace,
+  { live, baseline, position }: { live: LiveSchema; baseline: Baseline; position: Position },
+): Baseline | null {
   try {
-    return learnSchema(live, { place: position, baseline });
+    return learnSchema(live, { place, baseline });
   } catch (error) {
     throw error instanceof Tripwire ? new HaltError(haltOf(error, position)) : error;
   }

@@ -51,6 +51,8 @@ export async function readWithCapture(
     room: () => ({ total: 0, of: () => 0 }),
     dispatch: () => undefined,
     baseline: {},
+    place: stretch.from,
+    serverUuid: clinic.identity.serverUuid,
     onMoved: () => undefined,
     live: { clinic, end: undefined },
     redefine: () => Promise.resolve({ clinic, end: undefined }),

@@ -181,6 +181,21 @@ ${receiver.delivery}
         expect(receiver.received.every(({ verified }) => verified)).toBe(true);
       });
     } else {
+      it('is refused where old connections stay open, and nothing is read from the promoted server', async () => {
+        await clinic.query(insert(firstId));
+        await waitFor(() => told(receiver).has(`patient.created ${firstId}`), { what: 'an event before' });
+        await clinic.query('SET GLOBAL super_read_only = ON');
+        await promote();
+        proxy.pointTo(replica);
+        await onReplica.query(`USE ${clinic.name}`);
+        for (let n = 0; n < 40; n += 1) await onReplica.query(insert(2 * firstId + n));
+        await waitFor(async () => (await daemon.get('/readyz')).body.includes('halted (foreign-server)'), {
+          timeoutMs: 60_000,
+          what: 'the halt',
+        });
+        expect(receiver.received.filter(({ data }) => Number(data['patient_id']) >= 2 * firstId)).toEqual([]);
+      });
+
       it('is refused, with the reason: a file and an offset mean nothing on another server', async () => {
         await failOver();
         const answer = await waitFor(
@@ -191,8 +206,13 @@ ${receiver.delivery}
           { timeoutMs: 60_000, what: 'the halt' },
         );
         expect(answer).toContain('is not the one that was read before');
-        const [row] = await rowsOf<{ halt: object }>(`SELECT halt FROM ${store}.checkpoint`);
-        expect(row!.halt).toMatchObject({ reason: 'foreign-server' });
+        // It is shown before it is on record.
+        const halt = await waitFor(
+          async () =>
+            (await rowsOf<{ halt: object | null }>(`SELECT halt FROM ${store}.checkpoint`))[0]?.halt,
+          { timeoutMs: 30_000, what: 'the halt on record' },
+        );
+        expect(halt).toMatchObject({ reason: 'foreign-server' });
         expect(receiver.received.filter(({ data }) => Number(data['patient_id']) >= 2 * firstId)).toEqual([]);
       });
     }

@@ -19,6 +19,7 @@ export interface ReadOptions {
   waived?: string[];
   time?: NonNullable<StreamOptions['time']>;
   ownSchema?: string;
+  serverUuid?: string;
   byFile?: boolean;
   baseline?: Baseline;
   bufferBytes?: number;
@@ -65,6 +66,7 @@ export async function openReader(options: ReadOptions): Promise<BinlogStream> {
     ...(options.time && { time: options.time }),
     ...(options.byFile === undefined ? {} : { byFile: options.byFile }),
     ...(options.ownSchema !== undefined && { ownSchema: options.ownSchema }),
+    ...(options.serverUuid !== undefined && { serverUuid: options.serverUuid }),
     ...(options.heldBackMs === undefined ? {} : { heldBackMs: options.heldBackMs }),
     ...(options.parents === undefined ? {} : { parents: options.parents }),
     ...(options.onUnreadable && { onUnreadable: options.onUnreadable }),

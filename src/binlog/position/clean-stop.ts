@@ -99,6 +99,7 @@ async function holdsStop(
   const charsets = await readCharsets(source, identity);
   const stream = await openStream({
     url: source.url,
+    serverUuid: identity.serverUuid,
     flavour: identity.flavour,
     position,
     byFile: identity.flavour === 'mariadb',

@@ -43,6 +43,12 @@ export interface Source {
    * (ERR_SOURCE_UNREACHABLE, ERR_SOURCE_ACCESS); what the server says against the statement itself is a ServerError.
    */
   query(sql: string, values?: readonly (string | number)[]): Promise<SourceRow[]>;
+  /**
+   * Answers from new connections alone from now on. While a failover is under way, an address leads to two servers: connections that
+   * are open to the one, and new ones to the other. What is asked after the first answer comes from the same server as that, or from
+   * one to which the address was moved meanwhile.
+   */
+  renew(): void;
   /** A connection outside the pool, for commands of the replication protocol. The caller destroys it. */
   connect(): Promise<Connection>;
   close(): Promise<void>;
@@ -110,8 +116,11 @@ export function openSource(
     return explainMissingSchema(known, url, () => createConnection(targetOf({ ...url, database: '' })));
   }
 
-  const isYoung = (connection: PoolConnection): boolean =>
-    monotonicMs() - (bornMs.get(connection) ?? 0) < longestLifeMs;
+  let renewedMs = -Infinity;
+  const isYoung = (connection: PoolConnection): boolean => {
+    const born = bornMs.get(connection) ?? 0;
+    return born > renewedMs && monotonicMs() - born < longestLifeMs;
+  };
 
   function take(): Promise<PoolConnection> {
     return new Promise((resolve, reject) =>
@@ -158,6 +167,9 @@ export function openSource(
         throw error;
       }
     },
+    renew() {
+      renewedMs = monotonicMs();
+    },
     connect: () =>
       new Promise((resolve, reject) => {
         const connection = createConnection(target);
@@ -177,19 +189,12 @@ async function identify(source: Source): Promise<SourceIdentity> {
       ' @@lower_case_table_names AS lowerCase, CURRENT_USER() AS account',
   );
   const version = parseServerVersion(String(row!['version']));
-  const names = "('server_uuid', 'server_uid', 'gtid_mode')";
-  const variables = new Map(
-    (await source.query(`SHOW GLOBAL VARIABLES WHERE Variable_name IN ${names}`)).map((each) => [
-      String(each['Variable_name']),
-      String(each['Value']),
-    ]),
-  );
-  const serverId = Number(row!['serverId']);
+  const variables = toVariables(await source.query(identityVariables));
   return {
     flavour: version.flavour,
     version,
-    serverUuid: variables.get('server_uuid') ?? `${serverId}/${variables.get('server_uid') ?? ''}`,
-    serverId,
+    serverUuid: serverUuidOf(variables),
+    serverId: Number(row!['serverId']),
     hostname: String(row!['hostname']),
     gtidMode:
       version.flavour === 'mariadb'
@@ -198,6 +203,22 @@ async function identify(source: Source): Promise<SourceIdentity> {
     lowerCaseTableNames: Number(row!['lowerCase']) as 0 | 1 | 2,
     account: quoteAccount(String(row!['account'])),
   };
+}
+
+/** The variables that `serverUuidOf` needs, and `gtid_mode`. */
+export const identityVariables =
+  "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid', 'server_id', 'gtid_mode')";
+
+/** The values of SHOW VARIABLES by name. */
+export function toVariables(rows: readonly Readonly<Record<string, unknown>>[]): Map<string, string> {
+  return new Map(rows.map((row) => [String(row['Variable_name']), String(row['Value'])]));
+}
+
+/** See SourceIdentity. */
+export function serverUuidOf(variables: ReadonlyMap<string, string>): string {
+  return (
+    variables.get('server_uuid') ?? `${variables.get('server_id') ?? ''}/${variables.get('server_uid') ?? ''}`
+  );
 }
 
 /** `webhooks@10.0.%` as GRANT spells it. The host part has no @ in it, the user may. */
