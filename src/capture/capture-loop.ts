@@ -36,6 +36,8 @@ export interface CaptureStatus {
   halt: Halt | null;
   /** Why the last reader ended, while there is no other. */
   lastError: string | null;
+  /** What ends that. */
+  lastRemedy: string | null;
   /** Tries that have failed since the checkpoint was last moved. */
   failures: number;
   /** Milliseconds since the source was last heard; null while no reader is open. */
@@ -136,7 +138,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     const close = (): void => opened.close();
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted || asked !== askedBefore) close();
-    Object.assign(status, { role: 'capturing', lastError: null });
+    Object.assign(status, { role: 'capturing', lastError: null, lastRemedy: null });
     if (status.readers > 0) options.onReconnected();
     status.readers += 1;
     const { file, offset } = checkpoint.position;
@@ -188,7 +190,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   const loop = createLoop({
     step,
     onError(error) {
-      Object.assign(status, { lastError: messageOf(error), failures: status.failures + 1 });
+      Object.assign(status, failureOf(error), { failures: status.failures + 1 });
       if (status.role === 'capturing') status.role = 'connecting';
       outage.onError(error);
     },
@@ -229,11 +231,16 @@ async function prepareReading(
   return { clinic, ...proven, streaming: readingOptions(options, clinic, known) };
 }
 
+function failureOf(error: unknown): Pick<CaptureStatus, 'lastError' | 'lastRemedy'> {
+  return { lastError: messageOf(error), lastRemedy: error instanceof AppError ? error.remedy : null };
+}
+
 function firstStatus(): Omit<CaptureStatus, 'silentMs' | 'doneTo'> {
   return {
     role: 'connecting',
     halt: null,
     lastError: null,
+    lastRemedy: null,
     failures: 0,
     readers: 0,
   };

@@ -3,7 +3,10 @@ import type { TimeSpan } from '../binlog/halt.ts';
 import type { Position } from '../binlog/types.ts';
 import { acceptGap, countGivenUp, countReasons, tellGap } from '../capture/gap/accept-gap.ts';
 import { findGap, type Gap, type Transactions } from '../capture/gap/gap.ts';
+import { errnoOf } from '../db/connection/connect-error.ts';
 import { AppError } from '../lib/errors.ts';
+import type { OpenedStore } from './argument/with-store.ts';
+import { findFailingChecks, formatFailingChecks } from './check/failing-checks.ts';
 import { configOption, type ConfigOptions } from './argument/config-option.ts';
 import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './terminal/confirm.ts';
 import { localActor } from './argument/local-actor.ts';
@@ -68,13 +71,31 @@ function requireConsent({ acceptGap: accepted, reason }: ResumeOptions): string 
 function resume(options: ResumeOptions, reason: string): Promise<void> {
   return withDatabases(options, async (opened) => {
     const { yes, json, until } = options;
-    const gap = await findGap(opened, until);
+    const gap = await findGap(opened, until).catch(async (error: unknown) => {
+      throw await withFailingChecks(error, opened);
+    });
+    const failing = await findFailingChecks(opened, ['lineage']);
     if (!json || !yes) printError(describeGap(gap));
+    if (failing.length > 0) printError(`\nThese checks fail, too:\n\n${formatFailingChecks(failing)}\n`);
     await confirm('Continue?', options);
     await acceptGap(opened, gap, { actor: localActor(), reason });
     if (json) printJson(tellGap(gap));
     else
       print('Capture resumes; it is on record in the audit log. A running daemon resumes within 2 seconds.');
+  });
+}
+
+/** Where no halt keeps the daemon from being ready, a check may; and where the source refuses a question, a check says what is missing. */
+async function withFailingChecks(error: unknown, opened: OpenedStore): Promise<unknown> {
+  const isNotHalted = error instanceof AppError && error.code === 'ERR_NOT_HALTED';
+  if (!isNotHalted && errnoOf(error) === undefined) return error;
+  const failing = await findFailingChecks(opened);
+  if (failing.length === 0) return error;
+  const remedy = `\n${formatFailingChecks(failing)}`;
+  if (!isNotHalted)
+    return new AppError('ERR_SOURCE_ACCESS', 'The source refuses what must be known of its log.', { remedy });
+  return new AppError(error.code, `${error.message} Checks fail, which keeps the daemon from being ready.`, {
+    remedy,
   });
 }
 

@@ -2,6 +2,8 @@ import { Command } from 'commander';
 import { startDaemon, type Daemon } from '../daemon.ts';
 import { PreflightError } from '../daemon/judge.ts';
 import { createLog, openLogOutput } from '../lib/log.ts';
+import { errnoOf } from '../db/connection/connect-error.ts';
+import { toStoreError } from '../db/connection/store-error.ts';
 import { AppError } from '../lib/errors.ts';
 import { MistakesError, type JudgedDraft } from '../daemon/judge-start.ts';
 import { judgeDraft } from './check/judge-draft.ts';
@@ -47,10 +49,14 @@ export function runCommand(): Command {
     });
 }
 
+/** ER_BINLOG_STMT_MODE_AND_ROW_ENGINE: with binlog_format STATEMENT the server takes no row of the store. */
+const isUnloggable = (error: unknown): boolean => errnoOf(error) === 1665;
+
 const isOfStore = ({ code }: AppError): boolean => code.startsWith('ERR_STORE_');
 
 /** A store that fails ends the start before anything else is judged: the other mistakes are reported with it. */
-async function withOthers(error: unknown, draft: JudgedDraft): Promise<unknown> {
+async function withOthers(thrown: unknown, draft: JudgedDraft): Promise<unknown> {
+  const error = isUnloggable(thrown) ? toStoreError(thrown, draft.config.store.url) : thrown;
   if (!(error instanceof AppError && isOfStore(error))) return error;
   const { mistakes } = await judgeDraft(draft);
   const others = mistakes.filter((mistake) => !isAboutStore(mistake));

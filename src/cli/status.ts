@@ -1,7 +1,9 @@
 import { Command } from 'commander';
+import type { CheckResult } from '../binlog/preflight/preflight.ts';
 import { createRowJudge } from '../daemon/judge.ts';
 import { readStatus, type InstallationStatus } from '../daemon/status.ts';
 import { formatDuration } from '../lib/duration.ts';
+import { findFailingChecks, formatFailingChecks } from './check/failing-checks.ts';
 import { configOption, type ConfigOptions } from './argument/config-option.ts';
 import { print, printJson } from './terminal/output.ts';
 import { Lines, styled } from './terminal/styled.ts';
@@ -16,16 +18,30 @@ export function statusCommand(): Command {
     .addOption(configOption())
     .option('--json', 'print it as JSON')
     .action(async (options: ConfigOptions & { json?: true }) => {
-      const status = await withDatabases(options, ({ source, ...vault }) => {
+      const { status, failing } = await withDatabases(options, async ({ source, ...vault }) => {
         const judge = createRowJudge(vault.config);
-        return readStatus(source, vault, (rows) => new Map(rows.map((row) => [row.id, judge(row)])));
+        const status = await readStatus(
+          source,
+          vault,
+          (rows) => new Map(rows.map((row) => [row.id, judge(row)])),
+        );
+        return { status, failing: await findFailingChecks(vault, shownBefore(status)) };
       });
-      if (options.json) printJson(status);
-      else print(formatStatus(status));
+      if (options.json) printJson({ ...status, failing_checks: failing });
+      else print(formatStatus(status, failing));
     });
 }
 
-function formatStatus({ daemon, capture, source, webhooks }: InstallationStatus): string {
+/** What the status itself says already: a source that does not answer, and a halt. */
+const shownBefore = ({ source, capture }: InstallationStatus): string[] => [
+  ...('error' in source ? ['connection'] : []),
+  ...(capture.halt ? ['lineage'] : []),
+];
+
+function formatStatus(
+  { daemon, capture, source, webhooks }: InstallationStatus,
+  failing: readonly CheckResult[],
+): string {
   const { position, halt } = capture;
   const place =
     position &&
@@ -50,6 +66,9 @@ function formatStatus({ daemon, capture, source, webhooks }: InstallationStatus)
   return [
     formatFacts(facts),
     ...(halt ? [`${styled('bold', 'Why it is halted:')} ${halt.message}\n\n${halt.remedy}`] : []),
+    ...(failing.length > 0
+      ? [`${styled('bold', 'Checks that fail:')}\n\n${formatFailingChecks(failing)}`]
+      : []),
     rows.length > 0
       ? formatTable(['id', 'webhook', 'state', 'queued', 'sending', 'last error'], rows)
       : 'There are no webhooks.',

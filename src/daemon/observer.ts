@@ -3,6 +3,7 @@ import type { Runway } from '../binlog/position/runway.ts';
 import type { Store } from '../db/connection/client.ts';
 import type { Attempted, DispatcherStats } from '../delivery/types.ts';
 import type { Readiness } from '../http/server.ts';
+import { errorCatalogue } from '../lib/errors.ts';
 import { sleep, systemClock } from '../lib/clock.ts';
 import type { Appended } from '../outbox/append/append.ts';
 import { readQueueDepths, type QueueDepth } from '../outbox/queue/claim.ts';
@@ -95,18 +96,24 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
       }
     },
     readiness({ capture, canary, audit }, heartbeatMs, failing) {
-      const reasons = failing.map(({ id, detail }) => `the check ${id} fails: ${detail}`);
-      if (capture.halt) reasons.push(`capture is halted (${capture.halt.reason}): ${capture.halt.message}`);
-      else if (capture.role === 'connecting')
-        reasons.push(`capture is not connected: ${capture.lastError ?? 'connecting'}`);
-      if (capture.role === 'capturing' && (capture.silentMs ?? 0) > heartbeatMs * MISSED_HEARTBEATS) {
-        reasons.push('the source has been silent for three heartbeats');
+      const reasons = failing.map(describeFailure);
+      const { halt, role, lastError, lastRemedy } = capture;
+      if (halt) reasons.push(withRemedy(`capture is halted (${halt.reason}): ${halt.message}`, halt.remedy));
+      else if (role === 'connecting')
+        reasons.push(
+          withRemedy(`capture is not connected: ${lastError ?? 'connecting'}`, lastRemedy ?? look),
+        );
+      if (role === 'capturing' && (capture.silentMs ?? 0) > heartbeatMs * MISSED_HEARTBEATS) {
+        reasons.push(withRemedy('the source has been silent for three heartbeats', look));
       }
       const limitMs = Math.max(MINIMUM_LIMIT_MS, heartbeatMs * MISSED_HEARTBEATS);
       if (capture.role === 'capturing' && canary && canary.ageMs > limitMs) {
         const [age, limit] = [canary.ageMs, limitMs].map((ms) => Math.round(ms / 1_000));
         reasons.push(
-          `capture makes no progress: for ${age} s no canary came back through the log (limit ${limit} s)`,
+          withRemedy(
+            `capture makes no progress: for ${age} s no canary came back through the log (limit ${limit} s)`,
+            look,
+          ),
         );
       }
       reasons.push(...auditReasons(audit));
@@ -144,11 +151,25 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
   };
 }
 
+/** Of what has no remedy of its own. */
+const look =
+  'Run `odontology-webhooks check`, and read the log of the daemon: it names what fails and what is slow.';
+
+/** What keeps the daemon from being ready, with what ends it. */
+const withRemedy = (reason: string, remedy: string): string =>
+  `${reason.replace(/\.$/, '')}. Remedy: ${remedy}`;
+
+/** A check that fails, in the words of `check`. */
+const describeFailure = ({ id, title, detail, remedy }: CheckResult): string =>
+  withRemedy(`the check ${id} fails: ${title}: ${detail}`, remedy ?? look);
+
 function auditReasons({ stoppedForMs, broken }: AuditStatus): string[] {
   return [
-    ...(broken === null ? [] : [`nothing is sealed or dropped (ERR_AUDIT): ${broken}`]),
+    ...(broken === null
+      ? []
+      : [withRemedy(`nothing is sealed or dropped (ERR_AUDIT): ${broken}`, errorCatalogue.ERR_AUDIT.remedy)]),
     ...(stoppedForMs === null
       ? []
-      : [`the log has not been sealed for ${Math.round(stoppedForMs / 1_000)} s: see the daemon's log`]),
+      : [withRemedy(`the log has not been sealed for ${Math.round(stoppedForMs / 1_000)} s`, look)]),
   ];
 }
