@@ -341,6 +341,26 @@ describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
     },
   );
 
+  it('at a log that is reset under the reader, and longer than the old one at once, is not ready', async () => {
+    const reset = flavour === 'mysql' ? 'RESET BINARY LOGS AND GTIDS' : 'RESET MASTER';
+    await clinic.stop();
+    await schema.query(`CREATE TABLE IF NOT EXISTS filling (text LONGTEXT); ${reset}`);
+    clinic.forget();
+    await clinic.start();
+    await clinic.untilReady();
+    await clinic.create('before a short log was reset');
+    await clinic.untilDelivered('before a short log was reset');
+    await schema.query(`${reset}; ${"INSERT INTO filling VALUES (REPEAT('x', 1000000)); ".repeat(4)}`);
+    await clinic.create('after a short log was reset');
+    await waitFor(
+      async () => /halted \((ahead-of-source|diverged|purged)\)/.test((await clinic.get('/readyz')).body),
+      { timeoutMs: 60_000, what: 'the halt' },
+    );
+    await clinic.accept('the log was reset');
+    await clinic.untilReady();
+    await clinic.untilDelivered('after a short log was reset');
+  });
+
   it('at a foreign server comes up and says so, continues by itself once the right one is back, or at the other with consent', async () => {
     const other = await createSchema(sharedServer(flavour), itemsTable);
     await clinic.stop();

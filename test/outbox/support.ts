@@ -22,6 +22,7 @@ import {
   type NewWebhook,
   type WebhookVault,
 } from '../../src/outbox/webhook/webhook-registry.ts';
+import type { PrivateServer } from '../../src/demo/private-server.ts';
 import type { ServerVariant } from '../../src/demo/server-binaries.ts';
 import { createSchema, sharedServer, type TestSchema } from '../support/server.ts';
 
@@ -35,8 +36,8 @@ export interface TestStore {
   close(): Promise<void>;
 }
 
-export async function openTestStore(variant: ServerVariant): Promise<TestStore> {
-  const schema = await createSchema(sharedServer(variant));
+export async function openTestStore(on: ServerVariant | PrivateServer): Promise<TestStore> {
+  const schema = await createSchema(typeof on === 'string' ? sharedServer(on) : on);
   const url = parseDatabaseUrl(schema.url());
   await migrateStore(url);
   const store = openStore(url);

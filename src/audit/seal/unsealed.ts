@@ -26,6 +26,8 @@ import {
 
 /** Longer than a statement may take (60 s): an id given out before has its row by then, or never gets it. */
 const graceMs = 2 * 60_000;
+/** Ranges that are found within so long are kept as one. */
+const mergedMs = 15_000;
 
 /** Now, by the store, as it writes it. */
 export async function readClock(session: Session): Promise<string> {
@@ -139,9 +141,20 @@ async function findGapped(
   const gap = gapIn(ids, progress.to);
   const next = {
     to: ids.at(-1) ?? progress.to,
-    open: gap ? [...open, { ...gap, sinceMs: sealedAtMs, seal }] : open,
+    open: gap ? withRange(open, { ...gap, sinceMs: sealedAtMs, seal }) : open,
   };
   return { ids: [...late, ...ids], next };
+}
+
+/**
+ * Adds the range that a seal found. Where ids are counted in steps (auto_increment_increment of a cluster), every seal finds one: those
+ * of the same quarter of a minute become one range, open since the last of them. So a log has 10 at most, and not 120 at a seal a second.
+ */
+function withRange(open: readonly OpenRange[], range: OpenRange): OpenRange[] {
+  const last = open.at(-1);
+  const quarterOf = ({ sinceMs }: OpenRange): number => Math.floor(sinceMs / mergedMs);
+  if (!last || quarterOf(last) !== quarterOf(range)) return [...open, range];
+  return [...open.slice(0, -1), { ...last, to: range.to, sinceMs: range.sinceMs }];
 }
 
 /** Rows that appeared where ids were missing. */
