@@ -2,9 +2,9 @@ import {
   judgeStore,
   runPreflight,
   type CheckResult,
-  type PreflightOptions,
   type PreflightReport,
 } from '../binlog/preflight/preflight.ts';
+import type { PreflightOptions } from '../binlog/preflight/check.ts';
 import type { Source } from '../binlog/source/source.ts';
 import type { ConfigDraft } from '../config/load.ts';
 import { problemsError, type Problem } from '../config/problems.ts';

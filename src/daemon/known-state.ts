@@ -1,4 +1,4 @@
-import type { CleanStop } from '../binlog/position/clean-stop.ts';
+import type { CleanStop } from '../binlog/position/verdict.ts';
 import type { Baseline } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
 import { openBox } from '../crypto/encryption.ts';

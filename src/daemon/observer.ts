@@ -5,7 +5,7 @@ import type { Attempted, DispatcherStats } from '../delivery/types.ts';
 import type { Readiness } from '../http/server.ts';
 import { errorCatalogue } from '../lib/errors.ts';
 import { sleep, systemClock } from '../lib/clock.ts';
-import type { Appended } from '../outbox/append/append.ts';
+import type { Appended } from '../outbox/append/place-events.ts';
 import { readQueueDepths, type QueueDepth } from '../outbox/queue/claim.ts';
 import type { Subscription } from '../outbox/types.ts';
 import type { AuditStatus } from './upkeep/audit-watch.ts';

@@ -10,7 +10,8 @@ import { countAlive } from '../outbox/queue/liveness.ts';
 import type { CaptureState } from '../outbox/types.ts';
 import { countUnloggedCascades } from '../outbox/unlogged-cascades.ts';
 import { listWebhooks, type WebhookVault } from '../outbox/webhook/webhook-registry.ts';
-import type { WebhookRecord, WebhookStanding } from '../outbox/webhook/webhook-row.ts';
+import type { WebhookRecord } from '../outbox/webhook/webhook-row.ts';
+import type { WebhookStanding } from '../outbox/types.ts';
 
 /** Where everything stands, as the store and the source tell it: with or without a daemon. */
 export interface InstallationStatus {

@@ -1,7 +1,8 @@
 import type { Filter, FilterOperators, FilterValue } from '../config/types.ts';
 import { numberText } from '../lib/exact-json.ts';
 import { canonicalLiteral, compareNumbers } from './mapping/match.ts';
-import type { DomainEvent, JsonValue } from './types.ts';
+import type { DomainEvent } from './types.ts';
+import type { JsonValue } from '../lib/exact-json.ts';
 
 /**
  * Whether an event passes a webhook's filter: each name in it is a field of data, or else a column of the changed row. Values are

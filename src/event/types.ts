@@ -1,9 +1,7 @@
+import type { JsonValue } from '../lib/exact-json.ts';
 import type { Cell, Row, Watch } from '../binlog/types.ts';
 import type { Change } from '../change/types.ts';
 import type { Sibling } from './rule/rule.ts';
-
-/** A JSON value; DECIMAL is a `JSON.rawJSON` object, so that 500.00 stays 500.00. */
-export type JsonValue = unknown;
 
 /** What happened, in the words of the clinic, ready to be sent. */
 export interface DomainEvent {

@@ -96,3 +96,6 @@ const plain = /^[ !#-[\]-~]*$/;
 export function quoteJson(text: string): string {
   return plain.test(text) ? `"${text}"` : JSON.stringify(text);
 }
+
+/** A JSON value; DECIMAL is a `JSON.rawJSON` object, so that 500.00 stays 500.00. */
+export type JsonValue = unknown;

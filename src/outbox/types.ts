@@ -1,12 +1,11 @@
 import type { KeyGraph } from '../binlog/foreign-key/read-keys.ts';
-import type { CleanStop } from '../binlog/position/clean-stop.ts';
+import type { CleanStop } from '../binlog/position/verdict.ts';
 import type { Baseline, Flavour, Position } from '../binlog/types.ts';
 import type { Filter } from '../config/types.ts';
 import type { Halt } from '../binlog/halt.ts';
 import type { Store } from '../db/connection/client.ts';
 import type { SecretBox } from '../crypto/encryption.ts';
 import type { PayloadKey } from './payload/subject-keys.ts';
-import type { WebhookStanding } from './webhook/webhook-row.ts';
 
 /** A subscription, as the engine uses it. Secrets are in the clear here and nowhere else. */
 export interface Webhook {
@@ -35,6 +34,12 @@ export interface Webhook {
   /** Its present name and URL as a row of `receivers`; absent where nothing is sent by this object. */
   receiver?: number;
 }
+
+/**
+ * Whether it is sent to: `active`; `paused` or `inactive` by a person, `disabled` by the engine; `unfit`: a column of its row cannot be used, and its
+ * deliveries wait until that is corrected.
+ */
+export type WebhookStanding = 'active' | 'paused' | 'inactive' | 'disabled' | 'unfit';
 
 /** A webhook with what only the outbox and the daemon need to know of it. */
 export interface Subscription extends Webhook {

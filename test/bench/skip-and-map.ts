@@ -1,5 +1,6 @@
 import type { DomainEvent } from '../../src/event/types.ts';
-import type { Appended, Appender } from '../../src/outbox/append/append.ts';
+import type { Appender } from '../../src/outbox/append/append.ts';
+import type { Appended } from '../../src/outbox/append/place-events.ts';
 import { createClinic, lastNote, writeStretch, type Stretch } from './clinic-log.ts';
 import { atLeast, check, interleave, judge, type Bench, type Finding, type Measure } from './measure.ts';
 import { readWithCapture, readWithZongji } from './read-stretch.ts';

@@ -4,9 +4,9 @@ import { currentPosition } from '../../src/binlog/source/log-file.ts';
 import {
   runPreflight,
   type CheckResult,
-  type PreflightOptions,
   type PreflightReport,
 } from '../../src/binlog/preflight/preflight.ts';
+import type { PreflightOptions } from '../../src/binlog/preflight/check.ts';
 import { openSource } from '../../src/binlog/source/source.ts';
 import type { Watch } from '../../src/binlog/types.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';

@@ -6,7 +6,8 @@ import { clearBox } from '../../src/crypto/encryption.ts';
 import { migrateStore } from '../../src/db/schema/migrate.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import type { DomainEvent } from '../../src/event/types.ts';
-import { openAppender, type Appended, type Appender } from '../../src/outbox/append/append.ts';
+import { openAppender, type Appender } from '../../src/outbox/append/append.ts';
+import type { Appended } from '../../src/outbox/append/place-events.ts';
 import { createRouter } from '../../src/outbox/append/fan-out.ts';
 import type {
   Checkpoint,

@@ -6,7 +6,8 @@ import { canonical, type Marker } from '../../db/proof/marks.ts';
 import { webhooks } from '../../db/schema/schema.ts';
 import { maskUrl } from '../../lib/mask-url.ts';
 import { tryOpenCredentials } from '../../outbox/webhook/webhook-credentials.ts';
-import { secretContext, type WebhookRow } from '../../outbox/webhook/webhook-row.ts';
+import { secretContext } from '../../outbox/webhook/webhook-row.ts';
+import type { WebhookRow } from '../../db/schema/schema.ts';
 
 /** A webhook as acts remember it: everything that is shown, what may be secret or about a patient by name alone. */
 export interface WebhookState {

@@ -6,7 +6,7 @@ import { readCharsets } from '../source/dictionary.ts';
 import { randomServerId, startOfFile } from '../source/log-file.ts';
 import { isBare, openStream } from '../stream.ts';
 import type { Position } from '../types.ts';
-import type { Proof } from './verdict.ts';
+import type { CleanStop, Proof } from './verdict.ts';
 
 /*
  * The transaction that moves the checkpoint for the last time is itself in the log when the store is on the source server, and always
@@ -22,14 +22,6 @@ import type { Proof } from './verdict.ts';
  *
  * Only positions with GTIDs can show the first: a file that was purged leaves no trace of its length.
  */
-
-/** What the last transaction of the process that stopped capture left beside the checkpoint, in a store on the source server. */
-export interface CleanStop {
-  /** Schema of the store. Only that transaction writes to its table `clean_stop`. */
-  schema: string;
-  /** MariaDB: gtid_binlog_state up to which the log was read. Null on MySQL, where the checkpoint's set is that. */
-  state: string | null;
-}
 
 const SCAN_BUFFER_BYTES = 16 * 1024 * 1024;
 const SCAN_HEARTBEAT_MS = 5_000;

@@ -4,7 +4,14 @@ import { readFileCreatedAt, type LogFile } from '../source/log-file.ts';
 import { acceptGapCommand, backRemedy, purgedRemedy, steps } from '../remedy.ts';
 import type { Source, SourceIdentity } from '../source/source.ts';
 import type { Flavour, Position } from '../types.ts';
-import type { CleanStop } from './clean-stop.ts';
+
+/** What the last transaction of the process that stopped capture left beside the checkpoint, in a store on the source server. */
+export interface CleanStop {
+  /** Schema of the store. Only that transaction writes to its table `clean_stop`. */
+  schema: string;
+  /** MariaDB: gtid_binlog_state up to which the log was read. Null on MySQL, where the checkpoint's set is that. */
+  state: string | null;
+}
 
 /** Where capture stood, and on whose log. */
 export interface Checkpoint {

@@ -1,3 +1,4 @@
+import type { Watch } from '../types.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Dictionary, DictionaryTable } from '../source/dictionary.ts';
 import type { Checkpoint } from '../position/verdict.ts';
@@ -81,3 +82,21 @@ export function watchedTables({ tables }: Facts): DictionaryTable[] {
 
 export const unreadable = (facts: Facts, name: string): Finding =>
   skip(`${nameVersion(facts.identity.version)} does not show the variable ${name}.`);
+
+export interface PreflightOptions {
+  source: Source;
+  /** Tables whose changes are read, with the columns that the rules name. */
+  watch: Watch;
+  /** Tables that are only looked up, likewise. */
+  lookups?: Watch;
+  /** All that the rules name, whether the schema has it or not. */
+  named?: Watch;
+  /** Our replication server id. */
+  serverId?: number;
+  /** Whether a reader of ours is connected now. */
+  readerRuns?: boolean;
+  checkpoint?: Checkpoint | null;
+  /** Tries to write to the store; throws an AppError that says what hinders it. */
+  probeStore?: () => Promise<StoreLimits>;
+  clock?: Clock;
+}

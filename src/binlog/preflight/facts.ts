@@ -6,7 +6,7 @@ import { quoteName } from '../source/quote-name.ts';
 import type { Source, SourceIdentity } from '../source/source.ts';
 import type { Watch } from '../types.ts';
 import type { Facts, TableFacts } from './check.ts';
-import type { PreflightOptions } from './preflight.ts';
+import type { PreflightOptions } from './check.ts';
 
 const variableNames = [
   'log_bin',

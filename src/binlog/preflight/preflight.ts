@@ -1,12 +1,9 @@
 import { placeOf } from '../../db/connection/database-url.ts';
-import { systemClock, type Clock } from '../../lib/clock.ts';
+import { systemClock } from '../../lib/clock.ts';
 import { errnoOf } from '../../db/connection/connect-error.ts';
 import { AppError, codeOf } from '../../lib/errors.ts';
-import type { Checkpoint } from '../position/verdict.ts';
 import { nameVersion } from '../source/server-version.ts';
-import type { Source } from '../source/source.ts';
-import type { Watch } from '../types.ts';
-import type { Check, CheckLevel, Facts, Finding, StoreLimits } from './check.ts';
+import type { Check, CheckLevel, Facts, Finding, PreflightOptions, StoreLimits } from './check.ts';
 import { collectFacts } from './facts.ts';
 import { grantChecks } from './grants.ts';
 import { logSafetyChecks, logSettingChecks } from './log-settings.ts';
@@ -31,24 +28,6 @@ export interface PreflightReport {
   /** `MySQL 9.7.4 at db.example.com:3306, schema ontology_db`. */
   server: string;
   checks: readonly CheckResult[];
-}
-
-export interface PreflightOptions {
-  source: Source;
-  /** Tables whose changes are read, with the columns that the rules name. */
-  watch: Watch;
-  /** Tables that are only looked up, likewise. */
-  lookups?: Watch;
-  /** All that the rules name, whether the schema has it or not. */
-  named?: Watch;
-  /** Our replication server id. */
-  serverId?: number;
-  /** Whether a reader of ours is connected now. */
-  readerRuns?: boolean;
-  checkpoint?: Checkpoint | null;
-  /** Tries to write to the store; throws an AppError that says what hinders it. */
-  probeStore?: () => Promise<StoreLimits>;
-  clock?: Clock;
 }
 
 const checks: readonly Check[] = [

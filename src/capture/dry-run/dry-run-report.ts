@@ -1,5 +1,6 @@
 import type { Halt } from '../../binlog/halt.ts';
-import type { DomainEvent, JsonValue } from '../../event/types.ts';
+import type { DomainEvent } from '../../event/types.ts';
+import type { JsonValue } from '../../lib/exact-json.ts';
 
 /** What other rules would have made of the past, beside what the present ones make of it. */
 export interface DryRunReport {

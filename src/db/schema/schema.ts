@@ -106,6 +106,8 @@ export const webhooks = mysqlTable('webhooks', {
   deletedAt: utcMoment('deleted_at'),
 });
 
+export type WebhookRow = typeof webhooks.$inferSelect;
+
 /** Every event, once, whatever the number of its subscribers. `seq` is given out under the lock of `checkpoint`. */
 export const eventLog = mysqlTable(
   'event_log',

@@ -4,7 +4,8 @@ import type { Change } from '../../change/types.ts';
 import { jsonText } from '../../change/values.ts';
 import { renderBody } from '../body.ts';
 import { eventId, idPart } from '../event-id.ts';
-import type { DomainEvent, JsonValue, MapContext } from '../types.ts';
+import type { DomainEvent, MapContext } from '../types.ts';
+import type { JsonValue } from '../../lib/exact-json.ts';
 
 /** A rule that fired. */
 export interface Fired {

@@ -1,6 +1,6 @@
 import type { RowOp, SourceColumn, SourceTable, TableSchema } from '../../binlog/types.ts';
 import type { Scalar } from '../mapping/match.ts';
-import type { JsonValue } from '../types.ts';
+import type { JsonValue } from '../../lib/exact-json.ts';
 
 /** A rule that fits the schema: every name in it is a table or a column that is there, in lower case, or null for one that is not. */
 export interface Rule {

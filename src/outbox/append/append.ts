@@ -17,6 +17,7 @@ import { LaneMemory } from './lane-memory.ts';
 import { SubjectKeyMemory, type PayloadSealer } from '../payload/payload-sealer.ts';
 import { createFollowUp, type FollowUpOptions } from '../queue/promote.ts';
 import { lanesOf } from '../queue/queue-lanes.ts';
+import { placeEvents, witnessOf, type Appended, type Kept } from './place-events.ts';
 import { requireFit } from './require-fit.ts';
 import { discardStaged, flipStaged, queueStaged, stageEvents } from './staging.ts';
 import { StandingErasures } from '../payload/standing-erasures.ts';
@@ -26,18 +27,6 @@ import type { Checkpoint, ClaimedDelivery, Claimant, Room, Subscription } from '
 export interface AppendedTransaction {
   id: string;
   events: readonly DomainEvent[];
-}
-
-export interface Appended {
-  /** Events that were new. */
-  events: number;
-  /** Events that the log had already, refused. */
-  copies: number;
-  deliveries: number;
-  /** Events that an erasure covers: recorded without their payloads, and not sent. */
-  erased: number;
-  /** Claimed by this process within the same commit: to be sent now, those of a lane in order. */
-  fresh: ClaimedDelivery[];
 }
 
 export interface AppendOptions {
@@ -116,12 +105,6 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
     discard: () => discardStaged(store, writer),
     close: () => followUp.close(),
   };
-}
-
-/** Events of a batch that are to be written, and how many were left out. */
-export interface Kept {
-  events: readonly { event: DomainEvent; transactionId: string }[];
-  copies: number;
 }
 
 /**
@@ -221,17 +204,6 @@ async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<
       waitingLanes: lanesOf(deliveries.filter(({ lane }) => lane !== null && used.has(lane))),
     },
   };
-}
-
-/** Gives events their places in the log. */
-export function placeEvents(kept: Kept, counters: Counters): PlacedEvent[] {
-  return kept.events.map((entry, index) => ({ ...entry, seq: counters.nextEventSeq + index }));
-}
-
-/** What proves, after a lost answer, that the plan was committed. */
-export function witnessOf(events: readonly PlacedEvent[]): Pick<Plan<unknown>, 'witness'> {
-  const first = events[0];
-  return first === undefined ? {} : { witness: { seq: first.seq, id: first.event.id } };
 }
 
 interface Placing {

@@ -8,7 +8,7 @@ import {
   type PlacedDelivery,
   type QueueRow,
 } from './append-statements.ts';
-import { placeEvents, witnessOf, type Appended, type Kept } from './append.ts';
+import { placeEvents, witnessOf, type Appended, type Kept } from './place-events.ts';
 import { positionAssignments, type Counters } from '../checkpoint.ts';
 import type { Router } from './fan-out.ts';
 import type { GuardedWriter, Plan } from './guarded-writer.ts';

@@ -5,7 +5,7 @@ import { HmacKey } from '../../crypto/sha256.ts';
 import { idIn, literal, toBatches } from '../../db/connection/sql-text.ts';
 import { enterQueue } from '../append/enter-queue.ts';
 import { storedKey } from '../append/lane.ts';
-import type { WebhookVault } from '../webhook/webhook-registry.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /*
  * Each patient has a row with two keys, and so have events about no patient (subject ''): one salts the hashes of the sealed log,
@@ -44,7 +44,7 @@ function openKey(box: PatientBox, sealed: string, context: string): Buffer {
 
 /** The salts of these subjects, made where they are missing: round trips more for the new ones of a batch. */
 export async function ensureSalts(
-  { store, box }: WebhookVault,
+  { store, box }: EncryptedStore,
   subjects: ReadonlySet<string>,
 ): Promise<Map<string, HmacKey>> {
   const salts = await readSalts(store, box, subjects);
@@ -243,7 +243,10 @@ const resealedAtOnce = 500;
  * Seals all keys as the configuration says now; after that older encryption keys may go. Payloads stay as they are. Throws AppError
  * ERR_SECRET_KEY when there are payload keys that what is configured does not open. Returns how many were sealed anew.
  */
-export async function resealSubjectKeys({ store, box: { forPatients: box } }: WebhookVault): Promise<number> {
+export async function resealSubjectKeys({
+  store,
+  box: { forPatients: box },
+}: EncryptedStore): Promise<number> {
   await requirePayloadKeys(store, box);
   if (!box.encrypts) return 0;
   let resealed = 0;

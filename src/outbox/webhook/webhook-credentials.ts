@@ -1,7 +1,7 @@
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { AppError } from '../../lib/errors.ts';
 import { mask, maskUrl } from '../../lib/mask-url.ts';
-import type { WebhookRow } from './webhook-row.ts';
+import type { WebhookRow } from '../../db/schema/schema.ts';
 
 /*
  * Credentials beside the secret: values of headers, and what of the URL is one. With an encryption key

@@ -11,8 +11,8 @@ import {
   secretContext,
   type WebhookProblem,
   type WebhookRecord,
-  type WebhookRow,
 } from './webhook-row.ts';
+import type { WebhookRow } from '../../db/schema/schema.ts';
 import { maskUrl } from '../../lib/mask-url.ts';
 import { resealCredentials, sealCredentials, tryOpenCredentials, unmask } from './webhook-credentials.ts';
 import { endQueued } from '../queue/end-queued.ts';

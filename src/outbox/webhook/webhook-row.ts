@@ -1,19 +1,12 @@
-import type { InferSelectModel } from 'drizzle-orm';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { sql } from '../../db/schema/drizzle.ts';
-import { webhooks } from '../../db/schema/schema.ts';
+import { webhooks, type WebhookRow } from '../../db/schema/schema.ts';
 import { AppError } from '../../lib/errors.ts';
 import { mask, maskUrl } from '../../lib/mask-url.ts';
 import { checkSecret } from '../../lib/secret.ts';
-import type { Subscription, Webhook } from '../types.ts';
+import type { Subscription, Webhook, WebhookStanding } from '../types.ts';
 import { maskHeaders, openCredentials } from './webhook-credentials.ts';
 import { readShape } from './webhook-shape.ts';
-
-/**
- * Whether it is sent to: `active`; `paused` or `inactive` by a person, `disabled` by the engine; `unfit`: a column of its row cannot be used, and its
- * deliveries wait until that is corrected.
- */
-export type WebhookStanding = 'active' | 'paused' | 'inactive' | 'disabled' | 'unfit';
 
 /** A webhook as people see it: without its secrets, the URL and the values of headers masked. */
 export interface WebhookRecord extends Omit<Webhook, 'secrets'> {
@@ -34,8 +27,6 @@ export interface WebhookRecord extends Omit<Webhook, 'secrets'> {
 
 /** Why the engine disabled a webhook: it answered 410, or failed for `disable_after` without a pause. */
 export type DisableReason = 'gone' | 'failing';
-
-export type WebhookRow = InferSelectModel<typeof webhooks>;
 
 /** True while a rotation overlaps, by the store's clock. */
 export const isOverlapping = sql<number>`coalesce(${webhooks.previousSecretExpiresAt} > utc_timestamp(3), 0)`;

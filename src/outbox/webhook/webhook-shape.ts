@@ -3,7 +3,7 @@ import { maximumEvents } from '../../config/setting/schema.ts';
 import { parseWebhookInput } from '../../config/setting/webhook-input.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Webhook } from '../types.ts';
-import type { WebhookRow } from './webhook-row.ts';
+import type { WebhookRow } from '../../db/schema/schema.ts';
 
 /** What a row says, as far as it can be read. */
 export interface WebhookShape {

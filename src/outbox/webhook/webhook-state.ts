@@ -3,7 +3,8 @@ import { and, eq, isNull } from '../../db/schema/drizzle.ts';
 import { webhooks } from '../../db/schema/schema.ts';
 import { freshStart, lockEditable, managedByFile, notFound, type Along } from './webhook-registry.ts';
 import { makeRetriesDue } from '../queue/owed.ts';
-import type { DisableReason, WebhookRow } from './webhook-row.ts';
+import type { DisableReason } from './webhook-row.ts';
+import type { WebhookRow } from '../../db/schema/schema.ts';
 import { notActive } from './webhook-summary.ts';
 
 /**

@@ -2,7 +2,7 @@ import { AppError } from '../../lib/errors.ts';
 import { countMissed } from './missed.ts';
 import { countOwed } from '../queue/owed.ts';
 import { loadWebhooks, notFound, type WebhookVault } from './webhook-registry.ts';
-import type { WebhookStanding } from './webhook-row.ts';
+import type { WebhookStanding } from '../types.ts';
 
 /** What a person needs to know after changing whether a webhook is sent to. */
 export interface WebhookSummary {

@@ -14,7 +14,8 @@ import {
   type WebhookVault,
 } from './webhook-registry.ts';
 import { sealCredentials, tryOpenCredentials } from './webhook-credentials.ts';
-import { secretContext, type WebhookRow } from './webhook-row.ts';
+import { secretContext } from './webhook-row.ts';
+import type { WebhookRow } from '../../db/schema/schema.ts';
 
 /** What a sync did to one webhook. */
 export interface SyncedChange {
