@@ -1,4 +1,4 @@
-import { laneOf } from '../../outbox/append/lane.ts';
+import { laneOf } from '../../../outbox/append/lane.ts';
 
 /** An open delivery's row of the queue, with the event and the last attempt. */
 export interface QueuePlace {

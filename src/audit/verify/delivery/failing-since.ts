@@ -1,6 +1,6 @@
-import type { Session } from '../../db/connection/client.ts';
-import { momentMs } from '../../outbox/moment.ts';
-import { fail } from './flaw.ts';
+import type { Session } from '../../../db/connection/client.ts';
+import { momentMs } from '../../../outbox/moment.ts';
+import { fail } from '../flaw.ts';
 
 interface Claimed {
   since: string;
