@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { adoptBeforeSealing, beginEncryption } from './audit/act/adopt.ts';
 import { areWebhooksEdited } from './audit/act/explain-webhooks.ts';
-import { recordSync } from './audit/act/record-along.ts';
+import { recordMissed, recordSync } from './audit/act/record-along.ts';
 import { sealedErasures } from './audit/act/sealed-erasures.ts';
 import { runPreflight } from './binlog/preflight/preflight.ts';
 import { openSource, type Source } from './binlog/source/source.ts';
@@ -321,6 +321,7 @@ function createDelivery(
     vault: parts.claimant,
     reports: outages.part('the webhooks could not be read, trying again'),
     explain: () => explainEdits(parts),
+    missed: recordMissed(parts.claimant.box),
     onChange(webhooks, problems) {
       inForce.webhooks = webhooks;
       inForce.problems = problems;

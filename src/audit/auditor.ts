@@ -16,7 +16,8 @@ const payloadColumns = ['payload', 'response_body'];
 
 const isVisible = 'e.staging < (SELECT c.staging FROM checkpoint c WHERE c.id = 1)';
 
-const views: Readonly<Record<string, string>> = {
+/** By name, the SELECT of each view for an auditor. */
+export const auditorViews: Readonly<Record<string, string>> = {
   audit_webhooks: `SELECT id, name, url, events, is_active, managed_by, fields, JSON_KEYS(filter) AS filtered_by,
       JSON_KEYS(headers) AS header_names, created_at, updated_at, deleted_at, failing_since, disabled_at, disabled_reason,
       previous_secret_expires_at AS rotation_ends_at FROM webhooks`,
@@ -57,19 +58,19 @@ export async function prepareAuditor(
   { account, withoutPayloads }: AuditorOptions,
 ): Promise<Auditor> {
   const who = toAccount(account);
-  for (const [name, query] of Object.entries(views)) {
+  for (const [name, query] of Object.entries(auditorViews)) {
     await store.run(`CREATE OR REPLACE SQL SECURITY DEFINER VIEW ${name} AS ${query}`);
   }
   const schema = `\`${store.database.replaceAll('`', '``')}\``;
   const payloads = withoutPayloads ? ` (${await columnsWithout(store, payloadColumns)})` : '';
   const password = `${randomBytes(18).toString('base64url')}-aA1`;
   return {
-    views: Object.keys(views),
+    views: Object.keys(auditorViews),
     statements: [
       `CREATE USER ${who} IDENTIFIED BY '${password}';`,
       `GRANT SELECT${payloads} ON ${schema}.webhook_deliveries TO ${who};`,
       `GRANT SELECT (${webhookColumns.join(', ')}) ON ${schema}.webhooks TO ${who};`,
-      ...Object.keys(views).map((name) => `GRANT SELECT ON ${schema}.${name} TO ${who};`),
+      ...Object.keys(auditorViews).map((name) => `GRANT SELECT ON ${schema}.${name} TO ${who};`),
     ],
   };
 }

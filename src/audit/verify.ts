@@ -165,7 +165,11 @@ async function walkChain(chain: Chain): Promise<void> {
   await checkDeliveries({
     ...{ session: store, marker, excuses, progress, droppedTo: deliveriesDroppedTo(state, progress) },
     webhooks: await readRecordedStates(store, marker),
-    failing: await FailingSince.read(store, await knownFrom(store, state, progress)),
+    failing: await FailingSince.read({
+      session: store,
+      marker,
+      knownFrom: await knownFrom(store, state, progress),
+    }),
     onDeliveries(count) {
       result.deliveries += count;
       onDone(count);

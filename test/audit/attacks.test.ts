@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { auditorViews, prepareAuditor } from '../../src/audit/auditor.ts';
 import { dropSeals } from '../../src/audit/seal/drop-seals.ts';
 import { readHead } from '../../src/audit/seal/head.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import type { Flaw } from '../../src/audit/verify/flaw.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
+import { readViewQueries } from '../../src/db/schema/definitions.ts';
 import { flavours } from '../support/server.ts';
 import { openFilledStore, type FilledStore } from './filled-store.ts';
 
@@ -277,6 +279,74 @@ describe.each(flavours)('a store in which SQL hides or invents deliveries, on %s
       ok: false,
       message: expect.stringMatching(/hide|attempts is a view/),
     });
+  });
+
+  const queries = new Map([...readViewQueries(), ...Object.entries(auditorViews)]);
+
+  it.each([...queries])('names the view %s when it shows less than its tables', async (name, query) => {
+    await prepareAuditor(test.store, { account: 'luz', withoutPayloads: false });
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true });
+    await test.schema.query(`CREATE OR REPLACE VIEW ${name} AS ${query} LIMIT 1`);
+    const { ok, flaw } = await verifyLog(test.vault);
+    await test.schema.query(`CREATE OR REPLACE VIEW ${name} AS ${query}`);
+    expect({ ok, message: flaw?.message }).toEqual({
+      ok: false,
+      message: expect.stringContaining(`the view ${name} was edited`),
+    });
+  });
+
+  it.each([
+    [
+      'a view of another schema',
+      'events',
+      (query: string) => query.replace('`event_log`', 'receivers.event_log'),
+    ],
+    [
+      'another column',
+      'webhook_deliveries',
+      (query: string) => query.replace('d.`failed_at`', 'd.`created_at` AS `failed_at`'),
+    ],
+  ])('names a view that shows %s', async (_what, name, edit) => {
+    const query = queries.get(name)!;
+    await test.schema.query(
+      'CREATE DATABASE IF NOT EXISTS receivers; CREATE OR REPLACE VIEW receivers.event_log AS SELECT * FROM event_log',
+    );
+    try {
+      await test.schema.query(`CREATE OR REPLACE VIEW ${name} AS ${edit(query)}`);
+      const { flaw } = await verifyLog(test.vault);
+      expect(flaw?.message).toContain(`the view ${name} was edited`);
+    } finally {
+      await test.schema.query(`CREATE OR REPLACE VIEW ${name} AS ${query}; DROP DATABASE receivers`);
+    }
+  });
+
+  it.each([
+    [
+      "ALTER TABLE delivery_log ALTER status SET DEFAULT 'delivered'",
+      'delivery_log.status',
+      "ALTER TABLE delivery_log ALTER status SET DEFAULT 'open'",
+    ],
+    [
+      'ALTER TABLE attempts ALTER response_status SET DEFAULT 200',
+      'attempts.response_status',
+      'ALTER TABLE attempts ALTER response_status SET DEFAULT NULL',
+    ],
+    [
+      'ALTER TABLE webhooks ALTER timeout_ms DROP DEFAULT',
+      'webhooks.timeout_ms',
+      'ALTER TABLE webhooks ALTER timeout_ms SET DEFAULT 15000',
+    ],
+    [
+      'ALTER TABLE queue MODIFY waiting BOOLEAN GENERATED ALWAYS AS (FALSE) STORED',
+      'queue.waiting',
+      "ALTER TABLE queue MODIFY waiting BOOLEAN GENERATED ALWAYS AS (state = 'waiting') STORED",
+    ],
+  ])('names the column after %s', async (sql, column, undo) => {
+    await test.schema.query(sql);
+    const { flaw } = await verifyLog(test.vault);
+    await test.schema.query(undo);
+    expect(flaw?.message).toContain(`the default of the column ${column} was edited`);
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true });
   });
 
   it('finds an event that SQL added without a payload before it was sealed', async () => {

@@ -92,21 +92,33 @@ export interface FilledStore extends TestStore {
 export async function openFilledStore(flavour: ServerVariant): Promise<FilledStore> {
   const test = await openTestStore(flavour);
   await fill(test);
-  const listOf = (table: MySqlTable): string =>
-    Object.values(getTableColumns(table))
-      .map(({ name }) => name)
-      .filter((name) => name !== 'waiting')
-      .map((name) => `\`${name}\``)
-      .join(', ');
-  const copies = tables.map((table) => ({ name: getTableName(table), columns: listOf(table) }));
-  for (const { name, columns } of copies)
-    await test.schema.query(`CREATE TABLE whole_${name} AS SELECT ${columns} FROM ${name}`);
+  const restoreTable = await copyTables(test, 'whole');
   return {
     ...test,
     async restore() {
-      await test.schema.query(copies.map(({ name }) => `DELETE FROM ${name}`).join(';'));
-      for (const { name, columns } of copies)
-        await test.schema.query(`INSERT INTO ${name} (${columns}) SELECT ${columns} FROM whole_${name}`);
+      for (const table of tables) await restoreTable(getTableName(table));
     },
+  };
+}
+
+/** Copies all tables as they are. Returns what puts the rows of one back. */
+export async function copyTables(
+  { schema: { query } }: Pick<TestStore, 'schema'>,
+  prefix: string,
+): Promise<(table: string) => Promise<void>> {
+  const columnsOf = new Map(
+    tables.map((table) => {
+      const names = Object.values(getTableColumns(table)).map(({ name }) => name);
+      const written = names.filter((name) => name !== 'waiting').map((name) => `\`${name}\``);
+      return [getTableName(table), written.join(', ')];
+    }),
+  );
+  for (const [name, columns] of columnsOf)
+    await query(`CREATE TABLE ${prefix}_${name} AS SELECT ${columns} FROM ${name}`);
+  return async (name) => {
+    const columns = columnsOf.get(name)!;
+    await query(
+      `DELETE FROM ${name}; INSERT INTO ${name} (${columns}) SELECT ${columns} FROM ${prefix}_${name}`,
+    );
   };
 }

@@ -151,11 +151,34 @@ describe.each(flavours)('events test, on %s', { timeout: 180_000 }, (flavour) =>
     expect(stdout).toContain('present: {"patient_id":70,"first_name":"Marcela"}');
     expect(stdout).toContain('new: {"patient_id":70,"first_name":"Secreta","phone":"809-555-7777"}');
     expect(stdout).toMatch(/a statement defined patients anew/);
+    const acts = await clinic.query(
+      `SELECT role, target, details FROM ${storeName}.audit_log WHERE action = 'patient.access'`,
+    );
+    expect(acts).toEqual([
+      { role: 'local', target: '70', details: expect.objectContaining({ dry_run: expect.anything() }) },
+    ]);
     await clinic.query(
       "INSERT INTO patients (medrecno, first_name, last_name, branch_id) VALUES (7003, 'Tras', 'Peña', 1)",
     );
     await waitFor(() => receiver.received.find(({ data }) => data['first_name'] === 'Tras'));
     expect(daemon.log.filter(({ msg }) => msg === 'capturing')).toHaveLength(1);
+  });
+
+  it('shows no data of a patient who was erased', async () => {
+    const environment = {
+      SOURCE_DATABASE_URL: clinic.url(),
+      STORE_DATABASE_URL: `${server.url}/${storeName}`,
+    };
+    const erase = ['erase', '--config', config, '--patient', '70', '--reason', 'asked', '--yes'];
+    expect(await runCli(erase, environment)).toMatchObject({ code: 0 });
+    const { code, stdout } = await dryRun('--since', since, '--show-data');
+    expect(code).toBe(0);
+    expect(stdout).toContain('data: left out, the patient was erased');
+    // The rule of the appointment looks up a name, and has no patient that an erasure could name.
+    expect(stdout).not.toMatch(/Marcela|809-555-7777/);
+    expect(
+      await clinic.query(`SELECT COUNT(*) AS n FROM ${storeName}.audit_log WHERE action = 'patient.access'`),
+    ).toEqual([{ n: 1 }]);
   });
 
   it('counts what a webhook would be sent, of the file as it is edited or of the store, by its filter', async () => {

@@ -102,7 +102,7 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
 
   const acts = (id: number): Promise<Record<string, unknown>[]> =>
     clinic.query(
-      `SELECT action, actor, role, details FROM ${store}.audit_log WHERE target = ? AND action LIKE 'webhook.%' ORDER BY id`,
+      `SELECT action, actor, role, details FROM ${store}.audit_log WHERE target = ? AND action LIKE 'webhook.%' AND action <> 'webhook.missed' ORDER BY id`,
       [String(id)],
     );
 
@@ -369,9 +369,11 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
     expect((await call('GET', `/api/webhooks/${asleep}`)).body).toMatchObject({
       webhook: { is_active: false },
     });
-    const acts = await clinic.query(`SELECT action FROM ${store}.audit_log WHERE target = ? ORDER BY id`, [
-      `${id}`,
-    ]);
+    // The engine notes what it did not queue whenever it reads the table.
+    const acts = await clinic.query(
+      `SELECT action FROM ${store}.audit_log WHERE target = ? AND action <> 'webhook.missed' ORDER BY id`,
+      [`${id}`],
+    );
     expect(acts.map(({ action }) => action as string)).toEqual([
       'webhook.create',
       'webhook.disable',

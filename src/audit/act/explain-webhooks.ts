@@ -106,6 +106,10 @@ async function putBack(tx: Session, id: number, before: WebhookState): Promise<v
       managedBy: 'file',
       isActive: before.is_active,
       pausedAt: moment(before.paused_at ?? null),
+      ...(before.missed_from !== undefined && {
+        missedFrom: before.missed_from,
+        missedTo: before.missed_to ?? null,
+      }),
       createdAt: new Date(before.created_at),
       disabledAt: moment(before.disabled_at),
       disabledReason: before.disabled_reason,

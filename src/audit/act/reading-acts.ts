@@ -1,5 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
+import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import type { Session } from '../../db/connection/client.ts';
+import { momentMs } from '../../outbox/moment.ts';
+import { eraseAction } from '../../outbox/payload/payload-acts.ts';
 import { storedKey } from '../../outbox/append/lane.ts';
 import type { WebhookVault } from '../../outbox/webhook/webhook-registry.ts';
 import type { DeliveryFilter, DeliveryRecord } from '../deliveries.ts';
@@ -34,6 +37,24 @@ export async function recordReading(
 ): Promise<void> {
   const details = patient === null ? {} : { details: { patient } };
   await recordAct(store, box, { actor, action: 'delivery.read', target: String(id), ...details });
+}
+
+/** Puts on record that a dry run of rules shows data, and of which patients. */
+export async function recordDryRun(
+  { store, box }: WebhookVault,
+  actor: Actor,
+  { patients, sinceMs }: { patients: ReadonlySet<string>; sinceMs: number },
+): Promise<void> {
+  const details = { dry_run: { since: new Date(sinceMs).toISOString() } };
+  await recordAct(store, box, { actor, action: 'event.read', details });
+  for (const patient of patients)
+    await recordAct(store, box, { actor, action: 'patient.access', target: storedKey(patient), details });
+}
+
+/** By patient, when the last erasure was: it covers what was committed before it. */
+export async function readErasureMoments({ store, box }: WebhookVault): Promise<Map<string, number>> {
+  const acts = await readMarkedActs(store, box, { action: eraseAction });
+  return new Map(acts.map(({ target, at }) => [target!, momentMs(at)]));
 }
 
 /** The filter as acts have it. */

@@ -2,7 +2,7 @@ import type { SecretBox } from '../../crypto/encryption.ts';
 import { isSameName, type Along } from '../../outbox/webhook/webhook-registry.ts';
 import type { SyncOptions } from '../../outbox/webhook/webhook-sync.ts';
 import { explainWebhook, explainWebhooks, recordPutBack, type SqlChange } from './explain-webhooks.ts';
-import { file, recordWebhookAct, type WebhookAct } from './record-act.ts';
+import { engine, file, recordWebhookAct, type WebhookAct } from './record-act.ts';
 import { underscored } from '../to-json.ts';
 
 /** For a verb of the registry: puts on record what SQL did to the webhook before, and the act. */
@@ -13,6 +13,11 @@ export function recordAlong(box: SecretBox, act: WebhookAct): Along {
       await recordWebhookAct(tx, box, id, act);
     },
   };
+}
+
+/** For the engine, where it notes which events a webhook has missed while it was inactive. */
+export function recordMissed(box: SecretBox): Along {
+  return recordAlong(box, { actor: engine, action: 'webhook.missed' });
 }
 
 interface RecordedSync extends Required<Omit<SyncOptions, 'overlapMs'>> {

@@ -1,6 +1,7 @@
 import { loadWebhooks, notFound, type WebhookVault } from '../../outbox/webhook/webhook-registry.ts';
 import { replayMissed } from '../../outbox/webhook/missed.ts';
 import type { Actor } from './record-act.ts';
+import { recordAlong } from './record-along.ts';
 import { recordReplay } from './replay-acts.ts';
 
 /**
@@ -17,6 +18,7 @@ export async function sendMissed(
   if (!webhook) throw notFound(id);
   return replayMissed(vault.store, webhook, {
     requestedBy: actor.name,
+    along: recordAlong(vault.box, { actor, action: 'webhook.missed' }),
     record: recordReplay(vault.box, id, { actor, details: { missed: true } }),
   });
 }

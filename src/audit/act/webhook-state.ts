@@ -34,6 +34,9 @@ export interface WebhookState {
   disabled_reason: string | null;
   deleted_at: string | null;
   rotation_ends_at: string | null;
+  /** Events that were not queued; both absent in acts from before they were on record. */
+  missed_from?: number | null;
+  missed_to?: number | null;
   /** Digests of what is not shown: they tell that it changed. */
   url_digest: string;
   secret: string;
@@ -78,6 +81,8 @@ export function toWebhookState(stored: WebhookRow, { box, marker }: Digesting): 
     disabled_reason: row.disabledReason,
     deleted_at: iso(row.deletedAt),
     rotation_ends_at: iso(row.previousSecretExpiresAt),
+    missed_from: row.missedFrom,
+    missed_to: row.missedTo,
     url_digest: marker.digest(row.url),
     secret: marker.digest([openSecret(row.secret), openSecret(row.previousSecret)]),
     filter: marker.digest(row.filter),
@@ -101,12 +106,17 @@ export async function readWebhookState(
   return row ? toWebhookState(row, digesting) : null;
 }
 
+/** Columns that were there before acts remembered them: an act without them says nothing of them. */
+const isOfLater = (name: string): boolean => name === 'missed_from' || name === 'missed_to';
+
 /** Names of the settings that differ. */
 export function differences(before: WebhookState | null, after: WebhookState | null): string[] {
   if (before === null || after === null) return before === after ? [] : ['row'];
   const text = (value: unknown): string => JSON.stringify(canonical(value ?? null));
   const names = Object.keys(after).filter(
-    (name) => text(before[name as keyof WebhookState]) !== text(after[name as keyof WebhookState]),
+    (name) =>
+      (name in before || !isOfLater(name)) &&
+      text(before[name as keyof WebhookState]) !== text(after[name as keyof WebhookState]),
   );
   // A credential in the URL that is masked in both states differs in the digest alone.
   return [...new Set(names.map((name) => (name === 'url_digest' ? 'url' : name)))];

@@ -57,6 +57,8 @@ export interface Difference {
   fields: readonly string[];
   present?: Readonly<Record<string, JsonValue>>;
   new?: Readonly<Record<string, JsonValue>>;
+  /** Data was asked for, and its patient was erased. */
+  erased?: true;
 }
 
 export interface TallyOptions {
@@ -64,14 +66,20 @@ export interface TallyOptions {
   types: readonly string[];
   /** Examples of each kind of difference for each type. */
   limit: number;
-  showData: boolean;
+  /** Whether to show the data of an event; null to show none. */
+  mayShow: MayShow | null;
 }
+
+/** False for an event of a patient who was erased after it. */
+export type MayShow = (event: DomainEvent) => boolean;
 
 /** Counts events of two lists of rules against each other, and keeps a few of the differences. */
 export class Tally {
   readonly #options: TallyOptions;
   readonly #counts: Map<string, TypeCount>;
   readonly differences: Difference[] = [];
+  /** Whose data the differences show. */
+  readonly shownPatients = new Set<string>();
 
   constructor(options: TallyOptions) {
     this.#options = options;
@@ -108,10 +116,20 @@ export class Tally {
     if (count[kind] > this.#options.limit) return;
     const { id, occurredAtMs, entity } = event;
     const at = new Date(occurredAtMs).toISOString();
-    const data = this.#options.showData
-      ? { ...(present && { present: present.data }), ...(next && { new: next.data }) }
-      : {};
+    const data = this.#dataOf(present, next);
     this.differences.push({ kind, event: event.type, id, at, ...entity, fields, ...data });
+  }
+
+  #dataOf(
+    present: DomainEvent | undefined,
+    next: DomainEvent | undefined,
+  ): Pick<Difference, 'present' | 'new' | 'erased'> {
+    const { mayShow } = this.#options;
+    if (mayShow === null) return {};
+    const events = [present, next].filter((event) => event !== undefined);
+    if (!events.every(mayShow)) return { erased: true };
+    for (const { subject } of events) if (subject !== null) this.shownPatients.add(subject);
+    return { ...(present && { present: present.data }), ...(next && { new: next.data }) };
   }
 }
 

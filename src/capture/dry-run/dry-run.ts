@@ -13,7 +13,7 @@ import { matchesPattern } from '../../event/subscription.ts';
 import type { DomainEvent, MapContext, Rules } from '../../event/types.ts';
 import type { Subscription } from '../../outbox/types.ts';
 import { lookupsOf, readingOf, type Clinic } from '../clinic.ts';
-import { Tally, type DryRunReport, type HaltInRange } from './dry-run-report.ts';
+import { Tally, type DryRunReport, type HaltInRange, type MayShow } from './dry-run-report.ts';
 import { GatheredRows } from '../transaction/gathered-rows.ts';
 import { createProjection, type Projection } from './projection.ts';
 
@@ -34,7 +34,8 @@ export interface DryRunOptions {
   /** Part of every event id. */
   lineage: string;
   limit: number;
-  showData: boolean;
+  /** Whether to show the data of an event; null to show none. */
+  mayShow: MayShow | null;
   /** Counts what this webhook would be sent. */
   webhook?: TestedWebhook;
   onProgress(progress: Progress): void;
@@ -47,14 +48,20 @@ export interface Progress {
   ofBytes: number;
 }
 
+/** A report, and whose data it shows. */
+export interface DryRunResult {
+  report: DryRunReport;
+  shownPatients: ReadonlySet<string>;
+}
+
 /**
  * Reads past binlog under an identity of its own and maps it by both lists of rules. Nothing is sent and nothing is written,
- * neither at the source nor in the store. What cannot be read is passed over whole and told.
+ * neither at the source nor in the store. What cannot be read is passed over whole and reported.
  */
-export async function dryRun(options: DryRunOptions): Promise<DryRunReport> {
+export async function dryRun(options: DryRunOptions): Promise<DryRunResult> {
   const run = new DryRun(options);
   await run.readAll();
-  return run.report();
+  return { report: run.report(), shownPatients: run.shownPatients };
 }
 
 /** One list of rules, and what it would have read. */
@@ -82,13 +89,13 @@ class DryRun {
   #time: StreamOptions['time'];
 
   constructor(options: DryRunOptions) {
-    const { next, present, from, limit, showData } = options;
+    const { next, present, from, limit, mayShow } = options;
     const side = (rules: Rules): Side => ({ rules, projection: createProjection(rules.watch) });
     this.#options = options;
     this.#sides = { present: present && side(present), next: side(next.rules) };
     this.#watch = union(next.rules.watch, present?.watch ?? new Map());
     const types = [...next.rules.types, ...(present?.types ?? [])].map(({ type }) => type);
-    this.#tally = new Tally({ types: [...new Set(types)], limit, showData });
+    this.#tally = new Tally({ types: [...new Set(types)], limit, mayShow });
     this.#position = from.position;
   }
 
@@ -102,6 +109,10 @@ class DryRun {
       if (halt.transaction === null || waived.size === MAX_HALTS) return;
       waived.add(halt.transaction);
     }
+  }
+
+  get shownPatients(): ReadonlySet<string> {
+    return this.#tally.shownPatients;
   }
 
   report(): DryRunReport {

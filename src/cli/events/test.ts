@@ -1,11 +1,17 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { findPositionAt } from '../../binlog/position/position-at.ts';
+import { readErasureMoments, recordDryRun } from '../../audit/act/reading-acts.ts';
 import { openSource, type Source, type SourceIdentity } from '../../binlog/source/source.ts';
 import type { Config } from '../../config/types.ts';
 import { lineageName } from '../../capture/proven-checkpoint.ts';
 import { filterNames, readClinic } from '../../capture/clinic.ts';
 import { dryRun, type TestedWebhook } from '../../capture/dry-run/dry-run.ts';
-import type { Difference, DryRunReport, WebhookCount } from '../../capture/dry-run/dry-run-report.ts';
+import type {
+  Difference,
+  DryRunReport,
+  MayShow,
+  WebhookCount,
+} from '../../capture/dry-run/dry-run-report.ts';
 import { openStore } from '../../db/connection/client.ts';
 import { openBox } from '../../crypto/encryption.ts';
 import { builtInRulesFile, readRules } from '../../event/rule/rule-file.ts';
@@ -13,14 +19,19 @@ import type { Rules } from '../../event/types.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
 import { readCaptureState } from '../../outbox/checkpoint.ts';
-import { findWebhookId, getWebhook } from '../../outbox/webhook/webhook-registry.ts';
+import { storedKey } from '../../outbox/append/lane.ts';
+import { findWebhookId, getWebhook, type WebhookVault } from '../../outbox/webhook/webhook-registry.ts';
 import { escapeLine } from '../../lib/terminal-text.ts';
+import { localActor } from '../argument/local-actor.ts';
+import { withStore } from '../argument/with-store.ts';
 import { configOf, configOption, type ConfigOptions } from '../argument/config-option.ts';
 import { print, printJson } from '../terminal/output.ts';
 import { styled } from '../terminal/styled.ts';
 import { formatTable } from '../terminal/table.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { sinceOption, untilOption } from '../argument/time-option.ts';
+
+const clockSkewMs = 60_000;
 
 interface TestOptions extends ConfigOptions {
   rules?: string;
@@ -47,13 +58,17 @@ export function eventsTestCommand(): Command {
     .addOption(sinceOption().makeOptionMandatory())
     .addOption(untilOption())
     .option('--limit <n>', 'examples of each kind of difference for each event type', parseLimit, 3)
-    .option('--show-data', "print the data of the examples as well: these are patients' data")
+    .option(
+      '--show-data',
+      "print the data of the examples as well: these are patients' data, so it is put on record",
+    )
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',
       `
-Nothing is sent and nothing is written; a running daemon is not disturbed. Rows that a rule looks up are read as they are now.
-Without --show-data the examples tell the names of fields and the key of the row, never a value.
+Nothing is sent; a running daemon is not disturbed. Rows that a rule looks up are read as they are now.
+Without --show-data the examples have the names of fields and the key of the row, never a value, and nothing is written. With it the data of
+patients who were erased is left out, and the audit log has an act for each patient whose data is shown.
 Exit code 1 when something in the range could not be read.
 
 Examples:
@@ -61,14 +76,17 @@ Examples:
   $ npx odontology-webhooks events test --webhook 'Payment Notifications' --since 2h`,
     )
     .action(async (options: TestOptions) => {
-      const report = await testRules(options);
+      const report = options.showData
+        ? await withStore(options, (vault) => testRules(options, vault))
+        : await testRules(options);
       if (options.json) printJson(report);
       else print(formatReport(report));
       if (report.halts.length > 0) process.exitCode = 1;
     });
 }
 
-async function testRules(options: TestOptions): Promise<DryRunReport> {
+/** Shows data where it is given the store that has the erasures and takes the acts. */
+async function testRules(options: TestOptions, vault?: WebhookVault): Promise<DryRunReport> {
   const config = configOf(options);
   if (options.rules === undefined && options.webhook === undefined) {
     throw new AppError('ERR_USAGE', 'nothing to try was named', {
@@ -88,8 +106,8 @@ async function testRules(options: TestOptions): Promise<DryRunReport> {
     if (!from) throw new AppError('ERR_PREFLIGHT', 'The binary log of the source is off.');
     const untilMs = options.until ?? systemClock.now();
     const lineage = await readLineage(config, next.identity);
-    const { limit, showData = false } = options;
-    const report = await dryRun({
+    const mayShow = vault ? await readMayShow(vault) : null;
+    const { report, shownPatients } = await dryRun({
       source,
       next,
       present,
@@ -97,11 +115,12 @@ async function testRules(options: TestOptions): Promise<DryRunReport> {
       sinceMs,
       untilMs,
       lineage,
-      limit,
-      showData,
+      limit: options.limit,
+      mayShow,
       ...(webhook && { webhook }),
       onProgress: ({ bytes, ofBytes }) => progress.update(bytes / 2 ** 20, ofBytes / 2 ** 20),
     });
+    if (vault) await recordDryRun(vault, localActor(), { patients: shownPatients, sinceMs });
     const shorter = from.reachesBack
       ? []
       : [`the log begins at ${new Date(from.begunAtMs).toISOString()}: what came before is purged`];
@@ -110,6 +129,13 @@ async function testRules(options: TestOptions): Promise<DryRunReport> {
     progress.end();
     await source.close();
   }
+}
+
+/** Leaves out what erasures on record cover. The clock of the store may be behind that of the source. */
+async function readMayShow(vault: WebhookVault): Promise<MayShow> {
+  const erasedMs = await readErasureMoments(vault);
+  return ({ subject, occurredAtMs }) =>
+    subject === null || occurredAtMs > (erasedMs.get(storedKey(subject)) ?? -Infinity) + clockSkewMs;
 }
 
 /** The webhook as the file has it now, which may be an edit that is not in force yet; else as the store has it. */
@@ -207,8 +233,8 @@ function formatWebhook({ name, events }: WebhookCount): string {
   return `${sentence}\n\n${formatTable(['event', 'subscribed', 'passed'], rows)}`;
 }
 
-function formatDifference({ kind, event, id, at, table, key, fields, ...data }: Difference): string {
+function formatDifference({ kind, event, id, at, table, key, fields, erased, ...data }: Difference): string {
   const line = `${marks[kind]} ${event}  ${table} ${key}  ${at}  ${id}  ${fields.join(', ')}`;
   const shown = Object.entries(data).map(([side, values]) => `\n    ${side}: ${JSON.stringify(values)}`);
-  return line + shown.join('');
+  return line + (erased ? '\n    data: left out, the patient was erased' : shown.join(''));
 }

@@ -1,6 +1,7 @@
 import { endEncryption } from '../../audit/act/adopt.ts';
 import { sealedErasures } from '../../audit/act/sealed-erasures.ts';
 import { engine } from '../../audit/act/record-act.ts';
+import { recordMissed } from '../../audit/act/record-along.ts';
 import { recordReplayEnd } from '../../audit/act/replay-acts.ts';
 import type { SealVault } from '../../audit/seal/seal.ts';
 import type { Config } from '../../config/types.ts';
@@ -77,6 +78,7 @@ export function createMaintenance(options: MaintenanceOptions): Background {
         await closeMissed(
           store,
           collecting.map(({ id }) => id),
+          recordMissed(claimant.box),
         );
         return HOUSEKEEPING_EVERY_MS;
       },

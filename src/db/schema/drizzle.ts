@@ -10,7 +10,7 @@ import type * as Migrator from 'drizzle-orm/migrator';
  */
 const require = createRequire(import.meta.url);
 
-export const { and, asc, eq, getTableColumns, getTableName, is, isNull, sql } =
+export const { and, asc, eq, getTableColumns, getTableName, is, isNull, sql, SQL } =
   require('drizzle-orm') as typeof Orm;
 export const mysqlCore = require('drizzle-orm/mysql-core') as typeof Columns;
 export const {

@@ -1,13 +1,11 @@
-import { fileURLToPath } from 'node:url';
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
 import { toConnectionTarget, type DatabaseUrl } from '../connection/database-url.ts';
 import { AppError } from '../../lib/errors.ts';
 import { applyMigrations } from './apply-migrations.ts';
+import { migrationsFolder } from './definitions.ts';
 import { sessionStatements } from '../connection/session-variables.ts';
 import { toStoreError } from '../connection/store-error.ts';
 
-/** The same relative path from src/db and from dist/db. */
-const migrationsFolder = fileURLToPath(new URL('../../../drizzle', import.meta.url));
 const lockWaitSeconds = 120;
 
 export interface Migrated {

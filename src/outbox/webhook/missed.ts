@@ -2,6 +2,7 @@ import type { Session, Store } from '../../db/connection/client.ts';
 import { idIn } from '../../db/connection/sql-text.ts';
 import { createReplay, previewReplay, type ReplayRequest } from '../replay/replay.ts';
 import type { Subscription } from '../types.ts';
+import type { Along } from './webhook-registry.ts';
 
 /*
  * Events that a webhook would have had while it was inactive, or while its row did not say which it wants. None of them has a delivery to it:
@@ -18,35 +19,55 @@ export interface MissedRange {
   to: number | null;
 }
 
-/** Notes the first event that is not queued for these webhooks. To be called before they are left out. */
-export async function noteMissed(store: Store, webhookIds: readonly number[]): Promise<void> {
-  if (webhookIds.length === 0) return;
-  const [next] = await store.rows<{ seq: number }>(
-    'SELECT next_event_seq AS seq FROM checkpoint WHERE id = 1',
-  );
-  await store.run(
-    `UPDATE webhooks SET missed_from = COALESCE(missed_from, ?), missed_to = NULL, updated_at = updated_at
-     WHERE ${idIn('id', webhookIds)} AND (missed_from IS NULL OR missed_to IS NOT NULL)`,
-    [next!.seq],
-  );
+/**
+ * Notes the first event that is not queued for these webhooks. To be called before they are left out. `along` writes into the transaction of
+ * each: the stretch decides what `enable --missed` sends.
+ */
+export async function noteMissed(store: Store, webhookIds: readonly number[], along?: Along): Promise<void> {
+  await setMissed(store, webhookIds, {
+    where: '(missed_from IS NULL OR missed_to IS NOT NULL)',
+    set: `missed_from = COALESCE(missed_from, ${nextEventSeq}), missed_to = NULL`,
+    along,
+  });
 }
 
-/** Notes the end, for webhooks whose events have been queued again for long enough. */
-export async function closeMissed(store: Store, webhookIds: readonly number[]): Promise<void> {
+/** Notes the end, for webhooks whose events have been queued again for long enough. `along` as for `noteMissed`. */
+export async function closeMissed(store: Store, webhookIds: readonly number[], along?: Along): Promise<void> {
+  await setMissed(store, webhookIds, {
+    where: `missed_from IS NOT NULL AND missed_to IS NULL
+      AND updated_at < UTC_TIMESTAMP(3) - INTERVAL ${knownToAllMs * 1_000} MICROSECOND`,
+    set: `missed_to = ${nextEventSeq}`,
+    along,
+  });
+}
+
+const nextEventSeq = '(SELECT next_event_seq FROM checkpoint WHERE checkpoint.id = 1)';
+
+interface SetMissed {
+  /** Which of the webhooks; looked at again under the lock of the row. */
+  where: string;
+  set: string;
+  along: Along | undefined;
+}
+
+async function setMissed(
+  store: Store,
+  webhookIds: readonly number[],
+  { where, set, along }: SetMissed,
+): Promise<void> {
   if (webhookIds.length === 0) return;
-  const open = await store.rows<{ id: number }>(
-    `SELECT id FROM webhooks WHERE ${idIn('id', webhookIds)} AND missed_from IS NOT NULL AND missed_to IS NULL
-       AND updated_at < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND`,
-    [knownToAllMs * 1_000],
+  const found = await store.rows<{ id: number }>(
+    `SELECT id FROM webhooks WHERE ${idIn('id', webhookIds)} AND ${where}`,
   );
-  if (open.length === 0) return;
-  await store.run(
-    `UPDATE webhooks SET missed_to = (SELECT next_event_seq FROM checkpoint WHERE checkpoint.id = 1), updated_at = updated_at
-     WHERE ${idIn(
-       'id',
-       open.map(({ id }) => id),
-     )} AND missed_to IS NULL`,
-  );
+  for (const { id } of found) {
+    await store.transaction(async (tx) => {
+      const locked = await tx.rows(`SELECT 1 FROM webhooks WHERE id = ? AND ${where} FOR UPDATE`, [id]);
+      if (locked.length === 0) return;
+      await along?.before(tx, id);
+      await tx.run(`UPDATE webhooks SET ${set}, updated_at = updated_at WHERE id = ?`, [id]);
+      await along?.after(tx, id);
+    });
+  }
 }
 
 /** Null when there is nothing that was not queued. */
@@ -67,6 +88,8 @@ export async function countMissed(session: Session, webhook: Subscription): Prom
 
 export interface MissedReplay {
   requestedBy: string;
+  /** Around the change of the webhook's row. */
+  along: Along;
   record(tx: Session, replay: number, total: number): Promise<void>;
 }
 
@@ -74,7 +97,7 @@ export interface MissedReplay {
 export async function replayMissed(
   store: Store,
   webhook: Subscription,
-  { requestedBy, record }: MissedReplay,
+  { requestedBy, along, record }: MissedReplay,
 ): Promise<{ id: number; total: number } | null> {
   const range = await readMissed(store, webhook.id);
   if (range === null) return null;
@@ -84,10 +107,12 @@ export async function replayMissed(
     { ...requestOf(webhook), requestedBy, reason, ratePerSecond: null, range },
     [webhook],
     async (tx, id, total) => {
+      await along.before(tx, webhook.id);
       await tx.run(
         'UPDATE webhooks SET missed_from = NULL, missed_to = NULL, updated_at = updated_at WHERE id = ?',
         [webhook.id],
       );
+      await along.after(tx, webhook.id);
       await record(tx, id, total);
     },
   );

@@ -2,7 +2,7 @@ import { createLoop, type Background } from '../../lib/loop.ts';
 import type { Reports } from '../../lib/outages.ts';
 import { noteMissed } from './missed.ts';
 import { withReceivers } from './receivers.ts';
-import { loadWebhooks, readWebhooksVersion, type WebhookVault } from './webhook-registry.ts';
+import { loadWebhooks, readWebhooksVersion, type Along, type WebhookVault } from './webhook-registry.ts';
 import type { Subscription } from '../types.ts';
 import type { WebhookProblem } from './webhook-row.ts';
 
@@ -13,6 +13,8 @@ export interface WebhookFeedOptions {
    * the webhooks are read again.
    */
   explain?(): Promise<boolean>;
+  /** Puts on record from which event on an inactive webhook has missed events. */
+  missed?: Along;
   /** Told of every new state, the first included. */
   onChange(webhooks: readonly Subscription[], problems: readonly WebhookProblem[]): void;
   /** How the reading goes. */
@@ -37,6 +39,7 @@ const explainTries = 5;
 export function createWebhookFeed({
   vault,
   explain,
+  missed,
   onChange,
   reports,
   pollMs = 1_000,
@@ -57,6 +60,7 @@ export function createWebhookFeed({
       await noteMissed(
         vault.store,
         loaded.webhooks.filter(({ collects }) => !collects).map(({ id }) => id),
+        missed,
       );
       webhooks = await withReceivers(vault.store, loaded.webhooks);
       version = present;

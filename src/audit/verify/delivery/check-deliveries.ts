@@ -3,7 +3,7 @@ import { readAhead } from '../../../lib/read-ahead.ts';
 import { readRecordedStates } from '../../act/webhook-state.ts';
 import { fail } from '../flaw.ts';
 import { checkReopened } from './check-reopened.ts';
-import { checkStatus } from './check-status.ts';
+import { checkLateness, checkStatus } from './check-status.ts';
 import { failDelivery, type DeliveryWalk } from './delivery-walk.ts';
 import { readDeliveries, type Delivery } from './read-deliveries.ts';
 
@@ -15,12 +15,13 @@ export async function checkDeliveries(walk: DeliveryWalk): Promise<void> {
     for (const delivery of deliveries) if (checkDelivery(walk, delivery)) reopened.push(delivery);
     await checkReopened(walk, reopened);
     await checkWebhooksOf(walk, deliveries);
+    for (const delivery of deliveries) checkLateness(walk, delivery);
     for (const { webhookId, attempts } of deliveries)
       for (const attempt of attempts) walk.failing.see(webhookId, attempt);
     walk.onDeliveries(deliveries.length);
   }
   await checkOrphans(walk.session);
-  walk.failing.end();
+  await walk.failing.end();
 }
 
 /** Returns whether it was opened again, which an act must explain. */

@@ -1,6 +1,6 @@
 import { momentMs } from '../../../outbox/moment.ts';
 import { failDelivery, type DeliveryWalk } from './delivery-walk.ts';
-import { findQueueFlaw } from './queue-flaw.ts';
+import { findLateness, findQueueFlaw } from './queue-flaw.ts';
 import type { Delivery } from './read-deliveries.ts';
 
 /*
@@ -121,6 +121,13 @@ function checkPlace({ progress }: DeliveryWalk, delivery: Delivery): void {
   // How version f84be48 counted and ordered is not judged.
   const isOfOld = id <= progress.old.delivery_log && !isPlace(found.fields);
   if (!isOfOld) failDelivery(delivery, found.fields, found.why);
+}
+
+/** That it is due at a time that the schedule of retries can give. Looked at last: what else is wrong with a delivery says more. */
+export function checkLateness({ progress }: DeliveryWalk, delivery: Delivery): void {
+  if (delivery.isQueued === 0 || delivery.id <= progress.old.delivery_log) return;
+  const late = findLateness({ ...delivery, attempt: delivery.queuedAttempt }, delivery.attempts.at(-1));
+  if (late !== undefined) failDelivery(delivery, ['due_at'], `in the queue is ${late}`);
 }
 
 const isPlace = ([field]: readonly string[]): boolean => field === 'webhook_id' || field === 'event_seq';

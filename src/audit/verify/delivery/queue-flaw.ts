@@ -12,6 +12,8 @@ export interface QueuePlace {
   queuedState: 'sending' | 'pending' | 'waiting' | null;
   isDue: number;
   attempt: number | null;
+  attemptsBefore: number | null;
+  dueInS: number | null;
 }
 
 interface QueueFlaw {
@@ -22,7 +24,8 @@ interface QueueFlaw {
 /**
  * What of the queue's row cannot be: it would send another event, to another webhook, in another order, under another number, or never.
  * Not derived: which delivery of a lane is the next (two of one lane may be sent at a time, and the sweep of lanes repairs the rest), and
- * when a retry is due. `last`: the number of the last attempt, 0 without one.
+ * when exactly a retry is due: its jitter and what the receiver asked for are not on record. `last`: the number of
+ * the last attempt, 0 without one.
  */
 export function findQueueFlaw(row: QueuePlace, last: number): QueueFlaw | undefined {
   const { webhookId, queuedLane: lane, queuedState: state, attempt } = row;
@@ -38,4 +41,28 @@ export function findQueueFlaw(row: QueuePlace, last: number): QueueFlaw | undefi
   if (attempt !== last + (state === 'sending' ? 1 : 0))
     return { fields: ['attempt'], why: 'in the queue does not follow from its attempts' };
   return undefined;
+}
+
+/** The last attempt of a delivery. */
+export interface LastAttempt {
+  dueAfterS: number | null;
+}
+
+/** Clocks of the servers of a store, one of which took over from the other, may differ by so much. */
+const skewS = 600;
+/** The longest delay that `delivery.retry_schedule` takes, 30 days, with its jitter of 20 %. */
+const longestRetryS = 36 * 86_400;
+
+/** Why it cannot be due so late; undefined where it can, or is not in the queue. */
+export function findLateness(
+  { queuedState, dueInS, attempt, attemptsBefore }: QueuePlace,
+  last: LastAttempt | undefined,
+): string | undefined {
+  if (dueInS === null || dueInS <= skewS) return undefined;
+  if (queuedState === 'sending') return 'later than a claim can end: it would not be sent before';
+  if (attempt === attemptsBefore) return 'in the future, and no attempt has failed since it was opened';
+  const delayS = last?.dueAfterS ?? dueInS;
+  return delayS > longestRetryS + skewS
+    ? 'later than any retry can be due after its last attempt'
+    : undefined;
 }

@@ -25,6 +25,8 @@ interface Row {
   queuedLane: number | null;
   queuedState: QueuePlace['queuedState'];
   isDue: number;
+  /** Seconds from now until it is due, negative once it is; null where it is not in the queue, or waits. */
+  dueInS: number | null;
   queuedAttempt: number | null;
   attemptsBefore: number | null;
   isBeingQueued: number | null;
@@ -34,6 +36,7 @@ interface Row {
   outcome: string | null;
   attemptStatus: number | null;
   recordedAt: string | null;
+  dueAfterS: number | null;
 }
 
 interface Attempt {
@@ -41,9 +44,14 @@ interface Attempt {
   outcome: string;
   responseStatus: number | null;
   recordedAt: string | null;
+  /** Seconds until the delivery is due. */
+  dueAfterS: number | null;
 }
 
-export type Delivery = Omit<Row, 'attempt' | 'number' | 'outcome' | 'attemptStatus' | 'recordedAt'> & {
+export type Delivery = Omit<
+  Row,
+  'attempt' | 'number' | 'outcome' | 'attemptStatus' | 'recordedAt' | 'dueAfterS'
+> & {
   attempts: Attempt[];
 };
 
@@ -67,9 +75,9 @@ const select = `SELECT d.id, d.webhook_id AS webhookId, d.event_seq AS eventSeq,
     d.has_answer AS hasAnswer, e.id AS eventId, e.type AS eventType, e.entity_table AS entityTable, e.entity_key AS entityKey,
     e.occurred_at AS occurredAt, e.subject, e.staging >= c.staging AS isHidden, q.delivery_id IS NOT NULL AS isQueued,
     q.webhook_id AS queuedWebhook, q.event_seq AS queuedEvent, q.lane AS queuedLane, q.state AS queuedState,
-    q.due_at IS NOT NULL AS isDue, q.attempt AS queuedAttempt, q.attempts_before AS attemptsBefore, d.id >= c.unqueued_from AND d.id < c.unqueued_to AS isBeingQueued,
+    q.due_at IS NOT NULL AS isDue, TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(3), q.due_at) AS dueInS, q.attempt AS queuedAttempt, q.attempts_before AS attemptsBefore, d.id >= c.unqueued_from AND d.id < c.unqueued_to AS isBeingQueued,
     c.next_delivery_id AS nextId, a.id AS attempt, a.number, a.outcome, a.response_status AS attemptStatus,
-    a.recorded_at AS recordedAt
+    a.recorded_at AS recordedAt, TIMESTAMPDIFF(SECOND, a.recorded_at, q.due_at) AS dueAfterS
   FROM (SELECT ${columns} FROM delivery_log WHERE id > ? ORDER BY id LIMIT ?) d
   JOIN checkpoint c ON c.id = 1
   LEFT JOIN event_log e ON e.seq = d.event_seq
@@ -81,11 +89,11 @@ const select = `SELECT d.id, d.webhook_id AS webhookId, d.event_seq AS eventSeq,
 function group(rows: readonly Row[]): Delivery[] {
   const deliveries: Delivery[] = [];
   for (const row of rows) {
-    const { attempt, number, outcome, attemptStatus, recordedAt } = row;
+    const { attempt, number, outcome, attemptStatus, recordedAt, dueAfterS } = row;
     if (deliveries.at(-1)?.id !== row.id) deliveries.push(Object.assign(row, { attempts: [] }));
     if (attempt === null) continue;
     deliveries.at(-1)!.attempts.push({
-      ...{ number: number!, outcome: outcome!, responseStatus: attemptStatus, recordedAt },
+      ...{ number: number!, outcome: outcome!, responseStatus: attemptStatus, recordedAt, dueAfterS },
     });
   }
   return deliveries;

@@ -1,0 +1,100 @@
+import { fileURLToPath } from 'node:url';
+import type { MySqlColumn } from 'drizzle-orm/mysql-core';
+import {
+  getTableColumns,
+  getTableName,
+  is,
+  mysqlCore,
+  MySqlTable,
+  readMigrationFiles,
+  SQL,
+} from './drizzle.ts';
+import * as schema from './schema.ts';
+
+/*
+ * What the tables and views of the store are defined as, to be compared with what a server says of them. Servers print definitions in forms
+ * of their own: with the schema's name, with parentheses around every term (MySQL) or few (MariaDB), with the character set of a text.
+ */
+
+/** The same relative path from src/db and from dist/db. */
+export const migrationsFolder = fileURLToPath(new URL('../../../drizzle', import.meta.url));
+
+/** The SELECT of each view that migrations make, by name. */
+export function readViewQueries(): Map<string, string> {
+  const views = new Map<string, string>();
+  for (const { sql } of readMigrationFiles({ migrationsFolder })) {
+    for (const statement of sql) {
+      const [, name, query] = /^CREATE (?:OR REPLACE )?VIEW `(\w+)` AS\s+([^;]+)/m.exec(statement) ?? [];
+      if (name !== undefined && query !== undefined) views.set(name, query);
+    }
+  }
+  return views;
+}
+
+export interface ColumnDefinition {
+  table: string;
+  column: string;
+  /** What a row gets that does not name the column, as `toTokens` writes it; null for NULL or nothing. */
+  value: string | null;
+}
+
+/** Defaults and generated values of all columns of the store's tables. */
+export function listColumnDefinitions(): ColumnDefinition[] {
+  return Object.values(schema).flatMap((table) =>
+    is(table, MySqlTable)
+      ? Object.values<MySqlColumn>(getTableColumns(table)).map((column) => ({
+          table: getTableName(table),
+          column: column.name,
+          value: textOf(column.generated?.as ?? column.default),
+        }))
+      : [],
+  );
+}
+
+function textOf(value: unknown): string | null {
+  if (value === undefined || value === null) return null;
+  if (is(value, SQL)) return toTokens(new mysqlCore.MySqlDialect().sqlToQuery(value).sql);
+  return toTokens(typeof value === 'string' ? value : String(Number(value)));
+}
+
+/** Names by which a server qualifies a column where the query has no alias for its table. */
+const tableNames: ReadonlySet<string> = new Set(
+  Object.values(schema).flatMap((table) => (is(table, MySqlTable) ? [getTableName(table)] : [])),
+);
+
+/**
+ * A query or an expression in one form, whichever server printed it: its tokens without parentheses, names of the schema, and an alias that is
+ * the column's own name. Queries that differ in more than that differ in this form.
+ */
+export function toTokens(sql: string, schemaName = ''): string {
+  const tokens: string[] = [];
+  const pattern = /--[^\n]*|'(?:[^']|'')*'|`(?:[^`]|``)*`|[\w$]+|[^\s\w]/g;
+  for (const [found] of sql.replaceAll("\\'", "'").matchAll(pattern)) {
+    if (found.startsWith('--') || found === '(' || found === ')') continue;
+    if (found.startsWith("'")) {
+      // The character set of a text: _utf8mb4'open'.
+      if (tokens.at(-1)?.startsWith('_') === true) tokens.pop();
+      tokens.push(found);
+      continue;
+    }
+    const isName = found.startsWith('`');
+    tokens.push(isName ? found.slice(1, -1).replaceAll('``', '`') : found.toLowerCase());
+    if (found !== '.') dropAlias(tokens);
+  }
+  return withoutQualifiers(tokens, schemaName).join(' ');
+}
+
+/** `e . id as id` is `e . id`. */
+function dropAlias(tokens: string[]): void {
+  if (tokens.at(-2) === 'as' && tokens.at(-3) === tokens.at(-1) && tokens.length > 3) tokens.length -= 2;
+}
+
+function withoutQualifiers(tokens: readonly string[], schemaName: string): string[] {
+  const isTable = (at: number): boolean => tableNames.has(tokens[at] ?? '');
+  return tokens.filter((token, at) => {
+    // Before a table's name stands a schema: another schema may have the name of one of our tables.
+    const qualifies = (place: number): boolean =>
+      tokens[place + 1] === '.' && (tokens[place] === schemaName || (isTable(place) && !isTable(place + 2)));
+    return !qualifies(at) && !(token === '.' && at > 0 && qualifies(at - 1));
+  });
+}
