@@ -34,6 +34,7 @@ import { readKnownState } from './daemon/known-state.ts';
 import { guardOptions, requireFitWebhooks } from './daemon/judge.ts';
 import { locateSchema, readSettled } from './capture/live-schema.ts';
 import { createMaintenance } from './daemon/upkeep/maintenance.ts';
+import { createOccasions } from './daemon/upkeep/occasions.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';
 import { createObserver, type Observer } from './daemon/observer.ts';
 import { createSecondReading, type SecondReadingOptions } from './capture/second-reading.ts';
@@ -177,8 +178,13 @@ async function start(
     route: () => parts.inForce.route,
     onDue,
   });
+  const occasions = createOccasions({
+    ...{ claimant, outages, onDue, installation: parts.installation, audit: parts.audit },
+    route: () => parts.inForce.route,
+  });
   for (const background of [
     sealing,
+    occasions,
     upkeep,
     maintenance,
     preflight,

@@ -12,13 +12,14 @@ import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop.ts';
 import type { Outages } from '../lib/outages.ts';
 import { openAppender, type Appender } from '../outbox/append/append.ts';
-import { endHalt, readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
+import { endHalt, readCaptureState } from '../outbox/checkpoint.ts';
 import type { CaptureState, Claimant, Subscription } from '../outbox/types.ts';
 import { withCaptureLease } from './capture-lease.ts';
 import { capture, type CaptureOptions } from './capture.ts';
 import type { CascadeWatch } from './cascade-watch.ts';
 import { nameOfRules, type Clinic } from './clinic.ts';
 import { closeCapture } from './close-capture.ts';
+import { recordAndAnnounceHalt } from './halt-event.ts';
 import type { SecondReading } from './second-reading.ts';
 import { provenCheckpoint } from './proven-checkpoint.ts';
 import { readingOptions } from './reading-options.ts';
@@ -179,7 +180,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
       log.error({ reason: halt.reason, table: halt.table, remedy: halt.remedy }, halt.message);
     status.role = 'halted';
     status.halt = halt;
-    await recordHalt(claimant.store, halt, epoch);
+    await announceHalt(options, halt, epoch);
     const askedBefore = asked;
     if (await isAccepted({ claimant, epoch, signal }, () => !signal.aborted && asked === askedBefore)) {
       status.halt = null;
@@ -244,6 +245,16 @@ function firstStatus(): Omit<CaptureStatus, 'silentMs' | 'doneTo'> {
     failures: 0,
     readers: 0,
   };
+}
+
+async function announceHalt(
+  { claimant, installation, steps, onDue }: CaptureLoopOptions,
+  halt: Halt,
+  epoch: number,
+): Promise<void> {
+  const { box, store } = claimant;
+  const halting = { installation: installation.uuid, epoch, box, route: steps.mapping().route };
+  if ((await store.transaction((tx) => recordAndAnnounceHalt(tx, halt, halting))) > 0) onDue();
 }
 
 async function endGoneHalt(

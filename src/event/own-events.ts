@@ -11,6 +11,33 @@ export const ownEvents: readonly EventTypeInfo[] = [
     fields: ['webhook_id', 'name', 'reason', 'timestamp'],
   },
   {
+    type: 'webhook.failing',
+    table: 'webhooks',
+    rule: 'every delivery to a webhook has failed for an hour: once until it succeeds',
+    fields: ['webhook_id', 'name', 'failing_since', 'timestamp'],
+  },
+  {
+    type: 'delivery.exhausted',
+    table: 'deliveries',
+    rule: 'a delivery has failed at its last retry and is not sent again; not for a delivery of this event itself',
+    fields: [
+      ...['delivery_id', 'webhook_id', 'name', 'event_id', 'event_type', 'attempts', 'outcome'],
+      ...['response_status', 'reason', 'timestamp'],
+    ],
+  },
+  {
+    type: 'capture.halted',
+    table: 'checkpoint',
+    rule: 'capture halted: no change is read until the cause is gone or a person accepts the gap',
+    fields: ['reason', 'message', 'remedy', 'table', 'transaction', 'missing', 'timestamp'],
+  },
+  {
+    type: 'capture.resumed',
+    table: 'checkpoint',
+    rule: 'capture reads on after a halt',
+    fields: ['halted_event', 'halted_at', 'accepted', 'timestamp'],
+  },
+  {
     type: 'capture.gap',
     table: 'checkpoint',
     rule: 'a person let capture continue after a halt, past the missing changes',
@@ -37,6 +64,12 @@ export const ownEvents: readonly EventTypeInfo[] = [
     fields: ['table', 'operation', 'children', 'transaction', 'position', 'timestamp'],
   },
   {
+    type: 'audit.stopped',
+    table: 'seals',
+    rule: 'the log is not sealed any more: the chain is not as it was sealed, or sealing is behind',
+    fields: ['last_seal', 'why', 'message', 'unsealed_age_s', 'timestamp'],
+  },
+  {
     type: 'audit.sealed',
     table: 'seals',
     rule: 'the log was sealed: the head, to be kept elsewhere',
@@ -50,7 +83,16 @@ export const ownEvents: readonly EventTypeInfo[] = [
 export const ownEventTypes: readonly string[] = ownEvents.map(({ type }) => type);
 
 export interface OwnEvent {
-  type: 'webhook.disabled' | 'capture.gap' | 'capture.unlogged_cascade' | 'audit.sealed';
+  type:
+    | 'webhook.disabled'
+    | 'webhook.failing'
+    | 'delivery.exhausted'
+    | 'capture.halted'
+    | 'capture.resumed'
+    | 'capture.gap'
+    | 'capture.unlogged_cascade'
+    | 'audit.stopped'
+    | 'audit.sealed';
   /** Uuid of the installation. */
   installation: string;
   /** With the type and the installation, they make the id: the same occasion, the same id. */

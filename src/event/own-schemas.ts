@@ -17,6 +17,19 @@ const position: JsonSchema = {
 /** Schemas of fields by name; a field that is not here is text. */
 const fieldSchemas: Readonly<Record<string, Readonly<Record<string, JsonSchema>>>> = {
   'webhook.disabled': { webhook_id: integer, timestamp: utcTime },
+  'webhook.failing': { webhook_id: integer, failing_since: utcTime, timestamp: utcTime },
+  'delivery.exhausted': {
+    ...{ delivery_id: integer, webhook_id: integer, attempts: integer, timestamp: utcTime },
+    ...{ response_status: orNull(integer), reason: orNull(text) },
+  },
+  'capture.halted': {
+    ...{ table: orNull(text), transaction: orNull(text), missing: orNull(text), timestamp: utcTime },
+  },
+  'capture.resumed': { halted_at: utcTime, accepted: { type: 'boolean' }, timestamp: utcTime },
+  'audit.stopped': {
+    ...{ last_seal: integer, why: { enum: ['broken', 'behind'] }, message: orNull(text) },
+    ...{ unsealed_age_s: integer, timestamp: utcTime },
+  },
   'capture.gap': {
     given_up: { enum: ['interval', 'transaction', 'table'] },
     table: orNull(text),

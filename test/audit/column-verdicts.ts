@@ -184,6 +184,10 @@ export const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>
     ],
     mark: attempt('mark', "X'00000000000000000000000000000000'"),
   },
+  exhausted_deliveries: {
+    delivery_id: [engine],
+    attempt: [engine],
+  },
   receivers: {
     id: [
       'UPDATE receivers SET id = 9',

@@ -178,6 +178,7 @@ export async function readQueue(store: Store): Promise<string[]> {
 export async function emptyTables({ schema }: TestStore): Promise<void> {
   const tables = [
     ...['webhooks', 'queue', 'delivery_log', 'event_log', 'attempts', 'audit_log', 'leases', 'replays'],
+    'exhausted_deliveries',
     ...['kept_payloads', 'subject_keys', 'destroyed_keys', 'seal_state', 'seals', 'seal_leaves'],
     ...['seal_packs', 'receivers', 'clean_stop'],
   ];

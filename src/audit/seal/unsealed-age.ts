@@ -9,6 +9,8 @@ export interface UnsealedAge {
   ageMs: number;
   /** Age of the last seal; Infinity before the first. */
   sealAgeMs: number;
+  /** The number of the last seal; 0 before the first. */
+  lastSeal: number;
 }
 
 /** Beyond two intervals: with the default of 10 s, sealing that stops is reported within 45 s. */
@@ -50,5 +52,6 @@ export async function readUnsealedAge(session: Session): Promise<UnsealedAge> {
   return {
     ageMs: moments.length === 0 ? 0 : Math.max(0, nowMs - Math.min(...moments)),
     sealAgeMs: last ? nowMs - momentMs(last.sealedAt) : Infinity,
+    lastSeal: last?.number ?? 0,
   };
 }

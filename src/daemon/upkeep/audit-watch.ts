@@ -13,6 +13,8 @@ export interface AuditStatus {
   unsealedAgeMs: number;
   /** For how long sealing has been behind, ms; null while it keeps up. */
   stoppedForMs: number | null;
+  /** The number of the last seal when `stoppedForMs` was found; 0 before the first. */
+  lastSeal: number;
   /** Why nothing is sealed or dropped (ERR_AUDIT); null while the chain is as it was sealed. */
   broken: string | null;
 }
@@ -43,6 +45,7 @@ export function createAuditWatch(options: AuditWatchOptions): AuditWatch {
   const broken = new Map<Reports, string>();
   let answeredMs = monotonicMs();
   let ageMs = 0;
+  let lastSeal = 0;
   let isBehind = false;
   let told = false;
   let asking: Promise<void> | undefined;
@@ -50,6 +53,7 @@ export function createAuditWatch(options: AuditWatchOptions): AuditWatch {
   async function ask(): Promise<void> {
     const age = await readUnsealedAge(store);
     ageMs = age.ageMs;
+    lastSeal = age.lastSeal;
     answeredMs = monotonicMs();
     isBehind = isSealingStopped(age, limitMs);
   }
@@ -60,6 +64,7 @@ export function createAuditWatch(options: AuditWatchOptions): AuditWatch {
     return {
       unsealedAgeMs: isSilent ? Math.max(ageMs, silentMs) : ageMs,
       stoppedForMs: isSilent ? silentMs : isBehind ? ageMs : null,
+      lastSeal,
       broken: broken.values().next().value ?? null,
     };
   }

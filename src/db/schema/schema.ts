@@ -217,6 +217,17 @@ export const keptPayloads = mysqlTable('kept_payloads', {
   eventSeq: bigint('event_seq', number).primaryKey(),
 });
 
+/** Deliveries given up after their last retry, until the event `delivery.exhausted` of each is in the log. */
+export const exhaustedDeliveries = mysqlTable(
+  'exhausted_deliveries',
+  {
+    deliveryId: bigint('delivery_id', number).notNull(),
+    /** The number of its last attempt: one that is sent again by a person may be given up again. */
+    attempt: int().notNull(),
+  },
+  (table) => [mysqlCore.primaryKey({ columns: [table.deliveryId, table.attempt] })],
+);
+
 /** Every attempt, appended when it ended and never changed. */
 export const attempts = mysqlTable(
   'attempts',

@@ -148,11 +148,18 @@ function toClaimed(
   };
 }
 
-function toUnsendable(row: ClaimRow, reason: string): Settlement {
+const unsendableWords = {
+  'no-payload': 'nothing was sent: the payload was pruned or erased before',
+  'damaged-payload':
+    'nothing was sent: the payload cannot be decrypted, for it or its key was edited in the store',
+};
+
+function toUnsendable(row: ClaimRow, reason: keyof typeof unsendableWords): Settlement {
   const delivery = toClaimed(row, { text: '', key: null });
   return {
     delivery,
     outcome: { kind: 'failed', reason, durationMs: 0 },
+    explanation: unsendableWords[reason],
     endedAtMs: delivery.occurredAtMs,
     next: { kind: 'exhausted' },
   };

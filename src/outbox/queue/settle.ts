@@ -1,6 +1,7 @@
 import type { Session } from '../../db/connection/client.ts';
 import { openMarker, type MarkedAttempt } from '../../db/proof/marks.ts';
-import { idIn, literal, toBatches } from '../../db/connection/sql-text.ts';
+import { idIn, insertRows, literal, toBatches } from '../../db/connection/sql-text.ts';
+import { exhaustedEvent } from './exhausted.ts';
 import { insertAttemptRows } from './insert-attempts.ts';
 import { momentText } from '../moment.ts';
 import { sealPayload } from '../payload/payloads.ts';
@@ -61,6 +62,7 @@ export async function settle(
       ...updateLog(owned),
       ...updateQueue(owned, ended),
       ...updateHealth(health),
+      ...noteExhausted(owned),
       ...(freed.length === 0 ? [] : [selectFreeHeads(new Set(freed))]),
     ]);
     const begun = health.failing.size === 0 ? [] : (results.shift() ?? []);
@@ -210,6 +212,14 @@ function updateQueue(owned: readonly Owned[], ended: readonly Owned[]): string[]
     );
   }
   return statements;
+}
+
+/** For the event `delivery.exhausted`, which has none of its own: one of a dead webhook would cause the next. */
+function noteExhausted(owned: readonly Owned[]): string[] {
+  const rows = owned
+    .filter(({ next, delivery }) => next.kind === 'exhausted' && delivery.eventType !== exhaustedEvent)
+    .map(({ delivery, number }) => `(${delivery.id},${number})`);
+  return rows.length === 0 ? [] : insertRows('exhausted_deliveries (delivery_id, attempt)', rows);
 }
 
 /** Webhooks by how these attempts ended: at least one success, or failures only. */

@@ -101,9 +101,9 @@ export async function disableByEngine(session: Session, id: number, reason: Disa
 export async function findLongFailing(
   session: Session,
   afterMs: number,
-): Promise<{ id: number; name: string }[]> {
-  return session.rows<{ id: number; name: string }>(
-    `SELECT id, name FROM webhooks WHERE is_active = TRUE AND paused_at IS NULL AND deleted_at IS NULL
+): Promise<{ id: number; name: string; failingSince: string }[]> {
+  return session.rows(
+    `SELECT id, name, failing_since AS failingSince FROM webhooks WHERE is_active = TRUE AND paused_at IS NULL AND deleted_at IS NULL
        AND GREATEST(failing_since, updated_at) < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
        AND EXISTS (SELECT 1 FROM queue q FORCE INDEX (queue_due)
                    WHERE q.state = 'pending' AND q.webhook_id = webhooks.id AND q.attempt > q.attempts_before)

@@ -1,0 +1,49 @@
+import type { Halt } from '../binlog/halt.ts';
+import type { Session } from '../db/connection/client.ts';
+import type { SecretBox } from '../crypto/encryption.ts';
+import { formatTimestamp } from '../event/body.ts';
+import { createOwnEvent } from '../event/own-events.ts';
+import type { DomainEvent } from '../event/types.ts';
+import { announce } from '../outbox/append/announce.ts';
+import type { Router } from '../outbox/append/fan-out.ts';
+import { readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
+
+interface Halting {
+  /** Uuid of the installation. */
+  installation: string;
+  /** Of the checkpoint that the reader began from. */
+  epoch: number;
+  route: Router;
+  box: SecretBox;
+}
+
+/**
+ * Records why capture stopped, with the event `capture.halted` in the same transaction. Of the tries while capture is halted, and after
+ * a restart, the first one has the event. Returns the deliveries that it made.
+ */
+export async function recordAndAnnounceHalt(
+  tx: Session,
+  halt: Halt,
+  { installation, epoch, route, box }: Halting,
+): Promise<number> {
+  if (!(await recordHalt(tx, halt, epoch))) return 0;
+  const recorded = await readCaptureState(tx);
+  return announce(tx, haltedEvent(installation, recorded.halt!, epoch), { route, box });
+}
+
+function haltedEvent(
+  installation: string,
+  { atMs, ...halt }: Halt & { atMs: number },
+  epoch: number,
+): DomainEvent {
+  const { reason, message, remedy, table, transactionId, missing } = halt;
+  const timestamp = formatTimestamp(atMs);
+  return createOwnEvent({
+    type: 'capture.halted',
+    installation,
+    occasion: [String(epoch), timestamp],
+    occurredAtMs: atMs,
+    entity: { table: 'checkpoint', key: '1' },
+    data: { reason, message, remedy, table, transaction: transactionId, missing, timestamp },
+  });
+}
