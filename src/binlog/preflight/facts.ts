@@ -27,7 +27,10 @@ const variableNames = [
   'innodb_native_foreign_keys',
   'max_allowed_packet',
   'mysql56_temporal_format',
+  // Signs of a provider (managed.ts).
+  ...['version_comment', 'basedir', 'datadir', 'aurora_version', 'aad_auth_only'],
 ];
+const variablePrefixes = ['cloudsql', 'azure'];
 
 const denied = new Set([1142, 1143, 1227, 1044]);
 
@@ -68,7 +71,14 @@ function once<T>(ask: () => Promise<T>): () => Promise<T> {
 
 async function readVariables(source: Source): Promise<Map<string, string>> {
   const names = variableNames.map((name) => `'${name}'`).join(', ');
-  const rows = await source.query(`SHOW GLOBAL VARIABLES WHERE Variable_name IN (${names})`);
+  const prefixes = variablePrefixes.map((prefix) => ` OR Variable_name LIKE '${prefix}\\_%'`).join('');
+  const rows = await source
+    .query(`SHOW GLOBAL VARIABLES WHERE Variable_name IN (${names})${prefixes}`)
+    .catch((error: unknown) => {
+      // Each check says of its variable that it could not be read.
+      if (denied.has(errnoOf(error) ?? 0)) return [];
+      throw error;
+    });
   return new Map(rows.map((row) => [String(row['Variable_name']), String(row['Value'])]));
 }
 

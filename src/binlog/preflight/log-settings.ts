@@ -27,7 +27,8 @@ const logBin: Check = {
   title: 'Binary log',
   run(facts) {
     const value = facts.variables.get('log_bin');
-    if (value === 'ON') return pass('The server writes a binary log.');
+    if (value === 'ON' || (value === undefined && facts.log.state === 'on'))
+      return pass('The server writes a binary log.');
     return fail(
       value === undefined
         ? 'It is not known whether the server writes a binary log.'

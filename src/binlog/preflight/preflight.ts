@@ -7,6 +7,7 @@ import type { Check, CheckLevel, Facts, Finding, PreflightOptions, StoreLimits }
 import { collectFacts } from './facts.ts';
 import { grantChecks } from './grants.ts';
 import { logSafetyChecks, logSettingChecks } from './log-settings.ts';
+import { managed, providerOf, toManagedRemedy, type Provider } from './managed.ts';
 import { retention } from './retention.ts';
 import { storeChecks, tryStore, writable } from './store.ts';
 import { surroundingChecks } from './surroundings.ts';
@@ -31,6 +32,7 @@ export interface PreflightReport {
 }
 
 const checks: readonly Check[] = [
+  managed,
   ...logSettingChecks,
   ...grantChecks,
   ...tableChecks,
@@ -57,10 +59,11 @@ export async function runPreflight(options: PreflightOptions): Promise<Preflight
     const store = options.probeStore ? [await judgeStore(options.probeStore)] : [];
     return { ok: false, server: place, checks: [unreachable(error), ...store] };
   }
+  const provider = providerOf(facts);
   const results: CheckResult[] = [{ ...reachable, detail: `As ${facts.identity.account}.` }];
   for (const check of checks) {
     const finding = await runCheck(check, facts);
-    if (finding) results.push({ id: check.id, title: check.title, remedy: null, ...finding });
+    if (finding) results.push(toResult(check, finding, provider));
   }
   return {
     ok: results.every(({ level }) => level !== 'fail'),
@@ -72,6 +75,12 @@ export async function runPreflight(options: PreflightOptions): Promise<Preflight
 /** The line of the store alone, where nothing is known of the source. */
 export async function judgeStore(probeStore: () => Promise<StoreLimits>): Promise<CheckResult> {
   return { id: writable.id, title: writable.title, remedy: null, ...(await tryStore(probeStore)) };
+}
+
+function toResult({ id, title }: Check, finding: Finding, provider: Provider | null): CheckResult {
+  const { remedy = null } = finding;
+  const fit = remedy === null || provider === null ? remedy : toManagedRemedy(remedy, provider);
+  return { id, title, ...finding, remedy: fit };
 }
 
 const reachable = { id: 'connection', title: 'Connection', level: 'pass', remedy: null } as const;
