@@ -43,7 +43,7 @@ export type Outcome =
 export interface Settlement {
   delivery: ClaimedDelivery;
   outcome: Outcome;
-  /** Why it failed, in words (send/explain.ts); null for a success. */
+  /** Why it failed, in words (explain.ts); null for a success. */
   explanation: string | null;
   /** When the outcome was known, ms since 1970 UTC. */
   endedAtMs: number;

@@ -2,7 +2,7 @@ import { getSystemErrorMap } from 'node:util';
 import * as dns from 'node:dns';
 import { errors } from 'undici';
 import { describe, expect, it } from 'vitest';
-import { explainOutcome } from '../../src/delivery/send/explain.ts';
+import { explainOutcome } from '../../src/delivery/explain.ts';
 import { AttemptError, toFailure } from '../../src/delivery/send/failure.ts';
 import { createGuard } from '../../src/delivery/send/guard.ts';
 import { checkWebhookHeaders } from '../../src/delivery/send/headers.ts';

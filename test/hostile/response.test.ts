@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { explainOutcome } from '../../src/delivery/send/explain.ts';
+import { explainOutcome } from '../../src/delivery/explain.ts';
 import { createSender, type Sender } from '../../src/delivery/send/send.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { waitFor } from '../support/wait-for.ts';

@@ -242,7 +242,7 @@ export const attempts = mysqlTable(
     responseStatus: smallint('response_status'),
     /** A stable word (`timeout`, `dns`, …) where there was no answer. */
     reason: ascii({ length: 32 }),
-    /** Why it failed, in words (delivery/send/explain.ts); null for a success, and in rows from before this column. */
+    /** Why it failed, in words (delivery/explain.ts); null for a success, and in rows from before this column. */
     explanation: text({ length: 400 }),
     /** When the outcome was written: the moments in `delivery_log` are copies of it. Null in rows of version f84be48, as are the next two. */
     recordedAt: utcMoment('recorded_at'),

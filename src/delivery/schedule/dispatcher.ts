@@ -8,7 +8,7 @@ import type { BreakerOptions } from './breaker.ts';
 import { Claimer } from './claimer.ts';
 import { Endpoint } from './endpoint.ts';
 import { type NextStep, nextStep } from './retry.ts';
-import { explainOutcome } from '../send/explain.ts';
+import { explainOutcome } from '../explain.ts';
 import { toFailure } from '../send/failure.ts';
 import type { Sender } from '../send/send.ts';
 import { Settler } from './settler.ts';

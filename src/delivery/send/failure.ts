@@ -1,7 +1,7 @@
 import { errors } from 'undici';
 import { AppError, codeOf } from '../../lib/errors.ts';
 import type { FailureReason } from '../types.ts';
-import { describeStatus, toExplanation } from './explain.ts';
+import { describeStatus, toExplanation } from '../explain.ts';
 
 type Words = readonly [reason: FailureReason, words: string];
 

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
-import { escapeLine } from '../../lib/terminal-text.ts';
-import type { Outcome } from '../types.ts';
+import { escapeLine } from '../lib/terminal-text.ts';
+import type { Outcome } from './types.ts';
 
 /*
  * Why an attempt failed, in words that may be stored, logged and shown. They are our own: of an error its code and address are used, of
