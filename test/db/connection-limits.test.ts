@@ -94,7 +94,7 @@ describe.each(servers)('the server of its own limits connections: %s', (variant)
     await schema.query('SET GLOBAL max_user_connections = 2');
     await expectRemedyToWork(account, [
       `ALTER USER '${account.user}'@'%' WITH MAX_USER_CONNECTIONS 30;`,
-      'Or raise the limit of all users:',
+      'Or raise the limit of all users. A MariaDB server that was started with 0 reads it from my.cnf, at its next start:',
       'SET GLOBAL max_user_connections = 30; -- and under [mysqld] in my.cnf: max_user_connections = 30',
     ]);
     await schema.query('SET GLOBAL max_user_connections = 50');

@@ -72,7 +72,8 @@ const userLimit: Explain = (url) => ({
   message: `The server at ${at(url)} takes no further connection of the user ${url.user}: its variable max_user_connections is reached.`,
   remedy: lines(
     `ALTER USER '${url.user}'@'%' WITH MAX_USER_CONNECTIONS ${connectionsWanted};`,
-    'Or raise the limit of all users:',
+    // MariaDB: --max-user-connections=0 at the start refuses the statement (error 1290).
+    'Or raise the limit of all users. A MariaDB server that was started with 0 reads it from my.cnf, at its next start:',
     setVariable('max_user_connections', connectionsWanted),
   ),
 });
