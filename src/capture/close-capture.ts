@@ -48,8 +48,8 @@ export interface ClosingOptions {
  * For a store on the source server, after everything else of this process has written to it for the last time: moves the checkpoint
  * behind those writes, so that the log may be purged up to its end before the next start. The lease is given back in the same
  * transaction, the only one that the next start cannot read then; binlog/position/clean-stop.ts proves it to be ours. Does nothing
- * where this process did not capture, another one does, where the log holds a change that is not captured yet, or where anything fails: the next start
- * then reads from the checkpoint as it is.
+ * where this process did not capture, where another one does, or where the log holds a change that is not captured yet. After that,
+ * as after a failure, the next start reads from the checkpoint as it is.
  */
 export async function closeCapture(options: ClosingOptions): Promise<void> {
   const { claimant, log, source, hasCaptured } = options;
