@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { recordKeyChange } from './audit/act/change-key.ts';
 import { adoptBeforeSealing, beginEncryption } from './audit/act/adopt.ts';
 import { areWebhooksEdited } from './audit/act/explain-webhooks.ts';
 import { recordMissed, recordSync } from './audit/act/record-along.ts';
@@ -249,6 +250,7 @@ async function prepare(
     inForce,
     audit: createAuditWatch({ store, intervalMs: config.audit.sealIntervalMs, log, outages }),
   };
+  if (await recordKeyChange(store, box)) log.info({ key: box.keyId }, 'the encryption key was changed');
   await adoptBeforeSealing(store, box);
   await beginEncryption(store, box);
   await syncFile(parts, config);

@@ -22,6 +22,8 @@ interface TextBox {
 export interface SecretBox extends TextBox {
   /** Null when texts are stored in the clear. */
   readonly keyId: string | null;
+  /** The id of the key that sealed a text; null for one in the clear. */
+  keyIdOf(stored: string): string | null;
   /** Seals the keys of patients. */
   readonly forPatients: PatientBox;
 }
@@ -88,7 +90,9 @@ export function createSecretBox(keys: readonly EncryptionKey[], keyFile: KeyFile
     isStale: (stored) => (current ? !stored.startsWith(`${prefix}${current.id}:`) : false),
   };
   const keyId = current?.id ?? null;
-  return { ...box, keyId, forPatients: createPatientBox(box, keyId !== null, keyFile) };
+  const keyIdOf = (stored: string): string | null =>
+    stored.startsWith(prefix) ? (stored.slice(prefix.length).split(':')[0] ?? null) : null;
+  return { ...box, keyId, keyIdOf, forPatients: createPatientBox(box, keyId !== null, keyFile) };
 }
 
 function createPatientBox(box: TextBox, encrypts: boolean, keyFile: KeyFile | null): PatientBox {

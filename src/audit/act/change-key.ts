@@ -1,0 +1,26 @@
+import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Store } from '../../db/connection/client.ts';
+import { openMarker } from '../../db/proof/marks.ts';
+import { file, writeAct } from './record-act.ts';
+
+/**
+ * Seals the signing key of the log with the present encryption key, where it is sealed with another or lies in the clear, and puts the change
+ * on record in the same transaction: as the configuration file's, with the ids of the keys. Returns whether there was one. Throws AppError
+ * ERR_SECRET_KEY when the former key is not configured.
+ */
+export async function recordKeyChange(store: Store, box: SecretBox): Promise<boolean> {
+  return store.transaction(async (tx) => {
+    const [row] = await tx.rows<{ sealed: string }>(
+      'SELECT private_key AS sealed FROM seal_state WHERE id = 1 FOR UPDATE',
+    );
+    if (!row || !box.isStale(row.sealed)) return false;
+    // Opening the marker seals the key anew.
+    const marker = await openMarker(tx, box);
+    await writeAct(tx, marker, {
+      actor: file,
+      action: 'store.change-key',
+      details: { from: box.keyIdOf(row.sealed), to: box.keyId },
+    });
+    return true;
+  });
+}

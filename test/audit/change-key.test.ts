@@ -1,0 +1,39 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { listActs } from '../../src/audit/act/acts.ts';
+import { recordKeyChange } from '../../src/audit/act/change-key.ts';
+import { sealOnce } from '../../src/audit/seal/seal.ts';
+import { verifyLog } from '../../src/audit/verify.ts';
+import { createSecretBox } from '../../src/crypto/encryption.ts';
+import { openMarker } from '../../src/db/proof/marks.ts';
+import { openTestStore, type TestStore } from '../outbox/support.ts';
+import { flavours } from '../support/server.ts';
+
+const keyOf = (id: string, byte: number) => ({ id, bytes: Buffer.alloc(32, byte) });
+
+describe.each(flavours)('a change of the encryption key, on %s', (flavour) => {
+  let test: TestStore;
+
+  beforeAll(async () => {
+    test = await openTestStore(flavour);
+  });
+  afterAll(() => test.close());
+
+  it('is on record with the ids of both keys, once, and the log is proved with the new one alone', async () => {
+    const { store } = test;
+    const [first, both, second] = [
+      createSecretBox([keyOf('k1', 1)]),
+      createSecretBox([keyOf('k2', 2), keyOf('k1', 1)]),
+      createSecretBox([keyOf('k2', 2)]),
+    ];
+    await openMarker(store, first);
+    expect(await recordKeyChange(store, first)).toBe(false);
+    expect(await recordKeyChange(store, both)).toBe(true);
+    expect(await recordKeyChange(store, both)).toBe(false);
+    expect((await listActs(store, { action: 'store.change-key' }, { limit: 5 })).items).toMatchObject([
+      { actor: 'configuration file', role: 'file', details: { from: 'k1', to: 'k2' } },
+    ]);
+    const vault = { store, box: second };
+    while (await sealOnce(vault));
+    expect(await verifyLog(vault)).toMatchObject({ ok: true, flaw: null });
+  });
+});
