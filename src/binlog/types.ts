@@ -149,6 +149,8 @@ export interface TransactionPart {
   commit: Commit | null;
   /** With the commit of a transaction that was rolled back in the end: what its earlier parts brought did not happen. */
   isUndone?: true;
+  /** With the commit of a transaction that our own sessions wrote: into the store, on the source server. */
+  isOwn?: true;
   /** Watched tables that a definition statement of this transaction names: their live schema must be looked at again. */
   ddl: readonly string[];
   /** With the commit: parents whose cascades the log does not show; left out for none. */

@@ -24,6 +24,8 @@ export async function withCaptureLease(
   } finally {
     over.abort();
     await renewing;
+    // Without the lease, its own row alone says that this process lives.
+    await announceAlive(claimant);
     await releaseLease(store, lease);
   }
   return true;
@@ -32,27 +34,18 @@ export async function withCaptureLease(
 /** Extends the lease until the signal aborts, or until it is lost. */
 async function renewWhile(
   signal: AbortSignal,
-  { claimant, log, lease }: { claimant: Claimant; log: Log; lease: Lease },
+  { claimant: { store }, log, lease }: { claimant: Claimant; log: Log; lease: Lease },
 ): Promise<void> {
   let renewedAt = monotonicMs();
   while (!signal.aborted) {
     await sleep(leaseTiming.renewMs, signal);
     if (signal.aborted) return;
     try {
-      if (!(await renew(claimant, lease))) return;
+      if (!(await renewLease(store, lease, leaseTiming.ttlMs))) return;
       renewedAt = monotonicMs();
     } catch (error) {
       log.warn({ error: messageOf(error) }, 'the capture lease could not be extended');
       if (monotonicMs() - renewedAt > leaseTiming.ttlMs) return;
     }
   }
-}
-
-/** Extends the lease, and says in the same transaction that this process lives: one entry of the binlog instead of two. */
-function renew({ store, owner }: Claimant, lease: Lease): Promise<boolean> {
-  return store.transaction(async (tx) => {
-    const held = await renewLease(tx, lease, leaseTiming.ttlMs);
-    await announceAlive({ store: tx, owner });
-    return held;
-  });
 }

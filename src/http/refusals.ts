@@ -1,4 +1,4 @@
-import { METHODS, STATUS_CODES } from 'node:http';
+import { METHODS, STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, HTTPMethods } from 'fastify';
 import { AppError, codeOf, errorCatalogue, type ErrorCode } from '../lib/errors.ts';
@@ -20,6 +20,7 @@ const refusals: Readonly<Record<number, { code: ErrorCode; message: string }>> =
   413: { code: 'ERR_REQUEST_SIZE', message: 'The body is larger than 64 KiB.' },
   414: { code: 'ERR_REQUEST_SIZE', message: 'A part of the address is too long.' },
   415: { code: 'ERR_MEDIA_TYPE', message: 'The body is not application/json.' },
+  417: { code: 'ERR_USAGE', message: 'The header Expect asks for something else than 100-continue.' },
   421: { code: 'ERR_HOST', message: 'The Host header names another server.' },
   429: { code: 'ERR_RATE_LIMITED', message: 'Too many refused tokens; wait a minute.' },
   431: { code: 'ERR_REQUEST_SIZE', message: 'The headers are larger than 16 KiB.' },
@@ -95,6 +96,17 @@ export function refuseConnection(error: Error & { code?: string }, socket: Socke
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: application/json; charset=utf-8\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
+}
+
+/** A request whose `Expect` cannot be met, which Node answers without a body. The connection is closed: a body may follow. */
+export function refuseExpectation(_request: IncomingMessage, response: ServerResponse): void {
+  const body = JSON.stringify(refusalOf(417));
+  response.writeHead(417, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  });
+  response.end(body);
 }
 
 /** Answers 405 with `Allow` for every method that an address does not have. Called when all routes are registered. */

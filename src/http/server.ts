@@ -9,7 +9,7 @@ import type { Log } from '../lib/log.ts';
 import { findActor, requireRole } from './auth.ts';
 import { boundConnections, defaultLimits, type ConnectionLimits } from './connections.ts';
 import { hostOf, isOurHost } from './host-check.ts';
-import { refusalOf, refuseConnection, refuseOtherMethods, sendError } from './refusals.ts';
+import { refusalOf, refuseConnection, refuseExpectation, refuseOtherMethods, sendError } from './refusals.ts';
 import { object, type ApiContext, type ApiRoute } from './route.ts';
 import { apiRoutes } from './routes.ts';
 
@@ -92,6 +92,7 @@ async function createApp({
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
   });
   boundConnections(app.server, limits.connections);
+  app.server.on('checkExpectation', refuseExpectation);
   const routes: string[] = [];
   app.addHook('onRoute', ({ method, url }) => {
     for (const each of [method].flat()) routes.push(`${each} ${url}`);

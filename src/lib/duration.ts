@@ -1,4 +1,5 @@
-const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, y: 31_536_000_000 } as const;
+/** Milliseconds of each unit. */
+export const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, y: 31_536_000_000 } as const;
 
 /** Milliseconds of `15s`, `5m`, `2h`, `90d`, `6y`, `250ms`; undefined when it is not a duration. A year is 365 days. */
 export function parseDuration(text: string): number | undefined {

@@ -41,7 +41,8 @@ export async function readCaptureState(session: Session): Promise<CaptureState> 
   const [row] = await session.rows<CheckpointRow>(
     `SELECT c.epoch, lineage, flavour, server_uuid, gtid, c.file, c.\`offset\`, file_created_at, committed_at, passed_at, updated_at,
        halt, halted_at, waived, baseline, keys_in_force, DATABASE() AS store, s.id IS NOT NULL AS is_clean, state
-     FROM checkpoint c LEFT JOIN clean_stop s ON (s.id, s.epoch, s.file, s.\`offset\`) = (1, c.epoch, c.file, c.\`offset\`)
+     FROM checkpoint c LEFT JOIN known_tables k ON k.id = c.id
+       LEFT JOIN clean_stop s ON (s.id, s.epoch, s.file, s.\`offset\`) = (1, c.epoch, c.file, c.\`offset\`)
      WHERE c.id = 1`,
   );
   const { lineage, flavour, file, offset } = row!;
@@ -117,7 +118,7 @@ const noHalt = ['halt = NULL', 'halted_at = NULL'];
 
 /** Assignments that move the position. Going on is what ends a halt. */
 export function positionAssignments(checkpoint: Checkpoint): string[] {
-  const { position, committedAtMs, passedMs, baseline, keys } = checkpoint;
+  const { position, committedAtMs, passedMs } = checkpoint;
   return [
     `lineage = ${literal(checkpoint.lineage)}`,
     `flavour = ${literal(checkpoint.flavour)}`,
@@ -128,10 +129,21 @@ export function positionAssignments(checkpoint: Checkpoint): string[] {
     `file_created_at = ${literal(position.fileCreatedAt ?? null)}`,
     `committed_at = ${literal(committedAtMs === null ? null : momentText(committedAtMs))}`,
     ...(passedMs === null ? [] : [`passed_at = ${literal(momentText(passedMs))}`]),
-    ...(baseline === undefined ? [] : baselineAssignment(baseline)),
-    ...(keys === undefined ? [] : [`keys_in_force = ${literal(JSON.stringify(keys))}`]),
     ...noHalt,
   ];
+}
+
+/** Statements of the same transaction that keep what a checkpoint says of the source's tables; none where it says nothing new. */
+export function knowledgeStatements({ baseline, keys }: Pick<Checkpoint, 'baseline' | 'keys'>): string[] {
+  return [
+    ...(baseline === undefined ? [] : [keepKnown('baseline', baseline)]),
+    ...(keys === undefined ? [] : [keepKnown('keys_in_force', keys)]),
+  ];
+}
+
+function keepKnown(column: 'baseline' | 'keys_in_force', value: unknown): string {
+  const json = literal(JSON.stringify(value));
+  return `INSERT INTO known_tables (id, ${column}) VALUES (1, ${json}) ON DUPLICATE KEY UPDATE ${column} = ${json}`;
 }
 
 /**
@@ -165,8 +177,8 @@ export async function endHalt(session: Session, epoch: number): Promise<void> {
  * log that it was read from.
  */
 export function moveCheckpoint(session: Session, checkpoint: Checkpoint): Promise<void> {
-  const known = ['waived', 'baseline', 'keys_in_force', 'passed_at'].map((column) => `${column} = NULL`);
-  return beginEpoch(session, [...known, ...positionAssignments(checkpoint)]);
+  const set = ['waived = NULL', 'passed_at = NULL', ...positionAssignments(checkpoint)];
+  return beginEpoch(session, set, ['DELETE FROM known_tables', ...knowledgeStatements(checkpoint)]);
 }
 
 /** Lets capture pass over these transactions: a person accepts their loss. The position stays. */
@@ -175,11 +187,8 @@ export function waiveTransactions(
   ids: readonly string[],
   baseline: Baseline,
 ): Promise<void> {
-  return beginEpoch(session, [
-    `waived = ${literal(JSON.stringify(ids))}`,
-    ...baselineAssignment(baseline),
-    ...noHalt,
-  ]);
+  const set = [`waived = ${literal(JSON.stringify(ids))}`, ...noHalt];
+  return beginEpoch(session, set, knowledgeStatements({ baseline }));
 }
 
 /** Keeps only these transactions on the list of those to pass over: the others lie behind. */
@@ -192,15 +201,11 @@ export async function keepWaived(session: Session, ids: readonly string[], epoch
 
 /** Takes the tables as they are now: a person accepts that columns went away or changed their kind. The position stays. */
 export function acceptBaseline(session: Session, baseline: Baseline): Promise<void> {
-  return beginEpoch(session, [...baselineAssignment(baseline), ...noHalt]);
+  return beginEpoch(session, noHalt, knowledgeStatements({ baseline }));
 }
 
-const baselineAssignment = (baseline: Baseline): string[] => [
-  `baseline = ${literal(JSON.stringify(baseline))}`,
-];
-
 /** The growing epoch makes a process that still captures fail at its next append (ERR_LEASE_LOST) and read the row anew. */
-async function beginEpoch(session: Session, set: readonly string[]): Promise<void> {
+async function beginEpoch(session: Session, set: readonly string[], along: readonly string[]): Promise<void> {
   const all = ['epoch = epoch + 1', ...set, 'updated_at = UTC_TIMESTAMP(3)'];
-  await session.script([`UPDATE checkpoint SET ${all.join(', ')} WHERE id = 1`]);
+  await session.script([`UPDATE checkpoint SET ${all.join(', ')} WHERE id = 1`, ...along]);
 }

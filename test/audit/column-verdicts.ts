@@ -227,7 +227,7 @@ export const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>
           'unqueued_from',
           'unqueued_to',
         ],
-        ...['halt', 'baseline', 'halted_at', 'keys_in_force', 'passed_at'],
+        ...['halt', 'halted_at', 'passed_at'],
       ].map((name): [string, Verdict] => [name, [engine]]),
     ),
     next_event_seq: ['UPDATE checkpoint SET next_event_seq = 2', { kind: 'inserted', log: 'event_log' }],
@@ -238,6 +238,7 @@ export const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>
   clean_stop: Object.fromEntries(
     ['id', 'epoch', 'file', 'offset', 'state'].map((name): [string, Verdict] => [name, [engine]]),
   ),
+  known_tables: { id: [engine], baseline: [engine], keys_in_force: [engine] },
   leases: { name: [engine], holder: [engine], token: [engine], expires_at: [engine] },
   audit_log: {
     id: [

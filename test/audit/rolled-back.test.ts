@@ -20,6 +20,7 @@ const unnoticed: Readonly<Record<string, string>> = {
   installation: 'identity and cursors: what they allow is decided by acts',
   kept_payloads: 'retention proves the age of a payload before it removes it',
   clean_stop: 'where capture stopped: it counts while the checkpoint says the same',
+  known_tables: 'what the log has shown of the tables: capture compares it with the log that it reads next',
   leases: 'which process works: the next lease replaces it',
   destroyed_keys: 'keys are destroyed again: the erasure that gave them up is an act',
   seal_state: 'the key and the signed beginning, which move with retention alone',

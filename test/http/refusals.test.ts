@@ -98,6 +98,12 @@ describe('what the API refuses before a route sees it', () => {
       'ERR_REQUEST_SIZE',
       () => sendRaw(`GET /api/patients/${secret} HTTP/1.1\r\n${head}X: ${'x'.repeat(20_000)}\r\n\r\n`),
     ],
+    [
+      'a header Expect that cannot be met',
+      417,
+      'ERR_USAGE',
+      () => sendRaw(`POST /api/patients/${secret} HTTP/1.1\r\n${head}Expect: ${secret}\r\n\r\n`),
+    ],
     ['what is not HTTP', 400, 'ERR_USAGE', () => sendRaw(`${secret}\r\n\r\n`)],
     ['a missing Host', 421, 'ERR_HOST', () => sendRaw(`GET /api/patients/${secret} HTTP/1.1\r\n\r\n`)],
   ])('answers %s with %d %s, a remedy, and nothing of the request', async (_what, status, code, send) => {

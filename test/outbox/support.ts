@@ -184,6 +184,6 @@ export async function emptyTables({ schema }: TestStore): Promise<void> {
   ];
   for (const table of tables) await schema.query(`TRUNCATE ${table}`);
   await schema.query(
-    'DELETE FROM checkpoint; INSERT INTO checkpoint (id) VALUES (1); UPDATE installation SET payloads_pruned_to = 0, payloads_sealed_to = 0, key_file = NULL',
+    'DELETE FROM checkpoint; INSERT INTO checkpoint (id) VALUES (1); DELETE FROM known_tables; UPDATE installation SET payloads_pruned_to = 0, payloads_sealed_to = 0, key_file = NULL',
   );
 }

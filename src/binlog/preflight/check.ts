@@ -44,6 +44,8 @@ export interface TableFacts {
 export interface StoreLimits {
   /** Its max_allowed_packet. */
   packetBytes: number;
+  /** The GRANT with which our sessions could choose that the binlog has changed columns alone; left out where they can. */
+  grantForLessLog?: string;
 }
 
 /** What the server said, asked once for all checks. */

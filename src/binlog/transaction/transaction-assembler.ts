@@ -336,6 +336,7 @@ export class TransactionAssembler {
       ...this.#parents?.take(),
       ...(this.#preparedParents && { parents: this.#preparedParents }),
       ...(isUndone && { isUndone }),
+      ...(this.time.isOwn && { isOwn: true }),
     };
     this.#open = false;
     this.#isXa = false;

@@ -42,6 +42,7 @@ export class TransactionTime {
   #end: { place: LogPlace; atMs: number } | null = null;
   /** Of the transaction that began last: an event behind it that stands alone was logged soon after. */
   #told: Told | undefined;
+  #isOwn = false;
 
   constructor({ clock, ownSchema }: TransactionTimeOptions) {
     this.#clock = clock;
@@ -68,6 +69,7 @@ export class TransactionTime {
     const isReplicated = event.serverId !== this.#serverId;
     const knownMs = mysqlCommitMs(start, isReplicated);
     this.#told = { ...toldBy(event, this.#clock.now()), knownMs, isReplicated };
+    this.#isOwn = false;
   }
 
   /** A table map. Returns whether it is of a table that only we write: then the time is noted. */
@@ -82,6 +84,7 @@ export class TransactionTime {
 
   /** The transaction has a row of ours: its time is the server's. */
   passOwn(): void {
+    this.#isOwn = true;
     const told = this.#told;
     if (told && !told.isReplicated) this.#clock.pass(told.knownMs ?? told.toldMs);
   }
@@ -95,6 +98,11 @@ export class TransactionTime {
     const endedAtMs = serverTimeMs(event);
     this.#clock.pass(endedAtMs);
     return this.#clock.timeOf({ ...told, toldMs: endedAtMs });
+  }
+
+  /** Whether the transaction that began last has a row of ours. */
+  get isOwn(): boolean {
+    return this.#isOwn;
   }
 
   /** See `Commit.passedMs`. */

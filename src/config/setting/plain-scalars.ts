@@ -1,4 +1,5 @@
-import { formatDuration, parseDuration } from '../../lib/duration.ts';
+import { formatDuration, parseDuration, unitMs } from '../../lib/duration.ts';
+import { numberPattern } from './number-pattern.ts';
 import { AppError } from '../../lib/errors.ts';
 import { didYouMean } from '../../lib/suggest.ts';
 import { ifText, scalar } from './scalar.ts';
@@ -55,12 +56,26 @@ export function duration(minimum: string, maximum: string) {
   const [least, most] = [parseDuration(minimum) ?? 0, parseDuration(maximum) ?? Infinity];
   return scalar<number>({
     mustBe: `a duration such as 15s, 5m, 2h or 30d, from ${formatDuration(least)} to ${maximum}`,
-    json: { type: 'string', pattern: String.raw`^\d+(\.\d+)?(ms|s|m|h|d|y)$` },
+    json: { type: 'string', pattern: durationPattern(least, most) },
     parse: ifText((given) => {
       const ms = parseDuration(given);
       return ms !== undefined && ms >= least && ms <= most ? ms : undefined;
     }),
   });
+}
+
+/**
+ * What a schema says of durations within bounds: every whole number of a unit, and fractions where the next whole number fits too. Those
+ * of less than one unit (0.5m) are read as well.
+ */
+function durationPattern(leastMs: number, mostMs: number): string {
+  const forms = Object.entries(unitMs).flatMap(([unit, ms]) => {
+    const [least, most] = [Math.ceil(leastMs / ms), Math.floor(mostMs / ms)];
+    if (least > most) return [];
+    const whole = numberPattern(least, most) + unit;
+    return most > least ? [whole, `${numberPattern(least, most - 1)}\\.[0-9]{1,3}${unit}`] : [whole];
+  });
+  return `^(${forms.join('|')})$`;
 }
 
 const byteUnits = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };

@@ -5,7 +5,7 @@ import { recordMissed } from '../../audit/act/record-along.ts';
 import { recordReplayEnd } from '../../audit/act/replay-acts.ts';
 import type { SealVault } from '../../audit/seal/seal.ts';
 import type { Config } from '../../config/types.ts';
-import { acquireLease, leaseTiming } from '../../db/connection/lease.ts';
+import { acquireLease, leaseTiming, readLeaseHolder } from '../../db/connection/lease.ts';
 import { monotonicMs } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop.ts';
@@ -49,9 +49,13 @@ export function createMaintenance(options: MaintenanceOptions): Background {
   const { audit, claimant, log, outages, retention, vault } = options;
   const { store, owner } = claimant;
 
-  /** Whether it is for us to do; asking keeps it ours. */
-  const isOurs = async (): Promise<boolean> =>
-    (await acquireLease(store, { name: 'maintenance', holder: owner, ttlMs: leaseTiming.ttlMs })) !== null;
+  /** Whether it is for us to do: for the process that captures, by a lease that it renews anyway; while none does, for the first that asks. */
+  const isOurs = async (): Promise<boolean> => {
+    const capturing = await readLeaseHolder(store, 'capture');
+    if (capturing !== null) return capturing === owner;
+    const lease = { name: 'maintenance', holder: owner, ttlMs: leaseTiming.ttlMs };
+    return (await acquireLease(store, lease)) !== null;
+  };
 
   const stepReplays = createReplaySteps(options);
   const sealOld = createPayloadSealing(options);

@@ -58,6 +58,15 @@ export async function renewLease(session: Session, lease: Lease, ttlMs: number):
   return renewed.affectedRows === 1;
 }
 
+/** Who has it now; null when it is free. */
+export async function readLeaseHolder(session: Session, name: string): Promise<string | null> {
+  const [row] = await session.rows<{ holder: string }>(
+    'SELECT holder FROM leases WHERE name = ? AND expires_at >= UTC_TIMESTAMP(3)',
+    [name],
+  );
+  return row?.holder ?? null;
+}
+
 /** Gives it back, so that a standby need not wait for its end. Writes nothing when it is lost or given back already. */
 export async function releaseLease(session: Session, lease: Lease): Promise<void> {
   await session.run(releaseStatement(lease));

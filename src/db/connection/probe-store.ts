@@ -7,9 +7,11 @@ import { readOnlyStore, toStoreError } from './store-error.ts';
 /**
  * Tries whether the store could be written, and writes nothing: statements that touch no row; before the first migration, a
  * temporary table, which goes with the connection. Throws AppError ERR_STORE_UNREACHABLE, ERR_STORE_ACCESS with the GRANT that
- * fixes it, or ERR_STORE_SCHEMA. Returns the server's max_allowed_packet.
+ * fixes it, or ERR_STORE_SCHEMA. Returns the server's max_allowed_packet, and the GRANT without which our sessions cannot log less.
  */
-export async function probeStore(url: DatabaseUrl): Promise<{ packetBytes: number }> {
+export async function probeStore(
+  url: DatabaseUrl,
+): Promise<{ packetBytes: number; grantForLessLog?: string }> {
   let account: string | undefined;
   let connection: Connection | undefined;
   try {
@@ -19,11 +21,28 @@ export async function probeStore(url: DatabaseUrl): Promise<{ packetBytes: numbe
     if (await isMigrated(connection, url.database)) await touchNothing(connection, url.database);
     else await makeTemporaryTable(connection, url.database);
     const [[row]] = await connection.query<RowDataPacket[]>('SELECT @@max_allowed_packet AS bytes');
-    return { packetBytes: Number(row?.['bytes']) };
+    const grantForLessLog = await findGrantForLessLog(connection, account);
+    return { packetBytes: Number(row?.['bytes']), ...(grantForLessLog !== undefined && { grantForLessLog }) };
   } catch (error) {
     throw toStoreError(error, url, account);
   } finally {
     connection?.destroy();
+  }
+}
+
+/** Tries what `prepareSession` sets on each session of the store. Undefined where the account may do it. */
+async function findGrantForLessLog(
+  connection: Connection,
+  account: string | undefined,
+): Promise<string | undefined> {
+  try {
+    await connection.query('SET SESSION binlog_row_image = MINIMAL');
+    return undefined;
+  } catch (error) {
+    if (codeOf(error) !== 'ER_SPECIFIC_ACCESS_DENIED_ERROR') throw error;
+    const [[row]] = await connection.query<RowDataPacket[]>('SELECT VERSION() AS version');
+    const privilege = /mariadb/i.test(String(row?.['version'])) ? 'BINLOG ADMIN' : 'SESSION_VARIABLES_ADMIN';
+    return `GRANT ${privilege} ON *.* TO ${account ?? 'CURRENT_USER()'};`;
   }
 }
 

@@ -9,7 +9,7 @@ import {
   type PlacedEvent,
   type QueueRow,
 } from './append-statements.ts';
-import { positionAssignments, type Counters } from '../checkpoint.ts';
+import { knowledgeStatements, positionAssignments, type Counters } from '../checkpoint.ts';
 import type { Planned, Router } from './fan-out.ts';
 import { isDuplicate, openGuardedWriter, type Plan } from './guarded-writer.ts';
 import { laneText } from './lane.ts';
@@ -90,7 +90,7 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
       writer.commit((counters) =>
         Promise.resolve({
           set: positionAssignments(checkpoint),
-          statements,
+          statements: [...knowledgeStatements(checkpoint), ...statements],
           after: counters,
           result: undefined,
         }),
@@ -183,6 +183,7 @@ async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<
   return {
     set: positionAssignments(checkpoint),
     statements: [
+      ...knowledgeStatements(checkpoint),
       ...sealer.statements,
       ...insertEvents(placed, { staging: 0, sealer, erased }),
       ...insertDeliveries(deliveries, sealer),

@@ -9,7 +9,7 @@ import {
   type QueueRow,
 } from './append-statements.ts';
 import { placeEvents, witnessOf, type Appended, type Kept } from './place-events.ts';
-import { positionAssignments, type Counters } from '../checkpoint.ts';
+import { knowledgeStatements, positionAssignments, type Counters } from '../checkpoint.ts';
 import type { Router } from './fan-out.ts';
 import type { GuardedWriter, Plan } from './guarded-writer.ts';
 import { laneOf } from './lane.ts';
@@ -112,7 +112,7 @@ export async function flipStaged(writer: GuardedWriter, checkpoint: Checkpoint):
               'staged_from_delivery = NULL',
             ]),
       ],
-      statements: [],
+      statements: knowledgeStatements(checkpoint),
       after: { ...counters, staging: staging + 1 },
       result: undefined,
     }),
