@@ -19,13 +19,19 @@ export interface ServerSigns {
 /**
  * Which provider runs the server, by what the server says, else by the provider's domain; null for none that is known.
  *
+ * Checked against documents:
+ *
  * - Aurora has the variable `aurora_version` (AWS, "Aurora MySQL version numbers").
- * - RDS has its program under `/rdsdbbin/` and its data under `/rdsdbdata/` (phpMyAdmin recognises it by the same).
- * - Cloud SQL ends its version with `-google`, has `(Google)` as `version_comment` and variables `cloudsql_…` (Google, "Configure
- *   database flags").
- * - Azure may end its version with `-azure` and has `aad_auth_only`; a flexible server may show a plain version, and is known by its
- *   domain then (MicrosoftDocs/azure-docs, issue 111774).
+ * - RDS has its program under `/rdsdbbin/` (phpMyAdmin recognises it by the same).
+ * - A flexible server of Azure may show a plain version (MicrosoftDocs/azure-docs, issue 111774): it is known by its domain then.
+ *
+ * From general knowledge, neither checked against documents nor run on a server of the provider:
+ *
+ * - RDS has its data under `/rdsdbdata/`.
+ * - Cloud SQL ends its version with `-google`, has `(Google)` as `version_comment`, and has variables `cloudsql_…`.
+ * - Azure may end its version with `-azure`, and has `aad_auth_only` and variables `azure_…`.
  * - PlanetScale is Vitess: its version ends with `-Vitess`. DigitalOcean is known by its domain alone.
+ * - The domains.
  */
 export function recogniseProvider({ version, variables, host }: ServerSigns): Provider | null {
   const of = (name: string): string => variables.get(name) ?? '';
@@ -55,6 +61,7 @@ interface Setting {
   value: string;
 }
 
+/** By general knowledge, except that RDS and Aurora have parameter groups: no command line was run at a provider. */
 interface Ways {
   title: string;
   /** How the provider sets variables. */
