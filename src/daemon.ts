@@ -50,7 +50,7 @@ import type { RuleFile } from './event/rule/rule-file.ts';
 import { startHttp } from './http/server.ts';
 import { messageOf } from './lib/errors.ts';
 import type { Log } from './lib/log.ts';
-import { Outages } from './lib/outages.ts';
+import { Outages } from './lib/loop/outages.ts';
 import { readCaptureState } from './outbox/checkpoint.ts';
 import { destroyKeys, ensureKeyFile } from './outbox/payload/destroy-keys.ts';
 import { announceAlive, readRank } from './outbox/queue/liveness.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { monotonicMs } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
-import { type Background, createLoop } from '../lib/loop.ts';
+import { type Background, createLoop } from '../lib/loop/loop.ts';
 import type { Environment } from './yaml/env.ts';
 import { loadConfig } from './load.ts';
 import type { Config } from './types.ts';

@@ -1,9 +1,9 @@
 import type { Dispatcher } from '../delivery/schedule/dispatcher.ts';
 import type { HttpVerbs } from '../http/server.ts';
-import type { Background } from '../lib/loop.ts';
+import type { Background } from '../lib/loop/loop.ts';
 import type { Source } from '../binlog/source/source.ts';
 import type { Log } from '../lib/log.ts';
-import type { Outages } from '../lib/outages.ts';
+import type { Outages } from '../lib/loop/outages.ts';
 import type { Claimant } from '../outbox/types.ts';
 import type { AuditWatch } from './upkeep/audit-watch.ts';
 import { createCanary } from '../capture/canary.ts';

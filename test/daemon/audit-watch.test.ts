@@ -9,7 +9,7 @@ import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { createAuditWatch } from '../../src/daemon/upkeep/audit-watch.ts';
 import { webhooks } from '../../src/db/schema/schema.ts';
-import { Outages } from '../../src/lib/outages.ts';
+import { Outages } from '../../src/lib/loop/outages.ts';
 import { createWebhook, readWebhooksVersion } from '../../src/outbox/webhook/webhook-registry.ts';
 import { emptyTables, openTestStore, type TestStore } from '../outbox/support.ts';
 import { servers } from '../support/server.ts';

@@ -4,7 +4,7 @@ import { toLogLimits } from '../../src/binlog/position/runway.ts';
 import { createRunwayWatch, isShort } from '../../src/daemon/upkeep/runway-watch.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { createLog } from '../../src/lib/log.ts';
-import { Outages } from '../../src/lib/outages.ts';
+import { Outages } from '../../src/lib/loop/outages.ts';
 import { checkpointAt, claimant, openTestAppender, openTestStore } from '../outbox/support.ts';
 import { flavours } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';

@@ -8,7 +8,7 @@ import { webhooks } from '../../src/db/schema/schema.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { codeOf, messageOf } from '../../src/lib/errors.ts';
 import { createLog } from '../../src/lib/log.ts';
-import { Outages } from '../../src/lib/outages.ts';
+import { Outages } from '../../src/lib/loop/outages.ts';
 import { openTestStore, type TestStore } from '../outbox/support.ts';
 import { servers } from '../support/server.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createLog } from '../../src/lib/log.ts';
-import { createLoop } from '../../src/lib/loop.ts';
-import { Outages } from '../../src/lib/outages.ts';
+import { createLoop } from '../../src/lib/loop/loop.ts';
+import { Outages } from '../../src/lib/loop/outages.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const away = new Error('connect ECONNREFUSED');

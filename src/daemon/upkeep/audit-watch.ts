@@ -4,8 +4,8 @@ import type { Session } from '../../db/connection/client.ts';
 import { monotonicMs, sleep } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
-import { createLoop, type Background } from '../../lib/loop.ts';
-import type { Outages, Reports } from '../../lib/outages.ts';
+import { createLoop, type Background } from '../../lib/loop/loop.ts';
+import type { Outages, Reports } from '../../lib/loop/outages.ts';
 
 /** What health and metrics say of the sealed log. */
 export interface AuditStatus {

@@ -2,8 +2,8 @@ import { estimateRunway, type Runway } from '../../binlog/position/runway.ts';
 import type { Source } from '../../binlog/source/source.ts';
 import type { Store } from '../../db/connection/client.ts';
 import type { Log } from '../../lib/log.ts';
-import { createLoop, type Background } from '../../lib/loop.ts';
-import type { Outages } from '../../lib/outages.ts';
+import { createLoop, type Background } from '../../lib/loop/loop.ts';
+import type { Outages } from '../../lib/loop/outages.ts';
 import { readCaptureState } from '../../outbox/checkpoint.ts';
 
 /** The server may purge at any moment what is due: it is looked at often enough for the last hour to be seen coming. */

@@ -1,6 +1,6 @@
 import type { Log } from '../../lib/log.ts';
-import { createLoop, type Background } from '../../lib/loop.ts';
-import type { Outages } from '../../lib/outages.ts';
+import { createLoop, type Background } from '../../lib/loop/loop.ts';
+import type { Outages } from '../../lib/loop/outages.ts';
 import { releaseForgotten, rescueExpired } from '../../outbox/queue/give-back.ts';
 import {
   announceAlive,

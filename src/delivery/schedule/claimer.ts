@@ -1,6 +1,6 @@
 import { monotonicMs } from '../../lib/clock.ts';
-import { type Background, createLoop, type Loop } from '../../lib/loop.ts';
-import type { Reports } from '../../lib/outages.ts';
+import { type Background, createLoop, type Loop } from '../../lib/loop/loop.ts';
+import type { Reports } from '../../lib/loop/outages.ts';
 import type { ClaimedDelivery } from '../../outbox/types.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { DispatcherVerbs, Want } from '../types.ts';

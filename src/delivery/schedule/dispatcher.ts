@@ -1,8 +1,8 @@
 import { monotonicMs, sleep, systemClock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
-import type { Background } from '../../lib/loop.ts';
-import { Outages } from '../../lib/outages.ts';
+import type { Background } from '../../lib/loop/loop.ts';
+import { Outages } from '../../lib/loop/outages.ts';
 import type { ClaimedDelivery, Webhook } from '../../outbox/types.ts';
 import type { BreakerOptions } from './breaker.ts';
 import { Claimer } from './claimer.ts';

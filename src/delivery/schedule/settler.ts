@@ -1,6 +1,6 @@
-import { backoffMs } from '../../lib/backoff.ts';
+import { backoffMs } from '../../lib/loop/backoff.ts';
 import { monotonicMs, sleep } from '../../lib/clock.ts';
-import type { Reports } from '../../lib/outages.ts';
+import type { Reports } from '../../lib/loop/outages.ts';
 import type { ClaimedDelivery } from '../../outbox/types.ts';
 import type { Settlement, SettlerVerbs } from '../types.ts';
 

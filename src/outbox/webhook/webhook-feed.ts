@@ -1,5 +1,5 @@
-import { createLoop, type Background } from '../../lib/loop.ts';
-import type { Reports } from '../../lib/outages.ts';
+import { createLoop, type Background } from '../../lib/loop/loop.ts';
+import type { Reports } from '../../lib/loop/outages.ts';
 import { noteMissed } from './missed.ts';
 import { withReceivers } from './receivers.ts';
 import { loadWebhooks, readWebhooksVersion, type Along, type WebhookVault } from './webhook-registry.ts';

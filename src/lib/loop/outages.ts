@@ -1,6 +1,6 @@
-import { monotonicMs } from './clock.ts';
-import { messageOf } from './errors.ts';
-import type { Log } from './log.ts';
+import { monotonicMs } from '../clock.ts';
+import { messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
 
 /** What a part that is tried again and again says of how it goes. */
 export interface Reports {

@@ -1,5 +1,5 @@
 import { backoffMs, type BackoffOptions } from './backoff.ts';
-import { sleep } from './clock.ts';
+import { sleep } from '../clock.ts';
 
 /** The start/stop contract of every background part: start twice, stop twice, stop before start are safe; stop waits. */
 export interface Background {
