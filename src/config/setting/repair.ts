@@ -18,6 +18,8 @@ interface Given {
 
 /** A stand-in may uncover a further mistake: a section that is replaced has values of its own. */
 const rounds = 5;
+/** Of a file with more mistakes nothing else is judged: each stand-in copies what it is in, and 20,000 took over a minute. */
+const maxWrong = 50;
 
 /**
  * Puts a stand-in for every value that the schema refuses, so that the others can be judged: the default, else a value of the right
@@ -30,6 +32,7 @@ export function repair(schema: ReturnType<typeof createConfigSchema>, { raw, def
     const wrong: YamlPath[] = [];
     const parsed = validate(schema, value, (path) => void wrong.push(path));
     if (parsed !== undefined) return { parsed, replaced };
+    if (wrong.length > maxWrong) break;
     for (const given of wrong) {
       // A stand-in that did not help: what it is part of is replaced.
       const path = replaced.some((other) => other.join('.') === given.join('.')) ? given.slice(0, -1) : given;
