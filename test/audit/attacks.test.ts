@@ -6,6 +6,7 @@ import { sealOnce } from '../../src/audit/seal/seal.ts';
 import type { Flaw } from '../../src/audit/verify/flaw.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { readViewQueries } from '../../src/db/schema/definitions.ts';
+import type { Store } from '../../src/db/connection/client.ts';
 import { flavours } from '../support/server.ts';
 import { openFilledStore, type FilledStore } from './filled-store.ts';
 
@@ -88,6 +89,16 @@ const attacks: [what: string, sql: string, found: Found, undo?: string][] = [
     'event_log: swap the subjects of two events',
     "UPDATE event_log SET subject = CASE seq WHEN 1 THEN '46' WHEN 2 THEN '45' END WHERE seq IN (1,2)",
     { kind: 'edited', delivery: 1, fields: ['subject'] },
+  ],
+  [
+    'event_log: a body after an erasure',
+    `UPDATE event_log SET body = '{"event":"forged"}' WHERE subject = '60'`,
+    { kind: 'inserted', log: 'event_log', entryId: 5, fields: ['body'] },
+  ],
+  [
+    'delivery_log: a payload after an erasure',
+    `UPDATE delivery_log SET payload = '{"event":"forged"}' WHERE event_seq = 5`,
+    { kind: 'inserted', log: 'delivery_log', fields: ['payload'] },
   ],
   [
     'event_log: swap two bodies',
@@ -347,6 +358,21 @@ describe.each(flavours)('a store in which SQL hides or invents deliveries, on %s
     await test.schema.query(undo);
     expect(flaw?.message).toContain(`the default of the column ${column} was edited`);
     expect(await verifyLog(test.vault)).toMatchObject({ ok: true });
+  });
+
+  it('waits for an erasure that is under way', async () => {
+    await test.schema.query("UPDATE event_log SET body = '{}' WHERE seq = 5");
+    let looks = 0;
+    const store: Store = {
+      ...test.store,
+      async rows(sql, values) {
+        if (sql.includes('body IS NOT NULL') && (looks += 1) === 2)
+          await test.schema.query('UPDATE event_log SET body = NULL WHERE seq = 5');
+        return test.store.rows(sql, values);
+      },
+    };
+    const { ok, flaw } = await verifyLog({ ...test.vault, store });
+    expect({ ok, flaw, looks }).toEqual({ ok: true, flaw: null, looks: 2 });
   });
 
   it('finds an event that SQL added without a payload before it was sealed', async () => {

@@ -1,7 +1,8 @@
 import type { HmacKey } from '../../crypto/sha256.ts';
 import { textOf, type OpenedPayload } from '../../outbox/payload/payloads.ts';
 import { subjectOf } from '../../outbox/payload/subject-keys.ts';
-import { contentHash, valueOf, type Entry, type SealedLog } from '../seal/entry.ts';
+import { monotonicMs, sleep } from '../../lib/clock.ts';
+import { contentHash, readEntries, valueOf, type Entry, type SealedLog } from '../seal/entry.ts';
 import { fail, nameOf, whenOf, type Place } from './flaw.ts';
 import type { ReadChunk, SealedLeaf } from './read-chunks.ts';
 import type { SealWalk } from './walk-seals.ts';
@@ -51,7 +52,8 @@ function isProved({ log, leaf, row, payload, salt }: Content): boolean {
 }
 
 /** Why a content is not what was sealed; fails where no act says it. */
-async function explain({ excuses, nowMs }: SealWalk, content: Content): Promise<'pruned' | 'erased'> {
+async function explain(walk: SealWalk, content: Content): Promise<'pruned' | 'erased'> {
+  const { excuses, nowMs } = walk;
   const { log, leaf, row } = content;
   const eventSeq = row.eventSeq ?? 0;
   const [which, place] = placeOf(content);
@@ -74,7 +76,8 @@ async function explain({ excuses, nowMs }: SealWalk, content: Content): Promise<
   }
   // Asked again: it may have been erased while we walk.
   await excuses.read();
-  if (excuses.isBeingErased(row.subject, eventSeq, nowMs)) return 'erased';
+  if (excuses.isBeingErased(row.subject, eventSeq, nowMs) && (await isErasedSoon(walk, content)))
+    return 'erased';
   if (excuses.isErased(row.subject, eventSeq)) {
     fail('inserted', {
       message: `${which} is there although it was erased: it was inserted, or the erasure was interrupted and must be run again`,
@@ -82,6 +85,28 @@ async function explain({ excuses, nowMs }: SealWalk, content: Content): Promise<
     });
   }
   return fail('edited', { message: `${which} was edited (${whenOf(leaf.seal)})`, ...place });
+}
+
+/** Each step of an erasure takes less. */
+const standstillMs = 3_000;
+const lookEveryMs = 100;
+
+/** Waits for an erasure to come to this content while it removes others of the patient. False when it stands still. */
+async function isErasedSoon({ vault: { store } }: SealWalk, { log, row }: Content): Promise<boolean> {
+  let left = Infinity;
+  let movedMs = monotonicMs();
+  for (;;) {
+    const [now] = await readEntries(store, log, `{id} = ${row.id}`);
+    if (!now || now.content === null) return true;
+    const [{ bodies } = { bodies: 0 }] = await store.rows<{ bodies: number }>(
+      'SELECT COUNT(*) AS bodies FROM event_log WHERE subject = ? AND body IS NOT NULL',
+      [row.subject],
+    );
+    if (bodies < left) movedMs = monotonicMs();
+    else if (monotonicMs() - movedMs > standstillMs) return false;
+    left = Math.min(left, bodies);
+    await sleep(lookEveryMs);
+  }
 }
 
 function placeOf({ log, leaf, row }: Content): [which: string, place: Omit<Place, 'message'>] {
