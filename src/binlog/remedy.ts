@@ -61,3 +61,12 @@ export function convertedRemedy(what: string): string {
     acceptGapCommand('definition changed'),
   );
 }
+
+/** Of a table, `schema.table`, that has lost its primary key, and has no UNIQUE NOT NULL key either. */
+export function keylessRemedy(table: string): string {
+  return steps(
+    `Give ${table} a primary key again: ALTER TABLE … ADD PRIMARY KEY. Rows written without one are identified by all their watched columns.`,
+    'Then read the table as it is now:',
+    acceptGapCommand('definition changed'),
+  );
+}

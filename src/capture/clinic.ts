@@ -134,7 +134,7 @@ export function readingOf({
       const types = new Map(
         known.columns.flatMap(({ name, kind }) => hintOf(name.toLowerCase(), kind, live?.columnOf)),
       );
-      return { types, fractions: fractionsOf(live), plainKey: plainKeyOf(live) };
+      return { types, fractions: fractionsOf(live), plainColumns: plainColumnsOf(live) };
     },
     isWatchedSchema: (name) => fold(name) === ours,
     // Those too that are not there yet: the definition that makes one must be noticed.
@@ -149,9 +149,9 @@ function fractionsOf(live: DictionaryTable | undefined): ReadonlyMap<string, num
   return new Map(live?.columns.map(({ name, type }) => [name.toLowerCase(), fractionOf(type)]));
 }
 
-function plainKeyOf(live: DictionaryTable | undefined): ReadonlySet<string> | null | undefined {
+function plainColumnsOf(live: DictionaryTable | undefined): ReadonlySet<string> | null | undefined {
   if (!live) return undefined;
-  return live.rowEnd === null ? new Set(live.key.map((name) => name.toLowerCase())) : null;
+  return live.rowEnd === null ? new Set(live.columnOf.keys()) : null;
 }
 
 type Hint = [string, 'uuid' | 'inet4' | 'inet6' | 'json'];

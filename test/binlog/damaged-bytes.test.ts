@@ -24,7 +24,7 @@ function tableOf(map: LogEvent, flavour: Flavour): MappedTable {
     flavour,
     charsetOf: () => undefined,
     columnsOf: () => wanted,
-    hintsOf: () => ({ types: new Map(), fractions: new Map(), plainKey: new Set(['id']) }),
+    hintsOf: () => ({ types: new Map(), fractions: new Map(), plainColumns: new Set(['id']) }),
   })!;
 }
 

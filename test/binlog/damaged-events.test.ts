@@ -85,7 +85,7 @@ async function read(flavour: Flavour, events: readonly Buffer[]): Promise<Transa
         ...(flavour === 'mariadb' ? [['doc', 'json'] as const] : []),
       ]),
       fractions: new Map(),
-      plainKey: new Set(['id']),
+      plainColumns: new Set(['id']),
     }),
     statements: new StatementPolicy({
       ...watch,

@@ -199,7 +199,7 @@ describe.each(modes)('definitions while the log of $name is read', (mode) => {
   if (flavour === 'mariadb') {
     it('sees the current rows of a system-versioned table alone', async () => {
       await schema.query('CREATE TABLE v (id INT PRIMARY KEY, name VARCHAR(20)) WITH SYSTEM VERSIONING');
-      const hints = { v: { types: new Map(), fractions: new Map(), plainKey: null } };
+      const hints = { v: { types: new Map(), fractions: new Map(), plainColumns: null } };
       const stream = await openReader({ flavour: 'mariadb', schema, watch: { v: ['id', 'name'] }, hints });
       await schema.query(
         "INSERT INTO v VALUES (1, 'a'); UPDATE v SET name = 'b'; DELETE FROM v; INSERT INTO v VALUES (2, 'c')",

@@ -1,4 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readDictionary } from '../../src/binlog/source/dictionary.ts';
+import { openSource } from '../../src/binlog/source/source.ts';
+import { readingOf } from '../../src/capture/clinic.ts';
+import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { startPrivateServer } from '../../src/demo/private-server.ts';
 import type { TableHints } from '../../src/binlog/decode/table-map.ts';
 import { byName, endOfLog, openReader, takeRows } from '../support/read-log.ts';
@@ -13,7 +17,7 @@ describe('tables of MariaDB as the log describes them', () => {
   afterAll(() => schema.drop());
 
   /** What the dictionary said when the reader was opened: an ordinary table with the key `id`. */
-  const plain: TableHints = { types: new Map(), fractions: new Map(), plainKey: new Set(['id']) };
+  const plain: TableHints = { types: new Map(), fractions: new Map(), plainColumns: new Set(['id']) };
 
   it('follows system versioning that is added, dropped and added again, also when an old stretch is read', async () => {
     await schema.query('CREATE TABLE citas (id INT PRIMARY KEY, estado VARCHAR(20))');
@@ -22,7 +26,7 @@ describe('tables of MariaDB as the log describes them', () => {
       `INSERT INTO citas VALUES (${id}, 'a'); UPDATE citas SET estado = 'x' WHERE id = ${id}; DELETE FROM citas WHERE id = ${id};`;
     await schema.query(`${changes(1)} ALTER TABLE citas ADD SYSTEM VERSIONING; ${changes(2)}
       ALTER TABLE citas DROP SYSTEM VERSIONING; ${changes(3)} ALTER TABLE citas ADD SYSTEM VERSIONING; ${changes(4)}`);
-    const hints = [plain, { ...plain, plainKey: null }];
+    const hints = [plain, { ...plain, plainColumns: null }];
     for (const citas of hints) {
       const stream = await openReader({
         flavour,
@@ -59,11 +63,38 @@ describe('tables of MariaDB as the log describes them', () => {
         schema,
         position,
         watch: { [table]: ['id'] },
-        hints: { [table]: { ...plain, plainKey: new Set(['id', end]) } },
+        hints: { [table]: { ...plain, plainColumns: new Set(['id', end]) } },
       });
       expect((await takeRows(stream, 3)).map(({ op }) => op)).toEqual(['insert', 'update', 'delete']);
       stream.close();
     }
+  });
+
+  it('takes an ordinary table for one, also where its key looked like that of a versioned one before or after', async () => {
+    const period = 'TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)';
+    const position = await endOfLog(flavour, schema);
+    await schema.query(
+      `CREATE TABLE salas (id INT, desde ${period}, hasta ${period}, PRIMARY KEY (id, hasta)); INSERT INTO salas (id) VALUES (1);
+       ALTER TABLE salas DROP PRIMARY KEY, ADD PRIMARY KEY (id); UPDATE salas SET id = 2;
+       ALTER TABLE salas DROP PRIMARY KEY, ADD PRIMARY KEY (id, desde); DELETE FROM salas;
+       ALTER TABLE salas DROP PRIMARY KEY, ADD PRIMARY KEY (id)`,
+    );
+    const source = openSource(parseDatabaseUrl(schema.url()));
+    const identity = await source.identify();
+    const dictionary = await readDictionary(source, identity);
+    await source.close();
+    const rules = { watch: new Map([['salas', new Set(['id'])]]), named: new Map() };
+    const known = { identity, ownSchema: '', dictionary, schema: dictionary.tables, rules };
+    const salas = readingOf(known).hintsOf('salas')!;
+    const stream = await openReader({
+      flavour,
+      schema,
+      position,
+      watch: { salas: ['id'] },
+      hints: { salas },
+    });
+    expect((await takeRows(stream, 3)).map(({ op }) => op)).toEqual(['insert', 'update', 'delete']);
+    stream.close();
   });
 
   it('passes over columns in the format before MariaDB 10.1 and reads them where they are wanted', async () => {

@@ -155,6 +155,15 @@ describe.each(servers)('look-ups on %s', (variant) => {
     await user.drop();
   });
 
+  it('reads no row again by a key that identifies one no more', async () => {
+    const [children, many] = [dictionary.tables.get('children')!, dictionary.tables.get('many')!];
+    expect(await readRowByKey(source, children, { key: { b: 3 }, select: ['label'] })).toBeNull();
+    // As if `kind` had been its unique key when the row was logged.
+    const keyless = { ...many, key: [] };
+    expect(await readRowByKey(source, keyless, { key: { kind: 1 }, select: ['id'] })).toBeNull();
+    expect(await readRowByKey(source, keyless, { key: { id: 1 }, select: ['kind'] })).toEqual({ kind: 1 });
+  });
+
   it('reads the committed row when another session holds its lock for long', async () => {
     const children = dictionary.tables.get('children')!;
     const writer = await schema.connect();

@@ -575,7 +575,7 @@ describe.each(modes)('a statement in the log of $name', (mode) => {
       ] as const)('%s: %j', async (reason, statements) => {
         const position = await endOfLog(flavour, schema);
         await run(statements);
-        const hints = { citas: { types: new Map(), fractions: new Map(), plainKey: null } };
+        const hints = { citas: { types: new Map(), fractions: new Map(), plainColumns: null } };
         expect((await haltOf(position, { hints }))?.halt.reason ?? null).toBe(reason);
       });
     });

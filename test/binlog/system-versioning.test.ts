@@ -29,7 +29,7 @@ describe.each(modes.filter(({ flavour }) => flavour === 'mariadb'))(
     });
     afterEach(() => schema.drop());
 
-    const versioned: TableHints = { types: new Map(), fractions: new Map(), plainKey: null };
+    const versioned: TableHints = { types: new Map(), fractions: new Map(), plainColumns: null };
 
     /** The changes of current rows that are read of the statements, up to a marker row. */
     async function changesOf(statements: string): Promise<string[]> {

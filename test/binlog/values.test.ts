@@ -76,7 +76,7 @@ describe.each(servers)('every column type, read from the log of %s', (variant) =
     const hints: TableHints = {
       types: new Map(hint ? [['v', hint]] : []),
       fractions: new Map(),
-      plainKey: new Set(),
+      plainColumns: new Set(),
     };
     const stream = await openReader({
       flavour,

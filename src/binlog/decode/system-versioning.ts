@@ -4,17 +4,18 @@ import { acceptGapCommand } from '../remedy.ts';
 import type { ColumnShape } from './table-map-columns.ts';
 
 /**
- * The primary key, lower case, of a table that is not system-versioned now, or `any` where its columns are not known; null for a table
- * that is system-versioned now, undefined for one that is not known.
+ * The columns, lower case, of a table that is not system-versioned now, or `any` where they are not known; null for a table that is
+ * system-versioned now, undefined for one that is not known. Not its key alone: the key may have been another one when the log was
+ * written, but DROP SYSTEM VERSIONING drops the columns of the period (measured on 10.11.19 and 11.8.8: the servers demand it).
  */
-export type PlainKey = ReadonlySet<string> | 'any' | null | undefined;
+export type PlainColumns = ReadonlySet<string> | 'any' | null | undefined;
 
 /** What shows in a table map whether the table keeps its history. */
 export interface VersioningContext {
   /** Column indices of the primary key. */
   key: readonly number[];
   /** See TableHints. */
-  plainKey: PlainKey;
+  plainColumns: PlainColumns;
 }
 
 /**
@@ -26,7 +27,7 @@ export interface VersioningContext {
 export function findRowEnd(
   table: string,
   specs: readonly (ColumnSpec & ColumnShape)[],
-  { key, plainKey }: VersioningContext,
+  { key, plainColumns }: VersioningContext,
 ): number {
   const named = (name: string): number => specs.findIndex((spec) => spec.name.toLowerCase() === name);
   const periods = specs.filter(isPeriod).length;
@@ -35,18 +36,18 @@ export function findRowEnd(
   const implicit = isPeriodAt(specs, named('row_start')) ? named('row_end') : -1;
   const rowEnd = key.length === 0 ? implicit : last!;
   if (rowEnd >= 0 && !isPeriodAt(specs, rowEnd)) return -1;
-  if (rowEnd >= 0 && rowEnd === implicit) return isPlain(plainKey, 'row_end') ? -1 : rowEnd;
-  if (rowEnd >= 0 && plainKey !== undefined)
-    return plainKey === 'any' || isPlain(plainKey, specs[rowEnd]!.name) ? -1 : rowEnd;
-  if (rowEnd < 0 && plainKey) return -1;
+  if (rowEnd >= 0 && rowEnd === implicit) return isPlain(plainColumns, 'row_end') ? -1 : rowEnd;
+  if (rowEnd >= 0 && plainColumns !== undefined)
+    return plainColumns === 'any' || isPlain(plainColumns, specs[rowEnd]!.name) ? -1 : rowEnd;
+  if (rowEnd < 0 && plainColumns) return -1;
   throw new Tripwire('unsupported-type', `the log does not say whether ${table} is system-versioned`, {
     table,
     remedy: acceptGapCommand('system versioning not known'),
   });
 }
 
-const isPlain = (plainKey: PlainKey, column: string): boolean =>
-  typeof plainKey === 'object' && plainKey !== null && plainKey.has(column.toLowerCase());
+const isPlain = (plainColumns: PlainColumns, column: string): boolean =>
+  typeof plainColumns === 'object' && plainColumns !== null && plainColumns.has(column.toLowerCase());
 
 const isPeriod = ({ type, meta, nullable }: ColumnShape): boolean =>
   type === columnType.timestamp2 && meta[0] === 6 && !nullable;

@@ -6,7 +6,7 @@ import { describeType } from '../definition/shown-column.ts';
 import { Tripwire } from '../halt.ts';
 import { quoteName } from '../source/quote-name.ts';
 import { acceptGapCommand, steps } from '../remedy.ts';
-import { findRowEnd, type PlainKey } from './system-versioning.ts';
+import { findRowEnd, type PlainColumns } from './system-versioning.ts';
 import { readOptional, readShapes, type ColumnShape, type OptionalMetadata } from './table-map-columns.ts';
 import type { Column, ColumnKind, Flavour, ShownColumn, TableSchema } from '../types.ts';
 
@@ -16,8 +16,8 @@ export interface TableHints {
   types: ReadonlyMap<string, 'uuid' | 'inet4' | 'inet6' | 'json'>;
   /** Digits after the second of the temporal columns, by lower-case name: the log does not say it of the formats before MariaDB 10.1. */
   fractions: ReadonlyMap<string, number>;
-  /** See PlainKey. */
-  plainKey: PlainKey;
+  /** See PlainColumns. */
+  plainColumns: PlainColumns;
 }
 
 export interface TableMapContext {
@@ -90,7 +90,9 @@ export function readTableMap(reader: ByteReader, context: TableMapContext): Mapp
   const missed = specs.filter(({ name: column }) => isMissed(column.toLowerCase(), { wanted, named }));
   const isMariadb = context.flavour === 'mariadb';
   if (isMariadb) requireTypes(name, missed);
-  const rowEnd = isMariadb ? findRowEnd(name, specs, { key: optional.key, plainKey: hints?.plainKey }) : -1;
+  const rowEnd = isMariadb
+    ? findRowEnd(name, specs, { key: optional.key, plainColumns: hints?.plainColumns })
+    : -1;
   const mapped = assemble(specs, {
     schema,
     table,

@@ -69,7 +69,7 @@ export class ParentRows {
         hintsOf: () => ({
           types: new Map(),
           fractions: new Map(),
-          plainKey: rowEnd === null ? 'any' : null,
+          plainColumns: rowEnd === null ? 'any' : null,
         }),
       });
     } catch (error) {

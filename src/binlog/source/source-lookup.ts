@@ -65,7 +65,8 @@ async function askRows(
 /**
  * Reads a row by its primary key as it is once the transaction that we have just read from the log is visible: the log may be
  * ahead of the storage engine by the moment of the commit. The shared lock waits for it, and for a later writer at most two
- * seconds: then the row is read as it stands. Null when it is gone.
+ * seconds: then the row is read as it stands. Null when it is gone, and when the key does not identify one row any more: a definition
+ * has given the table another key since.
  */
 export async function readRowByKey(
   source: Source,
@@ -73,15 +74,22 @@ export async function readRowByKey(
   question: { key: Readonly<Record<string, string | number>>; select: readonly string[] },
 ): Promise<SourceRow | null> {
   const statement = toStatement(table, { by: question.key, select: question.select });
-  if (!statement) return null;
+  if (!statement || !hasWholeKey(table, question.key)) return null;
   const rows = await ask(source, table, {
     ...statement,
-    sql: `${statement.sql} LIMIT 1 LOCK IN SHARE MODE`,
+    sql: `${statement.sql} LIMIT 2 LOCK IN SHARE MODE`,
   }).catch((error: unknown) => {
-    if (isLockTimeout(error)) return ask(source, table, { ...statement, sql: `${statement.sql} LIMIT 1` });
+    if (isLockTimeout(error)) return ask(source, table, { ...statement, sql: `${statement.sql} LIMIT 2` });
     throw error;
   });
-  return rows[0] ? complete(table, question.select, rows[0]) : null;
+  const [row, ...others] = rows;
+  return row && others.length === 0 ? complete(table, question.select, row) : null;
+}
+
+/** A table without a primary key may have a unique one, which the log shows in its place. */
+function hasWholeKey({ key }: DictionaryTable, by: Readonly<Record<string, unknown>>): boolean {
+  const named = new Set(Object.keys(by).map((name) => name.toLowerCase()));
+  return key.every((name) => named.has(name.toLowerCase()));
 }
 
 interface Statement {

@@ -5,7 +5,7 @@ import { mergeShown } from '../definition/shown-column.ts';
 import { Tripwire } from '../halt.ts';
 import { OutgrownError } from './outgrown.ts';
 import type { MappedTable } from '../decode/table-map.ts';
-import { changedRemedy, convertedRemedy } from '../remedy.ts';
+import { changedRemedy, convertedRemedy, keylessRemedy } from '../remedy.ts';
 import type { Baseline, ShownColumn } from '../types.ts';
 
 /** What the log has shown of the tables so far, against which each table map and each ALTER TABLE is held. */
@@ -41,11 +41,14 @@ export class ShownColumns {
 
   /**
    * Throws a Tripwire when a wanted column that was there is gone, or has changed its kind; also when its type is one that does not keep
-   * each value of the former, although no definition in the log said so: an online schema change, a session with `sql_log_bin=0`.
+   * each value of the former, although no definition in the log said so: an online schema change, a session with `sql_log_bin=0`; and
+   * when the table had a key and has none any more. Another key is no fault: its rows come with the key in force when they were written.
    */
-  note({ schema: { schema, name }, shown }: MappedTable, wanted: ReadonlySet<string>): void {
+  note({ schema: { schema, name, key }, shown }: MappedTable, wanted: ReadonlySet<string>): void {
     const known = this.#baseline[name.toLowerCase()];
     if (known && isDeepStrictEqual(known, shown)) return;
+    if (key.length === 0 && Object.values(known ?? {}).some(({ isKey }) => isKey))
+      throw keyless(`${schema}.${name}`);
     for (const [column, before] of Object.entries(known ?? {})) {
       const now = shown[column];
       if (!wanted.has(column) && !(now && before.isKey)) continue;
@@ -99,6 +102,14 @@ function changed(table: string, column: string, message: string): Tripwire {
     table,
     remedy: changedRemedy(`${table.split('.').at(-1)!}.${column}`),
   });
+}
+
+function keyless(table: string): Tripwire {
+  return new Tripwire(
+    'column-changed',
+    `the watched table ${table} has no primary key any more: the log does not show which row is which`,
+    { table, remedy: keylessRemedy(table) },
+  );
 }
 
 function converted(table: string, column: string, what: string): Tripwire {

@@ -39,7 +39,7 @@ export async function recordLog({ flavour, schema, position, rows }: Range): Pro
           ),
         ),
         fractions: new Map(),
-        plainKey: table.rowEnd === null ? new Set(table.key.map((name) => name.toLowerCase())) : null,
+        plainColumns: table.rowEnd === null ? new Set(table.columnOf.keys()) : null,
       },
     ]),
   );
