@@ -4,7 +4,7 @@ import { checkMark } from './check/check-marks.ts';
 import { compareContents } from './compare-contents.ts';
 import { fail, nameOf, whenOf } from './flaw.ts';
 import type { ReadChunk, SealedLeaf } from './read-chunks.ts';
-import type { SealWalk } from './walk-seals.ts';
+import type { SealWalk } from './seal-walk.ts';
 
 /** Compares leaves with their rows, and fails where a row has none. */
 export async function compareChunk(walk: SealWalk, chunk: ReadChunk): Promise<void> {

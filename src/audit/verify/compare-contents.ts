@@ -5,7 +5,7 @@ import { monotonicMs, sleep } from '../../lib/clock.ts';
 import { contentHash, readEntries, valueOf, type Entry, type SealedLog } from '../seal/entry.ts';
 import { fail, nameOf, whenOf, type Place } from './flaw.ts';
 import type { ReadChunk, SealedLeaf } from './read-chunks.ts';
-import type { SealWalk } from './walk-seals.ts';
+import type { SealWalk } from './seal-walk.ts';
 
 const contentFields: Readonly<Record<SealedLog, string>> = {
   attempts: 'response_body',

@@ -6,7 +6,7 @@ import { fail, nameOf, whenOf } from './flaw.ts';
 import { merkleRoot } from '../seal/merkle.ts';
 import { oldActLeaf, oldAttemptLeaf, oldPayloadHash, openPayloadsOf, type OldLog } from './old-entry.ts';
 import { readOldLeaves, type OldLeaf } from './read-old-leaves.ts';
-import type { SealWalk } from './walk-seals.ts';
+import type { SealWalk } from './seal-walk.ts';
 
 /** Compares the leaves of seals of version 1, in order, with the rows as they are now, by the rule of that version. */
 export async function compareOldSeals(walk: SealWalk, seals: readonly Seal[]): Promise<void> {

@@ -13,7 +13,7 @@ import {
 import { merkleRoot } from '../seal/merkle.ts';
 import { unpackLeaves, type Leaf } from '../seal/pack.ts';
 import { fail } from './flaw.ts';
-import type { SealWalk } from './walk-seals.ts';
+import type { SealWalk } from './seal-walk.ts';
 
 const leavesAtOnce = 1_000;
 

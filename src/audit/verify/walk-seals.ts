@@ -1,37 +1,11 @@
-import type { KeyObject } from 'node:crypto';
-import type { Marker } from '../../db/proof/marks.ts';
 import { isSignedBy } from '../../db/proof/seal-key.ts';
 import { readAhead } from '../../lib/read-ahead.ts';
 import { readSeals, sealHash, type Seal } from '../seal/chain.ts';
-import type { SealedLog } from '../seal/entry.ts';
-import type { Head } from '../seal/head.ts';
-import type { GappedLog, Progress } from '../seal/progress.ts';
-import type { SealVault } from '../seal/seal.ts';
-import type { Verification } from '../verify.ts';
 import { compareChunk, checkSkipped } from './compare-chunk.ts';
 import { compareOldSeals, skipOld } from './compare-old-seals.ts';
-import type { Excuses } from './excuses.ts';
 import { fail } from './flaw.ts';
-import type { KeyCache } from './key-cache.ts';
 import { planChunks, readChunk, type Chunk, type ReadChunk } from './read-chunks.ts';
-
-export interface SealWalk {
-  vault: SealVault;
-  publicKey: KeyObject;
-  marker: Marker;
-  excuses: Excuses;
-  keys: KeyCache;
-  /** Of the last seal. */
-  progress: Progress;
-  head: Head | undefined;
-  result: Verification;
-  /** Ids that were passed without a leaf: a later seal must have them, or a range that is still open. */
-  skipped: Record<GappedLog, Set<number>>;
-  /** How far the rows of each log are compared, or are about to be. */
-  comparedTo: Record<SealedLog, number>;
-  nowMs: number;
-  onEntries(count: number): void;
-}
+import type { SealWalk } from './seal-walk.ts';
 
 const sealsAtOnce = 500;
 /** Leaves that are held in memory at once, some 10 MB with their rows; one seal may have as many. */

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { parseHead, parsePinnedKey } from '../../audit/seal/head.ts';
-import { verifyLog, type Verification } from '../../audit/verify.ts';
+import { verifyLog } from '../../audit/verify.ts';
+import type { Verification } from '../../audit/verify/verification.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../argument/config-option.ts';
 import { print, printJson } from '../terminal/output.ts';

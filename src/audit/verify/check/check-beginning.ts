@@ -1,7 +1,8 @@
 import { anchorText, fingerprintOf, isSigned, type SealState } from '../../../db/proof/seal-key.ts';
 import { anchorSeal, sealHash, type Seal } from '../../seal/chain.ts';
 import { progressHash } from '../../seal/progress.ts';
-import type { Verification, VerifyOptions } from '../../verify.ts';
+import type { VerifyOptions } from '../verification.ts';
+import type { Verification } from '../verification.ts';
 import { fail } from '../flaw.ts';
 
 interface Beginning {

@@ -3,7 +3,7 @@ import { readEntries, valueOf, whyFailed, type Entry, type SealedLog } from '../
 import { fail, nameOf } from '../flaw.ts';
 import type { Progress } from '../../seal/progress.ts';
 import type { SealVault } from '../../seal/seal.ts';
-import type { Verification } from '../../verify.ts';
+import type { Verification } from '../verification.ts';
 
 interface Checking {
   marker: Marker;

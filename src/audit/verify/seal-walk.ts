@@ -1,0 +1,28 @@
+import type { KeyObject } from 'node:crypto';
+import type { Marker } from '../../db/proof/marks.ts';
+import type { SealedLog } from '../seal/entry.ts';
+import type { Head } from '../seal/head.ts';
+import type { GappedLog, Progress } from '../seal/progress.ts';
+import type { SealVault } from '../seal/seal.ts';
+import type { Excuses } from './excuses.ts';
+import type { KeyCache } from './key-cache.ts';
+import type { Verification } from './verification.ts';
+
+/** What one verification shares between its parts. */
+export interface SealWalk {
+  vault: SealVault;
+  publicKey: KeyObject;
+  marker: Marker;
+  excuses: Excuses;
+  keys: KeyCache;
+  /** Of the last seal. */
+  progress: Progress;
+  head: Head | undefined;
+  result: Verification;
+  /** Ids that were passed without a leaf: a later seal must have them, or a range that is still open. */
+  skipped: Record<GappedLog, Set<number>>;
+  /** How far the rows of each log are compared, or are about to be. */
+  comparedTo: Record<SealedLog, number>;
+  nowMs: number;
+  onEntries(count: number): void;
+}
