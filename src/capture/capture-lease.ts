@@ -2,7 +2,7 @@ import { acquireLease, leaseTiming, releaseLease, renewLease, type Lease } from 
 import { monotonicMs, sleep } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { announceAlive } from '../outbox/queue/liveness.ts';
+import { extendAlive } from '../outbox/queue/liveness.ts';
 import type { Claimant } from '../outbox/types.ts';
 
 /**
@@ -25,7 +25,7 @@ export async function withCaptureLease(
     over.abort();
     await renewing;
     // Without the lease, its own row alone says that this process lives.
-    await announceAlive(claimant);
+    await extendAlive(claimant);
     await releaseLease(store, lease);
   }
   return true;

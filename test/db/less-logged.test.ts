@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openStore, type Store } from '../../src/db/connection/client.ts';
-import { announceAlive } from '../../src/outbox/queue/liveness.ts';
+import { announceAlive, countAlive, expireOrphans, extendAlive } from '../../src/outbox/queue/liveness.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { openTestStore, type TestStore } from '../outbox/support.ts';
 import { createUser, servers, sharedServer, type TestUser } from '../support/server.ts';
@@ -43,6 +43,29 @@ describe.each(servers)('sessions of the store on %s', (variant) => {
     await store.run('UPDATE leases SET expires_at = expires_at - INTERVAL 1 MINUTE WHERE name = ?', ['me']);
     await announceAlive({ store, owner: 'me' }, { unlessWithinMs: 1_500 });
     expect((await expiry())[0]!.at >= first[0]!.at).toBe(true);
+  });
+
+  it('let a process live by its lease to capture, and by no other', async () => {
+    const { store } = test;
+    await store.run('DELETE FROM leases');
+    const lease = (name: string, holder: string, age: string) =>
+      store.run(
+        `INSERT INTO leases (name, holder, token, expires_at) VALUES (?, ?, 1, UTC_TIMESTAMP(3) + INTERVAL ${age})`,
+        [name, holder],
+      );
+    await lease('capture', 'a', '6 SECOND');
+    await lease('a', 'a', '-2 HOUR');
+    await lease('maintenance', 'b', '6 SECOND');
+    await lease('b', 'b', '-2 HOUR');
+    expect(await countAlive(store)).toEqual({ running: 1, capturing: true });
+    await expireOrphans(store);
+    // What a process that captures falls back on when it gives the lease up.
+    const names = await store.rows<{ name: string }>('SELECT name FROM leases ORDER BY name');
+    expect(names.map(({ name }) => name)).toEqual(['a', 'capture', 'maintenance']);
+    await extendAlive({ store, owner: 'a' });
+    await extendAlive({ store, owner: 'b' });
+    await store.run("DELETE FROM leases WHERE name = 'capture'");
+    expect(await countAlive(store)).toEqual({ running: 1, capturing: false });
   });
 
   it('write only to tables with a primary key, by which a replica finds the row', async () => {

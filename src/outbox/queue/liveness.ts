@@ -2,13 +2,16 @@ import type { Session, Store } from '../../db/connection/client.ts';
 import { leaseTiming } from '../../db/connection/lease.ts';
 import type { Claimant } from '../types.ts';
 
+/** The rows that say that their holder lives: its own, and the lease to capture, which both go with it. */
+const signOfLife = "(name = holder OR name = 'capture')";
+
 /** A process that was not heard for so long is dead, whatever its claims say. */
 const aliveMicroseconds = leaseTiming.ttlMs * 1_000;
 
 /**
  * Says that this process lives, for as long as a lease; again every `leaseTiming.renewMs`. Its claims outlast a whole request
- * (minutes), so those of a killed process must not be waited for. A process also lives while it holds any other lease. Nothing is
- * written, and nothing logged, when its own row was written within `unlessWithinMs`, or a lease within twice that: each write is a
+ * (minutes), so those of a killed process must not be waited for. A process also lives while it holds the lease to capture. Nothing is
+ * written, and nothing logged, when its own row was written within `unlessWithinMs`, or that lease within twice that: each write is a
  * transaction of 500 bytes in the binlog.
  */
 export async function announceAlive(
@@ -17,7 +20,7 @@ export async function announceAlive(
 ): Promise<void> {
   if (unlessWithinMs > 0) {
     const said = await store.rows(
-      `SELECT 1 FROM leases WHERE holder = ?
+      `SELECT 1 FROM leases WHERE holder = ? AND ${signOfLife}
          AND expires_at > UTC_TIMESTAMP(3) + INTERVAL ? - IF(name = holder, ?, ?) MICROSECOND LIMIT 1`,
       [owner, aliveMicroseconds, unlessWithinMs * 1_000, 2 * unlessWithinMs * 1_000],
     );
@@ -27,6 +30,17 @@ export async function announceAlive(
     `INSERT INTO leases (name, holder, token, expires_at) VALUES (?, ?, 1, UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND)
      ON DUPLICATE KEY UPDATE expires_at = VALUES(expires_at)`,
     [owner, owner, aliveMicroseconds],
+  );
+}
+
+/**
+ * Says once more that this process lives, where it was said before and not taken back: for a process that gives up a lease and may be
+ * at its end.
+ */
+export async function extendAlive({ store, owner }: Pick<Claimant, 'store' | 'owner'>): Promise<void> {
+  await store.run(
+    'UPDATE leases SET expires_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE name = ? AND holder = ?',
+    [aliveMicroseconds, owner, owner],
   );
 }
 
@@ -43,10 +57,12 @@ export async function expireOrphans(store: Store): Promise<number> {
   const { affectedRows } = await store.run(
     `UPDATE queue FORCE INDEX (queue_due) SET due_at = UTC_TIMESTAMP(3) - INTERVAL 1 SECOND
      WHERE state = 'sending' AND due_at > UTC_TIMESTAMP(3)
-       AND claimed_by NOT IN (SELECT holder FROM leases WHERE expires_at >= UTC_TIMESTAMP(3))`,
+       AND claimed_by NOT IN (SELECT holder FROM leases WHERE ${signOfLife} AND expires_at >= UTC_TIMESTAMP(3))`,
   );
   await store.run(
-    'DELETE FROM leases WHERE name = holder AND expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 HOUR',
+    // A process that has captured for an hour lives by its lease, and needs its own row when it gives that up.
+    `DELETE FROM leases WHERE name = holder AND expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 HOUR
+       AND holder NOT IN (SELECT holder FROM (SELECT holder FROM leases WHERE ${signOfLife} AND expires_at >= UTC_TIMESTAMP(3)) alive)`,
   );
   return affectedRows;
 }
@@ -57,7 +73,7 @@ export async function expireOrphans(store: Store): Promise<number> {
  */
 export async function readRank({ store, owner }: Claimant): Promise<{ rank: number; of: number }> {
   const rows = await store.rows<{ holder: string }>(
-    'SELECT DISTINCT holder FROM leases WHERE expires_at >= UTC_TIMESTAMP(3) ORDER BY holder',
+    `SELECT DISTINCT holder FROM leases WHERE ${signOfLife} AND expires_at >= UTC_TIMESTAMP(3) ORDER BY holder`,
   );
   const rank = rows.findIndex(({ holder }) => holder === owner);
   // Not announced yet: the last of them.
@@ -67,7 +83,7 @@ export async function readRank({ store, owner }: Claimant): Promise<{ rank: numb
 /** Processes that live, and whether one of them captures. */
 export async function countAlive(session: Session): Promise<{ running: number; capturing: boolean }> {
   const [row] = await session.rows<{ running: number; capturing: number }>(
-    `SELECT COUNT(DISTINCT holder) AS running, COUNT(IF(name = 'capture', 1, NULL)) AS capturing
+    `SELECT COUNT(DISTINCT IF(${signOfLife}, holder, NULL)) AS running, COUNT(IF(name = 'capture', 1, NULL)) AS capturing
      FROM leases WHERE expires_at >= UTC_TIMESTAMP(3)`,
   );
   return { running: row!.running, capturing: row!.capturing > 0 };
