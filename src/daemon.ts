@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { recordKeyChange } from './audit/act/change-key.ts';
 import { adoptBeforeSealing, beginEncryption } from './audit/act/adopt.ts';
 import { areWebhooksEdited } from './audit/act/explain-webhooks.ts';
-import { recordMissed, recordSync } from './audit/act/record-along.ts';
+import { recordMissed } from './audit/act/record-along.ts';
 import { sealedErasures } from './audit/act/sealed-erasures.ts';
 import { runPreflight } from './binlog/preflight/preflight.ts';
 import { openSource, type Source } from './binlog/source/source.ts';
@@ -29,6 +29,7 @@ import {
 } from './capture/clinic.ts';
 import { createDeliveryVerbs } from './daemon/delivery-verbs.ts';
 import { createDisabling, type DisableByEngine } from './daemon/disable-webhook.ts';
+import { createFileSync, type FileSync } from './daemon/upkeep/file-sync.ts';
 import { firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.ts';
 import { judgeStart, requireStart, soundDraft } from './daemon/judge-start.ts';
 import { readKnownState } from './daemon/known-state.ts';
@@ -54,12 +55,10 @@ import { Outages } from './lib/loop/outages.ts';
 import { readCaptureState } from './outbox/checkpoint.ts';
 import { destroyKeys, ensureKeyFile } from './outbox/payload/destroy-keys.ts';
 import { announceAlive, readRank } from './outbox/queue/liveness.ts';
-import { countOwed, freesRetries, makeRetriesDue } from './outbox/queue/owed.ts';
 import { resealSubjectKeys } from './outbox/payload/subject-keys.ts';
 import type { Claimant } from './outbox/types.ts';
 import { createWebhookFeed, type WebhookFeed } from './outbox/webhook/webhook-feed.ts';
 import { resealSecrets } from './outbox/webhook/webhook-registry.ts';
-import { syncWebhooks, type Synced } from './outbox/webhook/webhook-sync.ts';
 
 /*
  *   source ─▶ capture ─▶ change ─▶ event ─▶ outbox ─▶ dispatcher ─▶ endpoints
@@ -96,6 +95,7 @@ interface Parts {
   preflight: PreflightWatch;
   inForce: InForce;
   audit: AuditWatch;
+  fileSync: FileSync;
 }
 
 /**
@@ -192,6 +192,7 @@ async function start(
     progress,
     dispatcher,
     feed,
+    parts.fileSync,
     captureLoop,
     watcher,
   ]) {
@@ -249,45 +250,23 @@ async function prepare(
     preflight,
     inForce,
     audit: createAuditWatch({ store, intervalMs: config.audit.sealIntervalMs, log, outages }),
+    fileSync: createFileSync({ claimant, log, outages }),
   };
   if (await recordKeyChange(store, box)) log.info({ key: box.keyId }, 'the encryption key was changed');
   await adoptBeforeSealing(store, box);
   await beginEncryption(store, box);
-  await syncFile(parts, config);
+  await parts.fileSync.sync(config);
   await destroyKeys(claimant, sealedErasures(claimant));
   const resealed = (await resealSecrets(claimant)) + (await resealSubjectKeys(claimant));
   if (resealed > 0) log.info({ resealed }, 'secrets sealed with the present encryption key');
   return parts;
 }
 
-/**
- * Makes the store's webhooks those of the file, on record as the file's acts; what SQL did to webhooks before is on record as its acts, in
- * the same transaction. Whatever fails, nothing is sent by an edit of SQL to a webhook of the file.
- */
-async function syncFile(parts: Parts, { webhooks, delivery, fingerprint }: Config): Promise<Synced> {
-  const { claimant, log, store } = parts;
-  const { bySql, left, ...record } = recordSync(claimant.box, fingerprint);
-  const synced = await syncWebhooks(claimant, webhooks, { overlapMs: delivery.secretOverlapMs, ...record });
-  for (const { id, name, kind, changed, isOfFile } of bySql) {
-    const what = isOfFile ? 'was changed by SQL and is put back' : 'was changed by SQL';
-    log.warn({ webhook: name, id, kind, changed }, `a webhook ${what}: audit log --actor SQL`);
-    if (freesRetries(changed)) await makeRetriesDue(store, id);
-  }
-  for (const { from, to } of synced.renamed) log.info({ webhook: to, from }, 'webhook renamed in the file');
-  for (const { id, name } of left) {
-    const owed = await countOwed(store, id);
-    const what =
-      'webhook left the file and is inactive; its deliveries wait: webhooks enable, or webhooks delete';
-    log.warn({ webhook: name, owed }, what);
-  }
-  return synced;
-}
-
 /** Puts on record what SQL did to webhooks, and puts back those of the file. Returns whether there was anything. */
 async function explainEdits(parts: Parts): Promise<boolean> {
-  const { claimant, inForce } = parts;
+  const { claimant, fileSync } = parts;
   if (!(await areWebhooksEdited(claimant.store, claimant.box))) return false;
-  await syncFile(parts, inForce.config);
+  await fileSync.again();
   // What SQL wrote is in clear text.
   await resealSecrets(claimant);
   return true;
@@ -418,7 +397,7 @@ async function reload(parts: Parts, { change, feed, captureLoop }: Reload): Prom
   const names = filterNames(change.config.webhooks, inForce.webhooks);
   const next = await readClinic(source, change.config, { filterNames: names, baseline });
   requireFitWebhooks(change.config, next);
-  const synced = await syncFile(parts, change.config);
+  const synced = await parts.fileSync.sync(change.config);
   const before = inForce.config;
   inForce.config = change.config;
   inForce.ruleFile = next.ruleFile;

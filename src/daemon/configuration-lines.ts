@@ -65,6 +65,16 @@ export function webhooksLine(
   ]);
 }
 
+/** A running daemon that reads this very file is meant as well: until it has taken an edit, it uses another definition. */
+export function daemonWebhooksLine({ refused }: Pick<KnownState, 'refused'>): CheckResult[] {
+  if (refused.length === 0) return [];
+  const detail = `A running daemon uses another definition of: ${refused.join(', ')}.`;
+  const remedy =
+    'If that daemon reads this file, reload it (SIGHUP). Else the definition of this file is not used while that daemon runs: ' +
+    'stop it, or define these webhooks in both files alike.';
+  return [line('daemon-webhooks', 'Webhooks of running daemons', ['warn', detail, remedy])];
+}
+
 /** Rows of the database may be written by SQL: they stop nothing, and each is reported by name. */
 export function storeWebhooksLine(
   config: Config,

@@ -14,6 +14,7 @@ import { AppError } from '../lib/errors.ts';
 import type { Clinic } from '../capture/clinic.ts';
 import {
   configurationLine,
+  daemonWebhooksLine,
   payloadLine,
   rulesLine,
   storeWebhooksLine,
@@ -75,6 +76,7 @@ export async function judgeStart(draft: JudgedDraft, { source, known }: Asked): 
     rulesLine(rules),
     ...(fits ? [payloadLine(fits)] : []),
     webhooksLine(config, rules, unfit),
+    ...daemonWebhooksLine(known),
     ...(fits ? storeWebhooksLine(config, fits, known.webhooks) : []),
   ];
   return { preflight, configuration, clinic: fits, mistakes };

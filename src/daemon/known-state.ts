@@ -1,11 +1,14 @@
 import type { CleanStop } from '../binlog/position/verdict.ts';
 import type { Baseline } from '../binlog/types.ts';
-import type { Config } from '../config/types.ts';
-import { openBox } from '../crypto/encryption.ts';
+import type { Config, ConfiguredWebhook } from '../config/types.ts';
+import { openBox, type SecretBox } from '../crypto/encryption.ts';
 import type { Store } from '../db/connection/client.ts';
+import { readMarker } from '../db/proof/marks.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
 import type { Checkpoint } from '../outbox/types.ts';
+import { isRefused, readClaims } from '../outbox/webhook/file-claims.ts';
 import { loadWebhooks } from '../outbox/webhook/webhook-registry.ts';
+import { digestOf } from '../outbox/webhook/webhook-sync.ts';
 
 /** What is known before a start: of a store that was used before. */
 export interface KnownState {
@@ -18,6 +21,8 @@ export interface KnownState {
   readerRuns: boolean;
   /** Webhooks that the database manages, and what is wrong with their rows. */
   webhooks: Awaited<ReturnType<typeof loadWebhooks>>;
+  /** Names of webhooks of this file that a running daemon uses with another definition. */
+  refused: readonly string[];
 }
 
 /** Of a store that was not used before. */
@@ -28,10 +33,12 @@ export const nothingKnown: KnownState = {
   serverId: null,
   readerRuns: false,
   webhooks: { webhooks: [], problems: [] },
+  refused: [],
 };
 
 /** What a store knows, that is up to date. */
 export async function readKnownState(store: Store, config: Config): Promise<KnownState> {
+  const box = openBox(config.store);
   const { checkpoint, cleanStop, baseline } = await readCaptureState(store);
   const [installation] = await store.rows<{ serverId: number }>(
     'SELECT server_id AS serverId FROM installation',
@@ -45,6 +52,17 @@ export async function readKnownState(store: Store, config: Config): Promise<Know
     baseline,
     serverId: config.source.serverId ?? installation?.serverId ?? null,
     readerRuns: held.length > 0,
-    webhooks: await loadWebhooks({ store, box: openBox(config.store) }),
+    webhooks: await loadWebhooks({ store, box }),
+    refused: await readRefusedNames(store, config, box),
   };
+}
+
+/** Nothing where the encryption key is not the store's: that is a mistake of its own. */
+async function readRefusedNames(store: Store, { webhooks }: Config, box: SecretBox): Promise<string[]> {
+  const claims = await readClaims(store);
+  const marker = claims.length === 0 ? null : await readMarker(store, box);
+  if (!marker) return [];
+  const isDifferent = (webhook: ConfiguredWebhook): boolean =>
+    isRefused(claims, { name: webhook.name, digest: digestOf(marker, webhook) });
+  return webhooks.filter(isDifferent).map(({ name }) => name);
 }

@@ -143,7 +143,8 @@ describe.each(flavours)('credentials of a webhook, on %s', (flavour) => {
       ...{ isActive: true, filter: null, fields: null, order: 'entity' as const, maxInFlight: 8 },
       ...{ ratePerSecond: null, timeoutMs: 15_000, legacySignature: true, clientCertificate: null },
     } as const;
-    const sync = (each = webhook) => syncWebhooks(vault(), [each], { overlapMs: 0 });
+    const sync = async (each = webhook) =>
+      (await syncWebhooks({ ...vault(), owner: 'me' }, [each], { overlapMs: 0 })).synced;
     expect(await sync()).toMatchObject({ created: ['Pagos'], updated: [] });
     requireNone(await stored('webhooks'));
     expect(await sync()).toMatchObject({ created: [], updated: [] });

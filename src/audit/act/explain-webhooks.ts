@@ -21,9 +21,15 @@ export interface SqlChange {
 /**
  * Puts on record what SQL did to webhooks: rows that are not as the last act on record left them become acts of `sql`, with the old and
  * the new values (secrets, filters and headers by name alone). Of a webhook of the file it takes back who manages it, what it is called and
- * whether it is active, by which the file's sync in the same transaction finds it and puts back the rest. Returns what it found.
+ * whether it is active, by which the file's sync in the same transaction finds it and puts back the rest. Webhooks that only the file of
+ * another running daemon defines (`isOfOther`, by name) are left to that daemon: this one could not put back the rest. Returns what it
+ * found.
  */
-export async function explainWebhooks(tx: Session, box: SecretBox): Promise<SqlChange[]> {
+export async function explainWebhooks(
+  tx: Session,
+  box: SecretBox,
+  isOfOther: (name: string) => boolean = () => false,
+): Promise<SqlChange[]> {
   const marker = await openMarker(tx, box);
   const suspects = await findChanged(tx, { box, marker });
   if (suspects.length === 0) return [];
@@ -31,7 +37,7 @@ export async function explainWebhooks(tx: Session, box: SecretBox): Promise<SqlC
   await tx.rows('SELECT id FROM webhooks FOR UPDATE');
   const changes: SqlChange[] = [];
   for (const id of suspects) {
-    const change = await explain(tx, { box, marker }, id);
+    const change = await explain(tx, { box, marker, isOfOther }, id);
     if (change) changes.push(change);
   }
   return changes;
@@ -59,6 +65,7 @@ export async function explainWebhook(tx: Session, box: SecretBox, id: number): P
 interface Opened {
   box: SecretBox;
   marker: Marker;
+  isOfOther?(name: string): boolean;
 }
 
 async function findChanged(session: Session, opened: Opened): Promise<number[]> {
@@ -78,6 +85,8 @@ async function explain(tx: Session, opened: Opened, id: number): Promise<SqlChan
   const after = row ? toWebhookState(row, opened) : null;
   const changed = differences(before, after);
   if (changed.length === 0) return undefined;
+  const isOfFile = before?.managed_by === 'file';
+  if (isOfFile && opened.isOfOther?.(before.name) === true) return undefined;
   const kind = before === null ? 'create' : after === null ? 'delete' : 'update';
   const pick = (state: WebhookState | null): Record<string, unknown> | null =>
     state && Object.fromEntries(changed.map((name) => [name, state[name as keyof WebhookState] ?? null]));
@@ -91,7 +100,6 @@ async function explain(tx: Session, opened: Opened, id: number): Promise<SqlChan
     target: String(id),
     details,
   });
-  const isOfFile = before?.managed_by === 'file';
   if (isOfFile && after !== null) await putBack(tx, id, before);
   return { id, name: (after ?? before)!.name, kind, changed, isOfFile };
 }

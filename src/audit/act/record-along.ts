@@ -1,5 +1,6 @@
 import type { SecretBox } from '../../crypto/encryption.ts';
-import { isSameName, type Along } from '../../outbox/webhook/webhook-registry.ts';
+import { isSameName } from '../../outbox/webhook/file-claims.ts';
+import type { Along } from '../../outbox/webhook/webhook-registry.ts';
 import type { SyncOptions } from '../../outbox/webhook/webhook-sync.ts';
 import { explainWebhook, explainWebhooks, recordPutBack, type SqlChange } from './explain-webhooks.ts';
 import { engine, file, recordWebhookAct, type WebhookAct } from './record-act.ts';
@@ -36,9 +37,9 @@ export function recordSync(box: SecretBox, fingerprint: string): RecordedSync {
   return {
     bySql,
     left,
-    async before(tx) {
+    async before(tx, isOfOther) {
       // Anew where the transaction is tried again.
-      bySql.splice(0, bySql.length, ...(await explainWebhooks(tx, box)));
+      bySql.splice(0, bySql.length, ...(await explainWebhooks(tx, box, isOfOther)));
       left.length = 0;
     },
     idOf: (name) =>

@@ -1,5 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { HmacKey } from '../../crypto/sha256.ts';
+import { AppError } from '../../lib/errors.ts';
 import type { Session } from '../connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { ensureSealState, markKeyOf, readSealState } from './seal-key.ts';
@@ -82,6 +83,17 @@ export async function openMarker(session: Session, box: SecretBox): Promise<Mark
   await ensureSealState(session, box);
   const state = await readSealState(session);
   return new Marker(markKeyOf(state!, box));
+}
+
+/** The same, and writes nothing: null where the installation has no key yet, or it does not open with these keys. */
+export async function readMarker(session: Session, box: SecretBox): Promise<Marker | null> {
+  const state = await readSealState(session);
+  try {
+    return state ? new Marker(markKeyOf(state, box)) : null;
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'ERR_SECRET_KEY') return null;
+    throw error;
+  }
 }
 
 /** A JSON value with the keys of its objects in order. */

@@ -337,6 +337,21 @@ export const leases = mysqlTable('leases', {
   expiresAt: utcMoment('expires_at').notNull(),
 });
 
+/** Which webhooks the configuration file of each running daemon defines: rows of daemons that have ended count no more. */
+export const webhookClaims = mysqlTable(
+  'webhook_claims',
+  {
+    /** The process, as it is a holder in `leases`. */
+    owner: ascii({ length: 64 }).notNull(),
+    name: text({ length: 255 }).notNull(),
+    /** HMAC of the definition (src/db/proof/marks.ts): it holds a secret. */
+    digest: ascii({ length: 32 }).notNull(),
+    /** The name of the webhook that another daemon defines, because of which this definition is not used. Null while it is used. */
+    refusedFor: text('refused_for', { length: 255 }),
+  },
+  (table) => [mysqlCore.primaryKey({ columns: [table.owner, table.name] })],
+);
+
 /** What people did, and what the engine did for a reason that an auditor asks for. */
 export const auditLog = mysqlTable(
   'audit_log',

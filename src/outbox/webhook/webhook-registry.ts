@@ -15,6 +15,7 @@ import {
 import type { WebhookRow } from '../../db/schema/schema.ts';
 import { maskUrl } from '../../lib/mask-url.ts';
 import { resealCredentials, sealCredentials, tryOpenCredentials, unmask } from './webhook-credentials.ts';
+import { describeRefused, isSameName, readRefused, refusedVersion, type Claim } from './file-claims.ts';
 import { endQueued } from '../queue/end-queued.ts';
 import { freesRetries, makeRetriesDue } from '../queue/owed.ts';
 import type { Subscription } from '../types.ts';
@@ -53,12 +54,12 @@ export async function loadWebhooks({
   box,
 }: WebhookVault): Promise<{ webhooks: Subscription[]; problems: WebhookProblem[] }> {
   const rows = await selectRows(store);
-  const names = rows.map(({ row }) => row);
+  const among = { rows: rows.map(({ row }) => row), refused: await readRefused(store) };
   const read = rows.map(({ row, overlapping }) => readRow(row, overlapping, box));
   return {
     webhooks: read.map(({ webhook }) => webhook),
     problems: read.flatMap(({ record }) => {
-      const { id, name, problems } = withTwin(record, names);
+      const { id, name, problems } = judgeAmong(record, among);
       return problems.map((message) => ({ id, name, message }));
     }),
   };
@@ -85,7 +86,8 @@ function isSendable({ standing, secrets }: Subscription): boolean {
 }
 
 /**
- * A text that changes with every change that matters to the engine, also by plain SQL, and when a rotation's overlap ends.
+ * A text that changes with every change that matters to the engine, also by plain SQL, when a rotation's overlap ends, and when a daemon
+ * refuses a definition of its file or uses it after all.
  * A checksum of the rows, because an UPDATE within the same millisecond leaves `updated_at` as it was.
  */
 export async function readWebhooksVersion(session: Session): Promise<string> {
@@ -126,15 +128,15 @@ export async function readWebhooksVersion(session: Session): Promise<string> {
   const [row] = await session.rows<{ version: string }>(
     `SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CRC32(CONCAT_WS('|', ${columns
       .map((column) => `COALESCE(${column}, '~')`)
-      .join(', ')}))), 0)) AS version FROM webhooks`,
+      .join(', ')}))), 0), ':', (${refusedVersion})) AS version FROM webhooks`,
   );
   return row!.version;
 }
 
 export async function listWebhooks({ store, box }: WebhookVault): Promise<WebhookRecord[]> {
   const rows = await selectRows(store);
-  const names = rows.map(({ row }) => row);
-  return rows.map(({ row, overlapping }) => withTwin(readRow(row, overlapping, box).record, names));
+  const among = { rows: rows.map(({ row }) => row), refused: await readRefused(store) };
+  return rows.map(({ row, overlapping }) => judgeAmong(readRow(row, overlapping, box).record, among));
 }
 
 /** Throws AppError ERR_NOT_FOUND. */
@@ -377,13 +379,23 @@ async function refuseTakenName(tx: Session, name: string, own?: number): Promise
   });
 }
 
-export const isSameName = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
+interface Among {
+  rows: readonly Pick<WebhookRow, 'id' | 'name'>[];
+  refused: readonly Claim[];
+}
 
-/** SQL can give a name twice: both are sent to, and the problem is shown. */
-function withTwin(record: WebhookRecord, rows: readonly Pick<WebhookRow, 'id' | 'name'>[]): WebhookRecord {
+/**
+ * Adds the problems that a webhook has with others: SQL can give a name twice (both are sent to), and daemons can define it differently in
+ * their files.
+ */
+function judgeAmong(record: WebhookRecord, { rows, refused }: Among): WebhookRecord {
   const twin = rows.find(({ id, name }) => id !== record.id && isSameName(name, record.name));
-  if (!twin) return record;
-  return { ...record, problems: [...record.problems, `name is also that of webhook ${twin.id}: rename one`] };
+  const problems = [
+    ...record.problems,
+    ...(twin ? [`name is also that of webhook ${twin.id}: rename one`] : []),
+    ...new Set(refused.filter(({ refusedFor }) => refusedFor === record.name).map(describeRefused)),
+  ];
+  return { ...record, problems };
 }
 
 function requireFitSecret(secret: string): void {

@@ -1,14 +1,24 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Session } from '../../db/connection/client.ts';
-import { and, asc, eq, isNull } from '../../db/schema/drizzle.ts';
+import { asc, eq, isNull } from '../../db/schema/drizzle.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
+import { openMarker, type Marker } from '../../db/proof/marks.ts';
 import { webhooks } from '../../db/schema/schema.ts';
 import type { ConfiguredWebhook } from '../../config/types.ts';
 import { freesRetries, makeRetriesDue } from '../queue/owed.ts';
 import {
+  isNamed,
+  isNeeded,
+  isRefused,
+  isSameName,
+  readClaims,
+  writeClaims,
+  type Claim,
+  type Standing,
+} from './file-claims.ts';
+import {
   freshStart,
   insertWebhook,
-  isSameName,
   replaceSecret,
   toColumns,
   type WebhookVault,
@@ -30,8 +40,11 @@ export interface SyncedChange {
 
 export interface SyncOptions {
   overlapMs: number;
-  /** At the beginning of the transaction of the sync, before the webhooks are read. */
-  before?(tx: Session): Promise<void>;
+  /**
+   * At the beginning of the transaction of the sync, before the webhooks are read. `isOfOther` says by name which webhooks the file of
+   * another running daemon defines, and this one does not.
+   */
+  before?(tx: Session, isOfOther: (name: string) => boolean): Promise<void>;
   /**
    * The id of a webhook of this name whose row SQL has just deleted. It is created with that id again: an event that is being
    * captured meanwhile is routed to it.
@@ -51,88 +64,180 @@ export interface Synced {
   renamed: { from: string; to: string }[];
   /** They left the file: inactive, and from now on the database's to manage. */
   deactivated: string[];
+  /** Their definition in this file is not used, because another running daemon has a different one. */
+  refused: string[];
+  /** They left this file, and stay active because the file of another running daemon names them. */
+  kept: string[];
+}
+
+/** What a sync did, and what it left as other daemons have it. */
+export interface SyncResult {
+  synced: Synced;
+  standing: Standing;
+}
+
+/** What daemons compare: it changes with each setting, the secret included, and shows none of them. */
+export function digestOf(marker: Marker, webhook: ConfiguredWebhook): string {
+  return marker.digest({ ...toColumns(webhook), secret: webhook.secret });
 }
 
 /**
  * Makes the store's webhooks those of the file. One of the same name that the database managed is taken over with its log
  * and its queue; one that has left the file is deactivated, never deleted. One that has left it while another with the same URL and the same
- * secret came into it was renamed. A changed secret is a rotation.
+ * secret came into it was renamed. A changed secret is a rotation. What the file of another running daemon says is respected:
+ * see file-claims.ts.
  */
 export async function syncWebhooks(
-  { store, box }: WebhookVault,
+  { store, box, owner }: WebhookVault & { owner: string },
   configured: readonly ConfiguredWebhook[],
-  { overlapMs, before, idOf, record, after }: SyncOptions,
-): Promise<Synced> {
-  const freed: number[] = [];
-  const result = await store.transaction(async (tx) => {
+  options: SyncOptions,
+): Promise<SyncResult> {
+  const { result, freed } = await store.transaction(async (tx) => {
     // Any one row will do: two daemons that start together must not both insert.
     await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
-    await before?.(tx);
-    const rows = await tx.drizzle
-      .select()
-      .from(webhooks)
-      .where(isNull(webhooks.deletedAt))
-      .orderBy(asc(webhooks.id))
-      .for('update');
-    const synced: Synced = { created: [], updated: [], renamed: [], deactivated: [] };
-    const isInFile = (row: WebhookRow): boolean => configured.some(({ name }) => isSameName(row.name, name));
-    const leaving = rows.filter((row) => row.managedBy === 'file' && !isInFile(row));
-    for (const webhook of configured) {
-      const named = rows.filter(({ name }) => isSameName(name, webhook.name));
-      const row =
-        named.find(({ managedBy }) => managedBy === 'file') ?? named[0] ?? takeRenamed(leaving, webhook, box);
-      if (!row) {
-        const id = await create(tx, { webhook, box, id: idOf?.(webhook.name) });
-        await record?.(tx, { id, kind: 'create', webhook, changed: [] });
-        synced.created.push(webhook.name);
-        continue;
-      }
-      const changed = await update(tx, { row, webhook, box, overlapMs });
-      if (changed.length === 0) continue;
-      if (freesRetries(changed)) freed.push(row.id);
-      if (row.name === webhook.name) {
-        await record?.(tx, { id: row.id, kind: 'update', webhook, changed });
-        synced.updated.push(webhook.name);
-      } else {
-        await record?.(tx, { id: row.id, kind: 'rename', webhook, changed, from: row.name });
-        synced.renamed.push({ from: row.name, to: webhook.name });
-      }
-    }
-    for (const row of leaving) {
-      await tx.drizzle
-        .update(webhooks)
-        .set({ isActive: false, disabledAt: null, disabledReason: null, managedBy: 'database' })
-        .where(and(eq(webhooks.id, row.id)));
-      const { id, name, url, events } = row;
-      await record?.(tx, {
-        id,
-        kind: 'deactivate',
-        webhook: { name, url, events: events as string[] },
-        changed: [],
-      });
-      synced.deactivated.push(name);
-    }
-    await after?.(tx);
-    return synced;
+    const marker = await openMarker(tx, box);
+    const others = (await readClaims(tx)).filter((claim) => claim.owner !== owner);
+    const wanted = configured.map((webhook): Wanted => {
+      const { name } = webhook;
+      const digest = digestOf(marker, webhook);
+      return { webhook, digest, isRefused: isRefused(others, { name, digest }) };
+    });
+    await options.before?.(tx, (name) => isNamed(others, name) && !isUsed(wanted, name));
+    const sync = new Sync(tx, { box, owner, others, options });
+    const standing = await sync.run(wanted);
+    await writeClaims(tx, owner, standing.claims);
+    await options.after?.(tx);
+    return { result: { synced: sync.synced, standing }, freed: sync.freed };
   });
   for (const id of freed) await makeRetriesDue(store, id);
   return result;
 }
 
+/** A webhook of the file. */
+interface Wanted {
+  webhook: ConfiguredWebhook;
+  digest: string;
+  /** Another running daemon defines it differently. */
+  isRefused: boolean;
+}
+
+function isUsed(wanted: readonly Wanted[], name: string): boolean {
+  return wanted.some(({ webhook, isRefused }) => !isRefused && isSameName(webhook.name, name));
+}
+
+interface SyncParts {
+  box: SecretBox;
+  owner: string;
+  /** What other running daemons claim. */
+  others: readonly Claim[];
+  options: SyncOptions;
+}
+
+/** One sync, in its transaction. */
+class Sync {
+  readonly synced: Synced = {
+    ...{ created: [], updated: [], renamed: [], deactivated: [], refused: [], kept: [] },
+  };
+  /** Ids of webhooks whose retries may now succeed. */
+  readonly freed: number[] = [];
+  readonly #tx: Session;
+  readonly #parts: SyncParts;
+
+  constructor(tx: Session, parts: SyncParts) {
+    this.#tx = tx;
+    this.#parts = parts;
+  }
+
+  async run(wanted: readonly Wanted[]): Promise<Standing> {
+    const { owner, others } = this.#parts;
+    const rows = await this.#tx.drizzle
+      .select()
+      .from(webhooks)
+      .where(isNull(webhooks.deletedAt))
+      .orderBy(asc(webhooks.id))
+      .for('update');
+    const isInFile = (row: WebhookRow): boolean =>
+      wanted.some(({ webhook }) => isSameName(row.name, webhook.name));
+    const leaving = rows.filter((row) => row.managedBy === 'file' && !isInFile(row));
+    const claims: Claim[] = [];
+    for (const each of wanted) {
+      const { digest, webhook } = each;
+      const refusedFor = await this.#take(each, rows, leaving);
+      if (refusedFor !== null) this.synced.refused.push(webhook.name);
+      claims.push({ owner, name: webhook.name, digest, refusedFor });
+    }
+    for (const row of leaving) {
+      if (isNeeded(others, row.name)) this.synced.kept.push(row.name);
+      else await this.#deactivate(row);
+    }
+    return { claims, kept: this.synced.kept };
+  }
+
+  /** Returns the name of the webhook of another daemon because of which the definition is refused; null where it is used. */
+  async #take(
+    { webhook, isRefused }: Wanted,
+    rows: readonly WebhookRow[],
+    leaving: WebhookRow[],
+  ): Promise<string | null> {
+    const { box, others, options } = this.#parts;
+    const named = rows.filter(({ name }) => isSameName(name, webhook.name));
+    const present = named.find(({ managedBy }) => managedBy === 'file') ?? named[0];
+    if (isRefused) return present?.name ?? webhook.name;
+    const row = present ?? findRenamed(leaving, webhook, box);
+    if (!row) {
+      const id = await create(this.#tx, { webhook, box, id: options.idOf?.(webhook.name) });
+      await options.record?.(this.#tx, { id, kind: 'create', webhook, changed: [] });
+      this.synced.created.push(webhook.name);
+      return null;
+    }
+    if (row !== present) {
+      if (isNamed(others, row.name)) return row.name;
+      leaving.splice(leaving.indexOf(row), 1);
+    }
+    await this.#update(row, webhook);
+    return null;
+  }
+
+  async #update(row: WebhookRow, webhook: ConfiguredWebhook): Promise<void> {
+    const { box, options } = this.#parts;
+    const changed = await update(this.#tx, { row, webhook, box, overlapMs: options.overlapMs });
+    if (changed.length === 0) return;
+    if (freesRetries(changed)) this.freed.push(row.id);
+    if (row.name === webhook.name) {
+      await options.record?.(this.#tx, { id: row.id, kind: 'update', webhook, changed });
+      this.synced.updated.push(webhook.name);
+    } else {
+      await options.record?.(this.#tx, { id: row.id, kind: 'rename', webhook, changed, from: row.name });
+      this.synced.renamed.push({ from: row.name, to: webhook.name });
+    }
+  }
+
+  async #deactivate({ id, name, url, events }: WebhookRow): Promise<void> {
+    await this.#tx.drizzle
+      .update(webhooks)
+      .set({ isActive: false, disabledAt: null, disabledReason: null, managedBy: 'database' })
+      .where(eq(webhooks.id, id));
+    await this.#parts.options.record?.(this.#tx, {
+      ...{ id, kind: 'deactivate', changed: [] },
+      webhook: { name, url, events: events as string[] },
+    });
+    this.synced.deactivated.push(name);
+  }
+}
+
 /** Returns the row, among the rows that leave the file, that this webhook was until now: same URL, same secret. Of several, the one with the same events. */
-function takeRenamed(
-  leaving: WebhookRow[],
+function findRenamed(
+  leaving: readonly WebhookRow[],
   webhook: ConfiguredWebhook,
   box: SecretBox,
 ): WebhookRow | undefined {
   const alike = leaving.filter(
     (row) => tryOpenCredentials(row, box).url === webhook.url && opensTo(box, row, webhook.secret),
   );
-  const row =
+  return (
     alike.find(({ events }) => isDeepStrictEqual(events, webhook.events)) ??
-    (alike.length === 1 ? alike[0] : undefined);
-  if (row) leaving.splice(leaving.indexOf(row), 1);
-  return row;
+    (alike.length === 1 ? alike[0] : undefined)
+  );
 }
 
 async function create(
