@@ -5,6 +5,9 @@ import type { Claimant } from '../types.ts';
 /** The rows that say that their holder lives: its own, and the lease to capture, which both go with it. */
 const signOfLife = "(name = holder OR name = 'capture')";
 
+/** SQL of the processes that live. */
+export const aliveHolders = `SELECT holder FROM leases WHERE ${signOfLife} AND expires_at >= UTC_TIMESTAMP(3)`;
+
 /** A process that was not heard for so long is dead, whatever its claims say. */
 const aliveMicroseconds = leaseTiming.ttlMs * 1_000;
 
@@ -57,12 +60,12 @@ export async function expireOrphans(store: Store): Promise<number> {
   const { affectedRows } = await store.run(
     `UPDATE queue FORCE INDEX (queue_due) SET due_at = UTC_TIMESTAMP(3) - INTERVAL 1 SECOND
      WHERE state = 'sending' AND due_at > UTC_TIMESTAMP(3)
-       AND claimed_by NOT IN (SELECT holder FROM leases WHERE ${signOfLife} AND expires_at >= UTC_TIMESTAMP(3))`,
+       AND claimed_by NOT IN (${aliveHolders})`,
   );
   await store.run(
     // A process that has captured for an hour lives by its lease, and needs its own row when it gives that up.
     `DELETE FROM leases WHERE name = holder AND expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 HOUR
-       AND holder NOT IN (SELECT holder FROM (SELECT holder FROM leases WHERE ${signOfLife} AND expires_at >= UTC_TIMESTAMP(3)) alive)`,
+       AND holder NOT IN (SELECT holder FROM (${aliveHolders}) alive)`,
   );
   return affectedRows;
 }

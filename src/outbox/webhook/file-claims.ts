@@ -1,8 +1,9 @@
 import type { Session } from '../../db/connection/client.ts';
+import { aliveHolders } from '../queue/liveness.ts';
 
 /*
  * Daemons on one store may have different configuration files. Each says which webhooks its file defines and by which definition, in
- * `webhook_claims`; what a daemon says counts while it holds a lease.
+ * `webhook_claims`; what a daemon says counts while it lives (queue/liveness.ts).
  *
  * A definition is used, unless another running daemon uses another one for the same name: then it is refused until that daemon has ended
  * or has the same. A webhook is deactivated when no file of a running daemon names it any more.
@@ -21,7 +22,7 @@ export interface Claim {
 /** Names are compared without regard to case. */
 export const isSameName = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
 
-const running = 'owner IN (SELECT holder FROM leases WHERE expires_at >= UTC_TIMESTAMP(3))';
+const running = `owner IN (${aliveHolders})`;
 
 /** The claims of daemons that run. */
 export async function readClaims(session: Session): Promise<Claim[]> {
