@@ -5,6 +5,7 @@ import { findRetiredDomains } from './retired-domains.ts';
 import { endOfSecondMs, type BrokenLineage, type Checkpoint } from './verdict.ts';
 import {
   currentPosition,
+  gtidAt,
   isBegunBefore,
   listLogFiles,
   oldestPosition,
@@ -105,10 +106,10 @@ async function firstNewFile(
   for (let index = files.length - 1; index >= 0; index -= 1) {
     const { name, bytes } = files[index]!;
     const createdAt = await readFileCreatedAt(source, name);
-    // A server that starts anew begins a file. Where the one that is written now ends before what was read, the log was reset within
-    // the second in which the file of that name was begun.
-    const isBegunAgain = index === files.length - 1 && bytes < read.offset;
-    const isTheOneRead = name === read.file && createdAt === read.fileCreatedAt && !isBegunAgain;
+    const isTheOneRead =
+      name === read.file &&
+      createdAt === read.fileCreatedAt &&
+      !(await isBegunAgain(source, identity, { read, bytes, isLast: index === files.length - 1 }));
     if (createdAt === undefined || isTheOneRead) break;
     if (await isBegunBefore(source, { files, index }, since * 1_000)) break;
     first = name;
@@ -121,6 +122,37 @@ async function firstNewFile(
     why: 'That is the first file of its log begun after the last change that was read: everything in it is new and is read.',
     sameHistory: false,
   };
+}
+
+interface Suspect {
+  read: Position;
+  bytes: number;
+  isLast: boolean;
+}
+
+/**
+ * Whether a file of the name and the second of the one that was read is another one: the log was reset within that second. A server that
+ * lost the end of its log starts anew and begins a file, so the one that is written now cannot end before what was read; a file that is long
+ * enough holds other transactions up to there.
+ */
+async function isBegunAgain(
+  source: Source,
+  identity: SourceIdentity,
+  { read: { file, offset, gtid }, bytes, isLast }: Suspect,
+): Promise<boolean> {
+  if (bytes < offset) return isLast;
+  if (gtid === null || identity.gtidMode !== 'on') return false;
+  if (identity.flavour === 'mysql') {
+    const [row] = await source.query('SELECT GTID_SUBSET(?, @@GLOBAL.gtid_executed) AS whole', [gtid]);
+    return Number(row!['whole']) === 0;
+  }
+  const there = await gtidAt(source, { file, offset });
+  return there === null || joinOf(there) !== joinOf(gtid);
+}
+
+/** A position of MariaDB with its domains in order. */
+function joinOf(gtids: string): string {
+  return parseMariadbGtids(gtids).map(formatMariadbGtid).toSorted().join(',');
 }
 
 /**
