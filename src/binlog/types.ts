@@ -59,6 +59,8 @@ export interface ShownColumn {
   isGenerated?: true;
   /** A definition has converted the text since, to a character set that the log has not shown yet. */
   isUnproved?: true;
+  /** Tables that may become this one by RENAME, and whose column of this name may have other values: see `CopyDefinition`. */
+  lostIn?: readonly string[];
 }
 
 /** The columns that were read of each table, as last seen: by lower-case table and column. */

@@ -1,15 +1,13 @@
-import { isCopyOf } from '../statement/renamed-tables.ts';
 import type { LoggedStatement } from '../statement/read-statement.ts';
 import type { WatchedNames } from '../statement/watched-names.ts';
 import { readAlteration, type Alteration } from './alter-actions.ts';
 import type { ConversionMode } from './keeps-values.ts';
 
-/** A watched table, or the copy of one that an online schema change makes, and what an ALTER TABLE does to it. */
+/** A watched table, and what an ALTER TABLE does to it. */
 export interface AlteredTable {
   schema: string;
   /** The watched table, as the source spells it. */
   table: string;
-  isCopy: boolean;
   alteration: Alteration;
   mode: ConversionMode;
 }
@@ -27,12 +25,9 @@ export function findAltered(statement: LoggedStatement, watched: WatchedNames): 
   const schemas = (schema ?? [statement.schema]).filter(watched.isSchema);
   const mode = modeOf(statement.variables.sqlMode);
   return schemas.flatMap((each) =>
-    [...watched.tables.values()].flatMap((table) => {
-      const isNamed = (object ?? []).some((name) => watched.isSame(each, { name, table }));
-      const isCopy =
-        !isNamed && (object ?? []).some((name) => isCopyOf(name.toLowerCase(), table.toLowerCase()));
-      return isNamed || isCopy ? [{ schema: each, table, isCopy, alteration, mode }] : [];
-    }),
+    [...watched.tables.values()]
+      .filter((table) => object?.some((name) => watched.isSame(each, { name, table })))
+      .map((table) => ({ schema: each, table, alteration, mode })),
   );
 }
 

@@ -13,8 +13,6 @@ export interface Judgement {
   /** Lower-case names: the columns that the rules name, and the key. */
   judged: ReadonlySet<string>;
   mode: ConversionMode;
-  /** The table is the copy of an online schema change: what its columns are is seen when it takes the place of the table. */
-  isCopy: boolean;
 }
 
 export interface ValueChange {
@@ -30,7 +28,6 @@ export function findValueChange(
   judgement: Judgement,
 ): ValueChange | null {
   for (const action of actions) {
-    if (judgement.isCopy && action.kind !== 'remove') continue;
     const column = findChanged(action, judgement);
     if (column !== undefined)
       return { kind: action.kind, column, what: describe(action, judgement.known[column]!) };
@@ -109,16 +106,16 @@ export function followAlteration(
 }
 
 function afterDefinition(
-  { kind, isKey, ...before }: ShownColumn,
+  { kind, isKey, lostIn, ...before }: ShownColumn,
   definition: ColumnDefinition,
   mode: ConversionMode,
 ): ShownColumn {
   const { type, isNotNull, isAutoIncrement, isGenerated } = definition;
-  if (!type) return { kind, ...(isKey && { isKey }) };
+  const kept = { kind, ...(isKey && { isKey }), ...(lostIn && { lostIn }) };
+  if (!type) return kept;
   const now = resolve(type, before.type === undefined ? type : parseType(before.type));
   return {
-    kind,
-    ...(isKey && { isKey }),
+    ...kept,
     type: typeText(now),
     ...(isNotNull && { isNotNull }),
     ...(isAutoIncrement && { isAutoIncrement }),

@@ -55,7 +55,7 @@ const isUntouchedCopy = (copy: string, table: string): boolean =>
   copy.startsWith('_vt_') || isCopyOf(copy, table);
 
 /** Whether a table has the name, in lower case, of the copy of another one; those of Vitess do not name theirs. */
-export function isCopyOf(copy: string, table: string): boolean {
+function isCopyOf(copy: string, table: string): boolean {
   if (copy === `lhmn_${table}` || copy === `__osc_new_${table}`) return true;
   const stem = copy.replace(/^_+/, '');
   return stem !== copy && (stem === `${table}_gho` || stem === `${table}_new`);

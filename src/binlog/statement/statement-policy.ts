@@ -1,5 +1,6 @@
 import type { DatabaseUrl } from '../../db/connection/database-url.ts';
 import { findAltered, type AlteredTable } from '../definition/altered-table.ts';
+import { readCopyDefinition, type CopyDefinition } from '../definition/possible-copies.ts';
 import { Tripwire } from '../halt.ts';
 import type { LogEvent } from '../protocol/log-event.ts';
 import { acceptGapCommand, droppedSchemaRemedy, steps } from '../remedy.ts';
@@ -23,6 +24,11 @@ export interface StatementPolicyOptions extends WatchOptions {
   scanLog: DefinitionProofOptions['scanLog'];
   /** For a reader that only looks for definitions: is given every statement, none of which stops it. */
   onStatement?(statement: LoggedStatement): void;
+}
+
+export interface TableDefinitions {
+  altered: readonly AlteredTable[];
+  copies: CopyDefinition | null;
 }
 
 export interface ReplacedTables {
@@ -162,9 +168,13 @@ export class StatementPolicy {
     );
   }
 
-  /** The watched tables that an ALTER TABLE alters, and what it does to their columns. */
-  alteredTables(statement: LoggedStatement): AlteredTable[] {
-    return this.#options.onStatement ? [] : findAltered(statement, this.#watched);
+  /** What a definition does to the columns of watched tables, and to tables that may be the copies of online schema changes. */
+  definitionsOf(statement: LoggedStatement): TableDefinitions {
+    if (this.#options.onStatement) return { altered: [], copies: null };
+    return {
+      altered: findAltered(statement, this.#watched),
+      copies: readCopyDefinition(statement, this.#watched),
+    };
   }
 
   /** The watched tables that a definition names: what is known of them must be looked at again. */

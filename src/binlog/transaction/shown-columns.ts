@@ -1,10 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AlteredTable } from '../definition/altered-table.ts';
+import type { ConversionMode } from '../definition/keeps-values.ts';
+import type { Alteration } from '../definition/alter-actions.ts';
+import type { CopyDefinition } from '../definition/possible-copies.ts';
 import { findValueChange, followAlteration, isConverted } from '../definition/value-change.ts';
 import { mergeShown } from '../definition/shown-column.ts';
 import { Tripwire } from '../halt.ts';
 import { OutgrownError } from './outgrown.ts';
-import type { MappedTable } from '../decode/table-map.ts';
+import type { MappedTable, TableMapContext } from '../decode/table-map.ts';
+import type { TableDefinitions } from '../statement/statement-policy.ts';
 import { changedRemedy, convertedRemedy, keylessRemedy } from '../remedy.ts';
 import type { Baseline, ShownColumn } from '../types.ts';
 
@@ -63,23 +67,83 @@ export class ShownColumns {
   }
 
   /**
+   * Follows a definition. Throws a Tripwire where a watched column may have other values after an ALTER TABLE, or after a RENAME that
+   * brings a copy, unless a person accepted the loss of the statement.
+   */
+  follow(
+    { altered, copies }: TableDefinitions,
+    { isAccepted, columnsOf }: Pick<TableMapContext, 'columnsOf'> & { isAccepted: boolean },
+  ): void {
+    for (const each of altered) {
+      if (isAccepted) this.forget((name) => name === each.table.toLowerCase());
+      else this.#alter(each, columnsOf(each.schema, each.table) ?? new Set());
+    }
+    if (!copies) return;
+    if (copies.altered) this.#alterCopy(copies.altered);
+    for (const each of isAccepted ? [] : copies.swapped)
+      this.#swap(each, columnsOf(each.schema, each.table) ?? new Set());
+    this.#moveCopies(copies);
+  }
+
+  /**
    * Follows an ALTER TABLE. Throws a Tripwire when a watched column, or one of the key, may have other values after it than before, for
    * which no row was logged. Of an unknown table nothing was reported.
    */
-  alter(altered: AlteredTable, wanted: ReadonlySet<string>): void {
-    const { schema, table, alteration, mode, isCopy } = altered;
+  #alter(altered: AlteredTable, wanted: ReadonlySet<string>): void {
+    const { schema, table, alteration, mode } = altered;
     const known = this.#baseline[table.toLowerCase()];
     if (!known) return;
-    const judged = new Set(
-      Object.keys(known).filter((column) => wanted.has(column) || known[column]!.isKey === true),
-    );
-    const found = findValueChange(alteration, { known, judged, mode, isCopy });
+    const judged = judgedOf(known, wanted);
+    const found = findValueChange(alteration, { known, judged, mode });
     if (found?.kind === 'remove') {
       const message = `the watched column ${schema}.${table}.${found.column} ${found.what}`;
       throw changed(`${schema}.${table}`, found.column, message);
     }
     if (found) throw converted(`${schema}.${table}`, found.column, found.what);
-    if (!isCopy) this.#set(table, followAlteration(alteration, known, mode));
+    this.#set(table, followAlteration(alteration, known, mode));
+  }
+
+  /** Notes in which columns a table that may be a copy has other values after an ALTER TABLE than a watched table has. */
+  #alterCopy({ copy, alteration }: NonNullable<CopyDefinition['altered']>): void {
+    this.#mapColumns((column, name, known) => {
+      if (column.lostIn?.includes(copy)) return column;
+      const judgement = { known: { ...known, [name]: proved(column, alteration) }, judged: new Set([name]) };
+      if (!findValueChange(alteration, { ...judgement, mode: copyMode })) return column;
+      return { ...column, lostIn: [...(column.lostIn ?? []), copy] };
+    });
+  }
+
+  /** Throws a Tripwire where a table takes the place of a watched one with other values in a watched column, or in one of the key. */
+  #swap({ schema, table, copy }: CopyDefinition['swapped'][number], wanted: ReadonlySet<string>): void {
+    const known = this.#baseline[table.toLowerCase()] ?? {};
+    const column = [...judgedOf(known, wanted)].find((each) => known[each]!.lostIn?.includes(copy));
+    if (column === undefined) return;
+    const what = `was dropped, renamed or converted in ${copy}, which took the place of the table by RENAME`;
+    throw converted(`${schema}.${table}`, column, what);
+  }
+
+  /** Follows tables that may be copies to their new names. */
+  #moveCopies({ origins, droppedSchema }: CopyDefinition): void {
+    if (origins.size === 0 && droppedSchema === null) return;
+    this.#mapColumns((column) => {
+      const { lostIn, ...rest } = column;
+      if (!lostIn) return column;
+      const left = lostIn.filter(
+        (copy) => !origins.has(copy) && (droppedSchema === null || !copy.startsWith(droppedSchema)),
+      );
+      const moved = [...origins].flatMap(([now, origin]) =>
+        origin !== null && lostIn.includes(origin) ? [now] : [],
+      );
+      const all = [...left, ...moved];
+      return all.length === 0 ? rest : { ...rest, lostIn: all };
+    });
+  }
+
+  #mapColumns(change: (column: ShownColumn, name: string, known: Baseline[string]) => ShownColumn): void {
+    for (const [table, known] of Object.entries(this.#baseline)) {
+      const columns = Object.entries(known).map(([name, column]) => [name, change(column, name, known)]);
+      this.#set(table, Object.fromEntries(columns) as Baseline[string]);
+    }
   }
 
   /** A person accepted that tables went: what comes under their names later is not held against them. */
@@ -96,6 +160,21 @@ export class ShownColumns {
     this.#changed = true;
   }
 }
+
+/** An online schema change fills its copy by INSERT IGNORE, which refuses nothing. */
+const copyMode: ConversionMode = { isStrict: false, padsChar: false };
+
+/** A definition without a character set proves as little as the one before: the next row does. */
+function proved(column: ShownColumn, { actions }: Pick<Alteration, 'actions'>): ShownColumn {
+  const { isUnproved, ...rest } = column;
+  const namesCharset = actions.some(
+    (action) => action.kind === 'convert' || (action.kind === 'define' && action.definition.charset !== null),
+  );
+  return isUnproved && namesCharset ? column : rest;
+}
+
+const judgedOf = (known: Baseline[string], wanted: ReadonlySet<string>): Set<string> =>
+  new Set(Object.keys(known).filter((column) => wanted.has(column) || known[column]!.isKey === true));
 
 function changed(table: string, column: string, message: string): Tripwire {
   return new Tripwire('column-changed', message, {

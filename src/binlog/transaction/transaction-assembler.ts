@@ -418,22 +418,16 @@ export class TransactionAssembler {
     const pending = isAccepted ? undefined : statements.refuse(statement, this.#committed);
     const tables = statements.definedTables(statement);
     const settle = (): void => {
-      this.#follow(statement, isAccepted);
+      this.#shown.follow(statements.definitionsOf(statement), {
+        isAccepted,
+        columnsOf: this.#options.columnsOf,
+      });
       // MySQL's CREATE TABLE … SELECT continues with rows; so does MariaDB's, whose group is then not standalone.
       if (opensTransaction || (this.#open && !this.#standalone)) this.#open = true;
       else this.#commit(event, isAccepted ? this.#forgetReplaced(statement, tables) : tables);
     };
     if (pending) return pending.then(settle);
     settle();
-  }
-
-  /** Throws a Tripwire where a watched column may have other values after an ALTER TABLE. */
-  #follow(statement: LoggedStatement, isAccepted: boolean): void {
-    for (const altered of this.#options.statements.alteredTables(statement)) {
-      const { schema, table, isCopy } = altered;
-      if (!isAccepted) this.#shown.alter(altered, this.#options.columnsOf(schema, table) ?? new Set());
-      else if (!isCopy) this.#shown.forget((name) => name === table.toLowerCase());
-    }
   }
 
   /** A person accepted that tables went. Gives those back that a definition names besides. */

@@ -212,7 +212,7 @@ function judge(
   const alteration = readAlteration(parsed)!;
   const judged = new Set(Object.keys(known).filter((name) => name === 'c'));
   const mode = { isStrict, padsChar: false };
-  return findValueChange(alteration, { known, judged, mode, isCopy: false })?.column ?? null;
+  return findValueChange(alteration, { known, judged, mode })?.column ?? null;
 }
 
 it.each(around)('finds in %s what it does to the column c', (statement, column) => {

@@ -1,0 +1,116 @@
+import { quoteName } from '../source/quote-name.ts';
+import { passWords, readObjectName, readObjectNames, type ObjectName } from '../statement/names.ts';
+import type { ParsedStatement } from '../statement/parse-statement.ts';
+import type { LoggedStatement } from '../statement/read-statement.ts';
+import { findRenamed } from '../statement/renamed-tables.ts';
+import { readMoves } from '../statement/unlogged-rows.ts';
+import type { WatchedNames } from '../statement/watched-names.ts';
+import { readAlteration, type Alteration } from './alter-actions.ts';
+
+/**
+ * What a definition does to tables that are not watched. Each of them, in any schema, may be the copy that an online schema change fills
+ * and renames to a watched table in the end, whatever its name: tables are given by `copyName`.
+ */
+export interface CopyDefinition {
+  altered: { copy: string; alteration: Alteration } | null;
+  /** Watched tables by whose name there is another table afterwards. */
+  swapped: readonly { schema: string; table: string; copy: string }[];
+  /** By the name that a table has afterwards, the one that it had before; null where it is another table, or none. */
+  origins: ReadonlyMap<string, string | null>;
+  /** A schema that was dropped with all its tables: what their names begin with. */
+  droppedSchema: string | null;
+}
+
+/** Null for a statement that does nothing to tables. */
+export function readCopyDefinition(statement: LoggedStatement, watched: WatchedNames): CopyDefinition | null {
+  const { effect, parsed, schema } = statement;
+  if (effect !== 'definition' || parsed.isTemporary) return null;
+  const nameOf = (name: ObjectName): string => copyName(name, schema);
+  const alteration = readAlteration(parsed);
+  const renamed = findRenamed(movesOf(parsed));
+  const origins = new Map([
+    ...namesBegun(parsed).map((name): [string, null] => [nameOf(name), null]),
+    ...renamed.map(({ name, replacement }): [string, string | null] => [
+      nameOf(name),
+      replacement && nameOf(replacement),
+    ]),
+  ]);
+  return {
+    altered:
+      alteration && mayBeCopy(alteration.table, { schema, watched })
+        ? { copy: nameOf(alteration.table), alteration }
+        : null,
+    swapped: renamed.flatMap(({ name, replacement }) =>
+      replacement === null
+        ? []
+        : watchedTables(name, { schema, watched }).map((each) => ({ ...each, copy: nameOf(replacement) })),
+    ),
+    origins,
+    droppedSchema: droppedSchema(parsed),
+  };
+}
+
+/** A table by which it is known while it may be a copy: in lower case and quoted. */
+const copyName = ({ schema, object }: ObjectName, ownSchema: string): string =>
+  schemaPrefix(schema?.[0] ?? ownSchema) + quoteName(object?.[0]?.toLowerCase() ?? '');
+
+const schemaPrefix = (schema: string): string => `${quoteName(schema.toLowerCase())}.`;
+
+interface Naming {
+  /** That of the session. */
+  schema: string;
+  watched: WatchedNames;
+}
+
+function watchedTables({ schema, object }: ObjectName, naming: Naming): { schema: string; table: string }[] {
+  const { isSchema, tables } = naming.watched;
+  return (schema ?? [naming.schema])
+    .filter(isSchema)
+    .flatMap((each) =>
+      [...tables.values()]
+        .filter((table) => object?.some((name) => naming.watched.isSame(each, { name, table })))
+        .map((table) => ({ schema: each, table })),
+    );
+}
+
+/** Not the namesake of a watched table in the schema of another tenant, of which there may be thousands. */
+function mayBeCopy({ schema, object }: ObjectName, { schema: own, watched }: Naming): boolean {
+  const isNamesake = (object ?? []).some((name) => watched.tables.has(name.toLowerCase()));
+  if (!isNamesake) return true;
+  const isOurs = (schema ?? [own]).some(watched.isSchema);
+  return isOurs && watchedTables({ schema, object }, { schema: own, watched }).length === 0;
+}
+
+const verbOf = ({ head }: ParsedStatement): string => head.slice(0, 2).join(' ');
+
+function movesOf(parsed: ParsedStatement): ReturnType<typeof readMoves> {
+  return ['ALTER TABLE', 'RENAME TABLE', 'RENAME TABLES'].includes(verbOf(parsed)) ? readMoves(parsed) : [];
+}
+
+/** Tables that were made, or dropped: nothing that was known of their names holds. */
+function namesBegun(parsed: ParsedStatement): ObjectName[] {
+  const lexer = parsed.behindHead();
+  lexer.next();
+  switch (verbOf(parsed)) {
+    case 'CREATE TABLE': {
+      // One with IF NOT EXISTS may have been there before.
+      const name = lexer.keyword() === 'IF' ? null : readObjectName(lexer);
+      return name ? [name] : [];
+    }
+    case 'DROP TABLE':
+    case 'DROP TABLES':
+      passWords(lexer, 'IF', 'EXISTS');
+      return readObjectNames(lexer);
+    default:
+      return [];
+  }
+}
+
+function droppedSchema(parsed: ParsedStatement): string | null {
+  if (verbOf(parsed) !== 'DROP DATABASE' && verbOf(parsed) !== 'DROP SCHEMA') return null;
+  const lexer = parsed.behindHead();
+  lexer.next();
+  passWords(lexer, 'IF', 'EXISTS');
+  const name = readObjectName(lexer)?.object?.[0];
+  return name === undefined ? null : schemaPrefix(name);
+}
