@@ -1,12 +1,40 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { stripVTControlCharacters } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { formatReport } from '../../src/cli/check/report.ts';
 import { formatFacts, formatTable } from '../../src/cli/terminal/table.ts';
+import { forTerminal, styled } from '../../src/cli/terminal/styled.ts';
 import { widthOf } from '../../src/cli/terminal/terminal.ts';
 import { wrapProse, wrapText } from '../../src/cli/terminal/wrap.ts';
 
 const widest = (text: string): number => Math.max(...text.split('\n').map(widthOf));
 const sentence =
   'The log is kept for two days only, and a daemon that stands still for longer loses changes. ';
+
+describe('a table in colours', () => {
+  it('is as wide as without them', () => {
+    const draw = (): string =>
+      formatTable(
+        ['', 'check', 'finding'],
+        [
+          [
+            styled('green', 'pass'),
+            'Log format',
+            'Changes are logged as rows, whatever the session of the application sets.',
+          ],
+        ],
+      );
+    vi.stubEnv('COLUMNS', '80');
+    vi.stubEnv('NO_COLOR', '1');
+    vi.stubEnv('FORCE_COLOR', undefined);
+    const plain = draw();
+    vi.stubEnv('NO_COLOR', undefined);
+    vi.stubEnv('FORCE_COLOR', '1');
+    const coloured = draw();
+    vi.unstubAllEnvs();
+    expect(coloured).not.toBe(plain);
+    expect(stripVTControlCharacters(forTerminal(coloured))).toBe(plain);
+  });
+});
 
 describe('text for a terminal of 80 columns', () => {
   const before = process.env['COLUMNS'];

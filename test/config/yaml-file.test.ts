@@ -37,7 +37,7 @@ describe('references to the environment', () => {
       'file.yaml:1:1 a: the environment variable MISSING is not defined',
       `file.yaml:4:5 b[1].c: ${malformed}`,
       `file.yaml:5:5 b[1].d: ${malformed}`,
-      'file.yaml:6:1 e: the environment variable toString is not defined',
+      'file.yaml:6:1 e: the environment variable that it names is not defined',
     ]);
   });
 });

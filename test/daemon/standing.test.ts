@@ -167,7 +167,7 @@ webhooks:
     expect(await api(`/api/webhooks/${id}/pause`, operator)).toMatchObject({ status: 409 });
     const missed = [await addLoggedPatient(), await addLoggedPatient()];
     const enabled = await cli('webhooks', 'enable', 'api');
-    expect(enabled.stdout).toContain(
+    expect(enabled.stdout.split('\n')).toContain(
       `Up to 2 events were not queued for it. To send what was missed: webhooks enable ${id} --missed`,
     );
     const after = await addPatient();

@@ -2,8 +2,11 @@ import { randomInt } from 'node:crypto';
 import { styleText } from 'node:util';
 import { escapeControls, escapeLine } from '../../lib/terminal-text.ts';
 
-/** Distinguishes our own styles from escapes in a text: it cannot be written without knowing the number. */
-const ownStyle = randomInt(2 ** 40);
+/**
+ * Distinguishes our own styles from escapes in a text: it cannot be written without knowing the numbers. Of four digits each, as
+ * `stripVTControlCharacters` knows them: with longer ones the codes counted as width.
+ */
+const ownStyle = Array.from({ length: 3 }, () => randomInt(1_000, 10_000)).join(';');
 
 /** Text in a style of `styleText`, where standard output takes colours; for what goes to `print` or `printError`. */
 export function styled(format: Parameters<typeof styleText>[0], text: string): string {

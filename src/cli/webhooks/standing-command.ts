@@ -33,6 +33,6 @@ export function standingCommand({ name, description, change }: StandingVerb): Co
         return summarizeWebhook(opened, id);
       });
       if (options.json) printJson({ ...summary, is_active: summary.standing !== 'inactive' });
-      else print(escapeLine(summaryInWords(summary)));
+      else print(summaryInWords({ ...summary, name: escapeLine(summary.name) }));
     });
 }

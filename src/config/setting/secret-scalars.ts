@@ -2,7 +2,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { EncryptionKey } from '../../crypto/encryption.ts';
-import { AppError, messageOf } from '../../lib/errors.ts';
+import { AppError, codeOf } from '../../lib/errors.ts';
 import { checkSecret } from '../../lib/secret.ts';
 import { ifText, scalar } from './scalar.ts';
 
@@ -29,7 +29,7 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new AppError('ERR_CONFIG', `names a file that cannot be read (${messageOf(error)})`);
+    throw new AppError('ERR_CONFIG', `names a file that cannot be read (${codeOf(error) ?? 'error'})`);
   }
 }
 

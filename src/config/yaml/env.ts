@@ -8,7 +8,7 @@ const reference = /\$(\$?)\{([^}]*)\}?/g;
 /**
  * Puts the values of environment variables in place of `${env:NAME}` in a text; `$${` stands for a plain `${`. Anything else
  * in `${…}`, and a variable that is not defined, is a problem: a typing mistake must not become a password. The problem
- * names the variable and never a value.
+ * names the variable, where its name is in capitals, and never a value.
  */
 export function substituteEnvironment(text: string, env: Environment): Substitution {
   let problem: string | undefined;
@@ -20,11 +20,14 @@ export function substituteEnvironment(text: string, env: Environment): Substitut
       return whole;
     }
     const value = Object.hasOwn(env, name) ? env[name] : undefined;
-    if (value === undefined) problem ??= `the environment variable ${name} is not defined`;
+    if (value === undefined) problem ??= `the environment variable ${isPlainName(name) ? name : 'that it names'} is not defined`;
     return value ?? whole;
   });
   return problem === undefined ? { text: substituted } : { problem };
 }
+
+/** A secret that was written in the place of a variable's name is not quoted: names are written in capitals. */
+const isPlainName = (name: string): boolean => /^[A-Z_][A-Z0-9_]{0,63}$/.test(name);
 
 /** A proxy variable of the environment, and what is wrong with its value. */
 export interface ProxyProblem {
