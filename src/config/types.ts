@@ -48,7 +48,7 @@ interface StoreConfig {
   keyFile: string | null;
 }
 
-export type FilterValue = string | number | boolean | null;
+export type FilterValue = string | number | boolean;
 
 /** All that are given must hold. A value that is null meets only `exists: false`. */
 export interface FilterOperators {

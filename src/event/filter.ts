@@ -6,7 +6,7 @@ import type { JsonValue } from '../lib/exact-json.ts';
 
 /**
  * Whether an event passes a webhook's filter: each name in it is a field of data, or else a column of the changed row. Values are
- * compared as in rules: text trimmed and without regard to case, numbers by value and exactly. Of a field that an event does
+ * compared as in rules: text trimmed and without regard to case, numbers by value and exactly; times with an offset by moment. Of a field that an event does
  * not have, only `exists: false` holds.
  */
 export function matchesFilter(filter: Filter, event: Pick<DomainEvent, 'data' | 'column'>): boolean {
@@ -21,7 +21,8 @@ const isList = (test: Filter[string]): test is readonly FilterValue[] => Array.i
 const isAmong = (value: JsonValue, listed: readonly FilterValue[]): boolean =>
   value !== undefined && listed.some((each) => isSame(value, each));
 
-function holds(value: JsonValue, { exists, not, prefix, ...bounds }: FilterOperators): boolean {
+/** Whether all operators hold of a value. */
+export function holds(value: JsonValue, { exists, not, prefix, ...bounds }: FilterOperators): boolean {
   const isThere = value !== undefined && value !== null;
   if (exists !== undefined && exists !== isThere) return false;
   // Without a value nothing can be said but that it is not there.
@@ -52,11 +53,12 @@ function isWithin(value: JsonValue, { gt, gte, lt, lte }: Bounds): boolean {
 }
 
 function isSame(value: JsonValue, wanted: FilterValue): boolean {
-  if (value === null || wanted === null) return value === wanted;
+  if (value === null) return false;
   const number = numberOf(value);
   if (number !== undefined)
     return canonicalLiteral('decimal', number) === canonicalLiteral('decimal', wanted);
   if (typeof value !== 'string') return false;
+  if (typeof wanted === 'string') return compare(value, wanted) === 0;
   return canonicalLiteral('text', value) === canonicalLiteral('text', wanted);
 }
 
@@ -74,7 +76,7 @@ function hasPrefix(value: JsonValue, prefix: string): boolean {
  * The order of a value and a bound: numbers by value, moments by time, other texts by their characters as rules compare them. Undefined
  * where the two have no order (a text and a number).
  */
-function compare(value: JsonValue, bound: string | number): number | undefined {
+export function compare(value: JsonValue, bound: string | number): number | undefined {
   const number = numberOf(value);
   // An integer beyond 2^53 is sent as text: it is still a number beside a bound that is one.
   if (number !== undefined || (typeof bound === 'number' && typeof value === 'string')) {
@@ -87,9 +89,13 @@ function compare(value: JsonValue, bound: string | number): number | undefined {
   return text < boundText ? -1 : Number(text > boundText);
 }
 
-/** Milliseconds of a time with an offset or a Z. A date alone is a text: it is compared with the beginning of a time in the clinic's zone. */
+/** Microseconds of a time with an offset or a Z. A date alone is a text: it is compared with the beginning of a time in the clinic's zone. */
 function momentOf(text: string): number | undefined {
-  const isMoment = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i.test(text.trim());
-  const ms = isMoment ? Date.parse(text.trim()) : NaN;
-  return Number.isNaN(ms) ? undefined : ms;
+  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,6})\d*)?(Z|[+-]\d\d:\d\d)$/i.exec(
+    text.trim(),
+  );
+  if (!match) return undefined;
+  const [, wholeSeconds = '', fraction = '', offset = ''] = match;
+  const ms = Date.parse(wholeSeconds + offset);
+  return Number.isNaN(ms) ? undefined : ms * 1_000 + Number(fraction.padEnd(6, '0'));
 }

@@ -2,7 +2,9 @@ import type { Filter } from '../config/types.ts';
 import { didYouMean } from '../lib/suggest.ts';
 import { formatTimestamp, renderBody } from './body.ts';
 import { ownEventTypes } from './own-events.ts';
+import { unmetDemand } from './unmet-filter.ts';
 import type { Watch } from '../binlog/types.ts';
+import type { FieldShape } from './mapping/field-shape.ts';
 import type { CompiledEventType, DomainEvent, EventTypeInfo } from './types.ts';
 
 /** Whether an entry of a webhook's `events` means an event type. `*` and `noun.*` never mean our own events. */
@@ -40,8 +42,8 @@ export interface SelectionProblem {
 }
 
 /**
- * Finds names in `fields` and `filter` that none of the webhook's events has, and demands on numbers that no number meets: nothing
- * would ever be sent by them. The rules must have been compiled with the filter's names; without compiled rules only names are
+ * Finds names in `fields` and `filter` that none of the webhook's events has, and demands that no value meets: nothing would ever
+ * be sent by them. The rules must have been compiled with the filter's names; without compiled rules only names are
  * checked.
  */
 export function judgeSelection(
@@ -66,28 +68,19 @@ export function judgeSelection(
     ...filtered.flatMap(([name, test]): SelectionProblem[] => {
       const having = chosen.filter((each) => has(each, name));
       if (having.length === 0) return strangers('filter', [name]);
-      const isNumber = having.every(({ fields: own, numbers }) =>
-        numbers?.has(own.includes(name) ? name : name.toLowerCase()),
+      const problem = unmetDemand(
+        test,
+        having.flatMap((each) => shapesOf(each, name)),
       );
-      const problem = isNumber ? unmetByNumbers(test) : undefined;
-      return problem === undefined ? [] : [{ key: 'filter', message: `"${name}" is a number: ${problem}` }];
+      return problem === undefined ? [] : [{ key: 'filter', message: `"${name}" ${problem}` }];
     }),
   ];
 }
 
-/** Why no number, or every number, meets a demand; undefined where some do. */
-function unmetByNumbers(test: Filter[string]): string | undefined {
-  if (isValues(test)) {
-    const texts = test.filter((value) => typeof value === 'string' && !isNumeral(value));
-    return texts.length === 0 ? undefined : `it is never ${JSON.stringify(texts[0])}`;
-  }
-  if (test.prefix !== undefined) return 'prefix compares texts; write gt, gte, lt or lte';
-  const bounds = [test.gt, test.gte, test.lt, test.lte, ...(test.not ?? [])];
-  const text = bounds.find((bound) => typeof bound === 'string' && !isNumeral(bound));
-  return text === undefined ? undefined : `it cannot be compared with ${JSON.stringify(text)}`;
+/** What a field of an event, or a column of its row, can have; without compiled rules that is unknown. */
+function shapesOf(
+  { fields, shapes }: EventTypeInfo & Partial<CompiledEventType>,
+  name: string,
+): readonly FieldShape[] {
+  return shapes?.get(fields.includes(name) ? name : name.toLowerCase()) ?? [{ kind: 'unknown' }];
 }
-
-const isValues = (test: Filter[string]): test is Extract<Filter[string], readonly unknown[]> =>
-  Array.isArray(test);
-
-const isNumeral = (text: string): boolean => text.trim() !== '' && Number.isFinite(Number(text));

@@ -1,6 +1,7 @@
 import type { JsonValue } from '../lib/exact-json.ts';
 import type { Cell, Row, Watch } from '../binlog/types.ts';
 import type { Change } from '../change/types.ts';
+import type { FieldShape } from './mapping/field-shape.ts';
 import type { Sibling } from './rule/rule.ts';
 
 /** What happened, in the words of the clinic, ready to be sent. */
@@ -83,8 +84,8 @@ export interface EventTypeInfo {
 
 /** An event type of rules that were compiled against a schema. */
 export interface CompiledEventType extends EventTypeInfo {
-  /** The fields, and lower-case columns of the changed row, that are always numbers: what a filter may compare them with. */
-  numbers: ReadonlySet<string>;
+  /** What the fields, and the lower-case columns of the changed row, can have: an entry for each kind of value. */
+  shapes: ReadonlyMap<string, readonly FieldShape[]>;
 }
 
 /** A rules file compiled against the live schema. */

@@ -25,12 +25,12 @@ const same: [string, unknown][] = [
     },
   ],
   [
-    '{ "a": { "gte": 1, "lte": "2026-01-01", "prefix": "x", "exists": true, "not": [null, true] } }',
+    '{ "a": { "gte": 1, "lte": "2026-01-01", "prefix": "x", "exists": true, "not": ["", true] } }',
     {
-      a: { gte: 1, lte: '2026-01-01', prefix: 'x', exists: true, not: [null, true] },
+      a: { gte: 1, lte: '2026-01-01', prefix: 'x', exists: true, not: ['', true] },
     },
   ],
-  ['{ "a": null, "b": [true, null], "c": "> me" }', { a: [null], b: [true, null], c: ['> me'] }],
+  ['{ "b": [true, 1], "c": "> me" }', { b: [true, 1], c: ['> me'] }],
 ];
 
 const refused: [string, string][] = [
@@ -51,6 +51,12 @@ const refused: [string, string][] = [
   ['{ "a": { "prefix": " " } }', 'prefix must be a text'],
   ['{ "a": { "exists": "yes" } }', 'exists must be true or false'],
   ['{ "a": { "not": [] } }', 'not must be a value or a list of values'],
+  ['{ "a": null }', 'null meets only exists: false: write { exists: false }'],
+  ['{ "a": [1, null] }', 'null meets only exists: false: write { exists: false }'],
+  ['{ "a": { "not": null } }', 'null meets only exists: false: write { exists: true }'],
+  ['{ "a": { "not": ["x", null] } }', 'null meets only exists: false: write { exists: true }'],
+  ['{ "a": { "exists": false, "gt": 5 } }', 'exists: false leaves no value for gt: write one of the two'],
+  ['{ "a": "> 100" }', 'is a text, not a comparison'],
   ['{ "a": {} }', 'must be a value, a list of values, or a map of gt'],
   ['{ "a": [] }', 'must be a value, a list of values, or a map of gt'],
   ['{ "a": [[1]] }', 'must be a value, a list of values, or a map of gt'],

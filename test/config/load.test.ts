@@ -66,7 +66,7 @@ describe('a good file', () => {
         webhook(
           '  - name: Special\n    url: https://b.example/\n    events: ["*"]\n    secret: ${env:WEBHOOK_SECRET}\n' +
             '    timeout: 1m\n    headers: { X-Other: "1" }\n    order: entity\n    active: false\n' +
-            '    rate_limit: 30/m\n    filter: { branch_id: [1, "2"], kind: null, vip: true }\n    fields: [amount]\n',
+            '    rate_limit: 30/m\n    filter: { branch_id: [1, "2"], kind: x, vip: true }\n    fields: [amount]\n',
         ),
     ).webhooks;
     expect(plain).toMatchObject({
@@ -87,7 +87,7 @@ describe('a good file', () => {
     });
     expect(special).toMatchObject({
       isActive: false,
-      filter: { branch_id: [1, '2'], kind: [null], vip: [true] },
+      filter: { branch_id: [1, '2'], kind: ['x'], vip: [true] },
       fields: ['amount'],
       headers: { 'X-Other': '1' },
       order: 'entity',

@@ -58,7 +58,6 @@ describe('a filter', () => {
     [{ amount: [500] }, true],
     [{ amount: ['500.0'] }, true],
     [{ amount: [501] }, false],
-    [{ notes: [null] }, true],
     [{ notes: [''] }, false],
     [{ processed_by: ['9007199254740993'] }, true],
     [{ patient_id: [45], payment_method: ['check'] }, false],
@@ -109,10 +108,13 @@ describe('a filter', () => {
     [{ status: ['completed'] }, true],
     [{ status: ['refunded'] }, false],
     [{ created_at: ['2026-03-07T15:30:00.000Z'] }, true],
+    // A value is the same moment however it is written.
+    [{ created_at: ['2026-03-07T11:30:00-04:00'] }, true],
+    [{ created_at: { not: ['2026-03-07T15:30:00Z'] } }, false],
+    [{ created_at: { gt: '2026-03-07T15:29:59.999999Z', lt: '2026-03-07T15:30:00.000001Z' } }, true],
     // What the event does not have.
     [{ branch_id: [1] }, false],
-    [{ branch_id: [null] }, false],
-    [{ toString: [null] }, false],
+    [{ toString: [''] }, false],
   ];
   test.each(cases)('%j: %s', (filter, expected) => {
     expect(matchesFilter(filter, event!)).toBe(expected);
@@ -160,7 +162,7 @@ describe('a selection', () => {
       { events: ['payment.*'], fields: ['amuont'], filter: null },
       [{ key: 'fields', message: 'none of its events has "amuont", did you mean "amount"?' }],
     ],
-    [{ events: ['payment.*'], fields: null, filter: { created_at: [1] } }, []],
+    [{ events: ['payment.*'], fields: null, filter: { created_at: { gt: '2026-03-07' } } }, []],
     [
       { events: ['payment.*'], fields: null, filter: { branch_id: [1] } },
       [{ key: 'filter', message: expect.stringMatching(/^none of its events has "branch_id"/) }],
@@ -183,5 +185,84 @@ describe('a selection', () => {
     [{ events: ['webhook.disabled'], fields: ['x'], filter: null }, []],
   ])('%j', (selection, expected) => {
     expect(judgeSelection(selection, rules)).toEqual(expected);
+  });
+});
+
+describe('a filter that nothing can meet', () => {
+  const judge = (filter: Filter, events = ['payment.received']) =>
+    judgeSelection({ events, filter, fields: null }, rules).map(({ message }) => message);
+  const oneOf = '"payment_method" is one of cash, credit_card, debit_card, transfer, check: ';
+  const isMoment = '"created_at" is a time such as 2026-03-07T15:30:00Z: ';
+  const isWhole = '"payment_id" is a whole number: ';
+
+  test.each<[Filter, string]>([
+    [{ amount: { gt: 5, lt: 3 } }, '"amount" is a number: no value meets gt 5 and lt 3'],
+    [{ amount: { gte: '5.00', lt: 5 } }, '"amount" is a number: no value meets gte "5.00" and lt 5'],
+    [{ amount: { gt: '10', lte: '9' } }, '"amount" is a number: no value meets gt "10" and lte "9"'],
+    [{ amount: [true] }, '"amount" is a number: it is never true'],
+    [{ amount: { not: [false] } }, '"amount" is a number: it is never false'],
+    [{ payment_id: ['0x10'] }, `${isWhole}it is never "0x10"`],
+    [{ payment_id: [' '] }, `${isWhole}it is never " "`],
+    [{ payment_id: ['Infinity'] }, `${isWhole}it is never "Infinity"`],
+    [{ payment_id: [1.5] }, `${isWhole}it is never 1.5`],
+    [{ payment_id: ['1.5'] }, `${isWhole}it is never "1.5"`],
+    [{ payment_id: { gt: '0x10' } }, `${isWhole}it cannot be compared with "0x10"`],
+    [{ payment_id: { gt: 3, lt: 4 } }, `${isWhole}no value meets gt 3 and lt 4`],
+    [{ created_at: { gt: '2026-13-45' } }, `${isMoment}it cannot be compared with "2026-13-45"`],
+    [{ created_at: { gt: '2026-02-30' } }, `${isMoment}it cannot be compared with "2026-02-30"`],
+    [
+      { created_at: { gt: '2026-02-30T10:00:00Z' } },
+      `${isMoment}it cannot be compared with "2026-02-30T10:00:00Z"`,
+    ],
+    [
+      { created_at: { gt: '2026-02-03T25:00:00Z' } },
+      `${isMoment}it cannot be compared with "2026-02-03T25:00:00Z"`,
+    ],
+    [{ created_at: { gt: 'yesterday' } }, `${isMoment}it cannot be compared with "yesterday"`],
+    [{ created_at: { gt: '2026-03-07 15:30' } }, `${isMoment}it cannot be compared with "2026-03-07 15:30"`],
+    [{ created_at: { gt: 5 } }, `${isMoment}it cannot be compared with 5`],
+    [{ created_at: { prefix: 'x' } }, `${isMoment}it cannot be compared with "x"`],
+    [{ created_at: ['2026-03-07'] }, `${isMoment}it is never "2026-03-07"`],
+    [{ created_at: [1] }, `${isMoment}it is never 1`],
+    [
+      { created_at: { gt: '2026-03-07', lt: '2026-03-01' } },
+      `${isMoment}no value meets gt "2026-03-07" and lt "2026-03-01"`,
+    ],
+    [{ payment_method: ['cahs'] }, `${oneOf}it is never "cahs", did you mean "cash"?`],
+    [{ payment_method: ['cash', 'cahs'] }, `${oneOf}it is never "cahs", did you mean "cash"?`],
+    [{ payment_method: { not: ['cahs'] } }, `${oneOf}it is never "cahs", did you mean "cash"?`],
+    [{ payment_method: { gt: 5 } }, `${oneOf}it cannot be compared with 5`],
+    [{ payment_method: { prefix: 'x' } }, `${oneOf}none of them meets prefix "x"`],
+    [{ payment_method: { gt: 'u' } }, `${oneOf}none of them meets gt "u"`],
+    [{ notes: { gt: 'b', lt: 'a' } }, '"notes" is a text: no value meets gt "b" and lt "a"'],
+  ])('%j', (filter, message) => {
+    expect(judge(filter).join('\n')).toContain(message);
+  });
+
+  test.each<Filter>([
+    { amount: { gt: 3, lt: 5 } },
+    { amount: { gte: 5, lte: 5 } },
+    { amount: { gt: '9', lte: '10' } },
+    { amount: { gt: 3, lt: 4 } },
+    { amount: { exists: false } },
+    { payment_id: ['10', 11, ' 1e3 ', '9007199254740993', '5.00'] },
+    { payment_id: { gt: 3, lt: 5 } },
+    { payment_id: { gt: 1.5 } },
+    { created_at: { gt: '2026', lt: '2027-01' } },
+    { created_at: { gte: '2028-02-29', lt: '2028-03-01T00:00:00Z' } },
+    { created_at: { gt: '2026-03-07T11:30:00-04:00', lt: '2026-03-07T15:30:01Z' } },
+    { created_at: { prefix: '2026-03' } },
+    { created_at: ['2026-03-07T15:30:00Z'] },
+    { payment_method: [' CASH ', 'check', ''] },
+    { payment_method: { not: ['cash'], prefix: 'C' } },
+    { payment_method: { gt: 'd' } },
+    { notes: ['> me', 5], status: { exists: true } },
+  ])('takes %j', (filter) => {
+    expect(judge(filter)).toEqual([]);
+  });
+
+  test('takes what one of its events can meet', () => {
+    expect(judge({ status: ['refunded'] }, ['payment.*', 'appointment.*'])).toEqual([]);
+    expect(judge({ status: ['nowhere'] }, ['payment.received'])).toHaveLength(1);
   });
 });

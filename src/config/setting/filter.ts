@@ -10,18 +10,18 @@ const operators = [...orderOperators, 'not', 'prefix', 'exists'] as const;
 type Operator = (typeof operators)[number];
 
 const forms = `a value, a list of values, or a map of ${operators.join(', ')}`;
-/** `> 100`, a comparison written as a text: it would be compared with the value letter by letter. */
+/** `> 100`, a comparison written as a text: which would be compared letter by letter. */
 const comparison = /^\s*(>=|<=|<>|!=|==|>|<|=)\s*(-?\d\S*)\s*$/;
 const written: Readonly<Record<string, string>> = { '>': 'gt', '>=': 'gte', '<': 'lt', '<=': 'lte' };
 
-const valueSchema = { type: ['string', 'number', 'boolean', 'null'] };
+const valueSchema = { type: ['string', 'number', 'boolean'] };
 const valuesSchema = { anyOf: [valueSchema, { type: 'array', minItems: 1, items: valueSchema }] };
 const orderSchema = { type: ['string', 'number'] };
 
 /** What a filter demands of one field: see FilterOperators. A single value is a list of one afterwards. */
 export function filterTest() {
   return scalar<readonly FilterValue[] | FilterOperators>({
-    mustBe: `${forms}; a value is text, a number, true, false or null`,
+    mustBe: `${forms}; a value is text, a number, true or false`,
     json: {
       anyOf: [
         ...valuesSchema.anyOf,
@@ -54,8 +54,12 @@ export function parseStoredFilter(stored: unknown): Filter {
   );
 }
 
-function parseValues(input: unknown): readonly FilterValue[] | undefined {
+/** `isThere`: what `exists` says in place of a null. */
+function parseValues(input: unknown, isThere = false): readonly FilterValue[] | undefined {
   const given: readonly unknown[] = Array.isArray(input) ? input : [input];
+  if (given.includes(null)) {
+    throw new AppError('ERR_CONFIG', `null meets only exists: false: write { exists: ${isThere} }`);
+  }
   const values = given.map(toValue);
   return values.length > 0 && values.every((value) => value !== undefined) ? values : undefined;
 }
@@ -65,9 +69,7 @@ function toValue(input: unknown): FilterValue | undefined {
   if (isExactNumber(input)) return numberText(input)!;
   if (typeof input === 'string') refuseComparison(input);
   if (typeof input === 'number' && !Number.isFinite(input)) return undefined;
-  return input === null || ['string', 'number', 'boolean'].includes(typeof input)
-    ? (input as FilterValue)
-    : undefined;
+  return ['string', 'number', 'boolean'].includes(typeof input) ? (input as FilterValue) : undefined;
 }
 
 function refuseComparison(text: string): void {
@@ -82,14 +84,21 @@ function refuseComparison(text: string): void {
         : `{ not: ${operand} }`;
   throw new AppError(
     'ERR_CONFIG',
-    `compares with the text itself and never matches a number: write ${right}`,
+    `is a text, not a comparison: write ${right}, with the operand in quotes where the field is a text`,
   );
 }
 
 function parseOperators(input: Readonly<Record<string, unknown>>): FilterOperators | undefined {
   const entries = Object.entries(input);
   if (entries.length === 0) return undefined;
-  return Object.fromEntries(entries.map(([name, operand]) => [name, parseOperand(name, operand)]));
+  const parsed: FilterOperators = Object.fromEntries(
+    entries.map(([name, operand]) => [name, parseOperand(name, operand)]),
+  );
+  const other = entries.find(([name]) => name !== 'exists')?.[0];
+  if (parsed.exists === false && other !== undefined) {
+    throw new AppError('ERR_CONFIG', `exists: false leaves no value for ${other}: write one of the two`);
+  }
+  return parsed;
 }
 
 function parseOperand(name: string, operand: unknown): FilterOperators[Operator] {
@@ -124,7 +133,7 @@ function operandOf(name: string, operand: unknown): FilterOperators[Operator] | 
         : undefined;
     }
     case 'not':
-      return parseValues(operand);
+      return parseValues(operand, true);
     case 'prefix':
       return typeof operand === 'string' && operand.trim() !== '' ? operand : undefined;
     case 'exists':

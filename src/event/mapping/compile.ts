@@ -3,12 +3,11 @@ import { createClinicZone } from '../../change/clinic-zone.ts';
 import { problemsError, type Problem } from '../../config/problems.ts';
 import { describeRules } from '../rule/describe.ts';
 import { holdsPassword, watchColumns } from '../rule/lookout.ts';
+import { fieldShapes } from './field-shape.ts';
 import { createMap } from './map.ts';
 import { namedColumns } from '../rule/named.ts';
 import { draftResolution } from '../rule/resolve.ts';
-import { isNumeric } from './match.ts';
 import { SiblingRows, siblingsOf } from './siblings.ts';
-import type { Rule, Source } from '../rule/rule.ts';
 import type { RuleFile } from '../rule/rule-file.ts';
 import type { Rules } from '../types.ts';
 
@@ -56,29 +55,10 @@ export function draftRules(
       warnings,
       types: describeRules(file).map((each) => ({
         ...each,
-        numbers: numbersOf(rules.filter(({ type }) => type === each.type)),
+        shapes: fieldShapes(rules.filter(({ type }) => type === each.type)),
       })),
       map: createMap(rules, zone),
       gatherSiblings: ({ reread }) => new SiblingRows(siblingsOf(rules), reread),
     },
   };
-}
-
-/** Names that are numbers in every alternative rule of an event type. A field hides a column of its name. */
-function numbersOf(rules: readonly Rule[]): ReadonlySet<string> {
-  const [first = new Set<string>(), ...others] = rules.map(({ table, data }) => {
-    const columns = table.columns.filter(({ kind }) => isNumeric(kind)).map(({ name }) => name.toLowerCase());
-    const names = new Set(columns);
-    for (const { name, source } of data) {
-      if (isNumber(source)) names.add(name);
-      else names.delete(name);
-    }
-    return names;
-  });
-  return others.reduce((common, names) => common.intersection(names), first);
-}
-
-function isNumber(source: Source): boolean {
-  if (source.kind === 'minus') return true;
-  return source.kind === 'column' && source.path.length === 0 && isNumeric(source.column.kind);
 }
