@@ -238,6 +238,7 @@ export const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>
   clean_stop: Object.fromEntries(
     ['id', 'epoch', 'file', 'offset', 'state'].map((name): [string, Verdict] => [name, [engine]]),
   ),
+  webhook_claims: { owner: [engine], name: [engine], digest: [engine], refused_for: [engine] },
   known_tables: { id: [engine], baseline: [engine], keys_in_force: [engine] },
   leases: { name: [engine], holder: [engine], token: [engine], expires_at: [engine] },
   audit_log: {

@@ -154,7 +154,7 @@ describe.each(servers)('the sealed log on %s', (variant) => {
     });
     // Another key: then the marks of the rows are not right either, unless they are made anew too.
     await test.schema.query('DELETE FROM seal_state; DELETE FROM seals; DELETE FROM seal_packs');
-    await seal();
+    await expect(seal()).rejects.toMatchObject({ code: 'ERR_AUDIT' });
     expect(await verifyLog(test.vault)).toMatchObject({ ok: false, flaw: { kind: 'forged' } });
     await test.schema.query('UPDATE attempts SET mark = NULL; UPDATE audit_log SET mark = NULL');
     await test.schema.query('DELETE FROM seal_state; DELETE FROM seals; DELETE FROM seal_packs');

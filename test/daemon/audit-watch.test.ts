@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { getTableColumns } from 'drizzle-orm';
 import { pino } from 'pino';
 import { areWebhooksEdited, explainWebhooks } from '../../src/audit/act/explain-webhooks.ts';
-import { type Actor } from '../../src/audit/act/record-act.ts';
+import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
 import { recordAlong } from '../../src/audit/act/record-along.ts';
 import { dropSeals } from '../../src/audit/seal/drop-seals.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
@@ -106,12 +106,10 @@ describe.each(servers)('what the daemon finds by itself, on %s', (variant) => {
       outages: new Outages(log),
       everyMs: 50,
     });
+    await recordAct(test.store, test.vault.box, { actor: ana, action: 'delivery.read' });
     const holder = await test.schema.connect();
     await holder.query('BEGIN');
     await holder.query('SELECT * FROM seal_state FOR UPDATE');
-    await test.schema.query(
-      "UPDATE webhooks SET id = id; INSERT INTO audit_log (at, actor, role, action) VALUES ('2026-01-01', 'x', 'y', 'z')",
-    );
     expect(await sealOnce(test.vault)).toBeNull();
     watch.start();
     await waitFor(() => watch.status().stoppedForMs !== null, { what: 'the age of what is not sealed' });
@@ -120,6 +118,31 @@ describe.each(servers)('what the daemon finds by itself, on %s', (variant) => {
     expect(await sealOnce(test.vault)).not.toBeNull();
     await waitFor(() => watch.status().stoppedForMs === null, { what: 'the seal' });
     await watch.stop();
+  });
+
+  it.each([
+    [
+      'inserted',
+      "INSERT INTO audit_log (at, actor, role, action, target) VALUES (UTC_TIMESTAMP(3), 'ana', 'admin', 'patient.access', '2')",
+      "DELETE FROM audit_log WHERE action = 'patient.access'",
+    ],
+    [
+      'edited',
+      "UPDATE audit_log SET actor = 'eva' WHERE action = 'delivery.read' ORDER BY id DESC LIMIT 1",
+      "UPDATE audit_log SET actor = 'ana' WHERE actor = 'eva'",
+    ],
+  ])('seals no act that SQL %s, and continues once that is undone', async (_how, edit, undo) => {
+    while (await sealOnce(test.vault));
+    await recordAct(test.store, test.vault.box, { actor: ana, action: 'delivery.read' });
+    await test.schema.query(edit);
+    await expect(sealOnce(test.vault)).rejects.toMatchObject({
+      code: 'ERR_AUDIT',
+      message: expect.stringMatching(/row \d+ of audit_log was not written by odontology-webhooks/),
+    });
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: false, flaw: { kind: 'forged' } });
+    await test.schema.query(undo);
+    expect(await sealOnce(test.vault)).not.toBeNull();
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, flaw: null });
   });
 
   it('drops and seals nothing on the word of a seal that does not hold', async () => {

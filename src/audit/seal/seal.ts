@@ -1,7 +1,14 @@
 import type { Session, Store } from '../../db/connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { idIn } from '../../db/connection/sql-text.ts';
-import { ensureSealState, privateKeyOf, readSealState, signText } from '../../db/proof/seal-key.ts';
+import { Marker } from '../../db/proof/marks.ts';
+import {
+  ensureSealState,
+  markKeyOf,
+  privateKeyOf,
+  readSealState,
+  signText,
+} from '../../db/proof/seal-key.ts';
 import { yieldToEventLoop } from '../../lib/clock.ts';
 import { momentMs } from '../../outbox/moment.ts';
 import { openPayloads, textOf } from '../../outbox/payload/payloads.ts';
@@ -24,12 +31,14 @@ import {
   storedContent,
   subjectsOf,
   toLeaf,
+  type Entry,
   type SealedLog,
 } from './entry.ts';
+import { isMarked } from './is-marked.ts';
 import { toHead, type Head } from './head.ts';
 import { MerkleTree } from './merkle.ts';
 import { packLeaves, type Leaf } from './pack.ts';
-import { nothingSealed, progressHash, type LogProgress, type Progress } from './progress.ts';
+import { nothingSealed, progressHash, type GappedLog, type LogProgress, type Progress } from './progress.ts';
 import { closeRanges, findEntries, readClock, type Found } from './unsealed.ts';
 
 /*
@@ -124,7 +133,9 @@ async function sealNext(
     ...{ seal: number, sealedAtMs: momentMs(sealedAt) },
   });
   if (await isOnlyAboutSeals(tx, found.ids, limit)) return null;
-  const { logs, root, entries } = await toLeaves(vault, tx, found.ids);
+  const marker = new Marker(markKeyOf(end.state, vault.box));
+  const { unmarked } = progress;
+  const { logs, root, entries } = await toLeaves(vault, tx, { ids: found.ids, marker, unmarked });
   if (entries === 0) return null;
   const content = {
     version: 2,
@@ -204,14 +215,19 @@ interface Leaves {
   entries: number;
 }
 
-async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promise<Leaves> {
+interface ToSeal extends Marking {
+  ids: Found['ids'];
+}
+
+async function toLeaves(vault: SealVault, tx: Session, { ids, ...marking }: ToSeal): Promise<Leaves> {
   const tree = new MerkleTree();
   const logs: LogLeaves[] = [];
   let entries = 0;
   for (const log of sealedLogs) {
     const leaves: Leaf[] = [];
     for (let at = 0; at < ids[log].length; at += entriesAtOnce) {
-      for await (const leaf of leavesOf(vault, tx, { log, ids: ids[log].slice(at, at + entriesAtOnce) })) {
+      const some = { log, ids: ids[log].slice(at, at + entriesAtOnce), ...marking };
+      for await (const leaf of leavesOf(vault, tx, some)) {
         tree.add(leaf.hash);
         leaves.push(leaf);
         if ((entries += 1) % hashedAtOnce === 0) await yieldToEventLoop();
@@ -222,12 +238,19 @@ async function toLeaves(vault: SealVault, tx: Session, ids: Found['ids']): Promi
   return { logs, root: entries === 0 ? Buffer.alloc(0) : tree.root(), entries };
 }
 
+interface Marking {
+  marker: Marker;
+  /** The last ids that have no mark rightly: rows of version f84be48. */
+  unmarked: Progress['unmarked'];
+}
+
 async function* leavesOf(
   vault: SealVault,
   tx: Session,
-  { log, ids }: { log: SealedLog; ids: readonly number[] },
+  { log, ids, ...marking }: { log: SealedLog; ids: readonly number[] } & Marking,
 ): AsyncGenerator<Leaf, void, undefined> {
   const rows = await readEntries(tx, log, idIn('{id}', ids));
+  if (log === 'attempts' || log === 'audit_log') requireMarks(log, rows, marking);
   const opened = await openPayloads(tx, vault.box, rows.map(storedContent));
   const salts = await ensureSalts(vault, subjectsOf(rows, opened));
   for (const [index, row] of rows.entries()) {
@@ -235,6 +258,15 @@ async function* leavesOf(
     const salt = text === null ? undefined : salts.get(subjectOf(row.subject));
     yield toLeaf(log, row, text !== null && salt ? contentHash(log, row.id, text, salt) : null);
   }
+}
+
+/** What SQL inserted or edited before its seal is not signed: once sealed, it could neither stay nor be removed. */
+function requireMarks(log: GappedLog, rows: readonly Entry[], { marker, unmarked }: Marking): void {
+  const forged = rows.find((row) => !isMarked(marker, { log, row, unmarkedTo: unmarked[log] }));
+  if (!forged) return;
+  throw broken(
+    `row ${forged.id} of ${log} was not written by odontology-webhooks: SQL inserted or edited it before its seal`,
+  );
 }
 
 async function writeSeal(tx: Session, seal: Seal, logs: readonly LogLeaves[]): Promise<void> {
