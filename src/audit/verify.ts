@@ -7,6 +7,7 @@ import {
   toPublicKey,
   type SealState,
 } from '../db/proof/seal-key.ts';
+import { parseStored } from '../db/proof/stored-json.ts';
 import { momentMs } from '../outbox/moment.ts';
 import { anchorSeal, readLastSeal } from './seal/chain.ts';
 import { nothingSealed, type Progress } from './seal/progress.ts';
@@ -16,11 +17,12 @@ import { readClock } from './seal/unsealed.ts';
 import { checkActs } from './verify/check/check-acts.ts';
 import { checkBeginning } from './verify/check/check-beginning.ts';
 import { checkDeliveries } from './verify/delivery/check-deliveries.ts';
+import { checkDocuments } from './verify/check/check-documents.ts';
 import { checkSchema } from './verify/check/check-schema.ts';
 import { checkUnsealed } from './verify/check/check-marks.ts';
 import { Excuses } from './verify/excuses.ts';
 import { FailingSince } from './verify/delivery/failing-since.ts';
-import { fail, FlawError } from './verify/flaw.ts';
+import { fail, toFlaw } from './verify/flaw.ts';
 import { KeyCache } from './verify/key-cache.ts';
 import type { Verification, VerifyOptions } from './verify/verification.ts';
 import { walkSeals } from './verify/walk-seals.ts';
@@ -53,8 +55,9 @@ async function walk(
     else await requireNoMarks(vault.store);
     if (!state) result.unsealed = await countEntries(vault.store);
   } catch (error) {
-    if (!(error instanceof FlawError)) throw error;
-    return { ...result, ok: false, flaw: error.flaw };
+    const flaw = toFlaw(error);
+    if (!flaw) throw error;
+    return { ...result, ok: false, flaw };
   }
   return result;
 }
@@ -93,9 +96,13 @@ async function walkChain(chain: Chain): Promise<void> {
   const { vault, state, options, result } = chain;
   const { store, box } = vault;
   const last = await readLastSeal(store);
-  const to = Math.max(last?.number ?? 0, (JSON.parse(state.oldProgress) as { seals: number }).seals);
+  const to = Math.max(
+    last?.number ?? 0,
+    (parseStored('seal_state.progress', state.oldProgress, 1) as { seals: number }).seals,
+  );
   checkBeginning(chain, to);
   await checkSchema(store);
+  await checkDocuments(store);
   const marker = new Marker(markKeyOf(state, box));
   const excuses = new Excuses(store, marker);
   await excuses.read();
@@ -137,7 +144,7 @@ async function walkChain(chain: Chain): Promise<void> {
 
 /** Without a seal of version 2 all rows are of version f84be48, and have no marks. */
 function oldProgress({ oldProgress: text }: SealState): Progress {
-  const old = JSON.parse(text) as Pick<Progress, 'attempts' | 'audit_log'>;
+  const old = parseStored('seal_state.progress', text, 1) as Pick<Progress, 'attempts' | 'audit_log'>;
   return {
     ...nothingSealed,
     attempts: old.attempts,

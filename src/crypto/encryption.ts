@@ -57,6 +57,13 @@ export function openBox({ encryptionKeys, keyFile }: BoxOptions): SecretBox {
   return createSecretBox(encryptionKeys, keyFile === null ? null : new KeyFile(keyFile));
 }
 
+/** The key is configured, and the sealed text is not what it sealed for this place: it was edited, or the key is another one of the name. */
+export class DoesNotOpenError extends AppError {
+  constructor(message: string, cause?: unknown) {
+    super('ERR_SECRET_KEY', message, { cause });
+  }
+}
+
 interface BoxOptions {
   encryptionKeys: readonly EncryptionKey[];
   /** Path of the key file; null without one. */
@@ -147,8 +154,7 @@ export function slotOf(stored: string): { file: string; slot: string } | undefin
 
 function parseSealed(stored: string): { id: string; slot: string; sealed: string } {
   const [id = '', slot = '', sealed = ''] = stored.slice(filePrefix.length).split(':');
-  if (!/^[0-9a-f]{16}$/.test(slot))
-    throw new AppError('ERR_SECRET_KEY', "a patient's key in the store is damaged");
+  if (!/^[0-9a-f]{16}$/.test(slot)) throw new DoesNotOpenError("a patient's key in the store is damaged");
   return { id, slot, sealed };
 }
 
@@ -168,8 +174,6 @@ function decrypt({ id, bytes }: EncryptionKey, sealed: string, context: string):
     const plain = decipher.update(raw.subarray(ivBytes, raw.length - tagBytes));
     return Buffer.concat([plain, decipher.final()]).toString('utf8');
   } catch (error) {
-    throw new AppError('ERR_SECRET_KEY', `a secret does not open with the encryption key "${id}"`, {
-      cause: error,
-    });
+    throw new DoesNotOpenError(`a secret does not open with the encryption key "${id}"`, error);
   }
 }

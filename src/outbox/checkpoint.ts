@@ -2,6 +2,7 @@ import type { Baseline, ColumnKind, Flavour, ShownColumn } from '../binlog/types
 import type { Halt } from '../binlog/halt.ts';
 import type { Session } from '../db/connection/client.ts';
 import { literal } from '../db/connection/sql-text.ts';
+import { parseStored } from '../db/proof/stored-json.ts';
 import { momentMs, momentText, nullableMomentMs } from './moment.ts';
 import type { CaptureState, Checkpoint, KeysInForce } from './types.ts';
 
@@ -36,7 +37,7 @@ interface CheckpointRow {
   state: string | null;
 }
 
-/** Reads where capture stands. */
+/** Reads where capture stands. Throws AppError ERR_AUDIT where SQL has edited a document into another shape. */
 export async function readCaptureState(session: Session): Promise<CaptureState> {
   const [row] = await session.rows<CheckpointRow>(
     `SELECT c.epoch, lineage, flavour, server_uuid, gtid, c.file, c.\`offset\`, file_created_at, committed_at, passed_at, updated_at,
@@ -65,20 +66,29 @@ export async function readCaptureState(session: Session): Promise<CaptureState> 
       : null,
     epoch: row!.epoch,
     updatedAtMs: momentMs(row!.updated_at),
-    waived: row!.waived === null ? [] : (JSON.parse(row!.waived) as string[]),
+    waived: row!.waived === null ? [] : (parseStored('checkpoint.waived', row!.waived, 1) as string[]),
     baseline: row!.baseline === null ? {} : readBaseline(row!.baseline),
-    keys: row!.keys_in_force === null ? null : (JSON.parse(row!.keys_in_force) as KeysInForce),
+    keys:
+      row!.keys_in_force === null
+        ? null
+        : (parseStored('known_tables.keys_in_force', row!.keys_in_force, 1) as KeysInForce),
     cleanStop: row!.is_clean === 1 ? { schema: row!.store, state: row!.state } : null,
     halt:
       row!.halt === null
         ? null
-        : { ...(JSON.parse(row!.halt) as Halt), atMs: momentMs(row!.halted_at ?? row!.updated_at) },
+        : {
+            ...(parseStored('checkpoint.halt', row!.halt, 1) as Halt),
+            atMs: momentMs(row!.halted_at ?? row!.updated_at),
+          },
   };
 }
 
 /** Version 0.1.0 before its release kept the kind alone of a column. */
 function readBaseline(text: string): Baseline {
-  const stored = JSON.parse(text) as Record<string, Record<string, ShownColumn | ColumnKind>>;
+  const stored = parseStored('known_tables.baseline', text, 1) as Record<
+    string,
+    Record<string, ShownColumn | ColumnKind>
+  >;
   const toShown = (column: ShownColumn | ColumnKind): ShownColumn =>
     typeof column === 'string' ? { kind: column } : column;
   return Object.fromEntries(

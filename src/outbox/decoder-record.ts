@@ -1,5 +1,6 @@
 import type { Difference } from '../binlog/second-reader/compare/comparison.ts';
 import type { Session, Store } from '../db/connection/client.ts';
+import { parseStored } from '../db/proof/stored-json.ts';
 
 /** What is known of the decoder on this installation, by its comparison with zongji. */
 export interface DecoderRecord {
@@ -20,7 +21,7 @@ export async function readDecoderRecord(session: Session, versions: string): Pro
   );
   const empty: DecoderRecord = { versions, tables: [], differences: [], accepted: [] };
   if (!row?.record) return empty;
-  const known = JSON.parse(row.record) as DecoderRecord;
+  const known = toRecord(row.record);
   return known.versions === versions ? known : { ...empty, accepted: known.accepted };
 }
 
@@ -49,7 +50,7 @@ export async function acceptDifferences(session: Session, differences: readonly 
   const [row] = await session.rows<{ record: string }>(
     'SELECT decoder_check AS record FROM installation WHERE id = 1 FOR UPDATE',
   );
-  const known = JSON.parse(row!.record) as DecoderRecord;
+  const known = toRecord(row!.record);
   const isAccepted = (each: Difference): boolean => differences.some((other) => isSame(each, other));
   await write(session, {
     ...known,
@@ -63,7 +64,11 @@ export async function readDifferences(session: Session): Promise<readonly Differ
   const [row] = await session.rows<{ record: string | null }>(
     'SELECT decoder_check AS record FROM installation WHERE id = 1',
   );
-  return row?.record ? (JSON.parse(row.record) as DecoderRecord).differences : [];
+  return row?.record ? toRecord(row.record).differences : [];
+}
+
+function toRecord(text: string): DecoderRecord {
+  return parseStored('installation.decoder_check', text, 1) as DecoderRecord;
 }
 
 async function write(session: Session, record: DecoderRecord): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Session } from '../../db/connection/client.ts';
+import { parseStored } from '../../db/proof/stored-json.ts';
 import { momentMs, momentText } from '../../outbox/moment.ts';
 import { maskUrls } from './mask-urls.ts';
 import { matchWord, toPage, whereAll, type Condition, type Page, type Paging } from '../page.ts';
@@ -49,7 +50,7 @@ export async function listActs(
   const acts = rows.map(({ at, details, ...act }) => ({
     ...act,
     atMs: momentMs(at),
-    details: details === null ? null : maskUrls(JSON.parse(details)),
+    details: details === null ? null : maskUrls(parseStored('audit_log.details', details, act.id)),
   }));
   return toPage(acts, limit);
 }

@@ -1,6 +1,7 @@
 import type { Session, Store } from '../../db/connection/client.ts';
 import { asc } from '../../db/schema/drizzle.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
+import { parseStored } from '../../db/proof/stored-json.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { openMarker } from '../../db/proof/marks.ts';
 import { webhooks } from '../../db/schema/schema.ts';
@@ -28,7 +29,7 @@ export async function adoptStore(tx: Session, box: SecretBox): Promise<void> {
     [eraseAction],
   );
   for (const { id, at, target, details: text } of erasures) {
-    const details = { ...(JSON.parse(text) as object), adopted: { act: id, at } };
+    const details = { ...(parseStored('audit_log.details', text, id) as object), adopted: { act: id, at } };
     await writeAct(tx, marker, { actor: engine, action: eraseAction, target, details });
   }
   const keys = await tx.rows<{ file: string; slot: string }>(
@@ -37,7 +38,7 @@ export async function adoptStore(tx: Session, box: SecretBox): Promise<void> {
   const [row] = await tx.rows<{ prunedTo: number; waived: string | null }>(
     'SELECT COALESCE((SELECT payloads_pruned_to FROM installation WHERE id = 1), 0) AS prunedTo, waived FROM checkpoint WHERE id = 1',
   );
-  const waived = row?.waived == null ? [] : (JSON.parse(row.waived) as string[]);
+  const waived = row?.waived == null ? [] : (parseStored('checkpoint.waived', row.waived, 1) as string[]);
   if (box.forPatients.encrypts) await beginEncryptionWithin(tx, box);
   const details = { keys, pruned_to: row?.prunedTo ?? 0, waived };
   await writeAct(tx, marker, { actor: engine, action: adoptAction, details });

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import type { Session } from '../../db/connection/client.ts';
+import { parseStored } from '../../db/proof/stored-json.ts';
 import { momentMs } from '../../outbox/moment.ts';
 import { eraseAction } from '../../outbox/payload/payload-acts.ts';
 import { storedKey } from '../../outbox/append/lane.ts';
@@ -78,10 +79,12 @@ async function patientsOf(session: Session, entity: DeliveryFilter['entity']): P
 }
 
 async function wasListed(session: Session, { name, role }: Actor, details: object): Promise<boolean> {
-  const rows = await session.rows<{ details: string }>(
-    `SELECT details FROM audit_log WHERE at > UTC_TIMESTAMP(3) - INTERVAL ? MINUTE
+  const rows = await session.rows<{ id: number; details: string }>(
+    `SELECT id, details FROM audit_log WHERE at > UTC_TIMESTAMP(3) - INTERVAL ? MINUTE
        AND action = 'delivery.list' AND actor = ? AND role = ?`,
     [listedAgainAfterMinutes, name, role],
   );
-  return rows.some((row) => isDeepStrictEqual(JSON.parse(row.details), details));
+  return rows.some(({ id, details: text }) =>
+    isDeepStrictEqual(parseStored('audit_log.details', text, id), details),
+  );
 }

@@ -1,5 +1,6 @@
 import type { Session } from '../../db/connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
+import { parseStored } from '../../db/proof/stored-json.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { canonical, type Marker } from '../../db/proof/marks.ts';
 import { recordAct, type Act, type Actor } from './record-act.ts';
@@ -26,7 +27,7 @@ export async function readReplayStates(
   );
   return rows.map(({ id, events, ...row }) => ({
     id,
-    state: { ...row, events: events === null ? null : canonical(JSON.parse(events)) },
+    state: { ...row, events: events === null ? null : canonical(parseStored('replays.events', events, id)) },
   }));
 }
 

@@ -9,6 +9,7 @@ import {
   readSealState,
   type SealState,
 } from '../../db/proof/seal-key.ts';
+import { parseStored } from '../../db/proof/stored-json.ts';
 import { AppError } from '../../lib/errors.ts';
 import { progressHash, type Progress } from './progress.ts';
 
@@ -58,10 +59,12 @@ export async function readSeals(
 }
 
 function toSeal({ progress: text, ...row }: SealRow): Seal {
-  const progress = row.version === 1 || text === null ? null : (JSON.parse(text) as Progress);
+  const progress =
+    row.version === 1 || text === null ? null : (parseStored('seals.progress', text, row.number) as Progress);
   return { ...row, progress, progressHash: progress && progressHash(progress) };
 }
 
+/** Throws EditedRowError where its progress was edited into another shape. */
 export async function readLastSeal(session: Session): Promise<Seal | undefined> {
   const [last] = await readSeals(session, 'TRUE ORDER BY number DESC LIMIT 1');
   return last;
@@ -69,7 +72,7 @@ export async function readLastSeal(session: Session): Promise<Seal | undefined> 
 
 /** The last seal that retention dropped, with its content; undefined when it has dropped none, or dropped it in version f84be48. */
 export function anchorSeal({ anchor }: SealState): Seal | undefined {
-  return anchor.seal === null ? undefined : (JSON.parse(anchor.seal) as Seal);
+  return anchor.seal === null ? undefined : (parseStored('seal_state.anchor', anchor.seal, 1) as Seal);
 }
 
 /** What a process has seen of the chain: what it saw last must still be there. */

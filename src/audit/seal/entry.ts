@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib';
 import type { HmacKey } from '../../crypto/sha256.ts';
 import type { Session } from '../../db/connection/client.ts';
 import { canonical } from '../../db/proof/marks.ts';
+import { parseStored, type JsonColumn } from '../../db/proof/stored-json.ts';
 import { textOf, type OpenedPayload, type StoredPayload } from '../../outbox/payload/payloads.ts';
 import { subjectOf } from '../../outbox/payload/subject-keys.ts';
 import { leafHash } from './merkle.ts';
@@ -99,7 +100,10 @@ const kinds: Readonly<Record<SealedLog, Kind>> = {
 };
 
 /** JSON texts among the fields: servers keep the keys of a document in orders of their own. */
-const jsonFields = new Set(['details', 'read_late']);
+const jsonFields: Readonly<Partial<Record<string, JsonColumn>>> = {
+  details: 'audit_log.details',
+  read_late: 'event_log.read_late',
+};
 
 export function fieldsOf(log: SealedLog): readonly string[] {
   return kinds[log].fields;
@@ -108,19 +112,22 @@ export function fieldsOf(log: SealedLog): readonly string[] {
 /** A condition over the ids of a log, from idIn or a range; `{id}` stands for the column. */
 export async function readEntries(session: Session, log: SealedLog, condition: string): Promise<Entry[]> {
   const { columns, besides, from, key, fields } = kinds[log];
-  const jsonAt = fields.flatMap((field, index) => (jsonFields.has(field) ? [index] : []));
+  const jsonAt = fields.flatMap((field, index) => {
+    const column = jsonFields[field];
+    return column ? [{ index, column }] : [];
+  });
   const rows = await session.arrays(
     `SELECT ${columns}, ${besides} FROM ${from} WHERE ${condition.replaceAll('{id}', key)} ORDER BY ${key}`,
   );
   return rows.map((row) => {
     const values = row.slice(0, fields.length).map(toValue);
-    for (const index of jsonAt) {
-      const text = values[index] as string | null;
-      values[index] = text === null ? null : canonical(JSON.parse(text));
-    }
     const [id, content, keepsContent, eventId, subject, eventSeq, delivery, explanation] = row.slice(
       fields.length,
     );
+    for (const { index, column } of jsonAt) {
+      const text = values[index] as string | null;
+      values[index] = text === null ? null : canonical(parseStored(column, text, id as number));
+    }
     if (typeof explanation === 'string') {
       const at = fields.indexOf('reason');
       values[at] = [values[at], explanation];

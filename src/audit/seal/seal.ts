@@ -1,4 +1,5 @@
 import type { Session, Store } from '../../db/connection/client.ts';
+import { parseStored } from '../../db/proof/stored-json.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { idIn } from '../../db/connection/sql-text.ts';
 import { Marker } from '../../db/proof/marks.ts';
@@ -190,7 +191,7 @@ interface OldProgress {
 }
 
 function oldProgress({ state }: ChainEnd): OldProgress {
-  return JSON.parse(state.oldProgress) as OldProgress;
+  return parseStored('seal_state.progress', state.oldProgress, 1) as OldProgress;
 }
 
 /** Whether all entries report seals. A full seal of them is sealed: other entries may follow. */

@@ -1,3 +1,5 @@
+import { EditedRowError } from '../../db/proof/stored-json.ts';
+import { SubjectKeyError } from '../../outbox/payload/subject-key-error.ts';
 import type { SealedLog } from '../seal/entry.ts';
 
 export type FlawKind =
@@ -31,7 +33,7 @@ export interface Place extends Partial<Pick<Flaw, 'seal' | 'log' | 'entryId' | '
   message: string;
 }
 
-export class FlawError extends Error {
+class FlawError extends Error {
   readonly flaw: Flaw;
 
   constructor(kind: FlawKind, { message, seal, log, entryId, delivery, fields }: Place) {
@@ -41,6 +43,17 @@ export class FlawError extends Error {
       ...{ delivery: delivery ?? null, fields: fields ?? [] },
     };
   }
+}
+
+/** The flaw that an error means; undefined for an error that says nothing about the log. */
+export function toFlaw(error: unknown): Flaw | undefined {
+  if (error instanceof FlawError) return error.flaw;
+  if (error instanceof SubjectKeyError)
+    return new FlawError('edited', { message: error.message, fields: [error.column] }).flaw;
+  if (!(error instanceof EditedRowError)) return undefined;
+  const { message, table, column, row } = error;
+  const seal = table === 'seals' ? row : null;
+  return new FlawError('edited', { message, seal, fields: [column] }).flaw;
 }
 
 export function fail(kind: FlawKind, place: Place): never {

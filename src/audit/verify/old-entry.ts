@@ -2,6 +2,7 @@ import { HmacKey } from '../../crypto/sha256.ts';
 import type { Session } from '../../db/connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { canonical } from '../../db/proof/marks.ts';
+import { parseStored } from '../../db/proof/stored-json.ts';
 import { openPayloads, type OpenedPayload } from '../../outbox/payload/payloads.ts';
 import { leafHash } from '../seal/merkle.ts';
 
@@ -104,7 +105,7 @@ export function oldAttemptLeaf(entry: AttemptEntry, payloadHash: Uint8Array | nu
 }
 
 export function oldActLeaf({ id, at, actor, role, action, target, details }: ActEntry): Buffer {
-  const content = details === null ? null : canonical(JSON.parse(details));
+  const content = details === null ? null : canonical(parseStored('audit_log.details', details, id));
   return leafHash(JSON.stringify(['act', id, at, actor, role, action, target, content]));
 }
 

@@ -1,6 +1,7 @@
 import type { Session } from '../connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { openMarker, type Marker } from './marks.ts';
+import { parseStored } from './stored-json.ts';
 
 /** A row of the audit log. */
 export interface ActRow {
@@ -45,7 +46,11 @@ export async function readMarkedActs(
     );
     if (rows.length > 0 && 'seal' in box) marker ??= await openMarker(session, box);
     for (const { mark, details, ...row } of rows) {
-      const act = { ...row, details: details === null ? null : (JSON.parse(details) as ActRow['details']) };
+      const act = {
+        ...row,
+        details:
+          details === null ? null : (parseStored('audit_log.details', details, row.id) as ActRow['details']),
+      };
       if (marker?.isOfAct(mark, act)) found.push(act);
     }
     const last = rows.at(-1);

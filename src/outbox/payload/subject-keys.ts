@@ -5,6 +5,7 @@ import { HmacKey } from '../../crypto/sha256.ts';
 import { idIn, literal, toBatches } from '../../db/connection/sql-text.ts';
 import { enterQueue } from '../append/enter-queue.ts';
 import { storedKey } from '../append/lane.ts';
+import { openOfRow } from './subject-key-error.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /*
@@ -113,12 +114,14 @@ export async function readPayloadKeys(
   );
 }
 
-function openSalt(box: PatientBox, { subject, key }: KeyRow): HmacKey {
-  return new HmacKey(openKey(box, key, saltContext(subject)));
+function openSalt(box: PatientBox, row: KeyRow): HmacKey {
+  return openOfRow(row, 'key', () => new HmacKey(openKey(box, row.key, saltContext(row.subject))));
 }
 
-function openPayloadKey(box: PatientBox, { subject, payloadKey }: KeyRow): PayloadKey | null {
-  return payloadKey === null ? null : toPayloadKey(openKey(box, payloadKey, payloadContext(subject)));
+function openPayloadKey(box: PatientBox, row: KeyRow): PayloadKey | null {
+  const { subject, payloadKey } = row;
+  if (payloadKey === null) return null;
+  return openOfRow(row, 'payload_key', () => toPayloadKey(openKey(box, payloadKey, payloadContext(subject))));
 }
 
 interface MadeKeys {
@@ -165,8 +168,10 @@ interface KeyRow {
 }
 
 /** A row of an erased patient that was put back from a copy: the key file has lost what opens it. */
-function isDead(box: PatientBox, { key, payloadKey }: KeyRow): boolean {
-  return box.isDestroyed(key) || (payloadKey !== null && box.isDestroyed(payloadKey));
+function isDead(box: PatientBox, row: KeyRow): boolean {
+  const { key, payloadKey } = row;
+  if (openOfRow(row, 'key', () => box.isDestroyed(key))) return true;
+  return payloadKey !== null && openOfRow(row, 'payload_key', () => box.isDestroyed(payloadKey));
 }
 
 function remove(rows: readonly KeyRow[]): string[] {

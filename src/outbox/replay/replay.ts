@@ -1,4 +1,5 @@
 import type { Session, Store } from '../../db/connection/client.ts';
+import { parseStored } from '../../db/proof/stored-json.ts';
 import { matchesPattern } from '../../event/subscription.ts';
 import { AppError } from '../../lib/errors.ts';
 import { storedKey } from '../append/lane.ts';
@@ -238,7 +239,7 @@ export function toReplay(row: ReplayRow): Replay {
   return {
     id: row.id,
     webhookId: row.webhook_id,
-    ...(row.events === null ? {} : { events: JSON.parse(row.events) as string[] }),
+    ...(row.events === null ? {} : { events: parseStored('replays.events', row.events, row.id) as string[] }),
     ...(row.entity_table === null || row.entity_key === null
       ? {}
       : { entity: { table: row.entity_table, key: row.entity_key } }),

@@ -1,4 +1,5 @@
 import { asc } from '../../../db/schema/drizzle.ts';
+import { parseStored } from '../../../db/proof/stored-json.ts';
 import { readMarkedActs } from '../../../db/proof/marked-acts.ts';
 import type { Marker } from '../../../db/proof/marks.ts';
 import { webhooks } from '../../../db/schema/schema.ts';
@@ -154,7 +155,7 @@ async function checkCursors({ vault: { store }, marker, excuses }: ActCheck): Pr
       ...{ log: 'event_log', entryId: row.lastEvent },
     });
   }
-  const waived = row.waived === null ? [] : (JSON.parse(row.waived) as string[]);
+  const waived = row.waived === null ? [] : (parseStored('checkpoint.waived', row.waived, 1) as string[]);
   if (waived.length === 0) return;
   const acts = [
     ...(await readMarkedActs(store, marker, { action: 'capture.accept-gap' })),

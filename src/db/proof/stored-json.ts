@@ -1,0 +1,119 @@
+import { AppError } from '../../lib/errors.ts';
+
+type Shape = (value: unknown) => boolean;
+type Fields = Readonly<Record<string, unknown>>;
+
+const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isText: Shape = (value) => typeof value === 'string';
+const isCount: Shape = (value) => Number.isSafeInteger(value);
+const isAny: Shape = () => true;
+const orNull =
+  (shape: Shape): Shape =>
+  (value) =>
+    value === null || shape(value);
+const optional =
+  (shape: Shape): Shape =>
+  (value) =>
+    value === undefined || shape(value);
+const either =
+  (...shapes: readonly Shape[]): Shape =>
+  (value) =>
+    shapes.some((shape) => shape(value));
+const listOf =
+  (shape: Shape): Shape =>
+  (value) =>
+    Array.isArray(value) && value.every(shape);
+const mapOf =
+  (shape: Shape): Shape =>
+  (value) =>
+    isObject(value) && Object.values(value).every(shape);
+/** An object with at least these fields. */
+const withFields =
+  (shapes: Readonly<Record<string, Shape>>): Shape =>
+  (value) =>
+    isObject(value) && Object.entries(shapes).every(([name, shape]) => shape(value[name]));
+
+const range = withFields({ from: isCount, to: isCount, sinceMs: isCount, seal: optional(isCount) });
+const ordered = withFields({ to: isCount });
+const gapped = withFields({ to: isCount, open: listOf(range) });
+const progress = withFields({
+  attempts: gapped,
+  audit_log: gapped,
+  event_log: ordered,
+  delivery_log: ordered,
+  old: withFields({ attempts: isCount, audit_log: isCount, delivery_log: isCount }),
+  unmarked: withFields({ attempts: isCount, audit_log: isCount }),
+});
+const difference = withFields({ table: isText, column: isText, type: isText });
+
+/**
+ * What the documents of each JSON column look like that this program writes, as far as it relies on it. Those of `webhooks` are not
+ * among them: people write them, and src/outbox/webhook judges them.
+ */
+const shapes = {
+  'installation.decoder_check': withFields({
+    versions: isText,
+    tables: listOf(isText),
+    differences: listOf(difference),
+    accepted: listOf(difference),
+  }),
+  'checkpoint.halt': withFields({
+    reason: isText,
+    message: isText,
+    remedy: isText,
+    position: orNull(isObject),
+    span: isObject,
+  }),
+  'checkpoint.waived': listOf(isText),
+  // Version 0.1.0 before its release kept the kind alone of a column.
+  'known_tables.baseline': mapOf(mapOf(either(isText, withFields({ kind: isText })))),
+  'known_tables.keys_in_force': withFields({ graph: mapOf(isObject), triggers: listOf(isText) }),
+  'seal_state.progress': withFields({ attempts: gapped, audit_log: gapped, seals: isCount }),
+  'seal_state.anchor': withFields({ number: isCount, sealedAt: isText, progress: orNull(progress) }),
+  'seals.progress': progress,
+  'replays.events': listOf(isText),
+  // Sealed as they are, and compared as a whole.
+  'audit_log.details': isAny,
+  'event_log.read_late': isAny,
+} as const satisfies Readonly<Record<string, Shape>>;
+
+export type JsonColumn = keyof typeof shapes;
+
+/** SQL wrote into a row what this program does not write there: `audit verify` reports it as an edit. */
+export class EditedRowError extends AppError {
+  readonly column: string;
+  readonly table: string;
+  /** Its primary key. */
+  readonly row: number;
+
+  constructor({ table, column, row }: { table: string; column: string; row: number }, what: string) {
+    super('ERR_AUDIT', `${table}, row ${row}: the column ${column} ${what}`);
+    this.table = table;
+    this.column = column;
+    this.row = row;
+  }
+}
+
+/**
+ * Parses a document of the store; `row` is the primary key of its row. Throws EditedRowError (ERR_AUDIT) where it is no JSON, which
+ * MariaDB stores with check_constraint_checks=0, or has a shape that this program does not write.
+ */
+export function parseStored(name: JsonColumn, text: string, row: number): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw edited(name, row);
+  }
+  if (!shapes[name](value)) throw edited(name, row);
+  return value;
+}
+
+function edited(name: JsonColumn, row: number): EditedRowError {
+  const [table, column] = name.split('.') as [string, string];
+  return new EditedRowError(
+    { table, column, row },
+    'was edited: this program does not write such a document there',
+  );
+}
