@@ -21,8 +21,7 @@ const unnoticed: Readonly<Record<string, string>> = {
   kept_payloads: 'retention proves the age of a payload before it removes it',
   clean_stop: 'where capture stopped: it counts while the checkpoint says the same',
   known_tables: 'what the log has shown of the tables: capture compares it with the log that it reads next',
-  exhausted_deliveries:
-    'deliveries of which an event says that they were given up: only ones in the log',
+  exhausted_deliveries: 'deliveries of which an event says that they were given up: only ones in the log',
   webhook_claims: 'which definitions the running daemons have: written anew at each sync',
   leases: 'which process works: the next lease replaces it',
   destroyed_keys: 'keys are destroyed again: the erasure that gave them up is an act',

@@ -20,7 +20,8 @@ export function substituteEnvironment(text: string, env: Environment): Substitut
       return whole;
     }
     const value = Object.hasOwn(env, name) ? env[name] : undefined;
-    if (value === undefined) problem ??= `the environment variable ${isPlainName(name) ? name : 'that it names'} is not defined`;
+    if (value === undefined)
+      problem ??= `the environment variable ${isPlainName(name) ? name : 'that it names'} is not defined`;
     return value ?? whole;
   });
   return problem === undefined ? { text: substituted } : { problem };

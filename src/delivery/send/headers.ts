@@ -29,7 +29,8 @@ const reserved = new Set([
 const reservedPrefixes = ['proxy-', 'webhook-', 'x-webhook-', 'x-forwarded-', ':'];
 
 function judgeHeader(name: string, value: string): string | undefined {
-  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return `the name of a header has characters that no name may have, such as a space`;
+  if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name))
+    return `the name of a header has characters that no name may have, such as a space`;
   const lower = name.toLowerCase();
   if (reserved.has(lower) || reservedPrefixes.some((prefix) => lower.startsWith(prefix))) {
     return `the header ${name} would change the request: it is not for webhooks to set`;
