@@ -53,11 +53,20 @@ Example:
         return listAccess(vault, { patient, ...period }, options);
       });
       if (options.json) printJson({ deliveries: toJson(items), next_cursor: nextCursor });
-      else if (items.length === 0) print('Nothing about this patient was sent to any receiver.');
+      else if (items.length === 0) print(nothingSent(options));
       else
         print(formatTable(['delivery', 'when (UTC)', 'to', 'event', 'fields', 'outcome'], items.map(toLine)));
       if (!options.json && nextCursor !== null) printError(`There are more: --cursor ${nextCursor}`);
     });
+}
+
+/** The sentence names the period: outside of it there may be deliveries. */
+function nothingSent({ since, until }: Pick<AccessOptions, 'since' | 'until'>): string {
+  const [from, to] = [since, until].map((ms) => ms !== undefined && `${formatMoment(ms)} UTC`);
+  const rest = 'othing about this patient was sent to any receiver.';
+  if (from && to) return `From ${from} to ${to} n${rest}`;
+  if (from) return `From ${from} on n${rest}`;
+  return to ? `Before ${to} n${rest}` : `N${rest}`;
 }
 
 function toLine({

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { createRequire } from 'node:module';
 import { AppError } from '../lib/errors.ts';
+import { requirePeriod } from './argument/time-option.ts';
 import { DeclinedError } from './terminal/confirm.ts';
 import { formatError, printError } from './terminal/output.ts';
 import { forTerminal } from './terminal/styled.ts';
@@ -47,6 +48,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .showSuggestionAfterError()
     .showHelpAfterError('Run it with --help.');
   for (const command of await loadCommands(args)) program.addCommand(command);
+  program.hook('preAction', (_program, command) => requirePeriod(command.opts()));
   overrideOutput(program);
   try {
     await program.parseAsync(args, { from: 'user' });

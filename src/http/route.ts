@@ -2,6 +2,7 @@ import type { Actor } from '../audit/act/record-act.ts';
 import type { SealVault } from '../audit/seal/seal.ts';
 import type { Role, WebhookSettings } from '../config/types.ts';
 import type { Sender } from '../delivery/send/send.ts';
+import { AppError } from '../lib/errors.ts';
 import type { LogEnd } from '../outbox/payload/standing-erasures.ts';
 import type { Subscription } from '../outbox/types.ts';
 
@@ -102,13 +103,20 @@ export function pagingOf({ cursor, limit }: ApiRequest['query']): { cursor?: num
   return { ...(cursor !== undefined && { cursor: Number(cursor) }), limit: Number(limit ?? 50) };
 }
 
+/** Throws AppError ERR_USAGE for a period in which nothing can lie. */
 export function periodOf({ since, until }: { since?: string; until?: string }): {
   sinceMs?: number;
   untilMs?: number;
 } {
+  const [sinceMs, untilMs] = [since, until].map((time) =>
+    time === undefined ? undefined : Date.parse(time),
+  );
+  if (sinceMs !== undefined && untilMs !== undefined && sinceMs >= untilMs) {
+    throw new AppError('ERR_USAGE', 'since must lie before until');
+  }
   return {
-    ...(since !== undefined && { sinceMs: Date.parse(since) }),
-    ...(until !== undefined && { untilMs: Date.parse(until) }),
+    ...(sinceMs !== undefined && { sinceMs }),
+    ...(untilMs !== undefined && { untilMs }),
   };
 }
 

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadClinic } from '../../src/demo/clinic.ts';
+import { callCli } from '../support/call-cli.ts';
 import { runCli, writeConfig, type CliResult } from '../support/daemon.ts';
 import { createSchema, sharedServer, type TestSchema } from '../support/server.ts';
 
@@ -110,6 +111,27 @@ describe('bad input gets one clear message with its remedy', () => {
     });
     const missing = await runCli(['run', '--config', '/nowhere/at-all.yaml']);
     expect(missing).toMatchObject({ code: 2, stderr: expect.stringContaining('there is no file') as string });
+  });
+
+  it('a period that ends before it begins, in each command that takes both', async () => {
+    const commands = [
+      ['deliveries', 'list'],
+      ['deliveries', 'export', '--format', 'csv'],
+      ['access', '--patient', '45'],
+      ['audit', 'log'],
+      ['replay', 'start', '--webhook', '1', '--reason', 'r'],
+      ['events', 'test', '--webhook', '1'],
+    ];
+    const refused = {
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining('--since must lie before --until'),
+    };
+    for (const command of commands) {
+      for (const until of ['2026-01-01', '2026-02-01']) {
+        expect(await callCli(...command, '--since', '2026-02-01', '--until', until)).toMatchObject(refused);
+      }
+    }
   });
 
   it('the help of all commands, asked for before one', async () => {

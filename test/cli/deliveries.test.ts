@@ -88,6 +88,16 @@ describe.each(flavours)('deliveries, access and erase on %s', (flavour) => {
     expect(JSON.parse(access.stdout)).toMatchObject({
       deliveries: [{ id: 1, fields: ['appointment_id', 'note'], webhook_url: null }],
     });
+    const period = async (...times: string[]) => (await call('access', '--patient', '45', ...times)).stdout;
+    expect(await period('--until', '2026-01-01')).toBe(
+      'Before 2026-01-01 00:00:00 UTC nothing about this patient was sent to any receiver.\n',
+    );
+    expect(await period('--since', '2027-01-01')).toBe(
+      'From 2027-01-01 00:00:00 UTC on nothing about this patient was sent to any receiver.\n',
+    );
+    expect(await period('--since', '2025-01-01', '--until', '2026-01-01')).toBe(
+      'From 2025-01-01 00:00:00 UTC to 2026-01-01 00:00:00 UTC nothing about this patient was sent to any receiver.\n',
+    );
     // There is no terminal to ask on.
     expect(await call('erase', '--patient', '45', '--reason', 'asked')).toMatchObject({
       code: 2,
@@ -103,7 +113,8 @@ describe.each(flavours)('deliveries, access and erase on %s', (flavour) => {
     const byPeople = acts.acts.filter(({ role }) => role !== 'engine');
     expect(byPeople.map(({ action, role }) => [action, role])).toEqual(
       [
-        ...['delivery.read', 'patient.erase', 'patient.access', 'delivery.export', 'patient.access'],
+        ...['delivery.read', 'patient.erase', 'patient.access', 'patient.access', 'patient.access'],
+        ...['patient.access', 'delivery.export', 'patient.access'],
         ...['delivery.read', 'delivery.list', 'delivery.list'],
       ].map((action) => [action, 'local']),
     );

@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { systemClock } from '../../lib/clock.ts';
 import { parseDuration } from '../../lib/duration.ts';
+import { AppError } from '../../lib/errors.ts';
 import { parseId } from './id-argument.ts';
 
 /** `--since 2h`, `--since 2026-03-07`, `--since 2026-03-07T15:30:00Z`: milliseconds since 1970. */
@@ -10,6 +11,12 @@ export function sinceOption(): Option {
 
 export function untilOption(): Option {
   return new Option('--until <time>', 'before then, written like --since').argParser(parseMoment);
+}
+
+/** Refuses a period in which nothing can lie: an empty list would look like an answer. Throws AppError ERR_USAGE. */
+export function requirePeriod({ since, until }: Readonly<Record<string, unknown>>): void {
+  if (typeof since !== 'number' || typeof until !== 'number' || since < until) return;
+  throw new AppError('ERR_USAGE', '--since must lie before --until');
 }
 
 export function limitOption(): Option {

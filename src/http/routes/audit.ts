@@ -71,10 +71,10 @@ export const auditRoutes: readonly ApiRoute[] = [
     query: { ...period, ...paging },
     async handle({ actor, params, query }, { vault }) {
       const asked = params['patient']!;
+      const about = { patient: asked, ...periodOf(query) };
       const act = { actor, action: 'patient.access', target: storedKey(asked) };
       await recordAct(vault.store, vault.box, act);
       if (!(await knowsPatient(vault.store, asked))) throw unknownPatient([asked]);
-      const about = { patient: asked, ...periodOf(query) };
       const { items, nextCursor } = await listAccess(vault, about, pagingOf(query));
       return { deliveries: toJson(items), next_cursor: nextCursor };
     },
