@@ -115,6 +115,7 @@ ${receiver.delivery}
       ['--event', 'payment.recieved'],
       /no event "payment.recieved".*payment.received/,
     ],
+    ['a name of digits alone', ['--name', '77'], /name: is digits alone/],
     ['an internal address', ['--url', 'https://169.254.169.254/'], /metadata/],
     ['a port that is not open', ['--url', 'https://93.184.215.14:22/'], /allowed_ports/],
     ['a header that changes the request', ['--header', 'Content-Length: 5'], /Content-Length/i],

@@ -62,6 +62,21 @@ const refused: [string, string][] = [
   ['{ "a": [[1]] }', 'must be a value, a list of values, or a map of gt'],
 ];
 
+describe('the name of a webhook', () => {
+  const named = (name: string): string => webhook('{ a: 1 }').replace('name: Payments', `name: "${name}"`);
+  const message = 'name: is digits alone, which would be taken for an id: add a letter';
+
+  it.each(['1', '007', '9007199254740993'])('is not digits alone: %s', (name) => {
+    expect(problemsOf(named(name)).join('\n')).toContain(message);
+    expect(() => parseWebhookInput({ name })).toThrow(message);
+  });
+
+  it.each(['1a', '-1', '1.5', '1 2', 'Pagos 2'])('may be %s', (name) => {
+    expect(loadText(named(name)).webhooks[0]?.name).toBe(name);
+    expect(parseWebhookInput({ name })).toEqual({ name });
+  });
+});
+
 describe('a filter', () => {
   it.each(same)('is read alike in YAML, in JSON and in the table, exactly: %s', (text, expected) => {
     expect(loadText(webhook(text)).webhooks[0]?.filter).toEqual(expected);

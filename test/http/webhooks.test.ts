@@ -328,6 +328,7 @@ webhooks: [{ name: Of the file, url: "${receiver.url}/file", events: [capture.ga
       { colour: 'red', evnts: [] },
       /^colour: is not a known key\nevnts: .*"events"/,
     ],
+    ['a name of digits alone', { name: '77' }, /^name: is digits alone/],
     ['a secret that is too short', { secret: 'whsec_c2hvcnQ=' }, /^secret: .*at least 24/],
     [
       'a field of data that no event has',

@@ -68,6 +68,16 @@ describe.each(servers)('webhooks on %s', (variant) => {
     await expect(findWebhookId(test.store, 'pagos')).rejects.toMatchObject({ code: 'ERR_USAGE' });
   });
 
+  it('takes digits for an id first, and else for a name that a store has from before', async () => {
+    const id = await addWebhook(test.vault, { name: 'one' });
+    const other = await addWebhook(test.vault, { name: 'other' });
+    await test.schema.query('UPDATE webhooks SET name = ? WHERE id = ?', [String(id), other]);
+    expect(await findWebhookId(test.store, String(id))).toBe(id);
+    await test.schema.query("UPDATE webhooks SET name = '998877' WHERE id = ?", [other]);
+    expect(await findWebhookId(test.store, '998877')).toBe(other);
+    expect((await listWebhooks(test.vault)).map(({ problems }) => problems)).toEqual([[], []]);
+  });
+
   it('finds webhooks that have had no success for so long and still fail, rare as their traffic may be', async () => {
     const webhookId = await addWebhook(test.vault, { name: 'dead' });
     const { append } = await openTestAppender(me, test.vault);

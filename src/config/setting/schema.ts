@@ -3,7 +3,7 @@ import { databaseUrl, hostName, listenAddress, network, webhookUrl } from './add
 import { duration, flag, integer, oneOf, rate, size, text, timezone } from './plain-scalars.ts';
 import { certificates, encryptionKey, sha256, signingSecret } from './secret-scalars.ts';
 import { filterTest } from './filter.ts';
-import { eventPattern, headerValue } from './webhook-scalars.ts';
+import { eventPattern, headerValue, webhookName } from './webhook-scalars.ts';
 
 const mebibyte = 2 ** 20;
 
@@ -36,7 +36,9 @@ export const maximumEvents = 1_000;
 
 /** The keys of a webhook, each with its judge. */
 export const webhookShape = {
-  name: text(255).describe('How people and the log call it; it must not be used twice.'),
+  name: webhookName().describe(
+    'How people and the log call it; it must not be used twice, nor be digits alone, which are an id.',
+  ),
   url: webhookUrl().describe('Where its events are sent.'),
   events: z
     .array(eventPattern())

@@ -1,4 +1,21 @@
+import { AppError } from '../../lib/errors.ts';
 import { ifText, scalar } from './scalar.ts';
+
+const longestName = 255;
+
+/** A name that cannot be taken for an id. */
+export function webhookName() {
+  return scalar<string>({
+    mustBe: `text of 1 to ${longestName} characters, in quotes where YAML would read something else`,
+    json: { type: 'string', minLength: 1, maxLength: longestName, pattern: '[^0-9]' },
+    parse: ifText((given) => {
+      if (/^\d+$/.test(given)) {
+        throw new AppError('ERR_CONFIG', 'is digits alone, which would be taken for an id: add a letter');
+      }
+      return given.length <= longestName && given !== '' && given.trim() === given ? given : undefined;
+    }),
+  });
+}
 
 const eventPatternForm = /^(\*|[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*\.(\*|[A-Za-z0-9_-]+))$/;
 

@@ -147,12 +147,14 @@ export async function getWebhook({ store, box }: WebhookVault, id: number): Prom
 }
 
 /**
- * The id of the live webhook that a person names by id or by name, whose case matters only where SQL has used a name twice. Throws
+ * The id of the live webhook that a person names by id, which goes first, or by name, whose case matters only where SQL has used a name twice. Throws
  * AppError ERR_NOT_FOUND, ERR_USAGE when two have the name.
  */
 export async function findWebhookId(session: Session, idOrName: string): Promise<number> {
   const all = await selectRows(session);
-  const exact = all.filter(({ row }) => String(row.id) === idOrName || row.name === idOrName);
+  const byId = all.find(({ row }) => String(row.id) === idOrName);
+  if (byId) return byId.row.id;
+  const exact = all.filter(({ row }) => row.name === idOrName);
   const found = exact.length > 0 ? exact : all.filter(({ row }) => isSameName(row.name, idOrName));
   if (found.length > 1) {
     throw new AppError('ERR_USAGE', `${found.length} webhooks are named "${idOrName}"`, {
