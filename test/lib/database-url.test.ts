@@ -99,6 +99,37 @@ describe('parseDatabaseUrl', () => {
   });
 });
 
+describe('a password with characters that have a meaning in URLs', () => {
+  const characters = ['@', '/', ':', '#', '?', '%', '[', ']', '\\', ' '];
+  const pairs = characters.flatMap((one) => characters.map((other) => [one, other] as const));
+  const passwords = [
+    ...characters.flatMap((one) => [`Xup${one}zret`, `${one}Xzret`, `Xzret${one}`]),
+    ...pairs.flatMap(([one, other]) => [`Xup${one}zr${other}zt`, `Xup${one}${other}zret`]),
+    'Xup3r:s@cret/x',
+  ];
+  const places = ['127.0.0.1:3306/ontology_db', '127.0.0.1', 'db/', '[::1]:3306/ontology_db?ssl=true'];
+
+  it.each(passwords)('is read as it is, or the advice is to percent-encode it: %s', (password) => {
+    for (const place of places) {
+      const [host] = /^(\[.*\]|[^:/]*)/.exec(place)!;
+      const read = (written: string) => parseDatabaseUrl(`mysql://webhooks:${written}@${place}`);
+      const whole = { user: 'webhooks', password, host: host.replace(/[[\]]/g, '') };
+      expect(read(encodeURIComponent(password))).toMatchObject(whole);
+      let message: string;
+      try {
+        expect(read(password)).toMatchObject(whole);
+        continue;
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error;
+        message = error.message;
+      }
+      expect(message).toContain('must be percent-encoded');
+      expect(message).not.toContain('schema name');
+      expect(message).not.toMatch(/X|z[rt]/);
+    }
+  });
+});
+
 describe('withDatabase', () => {
   it('names another schema on the same server, for people too', () => {
     const url = withDatabase(parseDatabaseUrl('mysql://u:p@h/ontology_db?ssl=true'), 'odontology_webhooks');

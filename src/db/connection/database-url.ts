@@ -62,10 +62,21 @@ const tlsModes: Readonly<Record<string, Omit<DatabaseTls, 'ca'> | null>> = {
  * Throws AppError ERR_CONFIG with a message that repeats neither the URL nor the password.
  */
 export function parseDatabaseUrl(text: string, { baseDir = '.' }: { baseDir?: string } = {}): DatabaseUrl {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || !schemes.includes(url.protocol) || url.hostname === '') {
-    throw invalid(`is not a database URL (mysql://user:password@host:3306/schema)${unescapedHint(text)}`);
+  try {
+    return takeApart(text, baseDir);
+  } catch (error) {
+    if (error instanceof AppError && hasUnescaped(text)) throw invalid(`${error.message}: ${escapeAdvice}`);
+    throw error;
   }
+}
+
+function takeApart(text: string, baseDir: string): DatabaseUrl {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !schemes.includes(url.protocol) || url.hostname === '')
+    throw invalid('is not a database URL (mysql://user:password@host:3306/schema)');
+  // A / in the password has ended the host early: what is taken for the host would be a part of the password.
+  if (url.pathname.includes('@'))
+    throw invalid('has an @ after its first / (in the name of a schema it is %40)');
   if (url.hash !== '') throw invalid('has a "#": write it as %23');
   const user = decode(url.username, 'user');
   if (user === '') throw invalid('names no user');
@@ -201,11 +212,13 @@ function decode(part: string, name: string): string {
   }
 }
 
-/** Most URLs that do not parse have a password with a character that ends it early. */
-function unescapedHint(text: string): string {
-  return /^(mysql|mariadb):\/\/[^@]*[/?#[\]]/.test(text)
-    ? ': a / ? # [ ] or @ in the password must be percent-encoded'
-    : '';
+const escapeAdvice =
+  'where user or password have one of @ / : # ? % [ ] \\ or a space, it must be percent-encoded (/ as %2F)';
+
+/** Whether what is before the last @ has characters that end user or password early, or a % that is no escape. */
+function hasUnescaped(text: string): boolean {
+  const [, userInfo = ''] = /^[a-z]+:\/\/(.*)@/is.exec(text) ?? [];
+  return /[/?#@[\]\\ ]|:.*:|%(?![0-9a-f]{2})/is.test(userInfo);
 }
 
 function invalid(message: string): AppError {
