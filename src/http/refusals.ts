@@ -1,7 +1,7 @@
 import { METHODS, STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, HTTPMethods } from 'fastify';
-import { AppError, codeOf, errorCatalogue, type ErrorCode } from '../lib/errors.ts';
+import { appErrorWithin, type AppError, codeOf, errorCatalogue, type ErrorCode } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 
 /** What every refusal answers. */
@@ -44,10 +44,11 @@ export function refusalOf(status: number, message?: string): Refusal {
 
 /** Answers with what was wrong; a fault of our own is logged and its text kept. */
 export function sendError(error: FastifyError, reply: FastifyReply, log: Log): unknown {
-  if (error instanceof AppError) {
-    const { message, code } = error;
-    const remedy = error.remedy === errorCatalogue.ERR_USAGE.remedy ? apiRemedies.ERR_USAGE : error.remedy;
-    return reply.code(statusOf(error)).send({ message, code, remedy });
+  const known = appErrorWithin(error);
+  if (known) {
+    const { message, code } = known;
+    const remedy = known.remedy === errorCatalogue.ERR_USAGE.remedy ? apiRemedies.ERR_USAGE : known.remedy;
+    return reply.code(statusOf(known)).send({ message, code, remedy });
   }
   const { statusCode } = error;
   if (statusCode !== undefined && statusCode < 500) {

@@ -203,6 +203,13 @@ export class AppError extends Error {
   }
 }
 
+/** The AppError within an error or its causes: Drizzle wraps what a refused connection throws. Undefined when there is none. */
+export function appErrorWithin(error: unknown): AppError | undefined {
+  for (let inner = error; inner instanceof Error; inner = inner.cause)
+    if (inner instanceof AppError) return inner;
+  return undefined;
+}
+
 /**
  * The text of anything thrown, on one line, without a stack. What a database server said against a statement comes in our own
  * words: its text, the statement and the parameters may hold patient data.

@@ -1,4 +1,4 @@
-import { AppError, codeOf, messageOf } from '../../lib/errors.ts';
+import { appErrorWithin, codeOf, messageOf } from '../../lib/errors.ts';
 import { escapeJson } from '../../lib/terminal-text.ts';
 import { forTerminal, styled } from './styled.ts';
 import { knownColumns } from './terminal.ts';
@@ -33,9 +33,9 @@ function toWidth(text: string): string {
 
 /** An error as a person reads it: what happened, then the remedy. Never a stack, except for a fault of our own at debug. */
 export function formatError(error: unknown): string {
-  if (error instanceof AppError) {
-    return `${styled('red', error.code)}: ${error.message}\n${styled('bold', 'Remedy:')} ${error.remedy}`;
-  }
+  const known = appErrorWithin(error);
+  if (known)
+    return `${styled('red', known.code)}: ${known.message}\n${styled('bold', 'Remedy:')} ${known.remedy}`;
   const stack = process.env['LOG_LEVEL'] === 'debug' && error instanceof Error ? `\n${framesOf(error)}` : '';
   return `${styled('red', 'ERR_INTERNAL')}: ${codeOf(error) ?? ''} ${messageOf(error)}${stack}`;
 }
