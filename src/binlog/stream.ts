@@ -387,16 +387,15 @@ class StreamReader implements BinlogStream {
     if (monotonicMs() - this.#heldBackAt > HEARTBEAT_AGE_MS) this.#clock.pass(this.#clock.now() - TRANSIT_MS);
   }
 
-  /** A large compressed transaction is unpacked in pieces, a prepared one is read again; nothing more is read meanwhile. */
+  /** A large compressed transaction is unpacked, a prepared one read again, a statement asked about: nothing more is read meanwhile. */
   #await(pending: Promise<void>): void {
     this.#unpacking = true;
-    const connection = asCommandConnection(this.#connection);
-    connection.pause();
+    this.#command?.pause();
     pending.then(
       () => {
         this.#unpacking = false;
         this.#heardAt = monotonicMs();
-        if (!this.#error && !this.#closed && this.#heldBackSince === undefined) connection.resume();
+        if (!this.#error && !this.#closed && this.#heldBackSince === undefined) this.#command?.resume();
       },
       (error: unknown) => this.#fail(error as Error),
     );
@@ -434,7 +433,7 @@ class StreamReader implements BinlogStream {
   #holdBack(): void {
     if (this.#heldBackSince !== undefined) return;
     this.#heldBackSince = monotonicMs();
-    asCommandConnection(this.#connection).pause();
+    this.#command?.pause();
   }
 
   #release(): void {
@@ -442,7 +441,7 @@ class StreamReader implements BinlogStream {
     this.#heldBackSince = undefined;
     this.#heldBackAt = this.#heardAt = monotonicMs();
     this.#tellRoom();
-    if (!this.#unpacking) asCommandConnection(this.#connection).resume();
+    if (!this.#unpacking) this.#command?.resume();
   }
 
   /** One event may be a gigabyte: while its bytes come, the server is not silent. */

@@ -1,6 +1,6 @@
 import type { Connection } from 'mysql2';
 import { readFile } from 'node:fs/promises';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   asCommandConnection,
   ServerCommand,
@@ -18,10 +18,8 @@ const usable = (): Record<string, unknown> => ({
   _resetSequenceId: () => undefined,
   writePacket: () => undefined,
   addCommand: () => undefined,
-  pause: () => undefined,
-  resume: () => undefined,
   destroy: () => undefined,
-  stream: { destroy: () => undefined, bytesRead: 0 },
+  stream: { pause: () => undefined, resume: () => undefined, destroy: () => undefined, bytesRead: 0 },
 });
 
 it('accepts the connection of the installed mysql2', async () => {
@@ -35,8 +33,8 @@ it('accepts the connection of the installed mysql2', async () => {
 
 it.each(Object.keys(usable()))('names %s when mysql2 does not have it', (member) => {
   const connection = { ...usable(), [member]: undefined };
-  const name =
-    member === 'stream' ? 'connection.stream.destroy, connection.stream.bytesRead' : `connection.${member}`;
+  const ofStream = ['pause', 'resume', 'destroy', 'bytesRead'].map((name) => `connection.stream.${name}`);
+  const name = member === 'stream' ? ofStream.join(', ') : `connection.${member}`;
   expect(() => asCommandConnection(connection as unknown as Connection)).toThrow(
     expect.objectContaining({ code: 'ERR_DRIVER', message: `The installed mysql2 has no usable ${name}.` }),
   );
@@ -68,6 +66,7 @@ it('ends a command with ERR_DRIVER when the answers have other members', () => {
     end: 8,
     isError: () => false,
     asError: () => new Error(),
+    clone: () => packet,
   };
   expect(command.execute(packet as never, connection)).toBe(true);
   expect(errors).toEqual([
@@ -76,6 +75,79 @@ it('ends a command with ERR_DRIVER when the answers have other members', () => {
       message: 'The installed mysql2 has no usable packet.isEOF.',
     }),
   ]);
+});
+
+describe('a command that was paused', () => {
+  const broken = new Error('the server closed the connection');
+
+  /** Packets of one byte, of which 0xfe ends the answer; the command pauses itself at `pauseAt`. */
+  function start(pauseAt: number) {
+    const seen: unknown[] = [];
+    const command: ServerCommand = new ServerCommand(Buffer.from([0]), {
+      onPacket: (buffer) => {
+        seen.push(buffer[0]);
+        if (buffer[0] === pauseAt) command.pause();
+        return false;
+      },
+      onEnd: () => seen.push('end'),
+      onError: (error) => seen.push(error),
+    });
+    const connection = usable() as unknown as CommandConnection;
+    command.execute(null, connection);
+    const give = (...bytes: number[]): void => {
+      for (const byte of bytes) {
+        const packet = {
+          buffer: Buffer.from([byte]),
+          offset: 0,
+          end: 1,
+          isEOF: () => byte === 0xfe,
+          isError: () => false,
+          asError: () => new Error(),
+          clone: () => ({ ...packet }),
+        };
+        command.execute(packet, connection);
+      }
+    };
+    return { command, give, seen };
+  }
+
+  it('gives out what arrived meanwhile, and the end, before the connection counts as broken', () => {
+    const { command, give, seen } = start(1);
+    give(1, 2, 3, 0xfe);
+    command.onResult(broken);
+    expect(seen).toEqual([1]);
+    command.resume();
+    expect(seen).toEqual([1, 2, 3, 'end']);
+  });
+
+  it('reports a connection that broke before the end', () => {
+    const { command, give, seen } = start(1);
+    give(1, 2);
+    command.onResult(broken);
+    expect(seen).toEqual([1]);
+    command.resume();
+    expect(seen).toEqual([1, 2, broken]);
+  });
+
+  it('may pause again at what arrived meanwhile', () => {
+    const { command, give, seen } = start(2);
+    command.pause();
+    give(1, 2, 3);
+    command.onResult(broken);
+    command.resume();
+    expect(seen).toEqual([1, 2]);
+    command.resume();
+    expect(seen).toEqual([1, 2, 3, broken]);
+  });
+
+  it('gives out nothing once it is closed', () => {
+    const { command, give, seen } = start(1);
+    give(1, 2);
+    command.onResult(broken);
+    command.close();
+    command.resume();
+    expect(seen).toEqual([1]);
+  });
 });
 
 it('pins the packages whose members or readings it relies on', async () => {

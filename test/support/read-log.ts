@@ -25,6 +25,7 @@ export interface ReadOptions {
   bufferBytes?: number;
   heartbeatMs?: number;
   heldBackMs?: number;
+  endsWithLog?: boolean;
   parents?: NonNullable<StreamOptions['parents']>;
   onUnreadable?: NonNullable<StreamOptions['onUnreadable']>;
   /** Default: a unique one. */
@@ -67,6 +68,7 @@ export async function openReader(options: ReadOptions): Promise<BinlogStream> {
     ...(options.byFile === undefined ? {} : { byFile: options.byFile }),
     ...(options.ownSchema !== undefined && { ownSchema: options.ownSchema }),
     ...(options.serverUuid !== undefined && { serverUuid: options.serverUuid }),
+    ...(options.endsWithLog === undefined ? {} : { endsWithLog: options.endsWithLog }),
     ...(options.heldBackMs === undefined ? {} : { heldBackMs: options.heldBackMs }),
     ...(options.parents === undefined ? {} : { parents: options.parents }),
     ...(options.onUnreadable && { onUnreadable: options.onUnreadable }),

@@ -130,7 +130,6 @@ function query(connection: Connection, sql: string): Promise<RowDataPacket[]> {
 }
 
 function dump(connection: Connection, payload: Buffer, take: TakeEvent): Promise<unknown> {
-  const commands = asCommandConnection(connection);
   const events = new ChecksummedEvents();
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
   const command = new ServerCommand(payload, {
@@ -141,8 +140,8 @@ function dump(connection: Connection, payload: Buffer, take: TakeEvent): Promise
           if (taken) resolve(undefined);
           return taken;
         }
-        commands.pause();
-        taken.then((isDone) => (isDone ? resolve(undefined) : commands.resume()), reject);
+        command.pause();
+        taken.then((isDone) => (isDone ? resolve(undefined) : command.resume()), reject);
         return false;
       } catch (error) {
         reject(error instanceof ChecksumError ? new ReadError(error) : error);
@@ -152,7 +151,7 @@ function dump(connection: Connection, payload: Buffer, take: TakeEvent): Promise
     onEnd: () => resolve(undefined),
     onError: (error) => reject(new ReadError(error)),
   });
-  commands.addCommand(command);
+  asCommandConnection(connection).addCommand(command);
   return promise;
 }
 

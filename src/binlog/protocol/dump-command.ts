@@ -10,6 +10,8 @@ interface Packet {
   isEOF(): boolean;
   isError(): boolean;
   asError(encoding: string): Error;
+  /** A copy that stays valid. */
+  clone(): Packet;
 }
 
 /** The part of a mysql2 connection that a command of our own works with. */
@@ -18,10 +20,8 @@ export interface CommandConnection {
   _resetSequenceId(): void;
   writePacket(packet: OutPacket): void;
   addCommand(command: ServerCommand): void;
-  pause(): void;
-  resume(): void;
   destroy(): void;
-  stream: { destroy(): void; readonly bytesRead: number };
+  stream: { pause(): void; resume(): void; destroy(): void; readonly bytesRead: number };
 }
 
 /** Members that mysql2 does not document, with their types: package.json pins the version that was tested with them. */
@@ -30,9 +30,9 @@ const connectionMembers: Readonly<Record<string, string>> = {
   _resetSequenceId: 'function',
   writePacket: 'function',
   addCommand: 'function',
-  pause: 'function',
-  resume: 'function',
   destroy: 'function',
+  'stream.pause': 'function',
+  'stream.resume': 'function',
   'stream.destroy': 'function',
   'stream.bytesRead': 'number',
 };
@@ -44,6 +44,7 @@ const packetMembers: Readonly<Record<string, string>> = {
   isEOF: 'function',
   isError: 'function',
   asError: 'function',
+  clone: 'function',
 };
 
 /**
@@ -149,13 +150,24 @@ export interface CommandVerbs {
   onError(error: Error): void;
 }
 
-/** A protocol command of our own in mysql2's queue: it sends one packet and is given every answer until it ends. */
+/**
+ * A protocol command of our own in mysql2's queue: it sends one packet and is given every answer until it ends.
+ *
+ * It pauses by itself, not by mysql2's `pause`: a server closes the connection right after the end of its log, and Node reports that
+ * for a paused socket too. mysql2 then drops what it has kept back, the end of the log included, and reports a broken connection.
+ */
 export class ServerCommand extends EventEmitter {
   readonly #payload: Buffer;
   readonly #verbs: CommandVerbs;
   #sent = false;
   #answered = false;
   #closed = false;
+  #connection: CommandConnection | undefined;
+  #paused = false;
+  /** What arrived since the pause: the packets of the chunk that was being read. */
+  #kept: Packet[] = [];
+  /** The connection broke during the pause. */
+  #broken: Error | undefined;
 
   constructor(payload: Buffer, verbs: CommandVerbs) {
     super();
@@ -163,30 +175,64 @@ export class ServerCommand extends EventEmitter {
     this.#verbs = verbs;
   }
 
-  /** mysql2 calls this when the connection breaks. */
+  /** mysql2 calls this when the connection breaks: what arrived before that is given out first. */
   readonly onResult = (error: Error): void => {
     if (this.#closed) return;
-    this.#closed = true;
-    this.#verbs.onError(error);
+    if (this.#paused) this.#broken = error;
+    else this.#fail(error);
   };
+
+  /** Gives out no packet, and no error, until `resume`; the socket is not read meanwhile. */
+  pause(): void {
+    this.#paused = true;
+    this.#connection?.stream.pause();
+  }
+
+  /** Gives out what arrived meanwhile, then continues to read. A packet may pause it again. */
+  resume(): void {
+    this.#paused = false;
+    const kept = this.#kept;
+    let next = 0;
+    while (next < kept.length && !this.#isHeld()) this.#take(kept[next++]!);
+    if (this.#closed) return;
+    this.#kept = kept.slice(next);
+    if (this.#isHeld()) return;
+    if (this.#broken) this.#fail(this.#broken);
+    else this.#connection?.stream.resume();
+  }
 
   /** Ignores later packets: mysql2 still delivers the ones that it had buffered. */
   close(): void {
     this.#closed = true;
+    this.#kept = [];
   }
 
   /** mysql2's contract: called once without a packet to begin, then for every packet; true ends the command. */
   execute(packet: Packet | null, connection: CommandConnection): boolean {
     if (!this.#sent) {
       this.#sent = true;
+      this.#connection = connection;
       connection._resetSequenceId();
       connection.writePacket(new OutPacket(this.#payload));
       return false;
     }
     if (this.#closed || !packet) return true;
     if (!this.#answered && !this.#isUsable(packet)) return this.#end();
+    if (this.#paused) {
+      this.#kept.push(packet.clone());
+      return false;
+    }
+    return this.#take(packet);
+  }
+
+  #isHeld(): boolean {
+    return this.#paused || this.#closed;
+  }
+
+  /** Returns true to end the command. */
+  #take(packet: Packet): boolean {
     if (packet.isError()) {
-      this.onResult(packet.asError(connection.clientEncoding));
+      this.#fail(packet.asError(this.#connection?.clientEncoding ?? 'utf8'));
       return this.#end();
     }
     if (packet.isEOF()) {
@@ -197,6 +243,12 @@ export class ServerCommand extends EventEmitter {
     return this.#verbs.onPacket(packet.buffer, packet.offset + 1, packet.end) ? this.#end() : false;
   }
 
+  #fail(error: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#verbs.onError(error);
+  }
+
   /** Checks the first answer only: mysql2 builds every packet from one class. */
   #isUsable(packet: Packet): boolean {
     this.#answered = true;
@@ -204,7 +256,7 @@ export class ServerCommand extends EventEmitter {
       requireMembers('packet', packet, packetMembers);
       return true;
     } catch (error) {
-      this.onResult(error as Error);
+      this.#fail(error as Error);
       return false;
     }
   }
