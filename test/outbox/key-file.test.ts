@@ -114,6 +114,9 @@ describe.each(servers)('a key file on %s', (variant) => {
     await backup.restore('subject_keys', 'event_log', 'delivery_log');
     const left = { hers: 'gone', his: 'readable', none: 'readable' };
     expect(await readEvents(await start(path, present))).toEqual(left);
+    // What came back does not open, and is named until it is erased again.
+    expect(await verifyLog(me)).toMatchObject({ ok: false, flaw: { kind: 'inserted' } });
+    await erase(me, '45');
     expect(await verifyLog(me)).toMatchObject({ ok: true, payloads: { proved: 2, erased: 1 } });
 
     // As it was that day, with all keys but the destroyed one.
