@@ -195,12 +195,13 @@ describe.each(servers)('the preflight on a well-kept %s', (variant) => {
     );
     const wanted = { nokey: ['a'], isam: ['id'], odd: ['e'] };
     const report = await preflight(other.url(), wanted);
-    expect(idsAt(report, 'fail')).toEqual(['primary-keys', 'engines']);
+    // In this order the remedies work: a CSV table takes a key only as InnoDB.
+    expect(idsAt(report, 'fail')).toEqual(['engines', 'primary-keys']);
     expect(checkOf(report, 'primary-keys').detail).toMatch(/^nokey has none/);
     expect(checkOf(report, 'engines').detail).toContain('isam (MyISAM)');
     expect(checkOf(report, 'labels')).toMatchObject({ level: 'warn' });
     expect(checkOf(report, 'labels').detail).toContain('odd.e, odd.s');
-    for (const id of ['primary-keys', 'engines']) await other.query(checkOf(report, id).remedy!);
+    for (const id of idsAt(report, 'fail')) await other.query(checkOf(report, id).remedy!);
     expect((await preflight(other.url(), wanted)).ok).toBe(true);
     await other.query('CREATE VIEW seen AS SELECT a FROM nokey');
     expect(checkOf(await preflight(other.url(), { seen: ['a'] }), 'engines')).toMatchObject({
