@@ -5,7 +5,7 @@ const unit = [
   'test/{change,config,delivery,hostile,lib,receiver,tidy}/**/*.test.ts',
   'test/event/**/!(examples|live-catalogue|live-sibling).test.ts',
   'test/audit/merkle.test.ts',
-  'test/binlog/{damaged-bytes,damaged-events,event-type,gtid-arithmetic,gtid,kept-bytes,log-clock,log-place,offset}.test.ts',
+  'test/binlog/{damaged-bytes,damaged-events,event-type,gtid-arithmetic,gtid,kept-bytes,log-clock,log-place,offset,transaction-time}.test.ts',
   'test/binlog/{foreign-key/cascade-reach,second-reader/range-recorder,statement/lexer}.test.ts',
   'test/cli/{completion,text,demo/receiver,demo/report,demo/sql-script}.test.ts',
   'test/daemon/{judge,spilled-transaction}.test.ts',

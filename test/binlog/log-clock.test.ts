@@ -42,6 +42,23 @@ describe('the clock of a log', () => {
     expect(told(noon - seconds(2_900))).toBe(noon - seconds(2_900));
   });
 
+  it('of what was in the log before a start takes the time of the transaction before, however soon it is read', () => {
+    const { clock } = clockAt(noon, noon - seconds(30));
+    clock.pass(noon - seconds(25));
+    const told = (toldMs: number): number =>
+      clock.timeOf({ toldMs, arrivedMs: noon, isReplicated: false, isBacklog: true }).committedAtMs;
+    expect(told(2_147_480_000_000)).toBe(noon - seconds(25));
+    expect(told(noon - seconds(20))).toBe(noon - seconds(20));
+    expect(told(2_147_480_000_000)).toBe(noon - seconds(20));
+    expect(told(Date.parse('2001-02-03T04:05:06Z'))).toBe(noon - seconds(20));
+    // Where nothing is known of the time before, the present is the best guess, and never 1970.
+    const unknown = clockAt(noon).clock;
+    expect(unknown.timeOf({ toldMs: 0, arrivedMs: noon, isReplicated: false, isBacklog: true })).toEqual({
+      committedAtMs: noon,
+      isEstimated: true,
+    });
+  });
+
   it('believes no proof and no checkpoint that lie in the future', () => {
     const { clock } = clockAt(noon, 2_147_480_000_000);
     clock.pass(2_147_480_000_000);

@@ -53,9 +53,9 @@ export class LogClock {
 
   /**
    * The commit time of a transaction whose events say `toldMs`, in whole seconds, and whose first event arrived at `arrivedMs`.
-   * `isReplicated`: its server is not the one whose log is read.
+   * `isReplicated`: its server is not the one whose log is read. `isBacklog`: it was in the log before reading began.
    */
-  timeOf({ toldMs, arrivedMs, isReplicated }: Told): CommitTime {
+  timeOf({ toldMs, arrivedMs, isReplicated, isBacklog = false }: Told): CommitTime {
     // A server's clock may be set back: what it has passed then lies in the future.
     const passedMs = this.#passedMs === null ? null : Math.min(this.#passedMs, arrivedMs);
     const earliestMs = isReplicated ? arrivedMs - REPLICA_LAG_MS : (passedMs ?? 0) - EARLY_MS;
@@ -64,8 +64,9 @@ export class LogClock {
       this.#lastMs = toldMs;
       return { committedAtMs: toldMs, isEstimated: false };
     }
-    const isLive = passedMs === null || arrivedMs - passedMs <= LIVE_MS;
-    const estimateMs = isLive ? arrivedMs : Math.max(passedMs, Math.min(this.#lastMs ?? 0, arrivedMs));
+    const isLive = !isBacklog && (passedMs === null || arrivedMs - passedMs <= LIVE_MS);
+    const beforeMs = Math.max(passedMs ?? 0, Math.min(this.#lastMs ?? 0, arrivedMs));
+    const estimateMs = isLive || beforeMs === 0 ? arrivedMs : beforeMs;
     return { committedAtMs: Math.floor(estimateMs), isEstimated: true };
   }
 }
@@ -74,6 +75,7 @@ interface Told {
   toldMs: number;
   arrivedMs: number;
   isReplicated: boolean;
+  isBacklog?: boolean;
 }
 
 /**

@@ -23,6 +23,8 @@ interface Told {
   toldMs: number;
   arrivedMs: number;
   isReplicated: boolean;
+  /** In the log before reading began: the log's end, as the server reported it then, is not reached. */
+  isBacklog: boolean;
 }
 
 export interface TransactionTimeOptions {
@@ -68,7 +70,8 @@ export class TransactionTime {
     }
     const isReplicated = event.serverId !== this.#serverId;
     const knownMs = mysqlCommitMs(start, isReplicated);
-    this.#told = { ...toldBy(event, this.#clock.now()), knownMs, isReplicated };
+    const isBacklog = this.#end !== null;
+    this.#told = { ...toldBy(event, this.#clock.now()), knownMs, isReplicated, isBacklog };
     this.#isOwn = false;
   }
 
@@ -112,7 +115,7 @@ export class TransactionTime {
 }
 
 function toldBy({ timestamp }: LogEvent, arrivedMs: number): Told {
-  return { knownMs: undefined, toldMs: timestamp * 1_000, arrivedMs, isReplicated: false };
+  return { knownMs: undefined, toldMs: timestamp * 1_000, arrivedMs, isReplicated: false, isBacklog: false };
 }
 
 /** How a table map begins, behind its id and flags. */
