@@ -89,6 +89,7 @@ describe.each(flavours)('the line of check about the sealed log, on %s', (flavou
 
   it('fails while a session holds the key, without waiting for it', async () => {
     await act();
+    const [written] = await test.schema.query('SELECT MAX(at) AS at FROM audit_log');
     await age('3 HOUR');
     await letDaemonRun();
     const holder = await test.schema.connect();
@@ -97,6 +98,9 @@ describe.each(flavours)('the line of check about the sealed log, on %s', (flavou
     expect(await seal()).toBeNull();
     expect(await judge()).toMatchObject({ level: 'fail', detail: expect.stringContaining('stopped') });
     await holder.query('ROLLBACK');
+    // An act whose time was edited is not sealed.
+    await expect(seal()).rejects.toMatchObject({ code: 'ERR_AUDIT' });
+    await test.schema.query('UPDATE audit_log SET at = ?', [written!['at']]);
     await seal();
     expect(await judge()).toMatchObject({ level: 'pass' });
   });

@@ -188,11 +188,13 @@ webhooks:
     const acts = await clinic.query(
       `SELECT action, role FROM ${store}.audit_log WHERE action LIKE 'webhook.%' OR action LIKE 'replay.%' ORDER BY id`,
     );
-    expect(acts.map(({ action, role }) => `${String(action)} ${String(role)}`)).toEqual([
+    const told = acts.map(({ action, role }) => `${String(action)} ${String(role)}`);
+    // When the daemon notes which events were not queued depends on when it captures them.
+    expect(told.filter((act) => act !== 'webhook.missed engine')).toEqual([
       ...['webhook.create file', 'webhook.rename file', 'webhook.update file'],
       ...['webhook.pause operator', 'webhook.pause local', 'webhook.resume local', 'webhook.create admin'],
       ...['webhook.pause operator', 'webhook.disable admin', 'webhook.enable local', 'webhook.enable local'],
-      ...['replay.create local', 'replay.end engine', 'webhook.enable local'],
+      ...['webhook.missed local', 'replay.create local', 'replay.end engine', 'webhook.enable local'],
     ]);
     const verified = await cli('audit', 'verify');
     expect(verified).toMatchObject({ code: 0, stderr: '' });
