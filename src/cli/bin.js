@@ -16,8 +16,8 @@ if (major < 24) {
   process.exit(1);
 }
 // V8 lets garbage lie for as long as the machine has memory: while 100,000 rows passed in one transaction it took 330 MB, of
-// which about 44 were in use. So the old generation grows by 30 % at most (100,000
-// changes of key: 218 to 220 MiB; 226 to 239 with 50 %, one run on each server), and the young one to twice 8 MB. With 1 MB, the most
+// which about 44 were in use. So the old generation grows by 15 % at most (100,000 changes of key: 211 to 218 MiB, one run on each of two
+// servers; 217 to 231 with 30 %, two runs; in a busy suite 30 % passed 256 once), and the young one to twice 8 MB. With 1 MB, the most
 // that can be set once V8 has begun, garbage was collected four times as often as with 4, for a seventh of the daemon's processor
 // time; with 4, what is being sent to five subscribers outlives too many collections (8 % more time than with 8, nine runs each);
 // with 16, 200,000 rows in one transaction took 250 MB instead of 216, one run each.
@@ -31,7 +31,7 @@ if (argv[2] === 'run' && process.execve && !execArgv.includes(youngGeneration))
     ...env,
   });
 if (!execArgv.includes(youngGeneration)) setFlagsFromString('--semi-space-growth-factor=1');
-setFlagsFromString('--heap-growing-percent=30');
+setFlagsFromString('--heap-growing-percent=15');
 // Compiled code is kept from one start to the next: compiling takes two fifths of a start. Without a home directory there is no cache.
 const cache = env['XDG_CACHE_HOME'] || (env['HOME'] && join(env['HOME'], '.cache'));
 if (cache) module.enableCompileCache(join(cache, 'odontology-webhooks', 'compiled'));
