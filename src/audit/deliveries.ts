@@ -1,11 +1,11 @@
 import type { Session } from '../db/connection/client.ts';
-import type { WebhookVault } from '../outbox/webhook/webhook-registry.ts';
 import { AppError } from '../lib/errors.ts';
 import { maskUrl } from '../lib/mask-url.ts';
 import { storedKey } from '../outbox/append/lane.ts';
 import { momentMs, momentText, nullableMomentMs } from '../outbox/moment.ts';
 import { openPayloads, textOf, type StoredPayload } from '../outbox/payload/payloads.ts';
 import { matchWord, toPage, whereAll, type Condition, type Page, type Paging } from './page.ts';
+import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
 
 export const deliveryStatuses = ['pending', 'waiting', 'sending', 'delivered', 'exhausted'] as const;
 export type DeliveryStatus = (typeof deliveryStatuses)[number];
@@ -140,7 +140,7 @@ export async function countDeliveries(session: Session, filter: DeliveryFilter):
 }
 
 /** One delivery with its payload and its attempts, oldest first. Throws AppError ERR_NOT_FOUND. */
-export async function getDelivery({ store, box }: WebhookVault, id: number): Promise<DeliveryDetail> {
+export async function getDelivery({ store, box }: EncryptedStore, id: number): Promise<DeliveryDetail> {
   type DetailRow = DeliveryRow &
     Pick<DeliveryDetail, 'payload' | 'responseBody' | 'transactionId'> & { eventSeq: number };
   const { where, values } = whereAll([visible, ['d.id = ?', id]]);
@@ -164,7 +164,7 @@ export async function getDelivery({ store, box }: WebhookVault, id: number): Pro
 
 /** Who received what about a patient: every delivery that carried that patient's data, and which fields, newest first. */
 export async function listAccess(
-  { store, box }: WebhookVault,
+  { store, box }: EncryptedStore,
   { patient, ...period }: { patient: string } & Pick<DeliveryFilter, 'sinceMs' | 'untilMs'>,
   paging: Paging,
 ): Promise<Page<AccessRecord>> {

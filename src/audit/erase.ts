@@ -10,8 +10,8 @@ import { giveUpKeys } from '../outbox/payload/subject-keys.ts';
 import type { LogEnd } from '../outbox/payload/standing-erasures.ts';
 import { AppError } from '../lib/errors.ts';
 import { recordAct, type Actor, type RecordedAct } from './act/record-act.ts';
-import type { SealVault } from './seal/seal.ts';
 import { sealAct, sealedErasures } from './act/sealed-erasures.ts';
+import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
 
 export interface Erasure {
   /** As the clinic numbers patients. */
@@ -48,7 +48,7 @@ const eventsAtOnce = 250;
 
 /** Erases each number that a patient had, as `erasePatient` does, one after the other. */
 export async function erasePatientNumbers(
-  vault: SealVault,
+  vault: EncryptedStore,
   { patients, ...erasure }: Omit<Erasure, 'patient'> & { patients: readonly string[] },
 ): Promise<ErasedPatient> {
   const sums: ErasedPatient = { events: 0, ended: 0, beingSent: 0, keyFile: null, unknown: [] };
@@ -72,7 +72,7 @@ export async function erasePatientNumbers(
  * Numbers are compared byte by byte. Throws AppError ERR_SECRET_KEY or ERR_CONFIG when the key file cannot be changed, ERR_USAGE for an
  * empty number.
  */
-export async function erasePatient(vault: SealVault, erasure: Erasure): Promise<Erased> {
+export async function erasePatient(vault: EncryptedStore, erasure: Erasure): Promise<Erased> {
   const { store, box } = vault;
   const { keyFile } = box.forPatients;
   keyFile?.reload();
@@ -140,7 +140,7 @@ interface Begun {
 
 /** Destroys the key, and puts on record up to which event payloads are missing rightly: together, so that `audit verify` knows. */
 async function beginErasure(
-  { store, box }: SealVault,
+  { store, box }: EncryptedStore,
   subject: string,
   { actor, reason, logEnd }: Erasure,
 ): Promise<Begun> {

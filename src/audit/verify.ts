@@ -12,7 +12,6 @@ import { momentMs } from '../outbox/moment.ts';
 import { anchorSeal, readLastSeal } from './seal/chain.ts';
 import { nothingSealed, type Progress } from './seal/progress.ts';
 import { readReplayRecords } from './act/replay-acts.ts';
-import type { SealVault } from './seal/seal.ts';
 import { readClock } from './seal/unsealed.ts';
 import { checkActs } from './verify/check/check-acts.ts';
 import { checkBeginning } from './verify/check/check-beginning.ts';
@@ -28,9 +27,10 @@ import type { Verification, VerifyOptions } from './verify/verification.ts';
 import { walkSeals } from './verify/walk-seals.ts';
 import type { SealWalk } from './verify/seal-walk.ts';
 import { readRecordedStates } from './act/webhook-state.ts';
+import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
 
 /** Walks the chain from its beginning and stops at the first flaw. Reads only; sealing and deliveries continue meanwhile. */
-export async function verifyLog(vault: SealVault, options: VerifyOptions = {}): Promise<Verification> {
+export async function verifyLog(vault: EncryptedStore, options: VerifyOptions = {}): Promise<Verification> {
   for (;;) {
     const state = await readSealState(vault.store);
     const result = await walk(vault, state, options);
@@ -41,7 +41,7 @@ export async function verifyLog(vault: SealVault, options: VerifyOptions = {}): 
 }
 
 async function walk(
-  vault: SealVault,
+  vault: EncryptedStore,
   state: SealState | undefined,
   options: VerifyOptions,
 ): Promise<Verification> {
@@ -86,7 +86,7 @@ function emptyResult(state: SealState | undefined, { head, fingerprint }: Verify
 }
 
 interface Chain {
-  vault: SealVault;
+  vault: EncryptedStore;
   state: SealState;
   options: VerifyOptions;
   result: Verification;

@@ -1,5 +1,4 @@
 import { toJson } from '../audit/to-json.ts';
-import type { SealVault } from '../audit/seal/seal.ts';
 import type { Source } from '../binlog/source/source.ts';
 import type { Dispatcher } from '../delivery/schedule/dispatcher.ts';
 import type { Sender } from '../delivery/send/send.ts';
@@ -12,9 +11,10 @@ import { judgeInput, judgeInputSelection } from './judge.ts';
 import { webhookProblems } from './webhook-problems.ts';
 import { readBacklog } from '../capture/log-end.ts';
 import { readStatus } from './status.ts';
+import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
 
 export interface ApiParts {
-  vault: SealVault;
+  vault: EncryptedStore;
   source: Source;
   sender: Sender;
   inForce: InForce;

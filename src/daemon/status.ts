@@ -9,9 +9,10 @@ import { readCaptureState } from '../outbox/checkpoint.ts';
 import { countAlive } from '../outbox/queue/liveness.ts';
 import type { CaptureState } from '../outbox/types.ts';
 import { countUnloggedCascades } from '../outbox/unlogged-cascades.ts';
-import { listWebhooks, type WebhookVault } from '../outbox/webhook/webhook-registry.ts';
+import { listWebhooks } from '../outbox/webhook/webhook-registry.ts';
 import type { WebhookRecord } from '../outbox/webhook/webhook-row.ts';
 import type { WebhookStanding } from '../outbox/types.ts';
+import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
 
 /** Where everything stands, as the store and the source tell it: with or without a daemon. */
 export interface InstallationStatus {
@@ -64,7 +65,7 @@ export interface WebhookStatus {
 /** Throws AppError ERR_STORE_*; a source that cannot be asked is part of the answer. */
 export async function readStatus(
   source: Source,
-  vault: WebhookVault,
+  vault: EncryptedStore,
   problems: ProblemsOf,
 ): Promise<InstallationStatus> {
   const { store } = vault;
@@ -127,7 +128,7 @@ function toCapture(
 /** What is wrong with webhooks beside what their rows show, by id. */
 type ProblemsOf = (webhooks: readonly WebhookRecord[]) => ReadonlyMap<number, readonly string[]>;
 
-async function readWebhookStatus(vault: WebhookVault, problemsOf: ProblemsOf): Promise<WebhookStatus[]> {
+async function readWebhookStatus(vault: EncryptedStore, problemsOf: ProblemsOf): Promise<WebhookStatus[]> {
   const { store } = vault;
   const [records, depths, errors] = await Promise.all([
     listWebhooks(vault),

@@ -1,10 +1,10 @@
 import type { Actor } from '../audit/act/record-act.ts';
-import type { SealVault } from '../audit/seal/seal.ts';
 import type { Role, WebhookSettings } from '../config/types.ts';
 import type { Sender } from '../delivery/send/send.ts';
 import { AppError } from '../lib/errors.ts';
 import type { LogEnd } from '../outbox/payload/standing-erasures.ts';
 import type { Subscription } from '../outbox/types.ts';
+import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
 
 /** A JSON schema. */
 export type Schema = Readonly<Record<string, unknown>>;
@@ -16,7 +16,7 @@ export type Judged = Partial<
 
 /** What routes work on: the daemon passes it, so that this room knows no loops. */
 export interface ApiContext {
-  vault: SealVault;
+  vault: EncryptedStore;
   sender: Sender;
   /** The subscriptions in force. */
   webhooks(): readonly Subscription[];

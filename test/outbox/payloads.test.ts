@@ -22,7 +22,6 @@ import { stepReplay } from '../../src/outbox/replay/replay-step.ts';
 import { settle } from '../../src/outbox/queue/settle.ts';
 import { ensureSalts, resealSubjectKeys } from '../../src/outbox/payload/subject-keys.ts';
 import type { Claimant, ClaimedDelivery, Settlement } from '../../src/outbox/types.ts';
-import type { WebhookVault } from '../../src/outbox/webhook/webhook-registry.ts';
 import { servers } from '../support/server.ts';
 import {
   addWebhook,
@@ -38,6 +37,7 @@ import {
   readQueue,
   type TestStore,
 } from './support.ts';
+import type { EncryptedStore } from '../../src/db/connection/encrypted-store.ts';
 
 const keyOf = (id: string): EncryptionKey => ({ id, bytes: randomBytes(32) });
 const [former, present] = [keyOf('former'), keyOf('present')];
@@ -60,7 +60,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
   });
 
   /** The store as a process sees it that was started with these keys: it remembers nothing of another's. */
-  const vaultWith = (...keys: EncryptionKey[]): WebhookVault => ({
+  const vaultWith = (...keys: EncryptionKey[]): EncryptedStore => ({
     store: test.store,
     box: createSecretBox(keys),
   });

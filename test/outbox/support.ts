@@ -17,21 +17,17 @@ import type {
   Settlement,
   Subscription,
 } from '../../src/outbox/types.ts';
-import {
-  createWebhook,
-  loadWebhooks,
-  type NewWebhook,
-  type WebhookVault,
-} from '../../src/outbox/webhook/webhook-registry.ts';
+import { createWebhook, loadWebhooks, type NewWebhook } from '../../src/outbox/webhook/webhook-registry.ts';
 import type { PrivateServer } from '../../src/demo/private-server.ts';
 import type { ServerVariant } from '../../src/demo/server-binaries.ts';
 import { createSchema, sharedServer, type TestSchema } from '../support/server.ts';
+import type { EncryptedStore } from '../../src/db/connection/encrypted-store.ts';
 
 /** A migrated store in a schema of its own. */
 export interface TestStore {
   schema: TestSchema;
   store: Store;
-  vault: WebhookVault;
+  vault: EncryptedStore;
   /** Another process on the same store: a pool of its own. */
   another(): Store;
   close(): Promise<void>;
@@ -67,7 +63,10 @@ export function claimant(store: Store, overrides: Partial<Claimant> = {}): Claim
   return { store, box: clearBox, owner: randomUUID(), claimMs: 60_000, ...overrides };
 }
 
-export async function addWebhook(vault: WebhookVault, overrides: Partial<NewWebhook> = {}): Promise<number> {
+export async function addWebhook(
+  vault: EncryptedStore,
+  overrides: Partial<NewWebhook> = {},
+): Promise<number> {
   const { id } = await createWebhook(vault, {
     name: `hook ${randomUUID()}`,
     url: 'https://receiver.example/hook',
@@ -116,7 +115,7 @@ export interface TestAppender {
 
 export async function openTestAppender(
   claims: Claimant,
-  vault: WebhookVault,
+  vault: EncryptedStore,
   onDue: () => void = () => undefined,
   /** Instead of the keys that the table has: this version does not read the table of an older one. */
   given?: readonly Subscription[],

@@ -5,9 +5,9 @@ import { parseStored } from '../../db/proof/stored-json.ts';
 import { momentMs } from '../../outbox/moment.ts';
 import { eraseAction } from '../../outbox/payload/payload-acts.ts';
 import { storedKey } from '../../outbox/append/lane.ts';
-import type { WebhookVault } from '../../outbox/webhook/webhook-registry.ts';
 import type { DeliveryFilter, DeliveryRecord } from '../deliveries.ts';
 import { recordAct, type Actor } from './record-act.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /** A list that names no patient is put on record once in this time for each reader and filter: a page asks again every few seconds. */
 const listedAgainAfterMinutes = 10;
@@ -17,7 +17,7 @@ const listedAgainAfterMinutes = 10;
  * `patient.access` of each of them, every time. Any other list is a `delivery.list`: it shows patients' numbers too.
  */
 export async function recordListing(
-  { store, box }: WebhookVault,
+  { store, box }: EncryptedStore,
   actor: Actor,
   filter: DeliveryFilter,
 ): Promise<void> {
@@ -32,7 +32,7 @@ export async function recordListing(
 
 /** Puts on record that one delivery was read with its payload. */
 export async function recordReading(
-  { store, box }: WebhookVault,
+  { store, box }: EncryptedStore,
   actor: Actor,
   { id, patient }: Pick<DeliveryRecord, 'id' | 'patient'>,
 ): Promise<void> {
@@ -42,7 +42,7 @@ export async function recordReading(
 
 /** Puts on record that a dry run of rules shows data, and of which patients. */
 export async function recordDryRun(
-  { store, box }: WebhookVault,
+  { store, box }: EncryptedStore,
   actor: Actor,
   { patients, sinceMs }: { patients: ReadonlySet<string>; sinceMs: number },
 ): Promise<void> {
@@ -53,7 +53,7 @@ export async function recordDryRun(
 }
 
 /** By patient, when the last erasure was: it covers what was committed before it. */
-export async function readErasureMoments({ store, box }: WebhookVault): Promise<Map<string, number>> {
+export async function readErasureMoments({ store, box }: EncryptedStore): Promise<Map<string, number>> {
   const acts = await readMarkedActs(store, box, { action: eraseAction });
   return new Map(acts.map(({ target, at }) => [target!, momentMs(at)]));
 }

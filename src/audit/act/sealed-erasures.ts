@@ -6,10 +6,11 @@ import type { Erasures } from '../../outbox/payload/destroy-keys.ts';
 import { eraseAction } from '../../outbox/payload/payload-acts.ts';
 import type { KeySlot } from '../../outbox/payload/subject-keys.ts';
 import { readProvedProgress } from '../seal/chain.ts';
-import { sealOnce, type SealVault } from '../seal/seal.ts';
+import { sealOnce } from '../seal/seal.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /** Keys that erasures gave up, by acts that are marked and sealed. */
-export function sealedErasures({ box }: Pick<SealVault, 'box'>): Erasures {
+export function sealedErasures({ box }: Pick<EncryptedStore, 'box'>): Erasures {
   return async (session, slots) => {
     const acts = [
       ...(await readMarkedActs(session, box, { action: eraseAction })),
@@ -37,7 +38,7 @@ const sealEveryMs = 100;
  * Seals up to an act, or stops trying after 5 s: the daemon seals it later. Returns whether it is sealed; false also where the chain is broken
  * (ERR_AUDIT), because what must be done beside does not wait for its repair.
  */
-export async function sealAct(vault: SealVault, act: number): Promise<boolean> {
+export async function sealAct(vault: EncryptedStore, act: number): Promise<boolean> {
   try {
     for (let tries = 0; tries < sealTries; tries += 1) {
       if (await isSealed(vault.store, act)) return true;

@@ -1,15 +1,16 @@
-import { loadWebhooks, notFound, type WebhookVault } from '../../outbox/webhook/webhook-registry.ts';
+import { loadWebhooks, notFound } from '../../outbox/webhook/webhook-registry.ts';
 import { replayMissed } from '../../outbox/webhook/missed.ts';
 import type { Actor } from './record-act.ts';
 import { recordAlong } from './record-along.ts';
 import { recordReplay } from './replay-acts.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /**
  * Begins to send what was not queued for a webhook while it was disabled, as a replay on record. Null when there is nothing. Throws AppError
  * ERR_NOT_FOUND.
  */
 export async function sendMissed(
-  vault: WebhookVault,
+  vault: EncryptedStore,
   id: number,
   actor: Actor,
 ): Promise<{ id: number; total: number } | null> {

@@ -12,8 +12,8 @@ import { broken, proveEnd, proveSeal, readSeals, type ChainMemory, type Seal } f
 import { keepActs } from '../act/keep-acts.ts';
 import { readProvedIds } from './prove-leaves.ts';
 import { engine, recordAct } from '../act/record-act.ts';
-import type { SealVault } from './seal.ts';
 import { readClock } from './unsealed.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 const sealsAtOnce = 20;
 const entriesAtOnce = 20_000;
@@ -34,7 +34,7 @@ export interface DropOptions {
  * not hold: nothing is dropped then.
  */
 export async function dropSeals(
-  { store, box }: SealVault,
+  { store, box }: EncryptedStore,
   { olderThanMs, patienceMs = 0, memory = {} }: DropOptions,
 ): Promise<{ dropped: number; more: boolean }> {
   return store.transaction(async (tx) => {
@@ -97,7 +97,7 @@ async function readOldSeals(
 /** Attempts and acts go with their seals; events and deliveries once nothing refers to them (outbox/prune). */
 async function dropEntries(
   tx: Session,
-  box: SealVault['box'],
+  box: EncryptedStore['box'],
   seals: readonly Seal[],
 ): Promise<{ attempts: number; acts: number }> {
   const ids = await readProvedIds(tx, seals);

@@ -1,6 +1,5 @@
-import type { Session, Store } from '../../db/connection/client.ts';
+import type { Session } from '../../db/connection/client.ts';
 import { parseStored } from '../../db/proof/stored-json.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
 import { idIn } from '../../db/connection/sql-text.ts';
 import { Marker } from '../../db/proof/marks.ts';
 import {
@@ -41,6 +40,7 @@ import { MerkleTree } from './merkle.ts';
 import { packLeaves, type Leaf } from './pack.ts';
 import { nothingSealed, progressHash, type GappedLog, type LogProgress, type Progress } from './progress.ts';
 import { closeRanges, findEntries, readClock, type Found } from './unsealed.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /*
  *   rows of audit_log, attempts, event_log, delivery_log ──leaf each──▶ Merkle root ──with the hash of the seal before──▶ signed seal
@@ -64,11 +64,6 @@ const hashedAtOnce = 20;
 /** Of one row: some 45 KB. */
 const leavesOfPack = 500;
 
-export interface SealVault {
-  store: Store;
-  box: SecretBox;
-}
-
 export interface SealOptions {
   graceMs?: number;
   maximumEntries?: number;
@@ -89,7 +84,7 @@ interface LogLeaves {
  * Seals what is new, at most `maximumEntries` rows: call again at once while there is more. Null when there is nothing, or another process
  * is at it. Throws AppError ERR_AUDIT, and signs nothing, when the chain is not as it was sealed.
  */
-export async function sealOnce(vault: SealVault, options: SealOptions = {}): Promise<Seal | null> {
+export async function sealOnce(vault: EncryptedStore, options: SealOptions = {}): Promise<Seal | null> {
   const { store, box } = vault;
   const memory = options.memory ?? {};
   await ensureKey(vault, memory);
@@ -109,7 +104,7 @@ export async function sealOnce(vault: SealVault, options: SealOptions = {}): Pro
 }
 
 /** A key that was there is not made again: it was taken away. */
-async function ensureKey({ store, box }: SealVault, { last: seen }: ChainMemory): Promise<void> {
+async function ensureKey({ store, box }: EncryptedStore, { last: seen }: ChainMemory): Promise<void> {
   if (seen && !(await readSealState(store))) throw broken('its key is missing');
   await ensureSealState(store, box);
 }
@@ -121,7 +116,7 @@ interface Sealing {
 }
 
 async function sealNext(
-  vault: SealVault,
+  vault: EncryptedStore,
   tx: Session,
   { end, closed, options }: Sealing,
 ): Promise<Seal | null> {
@@ -156,7 +151,7 @@ async function sealNext(
 }
 
 /** Before the first seal of version 2: what version f84be48 sealed, and that its rows have no marks. */
-async function firstProgress(tx: Session, { box }: SealVault, end: ChainEnd): Promise<Progress> {
+async function firstProgress(tx: Session, { box }: EncryptedStore, end: ChainEnd): Promise<Progress> {
   await adoptStore(tx, box);
   const old = oldProgress(end);
   const lastUnmarked = async (log: 'attempts' | 'audit_log'): Promise<number> => {
@@ -220,7 +215,7 @@ interface ToSeal extends Marking {
   ids: Found['ids'];
 }
 
-async function toLeaves(vault: SealVault, tx: Session, { ids, ...marking }: ToSeal): Promise<Leaves> {
+async function toLeaves(vault: EncryptedStore, tx: Session, { ids, ...marking }: ToSeal): Promise<Leaves> {
   const tree = new MerkleTree();
   const logs: LogLeaves[] = [];
   let entries = 0;
@@ -246,7 +241,7 @@ interface Marking {
 }
 
 async function* leavesOf(
-  vault: SealVault,
+  vault: EncryptedStore,
   tx: Session,
   { log, ids, ...marking }: { log: SealedLog; ids: readonly number[] } & Marking,
 ): AsyncGenerator<Leaf, void, undefined> {

@@ -3,14 +3,14 @@ import type { Marker } from '../../db/proof/marks.ts';
 import type { SealedLog } from '../seal/entry.ts';
 import type { Head } from '../seal/head.ts';
 import type { GappedLog, Progress } from '../seal/progress.ts';
-import type { SealVault } from '../seal/seal.ts';
 import type { Excuses } from './excuses.ts';
 import type { KeyCache } from './key-cache.ts';
 import type { Verification } from './verification.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /** What one verification shares between its parts. */
 export interface SealWalk {
-  vault: SealVault;
+  vault: EncryptedStore;
   publicKey: KeyObject;
   marker: Marker;
   excuses: Excuses;

@@ -14,9 +14,10 @@ import {
 } from '../../outbox/checkpoint.ts';
 import { acceptDifferences } from '../../outbox/decoder-record.ts';
 import { createRouter } from '../../outbox/append/fan-out.ts';
-import { loadWebhooks, type WebhookVault } from '../../outbox/webhook/webhook-registry.ts';
+import { loadWebhooks } from '../../outbox/webhook/webhook-registry.ts';
 import { nameOf } from '../second-reading.ts';
 import type { Decoder, Gap, Transactions } from './gap.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 export interface Acceptance {
   actor: Actor;
@@ -28,7 +29,11 @@ export interface Acceptance {
  * Lets capture resume, and records who accepted what and why in the same transaction. Throws AppError ERR_LEASE_LOST when the
  * position has moved since the gap was found.
  */
-export async function acceptGap(vault: WebhookVault, gap: Gap, { actor, reason }: Acceptance): Promise<void> {
+export async function acceptGap(
+  vault: EncryptedStore,
+  gap: Gap,
+  { actor, reason }: Acceptance,
+): Promise<void> {
   const { webhooks } = await loadWebhooks(vault);
   await vault.store.transaction(async (tx) => {
     await requireSamePlace(tx, gap);

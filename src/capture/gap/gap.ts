@@ -13,10 +13,11 @@ import { AppError } from '../../lib/errors.ts';
 import { readDifferences } from '../../outbox/decoder-record.ts';
 import { readCaptureState } from '../../outbox/checkpoint.ts';
 import type { CaptureState, Checkpoint } from '../../outbox/types.ts';
-import { loadWebhooks, type WebhookVault } from '../../outbox/webhook/webhook-registry.ts';
+import { loadWebhooks } from '../../outbox/webhook/webhook-registry.ts';
 import { filterNames, goneTables, readClinic, type Clinic } from '../clinic.ts';
 import { lineageName } from '../proven-checkpoint.ts';
 import { askForLog, surveyLog, type Survey, type SurveyOptions } from './survey.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /** What resuming would cost, found before the question is asked. */
 export type Gap = Interval | Transactions | Definition | Decoder;
@@ -61,7 +62,7 @@ interface Forgotten {
   baseline: Baseline;
 }
 
-export interface Places extends WebhookVault {
+export interface Places extends EncryptedStore {
   source: Source;
   config: Config;
 }

@@ -20,7 +20,7 @@ import { systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
 import { readCaptureState } from '../../outbox/checkpoint.ts';
 import { storedKey } from '../../outbox/append/lane.ts';
-import { findWebhookId, getWebhook, type WebhookVault } from '../../outbox/webhook/webhook-registry.ts';
+import { findWebhookId, getWebhook } from '../../outbox/webhook/webhook-registry.ts';
 import { escapeLine } from '../../lib/terminal-text.ts';
 import { localActor } from '../argument/local-actor.ts';
 import { withStore } from '../argument/with-store.ts';
@@ -30,6 +30,7 @@ import { styled } from '../terminal/styled.ts';
 import { formatTable } from '../terminal/table.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { sinceOption, untilOption } from '../argument/time-option.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 const clockSkewMs = 60_000;
 
@@ -86,7 +87,7 @@ Examples:
 }
 
 /** Shows data where it is given the store that has the erasures and takes the acts. */
-async function testRules(options: TestOptions, vault?: WebhookVault): Promise<DryRunReport> {
+async function testRules(options: TestOptions, vault?: EncryptedStore): Promise<DryRunReport> {
   const config = configOf(options);
   if (options.rules === undefined && options.webhook === undefined) {
     throw new AppError('ERR_USAGE', 'nothing to try was named', {
@@ -132,7 +133,7 @@ async function testRules(options: TestOptions, vault?: WebhookVault): Promise<Dr
 }
 
 /** Leaves out what erasures on record cover. The clock of the store may be behind that of the source. */
-async function readMayShow(vault: WebhookVault): Promise<MayShow> {
+async function readMayShow(vault: EncryptedStore): Promise<MayShow> {
   const erasedMs = await readErasureMoments(vault);
   return ({ subject, occurredAtMs }) =>
     subject === null || occurredAtMs > (erasedMs.get(storedKey(subject)) ?? -Infinity) + clockSkewMs;

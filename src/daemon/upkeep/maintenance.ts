@@ -3,7 +3,6 @@ import { sealedErasures } from '../../audit/act/sealed-erasures.ts';
 import { engine } from '../../audit/act/record-act.ts';
 import { recordMissed } from '../../audit/act/record-along.ts';
 import { recordReplayEnd } from '../../audit/act/replay-acts.ts';
-import type { SealVault } from '../../audit/seal/seal.ts';
 import type { Config } from '../../config/types.ts';
 import { acquireLease, leaseTiming, readLeaseHolder } from '../../db/connection/lease.ts';
 import { monotonicMs } from '../../lib/clock.ts';
@@ -22,6 +21,7 @@ import { findLongFailing } from '../../outbox/webhook/webhook-state.ts';
 import type { AuditWatch } from './audit-watch.ts';
 import type { DisableByEngine } from '../disable-webhook.ts';
 import { prune } from './retention.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 const HOUSEKEEPING_EVERY_MS = 10_000;
 const REPLAY_POLL_MS = 1_000;
@@ -32,7 +32,7 @@ const SEALING_PAUSE_MS = 100;
 
 export interface MaintenanceOptions {
   claimant: Claimant;
-  vault: SealVault;
+  vault: EncryptedStore;
   log: Log;
   retention: Config['retention'];
   disableAfterMs: number;

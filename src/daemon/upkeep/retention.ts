@@ -2,9 +2,9 @@ import type { ChainMemory } from '../../audit/seal/chain.ts';
 import { dropSeals } from '../../audit/seal/drop-seals.ts';
 import { proveEvents, readDroppedTo } from '../../audit/seal/prove-events.ts';
 import { decidePruning } from '../../audit/act/retention-acts.ts';
-import type { SealVault } from '../../audit/seal/seal.ts';
 import type { Config } from '../../config/types.ts';
 import { pruneKept, pruneLog, prunePayloads } from '../../outbox/prune.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /** So many events at a time: removing millions of rows leaves the store to others. */
 const BATCH = 250;
@@ -35,7 +35,7 @@ const PATIENCE_MS = 3_600_000;
  * AppError ERR_AUDIT, and drops nothing more, when it is not as it was sealed.
  */
 export async function prune(
-  vault: SealVault,
+  vault: EncryptedStore,
   retention: Config['retention'],
   { memory = {}, atOnce = false }: PruneOptions = {},
 ): Promise<Pruned> {

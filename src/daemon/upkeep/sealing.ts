@@ -1,6 +1,6 @@
 import type { ChainMemory } from '../../audit/seal/chain.ts';
 import { headJson, type Head } from '../../audit/seal/head.ts';
-import { maximumEntries, sealOnce, type Seal, type SealVault } from '../../audit/seal/seal.ts';
+import { maximumEntries, sealOnce, type Seal } from '../../audit/seal/seal.ts';
 import type { Installation } from '../../db/schema/installation.ts';
 import { formatTimestamp } from '../../event/body.ts';
 import { createOwnEvent } from '../../event/own-events.ts';
@@ -12,9 +12,10 @@ import { announce } from '../../outbox/append/announce.ts';
 import type { Router } from '../../outbox/append/fan-out.ts';
 import { momentMs } from '../../outbox/moment.ts';
 import type { AuditWatch } from './audit-watch.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 export interface SealingOptions {
-  vault: SealVault;
+  vault: EncryptedStore;
   installation: Installation;
   intervalMs: number;
   log: Log;
@@ -56,7 +57,7 @@ interface Telling {
 
 /** Seals what is new, as `sealOnce` does, and announces the seal to the webhooks that name the event; `told`: deliveries that this made. */
 export async function sealAndTell(
-  vault: SealVault,
+  vault: EncryptedStore,
   installation: Installation,
   { route, memory }: Telling,
 ): Promise<{ seal: Seal | null; head: Head | undefined; told: number }> {

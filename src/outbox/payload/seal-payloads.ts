@@ -4,7 +4,7 @@ import { literal } from '../../db/connection/sql-text.ts';
 import { enterQueue } from '../append/enter-queue.ts';
 import { createPayloadSealer } from './payload-sealer.ts';
 import { payloadPrefix } from './payloads.ts';
-import type { WebhookVault } from '../webhook/webhook-registry.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /** Events that one step looks at: it holds up appends for that long. */
 const eventsAtOnce = 50;
@@ -19,7 +19,7 @@ export interface SealingStep {
  * Encrypts payloads and answers that were written before a key was configured, of the next events up to `lastSeq`, in one bounded
  * transaction; call again until it is `done`. `lastSeq` is the last event that may be in clear text, as is on record (payload-acts). The sealed log holds throughout: it remembers what was sent, not how it is stored.
  */
-export async function sealPayloads({ store, box }: WebhookVault, lastSeq: number): Promise<SealingStep> {
+export async function sealPayloads({ store, box }: EncryptedStore, lastSeq: number): Promise<SealingStep> {
   if (!box.forPatients.encrypts) return { kind: 'done', sealed: 0 };
   return store.transaction(async (tx) => {
     const [installation] = await tx.rows<{ from: number }>(

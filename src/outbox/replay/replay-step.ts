@@ -17,7 +17,7 @@ import { enterStatements, reopenLog, type Entering } from '../queue/reopen.ts';
 import { knownToAllMs } from '../webhook/missed.ts';
 import { endReplay, eventConditions, openEnd, toReplay, wantedTypes, type ReplayRow } from './replay.ts';
 import type { Subscription } from '../types.ts';
-import type { WebhookVault } from '../webhook/webhook-registry.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 interface StoredEvent extends StoredPayload {
   seq: number;
@@ -51,7 +51,7 @@ export interface ReplayStep {
  * one process at a time should do it, or its rate is multiplied.
  */
 export async function stepReplay(
-  { store, box }: WebhookVault,
+  { store, box }: EncryptedStore,
   id: number,
   { webhooks, onEnd }: ReplayStepOptions,
 ): Promise<ReplayStep> {

@@ -2,12 +2,13 @@ import { createLoop, type Background } from '../../lib/loop/loop.ts';
 import type { Reports } from '../../lib/loop/outages.ts';
 import { noteMissed } from './missed.ts';
 import { withReceivers } from './receivers.ts';
-import { loadWebhooks, readWebhooksVersion, type Along, type WebhookVault } from './webhook-registry.ts';
+import { loadWebhooks, readWebhooksVersion, type Along } from './webhook-registry.ts';
 import type { Subscription } from '../types.ts';
 import type { WebhookProblem } from './webhook-row.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 export interface WebhookFeedOptions {
-  vault: WebhookVault;
+  vault: EncryptedStore;
   /**
    * Puts on record what SQL changed, and puts back what the file manages, before anything is sent by it. Returns whether it wrote: then
    * the webhooks are read again.

@@ -19,12 +19,7 @@ import { describeRefused, isSameName, readRefused, refusedVersion, type Claim } 
 import { endQueued } from '../queue/end-queued.ts';
 import { freesRetries, makeRetriesDue } from '../queue/owed.ts';
 import type { Subscription } from '../types.ts';
-
-/** Where webhooks are kept, and how their secrets are sealed. */
-export interface WebhookVault {
-  store: Store;
-  box: SecretBox;
-}
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 export interface NewWebhook extends Partial<WebhookSettings> {
   name: string;
@@ -52,7 +47,7 @@ const live = isNull(webhooks.deletedAt);
 export async function loadWebhooks({
   store,
   box,
-}: WebhookVault): Promise<{ webhooks: Subscription[]; problems: WebhookProblem[] }> {
+}: EncryptedStore): Promise<{ webhooks: Subscription[]; problems: WebhookProblem[] }> {
   const rows = await selectRows(store);
   const among = { rows: rows.map(({ row }) => row), refused: await readRefused(store) };
   const read = rows.map(({ row, overlapping }) => readRow(row, overlapping, box));
@@ -66,7 +61,7 @@ export async function loadWebhooks({
 }
 
 /** One webhook as it is sent to. Throws AppError ERR_NOT_FOUND, ERR_CONFIG with what keeps its row from being used. */
-export async function loadWebhook({ store, box }: WebhookVault, id: number): Promise<Subscription> {
+export async function loadWebhook({ store, box }: EncryptedStore, id: number): Promise<Subscription> {
   const [found] = await selectRows(store, id);
   if (!found) throw notFound(id);
   const { webhook, record } = readRow(found.row, found.overlapping, box);
@@ -133,14 +128,14 @@ export async function readWebhooksVersion(session: Session): Promise<string> {
   return row!.version;
 }
 
-export async function listWebhooks({ store, box }: WebhookVault): Promise<WebhookRecord[]> {
+export async function listWebhooks({ store, box }: EncryptedStore): Promise<WebhookRecord[]> {
   const rows = await selectRows(store);
   const among = { rows: rows.map(({ row }) => row), refused: await readRefused(store) };
   return rows.map(({ row, overlapping }) => judgeAmong(readRow(row, overlapping, box).record, among));
 }
 
 /** Throws AppError ERR_NOT_FOUND. */
-export async function getWebhook({ store, box }: WebhookVault, id: number): Promise<WebhookRecord> {
+export async function getWebhook({ store, box }: EncryptedStore, id: number): Promise<WebhookRecord> {
   const [found] = await selectRows(store, id);
   if (!found) throw notFound(id);
   return readRow(found.row, found.overlapping, box).record;
@@ -170,7 +165,7 @@ export async function findWebhookId(session: Session, idOrName: string): Promise
  * column's default. Throws AppError ERR_USAGE for a secret that is not fit, ERR_CONFLICT for a name that is taken.
  */
 export async function createWebhook(
-  { store, box }: WebhookVault,
+  { store, box }: EncryptedStore,
   { secret = generateSecret(), ...input }: NewWebhook,
   along?: Along,
 ): Promise<{ id: number; secret: string }> {
@@ -190,7 +185,7 @@ export async function createWebhook(
  * ERR_NOT_FOUND, ERR_CONFLICT when the file manages it or the name is taken.
  */
 export async function updateWebhook(
-  { store, box }: WebhookVault,
+  { store, box }: EncryptedStore,
   id: number,
   given: WebhookChanges,
   along?: Along,
@@ -228,7 +223,7 @@ export async function deleteWebhook(store: Store, id: number, along?: Along): Pr
  * an overlap drops the oldest. Throws as `updateWebhook`, and ERR_USAGE for a secret that is not fit.
  */
 export async function rotateSecret(
-  { store, box }: WebhookVault,
+  { store, box }: EncryptedStore,
   id: number,
   { overlapMs, secret = generateSecret() }: { overlapMs: number; secret?: string },
   along?: Along,
@@ -248,7 +243,7 @@ export async function rotateSecret(
  * Seals what lies in the clear or under an older key, so that the older keys may go. What does not open is left as it is:
  * `loadWebhooks` reports it. Returns how many rows.
  */
-export async function resealSecrets({ store, box }: WebhookVault): Promise<number> {
+export async function resealSecrets({ store, box }: EncryptedStore): Promise<number> {
   return store.transaction(async (tx) => {
     const rows = await tx.drizzle.select().from(webhooks).where(live).for('update');
     let resealed = 0;

@@ -1,8 +1,9 @@
 import { AppError } from '../../lib/errors.ts';
 import { countMissed } from './missed.ts';
 import { countOwed } from '../queue/owed.ts';
-import { loadWebhooks, notFound, type WebhookVault } from './webhook-registry.ts';
+import { loadWebhooks, notFound } from './webhook-registry.ts';
 import type { WebhookStanding } from '../types.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /** What a person needs to know after changing whether a webhook is sent to. */
 export interface WebhookSummary {
@@ -16,7 +17,7 @@ export interface WebhookSummary {
 }
 
 /** Throws AppError ERR_NOT_FOUND. */
-export async function summarizeWebhook(vault: WebhookVault, id: number): Promise<WebhookSummary> {
+export async function summarizeWebhook(vault: EncryptedStore, id: number): Promise<WebhookSummary> {
   const { webhooks } = await loadWebhooks(vault);
   const webhook = webhooks.find((each) => each.id === id);
   if (!webhook) throw notFound(id);

@@ -16,16 +16,11 @@ import {
   type Claim,
   type Standing,
 } from './file-claims.ts';
-import {
-  freshStart,
-  insertWebhook,
-  replaceSecret,
-  toColumns,
-  type WebhookVault,
-} from './webhook-registry.ts';
+import { freshStart, insertWebhook, replaceSecret, toColumns } from './webhook-registry.ts';
 import { sealCredentials, tryOpenCredentials } from './webhook-credentials.ts';
 import { secretContext } from './webhook-row.ts';
 import type { WebhookRow } from '../../db/schema/schema.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /** What a sync did to one webhook. */
 export interface SyncedChange {
@@ -88,7 +83,7 @@ export function digestOf(marker: Marker, webhook: ConfiguredWebhook): string {
  * see file-claims.ts.
  */
 export async function syncWebhooks(
-  { store, box, owner }: WebhookVault & { owner: string },
+  { store, box, owner }: EncryptedStore & { owner: string },
   configured: readonly ConfiguredWebhook[],
   options: SyncOptions,
 ): Promise<SyncResult> {

@@ -16,11 +16,11 @@ import {
   replayDifferences,
   type ReplayRecords,
 } from '../../act/replay-acts.ts';
-import type { SealVault } from '../../seal/seal.ts';
 import { differences, readRecordedStates, toWebhookState } from '../../act/webhook-state.ts';
+import type { EncryptedStore } from '../../../db/connection/encrypted-store.ts';
 
 export interface ActCheck {
-  vault: SealVault;
+  vault: EncryptedStore;
   marker: Marker;
   excuses: Excuses;
   replays: ReplayRecords;

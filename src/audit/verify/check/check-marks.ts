@@ -3,8 +3,8 @@ import { readEntries, valueOf, type Entry, type SealedLog } from '../../seal/ent
 import { isMarked } from '../../seal/is-marked.ts';
 import { fail, nameOf } from '../flaw.ts';
 import type { Progress } from '../../seal/progress.ts';
-import type { SealVault } from '../../seal/seal.ts';
 import type { Verification } from '../verification.ts';
+import type { EncryptedStore } from '../../../db/connection/encrypted-store.ts';
 
 interface Checking {
   marker: Marker;
@@ -28,7 +28,7 @@ const rowsAtOnce = 1_000;
 
 /** Checks the marks of what is newer than the last seal, and counts it. */
 export async function checkUnsealed(
-  checking: Checking & { vault: SealVault },
+  checking: Checking & { vault: EncryptedStore },
   log: 'attempts' | 'audit_log',
 ): Promise<void> {
   for (let after = checking.progress[log].to; ;) {
