@@ -14,7 +14,8 @@ Changes one place of a pure module at a time, in a copy of this checkout, and ru
 
 /** The modules whose behaviour the tests without a server prove. */
 const pure = [
-  'src/lib/{backoff,duration,exact-json,mask-url,read-ahead,server-error,suggest,terminal-text}.ts',
+  'src/lib/loop/backoff.ts',
+  'src/lib/{duration,exact-json,mask-url,read-ahead,server-error,suggest,terminal-text}.ts',
   'src/change/**/*.ts',
   'src/event/**/*.ts',
   'src/delivery/**/*.ts',
