@@ -70,3 +70,12 @@ export function keylessRemedy(table: string): string {
     acceptGapCommand('definition changed'),
   );
 }
+
+/** Of a table, `schema.table`, that has a former primary key again. */
+export function rekeyedRemedy(table: string): string {
+  return steps(
+    `Compare ${table} with what receivers were sent: rows that were inserted, deleted or given another value of the key in between came under the other key.`,
+    'Then read the table as it is now:',
+    acceptGapCommand('definition changed'),
+  );
+}

@@ -59,8 +59,12 @@ export interface ShownColumn {
   isGenerated?: true;
   /** A definition has converted the text since, to a character set that the log has not shown yet. */
   isUnproved?: true;
-  /** Tables that may become this one by RENAME, and whose column of this name may have other values: see `CopyDefinition`. */
+  /** Copies that were made of the table since it is known, and whose column of this name keeps each value: see `CopyDefinition`. */
+  keptIn?: readonly string[];
+  /** Such copies whose column of this name may have other values. */
   lostIn?: readonly string[];
+  /** With a column of the key: the keys that the table had before, in the words of `keyText`. */
+  formerKeys?: readonly string[];
 }
 
 /** The columns that were read of each table, as last seen: by lower-case table and column. */

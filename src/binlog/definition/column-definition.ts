@@ -1,7 +1,7 @@
 import type { Lexer } from '../statement/lexer.ts';
 import { typeName, type ColumnType } from './column-type.ts';
 
-/** A column as MODIFY or CHANGE defines it. */
+/** A column as MODIFY, CHANGE or CREATE TABLE defines it. */
 export interface ColumnDefinition {
   /** Null where it cannot be read for certain. */
   type: ColumnType | null;
@@ -12,7 +12,7 @@ export interface ColumnDefinition {
   isGenerated: boolean;
 }
 
-/** Reads a definition from the type on, up to the comma behind it. */
+/** Reads a definition from the type on, up to the comma or the closing parenthesis behind it. */
 export function readDefinition(lexer: Lexer): ColumnDefinition {
   // SERIAL is BIGINT UNSIGNED NOT NULL AUTO_INCREMENT UNIQUE.
   const isSerial = lexer.keyword() === 'SERIAL';
@@ -26,7 +26,7 @@ export function readDefinition(lexer: Lexer): ColumnDefinition {
   let depth = 0;
   for (; lexer.type !== 'end'; lexer.next()) {
     const symbol = lexer.symbol();
-    if (symbol === ',' && depth === 0) break;
+    if ((symbol === ',' || symbol === ')') && depth === 0) break;
     if (symbol === '(') depth += 1;
     else if (symbol === ')') depth -= 1;
     else if (depth === 0) readAttribute(lexer, definition);

@@ -1,17 +1,32 @@
 import { quoteName } from '../source/quote-name.ts';
-import { passWords, readObjectName, readObjectNames, type ObjectName } from '../statement/names.ts';
+import {
+  passWords,
+  readObjectName,
+  readObjectNames,
+  someNameIn,
+  type ObjectName,
+} from '../statement/names.ts';
 import type { ParsedStatement } from '../statement/parse-statement.ts';
 import type { LoggedStatement } from '../statement/read-statement.ts';
 import { findRenamed } from '../statement/renamed-tables.ts';
 import { readMoves } from '../statement/unlogged-rows.ts';
 import type { WatchedNames } from '../statement/watched-names.ts';
 import { readAlteration, type Alteration } from './alter-actions.ts';
+import { readCreatedTable, type CreatedTable } from './created-table.ts';
 
 /**
  * What a definition does to tables that are not watched. Each of them, in any schema, may be the copy that an online schema change fills
  * and renames to a watched table in the end, whatever its name: tables are given by `copyName`.
  */
 export interface CopyDefinition {
+  created: {
+    copy: string;
+    /** The table of CREATE TABLE … LIKE. */
+    like: string | null;
+    /** Watched tables, in lower case, that it is made from: by LIKE or by SELECT. */
+    ofTables: ReadonlySet<string>;
+    columns: CreatedTable['columns'];
+  } | null;
   altered: { copy: string; alteration: Alteration } | null;
   /** Watched tables by whose name there is another table afterwards. */
   swapped: readonly { schema: string; table: string; copy: string }[];
@@ -36,6 +51,7 @@ export function readCopyDefinition(statement: LoggedStatement, watched: WatchedN
     ]),
   ]);
   return {
+    created: readCreated(parsed, { schema, watched }),
     altered:
       alteration && mayBeCopy(alteration.table, { schema, watched })
         ? { copy: nameOf(alteration.table), alteration }
@@ -71,6 +87,25 @@ function watchedTables({ schema, object }: ObjectName, naming: Naming): { schema
         .filter((table) => object?.some((name) => naming.watched.isSame(each, { name, table })))
         .map((table) => ({ schema: each, table })),
     );
+}
+
+function readCreated(parsed: ParsedStatement, naming: Naming): CopyDefinition['created'] {
+  const created = readCreatedTable(parsed);
+  if (!created || !mayBeCopy(created.table, naming)) return null;
+  const { table, like, columns, selects } = created;
+  const sources: ObjectName[] = like ? [like] : [];
+  if (selects)
+    someNameIn(parsed.behindHead(), (object, schema) => {
+      sources.push({ schema, object });
+      return false;
+    });
+  const ofTables = sources.flatMap((name) => watchedTables(name, naming));
+  return {
+    copy: copyName(table, naming.schema),
+    like: like && copyName(like, naming.schema),
+    ofTables: new Set(ofTables.map((each) => each.table.toLowerCase())),
+    columns,
+  };
 }
 
 /** Not the namesake of a watched table in the schema of another tenant, of which there may be thousands. */

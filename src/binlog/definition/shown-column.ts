@@ -107,12 +107,14 @@ export function typeText({ base, args, labels, isUnsigned }: ColumnType): string
 /** As the log shows a column; what the log does not show of it is taken from what was known. */
 export function mergeShown(known: ShownColumn | undefined, now: ShownColumn): ShownColumn {
   if (known?.kind !== now.kind) return now;
-  const { lostIn } = known;
+  const { keptIn, lostIn, formerKeys } = known;
   return {
     ...now,
     ...(known.isAutoIncrement && { isAutoIncrement: true }),
     ...(known.isGenerated && { isGenerated: true }),
+    ...(keptIn && { keptIn }),
     ...(lostIn && { lostIn }),
+    ...(formerKeys && { formerKeys }),
   };
 }
 

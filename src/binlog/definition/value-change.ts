@@ -60,7 +60,12 @@ function findChanged(action: ColumnAction, { known, judged, mode }: Judgement): 
   return keepsDefined(known[defined]!, definition, mode) ? undefined : defined;
 }
 
-function keepsDefined(column: ShownColumn, definition: ColumnDefinition, mode: ConversionMode): boolean {
+/** Whether a column that is defined like this holds each value of one that is known. */
+export function keepsDefined(
+  column: ShownColumn,
+  definition: ColumnDefinition,
+  mode: ConversionMode,
+): boolean {
   const before = stateOf(column);
   const { type } = definition;
   if (!before || !type || column.isUnproved) return false;
@@ -106,12 +111,18 @@ export function followAlteration(
 }
 
 function afterDefinition(
-  { kind, isKey, lostIn, ...before }: ShownColumn,
+  { kind, isKey, keptIn, lostIn, formerKeys, ...before }: ShownColumn,
   definition: ColumnDefinition,
   mode: ConversionMode,
 ): ShownColumn {
   const { type, isNotNull, isAutoIncrement, isGenerated } = definition;
-  const kept = { kind, ...(isKey && { isKey }), ...(lostIn && { lostIn }) };
+  const kept = {
+    kind,
+    ...(isKey && { isKey }),
+    ...(keptIn && { keptIn }),
+    ...(lostIn && { lostIn }),
+    ...(formerKeys && { formerKeys }),
+  };
   if (!type) return kept;
   const now = resolve(type, before.type === undefined ? type : parseType(before.type));
   return {
@@ -161,5 +172,6 @@ function stateOf(column: ShownColumn): ColumnState | null {
   };
 }
 
-const isNamed = (name: Name, column: string): boolean =>
+/** A name that cannot be read may be any. */
+export const isNamed = (name: Name, column: string): boolean =>
   name.length === 0 || name.some((reading) => reading.toLowerCase() === column);

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AlteredTable } from '../definition/altered-table.ts';
-import type { ConversionMode } from '../definition/keeps-values.ts';
-import type { Alteration } from '../definition/alter-actions.ts';
+import { alterCopy, findSwapped, followCopies } from '../definition/follow-copies.ts';
+import { formerKeysOf, keyText, withFormerKeys } from '../definition/former-keys.ts';
 import type { CopyDefinition } from '../definition/possible-copies.ts';
 import { findValueChange, followAlteration, isConverted } from '../definition/value-change.ts';
 import { mergeShown } from '../definition/shown-column.ts';
@@ -9,7 +9,7 @@ import { Tripwire } from '../halt.ts';
 import { OutgrownError } from './outgrown.ts';
 import type { MappedTable, TableMapContext } from '../decode/table-map.ts';
 import type { TableDefinitions } from '../statement/statement-policy.ts';
-import { changedRemedy, convertedRemedy, keylessRemedy } from '../remedy.ts';
+import { changedRemedy, convertedRemedy, keylessRemedy, rekeyedRemedy } from '../remedy.ts';
 import type { Baseline, ShownColumn } from '../types.ts';
 
 /** What the log has shown of the tables so far, against which each table map and each ALTER TABLE is held. */
@@ -46,7 +46,8 @@ export class ShownColumns {
   /**
    * Throws a Tripwire when a wanted column that was there is gone, or has changed its kind; also when its type is one that does not keep
    * each value of the former, although no definition in the log said so: an online schema change, a session with `sql_log_bin=0`; and
-   * when the table had a key and has none any more. Another key is no fault: its rows come with the key in force when they were written.
+   * when the table had a key and has none any more, or has one again that it had before rows were written under another one: what became
+   * of the rows under the former key was not reported. Another key is no fault: its rows come with the key in force when they were written.
    */
   note({ schema: { schema, name, key }, shown }: MappedTable, wanted: ReadonlySet<string>): void {
     const known = this.#baseline[name.toLowerCase()];
@@ -62,8 +63,10 @@ export class ShownColumns {
       }
       if (now && isConverted(before, now)) throw converted(`${schema}.${name}`, column, 'was converted');
     }
+    const formerKeys = formerKeysOf(known ?? {}, shown);
+    if (formerKeys.includes(keyText(shown))) throw rekeyed(`${schema}.${name}`);
     const merged = Object.entries(shown).map(([column, now]) => [column, mergeShown(known?.[column], now)]);
-    this.#set(name, Object.fromEntries(merged) as Baseline[string]);
+    this.#set(name, withFormerKeys(Object.fromEntries(merged) as Baseline[string], formerKeys));
   }
 
   /**
@@ -79,10 +82,10 @@ export class ShownColumns {
       else this.#alter(each, columnsOf(each.schema, each.table) ?? new Set());
     }
     if (!copies) return;
-    if (copies.altered) this.#alterCopy(copies.altered);
+    if (copies.altered) this.#setAll(alterCopy(this.#baseline, copies.altered));
     for (const each of isAccepted ? [] : copies.swapped)
       this.#swap(each, columnsOf(each.schema, each.table) ?? new Set());
-    this.#moveCopies(copies);
+    this.#setAll(followCopies(this.#baseline, copies));
   }
 
   /**
@@ -103,47 +106,11 @@ export class ShownColumns {
     this.#set(table, followAlteration(alteration, known, mode));
   }
 
-  /** Notes in which columns a table that may be a copy has other values after an ALTER TABLE than a watched table has. */
-  #alterCopy({ copy, alteration }: NonNullable<CopyDefinition['altered']>): void {
-    this.#mapColumns((column, name, known) => {
-      if (column.lostIn?.includes(copy)) return column;
-      const judgement = { known: { ...known, [name]: proved(column, alteration) }, judged: new Set([name]) };
-      if (!findValueChange(alteration, { ...judgement, mode: copyMode })) return column;
-      return { ...column, lostIn: [...(column.lostIn ?? []), copy] };
-    });
-  }
-
-  /** Throws a Tripwire where a table takes the place of a watched one with other values in a watched column, or in one of the key. */
+  /** Throws a Tripwire where a copy takes the place of a watched table with other values in a watched column, or in one of the key. */
   #swap({ schema, table, copy }: CopyDefinition['swapped'][number], wanted: ReadonlySet<string>): void {
     const known = this.#baseline[table.toLowerCase()] ?? {};
-    const column = [...judgedOf(known, wanted)].find((each) => known[each]!.lostIn?.includes(copy));
-    if (column === undefined) return;
-    const what = `was dropped, renamed or converted in ${copy}, which took the place of the table by RENAME`;
-    throw converted(`${schema}.${table}`, column, what);
-  }
-
-  /** Follows tables that may be copies to their new names. */
-  #moveCopies({ origins, droppedSchema }: CopyDefinition): void {
-    if (origins.size === 0 && droppedSchema === null) return;
-    this.#mapColumns((column) => {
-      const { lostIn, ...rest } = column;
-      if (!lostIn) return column;
-      const left = lostIn.filter(
-        (copy) => !origins.has(copy) && (droppedSchema === null || !copy.startsWith(droppedSchema)),
-      );
-      const moved = [...origins].flatMap(([now, origin]) =>
-        origin !== null && lostIn.includes(origin) ? [now] : [],
-      );
-      const all = [...left, ...moved];
-      return all.length === 0 ? rest : { ...rest, lostIn: all };
-    });
-  }
-
-  #mapColumns(change: (column: ShownColumn, name: string, known: Baseline[string]) => ShownColumn): void {
-    for (const [table, known] of Object.entries(this.#baseline)) {
-      const columns = Object.entries(known).map(([name, column]) => [name, change(column, name, known)]);
-      this.#set(table, Object.fromEntries(columns) as Baseline[string]);
-    }
+    const swapped = findSwapped(known, judgedOf(known, wanted), copy);
+    if (swapped) throw converted(`${schema}.${table}`, swapped.column, swapped.what);
   }
 
   /** A person accepted that tables went: what comes under their names later is not held against them. */
@@ -153,24 +120,16 @@ export class ShownColumns {
     this.#baseline = Object.fromEntries(left);
   }
 
+  #setAll(baseline: Baseline): void {
+    for (const [table, columns] of Object.entries(baseline)) this.#set(table, columns);
+  }
+
   #set(table: string, columns: Readonly<Record<string, ShownColumn>>): void {
     const lower = table.toLowerCase();
     if (isDeepStrictEqual(this.#baseline[lower], columns)) return;
     this.#baseline = { ...this.#baseline, [lower]: columns };
     this.#changed = true;
   }
-}
-
-/** An online schema change fills its copy by INSERT IGNORE, which refuses nothing. */
-const copyMode: ConversionMode = { isStrict: false, padsChar: false };
-
-/** A definition without a character set proves as little as the one before: the next row does. */
-function proved(column: ShownColumn, { actions }: Pick<Alteration, 'actions'>): ShownColumn {
-  const { isUnproved, ...rest } = column;
-  const namesCharset = actions.some(
-    (action) => action.kind === 'convert' || (action.kind === 'define' && action.definition.charset !== null),
-  );
-  return isUnproved && namesCharset ? column : rest;
 }
 
 const judgedOf = (known: Baseline[string], wanted: ReadonlySet<string>): Set<string> =>
@@ -188,6 +147,14 @@ function keyless(table: string): Tripwire {
     'column-changed',
     `the watched table ${table} has no primary key any more: the log does not show which row is which`,
     { table, remedy: keylessRemedy(table) },
+  );
+}
+
+function rekeyed(table: string): Tripwire {
+  return new Tripwire(
+    'column-changed',
+    `the watched table ${table} has a key again that it had before: rows that were written in between were reported under another key`,
+    { table, remedy: rekeyedRemedy(table) },
   );
 }
 

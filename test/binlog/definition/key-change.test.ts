@@ -193,4 +193,30 @@ describe.each(modes)('keys that a definition changes in the log of $name', (mode
     const known = { t: { doc: { kind: 'text', isKey: true }, id: { kind: 'integer' } } } as const;
     await expect(readKeys(behind, { baseline: known })).rejects.toThrow('has no primary key any more');
   });
+
+  it.each([
+    ['another unique key', 'ALTER TABLE t ADD UNIQUE KEY u (doc)', 'ALTER TABLE t DROP PRIMARY KEY'],
+    ['a longer key', 'ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (id, sede)', 'DO 0'],
+    ['two other keys', 'ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (doc)', "UPDATE t SET nota = 'x'"],
+  ])('stop the reader where a former key is in force again after %s', async (name, first, second) => {
+    const position = await endOfLog(flavour, schema);
+    const run = async (...statements: string[]): Promise<void> => {
+      for (const statement of statements) await schema.query(statement);
+    };
+    await run("INSERT INTO t VALUES (1, 'n', 'd1', NULL, 5, 'uno')", 'UPDATE t SET id = 2', first, second);
+    // Row 2 becomes row 1 again, of which the receivers know that it was deleted.
+    await run('UPDATE t SET id = 1');
+    if (name === 'two other keys')
+      await run('ALTER TABLE t DROP PRIMARY KEY, ADD PRIMARY KEY (doc, sede)', "UPDATE t SET nota = 'y'");
+    const again = name === 'another unique key' ? '' : 'DROP PRIMARY KEY, ';
+    await run(`ALTER TABLE t ${again}ADD PRIMARY KEY (id)`, "UPDATE t SET nota = 'fin'");
+    const error = await readKeys(position).catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(HaltError);
+    const { halt } = error as HaltError;
+    expect(halt).toMatchObject({ reason: 'column-changed', table: `${schema.name}.t` });
+    expect(halt.message).toContain(`${schema.name}.t has a key again that it had before`);
+    expect(halt.remedy).toContain('resume --accept-gap --reason "definition changed"');
+    // As an acceptance leaves it.
+    expect(await readKeys(halt.position!, { baseline: {} })).toEqual(['update 1']);
+  });
 });

@@ -169,4 +169,69 @@ describe.each(servers)('copies of online schema changes in the log of %s', (vari
       expect(await haltOf(retried, ['ADD COLUMN w INT'])).toBeNull();
     });
   });
+
+  const made = (definition: string): Tool => ({
+    name: 'made',
+    copy: '%w._t_new',
+    create: [definition],
+    swap: ['RENAME TABLE %w.t TO %w._t_old, %w._t_new TO %w.t'],
+  });
+
+  it.each([
+    ['d', columns.replace('(8,2)', '(8,1)'), 'MODIFY d DECIMAL(8,2)'],
+    ['a', columns.replace('a VARCHAR(20)', 'a VARCHAR(5)'), 'MODIFY a VARCHAR(20) CHARACTER SET utf8mb4'],
+    [
+      'b',
+      columns.replace('b VARCHAR(20) CHARACTER SET utf8mb4', 'b VARCHAR(20) CHARACTER SET latin1'),
+      `CONVERT TO CHARACTER SET utf8mb4`,
+    ],
+    ['id', columns.replace('id INT', 'id SMALLINT'), 'MODIFY id INT NOT NULL'],
+  ])('stop the reader where %s is declared so that it loses values: %s', async (column, declared, later) => {
+    const halt = await haltOf(made(`CREATE TABLE %w._t_new (${declared}) ENGINE=InnoDB`), [later]);
+    expect(halt!.message).toContain(`${schema.name}.t.${column} was dropped, renamed or converted in `);
+  });
+
+  it('are followed where columns are declared otherwise but keep each value', async () => {
+    const declared = columns.replace('id INT', 'id BIGINT').replaceAll('(20)', '(60)');
+    expect(await haltOf(made(`CREATE TABLE %w._t_new (${declared}) ENGINE=InnoDB`), [])).toBeNull();
+  });
+
+  it.each([
+    ['that was made before the log was read', ['DO 0']],
+    ['that may have been there before', ['CREATE TABLE IF NOT EXISTS %w._t_new LIKE %w.t']],
+    [
+      'that lacked a column when it was made',
+      [
+        `CREATE TABLE %w.x (${columns.replace('d DECIMAL(8,2), ', '')})`,
+        'DROP TABLE %w._t_new',
+        'RENAME TABLE %w.x TO %w._t_new',
+        'ALTER TABLE %w._t_new ADD COLUMN d DECIMAL(8,2)',
+      ],
+    ],
+  ])('stop the reader where one takes the place of the table %s', async (_how, create) => {
+    await run([
+      'CREATE TABLE %w._t_new LIKE %w.t',
+      'ALTER TABLE %w._t_new DROP COLUMN d, ADD COLUMN d DECIMAL(8,2)',
+    ]);
+    const halt = await haltOf({ ...made(''), create }, []);
+    expect(halt!.halt).toMatchObject({ reason: 'column-changed', table: `${schema.name}.t` });
+    expect(halt!.message).toContain('of which the log shows no CREATE');
+    await readTo(3, halt!.halt.position!, {});
+  });
+
+  it('are remembered up to a hundred, whatever other tables are made and altered', async () => {
+    const start = await endOfLog(flavour, schema);
+    const others = Array.from({ length: 120 }, (_, i) => [
+      `CREATE TABLE %w.c${i} LIKE %w.t`,
+      `CREATE TABLE %w.x${i} (id INT PRIMARY KEY, a VARCHAR(3))`,
+      `ALTER TABLE %w.x${i} DROP COLUMN a`,
+      `ALTER TABLE %w.c${i} DROP COLUMN a`,
+    ]);
+    await run([insert(1), ...others.flat(), insert(2)]);
+    const { baseline } = await readTo(2, start, {});
+    expect(baseline['t']!['a']!.lostIn).toHaveLength(100);
+    expect(baseline['t']!['b']!.keptIn).toHaveLength(100);
+    expect(baseline['t']!['a']!.keptIn).toBeUndefined();
+    expect(JSON.stringify(baseline)).not.toContain('`x');
+  });
 });

@@ -1,0 +1,71 @@
+import type { Lexer } from '../statement/lexer.ts';
+import { readObjectName, type Name, type ObjectName } from '../statement/names.ts';
+import type { ParsedStatement } from '../statement/parse-statement.ts';
+import { readDefinition, type ColumnDefinition } from './column-definition.ts';
+
+export interface CreatedTable {
+  table: ObjectName;
+  /** The table of CREATE TABLE … LIKE. */
+  like: ObjectName | null;
+  /** The columns that are written out. */
+  columns: readonly { name: Name; definition: ColumnDefinition }[];
+  /** CREATE TABLE … SELECT: there may be more columns. */
+  selects: boolean;
+}
+
+/** Reads a CREATE TABLE; null for another statement, and for one with IF NOT EXISTS, after which the table may be an older one. */
+export function readCreatedTable({ head, behindHead }: ParsedStatement): CreatedTable | null {
+  if (head[0] !== 'CREATE' || head[1] !== 'TABLE') return null;
+  const lexer = behindHead();
+  lexer.next();
+  if (lexer.keyword() === 'IF') return null;
+  const table = readObjectName(lexer);
+  if (!table) return null;
+  if (lexer.symbol() === '(') {
+    lexer.next();
+    if (lexer.keyword() !== 'LIKE') {
+      const columns = readColumns(lexer);
+      return { table, like: null, columns, selects: readSelect(lexer) };
+    }
+  }
+  if (lexer.keyword() !== 'LIKE') return { table, like: null, columns: [], selects: readSelect(lexer) };
+  lexer.next();
+  return { table, like: readObjectName(lexer), columns: [], selects: false };
+}
+
+/** What is defined between the parentheses besides columns. */
+const otherThings: ReadonlySet<string> = new Set([
+  'PRIMARY',
+  'KEY',
+  'INDEX',
+  'UNIQUE',
+  'FULLTEXT',
+  'SPATIAL',
+  'VECTOR',
+  'CONSTRAINT',
+  'FOREIGN',
+  'CHECK',
+  'PERIOD',
+]);
+
+/** From behind the opening parenthesis to behind the closing one. */
+function readColumns(lexer: Lexer): CreatedTable['columns'] {
+  const columns: { name: Name; definition: ColumnDefinition }[] = [];
+  while (lexer.type !== 'end') {
+    const isColumn = lexer.type === 'name' || (lexer.type === 'word' && !otherThings.has(lexer.keyword()));
+    const name = lexer.name();
+    if (isColumn) lexer.next();
+    const definition = readDefinition(lexer);
+    if (isColumn) columns.push({ name, definition });
+    const isLast = lexer.symbol() === ')';
+    lexer.next();
+    if (isLast) break;
+  }
+  return columns;
+}
+
+/** Whether the rows of a SELECT follow the table's options. */
+function readSelect(lexer: Lexer): boolean {
+  for (; lexer.type !== 'end'; lexer.next()) if (lexer.keyword() === 'SELECT') return true;
+  return false;
+}

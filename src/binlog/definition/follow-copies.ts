@@ -1,0 +1,130 @@
+import type { Baseline, ShownColumn } from '../types.ts';
+import type { Alteration } from './alter-actions.ts';
+import type { ConversionMode } from './keeps-values.ts';
+import type { CopyDefinition } from './possible-copies.ts';
+import { findValueChange, isNamed, keepsDefined } from './value-change.ts';
+
+/**
+ * So many copies of a table are remembered, the newest: an online schema change makes one, minutes or hours before it renames it. A
+ * copy that is not remembered is one of which it is not known what it keeps.
+ */
+const MAX_COPIES = 100;
+
+/** An online schema change fills its copy by INSERT IGNORE, which refuses nothing. */
+const copyMode: ConversionMode = { isStrict: false, padsChar: false };
+
+type Columns = Baseline[string];
+
+/** What is known of copies after a definition: see `findSwapped` for before. */
+export function followCopies(baseline: Baseline, definition: CopyDefinition): Baseline {
+  return Object.fromEntries(
+    Object.entries(baseline).map(([table, known]) => {
+      const moved = mapColumns(known, (column) => moveCopies(column, definition));
+      return [table, noteCreated(table, moved, definition)];
+    }),
+  );
+}
+
+/** Notes in which columns a copy has other values after an ALTER TABLE than the watched table has. */
+export function alterCopy(baseline: Baseline, altered: NonNullable<CopyDefinition['altered']>): Baseline {
+  const { copy, alteration } = altered;
+  return Object.fromEntries(
+    Object.entries(baseline).map(([table, known]) => [
+      table,
+      mapColumns(known, (column, name) => {
+        if (!column.keptIn?.includes(copy)) return column;
+        const judged = { known: { ...known, [name]: proved(column, alteration) }, judged: new Set([name]) };
+        return findValueChange(alteration, { ...judged, mode: copyMode }) ? lose(column, copy) : column;
+      }),
+    ]),
+  );
+}
+
+/** The first column by which a copy that takes the place of a table may bring other values, and what was done to it. */
+export function findSwapped(
+  known: Columns,
+  judged: ReadonlySet<string>,
+  copy: string,
+): { column: string; what: string } | null {
+  const behind = `${copy}, which took the place of the table by RENAME`;
+  const columns = [...judged];
+  const lost = columns.find((column) => known[column]!.lostIn?.includes(copy));
+  if (lost !== undefined) return { column: lost, what: `was dropped, renamed or converted in ${behind}` };
+  const unknown = columns.find((column) => !known[column]!.keptIn?.includes(copy));
+  if (unknown === undefined) return null;
+  return {
+    column: unknown,
+    what: `is not known to be as it was in ${behind} and of which the log shows no CREATE`,
+  };
+}
+
+/** Follows copies to their new names, and forgets dropped ones. */
+function moveCopies(column: ShownColumn, definition: CopyDefinition): ShownColumn {
+  const { keptIn, lostIn, ...rest } = column;
+  if (!keptIn && !lostIn) return column;
+  return withCopies(rest, { keptIn: moveNames(keptIn, definition), lostIn: moveNames(lostIn, definition) });
+}
+
+function moveNames(names: readonly string[] = [], { origins, droppedSchema }: CopyDefinition): string[] {
+  const left = names.filter(
+    (copy) => !origins.has(copy) && (droppedSchema === null || !copy.startsWith(droppedSchema)),
+  );
+  const moved = [...origins].flatMap(([now, origin]) =>
+    origin !== null && names.includes(origin) ? [now] : [],
+  );
+  return [...left, ...moved];
+}
+
+/** A table that was made like a watched one, or with all its known columns, may become its copy. */
+function noteCreated(table: string, known: Columns, { created }: CopyDefinition): Columns {
+  if (!created) return known;
+  const { copy, like, ofTables, columns } = created;
+  if (like !== null && !ofTables.has(table)) {
+    return mapColumns(known, (column) => {
+      if (column.keptIn?.includes(like)) return keep(column, copy);
+      return column.lostIn?.includes(like) ? lose(column, copy) : column;
+    });
+  }
+  const declared = new Map(
+    Object.keys(known).map((name) => [name, columns.find((column) => isNamed(column.name, name))]),
+  );
+  if (!ofTables.has(table) && [...declared.values()].includes(undefined)) return known;
+  return mapColumns(known, (column, name) => {
+    const definition = declared.get(name)?.definition;
+    // The log does not show which column of a key counts up, and a key hardly holds 0.
+    const isAutoIncrement = !column.isKey && definition?.isAutoIncrement === true;
+    return !definition || keepsDefined(column, { ...definition, isAutoIncrement }, copyMode)
+      ? keep(column, copy)
+      : lose(column, copy);
+  });
+}
+
+const keep = ({ keptIn = [], lostIn, ...rest }: ShownColumn, copy: string): ShownColumn =>
+  withCopies(rest, { keptIn: [...keptIn, copy], lostIn });
+
+const lose = ({ keptIn = [], lostIn = [], ...rest }: ShownColumn, copy: string): ShownColumn =>
+  withCopies(rest, { keptIn: keptIn.filter((each) => each !== copy), lostIn: [...lostIn, copy] });
+
+function withCopies(
+  column: ShownColumn,
+  { keptIn = [], lostIn = [] }: { [list in 'keptIn' | 'lostIn']: readonly string[] | undefined },
+): ShownColumn {
+  return {
+    ...column,
+    ...(keptIn.length > 0 && { keptIn: keptIn.slice(-MAX_COPIES) }),
+    ...(lostIn.length > 0 && { lostIn: lostIn.slice(-MAX_COPIES) }),
+  };
+}
+
+/** A definition without a character set proves as little as the one before: the next row does. */
+function proved(column: ShownColumn, { actions }: Pick<Alteration, 'actions'>): ShownColumn {
+  const { isUnproved, ...rest } = column;
+  const namesCharset = actions.some(
+    (action) => action.kind === 'convert' || (action.kind === 'define' && action.definition.charset !== null),
+  );
+  return isUnproved && namesCharset ? column : rest;
+}
+
+function mapColumns(known: Columns, change: (column: ShownColumn, name: string) => ShownColumn): Columns {
+  return Object.fromEntries(Object.entries(known).map(([name, column]) => [name, change(column, name)]));
+}
