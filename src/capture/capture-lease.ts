@@ -1,4 +1,12 @@
-import { acquireLease, leaseTiming, releaseLease, renewLease, type Lease } from '../db/connection/lease.ts';
+import type { Session } from '../db/connection/client.ts';
+import {
+  acquireLease,
+  findIdleHolder,
+  leaseTiming,
+  releaseLease,
+  renewLease,
+  type Lease,
+} from '../db/connection/lease.ts';
 import { monotonicMs, sleep } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
@@ -16,6 +24,13 @@ export async function withCaptureLease(
   const { store, owner } = claimant;
   const lease = await acquireLease(store, { name: 'capture', holder: owner, ttlMs: leaseTiming.ttlMs });
   if (!lease) return false;
+  if (lease.forgedBy !== undefined) {
+    log.warn(
+      { holder: lease.forgedBy },
+      'the lease to capture named a holder that is no running daemon, or expired later than any daemon sets: something other than this ' +
+        'program wrote it; this daemon captures',
+    );
+  }
   const over = new AbortController();
   const held = AbortSignal.any([signal, over.signal]);
   const renewing = renewWhile(held, { claimant, log, lease }).then(() => over.abort());
@@ -49,3 +64,30 @@ async function renewWhile(
     }
   }
 }
+
+/** A process that has taken the lease begins to capture within a second, and one that was killed loses it within 6. */
+const IDLE_AFTER_MS = 15_000;
+
+/**
+ * Watches, for a standby, whether the holder of the lease captures. `look` returns its name once it has not for `IDLE_AFTER_MS`,
+ * and logs that once; null while all is well.
+ */
+export function createIdleHolderWatch(session: Session, log: Log): { look(): Promise<string | null> } {
+  let idle: { holder: string; sinceMs: number; isLogged: boolean } | null = null;
+  return {
+    async look() {
+      const holder = await findIdleHolder(session);
+      if (holder !== idle?.holder)
+        idle = holder === null ? null : { holder, sinceMs: monotonicMs(), isLogged: false };
+      if (idle === null || monotonicMs() - idle.sinceMs < IDLE_AFTER_MS) return null;
+      if (!idle.isLogged)
+        log.error({ holder, remedy: freeLease }, 'the holder of the lease to capture does not capture');
+      idle.isLogged = true;
+      return holder;
+    },
+  };
+}
+
+/** What an operator does about a lease whose holder does not capture. */
+export const freeLease =
+  "Stop the process that writes it, then free the lease in the schema of the store: DELETE FROM leases WHERE name = 'capture';";

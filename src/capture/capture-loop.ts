@@ -14,7 +14,7 @@ import type { Outages } from '../lib/loop/outages.ts';
 import { openAppender, type Appender } from '../outbox/append/append.ts';
 import { endHalt, readCaptureState } from '../outbox/checkpoint.ts';
 import type { CaptureState, Claimant, Subscription } from '../outbox/types.ts';
-import { withCaptureLease } from './capture-lease.ts';
+import { createIdleHolderWatch, withCaptureLease } from './capture-lease.ts';
 import { capture, type CaptureOptions } from './capture.ts';
 import type { CascadeWatch } from './cascade-watch.ts';
 import { nameOfRules, type Clinic } from './clinic.ts';
@@ -47,6 +47,8 @@ export interface CaptureStatus {
   doneTo: LogPlace | null;
   /** Readers opened so far. */
   readers: number;
+  /** Who keeps this standby from capturing and does not capture, once that lasts; null else. */
+  blockedBy: string | null;
 }
 
 /** While halted, the checkpoint is looked at so often: a person may have accepted the gap, which takes effect within 2 s. */
@@ -89,6 +91,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   const { claimant, log, outages } = options;
   const outage = outages.part('capture was interrupted, trying again');
   const status = firstStatus();
+  const idleHolder = createIdleHolderWatch(claimant.store, log);
   let reader: BinlogStream | undefined;
   /** How often another reader was asked for: one that is just being opened may have begun with what was in force before. */
   let asked = 0;
@@ -104,12 +107,13 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     const had = await withCaptureLease({ claimant, log, signal }, captureWhile);
     if (had) return 0;
     status.role = 'standby';
+    status.blockedBy = await idleHolder.look();
     outage.onRecovered();
     return leaseTiming.pollMs;
   }
 
   async function captureWhile(lease: Lease, signal: AbortSignal): Promise<void> {
-    status.role = 'connecting';
+    Object.assign(status, { role: 'connecting', blockedBy: null });
     const appender = await openAppenderFor(options, lease);
     try {
       while (!signal.aborted) await readOnce(appender, signal);
@@ -192,7 +196,8 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     step,
     onError(error) {
       Object.assign(status, failureOf(error), { failures: status.failures + 1 });
-      if (status.role === 'capturing') status.role = 'connecting';
+      // A standby that cannot ask for the lease would not notice that it is free.
+      if (status.role !== 'halted') status.role = 'connecting';
       outage.onError(error);
     },
     backoff: { firstMs: 100, maxMs: 10_000 },
@@ -244,6 +249,7 @@ function firstStatus(): Omit<CaptureStatus, 'silentMs' | 'doneTo'> {
     lastRemedy: null,
     failures: 0,
     readers: 0,
+    blockedBy: null,
   };
 }
 

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { CheckResult } from '../binlog/preflight/preflight.ts';
+import { freeLease } from '../capture/capture-lease.ts';
 import { createRowJudge } from '../daemon/judge.ts';
 import { readStatus, type InstallationStatus } from '../daemon/status.ts';
 import { formatDuration } from '../lib/duration.ts';
@@ -66,6 +67,11 @@ function formatStatus(
   return [
     formatFacts(facts),
     ...(halt ? [`${styled('bold', 'Why it is halted:')} ${halt.message}\n\n${halt.remedy}`] : []),
+    ...(capture.blocked_by === null
+      ? []
+      : [
+          `${styled('bold', 'Why nothing is captured:')} ${capture.blocked_by} has the lease to capture and does not capture.\n\n${freeLease}`,
+        ]),
     ...(failing.length > 0
       ? [`${styled('bold', 'Checks that fail:')}\n\n${formatFailingChecks(failing)}`]
       : []),

@@ -46,10 +46,13 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
     backlog: () => readBacklog(source, vault.store),
     async status() {
       const { capture, ...status } = await readStatus(source, vault, () => webhookProblems(inForce));
-      const { role, lastError, failures, silentMs, readers } = captureLoop.status();
+      const { role, lastError, failures, silentMs, readers, blockedBy } = captureLoop.status();
       return {
         ...status,
-        capture: { ...capture, role, last_error: lastError, failures, silent_ms: silentMs, readers },
+        capture: {
+          ...{ ...capture, role, last_error: lastError, failures, silent_ms: silentMs, readers },
+          blocked_by: blockedBy,
+        },
         dispatch: toJson(dispatcher.stats()),
       };
     },

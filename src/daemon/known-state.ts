@@ -3,6 +3,7 @@ import type { Baseline } from '../binlog/types.ts';
 import type { Config, ConfiguredWebhook } from '../config/types.ts';
 import { openBox, type SecretBox } from '../crypto/encryption.ts';
 import type { Store } from '../db/connection/client.ts';
+import { isInForce } from '../db/connection/lease.ts';
 import { readMarker } from '../db/proof/marks.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
 import type { Checkpoint } from '../outbox/types.ts';
@@ -43,9 +44,7 @@ export async function readKnownState(store: Store, config: Config): Promise<Know
   const [installation] = await store.rows<{ serverId: number }>(
     'SELECT server_id AS serverId FROM installation',
   );
-  const held = await store.rows(
-    "SELECT 1 FROM leases WHERE name = 'capture' AND expires_at > UTC_TIMESTAMP(3)",
-  );
+  const held = await store.rows(`SELECT 1 FROM leases WHERE name = 'capture' AND ${isInForce}`);
   return {
     checkpoint,
     cleanStop,

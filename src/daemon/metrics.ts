@@ -17,6 +17,7 @@ export interface Metrics {
   preflight: Gauge<'level'>;
   halted: Gauge;
   capturing: Gauge;
+  leaseBlocked: Gauge;
   lagSeconds: Gauge;
   canaryAgeSeconds: Gauge;
   runwaySeconds: Gauge;
@@ -82,6 +83,10 @@ export function createMetrics(): Metrics {
     preflight: gauge('preflight_checks', 'Checks of the last preflight by level.', ['level']),
     halted: gauge('halted', '1 while capture is halted.'),
     capturing: gauge('capturing', '1 in the process that captures, 0 in a standby.'),
+    leaseBlocked: gauge(
+      'lease_blocked',
+      '1 in a standby while the holder of the lease to capture does not capture.',
+    ),
     lagSeconds: gauge(
       'lag_seconds',
       'How far capture is behind the end of the log; 0 when all of it is read.',

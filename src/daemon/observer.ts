@@ -11,6 +11,7 @@ import type { Subscription } from '../outbox/types.ts';
 import type { AuditStatus } from './upkeep/audit-watch.ts';
 import type { AppendedBatch } from '../capture/capture.ts';
 import type { CanaryStatus } from '../capture/canary.ts';
+import { freeLease } from '../capture/capture-lease.ts';
 import type { CaptureStatus } from '../capture/capture-loop.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -103,6 +104,10 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
         reasons.push(
           withRemedy(`capture is not connected: ${lastError ?? 'connecting'}`, lastRemedy ?? look),
         );
+      else if (role === 'standby' && capture.blockedBy !== null) {
+        const reason = `no daemon captures: the lease to capture is held by ${capture.blockedBy}, which does not capture`;
+        reasons.push(withRemedy(reason, freeLease));
+      }
       if (role === 'capturing' && (capture.silentMs ?? 0) > heartbeatMs * MISSED_HEARTBEATS) {
         reasons.push(withRemedy('the source has been silent for three heartbeats', look));
       }
@@ -130,6 +135,7 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
       metrics.behindBytes.set(runway?.behindBytes ?? NaN);
       metrics.halted.set(capture.halt ? 1 : 0);
       metrics.capturing.set(capture.role === 'capturing' ? 1 : 0);
+      metrics.leaseBlocked.set(capture.blockedBy === null ? 0 : 1);
       metrics.reconnects.reset();
       metrics.reconnects.inc(Math.max(0, capture.readers - 1));
       metrics.inFlight.set(delivery.inFlight);

@@ -2,6 +2,7 @@ import type { Halt } from '../binlog/halt.ts';
 import { estimateRunway, type Runway } from '../binlog/position/runway.ts';
 import type { Source } from '../binlog/source/source.ts';
 import type { Position } from '../binlog/types.ts';
+import { findIdleHolder } from '../db/connection/lease.ts';
 import { systemClock } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
 import { readQueueDepths, readQueueErrors } from '../outbox/queue/claim.ts';
@@ -30,6 +31,8 @@ export interface InstallationStatus {
     /** Age of that transaction while there is more to read; 0 when all is read; null when that cannot be told. */
     lag_ms: number | null;
     halt: (Halt & { at: string }) | null;
+    /** Who has the lease to capture and does not capture; null else. */
+    blocked_by: string | null;
     /** Parents whose foreign keys may have changed watched tables without the log showing it. */
     unlogged_cascades: readonly { table: string; count: number; last_at: string }[];
   };
@@ -70,8 +73,9 @@ export async function readStatus(
 ): Promise<InstallationStatus> {
   const { store } = vault;
   const state = await readCaptureState(store);
-  const [daemon, webhooks, cascades, log] = await Promise.all([
+  const [daemon, blockedBy, webhooks, cascades, log] = await Promise.all([
     countAlive(store),
+    findIdleHolder(store),
     readWebhookStatus(vault, problems),
     countUnloggedCascades(store),
     readSourceStatus(source, state),
@@ -81,7 +85,7 @@ export async function readStatus(
     count,
     last_at: toMoment(lastAtMs),
   }));
-  const capture = { ...toCapture(state, log), unlogged_cascades: unlogged };
+  const capture = { ...toCapture(state, log), blocked_by: blockedBy, unlogged_cascades: unlogged };
   return { daemon, capture, source: log, webhooks };
 }
 
@@ -108,7 +112,7 @@ function toSourceStatus({ untilPurgeMs, behindBytes, logBytes }: Runway): Source
 function toCapture(
   { checkpoint, halt }: CaptureState,
   source: InstallationStatus['source'],
-): Omit<InstallationStatus['capture'], 'unlogged_cascades'> {
+): Omit<InstallationStatus['capture'], 'unlogged_cascades' | 'blocked_by'> {
   const committedAtMs = checkpoint?.committedAtMs ?? null;
   const isRead = 'behind_bytes' in source && source.behind_bytes === 0;
   const age = committedAtMs === null ? null : Math.max(0, systemClock.now() - committedAtMs);

@@ -208,6 +208,7 @@ export const statusAnswer = answering({
     failures: integer,
     silent_ms: orNull({ type: 'number' }),
     readers: integer,
+    blocked_by: orNull(string),
   }),
   source: {
     anyOf: [

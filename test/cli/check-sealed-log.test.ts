@@ -32,7 +32,7 @@ describe.each(flavours)('the line of check about the sealed log, on %s', (flavou
   const seal = (with_ = box) => sealOnce({ store: test.store, box: with_ });
   const letDaemonRun = () =>
     test.schema.query(
-      "INSERT INTO leases (name, holder, token, expires_at) VALUES ('capture', 'x', 1, UTC_TIMESTAMP(3) + INTERVAL 1 HOUR)",
+      "INSERT INTO leases (name, holder, token, expires_at) VALUES ('capture', 'x', 1, UTC_TIMESTAMP(3) + INTERVAL 11 SECOND)",
     );
   const age = (interval: string) =>
     test.schema.query(`UPDATE audit_log SET at = UTC_TIMESTAMP(3) - INTERVAL ${interval}`);

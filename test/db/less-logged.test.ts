@@ -58,7 +58,7 @@ describe.each(servers)('sessions of the store on %s', (variant) => {
     await lease('maintenance', 'b', '6 SECOND');
     await lease('b', 'b', '-2 HOUR');
     expect(await countAlive(store)).toEqual({ running: 1, capturing: true });
-    await expireOrphans(store);
+    await expireOrphans({ store, claimMs: 60_000 });
     // What a process that captures falls back on when it gives the lease up.
     const names = await store.rows<{ name: string }>('SELECT name FROM leases ORDER BY name');
     expect(names.map(({ name }) => name)).toEqual(['a', 'capture', 'maintenance']);

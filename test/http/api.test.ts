@@ -31,6 +31,7 @@ const status = {
   capture: {
     ...{ position: null, committed_at: null, lag_ms: null, halt: null, unlogged_cascades: [] },
     ...{ role: 'standby', last_error: null, failures: 0, silent_ms: null, readers: 0 },
+    blocked_by: null,
   },
   source: { error: 'away', remedy: 'none' },
   webhooks: [],

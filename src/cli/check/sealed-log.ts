@@ -6,6 +6,7 @@ import type { Session } from '../../db/connection/client.ts';
 import { openBox } from '../../crypto/encryption.ts';
 import { readSealState } from '../../db/proof/seal-key.ts';
 import { errnoOf } from '../../db/connection/connect-error.ts';
+import { isInForce } from '../../db/connection/lease.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import { AppError } from '../../lib/errors.ts';
 
@@ -103,7 +104,7 @@ const lockRemedy = [
 
 async function isDaemonRunning(store: Session): Promise<boolean> {
   const held = await store.rows(
-    "SELECT 1 FROM leases WHERE name = 'capture' AND expires_at > UTC_TIMESTAMP(3)",
+    `SELECT 1 FROM leases WHERE name = 'capture' AND ${isInForce}`,
   );
   return held.length > 0;
 }

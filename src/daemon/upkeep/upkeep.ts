@@ -42,7 +42,13 @@ export function createUpkeep({ claimant, log, outages, held, onRank, onDue }: Up
         // In this order: a store that could not be reached for a while must not make us take our own claims for orphans.
         await announceAlive(claimant, { unlessWithinMs: saidWithLeaseMs });
         onRank(await readRank(claimant));
-        await expireOrphans(store);
+        const forged = await expireOrphans(claimant);
+        if (forged > 0) {
+          log.warn(
+            { forged },
+            'rows of `leases` expired later than any daemon sets: something other than this program wrote them; they were removed',
+          );
+        }
         const rescued = await rescueExpired(claimant);
         if (rescued > 0) {
           log.warn({ rescued }, 'claims expired without an outcome: those deliveries are sent again');

@@ -45,7 +45,9 @@ export async function releaseForgotten(
   { store, owner }: Claimant,
   { held, afterMs }: { held: () => ReadonlySet<number>; afterMs: number },
 ): Promise<number> {
-  const old = `state = 'sending' AND claimed_by = ? AND claimed_at < UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND`;
+  // A moment that is missing, or that the clock has not reached, was written by SQL: it would keep the delivery for ever.
+  const old = `state = 'sending' AND claimed_by = ?
+    AND (claimed_at IS NULL OR ABS(TIMESTAMPDIFF(MICROSECOND, claimed_at, UTC_TIMESTAMP(3))) > ?)`;
   const values = [owner, afterMs * 1_000];
   const withoutHeld = (rows: readonly ClaimRow[]): ClaimRow[] => {
     const ids = held();
