@@ -42,7 +42,7 @@ describe.each(flavours)('files of daemons on one store, on %s', (flavour) => {
   });
 
   async function sync(owner: string, ...configured: ConfiguredWebhook[]): Promise<Partial<Synced>> {
-    // Those that live, as long as a live process can say at most: a row of an ended one is gone.
+    // Owners that live, for as long as a live process can say at most: the row of an ended one is gone.
     await test.store.run('UPDATE leases SET expires_at = UTC_TIMESTAMP(3) + INTERVAL 11 SECOND');
     const { synced, standing } = await syncWebhooks({ store: test.store, box: clearBox, owner }, configured, {
       overlapMs: 0,

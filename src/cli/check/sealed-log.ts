@@ -103,9 +103,7 @@ const lockRemedy = [
 ].join('\n');
 
 async function isDaemonRunning(store: Session): Promise<boolean> {
-  const held = await store.rows(
-    `SELECT 1 FROM leases WHERE name = 'capture' AND ${isInForce}`,
-  );
+  const held = await store.rows(`SELECT 1 FROM leases WHERE name = 'capture' AND ${isInForce}`);
   return held.length > 0;
 }
 

@@ -58,7 +58,7 @@ export async function announceEnd({ store, owner }: Claimant): Promise<void> {
 
 /**
  * Lets the claims of dead processes expire at once, so that the rescue takes them, and claims that end later than any process sets.
- * Removes the rows of processes that are dead for an hour, and those that no process wrote. Returns how many of these there were.
+ * Removes the rows of processes that are dead for an hour, and forged rows. Returns how many of these there were.
  */
 export async function expireOrphans({
   store,
