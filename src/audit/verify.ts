@@ -2,13 +2,16 @@ import type { Session } from '../db/connection/client.ts';
 import { Marker } from '../db/proof/marks.ts';
 import {
   fingerprintOf,
+  isStoreUsed,
   markKeyOf,
   readSealState,
+  stageOf,
   toPublicKey,
   type SealState,
 } from '../db/proof/seal-key.ts';
 import { parseStored } from '../db/proof/stored-json.ts';
 import { momentMs } from '../outbox/moment.ts';
+import { readAcceptedEntries } from './seal/accepted-entries.ts';
 import { anchorSeal, readLastSeal } from './seal/chain.ts';
 import { nothingSealed, type Progress } from './seal/progress.ts';
 import { readReplayRecords } from './act/replay-acts.ts';
@@ -52,8 +55,10 @@ async function walk(
       fail('truncated', { message: `there is no sealed log, and the head is seal ${options.head.number}` });
     else if (options.fingerprint !== undefined)
       fail('truncated', { message: 'there is no sealed log, and a key was given' });
-    else await requireNoMarks(vault.store);
-    if (!state) result.unsealed = await countEntries(vault.store);
+    else if (await isStoreUsed(vault.store))
+      fail('truncated', {
+        message: `nothing is proved: the signing key and all seals are missing (seal_state, seals), and ${await countEntries(vault.store)} attempts and acts are there`,
+      });
   } catch (error) {
     const flaw = toFlaw(error);
     if (!flaw) throw error;
@@ -107,7 +112,7 @@ async function walkChain(chain: Chain): Promise<void> {
   const excuses = new Excuses(store, marker);
   await excuses.read();
   const dropped = anchorSeal(state)?.progress ?? null;
-  const progress = last?.progress ?? dropped ?? oldProgress(state);
+  const progress = last?.progress ?? dropped ?? (await progressBeforeSeals(store, state, marker));
   const total = await countWork(store);
   let done = 0;
   const onDone = (count: number): void => options.onProgress?.((done += count), Math.max(total, done));
@@ -124,6 +129,11 @@ async function walkChain(chain: Chain): Promise<void> {
   const checked = { vault, marker, progress, result };
   await checkUnsealed(checked, 'attempts');
   await checkUnsealed(checked, 'audit_log');
+  if (!last && state.anchor.number === 0 && (await isStoreUsed(store))) {
+    fail('truncated', {
+      message: `nothing is proved: no seal is there, and ${result.unsealed} attempts and acts are. A daemon makes the first within seconds`,
+    });
+  }
   if (!last || last.version === 1) return;
   const replays = await readReplayRecords(store, marker);
   await checkDeliveries({
@@ -142,8 +152,13 @@ async function walkChain(chain: Chain): Promise<void> {
   await checkActs({ vault, marker, excuses, replays }, state);
 }
 
-/** Without a seal of version 2 all rows are of version f84be48, and have no marks. */
-function oldProgress({ oldProgress: text }: SealState): Progress {
+/** Without a seal of version 2 all rows are of version f84be48, and have no marks; unless the key was made by a later version. */
+async function progressBeforeSeals(session: Session, state: SealState, marker: Marker): Promise<Progress> {
+  const { oldProgress: text } = state;
+  if (stageOf(state) !== 'old') {
+    const { attempts, audit_log } = await readAcceptedEntries(session, marker);
+    return { ...nothingSealed, unmarked: { attempts, audit_log } };
+  }
   const old = parseStored('seal_state.progress', text, 1) as Pick<Progress, 'attempts' | 'audit_log'>;
   return {
     ...nothingSealed,
@@ -182,15 +197,6 @@ function comparedBefore(progress: Progress, dropped: Progress | null): SealWalk[
     event_log: dropped?.event_log.to ?? Number.MIN_SAFE_INTEGER,
     delivery_log: dropped?.delivery_log.to ?? Number.MIN_SAFE_INTEGER,
   };
-}
-
-/** A row gets its mark by the key in seal_state: where there are marks, there was a key. */
-async function requireNoMarks(session: Session): Promise<void> {
-  const marked = await session.rows(
-    `(SELECT 1 FROM attempts WHERE mark IS NOT NULL LIMIT 1) UNION ALL (SELECT 1 FROM audit_log WHERE mark IS NOT NULL LIMIT 1)`,
-  );
-  if (marked.length > 0)
-    fail('truncated', { message: 'the key of the log and all its seals were deleted (seal_state, seals)' });
 }
 
 async function countEntries(session: Session): Promise<number> {

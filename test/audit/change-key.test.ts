@@ -5,6 +5,7 @@ import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { createSecretBox } from '../../src/crypto/encryption.ts';
 import { openMarker } from '../../src/db/proof/marks.ts';
+import { readSealState } from '../../src/db/proof/seal-key.ts';
 import { openTestStore, type TestStore } from '../outbox/support.ts';
 import { flavours } from '../support/server.ts';
 
@@ -27,6 +28,9 @@ describe.each(flavours)('a change of the encryption key, on %s', (flavour) => {
     ];
     await openMarker(store, first);
     expect(await recordKeyChange(store, first)).toBe(false);
+    // A command that runs with the new configuration before the daemon is restarted.
+    await openMarker(store, both);
+    expect((await readSealState(store))!.privateKey).toMatch(/^enc:v1:k1:/);
     expect(await recordKeyChange(store, both)).toBe(true);
     expect(await recordKeyChange(store, both)).toBe(false);
     expect((await listActs(store, { action: 'store.change-key' }, { limit: 5 })).items).toMatchObject([

@@ -21,6 +21,7 @@ import { judgeSealedLog } from '../../src/cli/check/sealed-log.ts';
 import { HmacKey } from '../../src/crypto/sha256.ts';
 import { Marker } from '../../src/db/proof/marks.ts';
 import {
+  anchorText,
   ensureSealState,
   noHash,
   privateKeyOf,
@@ -139,6 +140,16 @@ describe.each(flavours)('a store of version f84be48 on %s', (flavour) => {
       "SELECT role, action FROM audit_log WHERE action LIKE 'webhook.%' AND mark IS NOT NULL",
     );
     expect(webhook).toEqual({ role: 'engine', action: 'webhook.adopt' });
+  });
+
+  it('is taken over once: SQL that takes the seals and the marks away later is found', async () => {
+    while (await sealOnce(test.vault));
+    await test.schema.query(
+      `DELETE FROM seals; DELETE FROM seal_packs; DELETE FROM seal_leaves; UPDATE attempts SET mark = NULL;
+       UPDATE audit_log SET mark = NULL; UPDATE seal_state SET progress = JSON_SET(progress, '$.seals', 0)`,
+    );
+    await expect(sealOnce(test.vault)).rejects.toMatchObject({ code: 'ERR_AUDIT' });
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: false, flaw: { kind: 'truncated' } });
   });
 
   it('drops its seals when their time is over, and verifies before and after', async () => {
@@ -266,5 +277,8 @@ async function sealOld({ store, vault }: TestStore): Promise<void> {
     [[1, seal.sealedAt, seal.entries, root, noHash, hash, signText(privateKeyOf(state, vault.box), hash)]],
   );
   const progress = { attempts: { to: 2, open: [] }, audit_log: { to: 1, open: [] }, seals: 1 };
-  await store.run('UPDATE seal_state SET progress = ?', [JSON.stringify(progress)]);
+  await store.run('UPDATE seal_state SET progress = ?, anchor_signature = ?', [
+    JSON.stringify(progress),
+    signText(privateKeyOf(state, vault.box), anchorText(state.anchor, 'old')),
+  ]);
 }

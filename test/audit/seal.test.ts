@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { listActs } from '../../src/audit/act/acts.ts';
+import { beginAnew } from '../../src/audit/act/begin-anew.ts';
 import { dropSeals } from '../../src/audit/seal/drop-seals.ts';
 import { erasePatient } from '../../src/audit/erase.ts';
 import { headJson, parseHead, readHead, type Head } from '../../src/audit/seal/head.ts';
 import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
 import { sealOnce, type Seal } from '../../src/audit/seal/seal.ts';
 import { openMarker } from '../../src/db/proof/marks.ts';
+import { anchorText, privateKeyOf, readSealState, signText } from '../../src/db/proof/seal-key.ts';
 import type { DomainEvent } from '../../src/event/types.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { settle } from '../../src/outbox/queue/settle.ts';
@@ -143,23 +145,29 @@ describe.each(servers)('the sealed log on %s', (variant) => {
 
   it('finds against a head from elsewhere that everything was rewritten, with the same key or another', async () => {
     const head = await sealThree();
+    const unproved = ['end', 'key', 'origin'];
+    // The same key: its owner signs a chain of other seals.
+    const state = (await readSealState(test.store))!;
     await test.schema.query(
       "DELETE FROM seals; DELETE FROM seal_packs; UPDATE seal_state SET progress = JSON_SET(progress, '$.seals', 0)",
     );
+    await expect(seal()).rejects.toMatchObject({ code: 'ERR_AUDIT' });
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: false, flaw: { kind: 'truncated' } });
+    const signature = signText(privateKeyOf(state, test.vault.box), anchorText(state.anchor, 'empty'));
+    await test.schema.query('UPDATE seal_state SET anchor_signature = ?', [signature]);
     while (await sealOnce(test.vault, { maximumEntries: 6 }));
     expect(await verifyLog(test.vault)).toMatchObject({ ok: true, headCompared: false });
     expect(await verifyLog(test.vault, { head })).toMatchObject({
       ok: false,
       flaw: { kind: 'rewritten', seal: 3 },
     });
-    // Another key: then the marks of the rows are not right either, unless they are made anew too.
+    // Another key: it is made on record alone.
     await test.schema.query('DELETE FROM seal_state; DELETE FROM seals; DELETE FROM seal_packs');
     await expect(seal()).rejects.toMatchObject({ code: 'ERR_AUDIT' });
-    expect(await verifyLog(test.vault)).toMatchObject({ ok: false, flaw: { kind: 'forged' } });
-    await test.schema.query('UPDATE attempts SET mark = NULL; UPDATE audit_log SET mark = NULL');
-    await test.schema.query('DELETE FROM seal_state; DELETE FROM seals; DELETE FROM seal_packs');
-    await seal();
-    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, unproved: ['end', 'key', 'origin'] });
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: false, flaw: { kind: 'truncated' } });
+    await beginAnew(test.vault, { actor: ana, reason: 'no backup' });
+    while (await sealOnce(test.vault));
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true, unproved });
     const pinned = { fingerprint: head.fingerprint };
     expect(await verifyLog(test.vault, pinned)).toMatchObject({ ok: false, flaw: { kind: 'rewritten' } });
     expect(await verifyLog(test.vault, { head })).toMatchObject({ ok: false, flaw: { kind: 'rewritten' } });

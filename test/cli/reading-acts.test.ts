@@ -64,6 +64,7 @@ const entries: Record<string, 'no patient' | 'another test' | readonly Reading[]
   'audit log': 'no patient',
   'audit verify': 'no patient',
   'audit head': 'no patient',
+  'audit begin-anew': 'no patient',
   receive: 'no patient',
   demo: 'no patient',
   completion: 'no patient',

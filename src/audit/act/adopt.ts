@@ -3,19 +3,29 @@ import { asc } from '../../db/schema/drizzle.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { parseStored } from '../../db/proof/stored-json.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
-import { openMarker } from '../../db/proof/marks.ts';
+import { openMarker, type Marker } from '../../db/proof/marks.ts';
+import { readSealState, signBegun, stageOf } from '../../db/proof/seal-key.ts';
 import { webhooks } from '../../db/schema/schema.ts';
 import { encryptAction, encryptedAction, eraseAction } from '../../outbox/payload/payload-acts.ts';
+import type { KeySlot } from '../../outbox/payload/subject-keys.ts';
+import type { AcceptedEntries } from '../seal/accepted-entries.ts';
 import { engine, writeAct } from './record-act.ts';
+import { readReplayStates } from './replay-acts.ts';
 import { readRecordedStates, toWebhookState } from './webhook-state.ts';
 
 const adoptAction = 'store.adopt';
 
 /**
- * Takes over what a store holds that acts of version f84be48 do not explain, once, before the first seal of version 2: the settings of
- * webhooks, erasures, destroyed keys, payloads from before encryption. From then on only acts explain them.
+ * From which log a store is taken over: of version f84be48, whose rows have no marks; an empty one; or one whose key is lost, where an
+ * administrator accepted the rows up to `to`.
  */
-export async function adoptStore(tx: Session, box: SecretBox): Promise<void> {
+export type FormerLog = { kind: 'old' } | { kind: 'empty' } | { kind: 'lost'; to: AcceptedEntries };
+
+/**
+ * Takes over what a store holds that no act of the present log explains, once, before its first seal of version 2: the settings of
+ * webhooks, and of a former log erasures, destroyed keys, replays, payloads from before encryption. From then on only acts explain them.
+ */
+export async function adoptStore(tx: Session, box: SecretBox, from: FormerLog): Promise<void> {
   const marker = await openMarker(tx, box);
   if ((await readMarkedActs(tx, marker, { action: adoptAction, newest: 1 })).length > 0) return;
   const known = await readRecordedStates(tx, marker);
@@ -24,33 +34,80 @@ export async function adoptStore(tx: Session, box: SecretBox): Promise<void> {
     const details = { state: toWebhookState(row, { box, marker }) };
     await writeAct(tx, marker, { actor: engine, action: 'webhook.adopt', target: String(row.id), details });
   }
+  await adoptErasures(tx, marker, from);
+  if (from.kind === 'lost') await adoptReplays(tx, marker);
+  if (box.forPatients.encrypts) await beginEncryptionWithin(tx, box);
+  const details = from.kind === 'empty' ? {} : await readCursors(tx, box, from);
+  await writeAct(tx, marker, { actor: engine, action: adoptAction, details });
+}
+
+/** Erasures that no mark proves. Those of a lost log destroy no key: SQL may have written them. */
+async function adoptErasures(tx: Session, marker: Marker, from: FormerLog): Promise<void> {
+  if (from.kind === 'empty') return;
+  const [which, values] = from.kind === 'old' ? ['mark IS NULL', []] : ['id <= ?', [from.to.audit_log]];
   const erasures = await tx.rows<{ id: number; at: string; target: string; details: string }>(
-    'SELECT id, at, target, details FROM audit_log WHERE action = ? AND mark IS NULL ORDER BY id',
-    [eraseAction],
+    `SELECT id, at, target, details FROM audit_log WHERE action = ? AND ${which} ORDER BY id`,
+    [eraseAction, ...values],
   );
   for (const { id, at, target, details: text } of erasures) {
-    const details = { ...(parseStored('audit_log.details', text, id) as object), adopted: { act: id, at } };
+    const details = {
+      ...(parseStored('audit_log.details', text, id) as object),
+      ...(from.kind === 'lost' && { keys: [] }),
+      adopted: { act: id, at },
+    };
     await writeAct(tx, marker, { actor: engine, action: eraseAction, target, details });
   }
-  const keys = await tx.rows<{ file: string; slot: string }>(
+}
+
+async function adoptReplays(tx: Session, marker: Marker): Promise<void> {
+  const replays = await readReplayStates(tx, { after: 0, limit: Number.MAX_SAFE_INTEGER });
+  for (const { id: replay, state: row } of replays) {
+    const target = String(row['webhook_id']);
+    await writeAct(tx, marker, { actor: engine, action: 'replay.create', target, details: { replay, row } });
+    await writeAct(tx, marker, {
+      actor: engine,
+      action: 'replay.end',
+      target: String(replay),
+      details: { row },
+    });
+  }
+}
+
+/** Of a lost log only keys are taken over that the key file has no more. */
+async function readCursors(
+  tx: Session,
+  { forPatients: { keyFile } }: SecretBox,
+  from: FormerLog,
+): Promise<Readonly<Record<string, unknown>>> {
+  const keys = await tx.rows<KeySlot>(
     'SELECT key_file AS file, slot FROM destroyed_keys ORDER BY key_file, slot',
   );
+  const isThere = ({ file, slot }: KeySlot): boolean => keyFile?.id === file && keyFile.has(slot);
   const [row] = await tx.rows<{ prunedTo: number; waived: string | null }>(
     'SELECT COALESCE((SELECT payloads_pruned_to FROM installation WHERE id = 1), 0) AS prunedTo, waived FROM checkpoint WHERE id = 1',
   );
   const waived = row?.waived == null ? [] : (parseStored('checkpoint.waived', row.waived, 1) as string[]);
-  if (box.forPatients.encrypts) await beginEncryptionWithin(tx, box);
-  const details = { keys, pruned_to: row?.prunedTo ?? 0, waived };
-  await writeAct(tx, marker, { actor: engine, action: adoptAction, details });
+  return {
+    keys: from.kind === 'lost' ? keys.filter((key) => !isThere(key)) : keys,
+    pruned_to: row?.prunedTo ?? 0,
+    waived,
+  };
 }
 
-/** `adoptStore` in a transaction of its own, where there is no seal of version 2 yet. */
+/**
+ * `adoptStore` in a transaction of its own, where there is no seal of version 2 yet. Throws AppError ERR_AUDIT where the signing key is
+ * gone from a store that was used.
+ */
 export async function adoptBeforeSealing(store: Store, box: SecretBox): Promise<void> {
   await openMarker(store, box);
   await store.transaction(async (tx) => {
     await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
+    const state = (await readSealState(tx))!;
     const sealed = await tx.rows('SELECT 1 FROM seals WHERE version = 2 LIMIT 1');
-    if (sealed.length === 0) await adoptStore(tx, box);
+    const stage = stageOf(state);
+    // What is neither is reported by sealing.
+    if (sealed.length > 0) await signBegun(tx, state, box);
+    else if (stage === 'old' || stage === 'empty') await adoptStore(tx, box, { kind: stage });
   });
 }
 

@@ -1,6 +1,7 @@
 import type { SecretBox } from '../../crypto/encryption.ts';
 import type { Store } from '../../db/connection/client.ts';
 import { openMarker } from '../../db/proof/marks.ts';
+import { resealSealKey } from '../../db/proof/seal-key.ts';
 import { file, writeAct } from './record-act.ts';
 
 /**
@@ -14,7 +15,7 @@ export async function recordKeyChange(store: Store, box: SecretBox): Promise<boo
       'SELECT private_key AS sealed FROM seal_state WHERE id = 1 FOR UPDATE',
     );
     if (!row || !box.isStale(row.sealed)) return false;
-    // Opening the marker seals the key anew.
+    await resealSealKey(tx, box, row.sealed);
     const marker = await openMarker(tx, box);
     await writeAct(tx, marker, {
       actor: file,

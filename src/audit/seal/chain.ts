@@ -2,11 +2,12 @@ import { createHash, createPublicKey } from 'node:crypto';
 import type { Session } from '../../db/connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import {
-  anchorText,
   isSigned,
+  lostRemedy,
   noHash,
   privateKeyOf,
   readSealState,
+  stageOf,
   type SealState,
 } from '../../db/proof/seal-key.ts';
 import { parseStored } from '../../db/proof/stored-json.ts';
@@ -100,7 +101,11 @@ export async function proveEnd(
   proveAnchor(state);
   const last = await readLastSeal(tx);
   if (last) proveSeal(last, publicKey);
-  else if (anchor.number > 0) throw broken(`its last seal is missing (after ${anchor.number})`);
+  else if (anchor.number > 0 || stageOf(state) === 'sealed')
+    throw broken(
+      anchor.number > 0 ? `its last seal is missing (after ${anchor.number})` : 'all its seals are missing',
+      lostRemedy,
+    );
   const seen = memory.last;
   if (seen && seen.number > anchor.number) {
     const [still] = await readSeals(tx, 'number = ?', [seen.number]);
@@ -129,7 +134,7 @@ function publicKeyOf(state: SealState, box: SecretBox): string {
 
 /** Throws AppError ERR_AUDIT. */
 export function proveAnchor({ anchor, publicKey }: SealState): void {
-  if (!isSigned(publicKey, anchorText(anchor), anchor.signature))
+  if (stageOf({ anchor, publicKey }) === null)
     throw broken('its beginning is not signed by the key of the installation');
   const seal = anchorSeal({ anchor } as SealState);
   if (seal && (seal.number !== anchor.number || sealHash(seal) !== anchor.hash || !isProgressOf(seal)))
@@ -152,8 +157,12 @@ export function endHash({ state, last }: ChainEnd): string {
   return last?.hash ?? (state.anchor.number > 0 ? state.anchor.hash : noHash);
 }
 
-export function broken(what: string): AppError {
-  return new AppError('ERR_AUDIT', `the sealed log is not as it was sealed: ${what}`);
+export function broken(what: string, remedy?: string): AppError {
+  return new AppError(
+    'ERR_AUDIT',
+    `the sealed log is not as it was sealed: ${what}`,
+    remedy === undefined ? {} : { remedy },
+  );
 }
 
 /** How far the log has been sealed, proved; undefined before the first seal of version 2. Throws AppError ERR_AUDIT. */

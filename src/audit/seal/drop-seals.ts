@@ -49,7 +49,7 @@ export async function dropSeals(
     if (!cut || momentMs(old[0]!.sealedAt) > nowMs - olderThanMs - patienceMs) return nothing;
     const counts = await dropEntries(tx, box, old);
     await tx.run('DELETE FROM seals WHERE number <= ?', [cut.number]);
-    const signature = signText(privateKeyOf(state, box), anchorText(cut));
+    const signature = signText(privateKeyOf(state, box), anchorText(cut, 'sealed'));
     await tx.run(
       'UPDATE seal_state SET anchor_number = ?, anchor_hash = ?, anchor_signature = ?, anchor = ? WHERE id = 1',
       [cut.number, cut.hash, signature, JSON.stringify(cut)],

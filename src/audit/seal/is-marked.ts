@@ -3,8 +3,9 @@ import { valueOf, whyFailed, type Entry } from './entry.ts';
 import type { GappedLog } from './progress.ts';
 
 /**
- * Whether an attempt or an act has the mark that only this program can make, or none rightly.
- * @param unmarkedTo last id of the rows of version f84be48, which made no marks
+ * Whether an attempt or an act has the mark that only this program can make, or needs none.
+ * @param unmarkedTo last id of the rows of version f84be48, which made no marks, or of the rows that a new log took over
+ * from one whose key is lost
  */
 export function isMarked(
   marker: Marker,
@@ -15,7 +16,7 @@ export function isMarked(
   const orNull = (name: string): string | null => valueOf(log, row, name) as string | null;
   const numberOrNull = (name: string): number | null => valueOf(log, row, name) as number | null;
   const hex = orNull('mark');
-  if (hex === null && row.id <= unmarkedTo) return true;
+  if (row.id <= unmarkedTo) return true;
   const mark = hex === null ? null : Buffer.from(hex, 'hex');
   return log === 'attempts'
     ? marker.isOfAttempt(mark, {

@@ -7,13 +7,16 @@ import {
   markKeyOf,
   privateKeyOf,
   readSealState,
+  signBegun,
   signText,
+  stageOf,
 } from '../../db/proof/seal-key.ts';
 import { yieldToEventLoop } from '../../lib/clock.ts';
 import { momentMs } from '../../outbox/moment.ts';
 import { openPayloads, textOf } from '../../outbox/payload/payloads.ts';
 import { ensureSalts, subjectOf } from '../../outbox/payload/subject-keys.ts';
 import { adoptStore } from '../act/adopt.ts';
+import { readAcceptedEntries } from './accepted-entries.ts';
 import {
   broken,
   endHash,
@@ -146,13 +149,26 @@ async function sealNext(
   const signature = signText(privateKeyOf(end.state, vault.box), hash);
   const seal: Seal = { ...content, hash, signature, progress: found.progress };
   await writeSeal(tx, seal, logs);
+  await signBegun(tx, end.state, vault.box);
   await options.onSealed?.(tx, toHead(seal, end.state.publicKey));
   return seal;
 }
 
-/** Before the first seal of version 2: what version f84be48 sealed, and that its rows have no marks. */
+/**
+ * Before the first seal of version 2: what version f84be48 sealed, and that its rows have no marks; or what a new log took over on record.
+ * Where the log began with an empty store, every row has its mark.
+ */
 async function firstProgress(tx: Session, { box }: EncryptedStore, end: ChainEnd): Promise<Progress> {
-  await adoptStore(tx, box);
+  const { state, last } = end;
+  if (last === undefined && stageOf(state) === 'empty') {
+    await adoptStore(tx, box, { kind: 'empty' });
+    const { delivery_log: deliveries, ...unmarked } = await readAcceptedEntries(
+      tx,
+      new Marker(markKeyOf(state, box)),
+    );
+    return { ...nothingSealed, old: { ...nothingSealed.old, delivery_log: deliveries }, unmarked };
+  }
+  await adoptStore(tx, box, { kind: 'old' });
   const old = oldProgress(end);
   const lastUnmarked = async (log: 'attempts' | 'audit_log'): Promise<number> => {
     const [row] = await tx.rows<{ id: number }>(

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { auditBeginAnewCommand } from './begin-anew.ts';
 import { auditHeadCommand } from './head.ts';
 import { auditLogCommand } from './log.ts';
 import { auditVerifyCommand } from './verify.ts';
@@ -9,5 +10,6 @@ export function auditCommand(): Command {
     .description('prove the log untouched; who did what')
     .addCommand(auditVerifyCommand())
     .addCommand(auditHeadCommand())
-    .addCommand(auditLogCommand());
+    .addCommand(auditLogCommand())
+    .addCommand(auditBeginAnewCommand());
 }

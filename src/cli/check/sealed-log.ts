@@ -4,7 +4,7 @@ import type { CheckResult } from '../../binlog/preflight/preflight.ts';
 import type { Config } from '../../config/types.ts';
 import type { Session } from '../../db/connection/client.ts';
 import { openBox } from '../../crypto/encryption.ts';
-import { readSealState } from '../../db/proof/seal-key.ts';
+import { isStoreUsed, lostRemedy, readSealState } from '../../db/proof/seal-key.ts';
 import { errnoOf } from '../../db/connection/connect-error.ts';
 import { isInForce } from '../../db/connection/lease.ts';
 import { formatDuration } from '../../lib/duration.ts';
@@ -60,11 +60,7 @@ async function judgeChain(store: Session, { store: { encryptionKeys, keyFile } }
   const box = openBox({ encryptionKeys, keyFile });
   const state = await readSealState(store);
   if (!state) {
-    const [used] = await store.rows<{ one: number }>(
-      `SELECT 1 AS one FROM checkpoint WHERE EXISTS (SELECT 1 FROM seals) OR EXISTS (SELECT 1 FROM audit_log)
-         OR EXISTS (SELECT 1 FROM attempts)`,
-    );
-    if (used) throw broken('its signing key is missing');
+    if (await isStoreUsed(store)) throw broken('its signing key is missing', lostRemedy);
     return pass('Nothing is to be sealed yet: the signing key is made with the first entry.');
   }
   await proveEnd(store, state, { box, memory: {} });

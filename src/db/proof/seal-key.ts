@@ -10,6 +10,7 @@ import {
 import type { Session } from '../connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { HmacKey } from '../../crypto/sha256.ts';
+import { AppError } from '../../lib/errors.ts';
 
 /** The row `seal_state`. */
 export interface SealState {
@@ -21,6 +22,17 @@ export interface SealState {
   anchor: { number: number; hash: string; signature: string; seal: string | null };
 }
 
+/**
+ * How far the log had come when its beginning was signed, which only the signing key can say. SQL without the key can neither take seals
+ * away as if none had been made, nor let rows without marks pass for rows of an earlier version, unless it puts back a row `seal_state`
+ * that it copied at that time.
+ *
+ * - `old`: the key was made before 0.1.0's release: rows may have no marks, rightly.
+ * - `empty`: the key was made with an empty log, or by `audit begin-anew`; there was no seal yet.
+ * - `sealed`: seals were made, and every new row has its mark.
+ */
+export type Stage = 'old' | 'empty' | 'sealed';
+
 /** The hash before the first seal. */
 export const noHash = '0'.repeat(64);
 
@@ -31,32 +43,66 @@ const nothingSealed = {
   seals: 0,
 };
 
-/** Makes the key of the installation at the first call. The private key lies in the clear unless encryption is configured. */
+/**
+ * Makes the key of the installation before its first entry. Throws AppError ERR_AUDIT where entries are there and no key: the first entry
+ * needs one, so SQL took it away.
+ */
 export async function ensureSealState(session: Session, box: SecretBox): Promise<void> {
-  const found = await session.rows<{ privateKey: string }>(
-    'SELECT private_key AS privateKey FROM seal_state WHERE id = 1',
+  if ((await session.rows('SELECT 1 FROM seal_state WHERE id = 1')).length > 0) return;
+  await makeSealKey(session, box, { onlyIfEmpty: true });
+  if ((await session.rows('SELECT 1 FROM seal_state WHERE id = 1')).length > 0) return;
+  throw new AppError(
+    'ERR_AUDIT',
+    'the sealed log is not as it was sealed: its signing key is missing, and the store has entries or a place in the binlog',
+    { remedy: lostRemedy },
   );
-  const existing = found[0]?.privateKey;
-  if (existing !== undefined) {
-    if (!box.isStale(existing)) return;
-    await session.run('UPDATE seal_state SET private_key = ? WHERE id = 1 AND private_key = ?', [
-      box.seal(box.open(existing, keyContext), keyContext),
-      existing,
-    ]);
-    return;
-  }
+}
+
+/** What ends a log whose key or seals are gone. */
+export const lostRemedy =
+  'Put the tables seal_state, seals and seal_packs back from a backup of the store, and run `audit verify`. Where there is no backup, an ' +
+  'administrator begins a new log, on record: odontology-webhooks audit begin-anew --reason TEXT';
+
+/** What a store has only once it has had a signing key. */
+const isUsed = `EXISTS (SELECT 1 FROM audit_log) OR EXISTS (SELECT 1 FROM attempts) OR EXISTS (SELECT 1 FROM delivery_log)
+  OR EXISTS (SELECT 1 FROM event_log) OR EXISTS (SELECT 1 FROM seals) OR EXISTS (SELECT 1 FROM seal_packs)
+  OR EXISTS (SELECT 1 FROM replays) OR EXISTS (SELECT 1 FROM destroyed_keys)
+  OR EXISTS (SELECT 1 FROM checkpoint WHERE lineage IS NOT NULL OR next_event_seq > 1 OR next_delivery_id > 1)`;
+
+/** Whether the store has something that is made only once there is a signing key. */
+export async function isStoreUsed(session: Session): Promise<boolean> {
+  const [row] = await session.rows<{ used: number }>(`SELECT ${isUsed} AS used`);
+  return row!.used === 1;
+}
+
+interface Making {
+  /** Makes none where the store was used before. */
+  onlyIfEmpty: boolean;
+}
+
+/** Makes a signing key, unless there is one. The private key lies in the clear unless encryption is configured. */
+export async function makeSealKey(session: Session, box: SecretBox, { onlyIfEmpty }: Making): Promise<void> {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const secret = privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64');
   await session.run(
-    'INSERT IGNORE INTO seal_state (id, public_key, private_key, progress, anchor_hash, anchor_signature) VALUES (1, ?, ?, ?, ?, ?)',
+    `INSERT IGNORE INTO seal_state (id, public_key, private_key, progress, anchor_hash, anchor_signature)
+     SELECT 1, ?, ?, ?, ?, ? FROM (SELECT 1 AS one) o ${onlyIfEmpty ? `WHERE NOT (${isUsed})` : ''}`,
     [
       publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
       box.seal(secret, keyContext),
       JSON.stringify(nothingSealed),
       noHash,
-      signText(privateKey, anchorText({ number: 0, hash: noHash })),
+      signText(privateKey, anchorText({ number: 0, hash: noHash }, 'empty')),
     ],
   );
+}
+
+/** Seals the signing key with the present encryption key. Throws AppError ERR_SECRET_KEY when the former one is not configured. */
+export async function resealSealKey(session: Session, box: SecretBox, sealed: string): Promise<void> {
+  await session.run('UPDATE seal_state SET private_key = ? WHERE id = 1 AND private_key = ?', [
+    box.seal(box.open(sealed, keyContext), keyContext),
+    sealed,
+  ]);
 }
 
 /** Undefined before the first seal, and, with `lock`, while another process seals. */
@@ -123,6 +169,21 @@ export function fingerprintOf(publicKey: string): string {
   return hex.match(/.{4}/g)!.join(':');
 }
 
-export function anchorText({ number, hash }: { number: number; hash: string }): string {
-  return JSON.stringify(['anchor', number, hash]);
+/** What is signed of the beginning of the chain. */
+export function anchorText({ number, hash }: { number: number; hash: string }, stage: Stage): string {
+  return JSON.stringify(['anchor', number, hash, ...(stage === 'old' ? [] : [stage])]);
+}
+
+/** How far the log had come when its beginning was signed; null where the key of the installation did not sign it. */
+export function stageOf({ anchor, publicKey }: Pick<SealState, 'anchor' | 'publicKey'>): Stage | null {
+  const stages: readonly Stage[] = ['sealed', 'empty', 'old'];
+  return stages.find((stage) => isSigned(publicKey, anchorText(anchor, stage), anchor.signature)) ?? null;
+}
+
+/** Signs that seals were made, and that every new row has its mark. */
+export async function signBegun(session: Session, state: SealState, box: SecretBox): Promise<void> {
+  const stage = stageOf(state);
+  if (stage === null || stage === 'sealed') return;
+  const signature = signText(privateKeyOf(state, box), anchorText(state.anchor, 'sealed'));
+  await session.run('UPDATE seal_state SET anchor_signature = ? WHERE id = 1', [signature]);
 }

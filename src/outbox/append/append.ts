@@ -1,3 +1,4 @@
+import { openMarker } from '../../db/proof/marks.ts';
 import { toBatches } from '../../db/connection/sql-text.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import {
@@ -63,10 +64,13 @@ export interface AppenderOptions extends FollowUpOptions {
 
 /**
  * Takes over the writing: from here on every append of an earlier holder fails. Removes what a crashed one left staged, and
- * finishes what it had flipped. Throws AppError ERR_LEASE_LOST, as do all verbs, when a later holder was faster.
+ * finishes what it had flipped. Throws AppError ERR_LEASE_LOST, as do all verbs, when a later holder was faster, and ERR_AUDIT when the
+ * signing key is missing.
  */
 export async function openAppender(claimant: Claimant, options: AppenderOptions): Promise<Appender> {
   const { store, box } = claimant;
+  // No entry is written before there is a signing key.
+  await openMarker(store, box);
   const writer = await openGuardedWriter(store, options.fence);
   await discardStaged(store, writer);
   await queueStaged(claimant, writer, options.webhooks);

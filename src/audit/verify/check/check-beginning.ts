@@ -1,4 +1,4 @@
-import { anchorText, fingerprintOf, isSigned, type SealState } from '../../../db/proof/seal-key.ts';
+import { fingerprintOf, stageOf, type SealState } from '../../../db/proof/seal-key.ts';
 import { anchorSeal, sealHash, type Seal } from '../../seal/chain.ts';
 import { progressHash } from '../../seal/progress.ts';
 import type { VerifyOptions } from '../verification.ts';
@@ -19,7 +19,8 @@ export function checkBeginning({ state, options, result }: Beginning, lastSeal: 
       message: `the log is signed by the key ${fingerprintOf(publicKey)}, the key that was given is ${options.fingerprint}`,
     });
   }
-  if (!isSigned(publicKey, anchorText(anchor), anchor.signature)) {
+  const stage = stageOf(state);
+  if (stage === null) {
     fail('forged', {
       message: 'the beginning of the chain (seal_state) is not signed by the key of the installation',
     });
@@ -27,6 +28,11 @@ export function checkBeginning({ state, options, result }: Beginning, lastSeal: 
   const seal = anchorSeal(state);
   if (seal && (seal.number !== anchor.number || sealHash(seal) !== anchor.hash || !fitsProgress(seal)))
     fail('edited', { message: 'the beginning of the chain (seal_state) was edited', fields: ['anchor'] });
+  const isEmpty = lastSeal === anchor.number;
+  if (stage === 'sealed' && anchor.number === 0 && isEmpty)
+    fail('truncated', {
+      message: 'all seals were deleted (seals): the beginning of the chain is signed as one that has seals',
+    });
   const { head } = options;
   if (!head) return;
   if (head.publicKey !== publicKey) {

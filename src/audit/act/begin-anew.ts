@@ -1,0 +1,77 @@
+import { makeSealKey, readSealState } from '../../db/proof/seal-key.ts';
+import { openMarker } from '../../db/proof/marks.ts';
+import type { Session } from '../../db/connection/client.ts';
+import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
+import { AppError } from '../../lib/errors.ts';
+import { proveEnd } from '../seal/chain.ts';
+import { beginAnewAction, type AcceptedEntries } from '../seal/accepted-entries.ts';
+import { adoptStore } from './adopt.ts';
+import { writeAct, type Actor } from './record-act.ts';
+
+/** What a new log takes over without proof. */
+export interface NewBeginning {
+  /** Why the old log cannot be continued. */
+  lost: string;
+  events: number;
+  deliveries: number;
+  attempts: number;
+  acts: number;
+  /** Deliveries in the queue: they are sent. */
+  queued: number;
+  /** Replays under way: they are cancelled. */
+  replays: number;
+}
+
+/** What `beginAnew` would do. Throws AppError ERR_USAGE where the end of the log holds: nothing is lost then. */
+export async function judgeLostLog(session: Session, box: EncryptedStore['box']): Promise<NewBeginning> {
+  const lost = await findLoss(session, box);
+  const [row] = await session.rows<Omit<NewBeginning, 'lost'>>(
+    `SELECT (SELECT COUNT(*) FROM event_log) AS events, (SELECT COUNT(*) FROM delivery_log) AS deliveries,
+       (SELECT COUNT(*) FROM attempts) AS attempts, (SELECT COUNT(*) FROM audit_log) AS acts, (SELECT COUNT(*) FROM queue) AS queued,
+       (SELECT COUNT(*) FROM replays WHERE state = 'running') AS replays`,
+  );
+  return { lost, ...row! };
+}
+
+async function findLoss(session: Session, box: EncryptedStore['box']): Promise<string> {
+  const state = await readSealState(session);
+  if (!state) return 'its signing key is missing';
+  try {
+    await proveEnd(session, state, { box, memory: {} });
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'ERR_AUDIT') return error.message;
+    throw error;
+  }
+  throw new AppError('ERR_USAGE', 'The end of the sealed log holds, so there is nothing to begin anew.', {
+    remedy: 'odontology-webhooks audit verify names what was edited.',
+  });
+}
+
+/**
+ * Begins a new log with a new key where the old one cannot be continued, on record: its first act says who accepted it, why, and up to
+ * which entries the new log takes over rows that nothing proves. What is left of the old seals is removed. A patient's key that is still in
+ * the key file is not destroyed on the word of such a row. Throws as `judgeLostLog`, and AppError ERR_SECRET_KEY.
+ */
+export async function beginAnew(
+  { store, box }: EncryptedStore,
+  { actor, reason }: { actor: Actor; reason: string },
+): Promise<NewBeginning> {
+  return store.transaction(async (tx) => {
+    await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
+    const found = await judgeLostLog(tx, box);
+    for (const table of ['seal_state', 'seals', 'seal_packs', 'seal_leaves'])
+      await tx.run(`DELETE FROM ${table}`);
+    await tx.run(
+      "UPDATE replays SET state = 'cancelled', finished_at = UTC_TIMESTAMP(3) WHERE state = 'running'",
+    );
+    await makeSealKey(tx, box, { onlyIfEmpty: false });
+    const [taken] = await tx.rows<AcceptedEntries>(
+      `SELECT COALESCE((SELECT MAX(id) FROM attempts), 0) AS attempts, COALESCE((SELECT MAX(id) FROM audit_log), 0) AS audit_log,
+         COALESCE((SELECT MAX(id) FROM delivery_log), 0) AS delivery_log`,
+    );
+    const details = { reason, lost: found.lost, taken_over: taken! };
+    await writeAct(tx, await openMarker(tx, box), { actor, action: beginAnewAction, details });
+    await adoptStore(tx, box, { kind: 'lost', to: taken! });
+    return found;
+  });
+}
