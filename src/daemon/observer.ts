@@ -9,7 +9,7 @@ import type { Appended } from '../outbox/append/place-events.ts';
 import { readQueueDepths, type QueueDepth } from '../outbox/queue/claim.ts';
 import type { Subscription } from '../outbox/types.ts';
 import type { AuditStatus } from './upkeep/audit-watch.ts';
-import type { AppendedBatch } from '../capture/capture.ts';
+import type { AppendedBatch } from '../capture/transaction/append-batcher.ts';
 import type { CanaryStatus } from '../capture/canary.ts';
 import { freeLease } from '../capture/capture-lease.ts';
 import type { CaptureStatus } from '../capture/capture-loop.ts';

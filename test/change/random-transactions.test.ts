@@ -97,7 +97,7 @@ async function spill(events: readonly RowEvent[]): Promise<Change[]> {
   try {
     for (const event of events) await spilled.add([event]);
     const all: Change[] = [];
-    for await (const changes of spilled.mapped((each) => Promise.resolve(each))) all.push(...changes);
+    for await (const changes of spilled.changes()) all.push(...changes);
     return all;
   } finally {
     await spilled.discard();

@@ -58,7 +58,7 @@ async function spill(events: readonly RowEvent[], partRows: number): Promise<Cha
   try {
     for (let at = 0; at < events.length; at += partRows) await spilled.add(events.slice(at, at + partRows));
     const changes: Change[] = [];
-    for await (const batch of spilled.mapped((each) => Promise.resolve(each))) changes.push(...batch);
+    for await (const batch of spilled.changes()) changes.push(...batch);
     return changes;
   } finally {
     await spilled.discard();

@@ -1,10 +1,10 @@
 import { countGtids, parseGtidSet } from '../gtid/gtid-set.ts';
 import { parseMariadbGtids, type MariadbGtid } from '../gtid/gtid.ts';
-import { randomUUID } from 'node:crypto';
 import { HaltError } from '../halt.ts';
 import { readCharsets } from '../source/dictionary.ts';
-import { randomServerId, startOfFile } from '../source/log-file.ts';
-import { isBare, openStream } from '../stream.ts';
+import { startOfFile } from '../source/log-file.ts';
+import { isBare } from '../stream.ts';
+import { openPastStream } from '../stream/read-past.ts';
 import type { Position } from '../types.ts';
 import type { CleanStop, Proof } from './verdict.ts';
 
@@ -22,9 +22,6 @@ import type { CleanStop, Proof } from './verdict.ts';
  *
  * Only positions with GTIDs can show the first: a file that was purged leaves no trace of its length.
  */
-
-const SCAN_BUFFER_BYTES = 16 * 1024 * 1024;
-const SCAN_HEARTBEAT_MS = 5_000;
 
 /**
  * Where reading continues when the log was purged up to a file behind the checkpoint, and all that was purged unread is the
@@ -89,17 +86,12 @@ async function holdsStop(
   const fold = (name: string): string => (identity.lowerCaseTableNames === 0 ? name : name.toLowerCase());
   const isOurs = (name: string): boolean => fold(name) === fold(schema);
   const charsets = await readCharsets(source, identity);
-  const stream = await openStream({
+  const stream = await openPastStream({
     url: source.url,
     serverUuid: identity.serverUuid,
     flavour: identity.flavour,
     position,
     byFile: identity.flavour === 'mariadb',
-    serverId: randomServerId(),
-    replicaUuid: randomUUID(),
-    heartbeatMs: SCAN_HEARTBEAT_MS,
-    bufferBytes: SCAN_BUFFER_BYTES,
-    endsWithLog: true,
     charsetOf: (collation) => charsets.get(collation),
     columnsOf: (database, table) =>
       isOurs(database) && table.toLowerCase() === 'clean_stop' ? new Set(['id']) : undefined,

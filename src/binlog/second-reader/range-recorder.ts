@@ -53,6 +53,8 @@ export class RangeRecorder {
   }
 
   add(part: TransactionPart): void {
+    // One that was cut off is read again from its beginning.
+    if (part.firstOrdinal === 0) this.#forget();
     this.#pendingRows += part.rows.length;
     this.#pendingBytes += part.bytes;
     if (this.#bytes + this.#pendingBytes <= this.#limits.bytes) this.#pending.push(...part.rows);
@@ -64,8 +66,7 @@ export class RangeRecorder {
     this.#waived.add(id);
   }
 
-  /** Forgets what was kept of a transaction that is read again from its beginning. */
-  abandon(): void {
+  #forget(): void {
     this.#pending = [];
     this.#pendingRows = 0;
     this.#pendingBytes = 0;
@@ -91,7 +92,7 @@ export class RangeRecorder {
       else this.passedOver.push(end);
     }
     this.#until = end;
-    this.abandon();
+    this.#forget();
   }
 }
 

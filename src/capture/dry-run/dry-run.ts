@@ -1,12 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { HaltError, Tripwire } from '../../binlog/halt.ts';
-import { randomServerId } from '../../binlog/source/log-file.ts';
 import type { PositionAt } from '../../binlog/position/position-at.ts';
 import type { Source } from '../../binlog/source/source.ts';
-import { mergeBaselines, OutgrownError } from '../../binlog/transaction/outgrown.ts';
-import { openStream, type BinlogStream, type StreamOptions } from '../../binlog/stream.ts';
-import type { Baseline, Commit, Position, TransactionPart, Watch } from '../../binlog/types.ts';
+import type { BinlogStream } from '../../binlog/stream.ts';
+import { openPastStream, readPast, type ReadingPlace } from '../../binlog/stream/read-past.ts';
+import type { Halt } from '../../binlog/halt.ts';
+import type { Baseline, Position, RowEvent, Watch } from '../../binlog/types.ts';
 import type { Change } from '../../change/types.ts';
 import { matchesFilter } from '../../event/filter.ts';
 import { matchesPattern } from '../../event/subscription.ts';
@@ -14,13 +13,8 @@ import type { DomainEvent, MapContext, Rules } from '../../event/types.ts';
 import type { Subscription } from '../../outbox/types.ts';
 import { lookupsOf, readingOf, type Clinic } from '../clinic.ts';
 import { Tally, type DryRunReport, type HaltInRange, type MayShow } from './dry-run-report.ts';
-import { GatheredRows } from '../transaction/gathered-rows.ts';
+import { readTransactions, type Transaction } from '../transaction/read-transactions.ts';
 import { createProjection, type Projection } from './projection.ts';
-
-const BUFFER_BYTES = 16 * 1024 * 1024;
-const HEARTBEAT_MS = 5_000;
-/** Where the log cannot be read again and again, the rest is not worth reading. */
-const MAX_HALTS = 20;
 
 export interface DryRunOptions {
   source: Source;
@@ -82,11 +76,9 @@ class DryRun {
   #transactions = 0;
   #changes = 0;
   #lookups = 0;
-  readonly #rows = new GatheredRows();
   /** What only the log has, and not the present schema: it is reported, and not read. */
   #beyond: Baseline = {};
   #position: Position;
-  #time: StreamOptions['time'];
 
   constructor(options: DryRunOptions) {
     const { next, present, from, limit, mayShow } = options;
@@ -100,14 +92,32 @@ class DryRun {
   }
 
   async readAll(): Promise<void> {
-    const waived = new Set<string>();
-    for (;;) {
-      const halt = await this.#readUntilHalt(waived);
-      if (halt === 'beyond') continue;
-      if (!halt) return;
-      this.#halts.push(halt);
-      if (halt.transaction === null || waived.size === MAX_HALTS) return;
-      waived.add(halt.transaction);
+    const parts = readPast({
+      from: { position: this.#options.from.position },
+      open: (place) => this.#open(place),
+      onPassedOver: (halt) => this.#noteHalt(halt),
+    });
+    const onRows = (rows: readonly RowEvent[], isFirst: boolean): void => {
+      for (const { projection } of this.#both()) {
+        if (isFirst) projection.reset();
+        projection.note(rows);
+      }
+    };
+    try {
+      let lookups = this.#newLookups();
+      for await (const transaction of readTransactions(parts, { onRows })) {
+        if (!transaction) {
+          lookups = this.#newLookups();
+          this.#tellProgress();
+          continue;
+        }
+        if (transaction.commit.committedAtMs > this.#options.untilMs) return;
+        await this.#judge(transaction, lookups);
+        this.#position = transaction.commit.position;
+      }
+    } catch (error) {
+      if (!(error instanceof HaltError)) throw error;
+      this.#noteHalt(error.halt);
     }
   }
 
@@ -135,69 +145,33 @@ class DryRun {
     };
   }
 
-  /** Reads to the end, or to a transaction that cannot be read: a new reader then continues after it. */
-  async #readUntilHalt(waived: ReadonlySet<string>): Promise<HaltInRange | 'beyond' | null> {
+  #open({ position, time, baseline, waived }: ReadingPlace): Promise<BinlogStream> {
     const { source, next } = this.#options;
-    const stream = await openStream({
+    this.#beyond = baseline;
+    return openPastStream({
       ...readingOf({ ...next, rules: { ...next.rules, watch: this.#watch } }),
       url: source.url,
-      position: this.#position,
+      position,
       // The begin of a file of this server: its list may name a domain that was retired later.
       byFile: true,
-      ...(this.#time && { time: this.#time }),
-      // A reader with the id of another one would end it: the daemon's among them.
-      serverId: randomServerId(),
-      replicaUuid: randomUUID(),
-      heartbeatMs: HEARTBEAT_MS,
-      bufferBytes: BUFFER_BYTES,
-      endsWithLog: true,
+      ...(time && { time }),
       waived,
-      baseline: this.#beyond,
+      baseline,
     });
-    try {
-      await this.#read(stream);
-      return null;
-    } catch (error) {
-      if (error instanceof OutgrownError) {
-        this.#beyond = mergeBaselines(this.#beyond, error.shown);
-        return 'beyond';
-      }
-      if (!(error instanceof HaltError)) throw error;
-      const { reason, message, remedy, table, transactionId } = error.halt;
-      return { reason, message, remedy, table, transaction: transactionId };
-    } finally {
-      stream.close();
-      await this.#forget();
-    }
   }
 
-  async #read(stream: BinlogStream): Promise<void> {
-    for (;;) {
-      const parts = await stream.take();
-      if (parts.length === 0) return;
-      const lookups = lookupsOf(this.#options.source, this.#options.next, () => (this.#lookups += 1));
-      for (const part of parts) {
-        if (part.isUndone) await this.#forget();
-        for (const side of this.#both()) side.projection.note(part.rows);
-        await this.#rows.add(part);
-        if (!part.commit) continue;
-        if (part.commit.committedAtMs > this.#options.untilMs) return;
-        await this.#judge(part, part.commit, lookups);
-        await this.#forget();
-        this.#position = part.commit.position;
-        this.#time = part.commit;
-      }
-      this.#tellProgress();
-    }
+  #noteHalt({ reason, message, remedy, table, transactionId }: Halt): void {
+    this.#halts.push({ reason, message, remedy, table, transaction: transactionId });
   }
 
-  async #forget(): Promise<void> {
-    for (const side of this.#both()) side.projection.reset();
-    await this.#rows.clear();
+  #newLookups(): Lookups {
+    return lookupsOf(this.#options.source, this.#options.next, () => (this.#lookups += 1));
   }
 
-  async #judge({ id, ddl }: TransactionPart, commit: Commit, lookups: Lookups): Promise<void> {
-    const { committedAtMs } = commit;
+  async #judge(transaction: Transaction, lookups: Lookups): Promise<void> {
+    const { id, isPart } = transaction;
+    const { ddl } = transaction.part;
+    const { committedAtMs } = transaction.commit;
     if (committedAtMs < this.#options.sinceMs) {
       // What could not be read so far was before the range as well.
       this.#halts = [];
@@ -207,7 +181,6 @@ class DryRun {
       this.#definitions.push({ at: new Date(committedAtMs).toISOString(), transaction: id, tables: ddl });
     }
     const { lineage } = this.#options;
-    const { isPart } = this.#rows;
     const context: MapContext = { ...lookups, lineage, transactionId: id, committedAtMs, isPart };
     this.#transactions += 1;
     const gathered = new Map(this.#both().map((side) => [side, side.rules.gatherSiblings(lookups)]));
@@ -218,7 +191,7 @@ class DryRun {
       const siblings = isPart && side ? gathered.get(side) : undefined;
       return siblings ? { ...context, siblings } : context;
     };
-    for await (const changes of this.#rows.netChanges(note)) {
+    for await (const changes of transaction.changes(note)) {
       this.#changes += changes.length;
       const [present, next] = await Promise.all(
         [this.#sides.present, this.#sides.next].map((side) => this.#map(side, changes, contextOf(side))),

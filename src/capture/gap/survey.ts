@@ -1,15 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import { haltOf, HaltError, Tripwire, type Halt } from '../../binlog/halt.ts';
-import { randomServerId } from '../../binlog/source/log-file.ts';
 import type { Source } from '../../binlog/source/source.ts';
-import { mergeBaselines, OutgrownError } from '../../binlog/transaction/outgrown.ts';
-import { openStream, type BinlogStream, type StreamOptions } from '../../binlog/stream.ts';
-import type { Baseline, Commit, Position } from '../../binlog/types.ts';
+import { OutgrownError } from '../../binlog/transaction/outgrown.ts';
+import type { BinlogStream, StreamOptions } from '../../binlog/stream.ts';
+import { openPastStream, readPast, type ReadingPlace } from '../../binlog/stream/read-past.ts';
+import type { Baseline, Position } from '../../binlog/types.ts';
 import { lookupsOf, readingOf, type Clinic } from '../clinic.ts';
-import { GatheredRows } from '../transaction/gathered-rows.ts';
-
-const BUFFER_BYTES = 16 * 1024 * 1024;
-const HEARTBEAT_MS = 5_000;
+import { readTransactions, type Transaction } from '../transaction/read-transactions.ts';
 
 export interface SurveyOptions {
   source: Source;
@@ -76,18 +72,12 @@ function openSurvey({
   baseline,
   onUnreadable,
 }: Opening): Promise<BinlogStream> {
-  return openStream({
+  return openPastStream({
     ...readingOf(clinic),
     url: source.url,
     position,
     byFile,
     time,
-    // A reader with the id of another one would end it: the daemon's among them.
-    serverId: randomServerId(),
-    replicaUuid: randomUUID(),
-    heartbeatMs: HEARTBEAT_MS,
-    bufferBytes: BUFFER_BYTES,
-    endsWithLog: true,
     waived: new Set(waived),
     baseline,
     onUnreadable,
@@ -100,11 +90,10 @@ class SurveyRun {
   readonly #waived: ReadonlySet<string>;
   /** By transaction: the reader is ahead of what is taken from it, and reports the same one again when it is reopened. */
   readonly #unreadable = new Map<string, Halt>();
-  readonly #rows = new GatheredRows();
+  /** As the present reader knows the tables. */
+  #clinic: Clinic | undefined;
   #readable = 0;
   #reached: Position;
-  #time: SurveyOptions['time'];
-  #baseline: Baseline;
   #stoppedAt: Halt | null = null;
 
   constructor(options: SurveyOptions, untilMs: number) {
@@ -112,24 +101,24 @@ class SurveyRun {
     this.#untilMs = untilMs;
     this.#waived = new Set(options.waived);
     this.#reached = options.position;
-    this.#time = options.time;
-    this.#baseline = options.baseline;
   }
 
-  /** As capture does, opens another reader where the log shows more than one was opened for. */
   async readAll(): Promise<void> {
-    for (;;) {
-      try {
-        await this.#read();
-        return;
-      } catch (error) {
-        if (error instanceof HaltError) {
-          this.#stoppedAt = error.halt;
-          return;
-        }
-        if (!(error instanceof OutgrownError)) throw error;
-        this.#baseline = mergeBaselines(this.#baseline, error.shown);
+    const { position, time, baseline } = this.#options;
+    const parts = readPast({
+      from: { position, time, baseline },
+      open: (place) => this.#open(place),
+      keepsShown: true,
+    });
+    try {
+      for await (const transaction of readTransactions(parts)) {
+        if (!transaction) continue;
+        if (transaction.commit.committedAtMs > this.#untilMs) return;
+        await this.#judge(transaction, this.#clinic!);
       }
+    } catch (error) {
+      if (!(error instanceof HaltError)) throw error;
+      this.#stoppedAt = error.halt;
     }
   }
 
@@ -140,61 +129,46 @@ class SurveyRun {
     return { unreadable, readable: this.#readable, reached: this.#reached, stoppedAt: this.#stoppedAt };
   }
 
-  async #read(): Promise<void> {
-    const clinic = await this.#options.readTables(this.#baseline);
-    const stream = await openSurvey({
+  async #open({ position, time = this.#options.time, baseline }: ReadingPlace): Promise<BinlogStream> {
+    this.#clinic = await this.#options.readTables(baseline);
+    return openSurvey({
       ...this.#options,
-      clinic,
-      position: this.#reached,
-      time: this.#time,
-      baseline: this.#baseline,
+      clinic: this.#clinic,
+      position,
+      time,
+      baseline,
       onUnreadable: (halt) => this.#note(halt),
     });
-    try {
-      for (;;) {
-        const parts = await stream.take();
-        if (parts.length === 0) return;
-        for (const part of parts) {
-          await this.#rows.add(part);
-          if (!part.commit) continue;
-          if (part.commit.committedAtMs > this.#untilMs) return;
-          await this.#judge(part.id, part.commit, clinic);
-          await this.#rows.clear();
-        }
-      }
-    } finally {
-      stream.close();
-      await this.#rows.clear();
-    }
   }
 
   #note(halt: Halt): void {
     this.#unreadable.set(halt.transactionId!, halt);
   }
 
-  async #judge(id: string, commit: Commit, clinic: Clinic): Promise<void> {
-    if (!this.#rows.isEmpty && !this.#waived.has(id) && !this.#unreadable.has(id)) {
-      const halt = await this.#findAbsent(id, commit, clinic);
+  async #judge(transaction: Transaction, clinic: Clinic): Promise<void> {
+    const { id, commit, isEmpty } = transaction;
+    if (!isEmpty && !this.#waived.has(id) && !this.#unreadable.has(id)) {
+      const halt = await this.#findAbsent(transaction, clinic);
       if (halt) this.#note(halt);
       else this.#readable += 1;
     }
     this.#reached = commit.position;
-    this.#time = commit;
-    this.#baseline = commit.baseline ?? this.#baseline;
   }
 
   /** The halt of a rule that depends on what the log left out of a row, where that cannot be read late. */
-  async #findAbsent(id: string, { committedAtMs }: Commit, clinic: Clinic): Promise<Halt | null> {
+  async #findAbsent(transaction: Transaction, clinic: Clinic): Promise<Halt | null> {
+    const { id, isPart } = transaction;
+    const { committedAtMs } = transaction.commit;
     const { reread } = lookupsOf(this.#options.source, clinic, () => undefined);
     const siblings = clinic.rules.gatherSiblings(reread ? { reread } : {});
     try {
-      for await (const changes of this.#rows.netChanges((all) => siblings.add(all))) {
+      for await (const changes of transaction.changes((all) => siblings.add(all))) {
         await clinic.rules.map(changes, {
           lineage: '',
           transactionId: id,
           committedAtMs,
-          isPart: this.#rows.isPart,
-          ...(this.#rows.isPart ? { siblings } : {}),
+          isPart,
+          ...(isPart ? { siblings } : {}),
           resolve: () => Promise.resolve([]),
           ...(reread ? { reread } : {}),
         });

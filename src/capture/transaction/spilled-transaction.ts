@@ -69,23 +69,22 @@ export class SpilledTransaction {
   }
 
   /**
-   * The transaction's net changes in order, mapped in batches: no row may be added after. `note` is given all of them before the
-   * first batch is mapped, in another order.
+   * The transaction's net changes in order, in batches: no row may be added after. `note` is called with all of them before the first
+   * batch is given, in another order.
    */
-  async *mapped<T>(
-    map: (changes: Change[]) => Promise<T>,
+  async *changes(
     note: (changes: readonly Change[]) => Promise<void> = () => Promise.resolve(),
-  ): AsyncGenerator<T, void, undefined> {
+  ): AsyncGenerator<Change[], void, undefined> {
     this.#moved = new KeyNumbers();
     for (let partition = 0; partition < PARTITIONS; partition += 1) await note(await this.#reduce(partition));
     let batch: Change[] = [];
     for await (const change of this.#merged()) {
       batch.push(change);
       if (batch.length < BATCH_CHANGES) continue;
-      yield await map(batch);
+      yield batch;
       batch = [];
     }
-    if (batch.length > 0) yield await map(batch);
+    if (batch.length > 0) yield batch;
   }
 
   async discard(): Promise<void> {
