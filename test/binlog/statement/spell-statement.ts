@@ -74,7 +74,7 @@ export class StatementSpeller {
     return quote + pieces.join('') + quote;
   }
 
-  /** Tokens with white space and comments between them; words may stand in executable comments. */
+  /** Tokens with white space and comments between them; a word may be wrapped in an executable comment. */
   statement(tokens: readonly string[]): string {
     return this.#lead() + tokens.map((token) => this.#wrap(token)).join(' ') + this.#tail();
   }
