@@ -9,8 +9,9 @@ const run = promisify(execFile);
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 export interface PackageRequest {
-  /** Fetched with everything it depends on. */
+  /** Fetched with everything it depends on, unless `isAlone`. */
   packageName: string;
+  isAlone?: boolean;
   /** `sid`, `bookworm`, … ; need not be the machine's own. */
   suite: string;
   /** An existing empty folder: `root/` in it receives the files, the rest is apt's scratch space. */
@@ -27,6 +28,7 @@ export interface PackageRequest {
  */
 export async function fetchDebianPackages({
   packageName,
+  isAlone = false,
   suite,
   intoDir,
   env,
@@ -36,10 +38,18 @@ export async function fetchDebianPackages({
   try {
     const mirror = await askMirror({ env: commandEnv, signal });
     const config = await writeAptConfig({ intoDir, suite, mirror });
+    const archives = archivesIn(intoDir);
     const apt = (...args: string[]) =>
-      run('apt-get', ['-c', config, ...args], { env: commandEnv, maxBuffer: 1 << 26, signal });
+      run('apt-get', ['-c', config, ...args], {
+        env: commandEnv,
+        // Where `download` puts its file; the others have it configured.
+        cwd: archives,
+        maxBuffer: 1 << 26,
+        signal,
+      });
     await apt('update');
-    await apt('install', '--yes', '--download-only', '--no-install-recommends', packageName);
+    if (isAlone) await apt('download', packageName);
+    else await apt('install', '--yes', '--download-only', '--no-install-recommends', packageName);
     return await unpack(intoDir, { env: commandEnv, signal });
   } catch (error) {
     signal?.throwIfAborted();
@@ -53,6 +63,8 @@ export async function fetchDebianPackages({
     );
   }
 }
+
+const archivesIn = (dir: string): string => join(dir, 'cache', 'archives');
 
 type RunOptions = Pick<PackageRequest, 'env' | 'signal'>;
 
@@ -116,7 +128,7 @@ Acquire::http::Timeout "30";
 }
 
 async function unpack(dir: string, options: RunOptions): Promise<string> {
-  const archives = join(dir, 'cache', 'archives');
+  const archives = archivesIn(dir);
   const root = join(dir, 'root');
   await mkdir(root);
   for (const file of (await readdir(archives)).filter((name) => name.endsWith('.deb'))) {

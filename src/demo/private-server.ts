@@ -25,6 +25,8 @@ const keptLogBytes = 64 * 1024;
 
 export interface PrivateServerOptions {
   flavour: ServerVariant;
+  /** Instead of the one that is found for `flavour`. */
+  binary?: ServerBinary;
   /** Server variables as `name=value`; they win over ours. */
   settings?: readonly string[];
   /** Told before anything slow: a download. */
@@ -68,10 +70,9 @@ interface Running {
  */
 export async function startPrivateServer(options: PrivateServerOptions): Promise<PrivateServer> {
   const { flavour, settings = [], onProgress, signal } = options;
-  const binary = await resolveServerBinary(flavour, {
-    ...(onProgress && { onProgress }),
-    ...(signal && { signal }),
-  });
+  const binary =
+    options.binary ??
+    (await resolveServerBinary(flavour, { ...(onProgress && { onProgress }), ...(signal && { signal }) }));
   await removeAbandonedFolders();
   const dir = await mkdtemp(join(tmpdir(), folderPrefix));
   const dataDir = join(dir, 'data');
