@@ -77,7 +77,7 @@ export const undecodableRemedy = steps(
 );
 
 /** Of an error that reading the bytes threw. Its own text may hold some of them, and is not repeated. */
-export function toTripwire(error: unknown): Tripwire {
+function toTripwire(error: unknown): Tripwire {
   if (error instanceof Tripwire) return error;
   const kind = error instanceof Error ? error.name : 'fault';
   return new Tripwire('undecodable', `an event of the log could not be read (${kind})`, {
@@ -104,4 +104,23 @@ export function haltOf(
     missing: null,
     span: { fromMs: committedAtMs, untilMs: committedAtMs },
   };
+}
+
+/**
+ * The halt for what went wrong in the bytes of a transaction, or of an event that stands alone; without an id for neither. The position is
+ * the one before it. Nothing of the row or the statement goes into the message.
+ */
+export function haltedAt(
+  error: unknown,
+  position: Position,
+  { id, committedAtMs }: { id: string; committedAtMs: number },
+): HaltError {
+  if (error instanceof HaltError) {
+    // Found in the group that an XA COMMIT had read again: it is the commit whose loss can be accepted.
+    const span = { fromMs: committedAtMs, untilMs: committedAtMs };
+    return new HaltError({ ...error.halt, position, transactionId: id, span }, error);
+  }
+  const tripwire = toTripwire(error);
+  const halt = haltOf(tripwire, position, id === '' ? undefined : { id, committedAtMs });
+  return new HaltError(halt, tripwire === error ? undefined : error);
 }

@@ -7,7 +7,8 @@ import {
   type Source,
   type SourceIdentity,
 } from '../binlog/source/source.ts';
-import { isBare, openStream, type StreamOptions } from '../binlog/stream.ts';
+import { openStream, type StreamOptions } from '../binlog/stream.ts';
+import { isBare } from '../binlog/stream/part-queue.ts';
 import type { Baseline } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
 import {

@@ -3,7 +3,7 @@ import { parseMariadbGtids, type MariadbGtid } from '../gtid/gtid.ts';
 import { HaltError } from '../halt.ts';
 import { readCharsets } from '../source/dictionary.ts';
 import { startOfFile } from '../source/log-file.ts';
-import { isBare } from '../stream.ts';
+import { isBare } from '../stream/part-queue.ts';
 import { openPastStream } from '../stream/read-past.ts';
 import type { Position } from '../types.ts';
 import type { CleanStop, Proof } from './verdict.ts';

@@ -1,21 +1,14 @@
 import type { ParentReading } from '../foreign-key/parent-rows.ts';
 import type { Halt } from '../halt.ts';
-import type { RereadPrepared } from './prepared-transactions.ts';
+import type { RereadPrepared } from './xa/prepared-transactions.ts';
 import type { StatementPolicy } from '../statement/statement-policy.ts';
 import type { TableMapContext } from '../decode/table-map.ts';
+import type { ExecutedGtidsOptions } from '../gtid/executed-gtids.ts';
 import type { TransactionTimeOptions } from './transaction-time.ts';
-import type { Baseline, Position, TransactionPart } from '../types.ts';
+import type { Baseline, TransactionPart } from '../types.ts';
 
 /** What a TransactionAssembler needs to know, and where its parts go. */
-export interface AssemblerOptions extends TableMapContext, TransactionTimeOptions {
-  position: Position;
-  /** Adds a GTID to what is executed and returns the whole set as text. Null where the server has none. */
-  gtidSet: { add(gtid: string): void; toString(): string } | null;
-  /**
-   * MariaDB: ends with a RetiredDomainError at a file whose list of GTIDs lacks a domain of the position, unless it is this file; ''
-   * for none. Left out, the lists are not looked at.
-   */
-  trustedFile?: string;
+export interface AssemblerOptions extends TableMapContext, TransactionTimeOptions, ExecutedGtidsOptions {
   /** The log was asked for by file and offset, although the position has GTIDs. */
   byFile?: boolean;
   statements: StatementPolicy;
@@ -41,3 +34,20 @@ export interface AssemblerOptions extends TableMapContext, TransactionTimeOption
   /** A promise while the buffer behind `emit` is full. */
   room(): Promise<void> | undefined;
 }
+
+/** Of these, what the caller of a reader decides. */
+export type ReaderOptions = Pick<
+  AssemblerOptions,
+  | 'flavour'
+  | 'charsetOf'
+  | 'columnsOf'
+  | 'namedIn'
+  | 'hintsOf'
+  | 'waived'
+  | 'baseline'
+  | 'onUnreadable'
+  | 'parents'
+  | 'ownSchema'
+  | 'byFile'
+  | 'trustedFile'
+>;

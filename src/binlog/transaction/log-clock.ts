@@ -1,5 +1,5 @@
 import type { Clock } from '../../lib/clock.ts';
-import type { CommitTime } from '../types.ts';
+import type { CommitTime, Position } from '../types.ts';
 
 /*
  * MySQL's GTID events carry the commit time of the server's own clock. MariaDB's events carry the time at which the statement
@@ -92,4 +92,18 @@ export function mysqlCommitMs(
   const originalMs = Number(originalMicros / 1000n);
   const isPlausible = originalMs <= immediateMs && originalMs >= immediateMs - REPLICA_LAG_MS;
   return isReplicated && isPlausible ? originalMs : immediateMs;
+}
+
+/** A clock that knows what the checkpoint keeps of the time up to a position. */
+export function clockBehind(
+  {
+    position,
+    time,
+  }: { position: Position; time?: { committedAtMs: number | null; passedMs: number | null } },
+  clock: Clock,
+): LogClock {
+  const logClock = new LogClock(clock, time?.committedAtMs);
+  for (const ms of [time?.passedMs, position.fileCreatedAt && position.fileCreatedAt * 1_000])
+    if (ms !== null && ms !== undefined) logClock.pass(ms);
+  return logClock;
 }

@@ -1,3 +1,5 @@
+import { AppError } from '../../lib/errors.ts';
+import { HaltError } from '../halt.ts';
 import type { Baseline, ShownColumn } from '../types.ts';
 
 /**
@@ -25,6 +27,12 @@ export class RetiredDomainError extends Error {
     super(`the list of GTIDs of ${file} lacks a domain that was read before`);
     this.file = file;
   }
+}
+
+/** Whether another reader can read what this one could not. A broken connection is no fault of the log either. */
+export function isForNextReader(error: unknown): boolean {
+  if (error instanceof OutgrownError || error instanceof RetiredDomainError) return true;
+  return error instanceof AppError && !(error instanceof HaltError);
 }
 
 /** Two accounts of what the log has shown: of a column that both have, the first one's, with the type from the second where it lacks one. */

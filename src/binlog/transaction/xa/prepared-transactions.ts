@@ -1,8 +1,8 @@
-import { ByteReader } from '../protocol/byte-reader.ts';
-import { Tripwire } from '../halt.ts';
-import type { LogEvent } from '../protocol/log-event.ts';
-import { acceptGapCommand } from '../remedy.ts';
-import type { Baseline, LogPlace, RowEvent, TransactionPart } from '../types.ts';
+import { ByteReader } from '../../protocol/byte-reader.ts';
+import { Tripwire } from '../../halt.ts';
+import type { LogEvent } from '../../protocol/log-event.ts';
+import { acceptGapCommand } from '../../remedy.ts';
+import type { Baseline, LogPlace, RowEvent, TransactionPart } from '../../types.ts';
 
 /*
  * An XA transaction in two phases is two groups of the log, each with its own GTID:

@@ -1,10 +1,10 @@
-import type { LogAgain } from '../position/log-again.ts';
-import { hasReached } from '../position/log-place.ts';
+import type { LogAgain } from '../../position/log-again.ts';
+import { hasReached } from '../../position/log-place.ts';
 import type { RereadPrepared, Wanted } from './prepared-transactions.ts';
-import { TransactionAssembler } from './transaction-assembler.ts';
-import { watchNothing } from '../statement/statement-policy.ts';
-import type { AssemblerOptions } from './assembler-options.ts';
-import type { LogPlace } from '../types.ts';
+import { TransactionAssembler } from '../transaction-assembler.ts';
+import { watchNothing } from '../../statement/statement-policy.ts';
+import type { AssemblerOptions } from '../assembler-options.ts';
+import type { LogPlace } from '../../types.ts';
 
 /** What an assembler of the log that is read again has in common with the one that reads on. */
 type Shared = Omit<

@@ -1,0 +1,73 @@
+import { readTableId } from '../decode/read-rows.ts';
+import { readTableMap, type MappedTable, type TableMapContext } from '../decode/table-map.ts';
+import type { MappedParent, ParentRows } from '../foreign-key/parent-rows.ts';
+import { ByteReader } from '../protocol/byte-reader.ts';
+import type { LogEvent } from '../protocol/log-event.ts';
+import type { ShownColumns } from './shown-columns.ts';
+import type { TransactionTime } from './transaction-time.ts';
+
+/** Table maps are kept while a server uses the same ids; a restart or many ALTERs must not let them grow for ever. */
+const MAX_CACHED_TABLES = 2_000;
+
+interface CachedTable {
+  /** The table map's bytes: equal bytes need no second reading. */
+  raw: Buffer;
+  /** null: its rows are not read. */
+  table: MappedTable | null;
+  isOurs: boolean;
+  /** null: no cascade of it reaches a watched table. */
+  parent: MappedParent | null;
+}
+
+export interface TableCacheOptions {
+  context: TableMapContext;
+  shown: ShownColumns;
+  time: TransactionTime;
+  parents: ParentRows | undefined;
+}
+
+/** The tables that the log has described, by the ids that rows name them by. */
+export class TableCache {
+  readonly #options: TableCacheOptions;
+  readonly #tables = new Map<number, CachedTable>();
+
+  constructor(options: TableCacheOptions) {
+    this.#options = options;
+  }
+
+  get(id: number): CachedTable | undefined {
+    return this.#tables.get(id);
+  }
+
+  /** A file of the log begins: the ids may be others. */
+  clear(): void {
+    this.#tables.clear();
+  }
+
+  /** A transaction begins. Not in mid-transaction: a statement maps all its tables before its rows. */
+  limit(): void {
+    if (this.#tables.size >= MAX_CACHED_TABLES) this.#tables.clear();
+  }
+
+  /** Takes a table map; of a waived transaction it is not read. Throws a Tripwire or an OutgrownError (see ShownColumns). */
+  map(event: LogEvent, isWaived: boolean): void {
+    const { context, shown, time, parents } = this.#options;
+    const id = readTableId(event);
+    const cached = this.#tables.get(id);
+    // Most are the same as before: no view of the bytes is made for those.
+    if (cached && cached.raw.compare(event.buffer, event.bodyStart, event.bodyEnd) === 0) {
+      if (cached.isOurs) time.passOwn();
+      return;
+    }
+    const reader = new ByteReader(event.buffer, event.bodyStart + 8, event.bodyEnd);
+    const mapped = isWaived ? null : readTableMap(reader, context);
+    if (mapped) shown.requireKnown(mapped);
+    const table = mapped?.isWatched ? mapped : null;
+    if (table) shown.note(table, context.columnsOf(table.schema.schema, table.schema.name) ?? new Set());
+    const raw = Buffer.from(event.buffer.subarray(event.bodyStart, event.bodyEnd));
+    const isOurs = time.passOwnMap(event);
+    // A waived transaction's maps are not kept: the next one must read them.
+    if (isWaived) this.#tables.delete(id);
+    else this.#tables.set(id, { raw, table, isOurs, parent: parents?.map(event) ?? null });
+  }
+}

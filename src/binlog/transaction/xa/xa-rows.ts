@@ -1,0 +1,92 @@
+import type { ParentRows } from '../../foreign-key/parent-rows.ts';
+import type { LogEvent } from '../../protocol/log-event.ts';
+import type { LogPlace, TransactionPart } from '../../types.ts';
+import type { AssemblerOptions } from '../assembler-options.ts';
+import { lostPrepared, PreparedTransactions, readXaPrepare } from './prepared-transactions.ts';
+import type { RowBuffer } from '../row-buffer.ts';
+import type { ShownColumns } from '../shown-columns.ts';
+
+/** Rows of an XA transaction that must be read again: the ones prepared under an xid, from a place where that is known. */
+export interface RowsToReread {
+  xid: string;
+  place: LogPlace | undefined;
+}
+
+interface XaOptions extends Pick<AssemblerOptions, 'givesPrepared' | 'rereadPrepared'> {
+  rows: RowBuffer;
+  shown: ShownColumns;
+  parents: ParentRows | undefined;
+}
+
+/** The rows of XA transactions: kept from where they were prepared until they commit, or read again then. */
+export class XaRows {
+  readonly #options: XaOptions;
+  readonly prepared = new PreparedTransactions();
+  /** Parents of the group that the transaction under way commits. */
+  #parents: TransactionPart['parents'];
+
+  constructor(options: XaOptions) {
+    this.#options = options;
+  }
+
+  /** Parents of the group that the transaction under way commits, for its last part. */
+  get parents(): Pick<TransactionPart, 'parents'> {
+    return this.#parents ? { parents: this.#parents } : {};
+  }
+
+  /** Whether the rows of a group that begins by XA START wait for its commit. */
+  get waits(): boolean {
+    return this.#options.givesPrepared === undefined;
+  }
+
+  /**
+   * The end of an XA transaction's rows: XA COMMIT … ONE PHASE commits them at once, XA PREPARE leaves their fate open. Returns what must
+   * be read again. The group began at a place.
+   */
+  prepare(event: LogEvent, place: LogPlace): RowsToReread | undefined {
+    const { givesPrepared, rows, parents } = this.#options;
+    const { xid, isOnePhase } = readXaPrepare(event);
+    if (givesPrepared !== undefined && givesPrepared !== xid) throw lostPrepared();
+    if (isOnePhase) return rows.isDropped ? { xid, place } : undefined;
+    if (!this.waits) return undefined;
+    const { rows: held, bytes } = rows.content;
+    this.prepared.add(xid, {
+      place,
+      rows: rows.isDropped ? undefined : held,
+      bytes,
+      parents: parents?.take().parents,
+    });
+    this.reset();
+    return undefined;
+  }
+
+  /** XA COMMIT: the rows that were prepared under the xid are this transaction's. Returns what must be read again. */
+  commit(xid: string, isWaived: boolean): RowsToReread | undefined {
+    const prepared = this.prepared.take(xid);
+    if (isWaived) return undefined;
+    if (prepared?.rows) {
+      this.#options.rows.replace(prepared.rows, prepared.bytes);
+      this.#parents = prepared.parents;
+      return undefined;
+    }
+    return this.#options.rereadPrepared && { xid, place: prepared?.place };
+  }
+
+  /** Reads rows again, as ones of the transaction under way, which begins at `end`. Throws a Tripwire when the log lacks them. */
+  async reread(found: RowsToReread, { id, end }: { id: string; end: LogPlace }): Promise<void> {
+    const { rereadPrepared, rows, shown } = this.#options;
+    this.reset();
+    const isWhole = await rereadPrepared?.({ ...found, end, baseline: shown.known }, (part) => {
+      this.#parents = part.parents;
+      rows.passOn(id, part);
+    });
+    if (!isWhole) throw lostPrepared();
+  }
+
+  /** Forgets what was gathered of the transaction under way. */
+  reset(): void {
+    this.#options.rows.reset();
+    this.#options.parents?.forget();
+    this.#parents = undefined;
+  }
+}
