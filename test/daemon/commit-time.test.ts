@@ -48,6 +48,26 @@ describe.each(modes)('the time of events, on $name', { timeout: 120_000 }, (mode
       );
   });
 
+  it('is between the change before and the one behind for what a false session committed while the daemon was down', async () => {
+    await clinic.create('before');
+    await clinic.untilDelivered('before');
+    await clinic.stop();
+    const writer = await clinic.schema.connect();
+    await writer.query(`${past}; INSERT INTO items (name) VALUES ('backlog, past')`);
+    await writer.query(`${future}; INSERT INTO items (name) VALUES ('backlog, future')`);
+    await writer.query("SET timestamp = DEFAULT; INSERT INTO items (name) VALUES ('backlog, honest')");
+    await clinic.start();
+    await clinic.untilReady();
+    await clinic.create('behind');
+    await clinic.untilDelivered('backlog, past', 'backlog, future', 'backlog, honest', 'behind');
+    const times = ['before', 'backlog, past', 'backlog, future', 'backlog, honest', 'behind'].map((name) => {
+      const { body } = clinic.receiver.received.find(({ data }) => data['name'] === name)!;
+      return Date.parse((JSON.parse(body) as { timestamp: string }).timestamp);
+    });
+    expect(times).toEqual(times.toSorted((a, b) => a - b));
+    expect(times.at(-1)! - times[0]!).toBeLessThan(300_000);
+  });
+
   it('stays as it was recorded when the log is read again, and nothing is sent twice', async () => {
     await clinic.stop();
     const place = `${clinic.storeName}.place`;
