@@ -1,6 +1,9 @@
+import { createConnection } from 'mysql2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { textDecoder } from '../../src/binlog/decode/charset.ts';
-import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { byName, endOfLog, openReader, takeRows } from '../support/read-log.ts';
+import { sendRaw } from '../support/send-raw.ts';
+import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
 
 const upTo = (end: number): number[] => Array.from({ length: end }, (_, i) => i);
 const range = (from: number, to: number): number[] => upTo(to - from + 1).map((i) => from + i);
@@ -56,17 +59,17 @@ const asked: Readonly<Record<string, readonly Buffer[][]>> = {
 };
 
 /** Characters that are compared at the least: a test that asks less fails. */
-const leastCharacters = { mysql: 6_880_000, mariadb: 5_240_000 } as const;
+const leastCharacters = { mysql: 6_880_000, mariadb: 5_240_000, 'mariadb-11.8': 5_240_000 } as const;
 
 interface Answer {
   given: Buffer;
   utf8: Buffer;
 }
 
-describe.each(flavours)('character sets, as %s converts them', (flavour) => {
+describe.each(servers)('character sets, as %s converts them', (variant) => {
   let schema: TestSchema;
   beforeAll(async () => {
-    schema = await createSchema(sharedServer(flavour));
+    schema = await createSchema(sharedServer(variant));
     await schema.query("SET SESSION sql_mode = '', sql_log_bin = 0");
   });
   afterAll(() => schema.drop());
@@ -108,7 +111,7 @@ describe.each(flavours)('character sets, as %s converts them', (flavour) => {
       if (name === 'binary') continue;
       const decode = textDecoder(name)!;
       // MySQL refuses the other bytes, or keeps them and shows nothing; MariaDB shows `?`.
-      const bytes = name === 'ascii' && flavour === 'mysql' ? single.slice(0, 0x80) : single;
+      const bytes = name === 'ascii' && variant === 'mysql' ? single.slice(0, 0x80) : single;
       for (const sequences of asked[name] ?? (longest === 1 ? [bytes] : [single, double])) {
         const answers = await convert(name, sequences);
         expect(answers.length, name).toBeGreaterThan(0);
@@ -120,8 +123,67 @@ describe.each(flavours)('character sets, as %s converts them', (flavour) => {
       }
     }
     expect(differences).toEqual([]);
-    expect(characters).toBeGreaterThan(leastCharacters[flavour]);
+    expect(characters).toBeGreaterThan(leastCharacters[variant]);
   });
+
+  const eastAsian = ['ujis', 'eucjpms', 'sjis', 'cp932', 'big5', 'gbk', 'euckr', 'gb2312'];
+  // MariaDB has no gb18030.
+  if (variant === 'mysql') eastAsian.push('gb18030');
+
+  it.each(eastAsian)(
+    'gives every character of %s to the reader of the log as a query shows it',
+    { timeout: 120_000 },
+    async (charset) => {
+      const flavour = variant === 'mysql' ? 'mysql' : 'mariadb';
+      const logged = await schema.connect();
+      await logged.query(
+        `SET SESSION group_concat_max_len = 1000000; DROP TABLE IF EXISTS t;
+         CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, text MEDIUMTEXT CHARACTER SET ${charset})`,
+      );
+      const position = await endOfLog(flavour, schema);
+      for (const sequences of asked[charset] ?? [single, double]) {
+        await convert(charset, sequences);
+        const [each, table] = [sequences === fourBytes ? 1 : 400, await tableOf(sequences)];
+        await logged.query(
+          `INSERT INTO t (text) SELECT GROUP_CONCAT(text ORDER BY id SEPARATOR '') FROM texts JOIN ${table} USING (id)
+           WHERE CAST(text AS BINARY) = bytes GROUP BY id DIV ${each}`,
+        );
+      }
+      const shown = await schema.query(
+        'SELECT id, CAST(CONVERT(text USING utf8mb4) AS BINARY) AS utf8 FROM t',
+      );
+      const stream = await openReader({ flavour, schema, position, watch: { t: ['text'] } });
+      const rows = await takeRows(stream, shown.length);
+      stream.close();
+      const read = new Map(rows.map((row) => [byName(row, 'after')['id'], byName(row, 'after')['text']]));
+      const different = shown.filter(({ id, utf8 }) => read.get(id as number) !== String(utf8));
+      expect(shown.length).toBeGreaterThan(10);
+      expect(different.map(({ id }) => id)).toEqual([]);
+    },
+  );
+
+  it.each([...eastAsian, 'latin1'])(
+    'stops the reader at the TRUNCATE of a client that speaks %s',
+    async (charset) => {
+      const flavour = variant === 'mysql' ? 'mysql' : 'mariadb';
+      const table = charset === 'latin1' ? 'citas_año' : 'citas_年表';
+      await schema.query(`SET SESSION sql_log_bin = 1; CREATE TABLE \`${table}\` (id INT PRIMARY KEY)`);
+      const position = await endOfLog(flavour, schema);
+      const [text] = await schema.query(`SELECT CAST(CONVERT(? USING ${charset}) AS BINARY) AS bytes`, [
+        `TRUNCATE TABLE \`${table}\` /* ${table} */`,
+      ]);
+      const raw = createConnection({ uri: schema.url(), charset: 'utf8mb4' });
+      await sendRaw(raw, flavour, Buffer.from(`SET character_set_client = ${charset}`));
+      await sendRaw(raw, flavour, text!['bytes'] as Buffer);
+      raw.destroy();
+      const stream = await openReader({ flavour, schema, position, watch: { [table]: ['id'] } });
+      await expect(takeRows(stream, 1)).rejects.toMatchObject({
+        halt: { reason: 'truncate', table: `${schema.name}.${table}` },
+      });
+      stream.close();
+      await schema.query(`DROP TABLE \`${table}\`; SET SESSION sql_log_bin = 0`);
+    },
+  );
 });
 
 describe('bytes that are not text of their character set', () => {
