@@ -8,8 +8,7 @@ import {
   type Lease,
 } from '../db/connection/lease.ts';
 import { monotonicMs, sleep } from '../lib/clock.ts';
-import { messageOf } from '../lib/errors.ts';
-import type { Log } from '../lib/log.ts';
+import type { Reports } from '../lib/loop/outages.ts';
 import { extendAlive } from '../outbox/queue/liveness.ts';
 import type { Claimant } from '../outbox/types.ts';
 
@@ -18,7 +17,7 @@ import type { Claimant } from '../outbox/types.ts';
  * extended in time. Returns false at once when another process has it.
  */
 export async function withCaptureLease(
-  { claimant, log, signal }: { claimant: Claimant; log: Log; signal: AbortSignal },
+  { claimant, reports, signal }: { claimant: Claimant; reports: Reports; signal: AbortSignal },
   work: (lease: Lease, held: AbortSignal) => Promise<void>,
 ): Promise<boolean> {
   const { store, owner } = claimant;
@@ -33,7 +32,7 @@ export async function withCaptureLease(
   }
   const over = new AbortController();
   const held = AbortSignal.any([signal, over.signal]);
-  const renewing = renewWhile(held, { claimant, log, lease }).then(() => over.abort());
+  const renewing = renewWhile(held, { claimant, reports, lease }).then(() => over.abort());
   try {
     await work(lease, held);
   } finally {
@@ -49,7 +48,7 @@ export async function withCaptureLease(
 /** Extends the lease until the signal aborts, or until it is lost. */
 async function renewWhile(
   signal: AbortSignal,
-  { claimant: { store }, log, lease }: { claimant: Claimant; log: Log; lease: Lease },
+  { claimant: { store }, reports, lease }: { claimant: Claimant; reports: Reports; lease: Lease },
 ): Promise<void> {
   let renewedAt = monotonicMs();
   while (!signal.aborted) {
@@ -58,8 +57,9 @@ async function renewWhile(
     try {
       if (!(await renewLease(store, lease, leaseTiming.ttlMs))) return;
       renewedAt = monotonicMs();
+      reports.onRecovered();
     } catch (error) {
-      log.warn({ error: messageOf(error) }, 'the capture lease could not be extended');
+      reports.onError(error);
       if (monotonicMs() - renewedAt > leaseTiming.ttlMs) return;
     }
   }

@@ -90,6 +90,7 @@ export interface CaptureLoop extends Background {
 export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   const { claimant, log, outages } = options;
   const outage = outages.part('capture was interrupted, trying again');
+  const renewal = outages.part('the capture lease could not be extended');
   const status = firstStatus();
   const idleHolder = createIdleHolderWatch(claimant.store, log);
   let reader: BinlogStream | undefined;
@@ -104,11 +105,13 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   let displaced: AppError | undefined;
 
   async function step(signal: AbortSignal): Promise<number> {
-    const had = await withCaptureLease({ claimant, log, signal }, captureWhile);
+    const had = await withCaptureLease({ claimant, reports: renewal, signal }, captureWhile);
     if (had) return 0;
     status.role = 'standby';
     status.blockedBy = await idleHolder.look();
     outage.onRecovered();
+    // The lease is another process's.
+    renewal.onRecovered();
     return leaseTiming.pollMs;
   }
 
@@ -200,7 +203,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
       if (status.role !== 'halted') status.role = 'connecting';
       outage.onError(error);
     },
-    backoff: { firstMs: 100, maxMs: 10_000 },
+    backoff: { firstMs: 100, maxMs: 5_000 },
   });
 
   return {
@@ -275,12 +278,15 @@ function toldBy(reader: BinlogStream | undefined): Pick<CaptureStatus, 'silentMs
   return { silentMs: reader?.silentMs() ?? null, doneTo: reader?.doneTo() ?? null };
 }
 
-function openAppenderFor({ claimant, log, ...options }: CaptureLoopOptions, lease: Lease): Promise<Appender> {
+function openAppenderFor(
+  { claimant, outages, ...options }: CaptureLoopOptions,
+  lease: Lease,
+): Promise<Appender> {
   return openAppender(claimant, {
     fence: lease.token,
     webhooks: options.webhooks(),
     onDue: () => options.onDue(),
-    onError: (error) => log.warn({ error: messageOf(error) }, 'waiting deliveries were not looked after'),
+    ...outages.part('waiting deliveries were not looked after'),
   });
 }
 

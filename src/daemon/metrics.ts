@@ -10,6 +10,7 @@ export interface Metrics {
   estimatedTimes: Counter;
   lookups: Counter<'table'>;
   unloggedCascades: Counter<'table'>;
+  retries: Counter<'reason'>;
   reconnects: Counter;
   decoderCells: Counter;
   decoderDifferences: Counter;
@@ -68,6 +69,11 @@ export function createMetrics(): Metrics {
       'unlogged_cascades_total',
       'Transactions that deleted or re-keyed rows of a parent table while its cascade into watched tables was not logged.',
       ['table'],
+    ),
+    retries: counter(
+      'store_retries_total',
+      'Transactions in the store that were tried again because they lost a lock to another one.',
+      ['reason'],
     ),
     reconnects: counter('source_reconnects_total', 'Readers opened after the first.'),
     decoderCells: counter('decoder_cells_compared_total', 'Values that our decoder and zongji read alike.'),

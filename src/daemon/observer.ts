@@ -14,6 +14,7 @@ import type { CanaryStatus } from '../capture/canary.ts';
 import { freeLease } from '../capture/capture-lease.ts';
 import type { CaptureStatus } from '../capture/capture-loop.ts';
 import type { Metrics } from './metrics.ts';
+import type { PresentOutage } from '../lib/loop/outages.ts';
 
 export interface ObserverOptions {
   metrics: Metrics;
@@ -48,6 +49,8 @@ export interface Progress {
   /** Null in a process that does not capture. */
   canary: CanaryStatus | null;
   audit: AuditStatus;
+  /** What the loops meet. */
+  outages: readonly PresentOutage[];
 }
 
 /** Beyond so many missed heartbeats the stream counts as silent, and so many canaries as lost. */
@@ -96,7 +99,7 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
         metrics.preflight.set({ level }, checks.filter((check) => check.level === level).length);
       }
     },
-    readiness({ capture, canary, audit }, heartbeatMs, failing) {
+    readiness({ capture, canary, audit, outages }, heartbeatMs, failing) {
       const reasons = failing.map(describeFailure);
       const { halt, role, lastError, lastRemedy } = capture;
       if (halt) reasons.push(withRemedy(`capture is halted (${halt.reason}): ${halt.message}`, halt.remedy));
@@ -121,7 +124,7 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
           ),
         );
       }
-      reasons.push(...auditReasons(audit));
+      reasons.push(...storeReasons(outages, lastError), ...auditReasons(audit));
       return { ready: reasons.length === 0, reasons };
     },
     async metrics({ capture, canary, audit, runway }, delivery, store) {
@@ -136,6 +139,8 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
       metrics.halted.set(capture.halt ? 1 : 0);
       metrics.capturing.set(capture.role === 'capturing' ? 1 : 0);
       metrics.leaseBlocked.set(capture.blockedBy === null ? 0 : 1);
+      metrics.retries.reset();
+      for (const [reason, count] of Object.entries(store.retries())) metrics.retries.inc({ reason }, count);
       metrics.reconnects.reset();
       metrics.reconnects.inc(Math.max(0, capture.readers - 1));
       metrics.inFlight.set(delivery.inFlight);
@@ -168,6 +173,13 @@ const withRemedy = (reason: string, remedy: string): string =>
 /** A check that fails, in the words of `check`. */
 const describeFailure = ({ id, title, detail, remedy }: CheckResult): string =>
   withRemedy(`the check ${id} fails: ${title}: ${detail}`, remedy ?? look);
+
+/** What keeps the store from being written; what capture met is a reason already. */
+function storeReasons(outages: readonly PresentOutage[], said: string | null): string[] {
+  return outages
+    .filter(({ error }) => error.code.startsWith('ERR_STORE') && error.message !== said)
+    .map(({ message, error }) => withRemedy(`${message}: ${error.message} (${error.code})`, error.remedy));
+}
 
 function auditReasons({ stoppedForMs, broken }: AuditStatus): string[] {
   return [

@@ -54,7 +54,12 @@ export function createProgress(options: ProgressOptions): Progress {
   });
   const runway = createRunwayWatch({ source, store: claimant.store, log, outages });
   const watches = [canary, runway, audit];
-  const now = () => ({ capture: captureLoop.status(), canary: canary.status(), audit: audit.status() });
+  const now = () => ({
+    capture: captureLoop.status(),
+    canary: canary.status(),
+    audit: audit.status(),
+    outages: outages.present(),
+  });
   return {
     start: () => watches.forEach((watch) => watch.start()),
     async stop() {

@@ -66,6 +66,11 @@ export const errorCatalogue = {
     cause: "A statement is larger than max_allowed_packet of the store's server.",
     remedy: 'Raise max_allowed_packet there, as the message says.',
   },
+  ERR_STORE_LOCKED: {
+    exit: 1,
+    cause: 'Another session holds a lock in the store for too long.',
+    remedy: 'It is tried again. SHOW FULL PROCESSLIST; -- shows who holds the lock: a backup, LOCK TABLES, ALTER TABLE',
+  },
   ERR_SECRET_KEY: {
     exit: 1,
     cause:

@@ -5,6 +5,7 @@ import { startPrivateServer, type PrivateServer } from '../../src/demo/private-s
 import { sleep } from '../../src/lib/clock.ts';
 import { modes } from '../binlog/modes.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
+import { promote, replicate } from '../support/replica.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
 import { createSchema, createUser, type TestSchema, type TestUser } from '../support/server.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
@@ -42,7 +43,7 @@ describe.each(modes)(
         startPrivateServer({ flavour: variant, settings: [...settings, ...own] }),
       ]);
       onReplica = await createConnection({ uri: replica.url, multipleStatements: true });
-      await replicate();
+      await replicate(onReplica, source, { flavour, gtid });
       clinic = await createSchema(source);
       await loadClinic(await clinic.connect());
       store = `store_${clinic.name}`;
@@ -72,18 +73,6 @@ ${receiver.delivery}
       await Promise.all([source.stop(), replica.stop()]);
     });
 
-    async function replicate(): Promise<void> {
-      const { host, port } = source;
-      const account = flavour === 'mysql' ? "SOURCE_USER='root'" : "MASTER_USER='root'";
-      const statements: Record<string, string> = {
-        mysql: `RESET BINARY LOGS AND GTIDS; CHANGE REPLICATION SOURCE TO SOURCE_HOST='${host}', SOURCE_PORT=${port}, ${account}, ${gtid ? 'SOURCE_AUTO_POSITION=1' : "SOURCE_LOG_FILE='binlog.000001', SOURCE_LOG_POS=4"};
-        START REPLICA; SET GLOBAL super_read_only = ON`,
-        mariadb: `RESET MASTER; SET GLOBAL gtid_slave_pos=''; CHANGE MASTER TO MASTER_HOST='${host}', MASTER_PORT=${port}, ${account}, MASTER_USE_GTID=slave_pos;
-        START SLAVE; SET GLOBAL read_only = ON`,
-      };
-      await onReplica.query(statements[flavour]!);
-    }
-
     /** Commits one change after another until the server is gone. */
     async function workUntilGone(): Promise<void> {
       const writer = await clinic.connect();
@@ -100,23 +89,6 @@ ${receiver.delivery}
       }
     }
 
-    /** Lets the replica apply what it has received, and makes it the source. */
-    async function promote(): Promise<void> {
-      const word = flavour === 'mysql' ? 'REPLICA' : 'SLAVE';
-      await onReplica.query(`STOP ${word} IO_THREAD`);
-      await waitFor(
-        async () => {
-          const [rows] = await onReplica.query<RowDataPacket[]>(`SHOW ${word} STATUS`);
-          const state = String(
-            rows[0]![flavour === 'mysql' ? 'Replica_SQL_Running_State' : 'Slave_SQL_Running_State'],
-          );
-          return /has read all relay log/i.test(state);
-        },
-        { timeoutMs: 30_000, what: 'the replica to apply its relay log' },
-      );
-      await onReplica.query(`STOP ${word}; RESET ${word} ALL; SET GLOBAL read_only = OFF`);
-    }
-
     async function failOver(): Promise<void> {
       const working = workUntilGone();
       await waitFor(() => receiver.received.length >= 150, {
@@ -131,7 +103,7 @@ ${receiver.delivery}
         timeoutMs: 30_000,
         what: 'the daemon to be told that the replica is read only',
       });
-      await promote();
+      await promote(onReplica, { flavour });
       await onReplica.query(`USE ${clinic.name}`);
       for (let n = 0; n < 40; n += 1)
         await onReplica.query(`${insert(2 * firstId + n)}; ${touch(2 * firstId)}`);
@@ -145,7 +117,7 @@ ${receiver.delivery}
         await clinic.query(insert(firstId));
         await waitFor(() => told(receiver).has(`patient.created ${firstId}`), { what: 'an event before' });
         await clinic.query(`SET GLOBAL ${flavour === 'mysql' ? 'super_read_only' : 'read_only'} = ON`);
-        await promote();
+        await promote(onReplica, { flavour });
         proxy.pointTo(replica);
         await onReplica.query(`USE ${clinic.name}; ${insert(2 * firstId)}`);
         await waitFor(() => told(receiver).has(`patient.created ${2 * firstId}`), {
@@ -185,7 +157,7 @@ ${receiver.delivery}
         await clinic.query(insert(firstId));
         await waitFor(() => told(receiver).has(`patient.created ${firstId}`), { what: 'an event before' });
         await clinic.query('SET GLOBAL super_read_only = ON');
-        await promote();
+        await promote(onReplica, { flavour });
         proxy.pointTo(replica);
         await onReplica.query(`USE ${clinic.name}`);
         for (let n = 0; n < 40; n += 1) await onReplica.query(insert(2 * firstId + n));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { AppError } from '../../src/lib/errors.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { createLoop } from '../../src/lib/loop/loop.ts';
 import { Outages } from '../../src/lib/loop/outages.ts';
@@ -65,6 +66,25 @@ describe('outages', () => {
       `upkeep: ${away.message}`,
       'upkeep: read only',
     ]);
+  });
+
+  it('are not logged for a lock that is free at the next try, and are when the same part meets it twice', () => {
+    const { outages, lines, told } = setUp();
+    const locked = new AppError('ERR_STORE_LOCKED', 'a lock was not granted');
+    const parts = ['upkeep', 'sealing'].map((what) => outages.part(what));
+    for (const part of parts) {
+      part.onError(locked);
+      expect(outages.present()).toEqual([]);
+    }
+    for (const part of parts) part.onRecovered();
+    expect(told()).toEqual([]);
+    parts[1]!.onError(locked);
+    parts[1]!.onError(locked);
+    expect(lines).toMatchObject([{ level: 'warn', msg: 'sealing', remedy: locked.remedy }]);
+    expect(outages.present()).toEqual([{ message: 'sealing', error: locked }]);
+    parts[1]!.onRecovered();
+    expect(told().at(-1)).toBe('the outage is over: a lock was not granted');
+    expect(outages.present()).toEqual([]);
   });
 
   it('of a loop are over with its first step that passes', async () => {

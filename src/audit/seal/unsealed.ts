@@ -1,5 +1,5 @@
 import type { Session, Store } from '../../db/connection/client.ts';
-import { codeOf } from '../../lib/errors.ts';
+import { contentionOf } from '../../db/connection/retry-contention.ts';
 import { momentMs } from '../../outbox/moment.ts';
 import { fieldsOf, sealedLogs, type SealedLog } from './entry.ts';
 import { unpackLeaves } from './pack.ts';
@@ -53,7 +53,7 @@ export async function closeRanges(store: Store, progress: Progress, afterMs = gr
         );
         closed.add(rangeName(log, range));
       } catch (error) {
-        if (codeOf(error) !== 'ER_LOCK_WAIT_TIMEOUT') throw error;
+        if (contentionOf(error) !== 'lock-wait') throw error;
       }
     }
   }

@@ -1,19 +1,15 @@
 import type { MySql2Database } from 'drizzle-orm/mysql2';
-import {
-  createPool,
-  type Pool,
-  type PoolConnection,
-  type ResultSetHeader,
-  type RowDataPacket,
-} from 'mysql2/promise';
-import { sleep } from '../../lib/clock.ts';
+import { createPool, type Pool, type PoolConnection } from 'mysql2/promise';
+import { askServer, ConnectionWatch, serverName } from './connection-watch.ts';
 import { toConnectionTarget, type DatabaseUrl } from './database-url.ts';
-import { AppError, codeOf } from '../../lib/errors.ts';
-import { refusalWithin, withoutValues } from '../../lib/server-error.ts';
+import { AppError } from '../../lib/errors.ts';
+import { refusalWithin } from '../../lib/server-error.ts';
 import { drizzle } from '../schema/drizzle.ts';
+import { retryContention, type Contention } from './retry-contention.ts';
 import { prepareSession } from './session-variables.ts';
-import { smallestPacketBytes, toPackets } from './sql-text.ts';
-import { raisePacket, toStoreError } from './store-error.ts';
+import { smallestPacketBytes } from './sql-text.ts';
+import { arraysOf, packetMargin, requireWhole, rowsOf, runOn, scriptOn, type Written } from './statements.ts';
+import { explainFailure, toStoreError } from './store-error.ts';
 
 /** Where statements run: the pool (each commits by itself), or one transaction. */
 export interface Session {
@@ -32,22 +28,18 @@ export interface Session {
   script<T extends object>(statements: readonly string[]): Promise<T[][]>;
 }
 
-export interface Written {
-  /** Rows found by an UPDATE (changed or not), inserted or deleted. */
-  affectedRows: number;
-  insertId: number;
-}
-
 /** The open store. Only this room opens it. */
 export interface Store extends Session {
   /** Name of the schema. */
   readonly database: string;
-  /** Runs `work` in one transaction; again, up to five times, when the server chose it as the victim of a deadlock. */
+  /** Runs `work` in one transaction; again, a few times, when it lost a lock to another one. */
   transaction<T>(work: (tx: Session) => Promise<T>): Promise<T>;
   /** A script that begins and ends its own transaction: in one packet, as most are, no lock is held while we are frozen. */
   commit<T extends object>(statements: readonly string[]): Promise<T[][]>;
   /** Bytes that one statement may have, as the newest connection learned. */
   readonly statementBytes: number;
+  /** How often a transaction was tried again, by what it had lost to another one. */
+  retries(): Readonly<Record<Contention, number>>;
   /** Asks the server for it anew. Connections that began with another limit are closed. */
   measureStatement(): Promise<number>;
   close(): Promise<void>;
@@ -58,19 +50,7 @@ export interface StoreOptions {
   connections?: number;
 }
 
-const deadlockTries = 5;
-/** A statement that takes longer has met a dead connection: none of ours works on more than a bounded batch. */
-const statementTimeoutMs = 60_000;
 const connectTimeoutMs = 10_000;
-/** What a packet has beside the statement is a few bytes; a script is cut here, whatever the server takes. */
-const packetMargin = 1_024;
-const scriptBytes = 4 * 2 ** 20;
-/**
- * Read only server, read only transaction, a cluster node outside its cluster. After a failover the old connections may stay open
- * while new ones lead to the promoted server (Aurora, most proxies): all of them are closed at the first such answer.
- */
-const readOnlyErrors = new Set([1290, 1792, 1836, 1047]);
-
 /** Opens the store. Connects at the first statement, so a wrong address shows there (`migrate` explains it). */
 export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions = {}): Store {
   const pool = createPool({
@@ -98,14 +78,20 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
   const generationOf = new WeakMap<object, number>();
   let statementBytes = smallestPacketBytes - packetMargin;
   const bytesOf = new WeakMap<object, number>();
+  const watch = new ConnectionWatch(() => askServer(url));
+  const retries: Record<Contention, number> = { deadlock: 0, 'lock-wait': 0 };
+  const onRetry = (contention: Contention): void => void (retries[contention] += 1);
   pool.pool.on('connection', (connection) => {
     generationOf.set(connection, generation);
+    watch.made(connection);
     prepareSession(connection, { kind: 'store' }, failures);
     // A session keeps the limit that it began with.
-    connection.query('SELECT @@max_allowed_packet AS bytes', (error, rows) => {
+    connection.query(`SELECT @@max_allowed_packet AS bytes, ${serverName} AS server`, (error, rows) => {
       if (error) return;
-      statementBytes = (rows as { bytes: number }[])[0]!.bytes - packetMargin;
+      const [{ bytes, server }] = rows as [{ bytes: number; server: string }];
+      statementBytes = bytes - packetMargin;
       bytesOf.set(connection, statementBytes);
+      watch.located(connection, server);
     });
   });
 
@@ -122,13 +108,16 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
 
   async function withConnection<T>(work: (connection: PoolConnection) => Promise<T>): Promise<T> {
     const connection = await take();
+    watch.begin(connection.connection);
     try {
       const result = await work(connection);
       connection.release();
       return result;
     } catch (error) {
       const refusal = refusalWithin(error);
-      if (refusal && readOnlyErrors.has(refusal.errno)) {
+      const told = explainFailure(error, url);
+      // After a failover the old connections may stay open while new ones lead to the promoted server: none of them is used again.
+      if (told.isLost) {
         if (generationOf.get(connection.connection) === generation) generation += 1;
         connection.destroy();
       } else {
@@ -137,34 +126,38 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
       // The limit may have been raised since: the next try has new connections.
       if (error instanceof AppError && error.code === 'ERR_STORE_PACKET') generation += 1;
       const failure = failures.get(connection.connection);
-      throw failure === undefined ? withoutValues(error) : toStoreError(failure, url);
+      throw failure === undefined ? told.error : toStoreError(failure, url);
+    } finally {
+      watch.end(connection.connection);
     }
   }
+
+  /** A statement that is a transaction of its own. A lock that it did not get in 10 s is left to its caller. */
+  const alone = <T>(work: (connection: PoolConnection) => Promise<T>): Promise<T> =>
+    retryContention(() => withConnection(work), { after: ['deadlock'], onRetry });
+  const whole = <T>(work: (connection: PoolConnection) => Promise<T>): Promise<T> =>
+    retryContention(() => withConnection(work), { after: ['deadlock', 'lock-wait'], onRetry });
 
   const limitOf = (connection: PoolConnection): number =>
     bytesOf.get(connection.connection) ?? statementBytes;
 
   // Drizzle's own statements take the same way: settings, and the end of connections to a server that was demoted.
   const client = {
-    query: (...args: Parameters<Pool['query']>) => withConnection((connection) => connection.query(...args)),
-    execute: (...args: Parameters<Pool['execute']>) =>
-      withConnection((connection) => connection.execute(...args)),
+    query: (...args: Parameters<Pool['query']>) =>
+      alone(async (connection) => requireWhole(await connection.query(...args))),
+    execute: (...args: Parameters<Pool['execute']>) => alone((connection) => connection.execute(...args)),
   } as unknown as Pool;
 
   return {
     database: url.database,
     drizzle: drizzle({ client }),
-    rows: (sql, values) => withConnection((connection) => rowsOf(connection, sql, values)),
-    arrays: (sql, values) => withConnection((connection) => arraysOf(connection, sql, values)),
-    run: (sql, values) => withConnection((connection) => runOn(connection, sql, values)),
+    rows: (sql, values) => alone((connection) => rowsOf(connection, sql, values)),
+    arrays: (sql, values) => alone((connection) => arraysOf(connection, sql, values)),
+    run: (sql, values) => alone((connection) => runOn(connection, sql, values)),
     script: (statements) =>
       withConnection((connection) => scriptOn(connection, statements, limitOf(connection))),
     commit: (statements) =>
-      withDeadlockRetry(() =>
-        withConnection((connection) =>
-          scriptOn(connection, ['BEGIN', ...statements, 'COMMIT'], limitOf(connection)),
-        ),
-      ),
+      whole((connection) => scriptOn(connection, ['BEGIN', ...statements, 'COMMIT'], limitOf(connection))),
     get statementBytes() {
       return statementBytes;
     },
@@ -174,23 +167,29 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
       return statementBytes;
     },
     transaction: (work) =>
-      withDeadlockRetry(() =>
-        withConnection(async (connection) => {
-          await connection.query('BEGIN');
-          const result = await work(sessionOn(connection, limitOf(connection)));
-          await connection.query('COMMIT');
-          return result;
-        }),
-      ),
+      whole(async (connection) => {
+        await connection.query('BEGIN');
+        const result = await work(sessionOn(connection, limitOf(connection)));
+        await connection.query('COMMIT');
+        return result;
+      }),
+    retries: () => retries,
     close: () => pool.end(),
   };
+}
+
+/** What Drizzle asks within a transaction. */
+function checked(connection: PoolConnection): PoolConnection {
+  const query = async (...args: Parameters<PoolConnection['query']>) =>
+    requireWhole(await connection.query(...args));
+  return { query, execute: connection.execute.bind(connection) } as unknown as PoolConnection;
 }
 
 function sessionOn(connection: PoolConnection, maximumBytes: number): Session {
   let typed: MySql2Database | undefined;
   return {
     get drizzle() {
-      return (typed ??= drizzle({ client: connection }));
+      return (typed ??= drizzle({ client: checked(connection) }));
     },
     rows: (sql, values) => rowsOf(connection, sql, values),
     arrays: (sql, values) => arraysOf(connection, sql, values),
@@ -219,78 +218,4 @@ async function discardOrRelease(connection: PoolConnection, works: boolean): Pro
     }
   }
   connection.destroy();
-}
-
-async function rowsOf<T extends object>(
-  connection: PoolConnection,
-  sql: string,
-  values: readonly unknown[] = [],
-): Promise<T[]> {
-  const [rows] = await connection.query({ sql, values: [...values], timeout: statementTimeoutMs });
-  return rows as T[];
-}
-
-async function arraysOf(
-  connection: PoolConnection,
-  sql: string,
-  values: readonly unknown[] = [],
-): Promise<unknown[][]> {
-  const [rows] = await connection.query<RowDataPacket[][]>({
-    ...{ sql, values: [...values], timeout: statementTimeoutMs },
-    rowsAsArray: true,
-  });
-  return rows;
-}
-
-async function runOn(
-  connection: PoolConnection,
-  sql: string,
-  values: readonly unknown[] = [],
-): Promise<Written> {
-  const [header] = await connection.query<ResultSetHeader>({
-    sql,
-    values: [...values],
-    timeout: statementTimeoutMs,
-  });
-  return { affectedRows: header.affectedRows, insertId: header.insertId };
-}
-
-async function scriptOn<T extends object>(
-  connection: PoolConnection,
-  statements: readonly string[],
-  maximumBytes: number,
-): Promise<T[][]> {
-  const results: unknown[] = [];
-  for (const packet of toPackets(statements, Math.min(scriptBytes, maximumBytes))) {
-    const sql = packet.join(';');
-    if (packet.length === 1) requireFitting(sql, maximumBytes);
-    // Without values (an empty list is some) the driver does not search megabytes of text for placeholders.
-    const [answer] = await connection.query({ sql, values: null, timeout: statementTimeoutMs });
-    results.push(...(packet.length === 1 ? [answer] : (answer as unknown[])));
-  }
-  return results.filter((result): result is T[] => Array.isArray(result));
-}
-
-/** The server would end the connection, before or after it says why. */
-function requireFitting(sql: string, maximumBytes: number): void {
-  const bytes = Buffer.byteLength(sql);
-  if (bytes <= maximumBytes) return;
-  throw new AppError(
-    'ERR_STORE_PACKET',
-    `a statement of ${bytes} bytes is larger than max_allowed_packet of the store's server, ${maximumBytes + packetMargin}`,
-    { remedy: raisePacket(bytes), retryable: true },
-  );
-}
-
-async function withDeadlockRetry<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      const code = codeOf(error);
-      if (tries === deadlockTries || (code !== 'ER_LOCK_DEADLOCK' && code !== 'ER_LOCK_WAIT_TIMEOUT'))
-        throw error;
-      await sleep(5 * tries * Math.random());
-    }
-  }
 }

@@ -110,8 +110,9 @@ function settingsOf(role: SessionRole): RoleSettings {
   switch (role.kind) {
     case 'store':
       return {
-        // A transaction left idle by a frozen process is ended by the server, which frees its locks.
-        own: { sql_mode: strictMode, wait_timeout: 60, lock_wait_timeout: 50, innodb_lock_wait_timeout: 10 },
+        // A transaction left idle by a frozen process is ended by the server, which frees its locks. A lock that is not granted in 10 s, of
+        // a row or of a table (a backup, an ALTER TABLE), is reported and tried for again.
+        own: { sql_mode: strictMode, wait_timeout: 60, lock_wait_timeout: 10, innodb_lock_wait_timeout: 10 },
         gated: [...statementTimeout(0), idleTimeouts(60)],
         transaction: 'READ COMMITTED, READ WRITE',
       };

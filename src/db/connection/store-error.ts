@@ -2,6 +2,7 @@ import { errnoOf, explainConnectError, type ConnectRole } from './connect-error.
 import type { DatabaseUrl } from './database-url.ts';
 import { AppError, messageOf } from '../../lib/errors.ts';
 import { withoutValues } from '../../lib/server-error.ts';
+import { contentionOf } from './retry-contention.ts';
 import { setVariable } from './set-variable.ts';
 
 const role: ConnectRole = {
@@ -12,7 +13,10 @@ const role: ConnectRole = {
 
 /** Privileges that GRANT ALL on the schema includes; lib/connect-error has what hinders a connection. */
 const missingRights = new Set([1044, 1142, 1143, 1227, 1370, 1410]);
+/** Read only server, read only transaction, a cluster node outside its cluster. */
 const readOnly = new Set([1290, 1792, 1836]);
+/** The server ends, or has ended, the connection; a cluster node is outside its cluster. */
+const ending = new Set([1047, 1053, 1077, 1152, 1927, 4031]);
 
 /**
  * Says what is wrong with the store in words for the operator: ERR_STORE_UNREACHABLE (retryable), ERR_STORE_ACCESS with
@@ -34,6 +38,28 @@ export function toStoreError(error: unknown, url: DatabaseUrl, account?: string)
       cause,
     })
   );
+}
+
+/**
+ * What a failed statement throws. `isLost`: its connection leads to no server that could take a write, and others that were made before
+ * it neither: then the error is an AppError with a remedy. Otherwise the server's refusal, without values.
+ */
+export function explainFailure(error: unknown, url: DatabaseUrl): { error: unknown; isLost: boolean } {
+  if (error instanceof AppError) return { error, isLost: false };
+  const told = withoutValues(error);
+  const errno = errnoOf(told);
+  if (contentionOf(told) !== null) return { error: lockedStore(told), isLost: false };
+  if (errno !== undefined && !readOnly.has(errno) && !ending.has(errno))
+    return { error: told, isLost: false };
+  const lost =
+    errno !== undefined && readOnly.has(errno)
+      ? readOnlyStore(url, told)
+      : explainConnectError(told, url, role);
+  return { error: lost ?? told, isLost: lost !== undefined };
+}
+
+function lockedStore(cause: unknown): AppError {
+  return new AppError('ERR_STORE_LOCKED', `the store: ${messageOf(cause)}`, { cause, retryable: true });
 }
 
 /** The server of the store is a replica, or was made one. */

@@ -27,7 +27,7 @@ export function createLoop({
   step,
   onError,
   onRecovered,
-  backoff = { firstMs: 250, maxMs: 15_000 },
+  backoff = { firstMs: 250, maxMs: 5_000 },
 }: LoopVerbs): Loop {
   let stopping = new AbortController();
   let waiting = new AbortController();

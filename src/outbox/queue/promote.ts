@@ -35,6 +35,8 @@ export interface FollowUpOptions {
   onDue(): void;
   /** Told when the store did not answer; the sweep finds later what was left waiting. */
   onError(error: unknown): void;
+  /** Called after every look that passed, and at the end. */
+  onRecovered?(): void;
 }
 
 /**
@@ -44,7 +46,7 @@ export interface FollowUpOptions {
 const gatherMs = 50;
 
 /** Calls `promoteLanes` in the background after appends, so that appends are not delayed. */
-export function createFollowUp(store: Store, { onDue, onError }: FollowUpOptions): FollowUp {
+export function createFollowUp(store: Store, { onDue, onError, onRecovered }: FollowUpOptions): FollowUp {
   let gathered = new Set<number>();
   let looking: Promise<void> | undefined;
 
@@ -55,6 +57,7 @@ export function createFollowUp(store: Store, { onDue, onError }: FollowUpOptions
       gathered = new Set();
       try {
         if ((await promoteLanes(store, lanes)) > 0) onDue();
+        onRecovered?.();
       } catch (error) {
         onError(error);
       }
@@ -69,6 +72,7 @@ export function createFollowUp(store: Store, { onDue, onError }: FollowUpOptions
     },
     async close() {
       await looking;
+      onRecovered?.();
     },
   };
 }

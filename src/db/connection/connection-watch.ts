@@ -1,0 +1,145 @@
+import type { Socket } from 'node:net';
+import { createConnection, type RowDataPacket } from 'mysql2/promise';
+import { monotonicMs } from '../../lib/clock.ts';
+import { toConnectionTarget, type DatabaseUrl } from './database-url.ts';
+
+/** A connection in use that is silent for so long is asked about: the server of an old one may be gone without a sign. */
+const quietMs = 10_000;
+const lookEveryMs = 1_000;
+const askTimeoutMs = 5_000;
+
+/** SQL of what tells servers apart: they have a server_id each where one is a replica of the other. */
+export const serverName = "CONCAT_WS(' ', @@hostname, @@port, @@server_id)";
+
+/** What a server says of itself and of our user's connections. */
+export interface ServerAnswer {
+  server: string;
+  uptimeMs: number;
+  /** Numbers of the connections. */
+  connections: ReadonlySet<number>;
+}
+
+/** mysql2's connection, which its types show without the socket. */
+interface Wire {
+  threadId: number;
+  stream: Socket;
+}
+
+/** What is known of a connection. */
+interface Made {
+  atMs: number;
+  server: string | null;
+}
+
+interface Used {
+  bytes: number;
+  /** When a byte last went through it. */
+  movedMs: number;
+  askedMs: number;
+}
+
+/**
+ * Finds connections that no server knows any more. After a failover they may stay open without an end (a server whose power failed, a
+ * proxy that keeps its clients), and a statement that was sent there has no answer: neither side ever closes them.
+ */
+export class ConnectionWatch {
+  readonly #ask: () => Promise<ServerAnswer | undefined>;
+  readonly #made = new WeakMap<object, Made>();
+  readonly #used = new Map<Wire, Used>();
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `ask` opens a new connection, as a client that comes now does; undefined when it learns nothing. */
+  constructor(ask: () => Promise<ServerAnswer | undefined>) {
+    this.#ask = ask;
+  }
+
+  /** The connection was made. */
+  made(connection: object): void {
+    this.#made.set(connection, { atMs: monotonicMs(), server: null });
+  }
+
+  /** It leads to this server: what `serverName` returned there. */
+  located(connection: object, server: string): void {
+    this.#made.set(connection, { ...this.#made.get(connection)!, server });
+  }
+
+  /** It is in use from now on. */
+  begin(connection: object): void {
+    const nowMs = monotonicMs();
+    const wire = connection as Wire;
+    this.#used.set(wire, { bytes: bytesOf(wire), movedMs: nowMs, askedMs: nowMs });
+    this.#timer ??= setInterval(() => void this.#look(), lookEveryMs).unref();
+  }
+
+  end(connection: object): void {
+    this.#used.delete(connection as Wire);
+    if (this.#used.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async #look(): Promise<void> {
+    const nowMs = monotonicMs();
+    const silent = [...this.#used].filter(([connection, used]) => isSilent(connection, used, nowMs));
+    if (silent.length === 0) return;
+    for (const [, used] of silent) used.askedMs = nowMs;
+    const answer = await this.#ask();
+    if (answer === undefined) return;
+    for (const [connection, used] of silent) {
+      if (this.#used.get(connection) !== used || used.bytes !== bytesOf(connection)) continue;
+      if (!this.#isKnown(connection, answer)) end(connection);
+    }
+  }
+
+  #isKnown(connection: Wire, { server, uptimeMs, connections }: ServerAnswer): boolean {
+    const made = this.#made.get(connection);
+    if (made === undefined) return true;
+    // The uptime is in whole seconds.
+    const isOlder = uptimeMs + 2_000 >= monotonicMs() - made.atMs;
+    return isOlder && server === (made.server ?? server) && connections.has(connection.threadId);
+  }
+}
+
+function isSilent(connection: Wire, used: Used, nowMs: number): boolean {
+  const bytes = bytesOf(connection);
+  if (bytes !== used.bytes) Object.assign(used, { bytes, movedMs: nowMs });
+  return nowMs - Math.max(used.movedMs, used.askedMs) >= quietMs;
+}
+
+function bytesOf({ stream }: Wire): number {
+  return stream.bytesRead + stream.bytesWritten;
+}
+
+/** The statements that wait on it fail, as when the server ends it. */
+function end({ stream }: Wire): void {
+  const error = new Error('the server does not know this connection any more');
+  stream.destroy(Object.assign(error, { code: 'PROTOCOL_CONNECTION_LOST', fatal: true }));
+}
+
+/**
+ * Asks the server that new connections lead to. Undefined when there is none, when it says no word in 5 s, or when it does not even know
+ * the connection that asks: a proxy between us shares its own ones among clients, and their numbers mean nothing.
+ */
+export async function askServer(url: DatabaseUrl): Promise<ServerAnswer | undefined> {
+  const connection = await createConnection({
+    ...toConnectionTarget(url),
+    connectTimeout: askTimeoutMs,
+  }).catch(() => undefined);
+  if (connection === undefined) return undefined;
+  try {
+    connection.on('error', () => undefined);
+    const ask = async (sql: string): Promise<RowDataPacket[]> =>
+      (await connection.query<RowDataPacket[]>({ sql, timeout: askTimeoutMs }))[0];
+    const [identity] = await ask(`SELECT ${serverName} AS server`);
+    const [status] = await ask("SHOW GLOBAL STATUS LIKE 'Uptime'");
+    const threads = await ask('SHOW PROCESSLIST');
+    const connections = new Set(threads.map((row) => Number(row['Id'])));
+    if (!connections.has(connection.threadId)) return undefined;
+    const uptimeMs = Number(status?.['Value']) * 1_000;
+    return { server: String(identity?.['server']), uptimeMs, connections };
+  } catch {
+    return undefined;
+  } finally {
+    connection.destroy();
+  }
+}
