@@ -62,10 +62,10 @@ export function toWebhookState(stored: WebhookRow, { box, marker }: Digesting): 
   return {
     name: row.name,
     url: maskUrl(row.url),
-    events: canonical(row.events),
+    events: bounded(row.events),
     is_active: row.isActive,
     managed_by: row.managedBy,
-    fields: canonical(row.fields),
+    fields: bounded(row.fields),
     filtered_by: keysOf(row.filter),
     header_names: keysOf(row.headers),
     order: row.deliveryOrder,
@@ -90,6 +90,15 @@ export function toWebhookState(stored: WebhookRow, { box, marker }: Digesting): 
   };
 }
 
+/** No setting that can be used is larger: 1,000 events. SQL can write any length, and an act must fit into a packet. */
+const largestSetting = 256 * 1_024;
+const tooLarge = { too_large: true } as const;
+
+/** A setting as an act has it. MySQL returns an empty text for a document that does not fit into a packet. */
+function bounded(value: unknown): unknown {
+  return value === '' || JSON.stringify(value ?? null).length > largestSetting ? tooLarge : canonical(value);
+}
+
 function keysOf(value: unknown): string[] {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
     ? Object.keys(value).toSorted()
@@ -112,7 +121,7 @@ const isOfLater = (name: string): boolean => name === 'missed_from' || name === 
 /** Names of the settings that differ. */
 export function differences(before: WebhookState | null, after: WebhookState | null): string[] {
   if (before === null || after === null) return before === after ? [] : ['row'];
-  const text = (value: unknown): string => JSON.stringify(canonical(value ?? null));
+  const text = (value: unknown): string => JSON.stringify(canonical(bounded(value) ?? null));
   const names = Object.keys(after).filter(
     (name) =>
       (name in before || !isOfLater(name)) &&

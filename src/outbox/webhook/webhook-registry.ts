@@ -121,8 +121,9 @@ export async function readWebhooksVersion(session: Session): Promise<string> {
     'previous_secret_expires_at > UTC_TIMESTAMP(3)',
   ];
   const [row] = await session.rows<{ version: string }>(
+    // A checksum each: a text of all columns that is larger than max_allowed_packet would be NULL, and no edit of the row would be seen.
     `SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CRC32(CONCAT_WS('|', ${columns
-      .map((column) => `COALESCE(${column}, '~')`)
+      .map((column) => `COALESCE(CRC32(COALESCE(${column}, '~')), 0)`)
       .join(', ')}))), 0), ':', (${refusedVersion})) AS version FROM webhooks`,
   );
   return row!.version;

@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createConnection, type Connection } from 'mysql2/promise';
+import { loadClinic } from '../../src/demo/clinic.ts';
+import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import { runCli, startDaemonProcess, type CliResult, type DaemonProcess } from '../support/daemon.ts';
+import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
+import { createSchema, servers, type TestSchema } from '../support/server.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const packetBytes = 2 ** 20;
+/** Texts of events: one that just fits into a packet, where MySQL's own text of it does not, and one that does not fit. */
+const sizes = { 'as large as': packetBytes - 60_000, 'larger than': 2 * packetBytes };
+
+describe.each(servers)('a webhook row %s', { timeout: 180_000 }, (variant) => {
+  let server: PrivateServer;
+  let clinic: TestSchema;
+  let receiver: TestReceiver;
+  let daemon: DaemonProcess;
+  /** A session with the packets of before. */
+  let large: Connection;
+
+  beforeAll(async () => {
+    server = await startPrivateServer({ flavour: variant });
+    clinic = await createSchema(server);
+    await loadClinic(await clinic.connect());
+    receiver = await startTestReceiver();
+    daemon = await startDaemonProcess({
+      sourceUrl: clinic.url(),
+      storeUrl: clinic.url().replace(clinic.name, 'hooks'),
+      yaml: `
+webhooks: [{ name: good, url: "${receiver.url}", events: [patient.created], secret: ${testSecret} }]
+audit: { seal_interval: 1s }
+${receiver.delivery}`,
+    });
+    await daemon.untilReady();
+    large = await createConnection(`${server.url}/hooks`);
+    await clinic.query(`SET GLOBAL max_allowed_packet = ${packetBytes}`);
+  });
+  afterAll(async () => {
+    large.destroy();
+    await daemon.kill();
+    await receiver.stop();
+    await clinic.drop();
+    await server.stop();
+  });
+
+  const cli = (...args: string[]): Promise<CliResult> =>
+    runCli([...args, '--config', daemon.configFile], {
+      SOURCE_DATABASE_URL: clinic.url(),
+      STORE_DATABASE_URL: clinic.url().replace(clinic.name, 'hooks'),
+    });
+
+  it.each(Object.entries(sizes))('%s a packet is one bad row, on record once', async (size, bytes) => {
+    const names = Array.from({ length: bytes / 6 }, () => 'a.b');
+    await large.query(`INSERT INTO webhooks (name, url, events, secret) VALUES (?, ?, ?, ?)`, [
+      size,
+      receiver.url,
+      JSON.stringify(names),
+      testSecret,
+    ]);
+    await waitFor(async () => {
+      const { body } = await daemon.get('/metrics');
+      return body.includes(`webhook_problems{webhook="${size}"} 1`);
+    });
+    const list = await cli('webhooks', 'list');
+    expect(list).toMatchObject({ code: 0, stderr: '' });
+    expect(list.stdout).toMatch(new RegExp(`\\(${size}\\): events .*are not queued`));
+    for (const command of ['status', 'check']) expect(await cli(command)).toMatchObject({ code: 0 });
+    await clinic.query(
+      "INSERT INTO patients (medrecno, first_name, last_name, branch_id) VALUES (?, 'Ana', 'Peña', 2)",
+      [bytes],
+    );
+    await waitFor(() => receiver.received.some(({ data }) => Number(data['medrecno']) === bytes));
+    // An edit of the row alone is seen too.
+    await large.query('UPDATE webhooks SET timeout_ms = 0, updated_at = updated_at WHERE name = ?', [size]);
+    await waitFor(async () =>
+      (await daemon.get('/metrics')).body.includes(`webhook_problems{webhook="${size}"} 2`),
+    );
+    expect(await cli('audit', 'verify')).toMatchObject({ code: 0, stderr: '' });
+    expect(await cli('webhooks', 'delete', size, '--yes')).toMatchObject({ code: 0, stderr: '' });
+    expect(await cli('audit', 'verify')).toMatchObject({ code: 0, stderr: '' });
+    const acts = await clinic.query(
+      'SELECT action, actor FROM hooks.audit_log WHERE target = (SELECT MAX(id) FROM hooks.webhooks) ORDER BY id',
+    );
+    expect(acts.map(({ action, actor }) => `${String(action)} by ${String(actor)}`)).toEqual([
+      'webhook.create by sql',
+      'webhook.update by sql',
+      expect.stringMatching(/^webhook\.delete by /),
+    ]);
+    const { body } = await daemon.get('/readyz');
+    expect(JSON.parse(body)).toMatchObject({ status: 'ready' });
+  });
+});
