@@ -134,7 +134,7 @@ async function start(
     stack,
     reopen: () => captureLoop.reopen(),
   });
-  const captureLoop = createCapture(parts, dispatcher, seams);
+  const captureLoop = createCapture(parts, { dispatcher, feed }, seams);
   await feed.refresh();
   stack.defer(() => captureLoop.close());
   const progress = createProgress({ ...parts, captureLoop, dispatcher });
@@ -337,7 +337,11 @@ function createDelivery(
   return { dispatcher, feed, sender, disable };
 }
 
-function createCapture(parts: Parts, dispatcher: Dispatcher, seams: Seams): CaptureLoop {
+function createCapture(
+  parts: Parts,
+  { dispatcher, feed }: { dispatcher: Dispatcher; feed: WebhookFeed },
+  seams: Seams,
+): CaptureLoop {
   const { claimant, inForce, installation, log, metrics, observer, outages, preflight, source } = parts;
   return createCaptureLoop({
     config: inForce.config,
@@ -362,6 +366,7 @@ function createCapture(parts: Parts, dispatcher: Dispatcher, seams: Seams): Capt
         lookupsOf(source, inForce.clinic, (table, what) =>
           (what === 'lookup' ? metrics.lookups : metrics.readLate).inc({ table }),
         ),
+      resubscribe: () => feed.refresh(),
       room: () => dispatcher.room(),
       dispatch: (fresh) => dispatcher.accept(fresh),
       async redefine(tables, baseline) {

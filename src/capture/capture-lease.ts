@@ -8,16 +8,25 @@ import {
   type Lease,
 } from '../db/connection/lease.ts';
 import { monotonicMs, sleep } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
 import type { Reports } from '../lib/loop/outages.ts';
 import { extendAlive } from '../outbox/queue/liveness.ts';
 import type { Claimant } from '../outbox/types.ts';
+
+interface Taking {
+  claimant: Claimant;
+  log: Log;
+  /** How the extending goes. */
+  reports: Reports;
+  signal: AbortSignal;
+}
 
 /**
  * Runs `work` while this process has the capture lease; its signal aborts when the lease passes to another, or could not be
  * extended in time. Returns false at once when another process has it.
  */
 export async function withCaptureLease(
-  { claimant, reports, signal }: { claimant: Claimant; reports: Reports; signal: AbortSignal },
+  { claimant, log, reports, signal }: Taking,
   work: (lease: Lease, held: AbortSignal) => Promise<void>,
 ): Promise<boolean> {
   const { store, owner } = claimant;

@@ -105,7 +105,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   let displaced: AppError | undefined;
 
   async function step(signal: AbortSignal): Promise<number> {
-    const had = await withCaptureLease({ claimant, reports: renewal, signal }, captureWhile);
+    const had = await withCaptureLease({ claimant, log, reports: renewal, signal }, captureWhile);
     if (had) return 0;
     status.role = 'standby';
     status.blockedBy = await idleHolder.look();

@@ -1,7 +1,7 @@
 import type { Baseline, ColumnKind, Flavour, ShownColumn } from '../binlog/types.ts';
 import type { Halt } from '../binlog/halt.ts';
 import type { Session } from '../db/connection/client.ts';
-import { literal } from '../db/connection/sql-text.ts';
+import { idIn, literal } from '../db/connection/sql-text.ts';
 import { parseStored } from '../db/proof/stored-json.ts';
 import { momentMs, momentText, nullableMomentMs } from './moment.ts';
 import type { CaptureState, Checkpoint, KeysInForce } from './types.ts';
@@ -107,16 +107,26 @@ export async function readCounters(session: Session): Promise<Counters & { fence
   return row!;
 }
 
+/** Those of the webhooks whose events are not queued: a person disabled or deleted them. READ COMMITTED: it locks nothing. */
+export function selectDisabled(webhookIds: Iterable<number>): string {
+  return `SELECT 1 FROM webhooks WHERE ${idIn('id', webhookIds)} AND is_active = FALSE AND disabled_reason IS NULL`;
+}
+
 /**
  * The first statement of everything that capture writes. It fails with ER_BAD_NULL_ERROR, and with it the whole script,
- * when another process has taken over (`fence`), a person has moved the position (`epoch`), or another process has put rows
- * into the queue meanwhile (the counters). So the whole append is one round trip, and holds no lock across two.
+ * when another process has taken over (`fence`), a person has moved the position (`epoch`), another process has put rows
+ * into the queue meanwhile (the counters), or one of the webhooks that it queues for was disabled by a person. So the whole append is one
+ * round trip, and holds no lock across two.
  */
-export function guardedUpdate(fence: number, counters: Counters, set: readonly string[]): string {
+export function guardedUpdate(
+  { fence, webhookIds = [] }: { fence: number; webhookIds?: Iterable<number> },
+  counters: Counters,
+  set: readonly string[],
+): string {
   const { epoch, nextEventSeq, nextDeliveryId } = counters;
   const unchanged =
     `fence = ${literal(fence)} AND epoch = ${literal(epoch)} AND next_event_seq = ${literal(nextEventSeq)}` +
-    ` AND next_delivery_id = ${literal(nextDeliveryId)}`;
+    ` AND next_delivery_id = ${literal(nextDeliveryId)} AND NOT EXISTS (${selectDisabled(webhookIds)})`;
   return (
     `UPDATE checkpoint SET fence = IF(${unchanged}, fence, NULL), ` +
     [...set, 'updated_at = UTC_TIMESTAMP(3)'].join(', ') +

@@ -48,6 +48,7 @@ export async function readWithCapture(
     appender,
     mapping: () => ({ rules: clinic.rules, route, webhooks: [] }),
     lookups: () => lookupsOf(source, clinic, () => undefined),
+    resubscribe: () => Promise.resolve(),
     room: () => ({ total: 0, of: () => 0 }),
     dispatch: () => undefined,
     baseline: {},

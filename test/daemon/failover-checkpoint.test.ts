@@ -38,6 +38,7 @@ async function checkpointsOf(parts: readonly TransactionPart[]): Promise<Checkpo
       throw new Error('nothing is mapped');
     },
     lookups: () => ({ resolve: () => Promise.resolve([]) }),
+    resubscribe: () => Promise.resolve(),
     room: () => ({ total: 0, of: () => 0 }),
     dispatch: () => undefined,
     place: { file: 'binlog.000001', offset: 0 },

@@ -4,6 +4,9 @@ import { acquireLease } from '../../src/db/connection/lease.ts';
 import { claim } from '../../src/outbox/queue/claim.ts';
 import type { Halt } from '../../src/binlog/halt.ts';
 import { moveCheckpoint, readCaptureState, recordHalt } from '../../src/outbox/checkpoint.ts';
+import { StaleRoute } from '../../src/outbox/append/guarded-writer.ts';
+import { loadWebhook } from '../../src/outbox/webhook/webhook-registry.ts';
+import { disableByEngine, disableWebhook, enableWebhook } from '../../src/outbox/webhook/webhook-state.ts';
 import { createRouter } from '../../src/outbox/append/fan-out.ts';
 import { createFollowUp } from '../../src/outbox/queue/promote.ts';
 import { retryDelivery } from '../../src/outbox/queue/reopen.ts';
@@ -68,6 +71,28 @@ describe.each(servers)('append on %s', (variant) => {
       occurred_at: '2026-03-07 15:30:00.123',
       claimed_by: me.owner,
     });
+  });
+
+  it('queues nothing for a webhook from the moment on at which a person disables it, whatever was routed before', async () => {
+    const disabled = await addWebhook(test.vault, { name: 'disabled' });
+    const other = await addWebhook(test.vault, { name: 'other' });
+    const { append, appender } = await openTestAppender(claimant(test.store), test.vault);
+    await append([eventOf('before')]);
+    await disableWebhook(test.store, disabled);
+    await expect(append([eventOf('after')])).rejects.toBeInstanceOf(StaleRoute);
+    const staged = { id: 'tx', events: [eventOf('staged')] };
+    const route = createRouter([{ ...(await loadWebhook(test.vault, disabled)), collects: true }]);
+    await expect(appender.stage(staged, route)).rejects.toBeInstanceOf(StaleRoute);
+    const rows = await test.store.rows<{ webhookId: number; events: number }>(
+      'SELECT webhook_id AS webhookId, COUNT(*) AS events FROM delivery_log GROUP BY webhook_id ORDER BY webhook_id',
+    );
+    expect(rows).toEqual([disabled, other].map((webhookId) => ({ webhookId, events: 1 })));
+    expect(await test.store.rows('SELECT seq FROM event_log')).toHaveLength(1);
+    // The events of one that the engine has disabled are queued.
+    await enableWebhook(test.store, disabled);
+    await disableByEngine(test.store, disabled, 'failing');
+    expect(await append([eventOf('after')])).toMatchObject({ events: 1, deliveries: 2 });
+    await appender.close();
   });
 
   it('keeps whose data an event carries', async () => {

@@ -2,6 +2,7 @@ import type { BinlogStream } from '../../binlog/stream.ts';
 import type { DomainEvent, Rules } from '../../event/types.ts';
 import { monotonicMs, sleep, systemClock } from '../../lib/clock.ts';
 import type { AppendedTransaction, Appender } from '../../outbox/append/append.ts';
+import { StaleRoute } from '../../outbox/append/guarded-writer.ts';
 import type { Appended } from '../../outbox/append/place-events.ts';
 import type { Router } from '../../outbox/append/fan-out.ts';
 import type { Checkpoint, ClaimedDelivery, Room, Subscription } from '../../outbox/types.ts';
@@ -30,6 +31,8 @@ export interface Mapping {
 export interface BatcherOptions {
   appender: Appender;
   mapping(): Mapping;
+  /** Reads the webhooks anew, so that `mapping` knows who was disabled. */
+  resubscribe(): Promise<void>;
   room(): Room;
   dispatch(fresh: readonly ClaimedDelivery[]): void;
   /** Called after every move of the checkpoint. */
@@ -178,14 +181,17 @@ export class AppendBatcher {
   }
 
   async #append({ transactions, ...counts }: Batch, reached: Checkpoint): Promise<void> {
-    const { appender, dispatch, mapping, room } = this.#options;
+    const { appender, dispatch, mapping, resubscribe, room } = this.#options;
     if (transactions.length === 0) {
       await appender.advance(reached);
     } else {
-      const appended = await appender.append(
-        { transactions, checkpoint: reached },
-        { route: mapping().route, room: room() },
-      );
+      const append = (): Promise<Appended> =>
+        appender.append({ transactions, checkpoint: reached }, { route: mapping().route, room: room() });
+      const appended = await append().catch(async (error: unknown) => {
+        if (!(error instanceof StaleRoute)) throw error;
+        await resubscribe();
+        return append();
+      });
       dispatch(appended.fresh);
       this.#report(appended, { ...counts, transactions: transactions.length }, reached);
     }

@@ -37,7 +37,10 @@ export interface AppendOptions {
 
 /** Writes the outbox for as long as this process has the capture lease. One call at a time. */
 export interface Appender {
-  /** Writes events, their deliveries and the checkpoint in one transaction. */
+  /**
+   * Writes events, their deliveries and the checkpoint in one transaction. Throws StaleRoute, and writes nothing, when a person has disabled
+   * a webhook that `route` has deliveries for: its events are not queued from the moment of that act on.
+   */
   append(
     batch: { transactions: readonly AppendedTransaction[]; checkpoint: Checkpoint },
     options: AppendOptions,
@@ -195,6 +198,7 @@ async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<
       ...insertQueue(deliveries.map(toQueueRow), claimant.owner),
     ],
     after,
+    webhookIds: new Set(deliveries.map(({ webhookId }) => webhookId)),
     ...witnessOf(placed),
     result: {
       result: {

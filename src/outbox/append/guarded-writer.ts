@@ -1,12 +1,14 @@
 import type { Session, Store } from '../../db/connection/client.ts';
 import { AppError, codeOf } from '../../lib/errors.ts';
-import { guardedUpdate, readCounters, type Counters } from '../checkpoint.ts';
+import { guardedUpdate, readCounters, selectDisabled, type Counters } from '../checkpoint.ts';
 
 /** One guarded transaction: what to write when the counters stand as they were planned for. */
 export interface Plan<T> {
   /** Assignments to the checkpoint's row, the counters left out. */
   set: readonly string[];
   statements: readonly string[];
+  /** The webhooks that it has deliveries for. */
+  webhookIds?: ReadonlySet<number>;
   /** The counters after it. */
   after: Counters;
   /** An event that it writes: if it exists, a commit passed whose answer was lost. */
@@ -18,11 +20,15 @@ export interface Plan<T> {
 export interface GuardedWriter {
   /**
    * Commits a plan in one transaction. When another process moved the counters meanwhile, it is planned again with the new ones.
-   * Throws AppError ERR_LEASE_LOST when this process may write no more, else the server's error with nothing written.
+   * Throws AppError ERR_LEASE_LOST when this process may write no more, StaleRoute when a person has disabled a webhook that it has
+   * deliveries for, else the server's error, each with nothing written.
    */
   commit<T>(plan: (counters: Counters) => Promise<Plan<T>>): Promise<T>;
   readonly counters: Counters;
 }
+
+/** The events were routed by webhooks as they were before a person disabled one of them. */
+export class StaleRoute extends Error {}
 
 const planTries = 20;
 
@@ -43,6 +49,7 @@ export async function openGuardedWriter(store: Store, fence: number): Promise<Gu
           counters = planned.after;
           return planned.result;
         }
+        if (await isStale(store, planned)) throw new StaleRoute('a webhook was disabled', { cause: error });
         const moved = !sameCounters(stored, counters);
         counters = stored;
         if (!moved || tries === planTries) throw error;
@@ -77,7 +84,8 @@ async function write(store: Store, fence: number, counters: Counters, plan: Plan
     `next_delivery_id = ${plan.after.nextDeliveryId}`,
     `staging = ${plan.after.staging}`,
   ];
-  await store.commit([guardedUpdate(fence, counters, set), ...plan.statements]);
+  const { webhookIds = new Set() } = plan;
+  await store.commit([guardedUpdate({ fence, webhookIds }, counters, set), ...plan.statements]);
 }
 
 async function isWritten(session: Session, { witness }: Plan<unknown>): Promise<boolean> {
@@ -87,6 +95,10 @@ async function isWritten(session: Session, { witness }: Plan<unknown>): Promise<
     witness.id,
   ]);
   return rows.length > 0;
+}
+
+async function isStale(session: Session, { webhookIds }: Plan<unknown>): Promise<boolean> {
+  return webhookIds !== undefined && (await session.rows(selectDisabled(webhookIds))).length > 0;
 }
 
 function sameCounters(a: Counters, b: Counters): boolean {

@@ -87,6 +87,7 @@ async function planStage(
       ...insertDeliveries(deliveries, sealer),
     ],
     after,
+    webhookIds: new Set(deliveries.map(({ webhookId }) => webhookId)),
     ...witnessOf(placed),
     result: erased.size,
   };
