@@ -69,7 +69,8 @@ export const errorCatalogue = {
   ERR_STORE_LOCKED: {
     exit: 1,
     cause: 'Another session holds a lock in the store for too long.',
-    remedy: 'It is tried again. SHOW FULL PROCESSLIST; -- shows who holds the lock: a backup, LOCK TABLES, ALTER TABLE',
+    remedy:
+      'It is tried again. SHOW FULL PROCESSLIST; -- shows who holds the lock: a backup, LOCK TABLES, ALTER TABLE',
   },
   ERR_SECRET_KEY: {
     exit: 1,
