@@ -10,6 +10,7 @@ import { verifyLog } from '../../src/audit/verify.ts';
 import { applyMigrations } from '../../src/db/schema/apply-migrations.ts';
 import { readMigrationFiles } from '../../src/db/schema/drizzle.ts';
 import { createSecretBox } from '../../src/crypto/encryption.ts';
+import { makeSealKey } from '../../src/db/proof/seal-key.ts';
 import { ensureInstallation } from '../../src/db/schema/installation.ts';
 import { migrateStore } from '../../src/db/schema/migrate.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
@@ -129,6 +130,7 @@ describe.each(servers)('an older store on %s', (variant) => {
     const store = openStore(url);
     onTestFinished(() => store.close());
     const me = claimant(store);
+    await makeSealKey(store, me.box, { onlyIfEmpty: false });
     const claimAll = async () => (await claim(me, [{ webhookId: 1, room: 10 }])).deliveries;
     for (const id of [1, 2]) {
       const deliveries = await claimAll();
@@ -169,6 +171,9 @@ describe.each(servers)('an older store on %s', (variant) => {
       wanting.url,
     ]);
     const me = claimant(store, { box: vault.box });
+    // This version reads a column that the older table lacks.
+    await schema.query('ALTER TABLE seal_state ADD anchor JSON');
+    await makeSealKey(store, vault.box, { onlyIfEmpty: false });
     const append = async (name: string, key: string): Promise<readonly ClaimedDelivery[]> => {
       const outbox = await openTestAppender(me, vault, undefined, [wanting]);
       return (await outbox.append([eventOf(name, { key, subject: key })], { room: muchRoom })).fresh;
@@ -177,6 +182,7 @@ describe.each(servers)('an older store on %s', (variant) => {
     // As it was: the key of another patient is refused as a copy.
     await expect(append('refused', 'A-1 ')).rejects.toThrow('a row with this key is there already');
 
+    await schema.query('ALTER TABLE seal_state DROP COLUMN anchor');
     await migrateStore(url);
 
     await settle(me, before.map(delivered));

@@ -1,3 +1,4 @@
+import { recordKeyChange } from '../../src/audit/act/change-key.ts';
 import { randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -191,6 +192,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     await expect(halted.append([eventOf('b', { subject: '45' })])).rejects.toMatchObject(missing);
     expect(await readQueue(test.store)).toEqual(['1:pending', '2:pending']);
 
+    expect(await recordKeyChange(both.store, both.box)).toBe(true);
     const after = startWith(present);
     expect((await claimAll(after)).map(({ body }) => body)).toContain(eventOf('a').body);
   });
