@@ -34,7 +34,7 @@ import { firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.t
 import { judgeStart, requireStart, soundDraft } from './daemon/judge-start.ts';
 import { readKnownState } from './daemon/known-state.ts';
 import { guardOptions, requireFitWebhooks } from './daemon/judge.ts';
-import { locateSchema, readSettled } from './capture/live-schema.ts';
+import { locateSchema, readSettled } from './capture/transaction/live-schema.ts';
 import { createMaintenance } from './daemon/upkeep/maintenance.ts';
 import { createOccasions } from './daemon/upkeep/occasions.ts';
 import { createMetrics, type Metrics } from './daemon/metrics.ts';

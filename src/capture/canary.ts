@@ -7,7 +7,7 @@ import { createLoop, type Background } from '../lib/loop/loop.ts';
 import type { Outages } from '../lib/loop/outages.ts';
 import { announceAlive, saidWithLeaseMs } from '../outbox/queue/liveness.ts';
 import type { Claimant } from '../outbox/types.ts';
-import type { CaptureStatus } from './capture-loop.ts';
+import type { CaptureStatus } from './capture-status.ts';
 
 /*
  * Whether capture makes progress, which neither silence nor a heartbeat shows:

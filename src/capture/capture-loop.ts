@@ -2,12 +2,12 @@ import { countReaders } from '../binlog/source/count-readers.ts';
 import { HaltError, type Halt } from '../binlog/halt.ts';
 import type { Source } from '../binlog/source/source.ts';
 import { openStream, type BinlogStream } from '../binlog/stream.ts';
-import type { Baseline, LogPlace } from '../binlog/types.ts';
+import type { Baseline } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
 import { leaseTiming, type Lease } from '../db/connection/lease.ts';
 import type { Installation } from '../db/schema/installation.ts';
 import { monotonicMs, sleep } from '../lib/clock.ts';
-import { AppError, messageOf } from '../lib/errors.ts';
+import { AppError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop/loop.ts';
 import type { Outages } from '../lib/loop/outages.ts';
@@ -19,37 +19,11 @@ import { capture, type CaptureOptions } from './capture.ts';
 import type { CascadeWatch } from './cascade-watch.ts';
 import { nameOfRules, type Clinic } from './clinic.ts';
 import { closeCapture } from './close-capture.ts';
+import { firstStatus, nextStatus, type CaptureEvent, type CaptureStatus } from './capture-status.ts';
 import { recordAndAnnounceHalt } from './halt-event.ts';
 import type { SecondReading } from './second-reading.ts';
 import { provenCheckpoint } from './proven-checkpoint.ts';
 import { readingOptions } from './reading-options.ts';
-
-/*
- *   standby ──lease──▶ connecting ──lineage proved──▶ capturing ──cut──▶ connecting
- *      ▲                   │                             │
- *      └───lease lost──────┴──────── HaltError ──────────┴──▶ halted ──resumed, or the cause gone──▶ connecting
- */
-export type CaptureRole = 'standby' | 'connecting' | 'capturing' | 'halted';
-
-export interface CaptureStatus {
-  role: CaptureRole;
-  /** Until reading continues past it: also while it is tried again. */
-  halt: Halt | null;
-  /** Why the last reader ended, while there is no other. */
-  lastError: string | null;
-  /** What ends that. */
-  lastRemedy: string | null;
-  /** Tries that have failed since the checkpoint was last moved. */
-  failures: number;
-  /** Milliseconds since the source was last heard; null while no reader is open. */
-  silentMs: number | null;
-  /** How far the log is read and its changes are with the outbox; null while no reader is open. */
-  doneTo: LogPlace | null;
-  /** Readers opened so far. */
-  readers: number;
-  /** Who keeps this standby from capturing and does not capture, once that lasts; null else. */
-  blockedBy: string | null;
-}
 
 /** While halted, the checkpoint is looked at so often: a person may have accepted the gap, which takes effect within 2 s. */
 const HALT_POLL_MS = 1_000;
@@ -91,7 +65,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   const { claimant, log, outages } = options;
   const outage = outages.part('capture was interrupted, trying again');
   const renewal = outages.part('the capture lease could not be extended');
-  const status = firstStatus();
+  let status = firstStatus;
   const idleHolder = createIdleHolderWatch(claimant.store, log);
   let reader: BinlogStream | undefined;
   /** How often another reader was asked for: one that is just being opened may have begun with what was in force before. */
@@ -104,11 +78,15 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   /** Set while another reader may have our server id: connecting would throw that one out, and it us, for ever. */
   let displaced: AppError | undefined;
 
+  function note(event: CaptureEvent): void {
+    status = nextStatus(status, event);
+  }
+
   async function step(signal: AbortSignal): Promise<number> {
     const had = await withCaptureLease({ claimant, log, reports: renewal, signal }, captureWhile);
     if (had) return 0;
-    status.role = 'standby';
-    status.blockedBy = await idleHolder.look();
+    note({ kind: 'standby' });
+    note({ kind: 'blocked', by: await idleHolder.look() });
     outage.onRecovered();
     // The lease is another process's.
     renewal.onRecovered();
@@ -116,7 +94,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   }
 
   async function captureWhile(lease: Lease, signal: AbortSignal): Promise<void> {
-    Object.assign(status, { role: 'connecting', blockedBy: null });
+    note({ kind: 'connecting' });
     const appender = await openAppenderFor(options, lease);
     try {
       while (!signal.aborted) await readOnce(appender, signal);
@@ -132,7 +110,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
 
   /** The life of one reader. Ends without an error when it is closed. */
   async function readOnce(appender: Appender, signal: AbortSignal): Promise<void> {
-    status.role = 'connecting';
+    note({ kind: 'connecting' });
     const askedBefore = asked;
     const state = await readCaptureState(claimant.store);
     epoch = state.epoch;
@@ -146,16 +124,15 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     const close = (): void => opened.close();
     signal.addEventListener('abort', close, { once: true });
     if (signal.aborted || asked !== askedBefore) close();
-    Object.assign(status, { role: 'capturing', lastError: null, lastRemedy: null });
     if (status.readers > 0) options.onReconnected();
-    status.readers += 1;
+    note({ kind: 'capturing' });
     const { file, offset } = checkpoint.position;
     // Where an edit of the rules takes effect: it decides about every transaction behind this position, and about none before.
     log.info({ file, offset, server: clinic.identity.hostname, rules: nameOfRules(clinic) }, 'capturing');
     // Of the log as a whole this is the proof; of a transaction or a table, only that it was read.
     if (state.halt?.transactionId === null && state.halt.reason !== 'column-changed') {
       await endGoneHalt(options, epoch);
-      status.halt = null;
+      note({ kind: 'resumed' });
     }
     try {
       trustedFile = await capture(opened, checkpoint, {
@@ -165,7 +142,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
         ...shown,
         onRead: (parts) => options.secondReading.take(parts),
         onMoved() {
-          Object.assign(status, { halt: null, failures: 0 });
+          note({ kind: 'moved' });
           outage.onRecovered();
         },
       });
@@ -185,12 +162,11 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     // It is tried again and again: said once.
     if (status.halt?.message !== halt.message)
       log.error({ reason: halt.reason, table: halt.table, remedy: halt.remedy }, halt.message);
-    status.role = 'halted';
-    status.halt = halt;
+    note({ kind: 'halted', halt });
     await announceHalt(options, halt, epoch);
     const askedBefore = asked;
     if (await isAccepted({ claimant, epoch, signal }, () => !signal.aborted && asked === askedBefore)) {
-      status.halt = null;
+      note({ kind: 'resumed' });
       log.info({}, 'capture resumes: the gap was accepted');
     }
   }
@@ -198,9 +174,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   const loop = createLoop({
     step,
     onError(error) {
-      Object.assign(status, failureOf(error), { failures: status.failures + 1 });
-      // A standby that cannot ask for the lease would not notice that it is free.
-      if (status.role !== 'halted') status.role = 'connecting';
+      note({ kind: 'failed', error });
       outage.onError(error);
     },
     backoff: { firstMs: 100, maxMs: 5_000 },
@@ -238,22 +212,6 @@ async function prepareReading(
   const parents = await steps.cascades.begin(state.keys);
   const known = { ...state, ...proven, byFile, parents, trustedFile };
   return { clinic, ...proven, streaming: readingOptions(options, clinic, known) };
-}
-
-function failureOf(error: unknown): Pick<CaptureStatus, 'lastError' | 'lastRemedy'> {
-  return { lastError: messageOf(error), lastRemedy: error instanceof AppError ? error.remedy : null };
-}
-
-function firstStatus(): Omit<CaptureStatus, 'silentMs' | 'doneTo'> {
-  return {
-    role: 'connecting',
-    halt: null,
-    lastError: null,
-    lastRemedy: null,
-    failures: 0,
-    readers: 0,
-    blockedBy: null,
-  };
 }
 
 async function announceHalt(

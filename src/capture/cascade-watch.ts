@@ -12,7 +12,7 @@ import { createUnloggedCascade } from '../event/unlogged-cascade.ts';
 import type { DomainEvent } from '../event/types.ts';
 import type { KeysInForce } from '../outbox/types.ts';
 import type { Clinic } from './clinic.ts';
-import { isInForce } from './live-schema.ts';
+import { isInForce } from './transaction/live-schema.ts';
 
 /*
  * Which foreign keys and triggers were there at a place in the log:

@@ -11,7 +11,7 @@ import { keepWaived } from '../outbox/checkpoint.ts';
 import type { Appender } from '../outbox/append/append.ts';
 import type { CaptureState, Checkpoint, Claimant } from '../outbox/types.ts';
 import { firstBaseline, type Clinic } from './clinic.ts';
-import { learnSchema, locateSchema, type LiveSchema } from './live-schema.ts';
+import { learnSchema, locateSchema, type LiveSchema } from './transaction/live-schema.ts';
 
 interface Proving {
   config: Config;

@@ -12,7 +12,7 @@ import type { AuditStatus } from './upkeep/audit-watch.ts';
 import type { AppendedBatch } from '../capture/transaction/append-batcher.ts';
 import type { CanaryStatus } from '../capture/canary.ts';
 import { freeLease } from '../capture/capture-lease.ts';
-import type { CaptureStatus } from '../capture/capture-loop.ts';
+import type { CaptureStatus } from '../capture/capture-status.ts';
 import type { Metrics } from './metrics.ts';
 import type { PresentOutage } from '../lib/loop/outages.ts';
 

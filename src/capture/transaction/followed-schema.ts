@@ -1,7 +1,7 @@
 import { haltOf, HaltError, Tripwire } from '../../binlog/halt.ts';
 import { mergeBaselines } from '../../binlog/transaction/outgrown.ts';
 import type { Baseline, Position } from '../../binlog/types.ts';
-import { isInForce, learnSchema, type LiveSchema } from '../live-schema.ts';
+import { isInForce, learnSchema, type LiveSchema } from './live-schema.ts';
 
 export interface FollowedSchemaOptions {
   /** What the log has shown of the watched tables up to where reading begins. */

@@ -1,10 +1,10 @@
-import { hasReached } from '../binlog/position/log-place.ts';
-import { readLogStatus } from '../binlog/source/log-file.ts';
-import { mergeBaselines } from '../binlog/transaction/outgrown.ts';
-import type { Source } from '../binlog/source/source.ts';
-import type { Baseline, LogPlace, ShownColumn } from '../binlog/types.ts';
-import { sleep } from '../lib/clock.ts';
-import { firstBaseline, isWithin, requireTables, type Clinic } from './clinic.ts';
+import { hasReached } from '../../binlog/position/log-place.ts';
+import { readLogStatus } from '../../binlog/source/log-file.ts';
+import { mergeBaselines } from '../../binlog/transaction/outgrown.ts';
+import type { Source } from '../../binlog/source/source.ts';
+import type { Baseline, LogPlace, ShownColumn } from '../../binlog/types.ts';
+import { sleep } from '../../lib/clock.ts';
+import { firstBaseline, isWithin, requireTables, type Clinic } from '../clinic.ts';
 
 /** The live schema, and where the log ended after it was read: there it is in force, unless a definition stands before. */
 export interface LiveSchema {
