@@ -15,7 +15,7 @@ export const statusFilters = [...deliveryStatuses, 'failed'] as const;
 export type StatusFilter = (typeof statusFilters)[number];
 
 export interface DeliveryFilter {
-  /** An event type, or `noun.*`. */
+  /** An event type, `noun.*`, or `*` for all. */
   event?: string;
   webhookId?: number;
   status?: StatusFilter;
@@ -233,7 +233,7 @@ async function listAttempts(session: Session, deliveryId: number): Promise<Attem
 function toConditions(filter: DeliveryFilter): Condition[] {
   const { event, webhookId, status, entity, patient, sinceMs, untilMs } = filter;
   const conditions: Condition[] = [visible];
-  if (event !== undefined) conditions.push(matchWord('e.type', event));
+  if (event !== undefined && event !== '*') conditions.push(matchWord('e.type', event));
   if (webhookId !== undefined) conditions.push(['d.webhook_id = ?', webhookId]);
   if (sinceMs !== undefined) conditions.push(['e.occurred_at >= ?', momentText(sinceMs)]);
   if (untilMs !== undefined) conditions.push(['e.occurred_at < ?', momentText(untilMs)]);

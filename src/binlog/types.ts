@@ -175,6 +175,8 @@ export interface SourceColumn extends Column {
   nullable: boolean;
   /** The labels of an ENUM or SET, in order; null for any other kind. */
   labels: readonly string[] | null;
+  /** Of a type that applications keep true and false in: TINYINT (BOOLEAN is a name of it) and BIT. */
+  mayBeFlag?: true;
 }
 
 export interface SourceTable {

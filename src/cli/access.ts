@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { listAccess, type AccessRecord } from '../audit/deliveries.ts';
 import { knowsPatient, unknownPatient } from '../audit/erase.ts';
+import { nameValue } from '../config/setting/query-value.ts';
 import { recordAct } from '../audit/act/record-act.ts';
 import { storedKey } from '../outbox/append/lane.ts';
 import { toJson } from '../audit/to-json.ts';
@@ -9,7 +10,7 @@ import { localActor } from './argument/local-actor.ts';
 import { print, printError, printJson } from './terminal/output.ts';
 import { Lines } from './terminal/styled.ts';
 import { formatMoment, formatTable } from './terminal/table.ts';
-import { cursorOption, limitOption, sinceOption, untilOption } from './argument/time-option.ts';
+import { cursorOption, limitOption, queryOption, sinceOption, untilOption } from './argument/query-option.ts';
 import { withStore } from './argument/with-store.ts';
 
 interface AccessOptions extends ConfigOptions {
@@ -26,7 +27,9 @@ export function accessCommand(): Command {
   return new Command('access')
     .description('who received what about a patient: every delivery that carried that patient’s data')
     .addOption(configOption())
-    .requiredOption('--patient <id>', 'as the clinic numbers patients')
+    .addOption(
+      queryOption('--patient <id>', 'as the clinic numbers patients', nameValue).makeOptionMandatory(),
+    )
     .addOption(sinceOption())
     .addOption(untilOption())
     .addOption(limitOption())

@@ -1,7 +1,9 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { countErasable, erasePatientNumbers, unknownPatient, type ErasedPatient } from '../audit/erase.ts';
 import { toJson } from '../audit/to-json.ts';
 import { readBacklog, type Backlog } from '../capture/log-end.ts';
+import { nameValue, readQueryValue, reasonValue } from '../config/setting/query-value.ts';
+import { queryOption } from './argument/query-option.ts';
 import { configOption, type ConfigOptions } from './argument/config-option.ts';
 import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './terminal/confirm.ts';
 import { localActor } from './argument/local-actor.ts';
@@ -20,9 +22,13 @@ export function eraseCommand(): Command {
   return new Command('erase')
     .description("make one patient's payloads unreadable in the store")
     .addOption(configOption())
-    .requiredOption('--patient <id>', 'as the clinic numbers patients')
-    .option('--also <id>', 'another number of the same patient; may be repeated', collect)
-    .requiredOption('--reason <text>', 'why, for the audit log')
+    .addOption(
+      queryOption('--patient <id>', 'as the clinic numbers patients', nameValue).makeOptionMandatory(),
+    )
+    .addOption(
+      new Option('--also <id>', 'another number of the same patient; may be repeated').argParser(collect),
+    )
+    .addOption(queryOption('--reason <text>', 'why, for the audit log', reasonValue).makeOptionMandatory())
     .option(yesFlag, yesDescription)
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -70,7 +76,7 @@ Example:
 }
 
 function collect(value: string, before: string[] = []): string[] {
-  return [...before, value];
+  return [...before, readQueryValue(nameValue, { name: '--also', text: value })];
 }
 
 /** What capture has not read yet; null when it has read all. */

@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { createRequire } from 'node:module';
-import { AppError } from '../lib/errors.ts';
-import { requirePeriod } from './argument/time-option.ts';
+import { appErrorWithin } from '../lib/errors.ts';
+import { requirePeriod } from '../config/setting/query-value.ts';
 import { DeclinedError } from './terminal/confirm.ts';
 import { formatError, printError } from './terminal/output.ts';
 import { forTerminal } from './terminal/styled.ts';
@@ -48,7 +48,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .showSuggestionAfterError()
     .showHelpAfterError('Run it with --help.');
   for (const command of await loadCommands(args)) program.addCommand(command);
-  program.hook('preAction', (_program, command) => requirePeriod(command.opts()));
+  program.hook('preAction', (_program, command) => requirePeriod(command.opts(), '--'));
   overrideOutput(program);
   try {
     await program.parseAsync(args, { from: 'user' });
@@ -60,7 +60,7 @@ export async function main(args: readonly string[]): Promise<number> {
       return error.exitCode;
     }
     printError(formatError(error));
-    return error instanceof AppError ? error.exitCode : 1;
+    return appErrorWithin(error)?.exitCode ?? 1;
   }
 }
 

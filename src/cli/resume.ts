@@ -7,12 +7,13 @@ import { errnoOf } from '../db/connection/connect-error.ts';
 import { AppError } from '../lib/errors.ts';
 import type { OpenedStore } from './argument/with-store.ts';
 import { findFailingChecks, formatFailingChecks } from './check/failing-checks.ts';
+import { momentValue, readQueryValue, reasonValue } from '../config/setting/query-value.ts';
 import { configOption, type ConfigOptions } from './argument/config-option.ts';
 import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './terminal/confirm.ts';
 import { localActor } from './argument/local-actor.ts';
 import { print, printError, printJson } from './terminal/output.ts';
 import { formatFacts } from './terminal/table.ts';
-import { parseMoment } from './argument/time-option.ts';
+import { queryOption } from './argument/query-option.ts';
 import { withDatabases } from './argument/with-databases.ts';
 
 interface ResumeOptions extends ConfigOptions, ConfirmOptions {
@@ -33,7 +34,7 @@ export function resumeCommand(): Command {
       'all that cannot be read up to then: now, 2h (so long ago) or a time',
       parseUntil,
     )
-    .option('--reason <text>', 'why, for the audit log')
+    .addOption(queryOption('--reason <text>', 'why, for the audit log', reasonValue))
     .option(yesFlag, yesDescription)
     .option('--json', 'print what was given up as JSON')
     .addHelpText(
@@ -171,5 +172,5 @@ function spanOf(gap: Gap): string {
 
 function parseUntil(text: string): number {
   // The log ends by itself, and its clock is another one.
-  return text === 'now' ? Infinity : parseMoment(text);
+  return text === 'now' ? Infinity : readQueryValue(momentValue, { name: '--until', text });
 }

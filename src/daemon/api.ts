@@ -38,7 +38,7 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
       const { events = [], filter = null, fields = null } = webhook;
       return [
         ...judgeInput(webhook, config, clinic.rules.types),
-        ...(await judgeInputSelection({ events, filter, fields }, { config, source, clinic })),
+        ...(await judgeInputSelection({ events, filter, fields }, { config, source, clinic })).problems,
       ];
     },
     onWebhooksChanged: () => feed.edited(),

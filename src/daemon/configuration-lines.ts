@@ -1,3 +1,4 @@
+import { findUnsent } from '../event/subscription.ts';
 import type { CheckResult } from '../binlog/preflight/preflight.ts';
 import type { Clinic } from '../capture/clinic.ts';
 import { problemsError, type Problem } from '../config/problems.ts';
@@ -58,6 +59,14 @@ export function webhooksLine(
   if (!clinic || known?.unread.length !== 0) {
     const detail = 'What can be judged without the rules and the source fits.';
     return line('webhooks', title, ['skip', detail]);
+  }
+  const unsent = webhooks.flatMap((webhook) =>
+    findUnsent(webhook, clinic.rules).map((message) => `${webhook.name}: ${message}.`),
+  );
+  if (unsent.length > 0) {
+    const remedy =
+      'Change events or filter of these webhooks; or leave it, where these events are not wanted.';
+    return line('webhooks', title, ['warn', unsent.join('\n'), remedy]);
   }
   return line('webhooks', title, [
     'pass',

@@ -16,6 +16,7 @@ import { describeRules } from '../event/rule/describe.ts';
 import { ownEventTypes } from '../event/own-events.ts';
 import { builtInRulesFile, readRules } from '../event/rule/rule-file.ts';
 import {
+  findUnsent,
   judgeSelection,
   matchesPattern,
   type Selection,
@@ -123,6 +124,7 @@ export function judgeWebhook(
   return [
     ...judgeRow({ events, ...row }, config, rules.types),
     ...judgeSelection({ events, filter, fields }, rules).map(({ key, message }) => `${key}: ${message}`),
+    ...findUnsent({ events, filter }, rules),
   ];
 }
 
@@ -180,6 +182,10 @@ export function judgeInput(
   ];
 }
 
+/** The event types of the configuration's rules, and our own. Throws AppError ERR_RULES. */
+export const configuredEventTypes = (config: Config): EventTypes =>
+  eventTypesOf({ types: describedRules(config) });
+
 function describedRules({ rulesFile }: Config): EventTypeInfo[] {
   return describeRules(readRules(rulesFile ?? builtInRulesFile));
 }
@@ -192,6 +198,13 @@ export interface SelectionContext {
   clinic?: Clinic;
 }
 
+/** What `judgeInputSelection` finds: what is refused, and what is said and accepted. */
+export interface JudgedSelection {
+  problems: string[];
+  /** Events that are never sent, because the filter asks of what they lack. */
+  notes: string[];
+}
+
 /**
  * What is wrong with `filter` and `fields` of such a webhook. The source is asked about a filter, whose names may be columns and whose
  * values must fit their kinds; when it does not answer, the daemon warns of what does not fit.
@@ -199,21 +212,24 @@ export interface SelectionContext {
 export async function judgeInputSelection(
   selection: Selection,
   { config, source, clinic }: SelectionContext,
-): Promise<string[]> {
-  const rules = clinic?.rules ?? {
+): Promise<JudgedSelection> {
+  let rules: Pick<KnownRules, 'types' | 'watch'> = clinic?.rules ?? {
     types: describedRules(config),
     watch: new Map(),
   };
   let problems = judgeSelection(selection, rules);
+  let notes = clinic === undefined ? [] : findUnsent(selection, rules);
   if (selection.filter !== null && (clinic === undefined || problems.some(({ key }) => key === 'filter'))) {
     try {
       const names = new Set([...Object.keys(selection.filter ?? {}), ...(clinic?.filterNames ?? [])]);
       const options = { filterNames: names, ...(clinic && { ruleFile: clinic.ruleFile }) };
-      problems = judgeSelection(selection, (await readClinic(source, config, options)).rules);
+      ({ rules } = await readClinic(source, config, options));
+      problems = judgeSelection(selection, rules);
+      notes = findUnsent(selection, rules);
     } catch (error) {
       if (!(error instanceof AppError && error.code.startsWith('ERR_SOURCE_'))) throw error;
       problems = problems.filter(({ key }) => key !== 'filter');
     }
   }
-  return problems.map(({ key, message }) => `${key}: ${message}`);
+  return { problems: problems.map(({ key, message }) => `${key}: ${message}`), notes };
 }

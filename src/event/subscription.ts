@@ -2,7 +2,7 @@ import type { Filter } from '../config/types.ts';
 import { didYouMean } from '../lib/suggest.ts';
 import { formatTimestamp, renderBody } from './body.ts';
 import { ownEventTypes } from './own-events.ts';
-import { unmetDemand } from './unmet-filter.ts';
+import { isValues, unmetDemand } from './unmet-filter.ts';
 import type { Watch } from '../binlog/types.ts';
 import type { FieldShape } from './mapping/field-shape.ts';
 import type { CompiledEventType, DomainEvent, EventTypeInfo } from './types.ts';
@@ -41,6 +41,45 @@ export interface SelectionProblem {
   message: string;
 }
 
+/** What a webhook's choice is judged by. */
+interface SelectionRules {
+  types: readonly (EventTypeInfo & Partial<CompiledEventType>)[];
+  watch: Watch;
+}
+
+const chosenBy = (events: readonly string[], types: SelectionRules['types']): SelectionRules['types'] =>
+  types.filter(({ type }) => events.some((pattern) => matchesPattern(pattern, type)));
+
+/** Whether an event has a field, or its row a column, that a filter can name. */
+function hasName({ fields, table }: EventTypeInfo, name: string, watch: Watch): boolean {
+  const columns = table.split(', ').flatMap((each) => [...(watch.get(each.toLowerCase()) ?? [])]);
+  return fields.includes(name) || columns.includes(name.toLowerCase());
+}
+
+/** Events that a sentence lists by name. */
+const maxNamed = 5;
+
+/**
+ * Sentences about events that a webhook names and its filter never lets pass, because they lack what the filter asks of: a filter that
+ * fits other events of the same webhook is not refused. Needs the rules compiled with the filter's names.
+ */
+export function findUnsent(
+  { events, filter }: Omit<Selection, 'fields'>,
+  { types, watch }: SelectionRules,
+): string[] {
+  const chosen = chosenBy(events, types);
+  return Object.entries(filter ?? {}).flatMap(([name, test]) => {
+    const lacking = chosen.filter((each) => !hasName(each, name, watch)).map(({ type }) => type);
+    const isMetByAbsence = !isValues(test) && test.exists === false;
+    if (lacking.length === 0 || lacking.length === chosen.length || isMetByAbsence) return [];
+    const more = lacking.length > maxNamed ? ` and ${lacking.length - maxNamed} more` : '';
+    return [
+      `filter: "${name}" keeps back every event of ${lacking.slice(0, maxNamed).join(', ')}${more}, which ` +
+        `${lacking.length === 1 ? 'lacks' : 'lack'} it: take ${lacking.length === 1 ? 'it' : 'them'} out of events, or make a second webhook for ${lacking.length === 1 ? 'it' : 'them'} without this filter`,
+    ];
+  });
+}
+
 /**
  * Finds names in `fields` and `filter` that none of the webhook's events has, and demands that no value meets: nothing would ever
  * be sent by them. The rules must have been compiled with the filter's names; without compiled rules only names are
@@ -48,15 +87,11 @@ export interface SelectionProblem {
  */
 export function judgeSelection(
   { events, filter, fields }: Selection,
-  { types, watch }: { types: readonly (EventTypeInfo & Partial<CompiledEventType>)[]; watch: Watch },
+  { types, watch }: SelectionRules,
 ): SelectionProblem[] {
-  const chosen = types.filter(({ type }) => events.some((pattern) => matchesPattern(pattern, type)));
+  const chosen = chosenBy(events, types);
   if (chosen.length === 0) return [];
   const known = new Set(chosen.flatMap((each) => each.fields));
-  const columnsOf = ({ table }: EventTypeInfo): string[] =>
-    table.split(', ').flatMap((name) => [...(watch.get(name.toLowerCase()) ?? [])]);
-  const has = (each: EventTypeInfo, name: string): boolean =>
-    each.fields.includes(name) || columnsOf(each).includes(name.toLowerCase());
   const strangers = (key: SelectionProblem['key'], names: readonly string[]): SelectionProblem[] =>
     names.map((name) => ({ key, message: `none of its events has "${name}"${didYouMean(name, known)}` }));
   const filtered = Object.entries(filter ?? {});
@@ -66,7 +101,7 @@ export function judgeSelection(
       (fields ?? []).filter((name) => !known.has(name)),
     ),
     ...filtered.flatMap(([name, test]): SelectionProblem[] => {
-      const having = chosen.filter((each) => has(each, name));
+      const having = chosen.filter((each) => hasName(each, name, watch));
       if (having.length === 0) return strangers('filter', [name]);
       const problem = unmetDemand(
         test,

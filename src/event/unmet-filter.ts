@@ -7,6 +7,7 @@ import type { FieldShape } from './mapping/field-shape.ts';
 
 const nouns: Readonly<Record<Exclude<FieldShape['kind'], 'labels' | 'unknown'>, string>> = {
   integer: 'a whole number',
+  flag: 'a whole number, or true or false',
   number: 'a number',
   text: 'a text',
   date: 'a date such as 2026-03-07',
@@ -30,7 +31,8 @@ export function unmetDemand(test: Filter[string], shapes: readonly FieldShape[])
   return problem === undefined ? undefined : `is ${nounOf(first!)}: ${problem}`;
 }
 
-const isValues = (test: Filter[string]): test is readonly FilterValue[] => Array.isArray(test);
+/** Whether a demand is a list of values, one of which must be met. */
+export const isValues = (test: Filter[string]): test is readonly FilterValue[] => Array.isArray(test);
 
 /** All texts that any event can have, as one shape. */
 function joinLabels(shapes: readonly FieldShape[]): readonly FieldShape[] {
@@ -56,7 +58,7 @@ function foreignAmong(values: readonly FilterValue[], shapes: readonly FieldShap
 
 function foreignOperand(test: FilterOperators, shapes: readonly FieldShape[]): string | undefined {
   const { gt, gte, lt, lte, not = [], prefix } = test;
-  const isNumber = shapes.every(({ kind }) => kind === 'integer' || kind === 'number');
+  const isNumber = shapes.every(isNumeric);
   if (prefix !== undefined && isNumber) return 'prefix compares texts; write gt, gte, lt or lte';
   const bounds = [gt, gte, lt, lte].filter((bound) => bound !== undefined);
   const foreign = bounds.find((bound) => !shapes.some((shape) => hasOrder(shape, bound)));
@@ -72,11 +74,16 @@ const isNumeral = (value: FilterValue): boolean =>
   typeof value !== 'boolean' && numeral.test(String(value).trim());
 const isWhole = (value: FilterValue): boolean => /^[+-]?\d+(\.0*)?$/.test(plainNumber(String(value).trim()));
 
-/** Whether a value may be equal to this one. A column of integers may be one of true and false. */
+const isWholeKind = ({ kind }: FieldShape): boolean => kind === 'integer' || kind === 'flag';
+const isNumeric = (shape: FieldShape): boolean => isWholeKind(shape) || shape.kind === 'number';
+
+/** Whether a value may be equal to this one. */
 function canBe(shape: FieldShape, value: FilterValue): boolean {
   switch (shape.kind) {
-    case 'integer':
+    case 'flag':
       return typeof value === 'boolean' || (isNumeral(value) && isWhole(value));
+    case 'integer':
+      return isNumeral(value) && isWhole(value);
     case 'number':
       return isNumeral(value);
     case 'labels': {
@@ -102,6 +109,7 @@ function canBe(shape: FieldShape, value: FilterValue): boolean {
 function hasOrder(shape: FieldShape, bound: string | number): boolean {
   switch (shape.kind) {
     case 'integer':
+    case 'flag':
     case 'number':
       return isNumeral(bound);
     case 'labels':
@@ -170,15 +178,14 @@ const isGiven = (entry: [string, string | number | undefined]): entry is Bound =
 const written = (operators: readonly (readonly [string, unknown])[]): string =>
   operators.map(([name, operand]) => `${name} ${JSON.stringify(operand)}`).join(' and ');
 
-function isEmptyRange({ kind }: FieldShape, [low, from]: Bound, [high, to]: Bound): boolean {
-  const isNumber =
-    kind === 'integer' || kind === 'number' || (typeof from === 'number' && typeof to === 'number');
+function isEmptyRange(shape: FieldShape, [low, from]: Bound, [high, to]: Bound): boolean {
+  const isNumber = isNumeric(shape) || (typeof from === 'number' && typeof to === 'number');
   // In a text, a number and a text have no order that holds for all values.
   if (!isNumber && typeof from !== typeof to) return false;
   const order = isNumber ? compareNumbers(from, to) : compare(from, to);
   if (order === undefined) return false;
   if (order > 0 || (order === 0 && (low === 'gt' || high === 'lt'))) return true;
-  if (kind !== 'integer' || !isSmall(from) || !isSmall(to)) return false;
+  if (!isWholeKind(shape) || !isSmall(from) || !isSmall(to)) return false;
   const least = low === 'gt' ? Math.floor(Number(from)) + 1 : Math.ceil(Number(from));
   const most = high === 'lt' ? Math.ceil(Number(to)) - 1 : Math.floor(Number(to));
   return least > most;

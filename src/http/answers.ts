@@ -260,11 +260,15 @@ export const standingAnswer = answerOf<WebhookSummary & { success: boolean; mess
 
 export const meAnswer = answering({ name: string, role: { enum: ['admin', 'operator', 'auditor'] } });
 
-export const webhookMadeAnswer = answering({
-  success: boolean,
-  id: integer,
-  secret: { ...string, description: 'Shown here and nowhere afterwards.' },
-});
+export const webhookMadeAnswer = object(
+  {
+    success: boolean,
+    id: integer,
+    secret: { ...string, description: 'Shown here and nowhere afterwards.' },
+    problems: { ...strings, description: 'Why it is not, or not fully, sent to; left out for nothing.' },
+  },
+  ['success', 'id', 'secret'],
+);
 
 export const replayMadeAnswer = answering({ success: boolean, id: integer, total: integer });
 

@@ -54,20 +54,26 @@ function operationOf({
 }: ApiRoute): object {
   const name = path.slice('/api/'.length).replace(/\W+(\w)/g, (_, letter: string) => letter.toUpperCase());
   const of = (place: 'path' | 'query', given: Readonly<Record<string, Schema>>): object[] =>
-    Object.entries(given).map(([parameter, { description, ...schema }]) => ({
-      name: parameter,
-      in: place,
-      required: place === 'path',
-      ...(description !== undefined && { description }),
-      schema,
-    }));
+    Object.entries(given).map(([parameter, asked]) => {
+      const { description, ...schema } = describe(asked) as Schema;
+      return {
+        name: parameter,
+        in: place,
+        required: place === 'path',
+        ...(description !== undefined && { description }),
+        schema,
+      };
+    });
   return {
     operationId: `${method.toLowerCase()}${name.charAt(0).toUpperCase()}${name.slice(1)}`,
     summary,
     description: `For the role ${role}, and those above it.`,
     parameters: [...of('path', params), ...of('query', query)],
     ...(body && {
-      requestBody: { required: !mayBeAbsent(body), content: { 'application/json': { schema: body } } },
+      requestBody: {
+        required: !mayBeAbsent(body),
+        content: { 'application/json': { schema: describe(body) } },
+      },
     }),
     responses: {
       [status]: { description: 'Done.', content: { 'application/json': { schema: answer } } },
@@ -78,4 +84,14 @@ function operationOf({
 
 function mayBeAbsent({ type }: Schema): boolean {
   return Array.isArray(type) && type.includes('null');
+}
+
+/** A schema as the document shows it: what a value must be is a part of its description. */
+function describe(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(describe);
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const { mustBe, ...rest } = schema as Schema;
+  const inner = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, describe(value)]));
+  if (typeof mustBe !== 'string') return inner;
+  return { ...inner, description: [rest['description'], `Must be ${mustBe}.`].filter(Boolean).join(' ') };
 }

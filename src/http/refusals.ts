@@ -2,6 +2,8 @@ import { METHODS, STATUS_CODES, type IncomingMessage, type ServerResponse } from
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, HTTPMethods } from 'fastify';
 import { appErrorWithin, type AppError, codeOf, errorCatalogue, type ErrorCode } from '../lib/errors.ts';
+import { formatPath, type YamlPath } from '../config/problems.ts';
+import { didYouMean } from '../lib/suggest.ts';
 import type { Log } from '../lib/log.ts';
 
 /** What every refusal answers. */
@@ -62,12 +64,39 @@ export function sendError(error: FastifyError, reply: FastifyReply, log: Log): u
   });
 }
 
-/** What does not fit the schema of the route, or why the body is none; undefined for what the framework says itself. */
-function inWords({ message, code, validation, validationContext }: FastifyError): string | undefined {
-  const unknown = validation?.[0]?.params['additionalProperty'];
+/** What does not fit the schema of the route, without its patterns; undefined for what the framework says itself. */
+function inWords({ validation, validationContext = 'body' }: FastifyError): string | undefined {
+  // Of a choice between schemas the last finding is the one about the whole value.
+  const misfit = validation?.at(-1);
+  if (!misfit) return undefined;
+  const { instancePath, keyword, params, message = 'does not fit', parentSchema, data } = misfit as Misfit;
+  const unknown = params['additionalProperty'];
   if (typeof unknown === 'string') return `${validationContext} has no field "${unknown.slice(0, 100)}"`;
-  return validation || code === 'ERR_USAGE' ? message : undefined;
+  const missing = params['missingProperty'];
+  if (keyword === 'required') return `${formatPath([...pathOf(instancePath), String(missing)])} is missing`;
+  const place = formatPath(pathOf(instancePath)) || `the ${validationContext}`;
+  const mustBe = parentSchema?.['mustBe'];
+  if (typeof mustBe !== 'string') return `${place} ${message}`;
+  const words = keyword === 'enum' ? (params['allowedValues'] as readonly string[]) : [];
+  return `${place} must be ${mustBe}${didYouMean(String(data), words)}`;
 }
+
+/** What the validator says of a value: with `verbose`, also the schema that it does not fit. */
+interface Misfit {
+  instancePath: string;
+  keyword: string;
+  params: Readonly<Record<string, unknown>>;
+  message?: string;
+  parentSchema?: Readonly<Record<string, unknown>>;
+  data?: unknown;
+}
+
+/** `/events/0` → events, 0. */
+const pathOf = (pointer: string): YamlPath =>
+  pointer
+    .split('/')
+    .slice(1)
+    .map((step) => (/^[0-9]+$/.test(step) ? Number(step) : step));
 
 function statusOf(error: AppError): number {
   switch (error.code) {

@@ -1,7 +1,16 @@
 import type { Actor } from '../audit/act/record-act.ts';
+import {
+  idValue,
+  limitValue,
+  momentValue,
+  readQueryValue,
+  requirePeriod,
+  type QueryValue,
+} from '../config/setting/query-value.ts';
 import type { Role, WebhookSettings } from '../config/types.ts';
 import type { Sender } from '../delivery/send/send.ts';
-import { AppError } from '../lib/errors.ts';
+import { systemClock } from '../lib/clock.ts';
+import type { EventTypeInfo } from '../event/types.ts';
 import type { LogEnd } from '../outbox/payload/standing-erasures.ts';
 import type { Subscription } from '../outbox/types.ts';
 import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
@@ -34,7 +43,7 @@ export interface ApiContext {
   /** Where the source's log ends, and how much of it is not captured yet. */
   backlog(): Promise<{ logEnd: LogEnd; behindBytes: number | null }>;
   /** The event types: those of the rules, and our own. */
-  eventTypes(): { events: readonly object[]; own: readonly object[] };
+  eventTypes(): { events: readonly EventTypeInfo[]; own: readonly EventTypeInfo[] };
 }
 
 export interface ApiRequest {
@@ -65,30 +74,18 @@ export interface ApiRoute {
   handle(request: ApiRequest, context: ApiContext): Promise<object>;
 }
 
-export const text = (maxLength: number): Schema => ({ type: 'string', minLength: 1, maxLength });
-export const id: Schema = { type: 'string', pattern: '^[1-9][0-9]{0,15}$', description: 'A number.' };
-/** Days of the calendar from 1970 to 2999, leap years included; what is no day, such as 0000-00-00, does not fit. */
-const year = '(19[7-9][0-9]|2[0-9]{3})';
-const leapYear = '(19(7[26]|8[048]|9[26])|2[0-9](0[48]|[2468][048]|[13579][26])|2[048]00)';
-const monthDay =
-  '((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))';
-const time = 'T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,9})?)?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])';
+/** The schema of what a value reads. `mustBe` is what a refusal says, `description` is for the document. */
+export function asked({ json, mustBe }: QueryValue<unknown>, description?: string): Schema {
+  return { ...json, mustBe, ...(description !== undefined && { description }) };
+}
 
-const moment: Schema = {
-  type: 'string',
-  pattern: `^(${year}-${monthDay}|${leapYear}-02-29)(${time})?$`,
-  description: 'ISO 8601 with an offset: 2026-03-07T15:30:00Z; or a date, in UTC.',
-};
+export const id = asked(idValue);
 
-export const period = { since: moment, until: moment } as const;
+export const period = { since: asked(momentValue), until: asked(momentValue) } as const;
 
 export const paging = {
-  cursor: { ...id, description: 'next_cursor of the page before.' },
-  limit: {
-    type: 'string',
-    pattern: '^([1-9][0-9]?|[1-4][0-9]{2}|500)$',
-    description: '1 to 500; default 50.',
-  },
+  cursor: asked(idValue, '`next_cursor` of the page before.'),
+  limit: asked(limitValue, 'Default 50.'),
 } as const;
 
 /** An object that has these keys and no other. */
@@ -108,27 +105,13 @@ export function periodOf({ since, until }: { since?: string; until?: string }): 
   sinceMs?: number;
   untilMs?: number;
 } {
-  const [sinceMs, untilMs] = [since, until].map((time) =>
-    time === undefined ? undefined : Date.parse(time),
-  );
-  if (sinceMs !== undefined && untilMs !== undefined && sinceMs >= untilMs) {
-    throw new AppError('ERR_USAGE', 'since must lie before until');
-  }
+  const nowMs = systemClock.now();
+  const read = (name: string, text?: string): number | undefined =>
+    text === undefined ? undefined : readQueryValue(momentValue, { name, text, nowMs });
+  const [sinceMs, untilMs] = [read('since', since), read('until', until)];
+  requirePeriod({ since: sinceMs, until: untilMs });
   return {
     ...(sinceMs !== undefined && { sinceMs }),
     ...(untilMs !== undefined && { untilMs }),
   };
-}
-
-/** `appointments:45` */
-export const entity: Schema = {
-  type: 'string',
-  pattern: '^[^:]+:.+$',
-  maxLength: 320,
-  description: 'table:key',
-};
-
-export function entityOf(given: string): { table: string; key: string } {
-  const colon = given.indexOf(':');
-  return { table: given.slice(0, colon), key: given.slice(colon + 1) };
 }

@@ -4,7 +4,7 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest }
 import type { AddressInfo } from 'node:net';
 import type { HttpConfig } from '../config/types.ts';
 import { AppError, codeOf } from '../lib/errors.ts';
-import { parseInputJson } from '../lib/exact-json.ts';
+import { parseWrittenJson } from '../lib/written-json.ts';
 import type { Log } from '../lib/log.ts';
 import { findActor, requireRole } from './auth.ts';
 import { boundConnections, defaultLimits, type ConnectionLimits } from './connections.ts';
@@ -89,7 +89,16 @@ async function createApp({
     clientErrorHandler: refuseConnection,
     frameworkErrors: (error, _request, reply) => sendError(error, reply, log),
     // What is not in a schema is refused, neither dropped nor bent into shape.
-    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: false } },
+    // `verbose` gives refusals the schema that did not fit, whose description says what to write.
+    ajv: {
+      customOptions: {
+        removeAdditional: false,
+        coerceTypes: false,
+        useDefaults: false,
+        verbose: true,
+        keywords: ['mustBe'],
+      },
+    },
   });
   boundConnections(app.server, limits.connections);
   app.server.on('checkExpectation', refuseExpectation);
@@ -97,6 +106,8 @@ async function createApp({
   app.addHook('onRoute', ({ method, url }) => {
     for (const each of [method].flat()) routes.push(`${each} ${url}`);
   });
+  // Fastify reads text/plain by default: it would reach the schemas as a text and be refused in words about an object.
+  app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) =>
     parseBody(body as string, done),
   );
@@ -114,7 +125,7 @@ async function createApp({
     if (request.actor || request.headers.authorization === undefined) return;
     const limit = await countRefusal(request);
     if (!limit.isAllowed && limit.isExceeded) {
-      await reply.code(429).send(refusalOf(429));
+      await reply.code(429).header('retry-after', String(limit.ttlInSeconds)).send(refusalOf(429));
     }
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).send(refusalOf(404)));
@@ -171,9 +182,10 @@ function parseBody(text: string, done: (error: Error | null, body?: unknown) => 
     return;
   }
   try {
-    done(null, parseInputJson(text));
-  } catch {
-    done(Object.assign(new Error('The body is not JSON.'), { statusCode: 400, code: 'ERR_USAGE' }));
+    done(null, parseWrittenJson(text));
+  } catch (error) {
+    const { message, remedy } = error as AppError;
+    done(new AppError('ERR_USAGE', `the body ${message}`, { remedy }));
   }
 }
 

@@ -224,6 +224,8 @@ describe('a filter that nothing can meet', () => {
     [{ created_at: { prefix: 'x' } }, `${isMoment}it cannot be compared with "x"`],
     [{ created_at: ['2026-03-07'] }, `${isMoment}it is never "2026-03-07"`],
     [{ created_at: [1] }, `${isMoment}it is never 1`],
+    [{ payment_id: [true] }, '"payment_id" is a whole number: it is never true'],
+    [{ payment_id: { not: [false] } }, '"payment_id" is a whole number: it is never false'],
     [
       { created_at: { gt: '2026-03-07', lt: '2026-03-01' } },
       `${isMoment}no value meets gt "2026-03-07" and lt "2026-03-01"`,

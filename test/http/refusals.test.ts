@@ -76,6 +76,17 @@ describe('what the API refuses before a route sees it', () => {
         }),
     ],
     [
+      'a body of text',
+      415,
+      'ERR_MEDIA_TYPE',
+      () =>
+        ask(`${api.http.url}/api/webhooks`, {
+          method: 'POST',
+          headers: { authorization, 'content-type': 'text/plain' },
+          body: secret,
+        }),
+    ],
+    [
       'a body that is not JSON',
       400,
       'ERR_USAGE',
@@ -114,6 +125,23 @@ describe('what the API refuses before a route sees it', () => {
     expect(body['code']).toBe(code);
     expect(Object.keys(errorCatalogue)).toContain(code);
     expect(answer.text).not.toContain(secret);
+  });
+
+  it.each([
+    ['{ "name": "a", "name": "b" }', 'name'],
+    ['{ "name": "a", "n\\u0061me": "b" }', 'name'],
+    ['{ "filter": { "x:{\\"": 1, "y": { "x": 2 }, "x:{\\"": 3 } }', 'x:{"'],
+    ['[{ "a": 1 }, { "a": 2, "b": [{ "c": 1, "c": 1 }] }]', 'c'],
+  ])('refuses a body that has a key twice: %s', async (body, key) => {
+    const socket = await sendRaw(
+      `POST /api/webhooks HTTP/1.1\r\n${head}Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    );
+    expect(socket.status).toBe(400);
+    expect(JSON.parse(socket.text)).toEqual({
+      message: `the body has the key ${JSON.stringify(key)} twice`,
+      code: 'ERR_USAGE',
+      remedy: 'Write it once.',
+    });
   });
 
   it('answers a method that an address does not have with 405 and Allow', async () => {

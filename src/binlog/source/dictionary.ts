@@ -165,6 +165,7 @@ function toColumn(row: SourceRow): DictionaryColumn {
       (/point|linestring|polygon|geom/.test(dataType) ? 'geometry' : charset ? 'text' : 'binary'),
     type,
     nullable: row['nullable'] === 'YES',
+    ...(/^(tinyint|bit)\b/i.test(type) && { mayBeFlag: true as const }),
     unsigned: /\bunsigned\b/.test(type),
     charset,
     labels: dataType === 'enum' || dataType === 'set' ? parseLabels(type) : null,

@@ -4,7 +4,14 @@ import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../argument/config-option.ts';
 import { print, printError, printJson } from '../terminal/output.ts';
 import { formatMoment, formatTable } from '../terminal/table.ts';
-import { cursorOption, limitOption, sinceOption, untilOption } from '../argument/time-option.ts';
+import {
+  cursorOption,
+  limitOption,
+  sinceOption,
+  untilOption,
+  queryOption,
+} from '../argument/query-option.ts';
+import { actionValue, nameValue } from '../../config/setting/query-value.ts';
 import { withStore } from '../argument/with-store.ts';
 
 interface LogOptions extends ConfigOptions {
@@ -23,9 +30,9 @@ export function auditLogCommand(): Command {
   return new Command('log')
     .description('who did what, newest first')
     .addOption(configOption())
-    .option('--actor <name>', 'of one person')
-    .option('--action <action>', 'of one kind: webhook.update, or "webhook.*"')
-    .option('--target <target>', 'done to this webhook, delivery or patient')
+    .addOption(queryOption('--actor <name>', 'of one person', nameValue))
+    .addOption(queryOption('--action <action>', 'of one kind: webhook.update, or "webhook.*"', actionValue))
+    .addOption(queryOption('--target <target>', 'done to this webhook, delivery or patient', nameValue))
     .addOption(sinceOption())
     .addOption(untilOption())
     .addOption(limitOption())

@@ -8,7 +8,8 @@ import { filterNames, readClinic } from '../../capture/clinic.ts';
 import { checkDecoder, countCompared, type DecodeCheck } from '../../capture/decode-check.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { formatTable } from '../terminal/table.ts';
-import { parseMoment } from '../argument/time-option.ts';
+import { queryOption } from '../argument/query-option.ts';
+import { momentValue } from '../../config/setting/query-value.ts';
 
 /** For both readers together. */
 const TIME_LIMIT_MS = 60_000;
@@ -27,8 +28,10 @@ export function addDecodeOptions(command: Command): Command {
   return command
     .option('--decode', 'compare our decoder with zongji on the recent log, cell by cell')
     .addOption(
-      new Option('--since <time>', 'with --decode: from then on, 2h ago or a time (default: 2h)').argParser(
-        parseMoment,
+      queryOption(
+        '--since <time>',
+        'with --decode: from then on, 2h ago or a time (default: 2h)',
+        momentValue,
       ),
     )
     .addOption(

@@ -38,7 +38,7 @@ export function deliveriesExportCommand(): Command {
 
 async function exportAll(vault: OpenedStore, options: ExportOptions): Promise<void> {
   const { store, box } = vault;
-  const filter = await filterOf(store, options);
+  const filter = await filterOf(vault, options);
   const total = await countDeliveries(store, filter);
   if (filter.patient ?? filter.entity) await recordListing(vault, localActor(), filter);
   const details = { deliveries: total };

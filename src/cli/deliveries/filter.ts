@@ -1,8 +1,11 @@
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import { statusFilters, type DeliveryFilter, type StatusFilter } from '../../audit/deliveries.ts';
-import type { Session } from '../../db/connection/client.ts';
+import { entityValue, eventValue, nameValue, wordValue } from '../../config/setting/query-value.ts';
+import { requireKnownEvent } from '../../audit/known-event.ts';
+import { configuredEventTypes } from '../../daemon/judge.ts';
+import type { OpenedStore } from '../argument/with-store.ts';
 import { findWebhookId } from '../../outbox/webhook/webhook-registry.ts';
-import { sinceOption, untilOption } from '../argument/time-option.ts';
+import { queryOption, sinceOption, untilOption } from '../argument/query-option.ts';
 
 /** The options that choose deliveries. */
 export interface FilterOptions {
@@ -17,17 +20,23 @@ export interface FilterOptions {
 
 export function addFilter(command: Command): Command {
   return command
-    .option('--event <type>', 'of one type, or of a noun: "appointment.*"')
-    .option('--webhook <webhook>', 'to one webhook: id or name')
-    .addOption(new Option('--status <status>', 'in this state').choices(statusFilters))
-    .addOption(new Option('--entity <table:key>', 'of one row, as in appointments:45').argParser(parseEntity))
-    .option('--patient <id>', 'with the data of one patient')
+    .addOption(queryOption('--event <type>', 'of one type, or of a noun: "appointment.*"', eventValue))
+    .addOption(queryOption('--webhook <webhook>', 'to one webhook: id or name', nameValue))
+    .addOption(
+      queryOption('--status <status>', `one of ${statusFilters.join(', ')}`, wordValue(statusFilters)),
+    )
+    .addOption(queryOption('--entity <table:key>', 'of one row, as in appointments:45', entityValue))
+    .addOption(queryOption('--patient <id>', 'with the data of one patient', nameValue))
     .addOption(sinceOption())
     .addOption(untilOption());
 }
 
-export async function filterOf(session: Session, options: FilterOptions): Promise<DeliveryFilter> {
+export async function filterOf(
+  { config, store: session }: Pick<OpenedStore, 'config' | 'store'>,
+  options: FilterOptions,
+): Promise<DeliveryFilter> {
   const { event, webhook, status, entity, patient, since, until } = options;
+  if (event !== undefined) await requireKnownEvent(session, event, configuredEventTypes(config));
   return {
     ...(event !== undefined && { event }),
     ...(webhook !== undefined && {
@@ -39,10 +48,4 @@ export async function filterOf(session: Session, options: FilterOptions): Promis
     ...(since !== undefined && { sinceMs: since }),
     ...(until !== undefined && { untilMs: until }),
   };
-}
-
-function parseEntity(text: string): { table: string; key: string } {
-  const colon = text.indexOf(':');
-  if (colon < 1 || colon === text.length - 1) throw new InvalidArgumentError('expected table:key');
-  return { table: text.slice(0, colon), key: text.slice(colon + 1) };
 }

@@ -6,7 +6,7 @@ import { configOption, type ConfigOptions } from '../argument/config-option.ts';
 import { localActor } from '../argument/local-actor.ts';
 import { print, printError, printJson } from '../terminal/output.ts';
 import { formatMoment, formatTable } from '../terminal/table.ts';
-import { cursorOption, limitOption } from '../argument/time-option.ts';
+import { cursorOption, limitOption } from '../argument/query-option.ts';
 import { withStore } from '../argument/with-store.ts';
 import { addFilter, filterOf, type FilterOptions } from './filter.ts';
 
@@ -34,7 +34,7 @@ Examples:
     )
     .action(async (options: ListOptions) => {
       const { items, nextCursor } = await withStore(options, async (vault) => {
-        const filter = await filterOf(vault.store, options);
+        const filter = await filterOf(vault, options);
         await recordListing(vault, localActor(), filter);
         return listDeliveries(vault.store, filter, options);
       });

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { recordAct } from '../../audit/act/record-act.ts';
 import { retryDelivery, type Retried } from '../../outbox/queue/reopen.ts';
 import { configOption, type ConfigOptions } from '../argument/config-option.ts';
-import { parseId } from '../argument/id-argument.ts';
+import { idArgument } from '../argument/query-option.ts';
 import { localActor } from '../argument/local-actor.ts';
 import { print, printJson } from '../terminal/output.ts';
 import { withStore } from '../argument/with-store.ts';
@@ -17,7 +17,7 @@ const inWords: Record<Retried, string> = {
 export function deliveriesRetryCommand(): Command {
   return new Command('retry')
     .description('send one delivery again: the same id and body, a new webhook-timestamp')
-    .argument('<id>', 'the id of the delivery', parseId)
+    .addArgument(idArgument('the id of the delivery'))
     .addOption(configOption())
     .option('--json', 'print the result as JSON')
     .action(async (id: number, options: ConfigOptions & { json?: true }) => {

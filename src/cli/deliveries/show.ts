@@ -1,8 +1,9 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { getDelivery, type DeliveryDetail } from '../../audit/deliveries.ts';
 import { recordReading } from '../../audit/act/reading-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { escapeLine } from '../../lib/terminal-text.ts';
+import { idArgument } from '../argument/query-option.ts';
 import { configOption, type ConfigOptions } from '../argument/config-option.ts';
 import { localActor } from '../argument/local-actor.ts';
 import { print, printExact, printJson } from '../terminal/output.ts';
@@ -13,7 +14,7 @@ import { withStore } from '../argument/with-store.ts';
 export function deliveriesShowCommand(): Command {
   return new Command('show')
     .description('one delivery with its payload and its attempts; that it was read is put on record')
-    .argument('<id>', 'number of the delivery', parseId)
+    .addArgument(idArgument('number of the delivery'))
     .addOption(configOption())
     .option('--json', 'print it as JSON')
     .action(async (id: number, options: ConfigOptions & { json?: true }) => {
@@ -30,11 +31,6 @@ export function deliveriesShowCommand(): Command {
         for (const line of explainAttempts(delivery)) print(line);
       }
     });
-}
-
-function parseId(text: string): number {
-  if (/^[1-9]\d{0,15}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('expected a number');
 }
 
 function formatHead({ id, eventType, eventId, entity, status, ...to }: DeliveryDetail): string {

@@ -29,7 +29,7 @@ import { print, printJson } from '../terminal/output.ts';
 import { styled } from '../terminal/styled.ts';
 import { formatTable } from '../terminal/table.ts';
 import { createProgress } from '../terminal/progress.ts';
-import { sinceOption, untilOption } from '../argument/time-option.ts';
+import { sinceOption, untilOption } from '../argument/query-option.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 const clockSkewMs = 60_000;

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { recordReplayEnd } from '../../audit/act/replay-acts.ts';
 import { cancelReplay } from '../../outbox/replay/replay.ts';
 import { configOption, type ConfigOptions } from '../argument/config-option.ts';
-import { parseId } from '../argument/id-argument.ts';
+import { idArgument } from '../argument/query-option.ts';
 import { localActor } from '../argument/local-actor.ts';
 import { print, printJson } from '../terminal/output.ts';
 import { withStore } from '../argument/with-store.ts';
@@ -11,7 +11,7 @@ import { withStore } from '../argument/with-store.ts';
 export function replayCancelCommand(): Command {
   return new Command('cancel')
     .description('end a replay; what it has put into the queue is still sent')
-    .argument('<id>', 'the id of the replay', parseId)
+    .addArgument(idArgument('the id of the replay'))
     .addOption(configOption())
     .option('--json', 'print the result as JSON')
     .action(async (id: number, options: ConfigOptions & { json?: true }) => {

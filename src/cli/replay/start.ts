@@ -1,6 +1,7 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command } from 'commander';
 import { recordReplay } from '../../audit/act/replay-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
+import { entityValue, nameValue, rateValue, reasonValue } from '../../config/setting/query-value.ts';
 import { judgeInput } from '../../daemon/judge.ts';
 import { sleep, systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
@@ -19,7 +20,7 @@ import { localActor } from '../argument/local-actor.ts';
 import { print, printError, printJson } from '../terminal/output.ts';
 import { formatTable } from '../terminal/table.ts';
 import { createProgress } from '../terminal/progress.ts';
-import { sinceOption, untilOption } from '../argument/time-option.ts';
+import { queryOption, sinceOption, untilOption } from '../argument/query-option.ts';
 import { withStore, type OpenedStore } from '../argument/with-store.ts';
 
 interface ReplayOptions extends ConfigOptions, ConfirmOptions {
@@ -42,16 +43,14 @@ export function replayStartCommand(): Command {
   return new Command('start')
     .description('send past events again to one webhook: counts and asks first')
     .addOption(configOption())
-    .requiredOption('--webhook <webhook>', 'id or name')
+    .addOption(queryOption('--webhook <webhook>', 'id or name', nameValue).makeOptionMandatory())
     .addOption(sinceOption().makeOptionMandatory())
     .addOption(untilOption())
     .option('--event <type...>', 'only these event types')
-    .addOption(
-      new Option('--entity <table:key>', 'only those of one row, as in patients:45').argParser(parseEntity),
-    )
+    .addOption(queryOption('--entity <table:key>', 'only those of one row, as in patients:45', entityValue))
     .option('--exhausted', 'only what was given up: the recovery after an outage')
-    .addOption(new Option('--rate <n/s>', 'no more than so many a second').argParser(parseRate))
-    .requiredOption('--reason <text>', 'why, for the audit log')
+    .addOption(queryOption('--rate <rate>', 'no more than so many, as in 50/s', rateValue))
+    .addOption(queryOption('--reason <text>', 'why, for the audit log', reasonValue).makeOptionMandatory())
     .option(yesFlag, yesDescription)
     .option('--detach', 'do not wait: the daemon continues it')
     .option('--json', 'print the result as JSON')
@@ -143,15 +142,3 @@ function inWords({ id, state, queued, total }: Replay): string {
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();
-
-function parseEntity(text: string): ReplayRequest['entity'] {
-  const colon = text.indexOf(':');
-  if (colon < 1 || colon === text.length - 1) throw new InvalidArgumentError('expected table:key');
-  return { table: text.slice(0, colon), key: text.slice(colon + 1) };
-}
-
-function parseRate(text: string): number {
-  const match = /^([1-9]\d{0,5})(?:\/s)?$/.exec(text);
-  if (match) return Number(match[1]);
-  throw new InvalidArgumentError('expected a rate like 50/s');
-}

@@ -5,7 +5,8 @@ import { openSource } from '../../binlog/source/source.ts';
 import { judgeInput, judgeInputSelection } from '../../daemon/judge.ts';
 import type { Selection } from '../../event/subscription.ts';
 import { AppError } from '../../lib/errors.ts';
-import { parseInputJson } from '../../lib/exact-json.ts';
+import { printError } from '../terminal/output.ts';
+import { parseWrittenJson } from '../../lib/written-json.ts';
 
 /** The options that describe a webhook, as commander returns them. */
 export interface SettingsOptions {
@@ -66,12 +67,16 @@ export function settingsOf(options: SettingsOptions, config: Config): WebhookInp
   return input;
 }
 
-/** Refuses names in `filter` and `fields` that none of its events has, as in the file. Throws AppError ERR_USAGE. */
+/**
+ * Refuses names in `filter` and `fields` that none of its events has, as in the file, and says which of its events the filter keeps back.
+ * Throws AppError ERR_USAGE.
+ */
 export async function requireFitSelection(selection: Selection, config: Config): Promise<void> {
   const source = openSource(config.source.url);
   try {
-    const problems = await judgeInputSelection(selection, { config, source });
+    const { problems, notes } = await judgeInputSelection(selection, { config, source });
     if (problems.length > 0) throw new AppError('ERR_USAGE', problems.join('\n'));
+    for (const note of notes) printError(`Note: ${note}.`);
   } finally {
     await source.close();
   }
@@ -79,9 +84,10 @@ export async function requireFitSelection(selection: Selection, config: Config):
 
 function parseJson(text: string): unknown {
   try {
-    return parseInputJson(text);
-  } catch {
-    throw new InvalidArgumentError('expected JSON');
+    return parseWrittenJson(text);
+  } catch (error) {
+    const { message, remedy } = error as AppError;
+    throw new AppError('ERR_USAGE', `--filter ${message}`, { remedy });
   }
 }
 

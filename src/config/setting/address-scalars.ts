@@ -69,7 +69,13 @@ export function webhookUrl() {
     mustBe: 'a URL such as https://api.example.com/webhooks, of at most 2048 characters',
     json: { type: 'string', maxLength: 2_048, pattern: '^[hH][tT][tT][pP][sS]?://[^ @/?#]+[^ @]*$' },
     parse: ifText((given) => {
-      const url = given.length <= 2_048 && !/[\p{C}\p{Z}]/u.test(given) ? URL.parse(given) : null;
+      if (/[\p{C}\p{Z}]/u.test(given)) {
+        throw new AppError(
+          'ERR_CONFIG',
+          'has a space or an invisible character: leave it out, or write %20 for a space within the path or the query',
+        );
+      }
+      const url = given.length <= 2_048 ? URL.parse(given) : null;
       if (url === null || !['http:', 'https:'].includes(url.protocol)) return undefined;
       if (url.username === '' && url.password === '') return given;
       throw new AppError('ERR_CONFIG', 'has a user or a password: send them as a header, see headers');

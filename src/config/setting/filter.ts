@@ -2,6 +2,7 @@ import { AppError } from '../../lib/errors.ts';
 import { isExactNumber, numberText } from '../../lib/exact-json.ts';
 import { didYouMean } from '../../lib/suggest.ts';
 import { isMap } from '../yaml/layer.ts';
+import { space } from './plain-scalars.ts';
 import { scalar } from './scalar.ts';
 import type { Filter, FilterOperators, FilterValue } from '../types.ts';
 
@@ -14,9 +15,12 @@ const forms = `a value, a list of values, or a map of ${operators.join(', ')}`;
 const comparison = /^\s*(>=|<=|<>|!=|==|>|<|=)\s*(-?\d\S*)\s*$/;
 const written: Readonly<Record<string, string>> = { '>': 'gt', '>=': 'gte', '<': 'lt', '<=': 'lte' };
 
-const valueSchema = { type: ['string', 'number', 'boolean'] };
+const noComparison = { not: { type: 'string', pattern: comparison.source } };
+const valueSchema = { type: ['string', 'number', 'boolean'], ...noComparison };
 const valuesSchema = { anyOf: [valueSchema, { type: 'array', minItems: 1, items: valueSchema }] };
-const orderSchema = { type: ['string', 'number'] };
+/** A text with a character that is no space; `pattern` holds for texts alone. */
+const notBlank = { pattern: `[^${space}]` };
+const orderSchema = { type: ['string', 'number'], ...notBlank, ...noComparison };
 
 /** What a filter demands of one field: see FilterOperators. A single value is a list of one afterwards. */
 export function filterTest() {
@@ -32,9 +36,11 @@ export function filterTest() {
           properties: {
             ...Object.fromEntries(orderOperators.map((name) => [name, orderSchema])),
             not: valuesSchema,
-            prefix: { type: 'string', minLength: 1 },
+            prefix: { type: 'string', ...notBlank },
             exists: { type: 'boolean' },
           },
+          // Without a value there is nothing that another operator could hold of.
+          anyOf: [{ maxProperties: 1 }, { properties: { exists: { const: true } } }],
         },
       ],
     },

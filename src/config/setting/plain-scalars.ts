@@ -4,14 +4,24 @@ import { AppError } from '../../lib/errors.ts';
 import { didYouMean } from '../../lib/suggest.ts';
 import { ifText, scalar } from './scalar.ts';
 
+/** What `String.trim` removes, for a class of a pattern that reads the same in every language. */
+export const space = '\\t-\\r \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff';
+/** A text that is not empty and has no space at its ends, as a pattern. */
+export const trimmedPattern = `^[^${space}]([\\s\\S]*[^${space}])?$`;
+
+/** Why a text is not one of 1 to `maximum` characters, as the store counts them, without a space at its ends. Throws AppError. */
+export function requireTrimmed(given: string, maximum: number): string | undefined {
+  if (given.trim() !== given)
+    throw new AppError('ERR_CONFIG', 'has a space at its beginning or its end: leave it out');
+  return given !== '' && Array.from(given).length <= maximum ? given : undefined;
+}
+
 /** Text that is not empty and has no space at its ends. */
 export function text(maximum: number) {
   return scalar<string>({
     mustBe: `text of 1 to ${maximum} characters, in quotes where YAML would read something else`,
-    json: { type: 'string', minLength: 1, maxLength: maximum },
-    parse: ifText((given) =>
-      given.length <= maximum && given !== '' && given.trim() === given ? given : undefined,
-    ),
+    json: { type: 'string', minLength: 1, maxLength: maximum, pattern: trimmedPattern },
+    parse: ifText((given) => requireTrimmed(given, maximum)),
   });
 }
 
@@ -68,7 +78,7 @@ export function duration(minimum: string, maximum: string) {
  * What a schema says of durations within bounds: every whole number of a unit, and fractions where the next whole number fits too. Those
  * of less than one unit (0.5m) are read as well.
  */
-function durationPattern(leastMs: number, mostMs: number): string {
+export function durationPattern(leastMs: number, mostMs: number): string {
   const forms = Object.entries(unitMs).flatMap(([unit, ms]) => {
     const [least, most] = [Math.ceil(leastMs / ms), Math.floor(mostMs / ms)];
     if (least > most) return [];

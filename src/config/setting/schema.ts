@@ -11,10 +11,12 @@ const mebibyte = 2 ** 20;
 const maxEntries = 100;
 
 function bounded<Map extends z.ZodRecord>(map: Map): Map {
-  return map.refine(
-    (entries) => Object.keys(entries as object).length <= maxEntries,
-    `has more than ${maxEntries} entries`,
-  );
+  return map
+    .refine(
+      (entries) => Object.keys(entries as object).length <= maxEntries,
+      `has more than ${maxEntries} entries`,
+    )
+    .meta({ maxProperties: maxEntries });
 }
 
 /** The optional keys of a webhook; their defaults are `webhook_defaults`. */
@@ -45,6 +47,7 @@ export const webhookShape = {
     .min(1, 'is empty: name at least one event, or "*" for all')
     .max(maximumEvents, `names more than ${maximumEvents} events: use "noun.*" or "*"`)
     .refine((events) => new Set(events).size === events.length, 'names an event twice')
+    .meta({ uniqueItems: true })
     .describe('Event types (payment.received), all of a noun ("payment.*"), or all ("*").'),
   secret: signingSecret().describe('The signing secret: whsec_ and 64 hex characters, best as ${env:NAME}.'),
   ...webhookSettings,

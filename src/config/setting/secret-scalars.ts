@@ -63,9 +63,9 @@ export function sha256() {
   });
 }
 
-/** Base64 whose last character has no bits that are not used, optionally after `whsec_`. */
+/** Base64 of 24 bytes or more whose last character has no bits that are not used, optionally after `whsec_`. */
 const canonicalBase64 =
-  '^(whsec_)?([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$';
+  '^(whsec_)?([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$';
 
 /** See lib/secret. */
 export function signingSecret() {

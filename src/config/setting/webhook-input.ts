@@ -54,10 +54,12 @@ export function parseRotationInput(raw: Raw): { secret?: string; overlapMs?: num
   };
 }
 
-/** The JSON schema of what `parseWebhookInput` reads. */
-export function webhookInputSchema(required: readonly (keyof Shape)[] = []): Record<string, unknown> {
-  return toJsonSchema(inputSchema(required));
-}
+/** The JSON schema of what makes a webhook. */
+export const webhookInputSchema = (): Record<string, unknown> => toJsonSchema(inputSchema(requiredKeys));
+
+/** The JSON schema of what changes one: its secret is changed by a rotation alone. */
+export const webhookChangeSchema = (): Record<string, unknown> =>
+  toJsonSchema(inputSchema([]).omit({ secret: true }));
 
 /** The JSON schema of what `parseRotationInput` reads. */
 export const rotationInputSchema = (): Record<string, unknown> => toJsonSchema(rotation);

@@ -1,4 +1,5 @@
 import { AppError } from '../../lib/errors.ts';
+import { requireTrimmed, trimmedPattern } from './plain-scalars.ts';
 import { ifText, scalar } from './scalar.ts';
 
 const longestName = 255;
@@ -7,12 +8,18 @@ const longestName = 255;
 export function webhookName() {
   return scalar<string>({
     mustBe: `text of 1 to ${longestName} characters, in quotes where YAML would read something else`,
-    json: { type: 'string', minLength: 1, maxLength: longestName, pattern: '[^0-9]' },
+    json: {
+      type: 'string',
+      minLength: 1,
+      maxLength: longestName,
+      pattern: trimmedPattern,
+      not: { pattern: '^[0-9]+$' },
+    },
     parse: ifText((given) => {
       if (/^\d+$/.test(given)) {
         throw new AppError('ERR_CONFIG', 'is digits alone, which would be taken for an id: add a letter');
       }
-      return given.length <= longestName && given !== '' && given.trim() === given ? given : undefined;
+      return requireTrimmed(given, longestName);
     }),
   });
 }
@@ -32,7 +39,7 @@ export function eventPattern() {
 export function headerValue() {
   return scalar<string>({
     mustBe: 'text, in quotes where YAML would read something else',
-    json: { type: 'string' },
+    json: { type: 'string', pattern: '^[\\t\\x20-\\x7e]*$' },
     parse: ifText((given) => given),
   });
 }

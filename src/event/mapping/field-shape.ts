@@ -3,7 +3,19 @@ import type { Rule, Source } from '../rule/rule.ts';
 
 /** What values a field of an event can have, as far as a filter can be judged by it. */
 export type FieldShape =
-  | { kind: 'integer' | 'number' | 'text' | 'date' | 'time' | 'timeOfDay' | 'list' | 'object' | 'unknown' }
+  | {
+      kind:
+        | 'integer'
+        | 'flag'
+        | 'number'
+        | 'text'
+        | 'date'
+        | 'time'
+        | 'timeOfDay'
+        | 'list'
+        | 'object'
+        | 'unknown';
+    }
   /** One of these texts. */
   | { kind: 'labels'; labels: readonly string[] };
 
@@ -56,12 +68,12 @@ function translatedShapes(shapes: readonly FieldShape[], words: readonly unknown
   return texts.length === words.length ? [...shapes, { kind: 'labels', labels: texts }] : [unknown];
 }
 
-function columnShape({ kind, labels }: SourceColumn): FieldShape {
+function columnShape({ kind, labels, mayBeFlag }: SourceColumn): FieldShape {
   switch (kind) {
     case 'integer':
     case 'bit':
     case 'year':
-      return { kind: 'integer' };
+      return { kind: mayBeFlag ? 'flag' : 'integer' };
     case 'decimal':
     case 'float':
       return { kind: 'number' };

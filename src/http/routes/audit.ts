@@ -5,11 +5,12 @@ import { headJson, readHead } from '../../audit/seal/head.ts';
 import { recordAct } from '../../audit/act/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { verifyLog } from '../../audit/verify.ts';
+import { actionValue, nameValue, reasonValue } from '../../config/setting/query-value.ts';
 import { storedKey } from '../../outbox/append/lane.ts';
 import { accessAnswer, actAnswer, erasedAnswer, pageOf } from '../answers.ts';
-import { object, paging, pagingOf, period, periodOf, text, type ApiRoute } from '../route.ts';
+import { asked, object, paging, pagingOf, period, periodOf, type ApiRoute } from '../route.ts';
 
-const patient = { patient: { ...text(255), description: 'As the clinic numbers patients.' } };
+const patient = { patient: asked(nameValue, 'As the clinic numbers patients.') };
 
 /** Who did what, what the log is worth, and what became of a patient's data. */
 export const auditRoutes: readonly ApiRoute[] = [
@@ -20,9 +21,9 @@ export const auditRoutes: readonly ApiRoute[] = [
     summary: 'Who did what, newest first.',
     answer: pageOf('acts', actAnswer),
     query: {
-      actor: text(255),
-      action: { ...text(64), description: 'An action, or noun.*' },
-      target: text(255),
+      actor: asked(nameValue),
+      action: asked(actionValue, 'An action, or noun.*'),
+      target: asked(nameValue),
       ...period,
       ...paging,
     },
@@ -87,9 +88,10 @@ export const auditRoutes: readonly ApiRoute[] = [
       "Makes a patient's payloads unreadable in the store and, where there is a key file, in all copies of the store; `also`: further numbers of this patient.",
     answer: erasedAnswer,
     params: patient,
-    body: object({ reason: text(1_024), also: { type: 'array', items: text(255), maxItems: 100 } }, [
-      'reason',
-    ]),
+    body: object(
+      { reason: asked(reasonValue), also: { type: 'array', items: asked(nameValue), maxItems: 100 } },
+      ['reason'],
+    ),
     async handle({ actor, params, body }, { vault, backlog }) {
       const { reason, also = [] } = body as { reason: string; also?: string[] };
       const patients = [...new Set([params['patient']!, ...also])];

@@ -6,21 +6,29 @@ import {
   type StatusFilter,
 } from '../../audit/deliveries.ts';
 import { recordListing, recordReading } from '../../audit/act/reading-acts.ts';
+import { requireKnownEvent } from '../../audit/known-event.ts';
 import { recordAct } from '../../audit/act/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
+import {
+  entityValue,
+  eventValue,
+  nameValue,
+  readQueryValue,
+  wordValue,
+} from '../../config/setting/query-value.ts';
 import type { Session } from '../../db/connection/client.ts';
+import type { EventTypeInfo } from '../../event/types.ts';
 import { retryDelivery } from '../../outbox/queue/reopen.ts';
 import { findWebhookId } from '../../outbox/webhook/webhook-registry.ts';
 import { answering, deliveryAnswer, deliveryDetailAnswer, pageOf } from '../answers.ts';
 import {
-  entity,
-  entityOf,
+  asked,
   id,
   paging,
   pagingOf,
   period,
   periodOf,
-  text,
+  type ApiContext,
   type ApiRequest,
   type ApiRoute,
 } from '../route.ts';
@@ -34,16 +42,16 @@ export const deliveryRoutes: readonly ApiRoute[] = [
     summary: 'Deliveries, newest first, without their payloads. That they were read is put on record.',
     answer: pageOf('deliveries', deliveryAnswer),
     query: {
-      event: { ...text(128), description: 'A type, or noun.*' },
-      webhook: { ...text(255), description: 'Id or name.' },
-      status: { enum: statusFilters },
-      entity,
-      patient: text(255),
+      event: asked(eventValue, 'A type, or noun.*'),
+      webhook: asked(nameValue, 'Id or name.'),
+      status: asked(wordValue(statusFilters)),
+      entity: asked(entityValue, 'table:key'),
+      patient: asked(nameValue),
       ...period,
       ...paging,
     },
-    async handle({ actor, query }, { vault }) {
-      const filter = await filterOf(vault.store, query);
+    async handle({ actor, query }, { vault, eventTypes }) {
+      const filter = await filterOf(vault.store, query, eventTypes());
       await recordListing(vault, actor, filter);
       const { items, nextCursor } = await listDeliveries(vault.store, filter, pagingOf(query));
       return { deliveries: toJson(items), next_cursor: nextCursor };
@@ -79,8 +87,16 @@ export const deliveryRoutes: readonly ApiRoute[] = [
   },
 ];
 
-async function filterOf(session: Session, query: ApiRequest['query']): Promise<DeliveryFilter> {
+async function filterOf(
+  session: Session,
+  query: ApiRequest['query'],
+  { events, own }: ReturnType<ApiContext['eventTypes']>,
+): Promise<DeliveryFilter> {
   const { event, webhook, status, patient } = query;
+  if (event !== undefined) {
+    const typesOf = (infos: readonly EventTypeInfo[]): string[] => infos.map(({ type }) => type);
+    await requireKnownEvent(session, event, { domain: typesOf(events), own: typesOf(own) });
+  }
   return {
     ...periodOf(query),
     ...(event !== undefined && { event }),
@@ -89,7 +105,9 @@ async function filterOf(session: Session, query: ApiRequest['query']): Promise<D
       webhookId: /^\d+$/.test(webhook) ? Number(webhook) : await findWebhookId(session, webhook),
     }),
     ...(status !== undefined && { status: status as StatusFilter }),
-    ...(query['entity'] !== undefined && { entity: entityOf(query['entity']) }),
+    ...(query['entity'] !== undefined && {
+      entity: readQueryValue(entityValue, { name: 'entity', text: query['entity'] }),
+    }),
     ...(patient !== undefined && { patient }),
   };
 }

@@ -1,5 +1,13 @@
 import { toPage } from '../../audit/page.ts';
 import { recordReplay, recordReplayEnd } from '../../audit/act/replay-acts.ts';
+import {
+  entityValue,
+  eventValue,
+  nameValue,
+  rateValue,
+  readQueryValue,
+  reasonValue,
+} from '../../config/setting/query-value.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
@@ -14,15 +22,13 @@ import {
 import { findWebhookId } from '../../outbox/webhook/webhook-registry.ts';
 import { answering, pageOf, replayAnswer, replayMadeAnswer, replayPreviewAnswer } from '../answers.ts';
 import {
-  entity,
-  entityOf,
+  asked,
   id,
   object,
   paging,
   pagingOf,
   period,
   periodOf,
-  text,
   type ApiContext,
   type ApiRequest,
   type ApiRoute,
@@ -30,9 +36,9 @@ import {
 } from '../route.ts';
 
 const selection: Readonly<Record<string, Schema>> = {
-  webhook: { ...text(255), description: 'Id or name.' },
-  events: { type: 'array', items: text(128), minItems: 1, maxItems: 100 },
-  entity,
+  webhook: asked(nameValue, 'Id or name.'),
+  events: { type: 'array', items: asked(eventValue), minItems: 1, maxItems: 100 },
+  entity: asked(entityValue, 'table:key'),
   ...period,
   exhausted_only: { type: 'boolean' },
 };
@@ -84,8 +90,12 @@ export const replayRoutes: readonly ApiRoute[] = [
     body: object(
       {
         ...selection,
-        rate: { type: 'number', exclusiveMinimum: 0, maximum: 100_000, description: 'A second.' },
-        reason: text(1_024),
+        rate: {
+          anyOf: [{ type: 'number', exclusiveMinimum: 0, maximum: 100_000 }, rateValue.json],
+          mustBe: rateValue.mustBe,
+          description: 'A number is one of events a second.',
+        },
+        reason: asked(reasonValue),
       },
       ['webhook', 'since', 'reason'],
     ),
@@ -132,21 +142,28 @@ async function toRequest(
     untilMs,
     exhaustedOnly: exhausted_only,
     ...(events !== undefined && { events }),
-    ...(entity !== undefined && { entity: entityOf(entity) }),
+    ...(entity !== undefined && { entity: readQueryValue(entityValue, { name: 'entity', text: entity }) }),
   };
 }
 
 async function start({ actor, body }: ApiRequest, context: ApiContext): Promise<object> {
-  const { reason, rate = null, ...asked } = body as ReplayBody & { reason: string; rate?: number };
-  const { since, until = null, events = null } = asked;
+  const {
+    reason,
+    rate = null,
+    ...selected
+  } = body as ReplayBody & { reason: string; rate?: number | string };
+  const { since, until = null, events = null } = selected;
   const { store, box } = context.vault;
-  const request = await toRequest(asked, context);
+  const request = await toRequest(selected, context);
   const made = await createReplay(
     store,
-    { ...request, requestedBy: actor.name, reason, ratePerSecond: rate },
+    { ...request, requestedBy: actor.name, reason, ratePerSecond: rateOf(rate) },
     context.webhooks(),
     recordReplay(box, request.webhookId, { actor, details: { reason, since, until, events } }),
   );
   context.onQueued();
   return { success: true, ...made };
 }
+
+const rateOf = (rate: number | string | null): number | null =>
+  typeof rate === 'string' ? readQueryValue(rateValue, { name: 'rate', text: rate }) : rate;

@@ -8,6 +8,7 @@ import {
   parseWebhookInput,
   requiredKeys,
   rotationInputSchema,
+  webhookChangeSchema,
   webhookInputSchema,
 } from '../../config/setting/webhook-input.ts';
 import { testWebhook } from '../../delivery/send/test-webhook.ts';
@@ -66,7 +67,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     role: 'admin',
     summary: 'Adds a webhook. Its secret is in the answer, and nowhere afterwards.',
     answer: webhookMadeAnswer,
-    body: webhookInputSchema(requiredKeys),
+    body: webhookInputSchema(),
     readsBody: true,
     status: 201,
     handle: create,
@@ -78,7 +79,7 @@ export const webhookRoutes: readonly ApiRoute[] = [
     summary: 'Changes what is named.',
     answer: answering({ success: { type: 'boolean' }, webhook: webhookAnswer }),
     params: { id },
-    body: webhookInputSchema(),
+    body: { ...webhookChangeSchema(), minProperties: 1 },
     readsBody: true,
     handle: update,
   },
@@ -188,7 +189,8 @@ async function create({ actor, body }: ApiRequest, context: ApiContext): Promise
     recordAlong(context.vault.box, { actor, action: 'webhook.create', details: { name, url, events } }),
   );
   await context.onWebhooksChanged();
-  return { success: true, ...made };
+  const problems = context.problems().get(made.id);
+  return { success: true, ...made, ...(problems && { problems }) };
 }
 
 async function update({ actor, params, body }: ApiRequest, context: ApiContext): Promise<object> {
