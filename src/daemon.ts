@@ -14,6 +14,7 @@ import { openBox } from './crypto/encryption.ts';
 import { ensureInstallation, type Installation } from './db/schema/installation.ts';
 import { migrateStore } from './db/schema/migrate.ts';
 import { createAuditWatch, type AuditWatch } from './daemon/upkeep/audit-watch.ts';
+import { requireSchema } from './audit/schema-differences.ts';
 import { createApiContext } from './daemon/api.ts';
 import { createCascadeWatch } from './capture/cascade-watch.ts';
 import { createCaptureLoop, type CaptureLoop } from './capture/capture-loop.ts';
@@ -126,6 +127,7 @@ async function start(
   await migrateStore(config.store.url);
   const store = openStore(config.store.url);
   stack.defer(() => store.close());
+  await requireSchema(store);
   const source = openSource(config.source.url);
   stack.defer(() => source.close());
 

@@ -20,7 +20,7 @@ import { checkActs } from './verify/check/check-acts.ts';
 import { checkBeginning } from './verify/check/check-beginning.ts';
 import { checkDeliveries } from './verify/delivery/check-deliveries.ts';
 import { checkDocuments } from './verify/check/check-documents.ts';
-import { checkSchema } from './verify/check/check-schema.ts';
+import { checkIndexes, checkSchema } from './verify/check/check-schema.ts';
 import { checkUnsealed } from './verify/check/check-marks.ts';
 import { Excuses } from './verify/excuses.ts';
 import { FailingSince } from './verify/delivery/failing-since.ts';
@@ -59,6 +59,7 @@ async function walk(
       fail('truncated', {
         message: `nothing is proved: the signing key and all seals are missing (seal_state, seals), and ${await countEntries(vault.store)} attempts and acts are there`,
       });
+    if (state) await checkIndexes(vault.store);
   } catch (error) {
     const flaw = toFlaw(error);
     if (!flaw) throw error;

@@ -35,6 +35,7 @@ export interface Metrics {
   unsealedAgeSeconds: Gauge;
   sealingStopped: Gauge;
   auditBroken: Gauge;
+  schemaDifferences: Gauge;
 }
 
 const prefix = 'odontology_webhooks_';
@@ -141,6 +142,10 @@ export function createMetrics(): Metrics {
       'Age of the oldest entry that is not sealed yet; 0 when all are.',
     ),
     sealingStopped: gauge('audit_stopped', '1 while the log is not sealed any more.'),
+    schemaDifferences: gauge(
+      'store_schema_differences',
+      'Tables, columns, indexes and views of the store that are not as this version makes them.',
+    ),
     auditBroken: gauge(
       'audit_broken',
       '1 while nothing is sealed or dropped, because the sealed log was changed (ERR_AUDIT).',

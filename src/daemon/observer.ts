@@ -37,7 +37,7 @@ export interface Observer {
   readiness(progress: Progress, heartbeatMs: number, failing: readonly CheckResult[]): Readiness;
   /** The Prometheus exposition, with what is only known when asked. */
   metrics(
-    progress: Progress & { runway: Runway | undefined },
+    progress: Progress & { runway: Runway | undefined; schemaDifferences: number },
     delivery: DispatcherStats,
     store: Store,
   ): Promise<string>;
@@ -127,7 +127,8 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
       reasons.push(...storeReasons(outages, lastError), ...auditReasons(audit));
       return { ready: reasons.length === 0, reasons };
     },
-    async metrics({ capture, canary, audit, runway }, delivery, store) {
+    async metrics({ capture, canary, audit, runway, schemaDifferences }, delivery, store) {
+      metrics.schemaDifferences.set(schemaDifferences);
       metrics.unsealedAgeSeconds.set(audit.unsealedAgeMs / 1_000);
       metrics.sealingStopped.set(audit.stoppedForMs === null ? 0 : 1);
       metrics.auditBroken.set(audit.broken === null ? 0 : 1);

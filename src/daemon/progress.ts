@@ -12,6 +12,7 @@ import type { InForce } from './in-force.ts';
 import type { Observer } from './observer.ts';
 import type { PreflightWatch } from './upkeep/preflight-watch.ts';
 import { createRunwayWatch } from './upkeep/runway-watch.ts';
+import { createSchemaWatch } from './upkeep/schema-watch.ts';
 
 export interface ProgressOptions {
   claimant: Claimant;
@@ -53,7 +54,8 @@ export function createProgress(options: ProgressOptions): Progress {
     outages,
   });
   const runway = createRunwayWatch({ source, store: claimant.store, log, outages });
-  const watches = [canary, runway, audit];
+  const schema = createSchemaWatch({ store: claimant.store, log, outages });
+  const watches = [canary, runway, audit, schema];
   const now = () => ({
     capture: captureLoop.status(),
     canary: canary.status(),
@@ -65,8 +67,12 @@ export function createProgress(options: ProgressOptions): Progress {
     async stop() {
       await Promise.all(watches.map((watch) => watch.stop()));
     },
-    readiness: () => observer.readiness(now(), heartbeatMs, preflight.failing()),
+    readiness: () => observer.readiness(now(), heartbeatMs, [...preflight.failing(), ...schema.failing()]),
     metrics: () =>
-      observer.metrics({ ...now(), runway: runway.latest() }, dispatcher.stats(), claimant.store),
+      observer.metrics(
+        { ...now(), runway: runway.latest(), schemaDifferences: schema.count() },
+        dispatcher.stats(),
+        claimant.store,
+      ),
   };
 }

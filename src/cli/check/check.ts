@@ -16,6 +16,7 @@ import { judgeDraft } from './judge-draft.ts';
 import { formatReport } from './report.ts';
 import { judgeSealedLog } from './sealed-log.ts';
 import { checkStorePrivacy } from './store-privacy.ts';
+import { judgeStoreSchema } from './store-schema.ts';
 import { configOf, configOption, draftOf, type ConfigOptions } from '../argument/config-option.ts';
 import { print, printExact, printJson } from '../terminal/output.ts';
 
@@ -47,7 +48,7 @@ export function checkCommand(): Command {
       const checked = withLines(preflight, [
         ...configuration,
         ...(draft.isStoreUnknown ? [] : checkStorePrivacy(config)),
-        await checkSealedLog(draft),
+        ...(await checkStore(draft)),
       ]);
       // What cannot be read cannot be compared.
       const decode = options.decode && checked.ok ? await checkDecode(config, options) : undefined;
@@ -66,14 +67,14 @@ function withLines(report: PreflightReport, lines: readonly CheckResult[]): Pref
   return { ...report, ok, checks: [...report.checks, ...lines] };
 }
 
-async function checkSealedLog({ config, isStoreUnknown }: JudgedDraft): Promise<CheckResult> {
+async function checkStore({ config, isStoreUnknown }: JudgedDraft): Promise<CheckResult[]> {
   if (isStoreUnknown) {
     const detail = 'The address of the store must be corrected first.';
-    return { id: 'sealed-log', title: 'Sealed log', level: 'skip', detail, remedy: null };
+    return [{ id: 'sealed-log', title: 'Sealed log', level: 'skip', detail, remedy: null }];
   }
   const store = openStore(config.store.url, { connections: 1 });
   try {
-    return await judgeSealedLog(store, config);
+    return [await judgeStoreSchema(store), await judgeSealedLog(store, config)];
   } finally {
     await store.close();
   }

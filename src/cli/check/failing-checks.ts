@@ -6,6 +6,7 @@ import { styled } from '../terminal/styled.ts';
 import type { OpenedStore } from '../argument/with-store.ts';
 import { judgeDraft } from './judge-draft.ts';
 import { judgeSealedLog } from './sealed-log.ts';
+import { judgeStoreSchema } from './store-schema.ts';
 
 /**
  * The checks of `check` that fail now: each keeps `/readyz` of a running daemon at 503. What the caller shows by itself, such as a halt, is
@@ -16,7 +17,8 @@ export async function findFailingChecks(
   except: readonly string[] = [],
 ): Promise<CheckResult[]> {
   const { preflight, configuration } = await judgeDraft(soundDraft(config));
-  const all = [...preflight.checks, ...configuration, await judgeSealedLog(store, config)];
+  const ofStore = [await judgeStoreSchema(store), await judgeSealedLog(store, config)];
+  const all = [...preflight.checks, ...configuration, ...ofStore];
   return all.filter(({ level, id }) => level === 'fail' && !except.includes(id));
 }
 

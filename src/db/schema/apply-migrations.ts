@@ -1,5 +1,6 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { errnoOf } from '../connection/connect-error.ts';
+import type { Session } from '../connection/client.ts';
 import { readMigrationFiles } from './drizzle.ts';
 
 /*
@@ -63,6 +64,19 @@ export async function applyMigrations(connection: Statements, migrationsFolder: 
     ]);
   }
   return pending.length;
+}
+
+/** How many migrations of a folder a schema lacks. Reads only; throws the server's error, also where there is no journal yet. */
+export async function countPending(
+  session: Pick<Session, 'rows'>,
+  migrationsFolder: string,
+): Promise<number> {
+  const [last] = await session.rows<{ createdAt: number | null }>(
+    'SELECT MAX(created_at) AS createdAt FROM __drizzle_migrations',
+  );
+  return readMigrationFiles({ migrationsFolder }).filter(
+    ({ folderMillis }) => folderMillis > (last?.createdAt ?? 0),
+  ).length;
 }
 
 async function readProgress(connection: Statements): Promise<Progress | undefined> {

@@ -57,8 +57,8 @@ function textOf(value: unknown): string | null {
   return toTokens(typeof value === 'string' ? value : String(Number(value)));
 }
 
-/** Names by which a server qualifies a column where the query has no alias for its table. */
-const tableNames: ReadonlySet<string> = new Set(
+/** The store's tables: also the names by which a server qualifies a column where the query has no alias for its table. */
+export const tableNames: ReadonlySet<string> = new Set(
   Object.values(schema).flatMap((table) => (is(table, MySqlTable) ? [getTableName(table)] : [])),
 );
 

@@ -1,0 +1,47 @@
+import { readSchemaDifferences } from '../../audit/schema-differences.ts';
+import type { CheckResult } from '../../binlog/preflight/preflight.ts';
+import type { Store } from '../../db/connection/client.ts';
+import type { SchemaDifference } from '../../db/schema/schema-difference.ts';
+import type { Log } from '../../lib/log.ts';
+import { createLoop, type Background } from '../../lib/loop/loop.ts';
+import type { Outages } from '../../lib/loop/outages.ts';
+
+/** One look takes the server 20 to 60 ms. */
+const EVERY_MS = 30_000;
+/** While there is a difference, so that its repair is noticed soon. */
+const AGAIN_MS = 5_000;
+
+/** Whether the tables of the store stay as this version makes them, while a daemon runs. */
+export interface SchemaWatch extends Background {
+  /** What can lose, alter or refuse rows: it keeps the daemon from being ready. */
+  failing(): readonly CheckResult[];
+  /** How many differences there are, notes excepted. */
+  count(): number;
+}
+
+export function createSchemaWatch(options: { store: Store; log: Log; outages: Outages }): SchemaWatch {
+  const { store, log, outages } = options;
+  let found: readonly SchemaDifference[] = [];
+  let logged: ReadonlySet<string> = new Set();
+  const loop = createLoop({
+    async step() {
+      found = await readSchemaDifferences(store);
+      for (const { level, message, remedy } of found) {
+        if (!logged.has(message)) log[level === 'refuse' ? 'error' : 'warn']({ remedy }, message);
+      }
+      logged = new Set(found.map(({ message }) => message));
+      return found.some(({ level }) => level !== 'warn') ? AGAIN_MS : EVERY_MS;
+    },
+    ...outages.part('the tables of the store could not be looked at, trying again'),
+  });
+  return {
+    start: () => loop.start(),
+    stop: () => loop.stop(),
+    failing: () => found.filter(({ level }) => level === 'refuse').map(toCheck),
+    count: () => found.filter(({ level }) => level !== 'warn').length,
+  };
+}
+
+function toCheck({ message, remedy }: SchemaDifference): CheckResult {
+  return { id: 'store-schema', title: 'Tables of the store', level: 'fail', detail: message, remedy };
+}
