@@ -10,6 +10,9 @@ import {
 /** An option whose value the API reads in the same way. It throws AppError ERR_USAGE with its name and what to write. */
 export function queryOption(flags: string, description: string, value: QueryValue<unknown>): Option {
   const option = new Option(flags, description);
+  // The shell completes words by the choices; `choices` sets a parser of its own, with other words.
+  const words = value.json['enum'];
+  if (Array.isArray(words)) option.choices(words as string[]);
   return option.argParser((text) => readQueryValue(value, { name: option.long!, text }));
 }
 
