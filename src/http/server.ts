@@ -3,12 +3,13 @@ import rateLimit from '@fastify/rate-limit';
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import type { HttpConfig } from '../config/types.ts';
-import { AppError, codeOf } from '../lib/errors.ts';
+import { AppError } from '../lib/errors.ts';
 import { parseWrittenJson } from '../lib/written-json.ts';
 import type { Log } from '../lib/log.ts';
 import { findActor, requireRole } from './auth.ts';
 import { boundConnections, defaultLimits, type ConnectionLimits } from './connections.ts';
 import { hostOf, isOurHost } from './host-check.ts';
+import { explainListenError } from './listen.ts';
 import { refusalOf, refuseConnection, refuseExpectation, refuseOtherMethods, sendError } from './refusals.ts';
 import { object, type ApiContext, type ApiRoute } from './route.ts';
 import { apiRoutes } from './routes.ts';
@@ -200,23 +201,4 @@ function toApiRequest({ actor, params, query, body }: FastifyRequest): Parameter
     query: query as Record<string, string>,
     body,
   };
-}
-
-function explainListenError(error: unknown, { host, port }: HttpConfig): AppError {
-  const code = codeOf(error);
-  if (code === 'EADDRINUSE') {
-    return new AppError('ERR_PORT_IN_USE', `Something already listens on ${host}:${port}.`, {
-      remedy: `Stop it (ss -ltnp 'sport = :${port}' shows it), or set http.listen to another port.`,
-      cause: error,
-    });
-  }
-  return new AppError(
-    'ERR_CONFIG',
-    `http.listen: ${host}:${port} cannot be listened on (${code ?? 'unknown reason'}).`,
-    {
-      remedy:
-        'Set http.listen to an address of this machine, for example 127.0.0.1:8377, and a port above 1023.',
-      cause: error,
-    },
-  );
 }

@@ -12,6 +12,7 @@ import {
   formatDecode,
   type DecodeOptions,
 } from './decode.ts';
+import { checkListening } from './listening.ts';
 import { judgeDraft } from './judge-draft.ts';
 import { formatReport } from './report.ts';
 import { judgeSealedLog } from './sealed-log.ts';
@@ -45,8 +46,10 @@ export function checkCommand(): Command {
       const draft = draftOf(options);
       const { config } = draft;
       const { preflight, configuration, mistakes } = await judgeDraft(draft);
+      const listening = draft.isReplaced(['http', 'listen']) ? null : await checkListening(config.http);
       const checked = withLines(preflight, [
         ...configuration,
+        ...(listening ? [listening.line] : []),
         ...(draft.isStoreUnknown ? [] : checkStorePrivacy(config)),
         ...(await checkStore(draft)),
       ]);
@@ -55,7 +58,11 @@ export function checkCommand(): Command {
       const report = decode ? withLines(checked, [decodeResult(decode)]) : checked;
       if (options.json) printJson(decode ? { ...report, decode: decodeJson(decode) } : report);
       else print([formatReport(report), ...(decode ? [formatDecode(decode)] : [])].join('\n\n'));
-      if (!report.ok) process.exitCode = Math.max(1, ...mistakes.map(exitCodeOf));
+      if (!report.ok)
+        process.exitCode = Math.max(
+          1,
+          ...[...mistakes, ...(listening?.mistake ? [listening.mistake] : [])].map(exitCodeOf),
+        );
     });
 }
 

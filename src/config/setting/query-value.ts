@@ -112,7 +112,7 @@ export const entityValue = matching('^[^:]+:[\\s\\S]+$', {
 });
 
 /** A text that is compared or kept as it is. */
-export function textValue(maxLength: number): QueryValue<string> {
+function textValue(maxLength: number): QueryValue<string> {
   return {
     mustBe: `text of 1 to ${maxLength} characters`,
     json: { type: 'string', minLength: 1, maxLength },

@@ -1,0 +1,20 @@
+import type { CheckResult } from '../../binlog/preflight/preflight.ts';
+import type { HttpConfig } from '../../config/types.ts';
+import { probeListen } from '../../http/listen.ts';
+import { AppError } from '../../lib/errors.ts';
+
+/** The line of `check` about http.listen, and the mistake with which `run` would end. */
+export async function checkListening({
+  host,
+  port,
+}: Pick<HttpConfig, 'host' | 'port'>): Promise<{ line: CheckResult; mistake: AppError | null }> {
+  const line = { id: 'http-listen', title: 'HTTP address' };
+  const found = await probeListen({ host, port });
+  if (found instanceof AppError) {
+    const { message: detail, remedy } = found;
+    return { line: { ...line, level: 'fail', detail, remedy }, mistake: found };
+  }
+  const detail =
+    found === 'ours' ? `A running daemon answers on ${host}:${port}.` : `${host}:${port} can be listened on.`;
+  return { line: { ...line, level: 'pass', detail, remedy: null }, mistake: null };
+}

@@ -1,0 +1,68 @@
+import { get } from 'node:http';
+import { createServer } from 'node:net';
+import { json } from 'node:stream/consumers';
+import type { HttpConfig } from '../config/types.ts';
+import { AppError, codeOf } from '../lib/errors.ts';
+
+type Place = Pick<HttpConfig, 'host' | 'port'>;
+
+/** What is found where `http.listen` leads: nothing, a daemon of this program, or why it cannot be listened on. */
+export type ListenFinding = 'free' | 'ours' | AppError;
+
+/** Listens for a moment, as `run` would. Port 0 is always free. */
+export async function probeListen(place: Place): Promise<ListenFinding> {
+  const error = await tryToListen(place);
+  if (error === undefined) return 'free';
+  if (codeOf(error) === 'EADDRINUSE' && (await answersAsOurs(place))) return 'ours';
+  return explainListenError(error, place);
+}
+
+function tryToListen({ host, port }: Place): Promise<unknown> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', resolve);
+    server.listen({ host, port }, () => server.close(() => resolve(undefined)));
+  });
+}
+
+const anyAddress: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+const answerWithinMs = 3_000;
+
+/** `/readyz` has a form that no other program answers in, and needs no token. */
+async function answersAsOurs({ host, port }: Place): Promise<boolean> {
+  try {
+    const answer = await getJson({ host: anyAddress[host] ?? host, port, path: '/readyz' });
+    const { status, reasons } = answer as { status?: unknown; reasons?: unknown };
+    return (status === 'ready' || status === 'not ready') && Array.isArray(reasons);
+  } catch {
+    return false;
+  }
+}
+
+function getJson(address: { host: string; port: number; path: string }): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    get({ ...address, agent: false, signal: AbortSignal.timeout(answerWithinMs) }, (response) => {
+      json(response).then(resolve, reject);
+    }).on('error', reject);
+  });
+}
+
+/** ERR_PORT_IN_USE, or ERR_CONFIG for an address that this machine does not have or a port that this user may not take. */
+export function explainListenError(error: unknown, { host, port }: Place): AppError {
+  const code = codeOf(error);
+  if (code === 'EADDRINUSE') {
+    return new AppError('ERR_PORT_IN_USE', `Something already listens on ${host}:${port}.`, {
+      remedy: `Stop it (ss -ltnp 'sport = :${port}' shows it), or set http.listen to another port.`,
+      cause: error,
+    });
+  }
+  return new AppError(
+    'ERR_CONFIG',
+    `http.listen: ${host}:${port} cannot be listened on (${code ?? 'unknown reason'}).`,
+    {
+      remedy:
+        'Set http.listen to an address of this machine, for example 127.0.0.1:8377, and a port above 1023.',
+      cause: error,
+    },
+  );
+}
