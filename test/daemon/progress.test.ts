@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Contention } from '../../src/db/connection/retry-contention.ts';
 import { loadClinic } from '../../src/demo/clinic.ts';
 import { monotonicMs } from '../../src/lib/clock.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
@@ -13,7 +14,12 @@ const prefix = 'odontology_webhooks_';
 const knownLabels = new Set([
   ...['webhook', 'outcome', 'table', 'level', 'le'],
   ...['kind', 'space', 'type', 'version', 'major', 'minor', 'patch'],
+  'reason',
 ]);
+/** `reason` is a closed list of words, by metric: the reason of a failure may be a text of a server elsewhere. */
+const knownReasons: Readonly<Record<string, readonly string[]>> = {
+  [`${prefix}store_retries_total`]: ['deadlock', 'lock-wait'] satisfies Contention[],
+};
 
 async function metricsOf(daemon: DaemonProcess): Promise<Map<string, Family>> {
   return parseExposition((await daemon.get('/metrics')).body);
@@ -91,6 +97,8 @@ describe.each(flavours)('progress, on %s', (flavour) => {
       expect(name).not.toMatch(/_(ms|millis|milliseconds|minutes|kb|mb|percent)(_|$)/);
       for (const sample of samples)
         expect(labelsOf(sample).filter((label) => !knownLabels.has(label))).toEqual([]);
+      const reasons = samples.flatMap(({ labels: { reason } }) => reason ?? []);
+      expect(reasons.toSorted()).toEqual(knownReasons[name] ?? []);
     }
     expect(families.get(`${prefix}commit_to_received_seconds`)).toMatchObject({ type: 'histogram' });
   });
