@@ -64,6 +64,7 @@ const calls: Record<string, readonly (readonly string[])[]> = {
   '/audit/log': [[], ['--json']],
   '/audit/verify': [[], ['--json']],
   '/audit/head': [[]],
+  '/audit/begin-anew': [['--reason', hostile, '--yes']],
   '/events': [],
   '/events/list': [],
   '/events/test': [],
