@@ -1,6 +1,4 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Connection } from 'mysql2/promise';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -18,21 +16,8 @@ import { claim } from '../../src/outbox/queue/claim.ts';
 import { settle } from '../../src/outbox/queue/settle.ts';
 import type { ClaimedDelivery, Subscription } from '../../src/outbox/types.ts';
 import { claimant, delivered, eventOf, muchRoom, openTestAppender } from '../outbox/support.ts';
+import { migrateTo, migrations } from '../support/migrate-to.ts';
 import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
-
-const migrations = new URL('../../drizzle/', import.meta.url);
-
-/** The store as it was after so many migrations. */
-async function migrateTo(schema: TestSchema, count: number): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'migrations-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  await cp(migrations, folder, { recursive: true });
-  const journalFile = join(folder, 'meta/_journal.json');
-  const journal = JSON.parse(await readFile(journalFile, 'utf8')) as { entries: unknown[] };
-  journal.entries = journal.entries.slice(0, count);
-  await writeFile(journalFile, JSON.stringify(journal));
-  await applyMigrations(await schema.connect(), folder);
-}
 
 /** A connection that is lost after so many statements of a migration, each of which the server has carried out. */
 function dyingAfter(connection: Connection, statements: number): Connection {

@@ -44,7 +44,7 @@ function compareTable(expected: ExpectedTable, live: LiveTables): SchemaDifferen
             `ALTER TABLE \`${name}\` DROP SYSTEM VERSIONING;`,
           ),
         ]),
-    ...(table.engine === 'InnoDB'
+    ...(table.engine?.toLowerCase() === 'innodb'
       ? []
       : [
           edited(

@@ -2,6 +2,21 @@ import type { Store } from '../connection/client.ts';
 import type { SchemaDifference } from './schema-difference.ts';
 import { readViewQueries, toTokens } from './definitions.ts';
 
+interface PrintedView {
+  name: string;
+  /** Empty for an account without SHOW VIEW. */
+  query: string;
+  security: string;
+  schema: string;
+  /** 1 where the server does not distinguish `Store` and `store`: its views name either. */
+  isCaseless: number;
+}
+
+function isOther({ query, security, schema, isCaseless }: PrintedView, expected: string): boolean {
+  const schemaNames = isCaseless ? [schema, schema.toLowerCase()] : [schema];
+  return toTokens(query, schemaNames) !== toTokens(expected) || security !== 'DEFINER';
+}
+
 /**
  * Compares the views that the migrations make, and those of `optional` that exist, with their queries. A view that this program does not
  * make is named as a note.
@@ -10,8 +25,9 @@ export async function compareViews(
   store: Store,
   optional: Readonly<Record<string, string>>,
 ): Promise<SchemaDifference[]> {
-  const rows = await store.rows<{ name: string; query: string; security: string }>(
-    `SELECT TABLE_NAME AS name, VIEW_DEFINITION AS query, SECURITY_TYPE AS security
+  const rows = await store.rows<PrintedView>(
+    `SELECT TABLE_NAME AS name, VIEW_DEFINITION AS query, SECURITY_TYPE AS security, TABLE_SCHEMA AS \`schema\`,
+       @@lower_case_table_names <> 0 AS isCaseless
      FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ?`,
     [store.database],
   );
@@ -27,7 +43,11 @@ export async function compareViews(
     if (!view) {
       if (own.has(name))
         differences.push({ level: 'fail', kind: 'deleted', message: `the view ${name} was dropped`, remedy });
-    } else if (toTokens(view.query, store.database) !== toTokens(query) || view.security !== 'DEFINER') {
+    } else if (view.query === '') {
+      const message = `the query of the view ${name} cannot be read`;
+      const grant = `GRANT SHOW VIEW ON \`${store.database}\`.* TO the account of the store;`;
+      differences.push({ level: 'warn', kind: 'edited', message, remedy: grant });
+    } else if (isOther(view, query)) {
       const message = `the view ${name} was edited: this version defines it otherwise`;
       differences.push({ level: 'fail', kind: 'edited', message, remedy });
     }

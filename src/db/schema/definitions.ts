@@ -64,9 +64,9 @@ export const tableNames: ReadonlySet<string> = new Set(
 
 /**
  * A query or an expression in one form, whichever server printed it: its tokens without parentheses, names of the schema, and an alias that is
- * the column's own name. Queries that differ in more than that differ in this form.
+ * the column's own name. Queries that differ in more than that differ in this form. `schemaNames`: spellings of the store's schema.
  */
-export function toTokens(sql: string, schemaName = ''): string {
+export function toTokens(sql: string, schemaNames: readonly string[] = []): string {
   const tokens: string[] = [];
   const pattern = /--[^\n]*|'(?:[^']|'')*'|`(?:[^`]|``)*`|[\w$]+|[^\s\w]/g;
   for (const [found] of sql.replaceAll("\\'", "'").matchAll(pattern)) {
@@ -81,7 +81,7 @@ export function toTokens(sql: string, schemaName = ''): string {
     tokens.push(isName ? found.slice(1, -1).replaceAll('``', '`') : found.toLowerCase());
     if (found !== '.') dropAlias(tokens);
   }
-  return withoutQualifiers(tokens, schemaName).join(' ');
+  return withoutQualifiers(tokens, schemaNames).join(' ');
 }
 
 /** `e . id as id` is `e . id`. */
@@ -89,12 +89,13 @@ function dropAlias(tokens: string[]): void {
   if (tokens.at(-2) === 'as' && tokens.at(-3) === tokens.at(-1) && tokens.length > 3) tokens.length -= 2;
 }
 
-function withoutQualifiers(tokens: readonly string[], schemaName: string): string[] {
+function withoutQualifiers(tokens: readonly string[], schemaNames: readonly string[]): string[] {
   const isTable = (at: number): boolean => tableNames.has(tokens[at] ?? '');
   return tokens.filter((token, at) => {
     // Before a table's name stands a schema: another schema may have the name of one of our tables.
     const qualifies = (place: number): boolean =>
-      tokens[place + 1] === '.' && (tokens[place] === schemaName || (isTable(place) && !isTable(place + 2)));
+      tokens[place + 1] === '.' &&
+      (schemaNames.includes(tokens[place] ?? '') || (isTable(place) && !isTable(place + 2)));
     return !qualifies(at) && !(token === '.' && at > 0 && qualifies(at - 1));
   });
 }

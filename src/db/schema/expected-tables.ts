@@ -101,11 +101,17 @@ function forServer(sqlType: string, isMariaDb: boolean): string {
     .trim();
 }
 
-/** A type in one form: without display widths, and by the name that the server keeps. */
+/**
+ * A type in one form: by the name that the server keeps, without the display width that MySQL prints before 8.0.19 and MariaDB prints always,
+ * and without MariaDB's comments about how it stores the values (`datetime(3) /* mariadb-5.3 *\/` with `mysql56_temporal_format=OFF`).
+ */
 export function normalType(type: string, isMariaDb: boolean): string {
   if (type === 'boolean') return 'tinyint';
   if (type === 'json' && isMariaDb) return 'longtext';
-  return type.toLowerCase().replace(/^((?:tiny|small|medium|big)?int)\(\d+\)/, '$1');
+  return type
+    .replaceAll(/\s*\/\*.*?\*\//g, '')
+    .replace(/^((?:tiny|small|medium|big)?int)\(\d+\)/i, '$1')
+    .replaceAll(/'(?:[^']|'')*'|[^']+/g, (part) => (part.startsWith("'") ? part : part.toLowerCase()));
 }
 
 function textOf(value: unknown): string | null {

@@ -46,7 +46,7 @@ export async function readLiveTables(store: Store): Promise<LiveTables> {
   const tables = await readTables(store);
   await readColumns(store, tables);
   await readIndexes(store, { tables, isMariaDb });
-  return { isMariaDb, tables, added: await readAdded(store, tables) };
+  return { isMariaDb, tables, added: await readAdded(store, { tables, isMariaDb }) };
 }
 
 async function readTables(store: Store): Promise<Map<string, LiveTable>> {
@@ -101,8 +101,11 @@ async function readColumns(store: Store, tables: Map<string, LiveTable>): Promis
   }
 }
 
-/** MariaDB prints a default as SQL (`'open'`, `NULL`), MySQL its value. */
-function toValue({
+/**
+ * Default or formula of a column in one form. MariaDB prints a default as SQL (`'open'`, `NULL`), MySQL its value; of what `EXTRA` says beside
+ * (`DEFAULT_GENERATED` on MySQL since 8.0.13) only ON UPDATE is part of it.
+ */
+export function toValue({
   value,
   extra,
   formula,
@@ -150,10 +153,12 @@ const additions = {
   foreignKey: `SELECT DISTINCT CONSTRAINT_NAME AS name, CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS place, TABLE_NAME AS \`table\`,
       REFERENCED_TABLE_NAME AS parent
     FROM information_schema.KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_NAME IS NOT NULL AND (TABLE_SCHEMA = ? OR REFERENCED_TABLE_SCHEMA = ?)`,
-  // MariaDB makes one of each JSON column by itself.
   check: `SELECT c.CONSTRAINT_NAME AS name, t.TABLE_NAME AS place FROM information_schema.CHECK_CONSTRAINTS c
     JOIN information_schema.TABLE_CONSTRAINTS t ON t.CONSTRAINT_SCHEMA = c.CONSTRAINT_SCHEMA AND t.CONSTRAINT_NAME = c.CONSTRAINT_NAME
-    WHERE c.CONSTRAINT_SCHEMA = ? AND t.CONSTRAINT_TYPE = 'CHECK' AND c.CHECK_CLAUSE NOT LIKE 'json_valid(%'`,
+    WHERE c.CONSTRAINT_SCHEMA = ? AND t.CONSTRAINT_TYPE = 'CHECK'`,
+  // A name is one per table, unlike on MySQL. MariaDB makes one of each JSON column by itself.
+  checkOnMariaDb: `SELECT CONSTRAINT_NAME AS name, TABLE_NAME AS place FROM information_schema.CHECK_CONSTRAINTS
+    WHERE CONSTRAINT_SCHEMA = ? AND CHECK_CLAUSE <> CONCAT('json_valid(\`', CONSTRAINT_NAME, '\`)')`,
   routine: `SELECT ROUTINE_NAME AS name, ROUTINE_TYPE AS place FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ?`,
 } as const;
 
@@ -203,6 +208,7 @@ function describe(
         remedy: `ALTER TABLE ${place} DROP FOREIGN KEY \`${name}\`;`,
       };
     case 'check':
+    case 'checkOnMariaDb':
       if (!own.has(place)) return undefined;
       return {
         ...{ level: 'refuse', message: `the table ${place} has a check, ${name}` },
@@ -219,13 +225,17 @@ function describe(
 /** Tables that the migrations make beside those of schema.ts. */
 const ofMigrations = ['__drizzle_migrations', 'migration_progress'];
 
-async function readAdded(store: Store, tables: ReadonlyMap<string, LiveTable>): Promise<SchemaDifference[]> {
+async function readAdded(
+  store: Store,
+  { tables, isMariaDb }: Pick<LiveTables, 'tables' | 'isMariaDb'>,
+): Promise<SchemaDifference[]> {
   const own = new Set(tableNames);
   const isOther = ([name, { type }]: [string, LiveTable]): boolean =>
     type !== 'VIEW' && !own.has(name) && !ofMigrations.includes(name);
   const isShared = [...tables].some(isOther);
   const found: SchemaDifference[] = [];
-  for (const kind of ['trigger', 'event', 'foreignKey', 'check', 'routine'] as const) {
+  const check = isMariaDb ? 'checkOnMariaDb' : 'check';
+  for (const kind of ['trigger', 'event', 'foreignKey', check, 'routine'] as const) {
     const rows = await store.rows<Added>(additions[kind], [store.database, store.database]);
     const described = rows.map((row) => describe(kind, row, { own, isShared }));
     found.push(...described.flatMap((each) => (each ? [{ kind: 'inserted' as const, ...each }] : [])));
