@@ -16,8 +16,18 @@ const answered = (durationMs: number): Outcome => ({
 const rejected = (status: number): Outcome => ({ kind: 'rejected', status, responseBody: '', durationMs: 1 });
 const failed: Outcome = { kind: 'failed', reason: 'timeout', message: '', durationMs: 1_000 };
 
-const endpoint = (more = {}): Endpoint =>
-  new Endpoint(testWebhook(1, 'https://hooks.example.com/', { maxInFlight: 32, ...more }), breaker, 0);
+const delivery = {
+  ...{ id: 1, webhookId: 1, eventId: 'evt_1', eventType: 'payment.received' },
+  ...{ lane: '', body: '{}', attempt: 1, occurredAtMs: 0 },
+};
+
+const endpoint = (more = {}, slots = new Slots(64)): Endpoint =>
+  new Endpoint(
+    testWebhook(1, 'https://hooks.example.com/', { maxInFlight: 32, ...more }),
+    breaker,
+    0,
+    slots.taken,
+  );
 
 describe('the breaker', () => {
   test('opens after so many failures in a row, twice as long each time, up to its most', () => {
@@ -103,7 +113,7 @@ describe('an endpoint', () => {
   test('refusals of single deliveries do not stop it', () => {
     const it = endpoint();
     for (let count = 0; count < 10; count += 1) it.record(rejected(404), count * 1_000);
-    expect(it.breaker.state(9_000)).toBe('closed');
+    expect(it.breakerState(9_000)).toBe('closed');
   });
 
   test('remembers from the store that it fails', () => {
@@ -116,9 +126,9 @@ describe('an endpoint', () => {
     const it = endpoint();
     for (let count = 0; count < 3; count += 1) it.record(failed, 0);
     it.update({ ...it.webhook, name: 'renamed' }, 0);
-    expect(it.breaker.state(0)).toBe('open');
+    expect(it.breakerState(0)).toBe('open');
     it.update({ ...it.webhook, url: 'https://other.example.com/' }, 0);
-    expect([it.breaker.state(0), it.pace]).toEqual(['closed', 'slow']);
+    expect([it.breakerState(0), it.pace]).toEqual(['closed', 'slow']);
   });
 
   test('a changed rate limit counts at once, another edit does not begin it anew', () => {
@@ -151,8 +161,9 @@ describe('an endpoint', () => {
 
 describe('slots', () => {
   /** An endpoint of a given pace with work. */
-  function paced(pace: 'quick' | 'slow' | 'failing'): Endpoint {
-    const it = endpoint();
+  function paced(slots: Slots, pace: 'quick' | 'slow' | 'failing'): Endpoint {
+    const it = endpoint({}, slots);
+    it.put(delivery, 0);
     if (pace === 'quick') it.record(answered(1), 0);
     if (pace === 'failing') it.record(failed, 0);
     return it;
@@ -160,11 +171,10 @@ describe('slots', () => {
 
   /** Lets endpoints of one pace take slots until none is left for them. */
   function fill(slots: Slots, pace: 'quick' | 'slow' | 'failing'): number {
-    for (let count = 0; count < 100; count += 1) slots.enlist(paced(pace));
+    for (let count = 0; count < 100; count += 1) slots.enlist(paced(slots, pace));
     let taken = 0;
     for (let it = slots.next(); it !== undefined; it = slots.next()) {
-      const chosen = it;
-      slots.track(chosen, () => (chosen.inFlight += 1));
+      it.begin();
       taken += 1;
     }
     return taken;
@@ -180,17 +190,36 @@ describe('slots', () => {
     expect(fill(slots, 'failing')).toBe(failing);
     expect(fill(slots, 'slow')).toBe(slow);
     expect(fill(slots, 'quick')).toBe(quick);
-    expect(slots.taken).toBe(concurrency);
+    expect(slots.taken.total).toBe(concurrency);
   });
 
   test('an endpoint that changed its pace in the ring is served in the right one', () => {
     const slots = new Slots(4);
-    const it = paced('slow');
+    const it = paced(slots, 'slow');
     slots.enlist(it);
-    slots.track(it, () => it.record(answered(1), 0));
+    it.record(answered(1), 0);
     for (let count = 0; count < 10; count += 1) it.record(answered(1), 0);
     expect(slots.next()).toBe(it);
     expect(slots.next()).toBeUndefined();
+  });
+
+  test('the slots taken follow each change of an endpoint: a request, its end, an outcome, an edit', () => {
+    const slots = new Slots(64);
+    const taken = (): number[] => (['quick', 'slow', 'failing'] as const).map((pace) => slots.taken.of(pace));
+    const it = endpoint({}, slots);
+    for (let count = 0; count < 3; count += 1) it.put(delivery, 0);
+    for (let count = 0; count < 4; count += 1) it.begin();
+    expect(taken()).toEqual([0, 3, 0]);
+    it.end();
+    it.record(answered(1), 0);
+    expect(taken()).toEqual([2, 0, 0]);
+    it.end();
+    it.record(failed, 0);
+    expect(taken()).toEqual([0, 0, 1]);
+    it.update({ ...it.webhook, url: 'https://other.example.com/' }, 0);
+    expect(taken()).toEqual([0, 1, 0]);
+    it.end();
+    expect([...taken(), slots.taken.total]).toEqual([0, 0, 0, 0]);
   });
 
   test('the cap leaves a quarter to the others, unless there are none', () => {

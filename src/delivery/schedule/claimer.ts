@@ -3,13 +3,14 @@ import { type Background, createLoop, type Loop } from '../../lib/loop/loop.ts';
 import type { Reports } from '../../lib/loop/outages.ts';
 import type { ClaimedDelivery } from '../../outbox/types.ts';
 import type { Endpoint } from './endpoint.ts';
+import type { Endpoints } from './endpoints.ts';
 import type { DispatcherVerbs, Want } from '../types.ts';
 
 export interface ClaimerOptions {
   claim: DispatcherVerbs['claim'];
   /** Done before every round, at least every `pollMs`. */
   beforeRound(): void;
-  endpoints: ReadonlyMap<number, Endpoint>;
+  endpoints: Endpoints;
   /** How many deliveries fit into memory, over all endpoints. */
   totalRoom(): number;
   accept(deliveries: readonly ClaimedDelivery[]): void;
@@ -57,7 +58,7 @@ export class Claimer implements Background {
 
   /** Asks for one endpoint's deliveries when the store is known to have some and half the stock is used up. */
   feed(endpoint: Endpoint): void {
-    if (endpoint.hungry && this.#room(endpoint, monotonicMs()) > 0) this.#loop.wake();
+    if (endpoint.isHungry && this.#room(endpoint, monotonicMs()) > 0) this.#loop.wake();
   }
 
   /** One round; returns how long to wait for the next, ms. */
@@ -81,9 +82,9 @@ export class Claimer implements Background {
   /** What to claim, for all endpoints or for the hungry ones, each for its share of what one claim and memory can take, at most. */
   #wants(nowMs: number, all: boolean): Want[] {
     const wants: Want[] = [];
-    for (const [webhookId, endpoint] of this.#options.endpoints) {
-      const room = all || endpoint.hungry ? this.#room(endpoint, nowMs) : 0;
-      if (room > 0) wants.push({ webhookId, room, hungry: endpoint.hungry });
+    for (const endpoint of this.#options.endpoints) {
+      const room = all || endpoint.isHungry ? this.#room(endpoint, nowMs) : 0;
+      if (room > 0) wants.push({ webhookId: endpoint.webhook.id, room, hungry: endpoint.isHungry });
     }
     const total = Math.min(maximumClaim, this.#options.totalRoom());
     if (total === 0) return [];
@@ -105,9 +106,8 @@ export class Claimer implements Background {
     const counts = new Map<number, number>();
     for (const { webhookId } of deliveries) counts.set(webhookId, (counts.get(webhookId) ?? 0) + 1);
     for (const { webhookId, room } of wants) {
-      const endpoint = this.#options.endpoints.get(webhookId);
       const count = counts.get(webhookId) ?? 0;
-      if (endpoint) endpoint.hungry = count >= room || (count > 0 && moreIsDue);
+      this.#options.endpoints.get(webhookId)?.noteClaim(count >= room || (count > 0 && moreIsDue));
     }
   }
 }

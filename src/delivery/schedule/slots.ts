@@ -1,4 +1,5 @@
-import type { Endpoint, Pace } from './endpoint.ts';
+import type { Endpoint } from './endpoint.ts';
+import { type Pace, TakenSlots } from './taken-slots.ts';
 
 const paces = ['quick', 'slow', 'failing'] as const;
 
@@ -8,20 +9,17 @@ const paces = ['quick', 'slow', 'failing'] as const;
  * always left to fast endpoints, and a healthy endpoint gets a slot at once.
  */
 export class Slots {
+  /** The slots in use. Every endpoint that takes part is created with it. */
+  readonly taken = new TakenSlots();
   readonly #concurrency: number;
   readonly #reserve: number;
   readonly #rings: Record<Pace, Endpoint[]> = { quick: [], slow: [], failing: [] };
+  readonly #enlisted = new Set<Endpoint>();
   #turn = 0;
-  readonly #taken: Record<Pace, number> = { quick: 0, slow: 0, failing: 0 };
 
   constructor(concurrency: number) {
     this.#concurrency = concurrency;
     this.#reserve = Math.floor(concurrency / 4);
-  }
-
-  /** Requests underway. */
-  get taken(): number {
-    return this.#taken.quick + this.#taken.slow + this.#taken.failing;
   }
 
   /** The most that one endpoint of `endpoints` may hold: all when it is alone, else a quarter is left to the others. */
@@ -31,8 +29,8 @@ export class Slots {
 
   /** Puts an endpoint with work at the end of its ring, once. */
   enlist(endpoint: Endpoint): void {
-    if (endpoint.enlisted) return;
-    endpoint.enlisted = true;
+    if (this.#enlisted.has(endpoint)) return;
+    this.#enlisted.add(endpoint);
     this.#rings[endpoint.pace].push(endpoint);
   }
 
@@ -43,28 +41,22 @@ export class Slots {
       this.#turn = (this.#turn + 1) % paces.length;
       const endpoint = this.#mayGo(pace) ? this.#rings[pace].shift() : undefined;
       if (endpoint === undefined) continue;
-      endpoint.enlisted = false;
+      this.#enlisted.delete(endpoint);
       if (endpoint.pace === pace) return endpoint;
-      // It changed its pace while it stood here: it goes to the end of the right ring, and all are looked at again.
+      // Its pace changed while it waited: it moves to the end of the right ring, and all rings are looked at again.
       this.enlist(endpoint);
       tried = -1;
     }
     return undefined;
   }
 
-  /** Does something that changes an endpoint's pace or its requests underway, and keeps the counts right. */
-  track<T>(endpoint: Endpoint, act: () => T): T {
-    this.#taken[endpoint.pace] -= endpoint.inFlight;
-    const result = act();
-    this.#taken[endpoint.pace] += endpoint.inFlight;
-    return result;
-  }
-
   #mayGo(pace: Pace): boolean {
-    if (this.taken >= this.#concurrency) return false;
-    const { slow, failing } = this.#taken;
+    if (this.taken.total >= this.#concurrency) return false;
+    const failing = this.taken.of('failing');
     // One at least for each, or with a small concurrency they would never be tried again.
     if (pace === 'failing' && failing >= Math.max(1, this.#reserve)) return false;
-    return pace === 'quick' || slow + failing < Math.max(1, this.#concurrency - this.#reserve);
+    return (
+      pace === 'quick' || this.taken.of('slow') + failing < Math.max(1, this.#concurrency - this.#reserve)
+    );
   }
 }
