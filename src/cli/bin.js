@@ -11,7 +11,7 @@ const major = Number(process.versions.node.split('.')[0]);
 if (major < 24) {
   process.stderr.write(
     `odontology-webhooks needs Node 24 or later, this is ${process.version}.\n` +
-      'In a checkout: npx odontology-webhooks (npm ci brings Node 24 into node_modules/.bin).\n',
+      'In a checkout: npm run -s odontology-webhooks -- COMMAND (npm ci brings Node 24 into node_modules/.bin).\n',
   );
   process.exit(1);
 }

@@ -44,8 +44,8 @@ It shows exactly what is given up, and asks. A running daemon resumes within 2 s
 With --until the log is read to there first: what cannot be read is counted and given up, all other changes are delivered.
 
 Examples:
-  $ npx odontology-webhooks resume --accept-gap --reason "test data, emptied by TRUNCATE"
-  $ npx odontology-webhooks resume --accept-gap --until now --reason "an hour of binlog_format=STATEMENT"`,
+  $ odontology-webhooks resume --accept-gap --reason "test data, emptied by TRUNCATE"
+  $ odontology-webhooks resume --accept-gap --until now --reason "an hour of binlog_format=STATEMENT"`,
     )
     .action((options: ResumeOptions) => resume(options, requireConsent(options)));
 }

@@ -20,7 +20,7 @@ export function runCommand(): Command {
     .addOption(configOption())
     .addHelpText(
       'after',
-      '\nExample:\n  $ SOURCE_DATABASE_URL=mysql://webhooks:…@db/ontology_db npx odontology-webhooks run',
+      '\nExample:\n  $ SOURCE_DATABASE_URL=mysql://webhooks:…@db/ontology_db odontology-webhooks run',
     )
     .action(async (options: ConfigOptions) => {
       const draft = draftOf(options);

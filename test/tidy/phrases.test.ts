@@ -17,6 +17,8 @@ const refused = [
   /\bthose that\b/,
   /\bfalls? ill\b/,
   /\bminds? no\b/,
+  // The name is on no registry: outside a checkout npx would run what another person publishes under it.
+  /\bnpx (?:-\S+ )*odontology-webhooks\b/,
 ];
 
 const root = join(import.meta.dirname, '../..');

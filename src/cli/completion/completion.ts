@@ -24,7 +24,7 @@ Put one line into the file that your shell reads at its start:
   ~/.zshrc, after compinit    eval "$(odontology-webhooks completion zsh)"
   ~/.config/fish/config.fish  odontology-webhooks completion fish | source
 
-It completes \`odontology-webhooks\`, not \`npx odontology-webhooks\`.`,
+It completes \`odontology-webhooks\` where that is installed, not \`npm run\` in a checkout.`,
     )
     .action((shell: string, _options: object, command: Command) => {
       printExact(writers[shell]!(readTree(command.parent!)));

@@ -73,8 +73,8 @@ patients who were erased is left out, and the audit log has an act for each pati
 Exit code 1 when something in the range could not be read.
 
 Examples:
-  $ npx odontology-webhooks events test --rules new.yaml --since 2h
-  $ npx odontology-webhooks events test --webhook 'Payment Notifications' --since 2h`,
+  $ odontology-webhooks events test --rules new.yaml --since 2h
+  $ odontology-webhooks events test --webhook 'Payment Notifications' --since 2h`,
     )
     .action(async (options: TestOptions) => {
       const report = options.showData

@@ -3,7 +3,7 @@ const POLL_MS = 500;
 
 /**
  * Calls back once when the npm process that started this one dies. npm starts a command through `sh -c`; SIGTERM ends npm and the
- * shell, and the shell does not pass the signal on, so without this the daemon would outlive `npx odontology-webhooks run`.
+ * shell, and the shell does not pass the signal on, so without this the daemon would outlive `npm run odontology-webhooks -- run`.
  * A daemon that npm did not start may outlive its parent (nohup, a supervisor that restarts), so nothing is watched then.
  */
 export function watchParent(onDeath: () => void, env = process.env): Disposable {
