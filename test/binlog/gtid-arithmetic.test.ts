@@ -2,7 +2,7 @@ import { GtidSet, MariadbGtidPosition } from '@vlasky/zongji';
 import { describe, expect, it } from 'vitest';
 import { countGtids, formatGtidSet, joinGtidSets, parseGtidSet } from '../../src/binlog/gtid/gtid-set.ts';
 import { createGtidTracker, formatMariadbGtid, parseMariadbGtids } from '../../src/binlog/gtid/gtid.ts';
-import { hasPassed } from '../../src/binlog/gtid/passed.ts';
+import { hasPassed, judgePassage } from '../../src/binlog/gtid/passed.ts';
 import type { Flavour, Position } from '../../src/binlog/types.ts';
 
 /** mulberry32: the same numbers at every run. */
@@ -123,5 +123,23 @@ describe('MariaDB positions of ours and of zongji', () => {
     expect(await passed('0-1-100', 'mariadb', '0-1-100')).toBe(true);
     expect(await passed('', 'mariadb', '0-1-1')).toBe(false);
     expect(await passed('', 'mysql', `${uuids[0]!}:1`)).toBe(false);
+  });
+});
+
+describe('a transaction seen from a position', () => {
+  it.each([
+    ['mariadb', '0-2-150', '0-2-150', 'passed'],
+    ['mariadb', '0-2-150', '0-2-151', 'ahead'],
+    ['mariadb', '0-2-150', '0-1-150', 'unclear'],
+    ['mariadb', '0-2-150', '0-1-3', 'unclear'],
+    ['mariadb', '0-2-150', '0-1-151', 'ahead'],
+    ['mariadb', '0-2-150,1-1-9', '1-1-9', 'passed'],
+    ['mariadb', '0-2-150', '1-2-1', 'ahead'],
+    ['mariadb', '', '0-1-1', 'ahead'],
+    ['mariadb', '0-2-150', 'binlog.000009:4', 'ahead'],
+    ['mysql', `${uuids[0]!.toLowerCase()}:1-5`, `${uuids[0]!.toLowerCase()}:5`, 'passed'],
+    ['mysql', `${uuids[0]!.toLowerCase()}:1-5`, `${uuids[0]!.toLowerCase()}:6`, 'ahead'],
+  ] as const)('on %s at %s: %s is %s', async (flavour, gtid, id, passage) => {
+    expect(await judgePassage(at(gtid), flavour, id)).toBe(passage);
   });
 });

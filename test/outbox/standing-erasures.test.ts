@@ -119,6 +119,26 @@ describe.each(flavours)('erasures that stand, on %s', (flavour) => {
     expect(await append('binlog.000001:200', [about('45')], 'lineage-2')).toMatchObject({ erased: 0 });
   });
 
+  it('go by the time where another server of MariaDB continued the domain, and by the number above it', async () => {
+    const end = { file: 'binlog.000001', offset: 500 };
+    const later = { occurredAtMs: Date.parse('2100-01-01') };
+    await append('0-1-1', [about('46')]);
+    await erase('45', { flavour: 'mariadb', position: { gtid: '0-2-150,7-1-3', ...end } });
+    for (const [id, erased, event] of [
+      ['0-1-90', 1, about('45')],
+      ['0-2-91', 1, about('45')],
+      // What server 2 was promoted without: it may use the numbers again (gtid_strict_mode=0).
+      ['0-1-149', 0, about('45', later)],
+      ['0-1-150', 1, about('45')],
+      ['0-1-151', 0, about('45')],
+      ['0-2-151', 0, about('45')],
+      ['0-2-149', 1, about('45', later)],
+      ['7-1-3', 1, about('45')],
+      ['8-1-1', 0, about('45')],
+    ] as const)
+      expect([id, (await append(id, [event])).erased]).toEqual([id, erased]);
+  });
+
   it('go by the time where the source did not answer', async () => {
     await erase('45', { flavour: 'mysql', position: null });
     expect(await append(gtid(1), [about('45')])).toMatchObject({ erased: 1 });

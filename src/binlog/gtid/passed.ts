@@ -1,17 +1,42 @@
 import { hasReached } from '../position/log-place.ts';
+import { parseMariadbGtids } from './gtid.ts';
 import type { Flavour, Position } from '../types.ts';
+
+/** `unclear`: on MariaDB, where another server has continued the domain and may have used lower numbers (gtid_strict_mode=0). */
+export type Passage = 'passed' | 'ahead' | 'unclear';
+
+/**
+ * Where a transaction is as seen from a position: `hasPassed`, and for MariaDB also whether a promotion leaves it open. A server that was
+ * promoted normally continues with the next number, so a number above the position's is ahead whichever server wrote it.
+ * Rejects with an Error for a text that is no GTID.
+ */
+export async function judgePassage(
+  position: Position,
+  flavour: Flavour,
+  transactionId: string,
+): Promise<Passage> {
+  if (await hasPassed(position, flavour, transactionId)) return 'passed';
+  if (flavour === 'mysql' || position.gtid === null || isPlace.test(transactionId)) return 'ahead';
+  const [transaction] = parseMariadbGtids(transactionId);
+  const last = parseMariadbGtids(position.gtid).find(({ domain }) => domain === transaction?.domain);
+  const isOtherServer = transaction && last && last.server !== transaction.server;
+  return isOtherServer && transaction.sequence <= last.sequence ? 'unclear' : 'ahead';
+}
+
+/** `file:offset` */
+const isPlace = /^(.+\.\d+):(\d+)$/;
 
 /**
  * Whether a position lies behind a transaction: a GTID, or `file:offset` of its start. A MariaDB transaction of another server id
- * than the last of its domain counts as still to come: numbers may be lower after a promotion. Rejects with an Error for a text
- * that is no GTID.
+ * than the last of its domain counts as still to come, because numbers may be lower after a promotion: where that would do harm, see
+ * `judgePassage`. Rejects with an Error for a text that is no GTID.
  */
 export async function hasPassed(
   { gtid, file, offset }: Position,
   flavour: Flavour,
   transactionId: string,
 ): Promise<boolean> {
-  const start = /^(.+\.\d+):(\d+)$/.exec(transactionId);
+  const start = isPlace.exec(transactionId);
   if (start) {
     // A position with GTIDs says nothing of a transaction without one: the server sends again all that the file has.
     const reached = gtid === null ? offset - 1 : 0;
