@@ -328,7 +328,11 @@ function createDelivery(
     onDisabled: () => void feed.edited(),
   });
   const dispatcher = new Dispatcher({
-    verbs: createDeliveryVerbs({ claimant, log, nameOf: (id) => nameOf(inForce, id), disable }),
+    verbs: createDeliveryVerbs({
+      ...{ claimant, log, disable },
+      nameOf: (id) => nameOf(inForce, id),
+      onRefused: (count) => parts.metrics.forgedDeliveries.inc(count),
+    }),
     sender,
     log,
     outages,

@@ -19,6 +19,7 @@ import { readClock } from './seal/unsealed.ts';
 import { checkActs } from './verify/check/check-acts.ts';
 import { checkBeginning } from './verify/check/check-beginning.ts';
 import { checkDeliveries } from './verify/delivery/check-deliveries.ts';
+import { checkPlaced } from './verify/delivery/check-placed.ts';
 import { checkDocuments } from './verify/check/check-documents.ts';
 import { checkIndexes, checkSchema } from './verify/check/check-schema.ts';
 import { checkUnsealed } from './verify/check/check-marks.ts';
@@ -82,6 +83,7 @@ function emptyResult(state: SealState | undefined, { head, fingerprint }: Verify
     deliveries: 0,
     payloads: { proved: 0, pruned: 0, erased: 0 },
     sqlActs: 0,
+    refused: [],
     unsealed: 0,
     firstSeal: (state?.anchor.number ?? 0) + 1,
     lastSeal: state?.anchor.number ?? 0,
@@ -150,6 +152,7 @@ async function walkChain(chain: Chain): Promise<void> {
       onDone(count);
     },
   });
+  await checkPlaced(checked);
   await checkActs({ vault, marker, excuses, replays }, state);
 }
 

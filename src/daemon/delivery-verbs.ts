@@ -11,6 +11,8 @@ export interface DeliveryVerbOptions {
   log: Log;
   nameOf(webhookId: number): string;
   disable: DisableByEngine;
+  /** Called with how many deliveries were refused because SQL had added or edited them. */
+  onRefused(count: number): void;
 }
 
 /** What the dispatcher needs of the store. */
@@ -19,9 +21,21 @@ export function createDeliveryVerbs({
   log,
   nameOf,
   disable,
+  onRefused,
 }: DeliveryVerbOptions): DispatcherVerbs {
   return {
-    claim: (wants) => claim(claimant, wants),
+    async claim(wants) {
+      const claimed = await claim(claimant, wants);
+      const { refused } = claimed;
+      if (refused.length > 0) {
+        onRefused(refused.length);
+        log.error(
+          { deliveries: refused },
+          'these deliveries were not sent: SQL had added or edited them, or their payloads',
+        );
+      }
+      return claimed;
+    },
     async settle(settlements) {
       const { lost, promoted, begun } = await settle(claimant, settlements);
       if (lost > 0)

@@ -23,6 +23,7 @@ export interface Metrics {
   canaryAgeSeconds: Gauge;
   runwaySeconds: Gauge;
   behindBytes: Gauge;
+  forgedDeliveries: Counter;
   attempts: Counter<'webhook' | 'outcome'>;
   deliverySeconds: Histogram<'webhook'>;
   commitToReceivedSeconds: Histogram;
@@ -137,6 +138,23 @@ export function createMetrics(): Metrics {
     ),
     processes: gauge('processes', 'Daemons on this store, which share the limits of each webhook.'),
     inFlight: gauge('in_flight', 'Requests under way.'),
+    ...auditMetrics(counter, gauge),
+  };
+}
+
+/** What was changed in the store by SQL, and how far the log of attempts and acts is sealed. */
+function auditMetrics(
+  counter: (name: string, help: string) => Counter,
+  gauge: (name: string, help: string) => Gauge,
+): Pick<
+  Metrics,
+  'forgedDeliveries' | 'unsealedAgeSeconds' | 'sealingStopped' | 'auditBroken' | 'schemaDifferences'
+> {
+  return {
+    forgedDeliveries: counter(
+      'forged_deliveries_total',
+      'Deliveries that were not sent, because SQL had added or edited them or their payloads.',
+    ),
     unsealedAgeSeconds: gauge(
       'audit_unsealed_age_seconds',
       'Age of the oldest entry that is not sealed yet; 0 when all are.',

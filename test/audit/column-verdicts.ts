@@ -146,6 +146,10 @@ export const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>
       "UPDATE delivery_log SET payload = '{}' WHERE id = 1",
       { kind: 'edited', delivery: 1, fields: ['payload'] },
     ],
+    mark: [
+      'UPDATE delivery_log SET mark = REVERSE(mark) WHERE id = 4',
+      { kind: 'forged', delivery: 4, fields: ['mark'] },
+    ],
   },
   queue: {
     delivery_id: [

@@ -135,7 +135,7 @@ describe.each(flavours)('a store of version f84be48 on %s', (flavour) => {
     while (await sealOnce(test.vault));
     const verified = await verifyLog(test.vault, { head: oldHead });
     expect(verified).toMatchObject({ ok: true, seals: 2, deliveries: 3, headCompared: true });
-    expect(verified.entries).toBe(3 + 1 + 2 + 3 + 3);
+    expect(verified.entries).toBe(3 + 1 + 3 + 3 + 3);
     const [webhook] = await test.schema.query(
       "SELECT role, action FROM audit_log WHERE action LIKE 'webhook.%' AND mark IS NOT NULL",
     );

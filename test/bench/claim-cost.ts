@@ -1,4 +1,6 @@
 import { openStore } from '../../src/db/connection/client.ts';
+import { insertRows } from '../../src/db/connection/sql-text.ts';
+import { openMarker, type MarkedDelivery } from '../../src/db/proof/marks.ts';
 import { clearBox } from '../../src/crypto/encryption.ts';
 import { migrateStore } from '../../src/db/schema/migrate.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
@@ -12,12 +14,39 @@ const webhooks = 10;
 /** Of each webhook, in one claim. */
 const room = 20;
 const claims = 20;
+const markedAtOnce = 2_000;
 
 /** Claims and gives back, over and over; what is timed is the claim. */
 export function createClaimer() {
   return {
     async migrate({ url }: { url: string }): Promise<void> {
       await migrateStore(parseDatabaseUrl(url));
+      const store = openStore(parseDatabaseUrl(url));
+      // The signing key is made in an empty store only.
+      await openMarker(store, clearBox);
+      await store.close();
+    },
+    /** Gives the deliveries in the queue the marks that this program gives them; others are not sent. */
+    async mark({ url }: { url: string }): Promise<void> {
+      const store = openStore(parseDatabaseUrl(url));
+      const marker = await openMarker(store, clearBox);
+      for (let after = 0; ;) {
+        const rows = await store.rows<MarkedDelivery>(
+          `SELECT q.delivery_id AS id, q.webhook_id AS webhookId, q.event_seq AS eventSeq, e.id AS eventId, e.type AS eventType, e.body
+           FROM queue q JOIN event_log e ON e.seq = q.event_seq WHERE q.delivery_id > ? ORDER BY q.delivery_id LIMIT ?`,
+          [after, markedAtOnce],
+        );
+        const last = rows.at(-1);
+        if (!last) break;
+        const marked = rows.map(
+          (row) =>
+            `(${row.id},${row.webhookId},${row.eventSeq},X'${marker.ofDelivery(row).toString('hex')}')`,
+        );
+        const inserts = insertRows('delivery_log (id, webhook_id, event_seq, mark)', marked);
+        await store.script(inserts.map((insert) => `${insert} ON DUPLICATE KEY UPDATE mark = VALUES(mark)`));
+        after = last.id;
+      }
+      await store.close();
     },
     async run({ url }: { url: string }): Promise<{ medianMs: number; claimed: number; distinct: number }> {
       const store = openStore(parseDatabaseUrl(url));
@@ -79,6 +108,7 @@ export const claimCost: Measure = {
     for (const { url } of [large, small]) await claimer.call('migrate', { url });
     await fill(bench, large, most);
     await fill(bench, small, few);
+    for (const { url } of [large, small]) await claimer.call('mark', { url });
     const run = async ({ url }: BenchSchema): Promise<number> => {
       const { medianMs, claimed, distinct } = await claimer.call('run', { url });
       check(

@@ -88,7 +88,13 @@ export function createDeliverer() {
       });
       let ended = 0;
       const dispatcher = new Dispatcher({
-        verbs: createDeliveryVerbs({ claimant, log, nameOf: String, disable: () => Promise.resolve() }),
+        verbs: createDeliveryVerbs({
+          claimant,
+          log,
+          nameOf: String,
+          disable: () => Promise.resolve(),
+          onRefused: () => undefined,
+        }),
         sender,
         log,
         concurrency,

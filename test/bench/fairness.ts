@@ -115,6 +115,7 @@ export function createNeighbours() {
           log: silentLog,
           nameOf: String,
           disable: () => Promise.resolve(),
+          onRefused: () => undefined,
         }),
         sender,
         log: silentLog,

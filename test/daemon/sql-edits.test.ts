@@ -173,6 +173,43 @@ describe.each(flavours)('a webhook of the file that is edited by SQL, on %s', (f
     expect(sentTo('evil')).toEqual([]);
   });
 
+  it('is sent no delivery that SQL adds: it ends, logged, counted and named by verify', async () => {
+    await sendOne();
+    const event = `evt_${randomBytes(16).toString('hex')}`;
+    const before = receiver.received.length;
+    const forge = [
+      'SELECT next_event_seq, next_delivery_id INTO @seq, @delivery FROM checkpoint WHERE id = 1 FOR UPDATE',
+      'UPDATE checkpoint SET next_event_seq = @seq + 1, next_delivery_id = @delivery + 1',
+      `INSERT INTO event_log (seq, id, type, entity_table, entity_key, subject, transaction_id, occurred_at, staging, body)
+       SELECT @seq, '${event}', type, entity_table, entity_key, subject, '${event}', occurred_at, staging, REPLACE(body, 'Prueba', 'Forged')
+       FROM event_log WHERE type = 'patient.created' ORDER BY seq DESC LIMIT 1`,
+      'INSERT INTO delivery_log (id, webhook_id, event_seq) SELECT @delivery, id, @seq FROM webhooks',
+      `INSERT INTO queue (delivery_id, webhook_id, event_seq, state, due_at, attempt, claimed_by)
+       SELECT @delivery, id, @seq, 'pending', UTC_TIMESTAMP(3), 0, '' FROM webhooks`,
+    ];
+    await store.transaction((tx) => tx.script(forge));
+    const attempt = await waitFor(async () => {
+      const [row] = await store.rows<{ delivery: number; outcome: string; reason: string }>(
+        `SELECT a.delivery_id AS delivery, a.outcome, a.reason FROM attempts a
+         JOIN delivery_log d ON d.id = a.delivery_id JOIN event_log e ON e.seq = d.event_seq WHERE e.id = ?`,
+        [event],
+      );
+      return row;
+    });
+    expect(attempt).toMatchObject({ outcome: 'failed', reason: 'forged-delivery' });
+    await sendOne();
+    expect(receiver.received.slice(before).map(({ body }) => body)).not.toContainEqual(
+      expect.stringContaining('Forged'),
+    );
+    expect(daemon.log).toContainEqual(expect.objectContaining({ deliveries: [attempt.delivery] }));
+    expect((await daemon.get('/metrics')).body).toMatch(/^odontology_webhooks_forged_deliveries_total 1$/m);
+    const vault = { store, box: clearBox };
+    await waitFor(async () => {
+      await sealOnce(vault);
+      return (await verifyLog(vault)).refused.includes(attempt.delivery);
+    });
+  });
+
   it('leaves a log that verifies, and says how many changes SQL made', async () => {
     const vault = { store, box: clearBox };
     await waitFor(async () => {

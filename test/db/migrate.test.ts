@@ -8,6 +8,7 @@ import { verifyLog } from '../../src/audit/verify.ts';
 import { applyMigrations } from '../../src/db/schema/apply-migrations.ts';
 import { readMigrationFiles } from '../../src/db/schema/drizzle.ts';
 import { createSecretBox } from '../../src/crypto/encryption.ts';
+import { adoptDeliveries } from '../../src/audit/act/begin-marks.ts';
 import { makeSealKey } from '../../src/db/proof/seal-key.ts';
 import { ensureInstallation } from '../../src/db/schema/installation.ts';
 import { migrateStore } from '../../src/db/schema/migrate.ts';
@@ -116,6 +117,7 @@ describe.each(servers)('an older store on %s', (variant) => {
     onTestFinished(() => store.close());
     const me = claimant(store);
     await makeSealKey(store, me.box, { onlyIfEmpty: false });
+    await store.transaction((tx) => adoptDeliveries(tx, me.box));
     const claimAll = async () => (await claim(me, [{ webhookId: 1, room: 10 }])).deliveries;
     for (const id of [1, 2]) {
       const deliveries = await claimAll();
@@ -156,8 +158,9 @@ describe.each(servers)('an older store on %s', (variant) => {
       wanting.url,
     ]);
     const me = claimant(store, { box: vault.box });
-    // This version reads a column that the older table lacks.
+    // This version uses columns that the older tables lack.
     await schema.query('ALTER TABLE seal_state ADD anchor JSON');
+    await schema.query('ALTER TABLE delivery_log ADD mark BINARY(16)');
     await makeSealKey(store, vault.box, { onlyIfEmpty: false });
     const append = async (name: string, key: string): Promise<readonly ClaimedDelivery[]> => {
       const outbox = await openTestAppender(me, vault, undefined, [wanting]);
@@ -168,6 +171,7 @@ describe.each(servers)('an older store on %s', (variant) => {
     await expect(append('refused', 'A-1 ')).rejects.toThrow('a row with this key is there already');
 
     await schema.query('ALTER TABLE seal_state DROP COLUMN anchor');
+    await schema.query('ALTER TABLE delivery_log DROP COLUMN mark');
     await migrateStore(url);
 
     await settle(me, before.map(delivered));

@@ -301,7 +301,7 @@ describe.each(servers)('claim and settle on %s', (variant) => {
     expect(
       (await claim(me, [{ webhookId: other, room: 2 }])).deliveries.map(({ webhookId: id }) => id),
     ).toEqual([other, other]);
-    expect(await claim(me, [])).toEqual({ deliveries: [], nextDueInMs: undefined });
+    expect(await claim(me, [])).toEqual({ deliveries: [], nextDueInMs: undefined, refused: [] });
     expect(await claim(me, [{ webhookId, room: 0 }])).toMatchObject({ deliveries: [], nextDueInMs: 0 });
     expect(await readQueueDepths(test.store)).toMatchObject([
       { webhookId, pending: 3, waiting: 0, sending: 0 },

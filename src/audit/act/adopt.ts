@@ -8,6 +8,7 @@ import { readSealState, signBegun, stageOf } from '../../db/proof/seal-key.ts';
 import { webhooks } from '../../db/schema/schema.ts';
 import { encryptAction, encryptedAction, eraseAction } from '../../outbox/payload/payload-acts.ts';
 import type { KeySlot } from '../../outbox/payload/subject-keys.ts';
+import { beginMarks } from './begin-marks.ts';
 import type { AcceptedEntries } from '../seal/accepted-entries.ts';
 import { engine, writeAct } from './record-act.ts';
 import { readReplayStates } from './replay-acts.ts';
@@ -35,7 +36,7 @@ export async function adoptStore(tx: Session, box: SecretBox, from: FormerLog): 
     await writeAct(tx, marker, { actor: engine, action: 'webhook.adopt', target: String(row.id), details });
   }
   await adoptErasures(tx, marker, from);
-  if (from.kind === 'lost') await adoptReplays(tx, marker);
+  if (from.kind !== 'empty') await adoptReplays(tx, marker);
   if (box.forPatients.encrypts) await beginEncryptionWithin(tx, box);
   const details = from.kind === 'empty' ? {} : await readCursors(tx, box, from);
   await writeAct(tx, marker, { actor: engine, action: adoptAction, details });
@@ -64,6 +65,7 @@ async function adoptReplays(tx: Session, marker: Marker): Promise<void> {
   for (const { id: replay, state: row } of replays) {
     const target = String(row['webhook_id']);
     await writeAct(tx, marker, { actor: engine, action: 'replay.create', target, details: { replay, row } });
+    if (row['state'] === 'running') continue;
     await writeAct(tx, marker, {
       actor: engine,
       action: 'replay.end',
@@ -105,6 +107,7 @@ export async function adoptBeforeSealing(store: Store, box: SecretBox): Promise<
     const state = (await readSealState(tx))!;
     const sealed = await tx.rows('SELECT 1 FROM seals WHERE version = 2 LIMIT 1');
     const stage = stageOf(state);
+    await beginMarks(tx, state, box);
     // What is neither is reported by sealing.
     if (sealed.length > 0) await signBegun(tx, state, box);
     else if (stage === 'old' || stage === 'empty') await adoptStore(tx, box, { kind: stage });

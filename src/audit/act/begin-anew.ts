@@ -6,6 +6,7 @@ import { AppError } from '../../lib/errors.ts';
 import { proveEnd } from '../seal/chain.ts';
 import { beginAnewAction, type AcceptedEntries } from '../seal/accepted-entries.ts';
 import { adoptStore } from './adopt.ts';
+import { adoptDeliveries } from './begin-marks.ts';
 import { writeAct, type Actor } from './record-act.ts';
 
 /** What a new log takes over without proof. */
@@ -72,6 +73,9 @@ export async function beginAnew(
     const details = { reason, lost: found.lost, taken_over: taken! };
     await writeAct(tx, await openMarker(tx, box), { actor, action: beginAnewAction, details });
     await adoptStore(tx, box, { kind: 'lost', to: taken! });
+    await adoptDeliveries(tx, box);
+    // A process that captures with the former key reads the row anew.
+    await tx.run('UPDATE checkpoint SET epoch = epoch + 1 WHERE id = 1');
     return found;
   });
 }

@@ -5,7 +5,10 @@ import { openMarker } from '../../db/proof/marks.ts';
 import { engine, writeAct } from './record-act.ts';
 
 /** Acts that explain what outlives them: the settings of a webhook, keys that stay destroyed, a replay, how payloads are kept. */
-const lasting = ['webhook.%', 'replay.%', 'patient.erase', 'store.adopt', 'payloads.%', 'retention.payloads'];
+const lasting = [
+  ...['webhook.%', 'replay.%', 'patient.erase', 'store.adopt', 'store.adopt-deliveries', 'payloads.%'],
+  'retention.payloads',
+];
 
 /**
  * Before acts are dropped by retention, writes those anew that still explain something, with the number and the moment of the original.

@@ -2,7 +2,7 @@ import type { Session } from '../../db/connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { parseStored } from '../../db/proof/stored-json.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
-import { canonical, type Marker } from '../../db/proof/marks.ts';
+import { canonical, openMarker, type Marker } from '../../db/proof/marks.ts';
 import { recordAct, type Act, type Actor } from './record-act.ts';
 
 /** What is shown of a replay and never changes. */
@@ -85,6 +85,14 @@ export async function readReplayRecords(session: Session, marker: Marker): Promi
     else records.ended.set(Number(target), row);
   }
   return records;
+}
+
+/** Whether acts on record explain a running replay. If not, SQL made it or changed what it asks for. */
+export async function isReplayExplained(session: Session, box: SecretBox, id: number): Promise<boolean> {
+  const [found] = await readReplayStates(session, { after: id - 1, limit: 1 });
+  if (found?.id !== id) return false;
+  const records = await readReplayRecords(session, await openMarker(session, box));
+  return replayDifferences(id, found.state, records).length === 0;
 }
 
 /** Names of the columns in which a replay differs from what acts say; `row` where none of them knows it. */

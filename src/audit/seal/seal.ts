@@ -15,6 +15,7 @@ import { yieldToEventLoop } from '../../lib/clock.ts';
 import { momentMs } from '../../outbox/moment.ts';
 import { openPayloads, textOf } from '../../outbox/payload/payloads.ts';
 import { ensureSalts, subjectOf } from '../../outbox/payload/subject-keys.ts';
+import { beginMarks } from '../act/begin-marks.ts';
 import { adoptStore } from '../act/adopt.ts';
 import { readAcceptedEntries } from './accepted-entries.ts';
 import {
@@ -124,6 +125,7 @@ async function sealNext(
   { end, closed, options }: Sealing,
 ): Promise<Seal | null> {
   const progress = end.last?.progress ?? (await firstProgress(tx, vault, end));
+  await beginMarks(tx, end.state, vault.box);
   const sealedAt = await readClock(tx);
   const limit = options.maximumEntries ?? maximumEntries;
   const number = Math.max(end.last?.number ?? 0, end.state.anchor.number, oldProgress(end).seals) + 1;

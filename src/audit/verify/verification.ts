@@ -8,8 +8,8 @@ export type Unproved =
   /** That the key is the one of the beginning: a head or a pinned key proves it. */
   | 'key'
   /**
-   * That SQL added or edited no event, and no delivery that was never tried, before the first seal of its row: these have no marks. With
-   * encryption at rest an added event is found, because its payload does not open.
+   * That SQL added or edited no event before the first seal of its row: events have no marks. With encryption at rest an added event is
+   * found, because its payload does not open. Deliveries have marks, which are proved before they are sent.
    */
   | 'origin';
 
@@ -27,6 +27,8 @@ export interface Verification {
   payloads: { proved: number; pruned: number; erased: number };
   /** Acts that the daemon found done by SQL. */
   sqlActs: number;
+  /** Deliveries that the daemon did not send, because SQL had added or edited them: the first 20. */
+  refused: number[];
   /** Attempts and acts written since the last seal. */
   unsealed: number;
   firstSeal: number;

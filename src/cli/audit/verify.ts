@@ -61,7 +61,7 @@ Examples:
 
 function formatVerification(verification: Verification): string {
   const { flaw, seals, entries, deliveries, payloads, unsealed } = verification;
-  const { firstSeal, lastSeal, lastHash, fingerprint, sqlActs } = verification;
+  const { firstSeal, lastSeal, lastHash, fingerprint, sqlActs, refused } = verification;
   const lines = [...notProved(verification)];
   if (flaw) {
     lines.push(
@@ -78,6 +78,8 @@ function formatVerification(verification: Verification): string {
     `Payloads: ${payloads.proved} proved, ${payloads.pruned} pruned by retention, ${payloads.erased} erased on record.`,
   );
   if (sqlActs > 0) lines.push(`${sqlActs} changes of webhooks were made by SQL: audit log --actor SQL`);
+  if (refused.length > 0)
+    lines.push(`Not sent, because SQL had added or edited them: deliveries ${refused.join(', ')}.`);
   if (!flaw && unsealed > 0) lines.push(`${unsealed} attempts and acts are newer than the last seal.`);
   if (fingerprint) lines.push(`Key ${fingerprint}`, `Head ${lastSeal} ${lastHash}`);
   return lines.join('\n');
@@ -93,9 +95,7 @@ function notProved({ unproved, lastSeal, unsealed, flaw }: Verification): string
   const what = [
     ...(unproved.includes('end') ? ['that nothing was cut off at the end (--head FILE)'] : []),
     ...(unproved.includes('key') ? ['that the key is the old one (--key FILE)'] : []),
-    ...(unproved.includes('origin')
-      ? ['that SQL added no event and no untried delivery in the seconds before its seal']
-      : []),
+    ...(unproved.includes('origin') ? ['that SQL added no event in the seconds before its seal'] : []),
   ];
   return [`Not proved: ${what.join('; ')}.`];
 }

@@ -2,7 +2,7 @@ import { endEncryption } from '../../audit/act/adopt.ts';
 import { sealedErasures } from '../../audit/act/sealed-erasures.ts';
 import { engine } from '../../audit/act/record-act.ts';
 import { recordMissed } from '../../audit/act/record-along.ts';
-import { recordReplayEnd } from '../../audit/act/replay-acts.ts';
+import { isReplayExplained, recordReplayEnd } from '../../audit/act/replay-acts.ts';
 import type { Config } from '../../config/types.ts';
 import { acquireLease, leaseTiming, readLeaseHolder } from '../../db/connection/lease.ts';
 import { monotonicMs } from '../../lib/clock.ts';
@@ -143,19 +143,28 @@ function createPayloadSealing({ claimant, log }: MaintenanceOptions): () => Prom
   };
 }
 
+const unexplainedReplay = 'this replay is not carried out: SQL made it, or changed what it asks for';
+
 /** One step of every replay whose time has come. Returns how long to wait for the next, ms. */
 function createReplaySteps({
   claimant,
+  log,
   webhooks,
   onDue,
 }: MaintenanceOptions): (ids: readonly number[]) => Promise<number> {
   let dueAtMs = new Map<number, number>();
+  const refused = new Set<number>();
   return async (ids) => {
     const next = new Map<number, number>();
     for (const id of ids) {
       const dueMs = dueAtMs.get(id) ?? 0;
       if (dueMs > monotonicMs()) {
         next.set(id, dueMs);
+        continue;
+      }
+      if (!(await isReplayExplained(claimant.store, claimant.box, id))) {
+        if (!refused.has(id)) log.error({ replay: id }, unexplainedReplay);
+        refused.add(id);
         continue;
       }
       const { queued, waitMs } = await stepReplay(claimant, id, {

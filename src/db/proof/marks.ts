@@ -42,6 +42,17 @@ export interface MarkedAct {
   details: unknown;
 }
 
+/** What the mark of a delivery covers: what is sent, and to which webhook. */
+export interface MarkedDelivery {
+  id: number;
+  webhookId: number;
+  eventSeq: number;
+  eventId: string;
+  eventType: string;
+  /** In the clear. */
+  body: string;
+}
+
 export class Marker {
   readonly #key: HmacKey;
 
@@ -57,6 +68,14 @@ export class Marker {
   ofAct(act: MarkedAct): Buffer {
     const nonce = randomBytes(nonceBytes);
     return Buffer.concat([nonce, this.#mark(actValues(nonce, act))]);
+  }
+
+  ofDelivery({ id, webhookId, eventSeq, eventId, eventType, body }: MarkedDelivery): Buffer {
+    return this.#mark(['delivery', id, webhookId, eventSeq, eventId, eventType, body]);
+  }
+
+  isOfDelivery(mark: Buffer | null, delivery: MarkedDelivery): boolean {
+    return mark !== null && isSame(mark, this.ofDelivery(delivery));
   }
 
   isOfAttempt(mark: Buffer | null, attempt: MarkedAttempt): boolean {
@@ -80,8 +99,9 @@ export class Marker {
 
 /** The marker of the installation; makes its key at the first call. Throws AppError ERR_SECRET_KEY. */
 export async function openMarker(session: Session, box: SecretBox): Promise<Marker> {
-  await ensureSealState(session, box);
-  const state = await readSealState(session);
+  const there = await readSealState(session);
+  if (!there) await ensureSealState(session, box);
+  const state = there ?? (await readSealState(session));
   return new Marker(markKeyOf(state!, box));
 }
 

@@ -164,6 +164,8 @@ export const deliveryLog = mysqlTable(
     reserve: ascii({ length: 16 }),
     /** A body of its own, where the webhook asks for some `fields` only; else null, and the event's body is sent. */
     payload: longText(),
+    /** Proves that this program placed it, with this body (src/db/proof/marks.ts). Null in rows of earlier versions. */
+    mark: attemptMark(),
   },
   (table) => [
     uniqueIndex('delivery_log_event').on(table.eventSeq, table.webhookId),

@@ -1,5 +1,6 @@
 import type { Session } from '../../db/connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
+import { openMarker } from '../../db/proof/marks.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import {
   claimVariables,
@@ -27,6 +28,7 @@ export async function announce(
     if (known.length > 0) return { statements: [], events: 0, deliveries: 0, result: 0 };
     const placed = { seq: eventSeq, event, transactionId: 'odontology-webhooks' };
     const sealer = await createPayloadSealer(tx, box, [event]);
+    const marker = await openMarker(tx, box);
     const planned = route(event);
     const used = await lanesInUse(tx, lanesOf(planned));
     const deliveries = planned.map((delivery, index): PlacedDelivery => ({
@@ -47,7 +49,7 @@ export async function announce(
         claimVariables(0),
         ...sealer.statements,
         ...insertEvents([placed], { staging: 0, sealer }),
-        ...insertDeliveries(deliveries, sealer),
+        ...insertDeliveries(deliveries, { sealer, marker }),
         ...insertQueue(rows, ''),
       ],
       events: 1,

@@ -1,4 +1,5 @@
 import { insertRows, literal } from '../../db/connection/sql-text.ts';
+import type { Marker } from '../../db/proof/marks.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import type { Planned } from './fan-out.ts';
 import { storedKey } from './lane.ts';
@@ -55,13 +56,25 @@ export function insertEvents(
 /** As long as what an outcome adds to the row: its moment, its status and a short answer. */
 const outcomeReserve = ' '.repeat(16);
 
-export function insertDeliveries(deliveries: readonly PlacedDelivery[], sealer: PayloadSealer): string[] {
+interface DeliveryInserts {
+  sealer: PayloadSealer;
+  marker: Marker;
+}
+
+export function insertDeliveries(
+  deliveries: readonly PlacedDelivery[],
+  { sealer, marker }: DeliveryInserts,
+): string[] {
   return insertRows(
-    'delivery_log (id, webhook_id, event_seq, reserve, payload)',
-    deliveries.map(
-      ({ id, webhookId, of, payload }) =>
-        `(${id},${webhookId},${of.seq},'${outcomeReserve}',${literal(payload === null ? null : sealer.seal(of.event, payload))})`,
-    ),
+    'delivery_log (id, webhook_id, event_seq, reserve, payload, mark)',
+    deliveries.map(({ id, webhookId, of, payload }) => {
+      const { id: eventId, type: eventType, body } = of.event;
+      const marked = { id, webhookId, eventSeq: of.seq, eventId, eventType, body: payload ?? body };
+      return (
+        `(${id},${webhookId},${of.seq},'${outcomeReserve}',` +
+        `${literal(payload === null ? null : sealer.seal(of.event, payload))},X'${marker.ofDelivery(marked).toString('hex')}')`
+      );
+    }),
   );
 }
 

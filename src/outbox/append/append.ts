@@ -1,4 +1,4 @@
-import { openMarker } from '../../db/proof/marks.ts';
+import { openMarker, type Marker } from '../../db/proof/marks.ts';
 import { toBatches } from '../../db/connection/sql-text.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import {
@@ -73,7 +73,7 @@ export interface AppenderOptions extends FollowUpOptions {
 export async function openAppender(claimant: Claimant, options: AppenderOptions): Promise<Appender> {
   const { store, box } = claimant;
   // No entry is written before there is a signing key.
-  await openMarker(store, box);
+  const marker = await openMarker(store, box);
   const writer = await openGuardedWriter(store, options.fence);
   await discardStaged(store, writer);
   await queueStaged(claimant, writer, options.webhooks);
@@ -86,7 +86,7 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
     async append({ transactions, checkpoint }, { route, room }) {
       const { result, waitingLanes } = await withoutCopies(claimant, transactions, (kept) =>
         writer.commit((counters) =>
-          planAppend(claimant, { kept, checkpoint, route, room, counters, memory, keys, erasures }),
+          planAppend(claimant, { kept, checkpoint, route, room, counters, memory, keys, erasures, marker }),
         ),
       );
       followUp.add(waitingLanes);
@@ -103,7 +103,7 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
         }),
       ),
     stage: (part, route) =>
-      withoutCopies(claimant, [part], (kept) => stageEvents(writer, { kept, route, keys, erasures })),
+      withoutCopies(claimant, [part], (kept) => stageEvents(writer, { kept, route, keys, erasures, marker })),
     async flip(checkpoint, webhooks) {
       await flipStaged(writer, checkpoint);
       memory.forget();
@@ -158,6 +158,7 @@ interface AppendInput extends AppendOptions {
   memory: LaneMemory;
   keys: SubjectKeyMemory;
   erasures: StandingErasures;
+  marker: Marker;
 }
 
 interface Planning {
@@ -167,7 +168,7 @@ interface Planning {
 }
 
 async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<Planning>> {
-  const { kept, checkpoint, route, room, counters, memory, keys, erasures } = input;
+  const { kept, checkpoint, route, room, counters, memory, keys, erasures, marker } = input;
   const placed = placeEvents(kept, counters);
   const erased = await erasures.coveredBy(placed, counters);
   const events = placed.filter((each) => !erased.has(each));
@@ -193,7 +194,7 @@ async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<
       ...knowledgeStatements(checkpoint),
       ...sealer.statements,
       ...insertEvents(placed, { staging: 0, sealer, erased }),
-      ...insertDeliveries(deliveries, sealer),
+      ...insertDeliveries(deliveries, { sealer, marker }),
       ...(deliveries.length === 0 ? [] : [claimVariables(claimant.claimMs)]),
       ...insertQueue(deliveries.map(toQueueRow), claimant.owner),
     ],

@@ -1,4 +1,5 @@
 import type { Session, Store } from '../../db/connection/client.ts';
+import type { Marker } from '../../db/proof/marks.ts';
 import { idIn } from '../../db/connection/sql-text.ts';
 import {
   claimVariables,
@@ -38,6 +39,7 @@ interface Staging {
   route: Router;
   keys: SubjectKeyMemory;
   erasures: StandingErasures;
+  marker: Marker;
 }
 
 /** Writes a part's events and deliveries, invisible, at most `stageRows` events a transaction. */
@@ -56,7 +58,7 @@ export async function stageEvents(
 }
 
 async function planStage(
-  { kept, route, keys, erasures }: Staging,
+  { kept, route, keys, erasures, marker }: Staging,
   counters: Counters,
 ): Promise<Plan<number>> {
   const placed = placeEvents(kept, counters);
@@ -84,7 +86,7 @@ async function planStage(
     statements: [
       ...sealer.statements,
       ...insertEvents(placed, { staging: counters.staging, sealer, erased }),
-      ...insertDeliveries(deliveries, sealer),
+      ...insertDeliveries(deliveries, { sealer, marker }),
     ],
     after,
     webhookIds: new Set(deliveries.map(({ webhookId }) => webhookId)),

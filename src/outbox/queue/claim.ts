@@ -3,7 +3,8 @@ import { idIn, literal } from '../../db/connection/sql-text.ts';
 import { claimVariables } from '../append/append-statements.ts';
 import { laneText } from '../append/lane.ts';
 import { momentMs } from '../moment.ts';
-import { openPayloads, type OpenedPayload, type StoredPayload } from '../payload/payloads.ts';
+import { provePlaced } from './placed-deliveries.ts';
+import { openPayloads, textOf, type OpenedPayload, type StoredPayload } from '../payload/payloads.ts';
 import { settle } from './settle.ts';
 import type { PayloadKey } from '../payload/subject-keys.ts';
 import type { ClaimedDelivery, Claimant, Settlement } from '../types.ts';
@@ -21,6 +22,8 @@ export interface Claimed {
   deliveries: ClaimedDelivery[];
   /** When the next one of the wanted webhooks is due, ms from now; undefined when none is pending. 0 when all got as much as they wanted. */
   nextDueInMs: number | undefined;
+  /** Deliveries that SQL added or edited: they ended unsent, each with an attempt that says so. */
+  refused: number[];
 }
 
 interface DueRow {
@@ -31,13 +34,14 @@ interface DueRow {
 interface ClaimRow extends StoredPayload {
   id: number;
   webhookId: number;
+  mark: Buffer | null;
   lane: number | null;
   attempt: number;
   eventType: string;
   occurredAt: string;
 }
 
-type OpenedRow = ClaimRow & { opened: OpenedPayload };
+type OpenedRow = ClaimRow & { opened: OpenedPayload; isPlaced: boolean };
 
 /**
  * Claims what is due, for the wanted webhooks alone: one index look-up for each webhook, whatever else is in the queue, and
@@ -53,12 +57,17 @@ export async function claim(claimant: Claimant, wants: readonly Want[]): Promise
   const wanted = wants.filter(
     ({ webhookId, room, hungry }) => room > 0 && (hungry === true || dueIds.has(webhookId)),
   );
-  if (wanted.length === 0) return { deliveries: [], nextDueInMs: earliest(due) };
+  if (wanted.length === 0) return { deliveries: [], nextDueInMs: earliest(due), refused: [] };
   const rows = await claimRows(claimant, wanted);
   // Under load that is so nearly always. The look for what is due next goes past all that was claimed a moment ago.
   const isFull = rows.length === wants.reduce((sum, { room }) => sum + room, 0);
   const nextDueInMs = isFull ? 0 : earliest(await store.rows<DueRow>(selectDue(wants)));
-  return { deliveries: await withBodies(claimant, rows), nextDueInMs };
+  const refused = rows.filter(({ opened, isPlaced }) => opened.kind === 'readable' && !isPlaced);
+  return {
+    deliveries: await withBodies(claimant, rows),
+    nextDueInMs,
+    refused: refused.map(({ id }) => id),
+  };
 }
 
 /**
@@ -103,14 +112,19 @@ function claimRows({ store, box, owner, claimMs }: Claimant, wanted: readonly Wa
       selectBodies(ids),
     ]);
     const opened = await openPayloads(tx, box, rows);
-    return rows.map((row, index) => ({ ...row, opened: opened[index]! }));
+    const placed = await provePlaced(
+      tx,
+      box,
+      rows.map((row, index) => ({ ...row, body: textOf(opened[index]) ?? '' })),
+    );
+    return rows.map((row, index) => ({ ...row, opened: opened[index]!, isPlaced: placed[index]! }));
   });
 }
 
 function selectBodies(ids: readonly number[]): string {
   return `SELECT q.delivery_id AS id, q.webhook_id AS webhookId, q.lane, q.attempt - q.attempts_before AS attempt,
       e.id AS eventId, e.seq AS eventSeq, e.type AS eventType, e.subject, COALESCE(d.payload, e.body) AS payload,
-      e.occurred_at AS occurredAt
+      e.occurred_at AS occurredAt, d.mark
     FROM queue q JOIN delivery_log d ON d.id = q.delivery_id JOIN event_log e ON e.seq = q.event_seq
     WHERE ${idIn('q.delivery_id', ids)} ORDER BY q.due_at, q.event_seq`;
 }
@@ -119,10 +133,11 @@ function selectBodies(ids: readonly number[]): string {
 async function withBodies(claimant: Claimant, rows: readonly OpenedRow[]): Promise<ClaimedDelivery[]> {
   const claimed: ClaimedDelivery[] = [];
   const unsendable: Settlement[] = [];
-  for (const { opened, ...row } of rows) {
+  for (const { opened, isPlaced, ...row } of rows) {
     switch (opened.kind) {
       case 'readable':
-        claimed.push(toClaimed(row, opened));
+        if (isPlaced) claimed.push(toClaimed(row, opened));
+        else unsendable.push(toUnsendable(row, forgedReason));
         break;
       case 'gone':
         unsendable.push(toUnsendable(row, 'no-payload'));
@@ -148,7 +163,12 @@ function toClaimed(
   };
 }
 
+/** Reason of the attempt that ends a delivery that SQL added or edited. */
+export const forgedReason = 'forged-delivery';
+
 const unsendableWords = {
+  [forgedReason]:
+    'nothing was sent: odontology-webhooks did not place this delivery, or not with this payload',
   'no-payload': 'nothing was sent: the payload was pruned or erased before',
   'damaged-payload':
     'nothing was sent: the payload cannot be decrypted, for it or its key was edited in the store',

@@ -1,6 +1,7 @@
 import { parseExactJson } from '../../lib/exact-json.ts';
 import type { Session } from '../../db/connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
+import { openMarker } from '../../db/proof/marks.ts';
 import { idIn } from '../../db/connection/sql-text.ts';
 import { matchesFilter } from '../../event/filter.ts';
 import type { DomainEvent } from '../../event/types.ts';
@@ -207,11 +208,12 @@ function queueEvents(
       box,
       created.map(({ of }) => of.event),
     );
+    const marker = await openMarker(tx, box);
     const statements = [
       claimVariables(0),
       ...sealer.statements,
       reopenLog(ended.map(({ id }) => id)),
-      ...insertDeliveries(created, sealer),
+      ...insertDeliveries(created, { sealer, marker }),
       ...(await enterStatements(tx, entering)),
     ];
     return { statements, events: 0, deliveries: created.length, result };

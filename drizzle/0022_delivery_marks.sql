@@ -1,0 +1,1 @@
+ALTER TABLE `delivery_log` ADD `mark` binary(16);

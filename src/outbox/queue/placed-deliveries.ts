@@ -1,0 +1,30 @@
+import type { Session } from '../../db/connection/client.ts';
+import type { SecretBox } from '../../crypto/encryption.ts';
+import { readMarkedActs } from '../../db/proof/marked-acts.ts';
+import { openMarker, type MarkedDelivery, type Marker } from '../../db/proof/marks.ts';
+
+/** The act that names the last delivery that is believed without a mark. */
+export const adoptDeliveriesAction = 'store.adopt-deliveries';
+
+/** A delivery that is to be sent, with its mark. */
+export interface ToProve extends MarkedDelivery {
+  mark: Buffer | null;
+}
+
+/**
+ * Whether each of some deliveries was placed by this program, with the body that it has. Rows of earlier versions have no
+ * marks: they are believed up to the number that the act names. Throws AppError ERR_SECRET_KEY.
+ */
+export async function provePlaced(
+  session: Session,
+  box: SecretBox | Marker,
+  deliveries: readonly ToProve[],
+): Promise<boolean[]> {
+  if (deliveries.length === 0) return [];
+  const marker = 'seal' in box ? await openMarker(session, box) : box;
+  const marked = deliveries.map(({ mark, ...delivery }) => marker.isOfDelivery(mark, delivery));
+  if (marked.every(Boolean)) return marked;
+  const [act] = await readMarkedActs(session, marker, { action: adoptDeliveriesAction, newest: 1 });
+  const adoptedTo = Number(act?.details?.['to'] ?? 0);
+  return marked.map((isMarked, index) => isMarked || deliveries[index]!.id <= adoptedTo);
+}
