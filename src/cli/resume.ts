@@ -3,8 +3,8 @@ import type { TimeSpan } from '../binlog/halt.ts';
 import type { Position } from '../binlog/types.ts';
 import { acceptGap, countGivenUp, countReasons, tellGap } from '../capture/gap/accept-gap.ts';
 import { findGap, type Gap, type Transactions } from '../capture/gap/gap.ts';
-import { errnoOf } from '../db/connection/connect-error.ts';
-import { AppError } from '../lib/errors.ts';
+import { AppError, appErrorWithin } from '../lib/errors.ts';
+import { refusalWithin } from '../lib/server-error.ts';
 import type { OpenedStore } from './argument/with-store.ts';
 import { findFailingChecks, formatFailingChecks } from './check/failing-checks.ts';
 import { momentValue, readQueryValue, reasonValue } from '../config/setting/query-value.ts';
@@ -88,16 +88,20 @@ function resume(options: ResumeOptions, reason: string): Promise<void> {
 
 /** Where no halt keeps the daemon from being ready, a check may; and where the source refuses a question, a check says what is missing. */
 async function withFailingChecks(error: unknown, opened: OpenedStore): Promise<unknown> {
-  const isNotHalted = error instanceof AppError && error.code === 'ERR_NOT_HALTED';
-  if (!isNotHalted && errnoOf(error) === undefined) return error;
+  const notHalted = appErrorWithin(error)?.code === 'ERR_NOT_HALTED' ? appErrorWithin(error) : undefined;
+  if (!notHalted && refusalWithin(error) === undefined) return error;
   const failing = await findFailingChecks(opened);
   if (failing.length === 0) return error;
   const remedy = `\n${formatFailingChecks(failing)}`;
-  if (!isNotHalted)
+  if (!notHalted)
     return new AppError('ERR_SOURCE_ACCESS', 'The source refuses what must be known of its log.', { remedy });
-  return new AppError(error.code, `${error.message} Checks fail, which keeps the daemon from being ready.`, {
-    remedy,
-  });
+  return new AppError(
+    notHalted.code,
+    `${notHalted.message} Checks fail, which keeps the daemon from being ready.`,
+    {
+      remedy,
+    },
+  );
 }
 
 /** What a person must know before saying yes. */

@@ -2,9 +2,9 @@ import { Command } from 'commander';
 import { startDaemon, type Daemon } from '../daemon.ts';
 import { PreflightError } from '../daemon/judge.ts';
 import { createLog, openLogOutput } from '../lib/log.ts';
-import { errnoOf } from '../db/connection/connect-error.ts';
 import { toStoreError } from '../db/connection/store-error.ts';
-import { AppError } from '../lib/errors.ts';
+import { appErrorWithin, type AppError } from '../lib/errors.ts';
+import { refusalWithin } from '../lib/server-error.ts';
 import { MistakesError, type JudgedDraft } from '../daemon/judge-start.ts';
 import { judgeDraft } from './check/judge-draft.ts';
 import { formatReport } from './check/report.ts';
@@ -50,14 +50,14 @@ export function runCommand(): Command {
 }
 
 /** ER_BINLOG_STMT_MODE_AND_ROW_ENGINE: with binlog_format STATEMENT the server takes no row of the store. */
-const isUnloggable = (error: unknown): boolean => errnoOf(error) === 1665;
+const isUnloggable = (error: unknown): boolean => refusalWithin(error)?.errno === 1665;
 
 const isOfStore = ({ code }: AppError): boolean => code.startsWith('ERR_STORE_');
 
 /** A store that fails ends the start before anything else is judged: the other mistakes are reported with it. */
 async function withOthers(thrown: unknown, draft: JudgedDraft): Promise<unknown> {
-  const error = isUnloggable(thrown) ? toStoreError(thrown, draft.config.store.url) : thrown;
-  if (!(error instanceof AppError && isOfStore(error))) return error;
+  const error = isUnloggable(thrown) ? toStoreError(thrown, draft.config.store.url) : appErrorWithin(thrown);
+  if (!error || !isOfStore(error)) return error ?? thrown;
   const { mistakes } = await judgeDraft(draft);
   const others = mistakes.filter((mistake) => !isAboutStore(mistake));
   return others.length === 0 ? error : new MistakesError([error, ...others]);
@@ -75,11 +75,12 @@ async function mistakesOf(draft: JudgedDraft): Promise<AppError> {
 
 /** Prints what an error is made of, and returns the part that remains to be thrown: one whose exit code is that of the whole. */
 function reported(error: unknown): unknown {
-  const mistakes: readonly unknown[] = error instanceof MistakesError ? error.mistakes : [error];
+  const known = appErrorWithin(error);
+  const mistakes: readonly unknown[] = known instanceof MistakesError ? known.mistakes : [known ?? error];
   for (const mistake of mistakes) {
     if (mistake instanceof PreflightError) printError(formatReport(mistake.report, { only: ['fail'] }));
   }
-  const last = mistakes.find((each) => each instanceof AppError && each.exitCode === 2) ?? mistakes[0];
+  const last = mistakes.find((each) => appErrorWithin(each)?.exitCode === 2) ?? mistakes[0];
   for (const mistake of mistakes.filter((each) => each !== last)) printError(`${formatError(mistake)}\n`);
   return last;
 }

@@ -1,4 +1,4 @@
-import { AppError, type ErrorCode } from '../lib/errors.ts';
+import { AppError, errorCatalogue, type ErrorCode } from '../lib/errors.ts';
 
 /** The way to a value in a YAML file: map keys and list indices from the top. */
 export type YamlPath = readonly (string | number)[];
@@ -15,6 +15,8 @@ export interface Problem {
   path: YamlPath;
   position: Position;
   message: string;
+  /** What to write instead, where the message does not say it. */
+  remedy?: string;
 }
 
 /** Collects all mistakes of one file, so that one error reports them. */
@@ -85,5 +87,9 @@ export function formatProblem({ path, position, message }: Problem): string {
 
 /** The error with all problems of one file, one a line, in the order of the file. */
 export function problemsError(code: ErrorCode, problems: readonly Problem[]): AppError {
-  return new AppError(code, inFileOrder(problems).map(formatProblem).join('\n'));
+  const ordered = inFileOrder(problems);
+  const remedies = new Set(ordered.flatMap(({ remedy }) => remedy ?? []));
+  return new AppError(code, ordered.map(formatProblem).join('\n'), {
+    ...(remedies.size > 0 && { remedy: [errorCatalogue[code].remedy, ...remedies].join('\n') }),
+  });
 }

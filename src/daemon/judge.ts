@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { PreflightReport } from '../binlog/preflight/preflight.ts';
 import type { Source } from '../binlog/source/source.ts';
 import {
@@ -23,7 +24,7 @@ import {
   type SelectionProblem,
 } from '../event/subscription.ts';
 import type { CompiledEventType, EventTypeInfo } from '../event/types.ts';
-import { AppError } from '../lib/errors.ts';
+import { AppError, appErrorWithin } from '../lib/errors.ts';
 import type { Subscription } from '../outbox/types.ts';
 import { readClinic, type Clinic } from '../capture/clinic.ts';
 
@@ -87,7 +88,26 @@ export function judgeFileWebhooks(config: Config, rules: KnownRules | null): Pro
     judgeClientCertificate: (name) => checkClientCertificate(name, config.delivery.clientCertificates),
     judgeSelection: (webhook) => (rules && eventTypes ? judgeKnown(webhook, rules, eventTypes) : []),
   });
-  return [...webhooks, ...judgeCertificates(config)];
+  const told = webhooks.map((problem) => ({ ...problem, ...openingRemedy(problem, config) }));
+  return [...told, ...judgeCertificates(config)];
+}
+
+/** `127.0.0.1/32:9000`, as `allow_private_networks` has it; of a name, which may have several addresses, an example of a network. */
+function placeOf({ hostname, port, protocol }: URL): string {
+  const host = hostname.replace(/^\[|\]$/g, '');
+  const network = { 0: '10.0.0.0/8', 4: `${host}/32`, 6: `${host}/128` }[isIP(host)]!;
+  const place = isIP(host) === 6 ? `[${network}]` : network;
+  return `${place}:${port || (protocol === 'https:' ? 443 : 80)}`;
+}
+
+/** The lines that let a webhook reach a receiver that is not on the public internet, where that is what is missing. */
+function openingRemedy({ path, message }: Problem, { webhooks }: Config): Pick<Problem, 'remedy'> {
+  const [, index, key] = path;
+  const { url } = webhooks[Number(index)]!;
+  if (key !== 'url' || !message.includes('delivery.allow_private_networks')) return {};
+  return {
+    remedy: `If this receiver is yours, open its address and port:\ndelivery: { allow_private_networks: ['${placeOf(new URL(url))}'] }`,
+  };
 }
 
 /** What `filter` and `fields` name that cannot be right. An entry of `events` that names no event does not hide it. */
@@ -150,7 +170,7 @@ export function createRowJudge(config: Config): (row: Omit<JudgedRow, 'filter' |
     types = describedRules(config);
   } catch (error) {
     // `check` says what is wrong with the rules: the list of webhooks is printed all the same.
-    if (!(error instanceof AppError)) throw error;
+    if (!appErrorWithin(error)) throw error;
   }
   return (row) => judgeRow(row, config, types);
 }
@@ -227,7 +247,7 @@ export async function judgeInputSelection(
       problems = judgeSelection(selection, rules);
       notes = findUnsent(selection, rules);
     } catch (error) {
-      if (!(error instanceof AppError && error.code.startsWith('ERR_SOURCE_'))) throw error;
+      if (!appErrorWithin(error)?.code.startsWith('ERR_SOURCE_')) throw error;
       problems = problems.filter(({ key }) => key !== 'filter');
     }
   }

@@ -4,7 +4,7 @@ import type { Source } from '../binlog/source/source.ts';
 import type { Position } from '../binlog/types.ts';
 import { findIdleHolder } from '../db/connection/lease.ts';
 import { systemClock } from '../lib/clock.ts';
-import { AppError } from '../lib/errors.ts';
+import { appErrorWithin } from '../lib/errors.ts';
 import { readQueueDepths, readQueueErrors } from '../outbox/queue/claim.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
 import { countAlive } from '../outbox/queue/liveness.ts';
@@ -97,7 +97,8 @@ async function readSourceStatus(
     const position = checkpoint?.position ?? { gtid: null, file: '', offset: 0 };
     return toSourceStatus(await estimateRunway(source, position));
   } catch (error) {
-    if (error instanceof AppError) return { error: error.message, remedy: error.remedy };
+    const known = appErrorWithin(error);
+    if (known) return { error: known.message, remedy: known.remedy };
     return {
       error: 'The source does not tell how long it keeps its log.',
       remedy: 'odontology-webhooks check',

@@ -51,8 +51,8 @@ export interface PrivateServer {
   log(): string;
   /** Sends a signal; resolves when the process is gone, or at once after SIGSTOP and SIGCONT. */
   kill(signal?: NodeJS.Signals): Promise<void>;
-  /** Starts again on the same port and data directory, after a clean shutdown if it still runs. */
-  restart(): Promise<void>;
+  /** Starts again on the same port and data directory, after a clean shutdown if it still runs; with other settings from then on, if given. */
+  restart(settings?: readonly string[]): Promise<void>;
   /** Ends the server and removes its data directory. Safe to call twice. */
   stop(): Promise<void>;
 }
@@ -99,7 +99,7 @@ interface LivesOptions {
 }
 
 /** The one server through its several processes: start, kill, restart, stop. */
-function createLives({ binary, dir, dataDir, settings, signal }: LivesOptions): {
+function createLives({ binary, dir, dataDir, settings: first, signal }: LivesOptions): {
   server: PrivateServer;
   start(): Promise<void>;
 } {
@@ -109,6 +109,7 @@ function createLives({ binary, dir, dataDir, settings, signal }: LivesOptions): 
   let port = 0;
   let log = '';
   let running: Running | undefined;
+  let settings = first;
 
   function cleanUpAtExit(): void {
     running?.child.kill('SIGKILL');
@@ -175,8 +176,9 @@ function createLives({ binary, dir, dataDir, settings, signal }: LivesOptions): 
     },
     log: () => log,
     kill,
-    async restart() {
+    async restart(changed = settings) {
       await kill('SIGTERM');
+      settings = changed;
       await launch();
     },
     async stop() {

@@ -95,7 +95,8 @@ describe.each(servers)('the server of its own limits connections: %s', (variant)
     await expectRemedyToWork(account, [
       `ALTER USER '${account.user}'@'%' WITH MAX_USER_CONNECTIONS 30;`,
       'Or raise the limit of all users. A MariaDB server that was started with 0 reads it from my.cnf, at its next start:',
-      'SET GLOBAL max_user_connections = 30; -- and under [mysqld] in my.cnf: max_user_connections = 30',
+      'SET GLOBAL max_user_connections = 30;',
+      '-- and under [mysqld] in my.cnf: max_user_connections = 30',
     ]);
     await schema.query('SET GLOBAL max_user_connections = 50');
   });
@@ -103,7 +104,8 @@ describe.each(servers)('the server of its own limits connections: %s', (variant)
   it('of all users (error 1040)', async () => {
     const account = await createUser(server, [`SELECT ON ${schema.name}.*`]);
     await expectRemedyToWork(account, [
-      'SET GLOBAL max_connections = 300; -- and under [mysqld] in my.cnf: max_connections = 300',
+      'SET GLOBAL max_connections = 300;',
+      '-- and under [mysqld] in my.cnf: max_connections = 300',
       'Or end connections that are not used. This lists them:',
       'SHOW PROCESSLIST;',
     ]);

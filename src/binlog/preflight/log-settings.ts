@@ -5,7 +5,7 @@ import { fail, pass, skip, unreadable, warn, type Check, type Facts } from './ch
 const oldest = { mysql: '8.0.1', mariadb: '10.6.0' } as const;
 
 /** Sessions that are open keep the value they began with, and each may set its own. */
-const reconnect = ' -- then restart the application: open sessions keep the old value';
+const reconnect = '\n-- then restart the application: open sessions keep the old value';
 const perSession =
   'A session may still set it otherwise, which cannot be seen from here; the reader stops at the first such change.';
 

@@ -5,10 +5,10 @@ import type { Config } from '../../config/types.ts';
 import type { Session } from '../../db/connection/client.ts';
 import { openBox } from '../../crypto/encryption.ts';
 import { isStoreUsed, lostRemedy, readSealState } from '../../db/proof/seal-key.ts';
-import { errnoOf } from '../../db/connection/connect-error.ts';
 import { isInForce } from '../../db/connection/lease.ts';
 import { formatDuration } from '../../lib/duration.ts';
-import { AppError } from '../../lib/errors.ts';
+import { appErrorWithin } from '../../lib/errors.ts';
+import { refusalWithin } from '../../lib/server-error.ts';
 
 type Judged = Pick<CheckResult, 'level' | 'detail' | 'remedy'>;
 
@@ -33,14 +33,16 @@ async function judge(store: Session, config: SealedLogConfig): Promise<Judged> {
     if (!(await isMigrated(store))) return pass('Sealing begins with the first `run`.');
     return (await judgeChain(store, config)) ?? (await judgeAge(store, config));
   } catch (error) {
-    const number = errnoOf(error);
+    // A schema that is missing refuses the connection: the number stands among the causes of ERR_STORE_UNREACHABLE.
+    const number = refusalWithin(error)?.errno;
+    const known = appErrorWithin(error);
     if (number === noSchema) return pass('Sealing begins with the first `run`.');
     if (number === noTable) return fail('A table of the sealed log is missing.', missingRemedy);
     if (number === noColumn)
       return warn('The tables are of an older version.', 'odontology-webhooks migrate');
-    if (error instanceof AppError && !error.code.startsWith('ERR_STORE_'))
-      return fail(`Nothing is sealed: ${error.message}.`, error.remedy);
-    if (number === undefined && !(error instanceof AppError)) throw error;
+    if (known && !known.code.startsWith('ERR_STORE_'))
+      return fail(`Nothing is sealed: ${known.message}.`, known.remedy);
+    if (number === undefined && !known) throw error;
     return skip('The store cannot be asked.');
   }
 }

@@ -1,9 +1,9 @@
 import { readSchemaDifferences } from '../../audit/schema-differences.ts';
 import type { CheckResult } from '../../binlog/preflight/preflight.ts';
 import type { Store } from '../../db/connection/client.ts';
-import { errnoOf } from '../../db/connection/connect-error.ts';
 import { countPending } from '../../db/schema/apply-migrations.ts';
 import { migrationsFolder } from '../../db/schema/definitions.ts';
+import { refusalWithin } from '../../lib/server-error.ts';
 
 type Judged = Pick<CheckResult, 'level' | 'detail' | 'remedy'>;
 
@@ -34,7 +34,7 @@ async function judge(store: Store): Promise<Judged> {
       remedy: [...new Set(named.map(({ remedy }) => remedy))].join('\n'),
     };
   } catch (error) {
-    const number = errnoOf(error);
+    const number = refusalWithin(error)?.errno;
     if (number === noSchema || number === noTable)
       return { level: 'pass', detail: 'The first `run` makes them.', remedy: null };
     return { level: 'skip', detail: 'The store cannot be asked.', remedy: null };
