@@ -12,6 +12,7 @@ import type { Log } from '../lib/log.ts';
 import { createLoop, type Background } from '../lib/loop/loop.ts';
 import type { Outages } from '../lib/loop/outages.ts';
 import { openAppender, type Appender } from '../outbox/append/append.ts';
+import { isPacketRaised } from '../outbox/append/require-fit.ts';
 import { endHalt, readCaptureState } from '../outbox/checkpoint.ts';
 import type { CaptureState, Claimant, Subscription } from '../outbox/types.ts';
 import { createIdleHolderWatch, withCaptureLease } from './capture-lease.ts';
@@ -27,7 +28,7 @@ import { readingOptions } from './reading-options.ts';
 
 /** While halted, the checkpoint is looked at so often: a person may have accepted the gap, which takes effect within 2 s. */
 const HALT_POLL_MS = 1_000;
-/** And so often reading is tried again: the cause may be gone. */
+/** And so often reading is tried again: the cause may be gone. A raised max_allowed_packet is looked for at each poll. */
 const HALT_RETRY_MS = 30_000;
 
 export interface CaptureLoopOptions {
@@ -165,7 +166,8 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     note({ kind: 'halted', halt });
     await announceHalt(options, halt, epoch);
     const askedBefore = asked;
-    if (await isAccepted({ claimant, epoch, signal }, () => !signal.aborted && asked === askedBefore)) {
+    const isHalted = (): boolean => !signal.aborted && asked === askedBefore;
+    if (await isAccepted({ claimant, epoch, signal, halt }, isHalted)) {
       note({ kind: 'resumed' });
       log.info({}, 'capture resumes: the gap was accepted');
     }
@@ -250,12 +252,13 @@ function openAppenderFor(
 
 /** Reads the checkpoint until a person has resumed capture, which returns true, or until it is time to try again. */
 async function isAccepted(
-  { claimant, epoch, signal }: { claimant: Claimant; epoch: number; signal: AbortSignal },
+  { claimant, epoch, signal, halt }: { claimant: Claimant; epoch: number; signal: AbortSignal; halt: Halt },
   isHalted: () => boolean,
 ): Promise<boolean> {
   const until = monotonicMs() + HALT_RETRY_MS;
   while (isHalted() && monotonicMs() < until) {
     if ((await readCaptureState(claimant.store)).epoch !== epoch) return true;
+    if (halt.reason === 'event-too-large' && (await isPacketRaised(claimant.store))) return false;
     await sleep(HALT_POLL_MS, signal);
   }
   return false;

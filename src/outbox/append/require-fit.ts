@@ -1,6 +1,7 @@
 import { Tripwire } from '../../binlog/halt.ts';
 import { acceptGapCommand, steps } from '../../binlog/remedy.ts';
 import type { Store } from '../../db/connection/client.ts';
+import { packetMargin } from '../../db/connection/statements.ts';
 import { literal } from '../../db/connection/sql-text.ts';
 import { raisePacket } from '../../db/connection/store-error.ts';
 import type { DomainEvent } from '../../event/types.ts';
@@ -27,6 +28,12 @@ export async function requireFit(
   }
 }
 
+/** Whether a session that begins now could write a larger statement than the limit that was last measured allows. */
+export async function isPacketRaised(store: Store): Promise<boolean> {
+  const [row] = await store.rows<{ bytes: number }>('SELECT @@GLOBAL.max_allowed_packet AS bytes');
+  return row!.bytes - packetMargin > store.statementBytes;
+}
+
 function storedBytes(body: string, encrypts: boolean): number {
   return encrypts ? Math.ceil(Buffer.byteLength(body) / 3) * 4 : Buffer.byteLength(literal(body));
 }
@@ -42,7 +49,7 @@ function tooLarge(
     {
       table,
       remedy: steps(
-        "Raise the limit of the store's server. Capture then continues within 30 s:",
+        "Raise the limit of the store's server. Capture then continues within seconds:",
         raisePacket(bytes),
         'Or leave the large column out of the rule, and give up this event with its transaction:',
         acceptGapCommand('event too large for the store'),
