@@ -91,7 +91,9 @@ export function storeWebhooksLine(
   { webhooks, problems }: KnownState['webhooks'],
 ): CheckResult[] {
   const title = 'Webhooks of the database';
-  const own = webhooks.filter(({ managedBy, collects }) => managedBy === 'database' && collects);
+  const own = webhooks.filter(
+    ({ managedBy, collects, standing }) => managedBy === 'database' && (collects || standing === 'unfit'),
+  );
   const found = [
     ...problems.map(({ name, message }) => `${name}: ${message}`),
     ...own.flatMap((webhook) =>

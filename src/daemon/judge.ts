@@ -26,6 +26,7 @@ import {
 import type { CompiledEventType, EventTypeInfo } from '../event/types.ts';
 import { AppError, appErrorWithin } from '../lib/errors.ts';
 import type { Subscription } from '../outbox/types.ts';
+import { urlProblem } from '../outbox/webhook/webhook-shape.ts';
 import { readClinic, type Clinic } from '../capture/clinic.ts';
 
 /** The source is not ready to be read; `report` has the remedies. */
@@ -131,10 +132,7 @@ function judgeCertificates({ delivery, certificatePositions }: Config): Problem[
   });
 }
 
-type JudgedRow = Pick<
-  Subscription,
-  'events' | 'filter' | 'fields' | 'url' | 'headers' | 'standing' | 'clientCertificate'
->;
+type JudgedRow = Pick<Subscription, 'events' | 'filter' | 'fields' | 'url' | 'headers' | 'clientCertificate'>;
 
 /** What a webhook names that the rules do not make or have, and what the guard refuses: sentences about a row that SQL may have written. */
 export function judgeWebhook(
@@ -152,12 +150,12 @@ export function judgeWebhook(
  * The same without the source. `types`: those of the rules; null where they cannot be read, and names of events are not judged.
  */
 function judgeRow(
-  { events, url, headers, standing, clientCertificate }: Omit<JudgedRow, 'filter' | 'fields'>,
+  { events, url, headers, clientCertificate }: Omit<JudgedRow, 'filter' | 'fields'>,
   config: Config,
   types: readonly EventTypeInfo[] | null,
 ): string[] {
-  // Its row says already what is wrong with it.
-  const address = standing === 'unfit' ? [] : checkWebhookUrl(url, guardOptions(config));
+  // What is wrong with its form is among the problems of the row.
+  const address = urlProblem(url) === undefined ? checkWebhookUrl(url, guardOptions(config)) : [];
   const unknown = types === null ? [] : judgeEventPatterns(events, eventTypesOf({ types }));
   const certificate = checkClientCertificate(clientCertificate, config.delivery.clientCertificates);
   return [...address, ...unknown, ...checkWebhookHeaders(headers), ...certificate];

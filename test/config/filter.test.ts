@@ -92,6 +92,14 @@ describe('a filter', () => {
     expect(() => parseStoredFilter(parseInputJson(text))).toThrow(message);
   });
 
+  it('of the table says what is wrong with each entry', () => {
+    expect(() => parseStoredFilter({ a: '> 100', b: null, c: 1, d: {}, e: { above: 1 } })).toThrow(
+      /"a" is a text, not a comparison.*; "b" null meets only.*; "d" must be.*; "e" above is not an operator/,
+    );
+    const many = Object.fromEntries(Array.from({ length: 25 }, (_, n) => [`f${n}`, null]));
+    expect(() => parseStoredFilter(many)).toThrow(/"f19".*; and 5 more$/);
+  });
+
   it.each(['.inf', '.nan'])('has no number that is none: %s', (value) => {
     expect(problem(`{ a: ${value} }`)).toContain('must be a value');
   });

@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { judgeInput } from '../../src/daemon/judge.ts';
+import { clearBox } from '../../src/crypto/encryption.ts';
+import { createRowJudge, judgeInput } from '../../src/daemon/judge.ts';
+import type { WebhookRow } from '../../src/db/schema/schema.ts';
+import { readRow } from '../../src/outbox/webhook/webhook-row.ts';
+import { testSecret } from '../support/receiver.ts';
 import { writeConfig } from '../support/daemon.ts';
 
 describe('what is said of a webhook before it is saved', () => {
@@ -17,4 +21,60 @@ describe('what is said of a webhook before it is saved', () => {
       'no event begins with "payments.", did you mean "payment.*"?',
     ]);
   });
+});
+
+const sound: WebhookRow = {
+  ...{
+    id: 1,
+    name: 'labs',
+    url: 'https://93.184.215.14/hook',
+    events: ['patient.created'],
+    secret: testSecret,
+  },
+  ...{ isActive: true, createdAt: new Date(0), updatedAt: new Date(0), managedBy: 'database' },
+  ...{ previousSecret: null, previousSecretExpiresAt: null, filter: null, fields: null, headers: null },
+  ...{ sealedUrl: null, deliveryOrder: 'entity', maxInFlight: 8, ratePerSecond: null, timeoutMs: 15_000 },
+  ...{ legacySignature: true, clientCertificate: null, failingSince: null, disabledAt: null },
+  ...{ disabledReason: null, pausedAt: null, missedFrom: null, missedTo: null, deletedAt: null },
+};
+
+/** What SQL may have written into each column, and how its problem begins. */
+const faults: [change: Partial<WebhookRow>, problem: RegExp][] = [
+  [{ url: 'ftp//clinic' }, /^url /],
+  [{ url: 'https://10.0.0.5/hook' }, /allow_private_networks/],
+  [{ events: [] }, /^events cannot be read/],
+  [{ events: '' }, /^events is too large for max_allowed_packet/],
+  [{ events: ['patient.creatd'] }, /^there is no event "patient.creatd"/],
+  [{ filter: { id: '> 1' } }, /^filter cannot be read/],
+  [{ filter: '' }, /^filter is too large/],
+  [{ fields: {} }, /^fields cannot be read/],
+  [{ headers: [] }, /^headers cannot be read/],
+  [{ headers: { host: 'x' } }, /^the header host /],
+  [{ maxInFlight: 0 }, /^max_in_flight /],
+  [{ timeoutMs: 1 }, /^timeout_ms /],
+  [{ ratePerSecond: -1 }, /^rate_per_second /],
+  [{ secret: '' }, /^secret is empty/],
+  [{ clientCertificate: 'none' }, /^delivery.client_certificates has no /],
+];
+const columnOf = ([change]: (typeof faults)[number]): string => Object.keys(change)[0]!;
+const pairs = faults.flatMap((one, index) =>
+  faults
+    .slice(index + 1)
+    .flatMap((other) => (columnOf(one) === columnOf(other) ? [] : [[one, other] as const])),
+);
+
+it('a row with two faults is shown with both', async () => {
+  const { file, remove } = await writeConfig('source: { url: "mysql://u@127.0.0.1/ontology_db" }');
+  const judge = createRowJudge(loadConfig(file, {}));
+  await remove();
+  const problemsOf = (change: Partial<WebhookRow>): string[] => {
+    const { webhook, record } = readRow({ ...sound, ...change }, false, clearBox);
+    return [...record.problems, ...judge(webhook)];
+  };
+  expect(problemsOf({})).toEqual([]);
+  for (const [one, other] of pairs) {
+    const problems = problemsOf({ ...one[0], ...other[0] });
+    expect(problems).toEqual([expect.any(String), expect.any(String)]);
+    for (const [, problem] of [one, other]) expect(problems).toContainEqual(expect.stringMatching(problem));
+  }
 });

@@ -6,6 +6,7 @@ import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { openMarker, type Marker } from '../../db/proof/marks.ts';
 import { readSealState, signBegun, stageOf } from '../../db/proof/seal-key.ts';
 import { webhooks } from '../../db/schema/schema.ts';
+import { webhookColumns } from '../../db/schema/webhook-columns.ts';
 import { encryptAction, encryptedAction, eraseAction } from '../../outbox/payload/payload-acts.ts';
 import type { KeySlot } from '../../outbox/payload/subject-keys.ts';
 import { beginMarks } from './begin-marks.ts';
@@ -30,7 +31,7 @@ export async function adoptStore(tx: Session, box: SecretBox, from: FormerLog): 
   const marker = await openMarker(tx, box);
   if ((await readMarkedActs(tx, marker, { action: adoptAction, newest: 1 })).length > 0) return;
   const known = await readRecordedStates(tx, marker);
-  const rows = await tx.drizzle.select().from(webhooks).orderBy(asc(webhooks.id));
+  const rows = await tx.drizzle.select(webhookColumns).from(webhooks).orderBy(asc(webhooks.id));
   for (const row of rows.filter(({ id }) => !known.has(id))) {
     const details = { state: toWebhookState(row, { box, marker }) };
     await writeAct(tx, marker, { actor: engine, action: 'webhook.adopt', target: String(row.id), details });

@@ -3,6 +3,7 @@ import { asc, eq } from '../../db/schema/drizzle.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { openMarker, type Marker } from '../../db/proof/marks.ts';
 import { webhooks } from '../../db/schema/schema.ts';
+import { webhookColumns } from '../../db/schema/webhook-columns.ts';
 import { AppError } from '../../lib/errors.ts';
 import { file, recordWebhookAct, sql as sqlActor, writeAct } from './record-act.ts';
 import { differences, readRecordedStates, toWebhookState, type WebhookState } from './webhook-state.ts';
@@ -69,7 +70,7 @@ interface Opened {
 }
 
 async function findChanged(session: Session, opened: Opened): Promise<number[]> {
-  const rows = await session.drizzle.select().from(webhooks).orderBy(asc(webhooks.id));
+  const rows = await session.drizzle.select(webhookColumns).from(webhooks).orderBy(asc(webhooks.id));
   const recorded = await readRecordedStates(session, opened.marker);
   const changed = rows
     .filter((row) => differences(recorded.get(row.id) ?? null, toWebhookState(row, opened)).length > 0)
@@ -80,7 +81,7 @@ async function findChanged(session: Session, opened: Opened): Promise<number[]> 
 }
 
 async function explain(tx: Session, opened: Opened, id: number): Promise<SqlChange | undefined> {
-  const [row] = await tx.drizzle.select().from(webhooks).where(eq(webhooks.id, id));
+  const [row] = await tx.drizzle.select(webhookColumns).from(webhooks).where(eq(webhooks.id, id));
   const before = (await readRecordedStates(tx, opened.marker, id)).get(id) ?? null;
   const after = row ? toWebhookState(row, opened) : null;
   const changed = differences(before, after);

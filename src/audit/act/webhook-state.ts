@@ -4,6 +4,7 @@ import type { SecretBox } from '../../crypto/encryption.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { canonical, type Marker } from '../../db/proof/marks.ts';
 import { webhooks } from '../../db/schema/schema.ts';
+import { isTooLarge, webhookColumns } from '../../db/schema/webhook-columns.ts';
 import { maskUrl } from '../../lib/mask-url.ts';
 import { tryOpenCredentials } from '../../outbox/webhook/webhook-credentials.ts';
 import { secretContext } from '../../outbox/webhook/webhook-row.ts';
@@ -85,18 +86,20 @@ export function toWebhookState(stored: WebhookRow, { box, marker }: Digesting): 
     missed_to: row.missedTo,
     url_digest: marker.digest(row.url),
     secret: marker.digest([openSecret(row.secret), openSecret(row.previousSecret)]),
-    filter: marker.digest(row.filter),
-    headers: marker.digest(row.headers),
+    filter: marker.digest(bounded(row.filter, largestDigested)),
+    headers: marker.digest(bounded(row.headers, largestDigested)),
   };
 }
 
 /** No setting that can be used is larger: 1,000 events. SQL can write any length, and an act must fit into a packet. */
 const largestSetting = 256 * 1_024;
+/** What is larger may be unreadable where packets are of 1 MiB, and its digest must not depend on the size of packets. */
+const largestDigested = 200_000;
 const tooLarge = { too_large: true } as const;
 
-/** A setting as an act has it. MySQL returns an empty text for a document that does not fit into a packet. */
-function bounded(value: unknown): unknown {
-  return value === '' || JSON.stringify(value ?? null).length > largestSetting ? tooLarge : canonical(value);
+/** A setting as an act has it. */
+function bounded(value: unknown, length = largestSetting): unknown {
+  return isTooLarge(value) || JSON.stringify(value ?? null).length > length ? tooLarge : canonical(value);
 }
 
 function keysOf(value: unknown): string[] {
@@ -111,7 +114,7 @@ export async function readWebhookState(
   digesting: Digesting,
   id: number,
 ): Promise<WebhookState | null> {
-  const [row] = await session.drizzle.select().from(webhooks).where(eq(webhooks.id, id));
+  const [row] = await session.drizzle.select(webhookColumns).from(webhooks).where(eq(webhooks.id, id));
   return row ? toWebhookState(row, digesting) : null;
 }
 

@@ -48,16 +48,29 @@ export function filterTest() {
   });
 }
 
-/** A filter as the store has it, where it may have been written by SQL. Throws AppError ERR_CONFIG with what is wrong. */
+/** Entries of a filter that an error lists: SQL can write any number. */
+const maxNamed = 20;
+
+/** A filter as the store has it, where it may have been written by SQL. Throws AppError ERR_CONFIG with what is wrong, of each entry. */
 export function parseStoredFilter(stored: unknown): Filter {
   if (!isMap(stored)) throw new AppError('ERR_CONFIG', `must be a map of field: ${forms}`);
-  return Object.fromEntries(
-    Object.entries(stored).map(([field, given]) => {
+  const problems: string[] = [];
+  const entries = Object.entries(stored).flatMap(([field, given]) => {
+    try {
       const test = isMap(given) ? parseOperators(given) : parseValues(given);
-      if (test === undefined) throw new AppError('ERR_CONFIG', `"${field}" must be ${forms}`);
-      return [field, test];
-    }),
-  );
+      if (test !== undefined) return [[field, test] as const];
+      problems.push(`"${field}" must be ${forms}`);
+    } catch (error) {
+      if (!(error instanceof AppError && error.code === 'ERR_CONFIG')) throw error;
+      problems.push(`"${field}" ${error.message}`);
+    }
+    return [];
+  });
+  if (problems.length > 0) {
+    const more = problems.length > maxNamed ? `; and ${problems.length - maxNamed} more` : '';
+    throw new AppError('ERR_CONFIG', problems.slice(0, maxNamed).join('; ') + more);
+  }
+  return Object.fromEntries(entries);
 }
 
 /** `isThere`: what `exists` says in place of a null. */

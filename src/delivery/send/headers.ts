@@ -46,8 +46,8 @@ export function checkWebhookHeaders(headers: Readonly<Record<string, string>>): 
   const entries = Object.entries(headers);
   const problems = entries.flatMap(([name, value]) => judgeHeader(name, value) ?? []);
   const lower = entries.map(([name]) => name.toLowerCase());
-  const twice = lower.find((name, index) => lower.indexOf(name) !== index);
-  if (twice !== undefined) problems.push(`the header ${twice} is given twice`);
+  const twice = new Set(lower.filter((name, index) => lower.indexOf(name) !== index));
+  for (const name of twice) problems.push(`the header ${name} is given twice`);
   if (entries.length > maximumHeaders) problems.push(`there are more than ${maximumHeaders} headers`);
   const bytes = entries.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
   if (bytes > maximumBytes) problems.push(`the headers have more than ${maximumBytes} bytes`);

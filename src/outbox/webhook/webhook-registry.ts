@@ -1,7 +1,8 @@
 import type { Session, Store } from '../../db/connection/client.ts';
-import { and, asc, eq, getTableColumns, isNull, sql } from '../../db/schema/drizzle.ts';
+import { and, asc, eq, isNull, sql } from '../../db/schema/drizzle.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { webhooks } from '../../db/schema/schema.ts';
+import { webhookColumns } from '../../db/schema/webhook-columns.ts';
 import type { WebhookSettings } from '../../config/types.ts';
 import { AppError } from '../../lib/errors.ts';
 import { checkSecret, generateSecret } from '../../lib/secret.ts';
@@ -246,7 +247,7 @@ export async function rotateSecret(
  */
 export async function resealSecrets({ store, box }: EncryptedStore): Promise<number> {
   return store.transaction(async (tx) => {
-    const rows = await tx.drizzle.select().from(webhooks).where(live).for('update');
+    const rows = await tx.drizzle.select(webhookColumns).from(webhooks).where(live).for('update');
     let resealed = 0;
     for (const row of rows) {
       const { id, secret, previousSecret } = row;
@@ -341,7 +342,7 @@ function required({ name, url, events }: Pick<NewWebhook, 'name' | 'url' | 'even
 /** Locks a row for an edit by a person. */
 export async function lockEditable(tx: Session, id: number): Promise<WebhookRow> {
   const [row] = await tx.drizzle
-    .select()
+    .select(webhookColumns)
     .from(webhooks)
     .where(and(eq(webhooks.id, id), live))
     .for('update');
@@ -408,7 +409,7 @@ async function selectRows(
   id?: number,
 ): Promise<{ row: WebhookRow; overlapping: boolean }[]> {
   const rows = await session.drizzle
-    .select({ row: getTableColumns(webhooks), overlapping: isOverlapping })
+    .select({ row: webhookColumns, overlapping: isOverlapping })
     .from(webhooks)
     .where(id === undefined ? live : and(live, eq(webhooks.id, id)))
     .orderBy(asc(webhooks.id));

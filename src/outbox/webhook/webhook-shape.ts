@@ -2,6 +2,7 @@ import { parseStoredFilter } from '../../config/setting/filter.ts';
 import { maximumEvents } from '../../config/setting/schema.ts';
 import { parseWebhookInput } from '../../config/setting/webhook-input.ts';
 import { messageOf } from '../../lib/errors.ts';
+import { isTooLarge } from '../../db/schema/webhook-columns.ts';
 import type { Webhook } from '../types.ts';
 import type { WebhookRow } from '../../db/schema/schema.ts';
 
@@ -43,6 +44,10 @@ export function readShape(row: WebhookRow): WebhookShape {
     problems.push(`${column} ${problem}${isChoice ? '; until then its events are not queued' : ''}`);
   }
   const json = <T>(column: keyof typeof examples, fallback: T, read: (value: unknown) => T): T => {
+    if (isTooLarge(row[column])) {
+      add(column, "is too large for max_allowed_packet of the store's server: write a shorter one");
+      return fallback;
+    }
     try {
       return read(row[column]);
     } catch (error) {
@@ -85,7 +90,7 @@ export function readShape(row: WebhookRow): WebhookShape {
 class Unreadable extends Error {}
 
 /** What is wrong with the form of a URL, by the rules of the configuration file; where it leads is judged at each attempt. */
-function urlProblem(url: string): string | undefined {
+export function urlProblem(url: string): string | undefined {
   try {
     parseWebhookInput({ url });
     return undefined;

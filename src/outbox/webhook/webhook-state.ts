@@ -1,6 +1,7 @@
 import type { Session, Store } from '../../db/connection/client.ts';
 import { and, eq, isNull } from '../../db/schema/drizzle.ts';
 import { webhooks } from '../../db/schema/schema.ts';
+import { webhookColumns } from '../../db/schema/webhook-columns.ts';
 import { freshStart, lockEditable, managedByFile, notFound, type Along } from './webhook-registry.ts';
 import { makeRetriesDue } from '../queue/owed.ts';
 import type { DisableReason } from './webhook-row.ts';
@@ -59,7 +60,7 @@ async function setPaused(store: Store, id: number, pausedAt: string, along?: Alo
 
 async function lockLive(tx: Session, id: number): Promise<WebhookRow> {
   const [row] = await tx.drizzle
-    .select()
+    .select(webhookColumns)
     .from(webhooks)
     .where(and(eq(webhooks.id, id), isNull(webhooks.deletedAt)))
     .for('update');

@@ -4,6 +4,7 @@ import { asc, eq, isNull } from '../../db/schema/drizzle.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
 import { openMarker, type Marker } from '../../db/proof/marks.ts';
 import { webhooks } from '../../db/schema/schema.ts';
+import { webhookColumns } from '../../db/schema/webhook-columns.ts';
 import type { ConfiguredWebhook } from '../../config/types.ts';
 import { freesRetries, makeRetriesDue } from '../queue/owed.ts';
 import {
@@ -146,7 +147,7 @@ class Sync {
   async run(wanted: readonly Wanted[]): Promise<Standing> {
     const { owner, others } = this.#parts;
     const rows = await this.#tx.drizzle
-      .select()
+      .select(webhookColumns)
       .from(webhooks)
       .where(isNull(webhooks.deletedAt))
       .orderBy(asc(webhooks.id))

@@ -3,6 +3,7 @@ import { parseStored } from '../../../db/proof/stored-json.ts';
 import { readMarkedActs } from '../../../db/proof/marked-acts.ts';
 import type { Marker } from '../../../db/proof/marks.ts';
 import { webhooks } from '../../../db/schema/schema.ts';
+import { webhookColumns } from '../../../db/schema/webhook-columns.ts';
 import type { SealState } from '../../../db/proof/seal-key.ts';
 import { momentMs } from '../../../outbox/moment.ts';
 import type { KeySlot } from '../../../outbox/payload/subject-keys.ts';
@@ -73,7 +74,7 @@ async function findWebhookFlaw({
   vault: { store, box },
   marker,
 }: ActCheck): Promise<WebhookFlaw | undefined> {
-  const rows = await store.drizzle.select().from(webhooks).orderBy(asc(webhooks.id));
+  const rows = await store.drizzle.select(webhookColumns).from(webhooks).orderBy(asc(webhooks.id));
   const recorded = await readRecordedStates(store, marker);
   for (const row of rows) {
     const fields = differences(recorded.get(row.id) ?? null, toWebhookState(row, { box, marker }));
