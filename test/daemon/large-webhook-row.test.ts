@@ -19,11 +19,7 @@ interface Size {
 const sizes: readonly Size[] = [
   // It just fits into a packet, where MySQL's own text of it, with a space behind each comma, does not.
   { name: 'as large as', bytes: packetBytes - 60_000, columns: ['events'] },
-  {
-    name: 'eight times as large as',
-    bytes: 2 * packetBytes,
-    columns: ['events', 'fields', 'filter', 'headers'],
-  },
+  { name: 'twice as large as', bytes: 2 * packetBytes, columns: ['events'] },
 ];
 
 describe.each(servers)('a webhook row %s', { timeout: 180_000 }, (variant) => {
@@ -78,7 +74,7 @@ ${receiver.delivery}`,
       `INSERT INTO webhooks (name, url, secret, ${columns.join(', ')}) VALUES (?, ?, ?${', ?'.repeat(columns.length)})`,
       [size, receiver.url, testSecret, ...columns.map(() => names)],
     );
-    await waitFor(async () => (await problemsOf(size)) >= columns.length);
+    await waitFor(async () => (await problemsOf(size)) > 0);
     const problems = await problemsOf(size);
     const list = await cli('webhooks', 'list');
     expect(list).toMatchObject({ code: 0, stderr: '' });
