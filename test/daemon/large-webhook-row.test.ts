@@ -74,7 +74,8 @@ ${receiver.delivery}`,
       `INSERT INTO webhooks (name, url, secret, ${columns.join(', ')}) VALUES (?, ?, ?${', ?'.repeat(columns.length)})`,
       [size, receiver.url, testSecret, ...columns.map(() => names)],
     );
-    await waitFor(async () => (await problemsOf(size)) > 0);
+    // Sessions with the packets of before read the whole of it: seconds of work where the machine is busy.
+    await waitFor(async () => (await problemsOf(size)) > 0, { timeoutMs: 90_000, what: 'its problems' });
     const problems = await problemsOf(size);
     const list = await cli('webhooks', 'list');
     expect(list).toMatchObject({ code: 0, stderr: '' });
