@@ -19,10 +19,10 @@ export async function runProcess(args: readonly string[]): Promise<void> {
 /** A closed pipe is an ordinary end (EPIPE, what SIGPIPE does to other programs); a full disk is a failure that is named. */
 function endWithoutOutput(error: unknown, isErrorOutput: boolean): void {
   if (codeOf(error) === 'EPIPE') process.exit(exitCodeOf('SIGPIPE'));
-  if (!isErrorOutput) {
-    const message = `standard output cannot be written (${codeOf(error) ?? 'unknown'})`;
-    printError(formatError(new AppError('ERR_OUTPUT', message)));
-  }
+  // What cannot be said stays unsaid: the command ends with the exit code that it has anyway, such as 2 for a usage error.
+  if (isErrorOutput) return;
+  const message = `standard output cannot be written (${codeOf(error) ?? 'unknown'})`;
+  printError(formatError(new AppError('ERR_OUTPUT', message)));
   process.exit(1);
 }
 

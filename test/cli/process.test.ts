@@ -96,6 +96,20 @@ log: { level: ${level} }
       );
     });
 
+    it.each([
+      ['access', 2],
+      ['status --bogus', 2],
+      ['deliveries show 999999', 1],
+      ['status', 0],
+    ])('keeps its exit code when standard error is on a full disk: %s', async (words, code) => {
+      const child = spawn(process.execPath, [bin, ...toArgs(words)], {
+        cwd: root,
+        stdio: ['ignore', 'ignore', openSync('/dev/full', 'w')],
+      });
+      onTestFinished(() => void child.kill('SIGKILL'));
+      expect(await once(child, 'close')).toEqual([code, null]);
+    });
+
     it('stops a daemon in order when the reader of its log has gone', async () => {
       const { child, ended, output, shows } = start(process.execPath, [bin, ...run()]);
       await shows('"listening"');
