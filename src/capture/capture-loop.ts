@@ -115,6 +115,8 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
     const askedBefore = asked;
     const state = await readCaptureState(claimant.store);
     epoch = state.epoch;
+    // Accepted while another try was under way: what fails from here on is not that halt.
+    if (status.halt && !state.halt) note({ kind: 'resumed' });
     const prepared = await prepareReading(options, { state, appender, signal, trustedFile, reopen });
     const { clinic, streaming, checkpoint, ...shown } = prepared;
     if (displaced && (await countReaders(options.source, clinic.identity, streaming.serverId)) !== 0)

@@ -2,7 +2,7 @@ import type { Baseline, ColumnKind, Flavour, ShownColumn } from '../binlog/types
 import type { Halt } from '../binlog/halt.ts';
 import type { Session } from '../db/connection/client.ts';
 import { idIn, literal } from '../db/connection/sql-text.ts';
-import { parseStored } from '../db/proof/stored-json.ts';
+import { parseStored, storedText } from '../db/proof/stored-json.ts';
 import { momentMs, momentText, nullableMomentMs } from './moment.ts';
 import type { CaptureState, Checkpoint, KeysInForce } from './types.ts';
 
@@ -156,13 +156,15 @@ export function positionAssignments(checkpoint: Checkpoint): string[] {
 /** Statements of the same transaction that keep what a checkpoint says of the source's tables; none where it says nothing new. */
 export function knowledgeStatements({ baseline, keys }: Pick<Checkpoint, 'baseline' | 'keys'>): string[] {
   return [
-    ...(baseline === undefined ? [] : [keepKnown('baseline', baseline)]),
-    ...(keys === undefined ? [] : [keepKnown('keys_in_force', keys)]),
+    ...(baseline === undefined ? [] : [keepKnown('baseline', storedText('known_tables.baseline', baseline))]),
+    ...(keys === undefined
+      ? []
+      : [keepKnown('keys_in_force', storedText('known_tables.keys_in_force', keys))]),
   ];
 }
 
-function keepKnown(column: 'baseline' | 'keys_in_force', value: unknown): string {
-  const json = literal(JSON.stringify(value));
+function keepKnown(column: 'baseline' | 'keys_in_force', text: string): string {
+  const json = literal(text);
   return `INSERT INTO known_tables (id, ${column}) VALUES (1, ${json}) ON DUPLICATE KEY UPDATE ${column} = ${json}`;
 }
 
@@ -173,7 +175,7 @@ function keepKnown(column: 'baseline' | 'keys_in_force', value: unknown): string
 export async function recordHalt(session: Session, halt: Halt, epoch: number): Promise<boolean> {
   const { affectedRows } = await session.run(
     'UPDATE checkpoint SET halt = ?, halted_at = COALESCE(halted_at, UTC_TIMESTAMP(3)) WHERE id = 1 AND epoch = ?',
-    [JSON.stringify(halt), epoch],
+    [storedText('checkpoint.halt', halt), epoch],
   );
   return affectedRows === 1;
 }
@@ -207,14 +209,14 @@ export function waiveTransactions(
   ids: readonly string[],
   baseline: Baseline,
 ): Promise<void> {
-  const set = [`waived = ${literal(JSON.stringify(ids))}`, ...noHalt];
+  const set = [`waived = ${literal(storedText('checkpoint.waived', ids))}`, ...noHalt];
   return beginEpoch(session, set, knowledgeStatements({ baseline }));
 }
 
 /** Keeps only these transactions on the list of those to pass over: the others lie behind. */
 export async function keepWaived(session: Session, ids: readonly string[], epoch: number): Promise<void> {
   await session.run('UPDATE checkpoint SET waived = ? WHERE id = 1 AND epoch = ?', [
-    ids.length === 0 ? null : JSON.stringify(ids),
+    ids.length === 0 ? null : storedText('checkpoint.waived', ids),
     epoch,
   ]);
 }

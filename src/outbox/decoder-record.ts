@@ -1,6 +1,6 @@
 import type { Difference } from '../binlog/second-reader/compare/comparison.ts';
 import type { Session, Store } from '../db/connection/client.ts';
-import { parseStored } from '../db/proof/stored-json.ts';
+import { parseStored, storedText } from '../db/proof/stored-json.ts';
 
 /** What is known of the decoder on this installation, by its comparison with zongji. */
 export interface DecoderRecord {
@@ -72,7 +72,9 @@ function toRecord(text: string): DecoderRecord {
 }
 
 async function write(session: Session, record: DecoderRecord): Promise<void> {
-  await session.run('UPDATE installation SET decoder_check = ? WHERE id = 1', [JSON.stringify(record)]);
+  await session.run('UPDATE installation SET decoder_check = ? WHERE id = 1', [
+    storedText('installation.decoder_check', record),
+  ]);
 }
 
 type Where = Pick<Difference, 'table' | 'column' | 'type'>;

@@ -1,3 +1,4 @@
+import { storedText } from '../../db/proof/stored-json.ts';
 import type { WebhookInput } from '../../config/setting/webhook-input.ts';
 import type { Session } from '../../db/connection/client.ts';
 import type { SecretBox } from '../../crypto/encryption.ts';
@@ -54,7 +55,7 @@ export async function writeAct(session: Session, marker: Marker, act: Act): Prom
   const [clock] = await session.rows<{ now: string }>('SELECT UTC_TIMESTAMP(3) AS now');
   const at = clock!.now;
   const { actor, action, target = null } = act;
-  const details = act.details === undefined ? null : JSON.stringify(maskUrls(act.details));
+  const details = act.details === undefined ? null : storedText('audit_log.details', maskUrls(act.details));
   const mark = marker.ofAct({
     ...{ at, actor: actor.name, role: actor.role, action, target },
     details: details === null ? null : (JSON.parse(details) as unknown),

@@ -1,3 +1,4 @@
+import { storedText } from '../../db/proof/stored-json.ts';
 import type { Session } from '../../db/connection/client.ts';
 import { idIn } from '../../db/connection/sql-text.ts';
 import {
@@ -52,7 +53,7 @@ export async function dropSeals(
     const signature = signText(privateKeyOf(state, box), anchorText(cut, 'sealed'));
     await tx.run(
       'UPDATE seal_state SET anchor_number = ?, anchor_hash = ?, anchor_signature = ?, anchor = ? WHERE id = 1',
-      [cut.number, cut.hash, signature, JSON.stringify(cut)],
+      [cut.number, cut.hash, signature, storedText('seal_state.anchor', cut)],
     );
     await recordAct(tx, box, {
       actor: engine,

@@ -1,5 +1,5 @@
 import type { Session } from '../../db/connection/client.ts';
-import { parseStored } from '../../db/proof/stored-json.ts';
+import { parseStored, storedText } from '../../db/proof/stored-json.ts';
 import { idIn } from '../../db/connection/sql-text.ts';
 import { Marker } from '../../db/proof/marks.ts';
 import {
@@ -290,7 +290,7 @@ async function writeSeal(tx: Session, seal: Seal, logs: readonly LogLeaves[]): P
     [
       [
         ...[seal.number, seal.version, seal.sealedAt, seal.entries, seal.root, seal.previousHash],
-        ...[seal.hash, seal.signature, JSON.stringify(seal.progress)],
+        ...[seal.hash, seal.signature, seal.progress && storedText('seals.progress', seal.progress)],
       ],
     ],
   );

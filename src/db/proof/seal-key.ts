@@ -1,3 +1,4 @@
+import { storedText } from './stored-json.ts';
 import {
   createHash,
   createPrivateKey,
@@ -90,7 +91,7 @@ export async function makeSealKey(session: Session, box: SecretBox, { onlyIfEmpt
     [
       publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
       box.seal(secret, keyContext),
-      JSON.stringify(nothingSealed),
+      storedText('seal_state.progress', nothingSealed),
       noHash,
       signText(privateKey, anchorText({ number: 0, hash: noHash }, 'empty')),
     ],

@@ -1,38 +1,46 @@
 import { AppError } from '../../lib/errors.ts';
 
-type Shape = (value: unknown) => boolean;
-type Fields = Readonly<Record<string, unknown>>;
+/** Whether a parsed document looks like a T. */
+type Shape<T> = (value: unknown) => value is T;
+type Of<S> = S extends Shape<infer T> ? T : never;
+type Shapes = Readonly<Record<string, Shape<unknown>>>;
+type MayBeAbsent<S> = { [K in keyof S]: undefined extends Of<S[K]> ? K : never }[keyof S];
+/** What has the fields of these shapes; more fields may be there. */
+type Fields<S> = { readonly [K in Exclude<keyof S, MayBeAbsent<S>>]: Of<S[K]> } & {
+  readonly [K in MayBeAbsent<S>]?: Of<S[K]>;
+};
 
-const isObject = (value: unknown): value is Fields =>
+const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-const isText: Shape = (value) => typeof value === 'string';
-const isCount: Shape = (value) => Number.isSafeInteger(value);
-const isAny: Shape = () => true;
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value);
+const isAny = (_: unknown): _ is unknown => true;
 const orNull =
-  (shape: Shape): Shape =>
-  (value) =>
+  <T>(shape: Shape<T>): Shape<T | null> =>
+  (value): value is T | null =>
     value === null || shape(value);
 const optional =
-  (shape: Shape): Shape =>
-  (value) =>
+  <T>(shape: Shape<T>): Shape<T | undefined> =>
+  (value): value is T | undefined =>
     value === undefined || shape(value);
 const either =
-  (...shapes: readonly Shape[]): Shape =>
-  (value) =>
-    shapes.some((shape) => shape(value));
+  <A, B>(a: Shape<A>, b: Shape<B>): Shape<A | B> =>
+  (value): value is A | B =>
+    a(value) || b(value);
 const listOf =
-  (shape: Shape): Shape =>
-  (value) =>
+  <T>(shape: Shape<T>): Shape<readonly T[]> =>
+  (value): value is readonly T[] =>
     Array.isArray(value) && value.every(shape);
 const mapOf =
-  (shape: Shape): Shape =>
-  (value) =>
+  <T>(shape: Shape<T>): Shape<Readonly<Record<string, T>>> =>
+  (value): value is Readonly<Record<string, T>> =>
     isObject(value) && Object.values(value).every(shape);
 /** An object with at least these fields. */
 const withFields =
-  (shapes: Readonly<Record<string, Shape>>): Shape =>
-  (value) =>
-    isObject(value) && Object.entries(shapes).every(([name, shape]) => shape(value[name]));
+  <S extends Shapes>(shapes: S): Shape<Fields<S>> =>
+  (value): value is Fields<S> =>
+    isObject(value) &&
+    Object.entries(shapes).every(([name, shape]) => shape((value as Record<string, unknown>)[name]));
 
 const range = withFields({ from: isCount, to: isCount, sinceMs: isCount, seal: optional(isCount) });
 const ordered = withFields({ to: isCount });
@@ -45,7 +53,8 @@ const progress = withFields({
   old: withFields({ attempts: isCount, audit_log: isCount, delivery_log: isCount }),
   unmarked: withFields({ attempts: isCount, audit_log: isCount }),
 });
-const difference = withFields({ table: isText, column: isText, type: isText });
+/** Without a column it is one of a whole row. */
+const difference = withFields({ table: isText, column: orNull(isText), type: isText });
 
 /**
  * What the documents of each JSON column look like that this program writes, as far as it relies on it. Those of `webhooks` are not
@@ -76,9 +85,18 @@ const shapes = {
   // Sealed as they are, and compared as a whole.
   'audit_log.details': isAny,
   'event_log.read_late': isAny,
-} as const satisfies Readonly<Record<string, Shape>>;
+} as const satisfies Shapes;
 
 export type JsonColumn = keyof typeof shapes;
+
+/** What may be written into a column: the shape that a reader requires there. */
+export type Stored<C extends JsonColumn> = Of<(typeof shapes)[C]>;
+
+/** The text of a document for the store. Its type makes sure that parseStored takes it again. */
+export function storedText<C extends JsonColumn>(name: C, document: Stored<C>): string;
+export function storedText(_: JsonColumn, document: unknown): string {
+  return JSON.stringify(document);
+}
 
 /** SQL wrote into a row what this program does not write there: `audit verify` reports it as an edit. */
 export class EditedRowError extends AppError {

@@ -1,3 +1,4 @@
+import { storedText } from '../../db/proof/stored-json.ts';
 import { insertRows, literal } from '../../db/connection/sql-text.ts';
 import type { Marker } from '../../db/proof/marks.ts';
 import type { DomainEvent } from '../../event/types.ts';
@@ -47,7 +48,7 @@ export function insertEvents(
         `(${seq},${literal(event.id)},${literal(event.type)},${literal(event.entity.table)},` +
         `${literal(storedKey(event.entity.key))},` +
         `${literal(event.subject === null ? null : storedKey(event.subject))},${literal(transactionId)},'${momentText(event.occurredAtMs)}',` +
-        `${staging},${literal(event.readLate?.length ? JSON.stringify(event.readLate) : null)},${bodyOf(placed)})`
+        `${staging},${literal(event.readLate?.length ? storedText('event_log.read_late', event.readLate) : null)},${bodyOf(placed)})`
       );
     }),
   );

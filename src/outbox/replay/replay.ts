@@ -1,5 +1,5 @@
 import type { Session, Store } from '../../db/connection/client.ts';
-import { parseStored } from '../../db/proof/stored-json.ts';
+import { parseStored, storedText } from '../../db/proof/stored-json.ts';
 import { matchesPattern } from '../../event/subscription.ts';
 import { AppError } from '../../lib/errors.ts';
 import { storedKey } from '../append/lane.ts';
@@ -119,7 +119,11 @@ export async function createReplay(
        rate_per_second, exhausted_only, missed_only, next_seq, last_seq, total)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       [
-        ...[webhookId, events === undefined ? null : JSON.stringify(events), entity?.table ?? null],
+        ...[
+          webhookId,
+          events === undefined ? null : storedText('replays.events', events),
+          entity?.table ?? null,
+        ],
         ...[entity === undefined ? null : storedKey(entity.key), momentText(sinceMs), momentText(untilMs)],
         ...[requestedBy, reason, ratePerSecond, request.exhaustedOnly ?? false, request.missedOnly ?? false],
         ...(range === undefined
