@@ -163,6 +163,8 @@ export interface TransactionPart {
   parents?: readonly ParentChange[];
   /** With the commit: what the keys and triggers must be looked at again for; left out for nothing. */
   definition?: KeyDefinition;
+  /** With the commit, where the file has rows of a system-versioned table: the row_end of its current rows. */
+  endOfTime?: string;
   /** About what the part takes in memory: the measure of the buffer. */
   bytes: number;
 }

@@ -102,6 +102,7 @@ export function readingOf({
   | 'ownSchema'
   | 'serverUuid'
   | 'flavour'
+  | 'hasShortTimestamps'
   | 'charsetOf'
   | 'columnsOf'
   | 'namedIn'
@@ -123,6 +124,7 @@ export function readingOf({
     ownSchema: fold(ownSchema),
     serverUuid: identity.serverUuid,
     flavour: identity.flavour,
+    hasShortTimestamps: identity.hasShortTimestamps,
     charsetOf: (collation) => dictionary.charsets.get(collation),
     columnsOf: (database, table) => find(rules.watch, database, table),
     namedIn: (database, table) => find(rules.named, database, table),

@@ -7,7 +7,7 @@ import { inflateColumn, inflateEnvelope } from '../../src/binlog/protocol/inflat
 import { HEADER_BYTES, readLogEvent, type LogEvent } from '../../src/binlog/protocol/log-event.ts';
 import { readPayload } from '../../src/binlog/protocol/read-payload.ts';
 import { readRows } from '../../src/binlog/decode/read-rows.ts';
-import { readTableMap, type MappedTable } from '../../src/binlog/decode/table-map.ts';
+import { readTableMap, type MappedTable, type TableMapContext } from '../../src/binlog/decode/table-map.ts';
 import type { Flavour } from '../../src/binlog/types.ts';
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
@@ -20,12 +20,13 @@ function eventOf(text: string, checksumBytes = 4): LogEvent {
 function tableOf(map: LogEvent, flavour: Flavour): MappedTable {
   const wanted = new Set(['id', 'a', 'v']);
   const reader = new ByteReader(map.buffer, map.bodyStart + 8, map.bodyEnd);
-  return readTableMap(reader, {
+  const context: TableMapContext = {
     flavour,
     charsetOf: () => undefined,
     columnsOf: () => wanted,
     hintsOf: () => ({ types: new Map(), fractions: new Map(), plainColumns: new Set(['id']) }),
-  })!;
+  };
+  return readTableMap(reader, context, undefined)!;
 }
 
 describe('a row without a byte: INSERT INTO t () VALUES () with binlog_row_image=MINIMAL', () => {

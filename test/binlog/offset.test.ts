@@ -10,6 +10,7 @@ import {
 } from '../../src/binlog/protocol/log-event.ts';
 import { StatementPolicy } from '../../src/binlog/statement/statement-policy.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
+import { LogCursor } from '../../src/binlog/transaction/log-cursor.ts';
 import { TransactionAssembler } from '../../src/binlog/transaction/transaction-assembler.ts';
 import type { Position, TransactionPart } from '../../src/binlog/types.ts';
 
@@ -80,6 +81,12 @@ function createLog(position: Position): {
   };
 }
 
+function rotateTo(file: string): LogEvent {
+  const buffer = Buffer.concat([Buffer.alloc(HEADER_BYTES + 8), Buffer.from(file)]);
+  buffer.writeBigUInt64LE(4n, HEADER_BYTES);
+  return readLogEvent(buffer, 0, buffer.length);
+}
+
 const begin: Position = { gtid: null, file: 'binlog.000001', offset: 4 };
 const endsOf = (parts: readonly TransactionPart[]): string[] =>
   parts.map(({ commit }) => `${commit!.position.file}:${commit!.position.offset}`);
@@ -128,6 +135,18 @@ it('continues beyond 4 GiB by passing over the file’s beginning, and reads the
   log.rotate('binlog.000002');
   log.transaction();
   expect(endsOf(log.parts)).toEqual([`binlog.000001:${position.offset + 111}`, 'binlog.000002:237']);
+});
+
+it('takes the description of a file whose beginning it passes over: it says which version wrote the rest', () => {
+  const cursor = new LogCursor({ ...begin, offset: 5 * GIGABYTE }, { byOffset: true });
+  const event = (type: number): LogEvent => {
+    const buffer = Buffer.alloc(HEADER_BYTES);
+    buffer[4] = type;
+    return readLogEvent(buffer, 0, buffer.length);
+  };
+  cursor.rotate(rotateTo('binlog.000001'));
+  expect(cursor.skips(event(eventType.formatDescription))).toBe(false);
+  expect(cursor.skips(event(eventType.xid))).toBe(true);
 });
 
 it('reads the next file from its beginning when nothing more stood in one of more than 4 GiB', () => {

@@ -1,9 +1,13 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
+import { endOfTimeIn } from '../../src/binlog/decode/system-versioning.ts';
 import type { TableHints } from '../../src/binlog/decode/table-map.ts';
+import type { LogEvent } from '../../src/binlog/protocol/log-event.ts';
+import { compareWithZongji } from '../../src/binlog/second-reader/compare-with-zongji.ts';
 import { byName, endOfLog, openReader, takeUntil } from '../support/read-log.ts';
 import { createSchema, type TestSchema } from '../support/server.ts';
 import { modes } from './modes.ts';
+import { recordLog } from './second-reader/compare-log.ts';
 
 /*
  * Servers of their own: the scanner of the log that proves what a partition holds needs no statement of another schema in between.
@@ -123,5 +127,74 @@ describe.each(modes.filter(({ flavour }) => flavour === 'mariadb'))(
         ),
       ).toEqual([...expected, 'update 1 z']);
     });
+
+    /** Rows that end close to an end of time, as `id, row_end`; the server says which of them are current. */
+    const ends = [
+      "1, '2038-01-19 00:00:00'",
+      "2, '2038-01-19 03:14:07.999998'",
+      "3, '2038-01-19 03:14:07.999999'",
+    ];
+    const lateEnds = ["4, '2106-02-07 00:00:00'", "5, '2106-02-07 06:28:15.999998'"];
+
+    it('takes a row for a current one where the server does, and so does the second reader', async () => {
+      await schema.query(tables[0][1]);
+      const [time] = await schema.query('SELECT FROM_UNIXTIME(4294967295) IS NOT NULL AS isLate');
+      const all = time!['isLate'] === 1 ? [...ends, ...lateEnds] : ends;
+      const position = await endOfLog('mariadb', schema);
+      const changes = await changesOf(
+        `SET time_zone = '+00:00', @@system_versioning_insert_history = 1; ${all
+          .map(
+            (values) =>
+              `INSERT INTO v (estado, row_start, id, row_end) VALUES ('h', '2020-01-01', ${values})`,
+          )
+          .join('; ')}; SET @@system_versioning_insert_history = 0`,
+      );
+      const current = await schema.query('SELECT id FROM v WHERE id < 99 ORDER BY id');
+      expect(changes).toEqual(current.map(({ id }) => `insert ${String(id)} h`));
+      const job = await recordLog({ flavour: 'mariadb', schema, position, rows: current.length + 1 });
+      const { differences, leftOut, tables: compared } = await compareWithZongji(job);
+      expect(differences).toEqual([]);
+      // Of row_end itself, which zongji reads as signed.
+      expect(leftOut.filter(({ reason }) => reason !== 'timestamp-after-2038')).toEqual([]);
+      expect(compared[`${schema.name}.v`]?.rows).toBe(current.length + 1);
+    });
+
+    it.each(['DELETE FROM v WHERE id = 1', "UPDATE v SET estado = 'b' WHERE id = 1"])(
+      'gives a change in the last moment of 2038 that the server makes: %s',
+      async (change) => {
+        await schema.query(`${tables[0][1]}; INSERT INTO v (id, estado) VALUES (1, 'a')`);
+        const position = await endOfLog('mariadb', schema);
+        const changes = await changesOf(`SET @@timestamp = 2147483647.999999; ${change}`);
+        const [row] = await schema.query('SELECT estado FROM v WHERE id = 1');
+        const expected = row === undefined ? ['delete 1 a'] : row['estado'] === 'b' ? ['update 1 b'] : [];
+        expect(changes).toEqual(expected);
+        const job = await recordLog({ flavour: 'mariadb', schema, position, rows: changes.length + 1 });
+        expect((await compareWithZongji(job)).differences).toEqual([]);
+      },
+    );
   },
 );
+
+describe('the end of time in a file of the log', () => {
+  const description = (version: string): LogEvent => {
+    const buffer = Buffer.alloc(52);
+    buffer.write(version, 2, 'latin1');
+    const header = { timestamp: 0, type: 15, serverId: 1, size: 52, logPos: 0, flags: 0 };
+    return { ...header, buffer, bodyStart: 0, bodyEnd: 52 };
+  };
+
+  it.each([
+    ['10.11.18-MariaDB-log', '2038'],
+    ['11.4.5-MariaDB', '2038'],
+    ['11.5.2-MariaDB', '2106'],
+    ['11.8.8-MariaDB-ubu2404-log', '2106'],
+    ['12.3.1-MariaDB', '2106'],
+  ])('is that of the version that wrote it: %s', (version, year) => {
+    expect(endOfTimeIn(description(version)).slice(0, 4)).toBe(year);
+    expect(endOfTimeIn(description(version), true).slice(0, 4)).toBe('2038');
+  });
+
+  it('is not guessed where no version is', () => {
+    expect(() => endOfTimeIn(description(''))).toThrow(RangeError);
+  });
+});

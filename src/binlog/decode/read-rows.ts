@@ -123,9 +123,6 @@ function readRow(reader: ByteReader, table: MappedTable, { flags, nullBytes }: P
   return row;
 }
 
-/** The row_end of a row in force: the end of TIMESTAMP, which is later since MariaDB 11.5. */
-const endOfTime: ReadonlySet<unknown> = new Set(['2038-01-19 03:14:07.999999', '2106-02-07 06:28:15.999999']);
-
 /**
  * In a MariaDB system-versioned table a DELETE is an update that ends the row, and an UPDATE also inserts the row of the
  * past: what counts is whether an image is current, that is, whether its row_end is the end of time.
@@ -133,7 +130,7 @@ const endOfTime: ReadonlySet<unknown> = new Set(['2038-01-19 03:14:07.999999', '
 function toRowEvent(table: MappedTable, event: Omit<RowEvent, 'table'>): RowEvent | null {
   const whole = { table: table.schema, ...event };
   if (table.rowEnd < 0) return whole;
-  const isCurrent = (row: Row): boolean => endOfTime.has(row[table.rowEnd]);
+  const isCurrent = (row: Row): boolean => row[table.rowEnd] === table.endOfTime;
   const before = event.before && isCurrent(event.before) ? event.before : null;
   // An image that does not show row_end has left it as it was.
   const isUntouched = event.after !== null && event.after[table.rowEnd] === undefined && before !== null;

@@ -1,6 +1,8 @@
 import { columnType, type ColumnSpec } from './column-spec.ts';
 import { Tripwire } from '../halt.ts';
+import type { LogEvent } from '../protocol/log-event.ts';
 import { acceptGapCommand } from '../remedy.ts';
+import { isAtLeast, parseServerVersion } from '../source/server-version.ts';
 import type { ColumnShape } from './table-map-columns.ts';
 
 /**
@@ -16,6 +18,31 @@ export interface VersioningContext {
   key: readonly number[];
   /** See TableHints. */
   plainColumns: PlainColumns;
+}
+
+/**
+ * The row_end of a current row, which is the last TIMESTAMP that the server has, in UTC. A server of 11.5 or later takes a row that ends
+ * in 2038 for one of the past, and writes none of its own until `ALTER TABLE … FORCE`, which mariadb-upgrade runs, has changed it.
+ */
+const endsOfTime = {
+  before11_5: '2038-01-19 03:14:07.999999',
+  since11_5: '2106-02-07 06:28:15.999999',
+} as const;
+
+export type EndOfTime = (typeof endsOfTime)[keyof typeof endsOfTime];
+
+/**
+ * The end of time in the file of the log that a format description begins: of the version that wrote it, so that the files from before
+ * an upgrade are read as they were meant. `hasShortTimestamps`: see SourceIdentity; there the end is in 2038 in every version.
+ * The body is the version of the format (2 bytes) and that of the server, 50 bytes filled with zeros (MariaDB sql/log_event.h,
+ * Format_description_log_event).
+ */
+export function endOfTimeIn(description: LogEvent, hasShortTimestamps = false): EndOfTime {
+  const { buffer, bodyStart } = description;
+  const text = buffer.toString('latin1', bodyStart + 2, bodyStart + 52).replace(/\0.*$/s, '');
+  if (!/^\d+\.\d+\.\d+/.test(text)) throw new RangeError('a format description without a version');
+  const isLate = !hasShortTimestamps && isAtLeast(parseServerVersion(text), '11.5.0');
+  return isLate ? endsOfTime.since11_5 : endsOfTime.before11_5;
 }
 
 /**

@@ -3,10 +3,10 @@ import type { ByteReader } from '../protocol/byte-reader.ts';
 import { columnType, type ColumnSpec } from './column-spec.ts';
 import { compileColumn, compileSkip, type ColumnDecoder, type SkipColumn } from './decode-column.ts';
 import { describeType } from '../definition/shown-column.ts';
-import { Tripwire } from '../halt.ts';
+import { Tripwire, undecodableRemedy } from '../halt.ts';
 import { quoteName } from '../source/quote-name.ts';
 import { acceptGapCommand, steps } from '../remedy.ts';
-import { findRowEnd, type PlainColumns } from './system-versioning.ts';
+import { findRowEnd, type EndOfTime, type PlainColumns } from './system-versioning.ts';
 import { readOptional, readShapes, type ColumnShape, type OptionalMetadata } from './table-map-columns.ts';
 import type { Column, ColumnKind, Flavour, ShownColumn, TableSchema } from '../types.ts';
 
@@ -22,6 +22,8 @@ export interface TableHints {
 
 export interface TableMapContext {
   flavour: Flavour;
+  /** See SourceIdentity. */
+  hasShortTimestamps?: boolean;
   /** Character set name of a collation id. */
   charsetOf(collation: number): string | undefined;
   /** The columns (lower case) to read of a table of the watched schema; undefined when it is not watched. */
@@ -48,6 +50,8 @@ export interface MappedTable {
   targets: Int32Array;
   /** Index in `schema.columns` of row_end, or -1. */
   rowEnd: number;
+  /** What row_end is in a current row, in the file of the log that has this table map. */
+  endOfTime: EndOfTime | undefined;
 }
 
 /** Reads the names at the beginning of a TABLE_MAP event's body, from behind the table id and flags. */
@@ -64,7 +68,11 @@ export function readTableName(reader: ByteReader): { schema: string; table: stri
  * table is neither watched nor named. Throws a Tripwire where the log does not say enough to read every wanted column for certain.
  * Layout: MySQL libs/mysql/binlog/event/rows_event.h, Table_map_event.
  */
-export function readTableMap(reader: ByteReader, context: TableMapContext): MappedTable | null {
+export function readTableMap(
+  reader: ByteReader,
+  context: TableMapContext,
+  endOfTime: EndOfTime | undefined,
+): MappedTable | null {
   const { schema, table } = readTableName(reader);
   const wanted = context.columnsOf(schema, table);
   const named = context.namedIn?.(schema, table);
@@ -93,6 +101,11 @@ export function readTableMap(reader: ByteReader, context: TableMapContext): Mapp
   const rowEnd = isMariadb
     ? findRowEnd(name, specs, { key: optional.key, plainColumns: hints?.plainColumns })
     : -1;
+  if (rowEnd >= 0 && endOfTime === undefined) {
+    throw new Tripwire('undecodable', `rows of ${name} came before the description of their log`, {
+      remedy: undecodableRemedy,
+    });
+  }
   const mapped = assemble(specs, {
     schema,
     table,
@@ -109,7 +122,7 @@ export function readTableMap(reader: ByteReader, context: TableMapContext): Mapp
       return [[lower, toShown(spec, { kind: decoderOf(name, spec).kind, isKey })]];
     }),
   );
-  return { ...mapped, isWatched: wanted !== undefined, unread, shown };
+  return { ...mapped, endOfTime, isWatched: wanted !== undefined, unread, shown };
 }
 
 function toShown(
@@ -191,7 +204,7 @@ interface Assembly {
 function assemble(
   specs: readonly ColumnSpec[],
   { schema, table, wanted, key, rowEnd }: Assembly,
-): Omit<MappedTable, 'isWatched' | 'unread' | 'shown'> {
+): Omit<MappedTable, 'endOfTime' | 'isWatched' | 'unread' | 'shown'> {
   const columns: Column[] = [];
   const indexOf = new Map<string, number>();
   const targets = new Int32Array(specs.length).fill(-1);

@@ -1,3 +1,4 @@
+import type { EndOfTime } from '../decode/system-versioning.ts';
 import { ByteReader } from '../protocol/byte-reader.ts';
 import { Tripwire } from '../halt.ts';
 import type { LogEvent } from '../protocol/log-event.ts';
@@ -51,27 +52,37 @@ export class ParentRows {
   }
 
   /** What is to be looked at in the rows of a table map's table; null for one that is no parent. */
-  map(event: LogEvent): MappedParent | null {
+  map(event: LogEvent, endOfTime: EndOfTime | undefined): MappedParent | null {
     const at = event.bodyStart + 8;
     const { schema, table } = readTableName(new ByteReader(event.buffer, at, event.bodyEnd));
     const parent = this.#reading.parentOf(schema, table);
     if (!parent) return null;
     const needsRows = parent.columns.size > 0 || parent.rowEnd !== null;
-    const probe = needsRows ? this.#probe(new ByteReader(event.buffer, at, event.bodyEnd), parent) : null;
+    const probe = needsRows
+      ? this.#probe(new ByteReader(event.buffer, at, event.bodyEnd), parent, endOfTime)
+      : null;
     return { schema, table, parent, probe };
   }
 
-  #probe(reader: ByteReader, { columns, rowEnd }: Parent): MappedTable | null {
+  #probe(
+    reader: ByteReader,
+    { columns, rowEnd }: Parent,
+    endOfTime: EndOfTime | undefined,
+  ): MappedTable | null {
     try {
-      return readTableMap(reader, {
-        ...this.#context,
-        columnsOf: () => columns,
-        hintsOf: () => ({
-          types: new Map(),
-          fractions: new Map(),
-          plainColumns: rowEnd === null ? 'any' : null,
-        }),
-      });
+      return readTableMap(
+        reader,
+        {
+          ...this.#context,
+          columnsOf: () => columns,
+          hintsOf: () => ({
+            types: new Map(),
+            fractions: new Map(),
+            plainColumns: rowEnd === null ? 'any' : null,
+          }),
+        },
+        endOfTime,
+      );
     } catch (error) {
       if (error instanceof Tripwire) return null;
       throw error;

@@ -18,6 +18,8 @@ export class RangeRecorder {
   /** Watched rows of transactions that did not fit, also of those at the ends, which are not in the range. */
   passedOverRows = 0;
   rows = 0;
+  /** By file, see TransactionPart. */
+  readonly endsOfTime: Record<string, string> = {};
   readonly #limits: RecordLimits;
   #bytes = 0;
   #from: LogPlace;
@@ -58,6 +60,8 @@ export class RangeRecorder {
     this.#pendingRows += part.rows.length;
     this.#pendingBytes += part.bytes;
     if (this.#bytes + this.#pendingBytes <= this.#limits.bytes) this.#pending.push(...part.rows);
+    if (part.commit && part.endOfTime !== undefined)
+      this.endsOfTime[part.commit.position.file] = part.endOfTime;
     if (part.commit) this.#close(part.id, part.commit);
   }
 

@@ -31,6 +31,7 @@ export function toJob(recorder: RangeRecorder, { url, dictionary, tables }: JobO
     transactions: recorder.transactions,
     passedOver: recorder.passedOver,
     notKept: recorder.passedOverRows,
+    endsOfTime: recorder.endsOfTime,
     rowEnds: rowEndsOf(watched, rows),
     charsets: Object.fromEntries(
       watched.map(({ name, columns }) => [

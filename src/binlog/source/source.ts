@@ -12,7 +12,7 @@ import { AppError } from '../../lib/errors.ts';
 import { refusalWithin } from '../../lib/server-error.ts';
 import { prepareSession } from '../../db/connection/session-variables.ts';
 import { explainMissingSchema, isSchemaMissing } from './missing-schema.ts';
-import { parseServerVersion, type ServerVersion } from './server-version.ts';
+import { isAtLeast, parseServerVersion, type ServerVersion } from './server-version.ts';
 import type { Cell, Flavour } from '../types.ts';
 
 /** A row of an answer, each value as a Cell, by the column's name as the statement wrote it. */
@@ -29,6 +29,8 @@ export interface SourceIdentity {
   gtidMode: 'on' | 'on_permissive' | 'off_permissive' | 'off';
   /** 0: names are case-sensitive; 1: kept in lower case; 2: kept as written, compared in lower case. */
   lowerCaseTableNames: 0 | 1 | 2;
+  /** MariaDB 11.5 or later without a TIMESTAMP after 2038: on Windows, and where `long` has 32 bits. */
+  hasShortTimestamps: boolean;
   /** Who the server thinks we are, ready for a GRANT: `'webhooks'@'%'`. */
   account: string;
 }
@@ -186,7 +188,8 @@ export function openSource(
 async function identify(source: Source): Promise<SourceIdentity> {
   const [row] = await source.query(
     'SELECT VERSION() AS version, @@server_id AS serverId, @@hostname AS hostname,' +
-      ' @@lower_case_table_names AS lowerCase, CURRENT_USER() AS account',
+      ' @@lower_case_table_names AS lowerCase, CURRENT_USER() AS account,' +
+      ' FROM_UNIXTIME(4294967295) IS NULL AS endsIn2038',
   );
   const version = parseServerVersion(String(row!['version']));
   const variables = toVariables(await source.query(identityVariables));
@@ -201,6 +204,7 @@ async function identify(source: Source): Promise<SourceIdentity> {
         ? 'on'
         : ((variables.get('gtid_mode') ?? 'OFF').toLowerCase() as SourceIdentity['gtidMode']),
     lowerCaseTableNames: Number(row!['lowerCase']) as 0 | 1 | 2,
+    hasShortTimestamps: Number(row!['endsIn2038']) === 1 && isAtLeast(version, '11.5.0'),
     account: quoteAccount(String(row!['account'])),
   };
 }

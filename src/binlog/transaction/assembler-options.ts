@@ -39,6 +39,7 @@ export interface AssemblerOptions extends TableMapContext, TransactionTimeOption
 export type ReaderOptions = Pick<
   AssemblerOptions,
   | 'flavour'
+  | 'hasShortTimestamps'
   | 'charsetOf'
   | 'columnsOf'
   | 'namedIn'

@@ -6,6 +6,7 @@ import type { LogPlace, Position } from '../types.ts';
 
 /** The log's own count of a file's bytes begins anew here. */
 const WRAP = 0x1_0000_0000;
+const describesFile: ReadonlySet<number> = new Set([eventType.rotate, eventType.formatDescription]);
 /** Sent for the connection alone. */
 const notInFile: ReadonlySet<number> = new Set([eventType.heartbeat, eventType.heartbeatV2]);
 
@@ -56,9 +57,9 @@ export class LogCursor {
     this.#eventStart = this.#offset - event.size;
   }
 
-  /** Whether the event is before the position at which reading continues. */
+  /** Whether the event is before the position at which reading continues. What describes the file is needed behind it as well. */
   skips(event: LogEvent): boolean {
-    if (this.#skipUntil === 0 || event.type === eventType.rotate) return false;
+    if (this.#skipUntil === 0 || describesFile.has(event.type)) return false;
     if (this.#offset <= this.#skipUntil) return true;
     this.#skipUntil = 0;
     return false;

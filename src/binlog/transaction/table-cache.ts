@@ -1,4 +1,5 @@
 import { readTableId } from '../decode/read-rows.ts';
+import { endOfTimeIn, type EndOfTime } from '../decode/system-versioning.ts';
 import { readTableMap, type MappedTable, type TableMapContext } from '../decode/table-map.ts';
 import type { MappedParent, ParentRows } from '../foreign-key/parent-rows.ts';
 import { ByteReader } from '../protocol/byte-reader.ts';
@@ -30,6 +31,9 @@ export interface TableCacheOptions {
 export class TableCache {
   readonly #options: TableCacheOptions;
   readonly #tables = new Map<number, CachedTable>();
+  /** In the present file; undefined before the first one begins. */
+  #endOfTime: EndOfTime | undefined;
+  #hasVersioned = false;
 
   constructor(options: TableCacheOptions) {
     this.#options = options;
@@ -39,9 +43,17 @@ export class TableCache {
     return this.#tables.get(id);
   }
 
-  /** A file of the log begins: the ids may be others. */
-  clear(): void {
+  /** See TransactionPart. */
+  get endOfTime(): EndOfTime | undefined {
+    return this.#hasVersioned ? this.#endOfTime : undefined;
+  }
+
+  /** A file of the log begins, with its format description: the ids may be others, and the version of the server. */
+  beginFile(description: LogEvent): void {
+    const { flavour, hasShortTimestamps } = this.#options.context;
     this.#tables.clear();
+    this.#hasVersioned = false;
+    if (flavour === 'mariadb') this.#endOfTime = endOfTimeIn(description, hasShortTimestamps);
   }
 
   /** A transaction begins. Not in mid-transaction: a statement maps all its tables before its rows. */
@@ -59,8 +71,10 @@ export class TableCache {
       if (cached.isOurs) time.passOwn();
       return;
     }
+    const endOfTime = this.#endOfTime;
     const reader = new ByteReader(event.buffer, event.bodyStart + 8, event.bodyEnd);
-    const mapped = isWaived ? null : readTableMap(reader, context);
+    const mapped = isWaived ? null : readTableMap(reader, context, endOfTime);
+    if (mapped && mapped.rowEnd >= 0) this.#hasVersioned = true;
     if (mapped) shown.requireKnown(mapped);
     const table = mapped?.isWatched ? mapped : null;
     if (table) shown.note(table, context.columnsOf(table.schema.schema, table.schema.name) ?? new Set());
@@ -68,6 +82,6 @@ export class TableCache {
     const isOurs = time.passOwnMap(event);
     // A waived transaction's maps are not kept: the next one must read them.
     if (isWaived) this.#tables.delete(id);
-    else this.#tables.set(id, { raw, table, isOurs, parent: parents?.map(event) ?? null });
+    else this.#tables.set(id, { raw, table, isOurs, parent: parents?.map(event, endOfTime) ?? null });
   }
 }

@@ -142,7 +142,7 @@ export class TransactionAssembler {
         this.#cursor.rotate(event);
         return;
       case eventType.formatDescription:
-        this.#tables.clear();
+        this.#tables.beginFile(event);
         this.#cursor.begin(event);
         this.time.beginFile(event);
         return;
@@ -216,6 +216,7 @@ export class TransactionAssembler {
     this.#gtids.add(this.#group.gtid);
     this.#committed = this.#cursor.position(this.#gtids.text);
     const baseline = this.#shown.takeChange();
+    const { endOfTime } = this.#tables;
     const part: TransactionPart = {
       id: this.#group.id,
       ...this.#rows.content,
@@ -228,6 +229,7 @@ export class TransactionAssembler {
       ddl,
       ...this.#parents?.take(),
       ...this.#xa.parents,
+      ...(endOfTime !== undefined && { endOfTime }),
       ...(isUndone && { isUndone }),
       ...(this.time.isOwn && { isOwn: true }),
     };

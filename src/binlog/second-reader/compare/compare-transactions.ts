@@ -21,6 +21,8 @@ export interface Readings {
    * the table was altered in between.
    */
   rowEnds: Readonly<Record<string, readonly string[]>>;
+  /** By file of the log, the row_end of a current row: zongji does not read which version wrote the file. */
+  endsOfTime: Readonly<Record<string, string>>;
   /** Character sets as the data dictionary has them, by lower-case table and column; null for bytes. */
   charsets: Readonly<Record<string, Readonly<Record<string, string | null>>>>;
 }
@@ -49,10 +51,7 @@ export class TransactionComparer {
       return;
     }
     const ourTables = Map.groupBy(ours?.rows ?? [], ({ table }) => `${table.schema}.${table.name}`);
-    const theirTables = Map.groupBy(
-      this.#current(theirs.rows),
-      ({ table }) => `${table.schema}.${table.name}`,
-    );
+    const theirTables = Map.groupBy(this.#current(theirs), ({ table }) => `${table.schema}.${table.name}`);
     for (const table of new Set([...ourTables.keys(), ...theirTables.keys()]))
       this.#compareTable(table, ourTables.get(table) ?? [], {
         rows: theirTables.get(table) ?? [],
@@ -149,10 +148,12 @@ export class TransactionComparer {
   }
 
   /** Without the rows of the past that MariaDB logs for a system-versioned table: our reader gives the current ones alone. */
-  #current(rows: readonly ZongjiRow[]): readonly ZongjiRow[] {
+  #current({ rows, file }: ZongjiTransaction): readonly ZongjiRow[] {
+    const endOfTime = this.#readings.endsOfTime[file];
+    if (endOfTime === undefined) return rows;
     return rows.flatMap((row) => {
       const rowEnds = this.#readings.rowEnds[row.table.name.toLowerCase()];
-      return rowEnds === undefined ? row : (currentRow(row, rowEnds) ?? []);
+      return rowEnds === undefined ? row : (currentRow(row, { rowEnds, endOfTime }) ?? []);
     });
   }
 }
@@ -166,15 +167,21 @@ interface CellPair {
   index: number;
 }
 
-/** Zongji reads the second 2^32 - 1, the end of time since MariaDB 11.5, as a negative one. */
-const endOfTime = /^(2038-01-19|2106-02-07|1969-12-31) /;
+/** Zongji reads the seconds as a signed number: 2^32 - 1, the end of time since MariaDB 11.5, is one before 1970. */
+const misreadEnd: Readonly<Record<string, string>> = {
+  '2106-02-07 06:28:15.999999': '1969-12-31 23:59:59.999999',
+};
 
-function currentRow(row: ZongjiRow, rowEnds: readonly string[]): ZongjiRow | null {
+function currentRow(
+  row: ZongjiRow,
+  { rowEnds, endOfTime }: { rowEnds: readonly string[]; endOfTime: string },
+): ZongjiRow | null {
   const { columns } = row.table;
   const name = columns.find((column) => rowEnds.includes(column.name.toLowerCase()))?.name;
   if (name === undefined) return row;
+  const ends = [endOfTime, misreadEnd[endOfTime]];
   const current = (image: ZongjiImage | null): ZongjiImage | null =>
-    image !== null && endOfTime.test(String(image.values[name])) ? image : null;
+    image !== null && ends.includes(String(image.values[name])) ? image : null;
   const before = current(row.before);
   const after = current(row.after);
   if (before && after) return { ...row, op: 'update', before, after };
