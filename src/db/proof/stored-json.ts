@@ -14,7 +14,7 @@ const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const isText = (value: unknown): value is string => typeof value === 'string';
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value);
-const isAny = (_: unknown): _ is unknown => true;
+const isAny = (value: unknown): value is unknown => value !== undefined;
 const orNull =
   <T>(shape: Shape<T>): Shape<T | null> =>
   (value): value is T | null =>
