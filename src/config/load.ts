@@ -66,8 +66,8 @@ export function draftConfig(file: string, env: Environment = process.env): Confi
   }
   const baseDir = dirname(resolve(file));
   const schema = createConfigSchema(baseDir);
-  const read = validate(schema, raw, (path, message) => {
-    if (!isInherited(path, yaml.value, raw)) problems.add(path, message);
+  const read = validate(schema, raw, (path, message, shown) => {
+    if (!isInherited(path, yaml.value, raw)) problems.add(path, message, shown);
   });
   crossCheck(raw, { baseDir, env }, problems);
   const { parsed, replaced } =

@@ -17,12 +17,14 @@ export interface Problem {
   message: string;
   /** What to write instead, where the message does not say it. */
   remedy?: string;
+  /** The last key of the path is not shown. */
+  hidesKey?: boolean;
 }
 
 /** Collects all mistakes of one file, so that one error reports them. */
 export interface Problems {
   /** Adds one, at the place of `path`. A path that already has a problem, or lies inside one that has, is left out: it follows from it. */
-  add(path: YamlPath, message: string): void;
+  add(path: YamlPath, message: string, shown?: Pick<Problem, 'hidesKey'>): void;
   /** In the order of the file. */
   list(): Problem[];
 }
@@ -42,12 +44,12 @@ export function createProblems({
   const isKnown = (path: YamlPath) =>
     all.some((other) => other.path.length > 0 && other.path.every((step, index) => step === path[index]));
   return {
-    add(path, message) {
+    add(path, message, shown) {
       // Each is compared with all before it: a generated file with 20,000 mistakes took half a minute.
       if (all.length >= maxProblems || isKnown(path)) return;
       if (all.length === maxProblems - 1)
-        all.push({ path, position: at(path), message: `${message}; there are more` });
-      else all.push({ path, position: at(path), message });
+        all.push({ path, position: at(path), message: `${message}; there are more`, ...shown });
+      else all.push({ path, position: at(path), message, ...shown });
     },
     list: () => inFileOrder(all),
   };
@@ -71,17 +73,18 @@ export function showKey(key: string): string {
 }
 
 /** `webhooks[0].events[1]`; the empty path is the empty text. Keys are shown by showKey. */
-export function formatPath(path: YamlPath): string {
-  return path
+export function formatPath(path: YamlPath, { hidesKey = false }: Pick<Problem, 'hidesKey'> = {}): string {
+  const shown = hidesKey ? [...path.slice(0, -1), '…'] : path;
+  return shown
     .map((step) => (typeof step === 'number' ? `[${step}]` : `.${showKey(step)}`))
     .join('')
     .replace(/^\./, '');
 }
 
 /** `file:line:column key: message`: a place that terminals and editors make clickable. */
-export function formatProblem({ path, position, message }: Problem): string {
+export function formatProblem({ path, position, message, hidesKey = false }: Problem): string {
   const { file, line, column } = position;
-  const key = formatPath(path);
+  const key = formatPath(path, { hidesKey });
   return `${file}:${line}:${column} ${key === '' ? '' : `${key}: `}${message}`;
 }
 

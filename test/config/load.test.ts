@@ -260,6 +260,44 @@ describe('a good file', () => {
       expect(told).not.toContain(secretPart);
   });
 
+  // Letters alone look like no secret: where they stand says that they may be one.
+  describe.each(['hunter', 'correcthorse', 'SuperSecretToken', 'SUPERSECRET', 'qzxvkwpmtbnrhdlg'])(
+    '%s',
+    (token) => {
+      it.each([
+        `webhooks: [{ ${token} }]`,
+        `webhooks: [{ ${token}: }]`,
+        `webhooks: [{ ? ${token} }]`,
+        `webhooks: [{ secret:${token} }]`,
+        `webhooks: [{ secret=${token} }]`,
+        `webhooks: [{ secret ${token} }]`,
+        `webhooks: [{ secret ${token}: x }]`,
+        `webhooks: [{ "": ${token} }]`,
+        `webhooks:\n  - secret: { ${token} }`,
+        `webhooks:\n  - secret: { x: ${token} }`,
+        `webhooks:\n  - secret: [${token}]`,
+        `webhooks:\n  - ${token}:`,
+        `webhook_defaults: { ${token} }`,
+        `store: { ${token} }`,
+        `store: { encryption_key: { ${token} } }`,
+        `http: { tokens: [{ ${token} }] }`,
+        `http: { tokens: { ${token} } }`,
+        `source: { ${token} }`,
+        `${token}:`,
+        token,
+      ])('is not quoted in %j', (content) => {
+        expect(problemsOf(content).join()).not.toContain(token);
+      });
+    },
+  );
+
+  it('quotes an unknown key that has a value, and one close to a known key', () => {
+    expect(problemsOf('store: { colour: 1 }').join()).toContain('store.colour: is not a known key');
+    expect(problemsOf('store: { Urll: }').join()).toContain(
+      'store.Urll: is not a known key, did you mean "url"?',
+    );
+  });
+
   it('lists the first of thousands of mistakes, and says that there are more', () => {
     const keys = Array.from({ length: 20_000 }, (_, n) => `key${n}: 1`).join('\n');
     const problems = problemsOf(keys);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { didYouMean } from '../../lib/suggest.ts';
+import { didYouMean, nearest } from '../../lib/suggest.ts';
 import type { Problems, YamlPath } from '../problems.ts';
+import { valueAt } from '../yaml/layer.ts';
 
 /**
  * Checks a value from YAML against a zod schema and adds every problem, with our words and one for each unknown key.
@@ -21,13 +22,27 @@ export function validate<Schema extends z.ZodType>(
     }
     const known = keysAt(schema, path);
     for (const key of issue.keys.slice(0, maxUnknownKeys))
-      add([...path, key], describeUnknownKey(key, known));
+      add([...path, key], describeUnknownKey(key, known), {
+        hidesKey: mayBeSecret(key, { value: valueAt(value, [...path, key]), known }),
+      });
   }
   return undefined;
 }
 
 /** Of one map: the nearest right word is looked for once for each. */
 const maxUnknownKeys = 100;
+
+/** What our keys look like: words in lower case. */
+const keyForm = /^[a-z][a-z0-9]{0,15}(?:_[a-z0-9]{1,16}){0,4}$/;
+
+/**
+ * Whether an unknown key may be a secret in the wrong place: it has no value (`{ TOKEN }`), or another form than our keys (`secret TOKEN: x`).
+ * One that is close to a known key is a typing mistake and is shown.
+ */
+function mayBeSecret(key: string, { value, known }: { value: unknown; known: readonly string[] }): boolean {
+  const isBare = value === null || value === undefined || value === '';
+  return (isBare || !keyForm.test(key)) && nearest(key, known) === undefined;
+}
 
 function describeUnknownKey(key: string, known: readonly string[]): string {
   return key.includes(':')

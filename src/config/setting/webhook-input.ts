@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { AppError } from '../../lib/errors.ts';
 import { duration } from './plain-scalars.ts';
-import { formatPath, type YamlPath } from '../problems.ts';
+import { formatPath, type Problems } from '../problems.ts';
 import { referenceToEnvironment } from './scalar.ts';
 import { webhookShape } from './schema.ts';
 import type { WebhookSettings } from '../types.ts';
@@ -76,8 +76,8 @@ function inputSchema(required: readonly (keyof Shape)[]) {
 function parseInput<Schema extends z.ZodObject>(schema: Schema, raw: Raw): Partial<z.output<Schema>> {
   const given = Object.fromEntries(Object.entries(raw).filter(([, value]) => value !== undefined));
   const problems: string[] = [];
-  const add = (path: YamlPath, message: string): void =>
-    void problems.push(`${formatPath(path)}: ${message}`);
+  const add: Problems['add'] = (path, message, shown) =>
+    void problems.push(`${formatPath(path, shown)}: ${message}`);
   const parsed = validate(schema, given, add);
   if (parsed === undefined)
     throw new AppError('ERR_USAGE', problems.join('\n'), { remedy: 'Correct these fields.' });
