@@ -24,6 +24,7 @@ import {
   lookupsOf,
   nameOfRules,
   readClinic,
+  requireSameTables,
   requireSameWatch,
   requireTables,
   type Clinic,
@@ -233,8 +234,16 @@ async function prepare(
   const preflight = createPreflightWatch({
     first,
     ask: () => {
-      const { watch, named } = inForce.clinic.rules;
-      return runPreflight({ source, serverId, watch, named, readerRuns: true });
+      const { rules, dictionary } = inForce.clinic;
+      const { watch, named } = rules;
+      return runPreflight({
+        source,
+        serverId,
+        watch,
+        named,
+        spelled: dictionary.spelled,
+        readerRuns: true,
+      });
     },
     log,
     outages,
@@ -376,11 +385,13 @@ function createCapture(
       room: () => dispatcher.room(),
       dispatch: (fresh) => dispatcher.accept(fresh),
       async redefine(tables, baseline) {
-        const { watch } = inForce.clinic.rules;
+        const before = inForce.clinic;
+        const { watch } = before.rules;
         const next = await readSettled(
           () => clinicNow(parts, inForce.clinic.ruleFile, baseline),
           (clinic) => {
             requireTables(clinic, baseline, tables);
+            requireSameTables(before, clinic, tables);
             requireSameWatch(watch, clinic.rules.watch, tables);
           },
         );

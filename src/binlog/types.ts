@@ -189,6 +189,8 @@ export interface SourceTable {
   key: readonly string[];
   /** The log has changes of tables alone. */
   isView?: boolean;
+  /** Of tables whose names differ in letter case alone, all the names; left out where there is one. */
+  namesakes?: readonly string[];
 }
 
 /** The tables of the source's schema as they are now, by lower-case name. */

@@ -15,6 +15,7 @@ import type { Change } from '../change/types.ts';
 import type { Config } from '../config/types.ts';
 import { problemsError, type Problem } from '../config/problems.ts';
 import { draftRules } from '../event/mapping/compile.ts';
+import { namedTables } from '../event/rule/named.ts';
 import { builtInRulesFile, readRules, type RuleFile } from '../event/rule/rule-file.ts';
 import type { MapContext, Rules } from '../event/types.ts';
 
@@ -59,7 +60,7 @@ export async function draftClinic(
   { filterNames, baseline = {}, ruleFile }: ClinicOptions & { ruleFile: RuleFile },
 ): Promise<{ clinic: Clinic; mistakes: readonly Problem[] }> {
   const identity = await source.identify();
-  const dictionary = await readDictionary(source, identity);
+  const dictionary = await readDictionary(source, identity, namedTables(ruleFile));
   const schema = withBaseline(dictionary.tables, baseline);
   const options = { schema, timeZone: config.source.timezone, filterNames };
   const { rules, mistakes } = draftRules(ruleFile, options);
@@ -109,16 +110,18 @@ export function readingOf({
   | 'hintsOf'
   | 'isWatchedSchema'
   | 'watchedTables'
+  | 'foldsNames'
 > {
-  const fold =
-    identity.lowerCaseTableNames === 0 ? (name: string) => name : (name: string) => name.toLowerCase();
+  const foldsNames = identity.lowerCaseTableNames !== 0;
+  const fold = (name: string): string => (foldsNames ? name.toLowerCase() : name);
   const ours = fold(dictionary.schema);
   /** A missing one is found in any spelling: how it was written is unknown. */
   const find = (of: Watch, database: string, table: string): ReadonlySet<string> | undefined => {
     const lower = table.toLowerCase();
     const live = dictionary.tables.get(lower);
-    const isOurs = fold(database) === ours && (!live || fold(live.name) === fold(table));
-    return isOurs ? of.get(lower) : undefined;
+    // The log may have changes of a table that the rules spell exactly, and whose namesake is the only one left.
+    const isMeant = !live || fold(live.name) === fold(table) || dictionary.spelled.has(table);
+    return fold(database) === ours && isMeant ? of.get(lower) : undefined;
   };
   return {
     ownSchema: fold(ownSchema),
@@ -139,6 +142,7 @@ export function readingOf({
       return { types, fractions: fractionsOf(live), plainColumns: plainColumnsOf(live) };
     },
     isWatchedSchema: (name) => fold(name) === ours,
+    foldsNames,
     // Those too that are not there yet: the definition that makes one must be noticed.
     watchedTables: () =>
       [...new Set([...rules.watch.keys(), ...rules.named.keys()])].map(
@@ -243,6 +247,19 @@ export function requireTables(
   const names = new Set(among.map((name) => name.toLowerCase()));
   const gone = goneTables(dictionary, baseline).find((table) => names.has(table) && rules.watch.has(table));
   if (gone !== undefined) throw changed(gone, `the watched table ${gone} is gone`);
+}
+
+/**
+ * Throws a Tripwire when another table than before has one of the names: its namesake in other letter case was made, or is alone left.
+ * Only a server that distinguishes letter case has such tables.
+ */
+export function requireSameTables(before: Clinic, after: Clinic, tables: readonly string[]): void {
+  if (after.identity.lowerCaseTableNames !== 0) return;
+  for (const table of tables.map((name) => name.toLowerCase())) {
+    const [old, now] = [before, after].map(({ dictionary }) => dictionary.tables.get(table)?.name);
+    if (!after.rules.watch.has(table) || old === undefined || now === undefined || now === old) continue;
+    throw changed(old, `the rules mean another table than before: ${now}, not ${old}`);
+  }
 }
 
 /** Throws a Tripwire when a column that was to be read, and that the log has not shown yet, is not there any more. */

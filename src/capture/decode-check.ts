@@ -81,7 +81,8 @@ export async function checkDecoder(options: DecodeCheckOptions): Promise<DecodeC
   const common = { from: recorder.from, until: recorder.until, reachesBack: start.reachesBack, halts };
   if (recorder.transactions.length === 0)
     return { ...common, ...nothing, withoutRows: [...watch.keys()], stoppedBy };
-  const job = toJob(recorder, { url: source.url, dictionary, tables: watch.keys() });
+  const foldsNames = clinic.identity.lowerCaseTableNames !== 0;
+  const job = toJob(recorder, { url: source.url, dictionary, tables: watch.keys(), foldsNames });
   const left = Math.max(0, timeMs - (monotonicMs() - startedAt));
   const { end: how, ...compared } = await compare(job, { timeMs: left, ...(signal && { signal }) });
   const seen = new Set(Object.keys(compared.tables).map(tableName));

@@ -164,6 +164,7 @@ class Comparing implements SecondReading {
       url: source.url,
       dictionary: clinic.dictionary,
       tables: clinic.rules.watch.keys(),
+      foldsNames: clinic.identity.lowerCaseTableNames !== 0,
     });
     const compared = await compare(job, { timeMs: BESIDE.timeMs, signal });
     if (signal.aborted) return;

@@ -114,6 +114,7 @@ function askSource(
     source,
     watch,
     named,
+    ...(clinic && { spelled: clinic.dictionary.spelled }),
     readerRuns: known.readerRuns,
     checkpoint: known.checkpoint && {
       ...known.checkpoint,

@@ -40,9 +40,10 @@ export interface CopyDefinition {
 export function readCopyDefinition(statement: LoggedStatement, watched: WatchedNames): CopyDefinition | null {
   const { effect, parsed, schema } = statement;
   if (effect !== 'definition' || parsed.isTemporary) return null;
-  const nameOf = (name: ObjectName): string => copyName(name, schema);
+  const naming = { schema, watched };
+  const nameOf = (name: ObjectName): string => copyName(name, naming);
   const alteration = readAlteration(parsed);
-  const renamed = findRenamed(movesOf(parsed));
+  const renamed = findRenamed(movesOf(parsed), watched.fold);
   const origins = new Map([
     ...namesBegun(parsed).map((name): [string, null] => [nameOf(name), null]),
     ...renamed.map(({ name, replacement }): [string, string | null] => [
@@ -51,26 +52,26 @@ export function readCopyDefinition(statement: LoggedStatement, watched: WatchedN
     ]),
   ]);
   return {
-    created: readCreated(parsed, { schema, watched }),
+    created: readCreated(parsed, naming),
     altered:
-      alteration && mayBeCopy(alteration.table, { schema, watched })
+      alteration && mayBeCopy(alteration.table, naming)
         ? { copy: nameOf(alteration.table), alteration }
         : null,
     swapped: renamed.flatMap(({ name, replacement }) =>
       replacement === null
         ? []
-        : watchedTables(name, { schema, watched }).map((each) => ({ ...each, copy: nameOf(replacement) })),
+        : watchedTables(name, naming).map((each) => ({ ...each, copy: nameOf(replacement) })),
     ),
     origins,
-    droppedSchema: droppedSchema(parsed),
+    droppedSchema: droppedSchema(parsed, watched),
   };
 }
 
-/** A table by which it is known while it may be a copy: in lower case and quoted. */
-const copyName = ({ schema, object }: ObjectName, ownSchema: string): string =>
-  schemaPrefix(schema?.[0] ?? ownSchema) + quoteName(object?.[0]?.toLowerCase() ?? '');
+/** The name by which a table is known while it may be a copy: quoted, and in lower case where the server ignores letter case. */
+const copyName = ({ schema, object }: ObjectName, { schema: own, watched }: Naming): string =>
+  schemaPrefix(schema?.[0] ?? own, watched) + quoteName(watched.fold(object?.[0] ?? ''));
 
-const schemaPrefix = (schema: string): string => `${quoteName(schema.toLowerCase())}.`;
+const schemaPrefix = (schema: string, { fold }: WatchedNames): string => `${quoteName(fold(schema))}.`;
 
 interface Naming {
   /** That of the session. */
@@ -101,8 +102,8 @@ function readCreated(parsed: ParsedStatement, naming: Naming): CopyDefinition['c
     });
   const ofTables = sources.flatMap((name) => watchedTables(name, naming));
   return {
-    copy: copyName(table, naming.schema),
-    like: like && copyName(like, naming.schema),
+    copy: copyName(table, naming),
+    like: like && copyName(like, naming),
     ofTables: new Set(ofTables.map((each) => each.table.toLowerCase())),
     columns,
   };
@@ -141,11 +142,11 @@ function namesBegun(parsed: ParsedStatement): ObjectName[] {
   }
 }
 
-function droppedSchema(parsed: ParsedStatement): string | null {
+function droppedSchema(parsed: ParsedStatement, watched: WatchedNames): string | null {
   if (verbOf(parsed) !== 'DROP DATABASE' && verbOf(parsed) !== 'DROP SCHEMA') return null;
   const lexer = parsed.behindHead();
   lexer.next();
   passWords(lexer, 'IF', 'EXISTS');
   const name = readObjectName(lexer)?.object?.[0];
-  return name === undefined ? null : schemaPrefix(name);
+  return name === undefined ? null : schemaPrefix(name, watched);
 }

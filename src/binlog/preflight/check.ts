@@ -93,6 +93,8 @@ export interface PreflightOptions {
   lookups?: Watch;
   /** All that the rules name, whether the schema has it or not. */
   named?: Watch;
+  /** The tables' names as the rules spell them; without it, those of `watch`. */
+  spelled?: Iterable<string>;
   /** Our replication server id. */
   serverId?: number;
   /** Whether a reader of ours is connected now. */

@@ -40,7 +40,7 @@ export async function collectFacts(
 ): Promise<Facts> {
   const { source, watch, lookups, clock } = options;
   const identity = await source.identify();
-  const dictionary = await readDictionary(source, identity);
+  const dictionary = await readDictionary(source, identity, options.spelled ?? watch.keys());
   const wanted = [
     ...[...watch].map(([name, columns]) => ({ name, columns, watched: true })),
     ...[...lookups]

@@ -10,7 +10,15 @@ const BUFFER_BYTES = 8 * 1024 * 1024;
 
 export interface RangeOptions extends Pick<
   StreamOptions,
-  'url' | 'flavour' | 'charsetOf' | 'columnsOf' | 'namedIn' | 'hintsOf' | 'isWatchedSchema' | 'watchedTables'
+  | 'url'
+  | 'flavour'
+  | 'charsetOf'
+  | 'columnsOf'
+  | 'namedIn'
+  | 'hintsOf'
+  | 'isWatchedSchema'
+  | 'watchedTables'
+  | 'foldsNames'
 > {
   position: Position;
   /** Where the log ended when the reading was asked for. */

@@ -10,17 +10,20 @@ export interface JobOptions {
   dictionary: Dictionary;
   /** Lower-case names of the tables that our reader was to read. */
   tables: Iterable<string>;
+  /** Whether the server ignores the letter case of tables' names (`lower_case_table_names` is not 0). */
+  foldsNames: boolean;
 }
 
 /** What was recorded, with all that zongji needs to read the same. */
-export function toJob(recorder: RangeRecorder, { url, dictionary, tables }: JobOptions): ComparisonJob {
+export function toJob(
+  recorder: RangeRecorder,
+  { url, dictionary, tables, foldsNames }: JobOptions,
+): ComparisonJob {
   const watched = [...tables].flatMap((name) => dictionary.tables.get(name) ?? []);
   const rows = recorder.transactions.flatMap((each) => each.rows);
-  const names = spellings([
-    ...watched.map(({ name }) => name),
-    ...new Set(rows.map(({ table }) => table.name)),
-  ]);
-  const schemas = spellings([dictionary.schema, ...new Set(rows.map(({ table }) => table.schema))]);
+  const tableNames = [...watched, ...rows.map(({ table }) => table)].map(({ name }) => name);
+  const names = spellings(tableNames, foldsNames);
+  const schemas = spellings([dictionary.schema, ...rows.map(({ table }) => table.schema)], foldsNames);
   return {
     url,
     // A reader with the id of another one would end it: the daemon's among them.
@@ -55,7 +58,10 @@ function rowEndsOf(watched: readonly DictionaryTable[], rows: readonly RowEvent[
   return found;
 }
 
-/** zongji compares names exactly; a server that ignores their case may log another spelling than the dictionary has. */
-function spellings(names: readonly string[]): string[] {
-  return [...new Set(names.flatMap((name) => [name, name.toLowerCase()]))];
+/**
+ * zongji compares names exactly; a server that ignores their case may log another spelling than the dictionary has. On a server that
+ * distinguishes it, another spelling is another table, which our reader does not read.
+ */
+function spellings(names: readonly string[], foldsNames: boolean): string[] {
+  return [...new Set(names.flatMap((name) => (foldsNames ? [name, name.toLowerCase()] : [name])))];
 }

@@ -34,8 +34,10 @@ export interface DictionaryTable extends SourceTable {
 export interface Dictionary {
   /** The schema as the server spells it. */
   schema: string;
-  /** By lower-case name. */
+  /** By lower-case name. Of tables whose names differ in letter case alone, the one that the rules spell. */
   tables: ReadonlyMap<string, DictionaryTable>;
+  /** The tables' names as the rules spell them. */
+  spelled: ReadonlySet<string>;
   /** Character set name by collation id, as a table map names it. */
   charsets: ReadonlyMap<number, string>;
 }
@@ -76,8 +78,16 @@ const kinds: Readonly<Record<string, ColumnKind>> = {
   inet6: 'inet',
 };
 
-/** Reads the dictionary of the source's schema (that of its URL). Needs no more than SELECT on the tables. */
-export async function readDictionary(source: Source, identity: SourceIdentity): Promise<Dictionary> {
+/**
+ * Reads the dictionary of the source's schema (that of its URL). Needs no more than SELECT on the tables. `names` are the tables' names
+ * as the rules spell them: they decide between tables whose names differ in letter case alone.
+ */
+export async function readDictionary(
+  source: Source,
+  identity: SourceIdentity,
+  names: Iterable<string> = [],
+): Promise<Dictionary> {
+  const spelled = new Set(names);
   const schema = await currentSchema(source);
   const [tableRows, columnRows, keyRows, charsets] = await Promise.all([
     source.query(
@@ -106,7 +116,7 @@ export async function readDictionary(source: Source, identity: SourceIdentity): 
       return identity.flavour === 'mariadb' ? refineMariadb(source, table, row) : table;
     }),
   );
-  return { schema, tables: byLowerName(tables), charsets };
+  return { schema, tables: byLowerName(tables, spelled), spelled, charsets };
 }
 
 /**
@@ -249,12 +259,17 @@ async function readDefinition(source: Source, table: string): Promise<string> {
   }
 }
 
-/** Where two names differ in letter case alone, the one in lower case has the entry. */
-function byLowerName(tables: readonly DictionaryTable[]): Map<string, DictionaryTable> {
-  const named = new Map<string, DictionaryTable>();
-  for (const table of tables) {
-    const lower = table.name.toLowerCase();
-    if (!named.has(lower) || table.name === lower) named.set(lower, table);
-  }
-  return named;
+/** A name that the rules spell exactly has the entry. A table with namesakes carries their names: the rules must spell it exactly. */
+function byLowerName(
+  tables: readonly DictionaryTable[],
+  spelled: ReadonlySet<string>,
+): Map<string, DictionaryTable> {
+  const groups = Map.groupBy(tables, ({ name }) => name.toLowerCase());
+  return new Map(
+    [...groups].map(([lower, group]) => {
+      const chosen = group.find(({ name }) => spelled.has(name)) ?? group[0]!;
+      const namesakes = group.map(({ name }) => name).toSorted();
+      return [lower, group.length === 1 ? chosen : { ...chosen, namesakes }];
+    }),
+  );
 }

@@ -14,26 +14,29 @@ export interface RenamedTable {
   replacement: ObjectName | null;
 }
 
+/** Equal for names by which the server finds the same table (see WatchedNames). */
+export type FoldName = (name: string) => string;
+
 /** The names of a RENAME TABLE that stand for another table afterwards than before, or for none: its steps are done in order. */
-export function findRenamed(moves: readonly Move[]): RenamedTable[] {
+export function findRenamed(moves: readonly Move[], fold: FoldName): RenamedTable[] {
   const names = new Map<string, ObjectName>();
   /** By present name, the name that the table had before the statement. */
   const origins = new Map<string, ObjectName | null>();
   for (const { from, to } of moves) {
-    const [fromKey, toKey] = [keyOf(from), keyOf(to)];
+    const [fromKey, toKey] = [keyOf(from, fold), keyOf(to, fold)];
     names.set(fromKey, from).set(toKey, to);
     origins.set(toKey, origins.get(fromKey) ?? from);
     origins.set(fromKey, null);
   }
   return [...names].flatMap(([key, name]) => {
     const replacement = origins.get(key) ?? null;
-    return replacement !== null && keyOf(replacement) === key ? [] : [{ name, replacement }];
+    return replacement !== null && keyOf(replacement, fold) === key ? [] : [{ name, replacement }];
   });
 }
 
 /** By its first reading: a statement spells a name twice in the same bytes. */
-function keyOf({ schema, object }: ObjectName): string {
-  return [schema, object].map((name) => quoteName(name?.[0]?.toLowerCase() ?? '')).join('.');
+function keyOf({ schema, object }: ObjectName, fold: FoldName): string {
+  return [schema, object].map((name) => quoteName(fold(name?.[0] ?? ''))).join('.');
 }
 
 /**

@@ -114,7 +114,7 @@ export class StatementPolicy {
       this.#refuseUnknown(statement);
       return;
     }
-    const unlogged = findUnloggedRows(statement.parsed);
+    const unlogged = findUnloggedRows(statement.parsed, this.#watched.fold);
     const hit = unlogged?.tables.find((name) => this.#isWatched(name, statement.schema));
     if (!unlogged || !hit) return;
     const halt = unloggedRows(unlogged, hit, statement.schema);
@@ -197,7 +197,7 @@ export class StatementPolicy {
 
   /** Of a statement whose loss was accepted: finds the tables by whose names there is another one now, or none. */
   replacedTables({ schema: ownSchema, parsed }: LoggedStatement): ReplacedTables | null {
-    const replaced = findUnloggedRows(parsed)?.replaced;
+    const replaced = findUnloggedRows(parsed, this.#watched.fold)?.replaced;
     if (!replaced) return null;
     const find = (table: string, among: readonly ReplacedTable[]): boolean =>
       among.some(

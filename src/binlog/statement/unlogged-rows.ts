@@ -1,5 +1,5 @@
 import type { Lexer } from './lexer.ts';
-import { findRenamed, isUntouched, type Move } from './renamed-tables.ts';
+import { findRenamed, isUntouched, type FoldName, type Move } from './renamed-tables.ts';
 import { passWords, readObjectName, readObjectNames, type Name, type ObjectName } from './names.ts';
 import type { ParsedStatement } from './parse-statement.ts';
 
@@ -50,7 +50,7 @@ const emptyEngines: ReadonlySet<string> = new Set([
  * What a definition does to rows without logging them; null for one that leaves every row as it was. Reads the forms of both
  * servers: a form that neither has does not get into a log.
  */
-export function findUnloggedRows(statement: ParsedStatement): UnloggedRows | null {
+export function findUnloggedRows(statement: ParsedStatement, fold: FoldName): UnloggedRows | null {
   const lexer = statement.behindHead();
   lexer.next();
   switch (statement.head.slice(0, 2).join(' ')) {
@@ -68,10 +68,10 @@ export function findUnloggedRows(statement: ParsedStatement): UnloggedRows | nul
     case 'CREATE SEQUENCE':
       return ofNewTable(statement, lexer);
     case 'ALTER TABLE':
-      return ofAlteredTable(statement, lexer);
+      return ofAlteredTable(statement, lexer, fold);
     case 'RENAME TABLE':
     case 'RENAME TABLES':
-      return ofMoves('RENAME TABLE', readMoves(statement));
+      return ofMoves('RENAME TABLE', readMoves(statement), fold);
     default:
       return statement.head[0] === 'TRUNCATE' ? ofTruncate(lexer) : null;
   }
@@ -100,7 +100,7 @@ function ofNewTable({ isOrReplace, isTemporary, head }: ParsedStatement, lexer: 
   return showsRows ? { statement: 'CREATE TABLE … ENGINE', tables: [table] } : null;
 }
 
-function ofAlteredTable({ isIgnoring }: ParsedStatement, lexer: Lexer): UnloggedRows | null {
+function ofAlteredTable({ isIgnoring }: ParsedStatement, lexer: Lexer, fold: FoldName): UnloggedRows | null {
   passWords(lexer, 'IF', 'EXISTS');
   const table = readObjectName(lexer);
   if (!table) return null;
@@ -116,11 +116,11 @@ function ofAlteredTable({ isIgnoring }: ParsedStatement, lexer: Lexer): Unlogged
       ...(partitions && !movesRows ? { partitions } : {}),
     };
   }
-  return renamedTo ? ofMoves('ALTER TABLE … RENAME', [{ from: table, to: renamedTo }]) : null;
+  return renamedTo ? ofMoves('ALTER TABLE … RENAME', [{ from: table, to: renamedTo }], fold) : null;
 }
 
-function ofMoves(statement: string, moves: readonly Move[]): UnloggedRows | null {
-  const renamed = findRenamed(moves).filter((each) => !isUntouched(each));
+function ofMoves(statement: string, moves: readonly Move[], fold: FoldName): UnloggedRows | null {
+  const renamed = findRenamed(moves, fold).filter((each) => !isUntouched(each));
   if (renamed.length === 0) return null;
   return {
     statement,

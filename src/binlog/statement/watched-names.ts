@@ -5,6 +5,8 @@ export interface WatchOptions {
   isWatchedSchema(schema: string): boolean;
   /** Those too that are not there yet. */
   watchedTables(): Iterable<string>;
+  /** Whether the server ignores the letter case of tables' names (`lower_case_table_names` is not 0); left out, it does. */
+  foldsNames?: boolean;
 }
 
 /** The names that a statement must not reach. They stay the same while a reader lives. */
@@ -17,6 +19,9 @@ export class WatchedNames {
     this.#options = options;
     this.tables = new Map([...options.watchedTables()].map((name) => [name.toLowerCase(), name]));
   }
+
+  /** Equal for names by which the server finds the same table. */
+  readonly fold = (name: string): string => (this.#options.foldsNames === false ? name : name.toLowerCase());
 
   readonly isSchema = (name: string): boolean => this.#options.isWatchedSchema(name);
 

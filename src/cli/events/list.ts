@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { readDictionary } from '../../binlog/source/dictionary.ts';
+import { namedTables } from '../../event/rule/named.ts';
 import { openSource } from '../../binlog/source/source.ts';
 import type { DatabaseUrl } from '../../db/connection/database-url.ts';
 import { describeRules } from '../../event/rule/describe.ts';
@@ -43,7 +44,7 @@ function rulesFileOf(options: ListOptions): string {
 async function readSchemas(file: RuleFile, url: DatabaseUrl): Promise<Record<string, JsonSchema>> {
   const source = openSource(url);
   try {
-    const { tables } = await readDictionary(source, await source.identify());
+    const { tables } = await readDictionary(source, await source.identify(), namedTables(file));
     return Object.fromEntries([...eventSchemas(file, tables), ...ownEventSchemas()]);
   } finally {
     await source.close();

@@ -52,6 +52,14 @@ export function findTable(
       suggestion: hint(name, names),
       consequence,
     });
+  } else if (table.namesakes && table.name !== name) {
+    const names = table.namesakes.map((each) => `"${each}"`).join(' and ');
+    const isThere = table.namesakes.includes(name);
+    const remedy = isThere ? 'one rules file can name one of them' : 'write one of these names exactly';
+    report.wrong(
+      path,
+      `there are tables ${names}, whose names differ in letter case alone, for "${name}": ${remedy}`,
+    );
   }
   return table;
 }

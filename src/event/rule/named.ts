@@ -16,12 +16,31 @@ interface Noting {
  * What a rules file names, table by table, whatever the schema has: all in lower case, and rather a name too many than one too
  * few. Columns of passwords are left out, which are never read.
  */
-export function namedColumns({ events }: Pick<RuleFile, 'events'>, filterNames: Iterable<string>): Watch {
+export function namedColumns(file: Pick<RuleFile, 'events'>, filterNames: Iterable<string>): Watch {
+  const named = new Map<string, Set<string>>();
+  for (const [table, columns] of collectNames(file, filterNames)) {
+    const lower = table.toLowerCase();
+    named.set(lower, columns.union(named.get(lower) ?? new Set()));
+  }
+  return named;
+}
+
+/** The tables that a rules file names, as it spells them. */
+export function namedTables(file: Pick<RuleFile, 'events'>): Set<string> {
+  return new Set(collectNames(file, []).keys());
+}
+
+/** Columns in lower case, by the table's name as the file spells it. */
+function collectNames(
+  { events }: Pick<RuleFile, 'events'>,
+  filterNames: Iterable<string>,
+): Map<string, Set<string>> {
   const named = new Map<string, Set<string>>();
   const ofWebhooks = [...filterNames];
   for (const { spec } of events.flatMap(({ rules }) => rules)) {
     const own = new Set(Object.keys(spec.with ?? {}).map((name) => name.toLowerCase()));
     const noting: Noting = { named, table: spec.table, own };
+    noteTable(noting);
     for (const name of [...namesOfRule(spec), ...ofWebhooks]) note(noting, name);
     for (const source of sourcesOf(spec)) noteSource(noting, source);
   }
@@ -63,6 +82,7 @@ function noteFind(noting: Noting, spec: FindSpec | SiblingSpec): void {
   const { by, select } = spec;
   const table = 'sibling' in spec ? spec.sibling : (spec.rows ?? spec.lookup ?? '');
   const there: Noting = { named: noting.named, table, own: new Set() };
+  noteTable(there);
   for (const [name, equals] of Object.entries(by)) {
     note(there, name);
     if (typeof equals === 'string') notePath(noting, equals);
@@ -79,9 +99,15 @@ function notePath(noting: Noting, name: string): void {
   }
 }
 
-function note({ named, table, own }: Noting, name: string): void {
-  const columns = named.get(table.toLowerCase()) ?? new Set();
-  named.set(table.toLowerCase(), columns);
+/** A table is named although none of its columns may be. */
+function noteTable({ named, table }: Noting): Set<string> {
+  const columns = named.get(table) ?? new Set();
+  named.set(table, columns);
+  return columns;
+}
+
+function note(noting: Noting, name: string): void {
+  const columns = noteTable(noting);
   const lower = name.toLowerCase();
-  if (!own.has(lower) && !isPasswordName(lower)) columns.add(lower);
+  if (!noting.own.has(lower) && !isPasswordName(lower)) columns.add(lower);
 }

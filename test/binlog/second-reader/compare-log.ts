@@ -47,7 +47,7 @@ export async function recordLog({ flavour, schema, position, rows }: Range): Pro
   const recorder = new RangeRecorder(position, { rows, bytes: 256 * 1024 * 1024 });
   while (!recorder.isFull) for (const part of await stream.take()) recorder.add(part);
   stream.close();
-  return toJob(recorder, { url, dictionary, tables: dictionary.tables.keys() });
+  return toJob(recorder, { url, dictionary, tables: dictionary.tables.keys(), foldsNames: false });
 }
 
 /** The same job with every cell of a column that is there as `change` gives it: a fault of our reader. */
