@@ -46,7 +46,7 @@ import { createSealing } from './daemon/upkeep/sealing.ts';
 import { createProgress } from './daemon/progress.ts';
 import { createPreflightWatch, type PreflightWatch } from './daemon/upkeep/preflight-watch.ts';
 import { createUpkeep } from './daemon/upkeep/upkeep.ts';
-import { webhookProblems } from './daemon/webhook-problems.ts';
+import { warnOfProblems, webhookProblems } from './daemon/webhook-problems.ts';
 import { Dispatcher } from './delivery/schedule/dispatcher.ts';
 import { createSender, type Sender } from './delivery/send/send.ts';
 import type { RuleFile } from './event/rule/rule-file.ts';
@@ -289,20 +289,6 @@ function clinicNow({ source, inForce }: Parts, ruleFile: RuleFile, baseline: Bas
   return readClinic(source, inForce.config, { filterNames: names, ruleFile, baseline });
 }
 
-/** Logs each problem of a webhook once, when it appears. */
-function warnOfUnfit({ inForce, log }: Parts): void {
-  const problems = webhookProblems(inForce);
-  for (const [id, messages] of problems) {
-    const known = inForce.loggedProblems.get(id) ?? [];
-    const level = inForce.webhooks.some((each) => each.id === id && each.standing === 'unfit')
-      ? 'error'
-      : 'warn';
-    for (const message of messages.filter((each) => !known.includes(each)))
-      log[level]({ webhook: nameOf(inForce, id) }, message);
-  }
-  inForce.loggedProblems = problems;
-}
-
 function createDelivery(
   parts: Parts,
   { stack, reopen }: { stack: AsyncDisposableStack; reopen(): void },
@@ -324,7 +310,7 @@ function createDelivery(
       inForce.webhooks = webhooks;
       inForce.problems = problems;
       dispatcher.setWebhooks(webhooks);
-      warnOfUnfit(parts);
+      warnOfProblems(parts);
       if (!reroute(inForce)) reopen();
     },
   });
@@ -368,7 +354,7 @@ function createCapture(
     webhooks: () => inForce.webhooks,
     async reload(baseline) {
       inForce.clinic = await clinicNow(parts, inForce.ruleFile, baseline);
-      if (reroute(inForce)) warnOfUnfit(parts);
+      if (reroute(inForce)) warnOfProblems(parts);
       return inForce.clinic;
     },
     secondReading: createSecondReading({ source, store: claimant.store, log, metrics, ...seams }),

@@ -84,8 +84,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   }
 
   async function step(signal: AbortSignal): Promise<number> {
-    const had = await withCaptureLease({ claimant, log, reports: renewal, signal }, captureWhile);
-    if (had) return 0;
+    if (await withCaptureLease({ claimant, log, reports: renewal, signal }, captureWhile)) return 0;
     note({ kind: 'standby' });
     note({ kind: 'blocked', by: await idleHolder.look() });
     outage.onRecovered();

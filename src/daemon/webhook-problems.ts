@@ -1,5 +1,6 @@
 import { filterNames } from '../capture/clinic.ts';
-import type { InForce } from './in-force.ts';
+import type { Log } from '../lib/log.ts';
+import { nameOf, type InForce } from './in-force.ts';
 import { judgeWebhook } from './judge.ts';
 
 /** By id of a webhook, what is wrong with it: what its row has that cannot be used, and what it names that there is not. */
@@ -15,4 +16,18 @@ export function webhookProblems(inForce: InForce): ReadonlyMap<number, readonly 
     add(webhook.id, judgeWebhook(webhook, inForce));
   }
   return all;
+}
+
+/** Logs each problem of a webhook once, when it appears. */
+export function warnOfProblems({ inForce, log }: { inForce: InForce; log: Log }): void {
+  const problems = webhookProblems(inForce);
+  for (const [id, messages] of problems) {
+    const known = inForce.loggedProblems.get(id) ?? [];
+    const level = inForce.webhooks.some((each) => each.id === id && each.standing === 'unfit')
+      ? 'error'
+      : 'warn';
+    for (const message of messages.filter((each) => !known.includes(each)))
+      log[level]({ webhook: nameOf(inForce, id) }, message);
+  }
+  inForce.loggedProblems = problems;
 }
