@@ -88,8 +88,10 @@ function resume(options: ResumeOptions, reason: string): Promise<void> {
 
 /** Where no halt keeps the daemon from being ready, a check may; and where the source refuses a question, a check says what is missing. */
 async function withFailingChecks(error: unknown, opened: OpenedStore): Promise<unknown> {
-  const notHalted = appErrorWithin(error)?.code === 'ERR_NOT_HALTED' ? appErrorWithin(error) : undefined;
-  if (!notHalted && refusalWithin(error) === undefined) return error;
+  const known = appErrorWithin(error);
+  const notHalted = known?.code === 'ERR_NOT_HALTED' ? known : undefined;
+  // Another error of ours has its own remedy, such as that of a dropped schema.
+  if (!notHalted && (known || refusalWithin(error) === undefined)) return error;
   const failing = await findFailingChecks(opened);
   if (failing.length === 0) return error;
   const remedy = `\n${formatFailingChecks(failing)}`;
