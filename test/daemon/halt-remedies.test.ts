@@ -290,8 +290,9 @@ const casesOf = (flavour: Flavour): (Case & { reason: HaltReason })[] =>
   );
 
 const isCommand = (line: string): boolean => line.startsWith('odontology-webhooks ');
-const isStatement = (line: string): boolean =>
-  /^(SET|ALTER|CREATE) [^;]+;( -- and under \[mysqld\] in my\.cnf: \S+ = \S+)?$/.test(line);
+const isStatement = (line: string): boolean => /^(SET|ALTER|CREATE) [^;]+;$/.test(line);
+/** On a line below its statement; clients leave comments out. */
+const isComment = (line: string): boolean => /^-- and under \[mysqld\] in my\.cnf: \S+ = \S+$/.test(line);
 
 /** The ways out that a remedy names, each as its lines. */
 function waysOf(remedy: string): string[][] {
@@ -299,7 +300,7 @@ function waysOf(remedy: string): string[][] {
   for (const line of remedy.split('\n')) {
     if (line.startsWith('Or ')) ways.push([]);
     ways.at(-1)!.push(line);
-    if (isCommand(line) || isStatement(line)) continue;
+    if (isCommand(line) || isStatement(line) || isComment(line)) continue;
     // A sentence. What can be pasted stands on a line of its own.
     expect(line).toMatch(/^[A-Z].*[.:]$/);
     expect(line).not.toMatch(/odontology-webhooks (resume|check|status)|;|SET |ALTER /);
@@ -353,8 +354,7 @@ printf '%s\0' "$@"`,
   async function follow(line: string): Promise<void> {
     // The command asks a person first.
     if (isCommand(line)) await call(...wordsOf(line), '--yes');
-    // Clients leave comments out.
-    else if (isStatement(line)) await scene.schema.query(line.replace(/ -- .*$/, ''));
+    else if (isStatement(line)) await scene.schema.query(line);
   }
 
   it.each(casesOf(mode.flavour))('ends $reason: $name', async (each) => {
