@@ -9,6 +9,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { loadClinic } from '../../src/demo/clinic.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
 import { widthOf } from '../../src/cli/terminal/terminal.ts';
+import { wrapText } from '../../src/cli/terminal/wrap.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /*
@@ -108,11 +109,29 @@ async function pay(server: PrivateServer): Promise<void> {
   await connection.end();
 }
 
+const shownRoot = '/usr/lib/node_modules/odontology-webhooks/';
+
+/** A text that is broken anywhere. */
+const broken = (text: string): string => Array.from(text, (letter) => RegExp.escape(letter)).join('\\n?');
+
+/** Where a line breaks depends on the length of the checkout's path: what begins with it is wrapped as the shown one is. */
+function showInstalled(text: string): string {
+  const entry = new RegExp(
+    `^${broken(`${root}config/events.yaml:`)}([\\d:\\n]+)([^]*?)(?=\\n(?:${broken(root)}|Remedy:|\\n))`,
+    'gm',
+  );
+  return text
+    .replaceAll(entry, (_, place: string, rest: string) => {
+      const file = `${shownRoot}config/events.yaml:${place.replaceAll('\n', '')}`;
+      return wrapText(`${file} ${rest.trim().replaceAll('\n', ' ')}`, 80);
+    })
+    .replaceAll(root, shownRoot);
+}
+
 /** Replaces what differs from run to run by texts of the same width, so that no line breaks elsewhere. */
 function settle(text: string, ports: Readonly<Record<number, string>>): string {
   return Object.entries(ports)
-    .reduce((settled, [port, shown]) => settled.replaceAll(port, shown), text)
-    .replaceAll(root, '/usr/lib/node_modules/odontology-webhooks/')
+    .reduce((settled, [port, shown]) => settled.replaceAll(port, shown), showInstalled(text))
     .replaceAll(/MariaDB 10\.11\.\d+/g, 'MariaDB 10.11.18')
     .replaceAll(/\d{4}-\d\d-\d\d(?=[T \n]|$)/gm, '2026-03-07')
     .replaceAll(/\d\d:\d\d:\d\d(\.\d{3})?/g, (time) => '15:30:00.000'.slice(0, time.length))
