@@ -140,6 +140,7 @@ delivery: { allow_http: true, allow_private_networks: ["127.0.0.1/32"], allowed_
 
   it('finds the rows of a parent that stand far behind it', { timeout: 2 * timeoutMs }, async () => {
     await start();
+    await daemon.untilReady();
     await perform([
       'INSERT INTO budgets (id, patient_id, doctor_id) VALUES (9000, 1, 1)',
       // More than is held in memory, and more than is mapped together.
