@@ -75,13 +75,13 @@ describe.each(flavours)('check --decode, on %s', (flavour) => {
   });
 
   it.each([
-    ['--rows', '0'],
-    ['--rows', 'x'],
-    ['--since', 'ayer'],
-  ])('refuses %s %s', async (option, value) => {
+    ['--rows', '0', 'expected'],
+    ['--rows', 'x', 'expected'],
+    ['--since', 'ayer', '--since must be a duration such as 2h (so long ago), a date'],
+  ])('refuses %s %s', async (option, value, message) => {
     const { code, stderr } = await check('--decode', option, value);
     expect(code).toBe(2);
-    expect(stderr).toContain('expected');
+    expect(stderr).toContain(message);
   });
 });
 
