@@ -68,6 +68,17 @@ describe('outages', () => {
     ]);
   });
 
+  it('end with a line where only the line at an interval began them', () => {
+    const { outages, told, pass } = setUp();
+    const locked = new AppError('ERR_STORE_LOCKED', 'a lock was not granted');
+    const parts = ['upkeep', 'sealing'].map((what) => outages.part(what));
+    parts[0]!.onError(locked);
+    pass(60_000);
+    parts[1]!.onError(locked);
+    for (const part of parts) part.onRecovered();
+    expect(told()).toEqual(['sealing: a lock was not granted', 'the outage is over: a lock was not granted']);
+  });
+
   it('are not logged for a lock that is free at the next try, and are when the same part meets it twice', () => {
     const { outages, lines, told } = setUp();
     const locked = new AppError('ERR_STORE_LOCKED', 'a lock was not granted');

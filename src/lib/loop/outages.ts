@@ -77,13 +77,14 @@ export class Outages {
       this.#log[isLogged ? 'warn' : 'debug'](told(error), message);
       return;
     }
-    const isFirst = !known.isLogged && known.parts.has(part);
+    const isLasting = known.parts.has(part);
     known.parts.add(part);
-    if (isFirst) {
+    if (!known.isLogged && isLasting) {
       known.isLogged = true;
       this.#log.warn(told(error), message);
     }
     if (nowMs < known.tellAgainMs) return;
+    known.isLogged = true;
     known.intervalMs = Math.min(maximumIntervalMs, known.intervalMs * 2);
     known.tellAgainMs = nowMs + known.intervalMs;
     this.#log.warn({ ...told(error), for_s: secondsSince(known, nowMs), parts: known.parts.size }, message);
