@@ -9,7 +9,9 @@ import {
 import { changedRemedy } from '../binlog/remedy.ts';
 import { createLookUp, readRowByKey } from '../binlog/source/source-lookup.ts';
 import type { Source, SourceIdentity } from '../binlog/source/source.ts';
+import type { WatchOptions } from '../binlog/statement/watched-names.ts';
 import type { StreamOptions } from '../binlog/stream.ts';
+import type { DecodingOptions } from '../binlog/transaction/assembler-options.ts';
 import type { Baseline, Column, Row, SourceSchema, SourceTable, Watch } from '../binlog/types.ts';
 import type { Change } from '../change/types.ts';
 import type { Config } from '../config/types.ts';
@@ -98,20 +100,7 @@ export function readingOf({
   rules,
 }: Pick<Clinic, 'identity' | 'ownSchema' | 'dictionary' | 'schema'> & {
   rules: Pick<Rules, 'watch' | 'named'>;
-}): Pick<
-  StreamOptions,
-  | 'ownSchema'
-  | 'serverUuid'
-  | 'flavour'
-  | 'hasShortTimestamps'
-  | 'charsetOf'
-  | 'columnsOf'
-  | 'namedIn'
-  | 'hintsOf'
-  | 'isWatchedSchema'
-  | 'watchedTables'
-  | 'foldsNames'
-> {
+}): WatchOptions & DecodingOptions & Pick<StreamOptions, 'ownSchema' | 'serverUuid' | 'hasShortTimestamps'> {
   const foldsNames = identity.lowerCaseTableNames !== 0;
   const fold = (name: string): string => (foldsNames ? name.toLowerCase() : name);
   const ours = fold(dictionary.schema);

@@ -1,25 +1,17 @@
 import { HaltError, type Halt } from '../halt.ts';
 import { hasReached } from '../position/log-place.ts';
+import type { WatchOptions } from '../statement/watched-names.ts';
 import type { BinlogStream, StreamOptions } from '../stream.ts';
 import { openPastStream, readPast, type ReadingPlace } from '../stream/read-past.ts';
+import type { DecodingOptions } from '../transaction/assembler-options.ts';
 import type { LogPlace, Position, TransactionPart } from '../types.ts';
 import { RangeRecorder, type RecordLimits } from './range-recorder.ts';
 
 const HEARTBEAT_MS = 1_000;
 const BUFFER_BYTES = 8 * 1024 * 1024;
 
-export interface RangeOptions extends Pick<
-  StreamOptions,
-  | 'url'
-  | 'flavour'
-  | 'charsetOf'
-  | 'columnsOf'
-  | 'namedIn'
-  | 'hintsOf'
-  | 'isWatchedSchema'
-  | 'watchedTables'
-  | 'foldsNames'
-> {
+export interface RangeOptions extends WatchOptions, DecodingOptions {
+  url: StreamOptions['url'];
   position: Position;
   /** Where the log ended when the reading was asked for. */
   until: LogPlace;

@@ -35,20 +35,24 @@ export interface AssemblerOptions extends TableMapContext, TransactionTimeOption
   room(): Promise<void> | undefined;
 }
 
-/** Of these, what the caller of a reader decides. */
-export type ReaderOptions = Pick<
+/** Of these, what must be known of the server and its tables to decode rows. */
+export type DecodingOptions = Pick<
   AssemblerOptions,
-  | 'flavour'
-  | 'hasShortTimestamps'
-  | 'charsetOf'
-  | 'columnsOf'
-  | 'namedIn'
-  | 'hintsOf'
-  | 'waived'
-  | 'baseline'
-  | 'onUnreadable'
-  | 'parents'
-  | 'ownSchema'
-  | 'byFile'
-  | 'trustedFile'
+  'flavour' | 'charsetOf' | 'columnsOf' | 'namedIn' | 'hintsOf'
 >;
+
+/** Of these, what the caller of a reader decides. */
+export interface ReaderOptions
+  extends
+    DecodingOptions,
+    Pick<
+      AssemblerOptions,
+      | 'hasShortTimestamps'
+      | 'waived'
+      | 'baseline'
+      | 'onUnreadable'
+      | 'parents'
+      | 'ownSchema'
+      | 'byFile'
+      | 'trustedFile'
+    > {}
