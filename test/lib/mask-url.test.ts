@@ -22,7 +22,7 @@ describe('a URL as people see it', () => {
       'https://hooks.slack.com/services/T024BE7LD/B024BE7LH/***',
     ],
     [
-      'https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX',
+      'https://hooks.slack.com/services/T00000000/B00000000/AAAAAAAAAAAAAAAAAAAAAAAA',
       'https://hooks.slack.com/services/T00000000/B00000000/***',
     ],
     [

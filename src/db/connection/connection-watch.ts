@@ -11,7 +11,7 @@ const askTimeoutMs = 5_000;
 /** SQL of what tells servers apart: they have a server_id each where one is a replica of the other. */
 export const serverName = "CONCAT_WS(' ', @@hostname, @@port, @@server_id)";
 
-/** What a server says of itself and of our user's connections. */
+/** The identity of a server, and the connections that our user has to it. */
 export interface ServerAnswer {
   server: string;
   uptimeMs: number;
