@@ -6,7 +6,7 @@ import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
 import type { Outages } from '../../lib/loop/outages.ts';
 
-/** One look takes the server 20 to 60 ms. */
+/** One look takes 17 to 51 ms on MySQL 9.7 and 13 to 45 on MariaDB 10.11 (15 each, beside running tests). */
 const EVERY_MS = 30_000;
 /** While there is a difference, so that its repair is noticed soon. */
 const AGAIN_MS = 5_000;

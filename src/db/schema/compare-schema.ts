@@ -6,7 +6,7 @@ import type { SchemaDifference } from './schema-difference.ts';
 import { readLiveTables, type LiveColumn, type LiveIndex, type LiveTables } from './live-tables.ts';
 
 /**
- * Compares the tables and views of the store with what the migrations make on its server. Reads information_schema only, in 20 to 60 ms.
+ * Compares the tables and views of the store with what the migrations make on its server. Reads information_schema only.
  * `optionalViews`: queries of views that need not exist, by name. Triggers and scheduled events come first, because they may undo what any remedy does.
  */
 export async function compareSchema(
