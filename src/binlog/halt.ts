@@ -70,11 +70,16 @@ export class Tripwire extends Error {
 }
 
 /** Of bytes that another reading does not make readable. */
-export const undecodableRemedy = steps(
+const undecodableRemedy = steps(
   'Report it, with the versions of odontology-webhooks and of the server.',
   'Then give up the transaction:',
   acceptGapCommand('undecodable event'),
 );
+
+/** The Tripwire for an event that contradicts the format of the log. */
+export function undecodable(message: string): Tripwire {
+  return new Tripwire('undecodable', message, { remedy: undecodableRemedy });
+}
 
 /** Of an error that reading the bytes threw. Its own text may hold some of them, and is not repeated. */
 function toTripwire(error: unknown): Tripwire {

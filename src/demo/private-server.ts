@@ -4,12 +4,13 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { randomInt } from 'node:crypto';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { createConnection } from 'mysql2/promise';
 import { AppError, messageOf } from '../lib/errors.ts';
 import { monotonicMs, sleep } from '../lib/clock.ts';
-import { createDataDirectory, identityOptions } from './data-directory.ts';
+import { createDataDirectory } from './data-directory.ts';
 import { exists, isAlive } from './file-lock.ts';
+import { toServerArguments } from './server-arguments.ts';
 import {
   resolveServerBinary,
   type Flavour,
@@ -119,7 +120,7 @@ function createLives({ binary, dir, dataDir, settings: first, signal }: LivesOpt
   process.once('exit', cleanUpAtExit);
 
   async function launch(): Promise<void> {
-    const args = serverOptions({ binary, dataDir, socketPath, port, serverId, settings });
+    const args = toServerArguments({ binary, dataDir, socketPath, port, serverId, settings });
     const child = await spawnServer(binary, args);
     child
       .stderr!.setEncoding('utf8')
@@ -145,18 +146,7 @@ function createLives({ binary, dir, dataDir, settings: first, signal }: LivesOpt
   }
 
   async function kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
-    if (!running) return;
-    const { child, exited } = running;
-    child.kill(signal);
-    if (signal === 'SIGSTOP' || signal === 'SIGCONT') return;
-    const patience = new AbortController();
-    const late = sleep(stopWithinMs, patience.signal).then(() => {
-      if (!patience.signal.aborted) child.kill('SIGKILL');
-    });
-    await exited;
-    patience.abort();
-    await late;
-    running = undefined;
+    if (running && (await endProcess(running, signal))) running = undefined;
   }
 
   const server: PrivateServer = {
@@ -190,54 +180,18 @@ function createLives({ binary, dir, dataDir, settings: first, signal }: LivesOpt
   return { server, start };
 }
 
-interface ServerOptions extends Omit<LivesOptions, 'dir' | 'signal'> {
-  socketPath: string;
-  port: number;
-  serverId: number;
-}
-
-/** Small and quick, but as durable as a default server: what a test learns here holds in a clinic. */
-function serverOptions({ binary, dataDir, socketPath, port, serverId, settings }: ServerOptions): string[] {
-  const common = [
-    'bind-address=127.0.0.1',
-    `server-id=${serverId}`,
-    'log-bin=binlog',
-    'binlog-row-metadata=FULL',
-    'sync-binlog=1',
-    'character-set-server=utf8mb4',
-    'default-time-zone=+00:00',
-    'max-connections=300',
-    'innodb-buffer-pool-size=128M',
-    // Kernel AIO contexts are a scarce, machine-wide thing that many servers at once use up.
-    'innodb-use-native-aio=0',
-  ];
-  const mysql = [
-    'gtid-mode=ON',
-    'enforce-gtid-consistency=ON',
-    'loose-mysqlx=OFF',
-    // loose: unknown before 8.0.30
-    'loose-innodb-redo-log-capacity=64M',
-    // The tables stay (SHOW REPLICAS and friends read them), the instruments cost 60 MB and say nothing here.
-    'performance-schema-instrument=%=OFF',
-    'performance-schema-digests-size=100',
-    'performance-schema-error-size=0',
-    'performance-schema-max-digest-length=0',
-    'secure-file-priv=',
-  ];
-  const mariadb = ['binlog-format=ROW', 'innodb-log-file-size=32M'];
-  const own = [...common, ...(binary.flavour === 'mysql' ? mysql : mariadb)];
-  return [
-    '--no-defaults',
-    ...identityOptions(),
-    ...binary.options,
-    `--datadir=${dataDir}`,
-    `--socket=${socketPath}`,
-    // A MariaDB that starts removes the temporary tables of every other server with its folder.
-    `--tmpdir=${dirname(socketPath)}`,
-    `--pid-file=${join(dataDir, 'server.pid')}`,
-    `--port=${port}`,
-    ...[...own, ...settings].map((setting) => `--${setting}`),
-  ];
+/** Sends a signal. Returns whether the process has ended: at the latest by SIGKILL, after `stopWithinMs`. */
+async function endProcess({ child, exited }: Running, signal: NodeJS.Signals): Promise<boolean> {
+  child.kill(signal);
+  if (signal === 'SIGSTOP' || signal === 'SIGCONT') return false;
+  const patience = new AbortController();
+  const late = sleep(stopWithinMs, patience.signal).then(() => {
+    if (!patience.signal.aborted) child.kill('SIGKILL');
+  });
+  await exited;
+  patience.abort();
+  await late;
+  return true;
 }
 
 async function spawnServer(binary: ServerBinary, options: readonly string[]): Promise<ChildProcess> {

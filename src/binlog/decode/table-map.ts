@@ -3,7 +3,7 @@ import type { ByteReader } from '../protocol/byte-reader.ts';
 import { columnType, type ColumnSpec } from './column-spec.ts';
 import { compileColumn, compileSkip, type ColumnDecoder, type SkipColumn } from './decode-column.ts';
 import { describeType } from '../definition/shown-column.ts';
-import { Tripwire, undecodableRemedy } from '../halt.ts';
+import { Tripwire, undecodable } from '../halt.ts';
 import { quoteName } from '../source/quote-name.ts';
 import { acceptGapCommand, steps } from '../remedy.ts';
 import { findRowEnd, type EndOfTime, type PlainColumns } from './system-versioning.ts';
@@ -102,9 +102,7 @@ export function readTableMap(
     ? findRowEnd(name, specs, { key: optional.key, plainColumns: hints?.plainColumns })
     : -1;
   if (rowEnd >= 0 && endOfTime === undefined) {
-    throw new Tripwire('undecodable', `rows of ${name} came before the description of their log`, {
-      remedy: undecodableRemedy,
-    });
+    throw undecodable(`rows of ${name} came before the description of their log`);
   }
   const mapped = assemble(specs, {
     schema,

@@ -2,6 +2,7 @@ import {
   createConnection,
   createPool,
   type Connection,
+  type Pool,
   type PoolConnection,
   type TypeCastField,
 } from 'mysql2';
@@ -84,13 +85,8 @@ const targetOf = (url: DatabaseUrl) => ({
   connectTimeout: connectTimeoutMs,
 });
 
-/** Opens the source for questions. Connects at the first one. */
-export function openSource(
-  url: DatabaseUrl,
-  { connections = 4, queryTimeoutMs = 15_000 }: SourceOptions = {},
-): Source {
-  const target = targetOf(url);
-  const pool = createPool({
+function createSourcePool(target: ReturnType<typeof targetOf>, connections: number): Pool {
+  return createPool({
     ...target,
     connectionLimit: connections,
     maxIdle: 1,
@@ -100,6 +96,35 @@ export function openSource(
     jsonStrings: true,
     typeCast: toCell,
   });
+}
+
+/** See Source.connect. */
+function connectAlone(target: ReturnType<typeof targetOf>, url: DatabaseUrl): Promise<Connection> {
+  return new Promise((resolve, reject) => {
+    const connection = createConnection(target);
+    connection.on('error', () => undefined);
+    connection.connect((error) => (error ? void explainWhole(error, url).then(reject) : resolve(connection)));
+  });
+}
+
+function explain(error: Error, url: DatabaseUrl): Error {
+  return explainConnectError(error, url, role) ?? refusalWithin(error) ?? withoutStatement(error);
+}
+
+/** As `explain`; the explanation of a missing schema names the schemas that are there. */
+async function explainWhole(error: Error, url: DatabaseUrl): Promise<Error> {
+  const known = explain(error, url);
+  if (!isSchemaMissing(known)) return known;
+  return explainMissingSchema(known, url, () => createConnection(targetOf({ ...url, database: '' })));
+}
+
+/** Opens the source for questions. Connects at the first one. */
+export function openSource(
+  url: DatabaseUrl,
+  { connections = 4, queryTimeoutMs = 15_000 }: SourceOptions = {},
+): Source {
+  const target = targetOf(url);
+  const pool = createSourcePool(target, connections);
   /** Why a new connection could not be given its settings. */
   const failures = new WeakMap<object, Error>();
   const bornMs = new WeakMap<object, number>();
@@ -107,16 +132,6 @@ export function openSource(
     bornMs.set(connection, monotonicMs());
     prepareSession(connection, { kind: 'source', queryTimeoutMs }, failures);
   });
-
-  const explained = (error: Error): Error =>
-    explainConnectError(error, url, role) ?? refusalWithin(error) ?? withoutStatement(error);
-
-  /** The explanation of a missing schema names the schemas that are there. */
-  async function explainedWhole(error: Error): Promise<Error> {
-    const known = explained(error);
-    if (!isSchemaMissing(known)) return known;
-    return explainMissingSchema(known, url, () => createConnection(targetOf({ ...url, database: '' })));
-  }
 
   let renewedMs = -Infinity;
   const isYoung = (connection: PoolConnection): boolean => {
@@ -128,7 +143,7 @@ export function openSource(
     return new Promise((resolve, reject) =>
       pool.getConnection((error, connection) => {
         if (error) {
-          void explainedWhole(error).then(reject);
+          void explainWhole(error, url).then(reject);
         } else if (isYoung(connection)) {
           resolve(connection);
         } else {
@@ -148,7 +163,7 @@ export function openSource(
           resolve(rows as SourceRow[]);
           return;
         }
-        const known = explained(failures.get(connection) ?? error);
+        const known = explain(failures.get(connection) ?? error, url);
         // A statement that timed out is still being answered; one on a broken connection never will be.
         if (known instanceof AppError) connection.destroy();
         else connection.release();
@@ -172,14 +187,7 @@ export function openSource(
     renew() {
       renewedMs = monotonicMs();
     },
-    connect: () =>
-      new Promise((resolve, reject) => {
-        const connection = createConnection(target);
-        connection.on('error', () => undefined);
-        connection.connect((error) =>
-          error ? void explainedWhole(error).then(reject) : resolve(connection),
-        );
-      }),
+    connect: () => connectAlone(target, url),
     close: () => new Promise((resolve) => pool.end(() => resolve())),
   };
   return source;

@@ -1,13 +1,14 @@
-import { readRows, readTableId, rowOp } from '../decode/read-rows.ts';
+import { readTableId, rowOp } from '../decode/read-rows.ts';
 import { ParentRows } from '../foreign-key/parent-rows.ts';
 import { ExecutedGtids } from '../gtid/executed-gtids.ts';
 import { readTransactionStart, type TransactionStart } from '../gtid/read-gtid.ts';
-import { haltedAt, Tripwire, undecodableRemedy, type HaltError } from '../halt.ts';
+import { haltedAt, undecodable, type HaltError } from '../halt.ts';
 import { eventType, maySuspend } from '../protocol/event-type.ts';
 import { copyLogEvent, type LogEvent } from '../protocol/log-event.ts';
 import { isSkipped, unreadableEvent } from '../protocol/unreadable-event.ts';
 import { isPlainBegin } from '../statement/read-statement.ts';
-import type { LogPlace, Position, RowOp, TransactionPart } from '../types.ts';
+import type { LogPlace, Position, TransactionPart } from '../types.ts';
+import { addRows, type RowTarget } from './add-rows.ts';
 import type { AssemblerOptions } from './assembler-options.ts';
 import { beginGroup, endGroup, type Group } from './group.ts';
 import { LogCursor } from './log-cursor.ts';
@@ -42,6 +43,7 @@ export class TransactionAssembler {
   readonly #rows: RowBuffer;
   readonly #shown: ShownColumns;
   readonly #parents: ParentRows | undefined;
+  readonly #into: RowTarget;
   readonly #statements: StatementFollower;
   readonly #xa: XaRows;
   #group: Group;
@@ -59,7 +61,8 @@ export class TransactionAssembler {
     const shown = (this.#shown = new ShownColumns(baseline));
     const parents = (this.#parents = options.parents && new ParentRows(options.parents, options));
     const rows = (this.#rows = new RowBuffer(options.emit));
-    this.#tables = new TableCache({ context: options, shown, time: this.time, parents });
+    const tables = (this.#tables = new TableCache({ context: options, shown, time: this.time, parents }));
+    this.#into = { tables, rows, parents };
     this.#statements = new StatementFollower({ statements, columnsOf, rows, shown, parents });
     this.#xa = new XaRows({ ...options, rows, shown, parents });
     this.#group = endGroup({ startedAt: position, isStandalone: false });
@@ -86,9 +89,9 @@ export class TransactionAssembler {
     this.#cursor.advance(event, this.#group.isOpen);
     if (this.#cursor.skips(event)) return;
     try {
-      const isWhole = event.type === eventType.transactionPayload;
-      const pending = isWhole ? this.#unpack(event) : this.#dispatch(event, startOffset);
-      return pending?.catch((error: unknown) => this.#recover(error, event, startOffset));
+      return this.#take(event, startOffset)?.catch((error: unknown) =>
+        this.#recover(error, event, startOffset),
+      );
     } catch (error) {
       this.#recover(error, event, startOffset);
     }
@@ -96,10 +99,12 @@ export class TransactionAssembler {
 
   #recover(error: unknown, event: LogEvent, startOffset: number): void {
     if (isForNextReader(error)) throw error;
+    this.#passOver(this.#halted(error, event), () => void this.#take(event, startOffset));
+  }
+
+  #take(event: LogEvent, startOffset: number): void | Promise<void> {
     const isWhole = event.type === eventType.transactionPayload;
-    this.#passOver(this.#halted(error, event), () =>
-      isWhole ? this.#commit(event) : void this.#dispatch(event, startOffset),
-    );
+    return isWhole ? this.#unpack(event) : this.#dispatch(event, startOffset);
   }
 
   /** Where the log is only scanned, continues after the transaction: `again` takes the event as one whose loss is accepted. */
@@ -118,7 +123,7 @@ export class TransactionAssembler {
   #dispatch(event: LogEvent, startOffset: number): void | Promise<void> {
     const op = rowOp(event.type);
     if (op) {
-      this.#addRows(event, op);
+      addRows(event, op, this.#group, this.#into);
       return;
     }
     switch (event.type) {
@@ -175,11 +180,8 @@ export class TransactionAssembler {
   }
 
   #start(start: TransactionStart, offset: number, event: LogEvent): void {
-    if (this.#group.isOpen && !this.#rows.isEmpty) {
-      throw new Tripwire('undecodable', 'a transaction began before the one before it ended', {
-        remedy: undecodableRemedy,
-      });
-    }
+    if (this.#group.isOpen && !this.#rows.isEmpty)
+      throw undecodable('a transaction began before the one before it ended');
     // A group without a commit marker (an incident, a statement of no effect) ends where the next begins.
     this.#gtids.add(this.#group.gtid);
     const group = beginGroup(start, this.#cursor.eventPlace, offset);
@@ -189,27 +191,6 @@ export class TransactionAssembler {
     group.isXa = start.prepares && this.#xa.waits;
     this.#group = group;
     this.#xa.reset();
-  }
-
-  #addRows(event: LogEvent, op: RowOp): void {
-    if (this.#group.isWaived || this.#rows.isDropped) return;
-    const id = readTableId(event);
-    const cached = this.#tables.get(id);
-    if (!cached) {
-      // The dummy id only ends a statement that changed nothing.
-      if (id === 0xffffff) return;
-      throw new Tripwire('undecodable', `rows of table id ${id} came without their table map`, {
-        remedy: undecodableRemedy,
-      });
-    }
-    if (cached.parent) this.#parents?.add(event, op, cached.parent);
-    if (!cached.table) return;
-    const { schema } = cached.table;
-    const size = { schema, isUpdate: op === 'update', bytes: event.size };
-    const isFull = this.#rows.add(readRows(event, op, cached.table), size);
-    if (!isFull) return;
-    if (this.#group.isXa) this.#rows.drop();
-    else this.#rows.emitPart(this.#group.id);
   }
 
   #commit(event: LogEvent, ddl: readonly string[] = [], isUndone = false): void {

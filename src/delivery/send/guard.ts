@@ -140,6 +140,33 @@ function judgeText(text: string): string | undefined {
   return undefined;
 }
 
+/** What is wrong with a URL's scheme or its user name. */
+function judgeForm(url: URL, allowHttp: boolean): string | undefined {
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'the scheme must be https';
+  if (url.protocol === 'http:' && !allowHttp) {
+    return 'the scheme must be https: delivery.allow_http is off';
+  }
+  if (url.username !== '' || url.password !== '') {
+    return 'the URL has a user name or password: use a header of the webhook instead';
+  }
+  return undefined;
+}
+
+/** Whether a name is one of the inside of a network. */
+function isInternal(name: string): boolean {
+  return (
+    !name.includes('.') || internalSuffixes.some((suffix) => name === suffix || name.endsWith(`.${suffix}`))
+  );
+}
+
+/** Whether an address leads to a forbidden place, its port aside. */
+function isAt(place: ForbiddenPlace, face: Address): boolean {
+  return (
+    place.addresses.some((address) => address.toString() === face.toString()) ||
+    (place.onThisMachine && isThisMachine(face))
+  );
+}
+
 /**
  * Builds the guard against server-side request forgery. It is asked about the URL's form, about literal addresses, about
  * every answer of DNS and about the peer once connected, at every connection (see connect.ts).
@@ -156,14 +183,8 @@ export function createGuard(options: GuardOptions): Guard {
   const opensPort = (face: Address, port: number): boolean =>
     opened.some((entry) => entry.port === port && isWithin(face, entry.range));
 
-  function isForbidden(face: Address, port: number): boolean {
-    return forbidden.some(
-      (place) =>
-        place.port === port &&
-        (place.addresses.some((address) => address.toString() === face.toString()) ||
-          (place.onThisMachine && isThisMachine(face))),
-    );
-  }
+  const isForbidden = (face: Address, port: number): boolean =>
+    forbidden.some((place) => place.port === port && isAt(place, face));
 
   function judgeAddress(text: string, port: number): string | undefined {
     const address = parseAddress(text);
@@ -192,11 +213,8 @@ export function createGuard(options: GuardOptions): Guard {
     if (forbidden.some((place) => place.port === port && place.name === name)) {
       return `${name}, port ${port}, belongs to odontology-webhooks or its database: never allowed`;
     }
-    const internal =
-      !name.includes('.') ||
-      internalSuffixes.some((suffix) => name === suffix || name.endsWith(`.${suffix}`));
     // With a network opened, a name of the inside is what people write: its addresses are judged when connecting.
-    if (internal && opened.length === 0) {
+    if (isInternal(name) && opened.length === 0) {
       return `${name} is a name of an internal network: delivery.allow_private_networks is empty`;
     }
     if (!allowedPorts.has(port) && !opened.some((entry) => entry.port === port)) {
@@ -206,13 +224,6 @@ export function createGuard(options: GuardOptions): Guard {
   }
 
   function judgeParsed(url: URL): string | undefined {
-    if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'the scheme must be https';
-    if (url.protocol === 'http:' && !options.allowHttp) {
-      return 'the scheme must be https: delivery.allow_http is off';
-    }
-    if (url.username !== '' || url.password !== '') {
-      return 'the URL has a user name or password: use a header of the webhook instead';
-    }
     const port = portOf(url);
     const literal = literalOf(url.hostname);
     return literal === undefined ? judgeName(url.hostname, port) : judgeAddress(literal, port);
@@ -223,7 +234,7 @@ export function createGuard(options: GuardOptions): Guard {
     judgeUrl(text) {
       const url = URL.parse(text);
       if (url === null) return { problem: 'the URL cannot be read' };
-      const problem = judgeText(text) ?? judgeParsed(url);
+      const problem = judgeText(text) ?? judgeForm(url, options.allowHttp) ?? judgeParsed(url);
       if (problem !== undefined) return { problem };
       // A URL saved before it was checked keeps the path that was sent then: the parser's.
       const written = writtenPath(text);

@@ -6,7 +6,7 @@ import { createResolve, type Resolve } from './connect.ts';
 import { ClientCertificates, type ClientCertificate, type NamedCertificates } from './client-certificates.ts';
 import { ConnectionWatch } from './connection-watch.ts';
 import { toFailure } from './failure.ts';
-import { createGuard, type GuardOptions, type Target } from './guard.ts';
+import { createGuard, type Guard, type GuardOptions, type Target } from './guard.ts';
 import { checkWebhookHeaders } from './headers.ts';
 import { Pools } from './pools.ts';
 import { signatureHeaders, standardKey } from './signature.ts';
@@ -52,6 +52,42 @@ function toHeaders(request: Request, body: Buffer, keys: readonly KeyObject[]): 
   };
 }
 
+/** Judges URLs and webhooks' own headers, each once: the rules are fixed for the sender's life. */
+class RequestJudge {
+  readonly #guard: Guard;
+  readonly #verdicts = new Map<string, Verdict>();
+  readonly #headerProblems = new WeakMap<object, string>();
+
+  constructor(guard: Guard) {
+    this.#guard = guard;
+  }
+
+  judge({ url, headers }: Request): Verdict {
+    const verdict = this.#judgeUrl(url);
+    if ('problem' in verdict) return verdict;
+    const problem = this.#judgeHeaders(headers);
+    return problem === '' ? verdict : { problem };
+  }
+
+  #judgeUrl(url: string): Verdict {
+    const known = this.#verdicts.get(url);
+    if (known) return known;
+    if (this.#verdicts.size >= maximumVerdicts) this.#verdicts.clear();
+    const verdict = this.#guard.judgeUrl(url);
+    this.#verdicts.set(url, verdict);
+    return verdict;
+  }
+
+  /** The first problem of the webhook's own headers, or the empty string. */
+  #judgeHeaders(headers: Request['headers']): string {
+    const known = this.#headerProblems.get(headers);
+    if (known !== undefined) return known;
+    const problem = checkWebhookHeaders(headers)[0] ?? '';
+    this.#headerProblems.set(headers, problem);
+    return problem;
+  }
+}
+
 /**
  * Builds the sender: signs, judges the address, sends over a kept connection and returns what became of it. The form of
  * a URL and of a webhook's own headers is judged once for each (the rules are fixed for the sender's life), the address at
@@ -66,27 +102,8 @@ export function createSender(options: SenderOptions): Sender {
   });
   const certificates = new ClientCertificates(options.clientCertificates ?? {});
   const watch = new ConnectionWatch();
-  const verdicts = new Map<string, Verdict>();
-  const headerProblems = new WeakMap<object, string>();
+  const judge = new RequestJudge(guard);
   const keysOf = new WeakMap<Request['secrets'], KeyObject[]>();
-
-  function judgeUrl(url: string): Verdict {
-    const known = verdicts.get(url);
-    if (known) return known;
-    if (verdicts.size >= maximumVerdicts) verdicts.clear();
-    const verdict = guard.judgeUrl(url);
-    verdicts.set(url, verdict);
-    return verdict;
-  }
-
-  /** The first problem of the webhook's own headers, or the empty string. */
-  function judgeHeaders(headers: Request['headers']): string {
-    const known = headerProblems.get(headers);
-    if (known !== undefined) return known;
-    const problem = checkWebhookHeaders(headers)[0] ?? '';
-    headerProblems.set(headers, problem);
-    return problem;
-  }
 
   function signingKeys(secrets: Request['secrets']): KeyObject[] {
     const keys = keysOf.get(secrets) ?? secrets.map(standardKey);
@@ -96,10 +113,9 @@ export function createSender(options: SenderOptions): Sender {
 
   return {
     send(request) {
-      const verdict = judgeUrl(request.url);
-      const problem = 'problem' in verdict ? verdict.problem : judgeHeaders(request.headers);
-      if ('problem' in verdict || problem !== '') {
-        return Promise.resolve({ kind: 'forbidden', message: problem, durationMs: 0 });
+      const verdict = judge.judge(request);
+      if ('problem' in verdict) {
+        return Promise.resolve({ kind: 'forbidden', message: verdict.problem, durationMs: 0 });
       }
       let client: ClientCertificate | undefined;
       try {
