@@ -6,13 +6,11 @@ import type { Baseline } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
 import { leaseTiming, type Lease } from '../db/connection/lease.ts';
 import type { Installation } from '../db/schema/installation.ts';
-import { monotonicMs, sleep } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { createLoop, type Background } from '../lib/loop/loop.ts';
-import type { Outages } from '../lib/loop/outages.ts';
+import { createLoop, type Background, type Loop } from '../lib/loop/loop.ts';
+import type { Outages, Reports } from '../lib/loop/outages.ts';
 import { openAppender, type Appender } from '../outbox/append/append.ts';
-import { isPacketRaised } from '../outbox/append/require-fit.ts';
 import { endHalt, readCaptureState } from '../outbox/checkpoint.ts';
 import type { CaptureState, Claimant, Subscription } from '../outbox/types.ts';
 import { createIdleHolderWatch, withCaptureLease } from './capture-lease.ts';
@@ -21,15 +19,12 @@ import type { CascadeWatch } from './cascade-watch.ts';
 import { nameOfRules, type Clinic } from './clinic.ts';
 import { closeCapture } from './close-capture.ts';
 import { firstStatus, nextStatus, type CaptureEvent, type CaptureStatus } from './capture-status.ts';
+import { CurrentReader } from './loop/current-reader.ts';
+import { isAccepted } from './loop/is-accepted.ts';
 import { recordAndAnnounceHalt } from './halt-event.ts';
 import type { SecondReading } from './second-reading.ts';
 import { provenCheckpoint } from './proven-checkpoint.ts';
 import { readingOptions } from './reading-options.ts';
-
-/** While halted, the checkpoint is looked at so often: a person may have accepted the gap, which takes effect within 2 s. */
-const HALT_POLL_MS = 1_000;
-/** And so often reading is tried again: the cause may be gone. A raised max_allowed_packet is looked for at each poll. */
-const HALT_RETRY_MS = 30_000;
 
 export interface CaptureLoopOptions {
   config: Config;
@@ -63,134 +58,168 @@ export interface CaptureLoop extends Background {
 }
 
 export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
-  const { claimant, log, outages } = options;
-  const outage = outages.part('capture was interrupted, trying again');
-  const renewal = outages.part('the capture lease could not be extended');
-  let status = firstStatus;
-  const idleHolder = createIdleHolderWatch(claimant.store, log);
-  let reader: BinlogStream | undefined;
-  /** How often another reader was asked for: one that is just being opened may have begun with what was in force before. */
-  let asked = 0;
+  return new ReadingLoop(options);
+}
+
+/** Captures while this process has the lease: one reader after another, each from the checkpoint; while halted it tries again. */
+class ReadingLoop implements CaptureLoop {
+  readonly #options: CaptureLoopOptions;
+  readonly #outage: Reports;
+  readonly #renewal: Reports;
+  readonly #idleHolder: ReturnType<typeof createIdleHolderWatch>;
+  readonly #loop: Loop;
+  readonly #reader = new CurrentReader();
+  #status = firstStatus;
   /** Of the checkpoint that the present reader began from. */
-  let epoch = 0;
-
+  #epoch = 0;
   /** See AssemblerOptions. */
-  let trustedFile = '';
-  /** Set while another reader may have our server id: connecting would throw that one out, and it us, for ever. */
-  let displaced: AppError | undefined;
+  #trustedFile = '';
+  /** Set while another reader may have our server id: each of the two would disconnect the other, for ever. */
+  #displaced: AppError | undefined;
 
-  function note(event: CaptureEvent): void {
-    status = nextStatus(status, event);
+  constructor(options: CaptureLoopOptions) {
+    const { claimant, log, outages } = options;
+    this.#options = options;
+    this.#outage = outages.part('capture was interrupted, trying again');
+    this.#renewal = outages.part('the capture lease could not be extended');
+    this.#idleHolder = createIdleHolderWatch(claimant.store, log);
+    this.#loop = createLoop({
+      step: (signal) => this.#step(signal),
+      onError: (error) => {
+        this.#note({ kind: 'failed', error });
+        this.#outage.onError(error);
+      },
+      backoff: { firstMs: 100, maxMs: 5_000 },
+    });
   }
 
-  async function step(signal: AbortSignal): Promise<number> {
-    if (await withCaptureLease({ claimant, log, reports: renewal, signal }, captureWhile)) return 0;
-    note({ kind: 'standby' });
-    note({ kind: 'blocked', by: await idleHolder.look() });
-    outage.onRecovered();
+  start(): void {
+    this.#loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#loop.stop();
+  }
+
+  close(): Promise<void> {
+    return closeCapture({ ...this.#options, hasCaptured: this.#status.role === 'capturing' });
+  }
+
+  status(): CaptureStatus {
+    return { ...this.#status, ...this.#reader.progress() };
+  }
+
+  reopen(): void {
+    this.#reader.reopen();
+  }
+
+  #note(event: CaptureEvent): void {
+    this.#status = nextStatus(this.#status, event);
+  }
+
+  async #step(signal: AbortSignal): Promise<number> {
+    const { claimant, log } = this.#options;
+    const had = await withCaptureLease({ claimant, log, reports: this.#renewal, signal }, (lease, held) =>
+      this.#captureWhile(lease, held),
+    );
+    if (had) return 0;
+    this.#note({ kind: 'standby' });
+    this.#note({ kind: 'blocked', by: await this.#idleHolder.look() });
+    this.#outage.onRecovered();
     // The lease is another process's.
-    renewal.onRecovered();
+    this.#renewal.onRecovered();
     return leaseTiming.pollMs;
   }
 
-  async function captureWhile(lease: Lease, signal: AbortSignal): Promise<void> {
-    note({ kind: 'connecting' });
-    const appender = await openAppenderFor(options, lease);
+  async #captureWhile(lease: Lease, signal: AbortSignal): Promise<void> {
+    this.#note({ kind: 'connecting' });
+    const appender = await openAppenderFor(this.#options, lease);
     try {
-      while (!signal.aborted) await readOnce(appender, signal);
+      while (!signal.aborted) await this.#readOnce(appender, signal);
     } catch (error) {
-      displaced = error instanceof AppError && error.code === 'ERR_SERVER_ID_TAKEN' ? error : undefined;
+      this.#displaced = error instanceof AppError && error.code === 'ERR_SERVER_ID_TAKEN' ? error : undefined;
       if (!(error instanceof HaltError)) throw error;
-      await halted(error.halt, signal);
+      await this.#waitHalted(error.halt, signal);
     } finally {
-      await options.secondReading.pause();
+      await this.#options.secondReading.pause();
       await appender.close();
     }
   }
 
   /** The life of one reader. Ends without an error when it is closed. */
-  async function readOnce(appender: Appender, signal: AbortSignal): Promise<void> {
-    note({ kind: 'connecting' });
-    const askedBefore = asked;
-    const state = await readCaptureState(claimant.store);
-    epoch = state.epoch;
+  async #readOnce(appender: Appender, signal: AbortSignal): Promise<void> {
+    this.#note({ kind: 'connecting' });
+    const { asked } = this.#reader;
+    const state = await readCaptureState(this.#options.claimant.store);
+    this.#epoch = state.epoch;
     // Accepted while another try was under way: what fails from here on is not that halt.
-    if (status.halt && !state.halt) note({ kind: 'resumed' });
-    const prepared = await prepareReading(options, { state, appender, signal, trustedFile, reopen });
-    const { clinic, streaming, checkpoint, ...shown } = prepared;
-    if (displaced && (await countReaders(options.source, clinic.identity, streaming.serverId)) !== 0)
-      throw displaced;
-    displaced = undefined;
-    const opened = await openStream(streaming);
-    reader = opened;
-    const close = (): void => opened.close();
-    signal.addEventListener('abort', close, { once: true });
-    if (signal.aborted || asked !== askedBefore) close();
-    if (status.readers > 0) options.onReconnected();
-    note({ kind: 'capturing' });
-    const { file, offset } = checkpoint.position;
+    if (this.#status.halt && !state.halt) this.#note({ kind: 'resumed' });
+    const reopen = (): void => this.reopen();
+    const trustedFile = this.#trustedFile;
+    const prepared = await prepareReading(this.#options, { state, appender, signal, trustedFile, reopen });
+    const { clinic, streaming } = prepared;
+    await this.#requireOwnServerId(clinic, streaming.serverId);
+    const stream = await openStream(streaming);
+    await this.#reader.use(stream, { signal, asked }, async () => {
+      await this.#noteCapturing(state, prepared);
+      this.#trustedFile = await this.#capture(stream, prepared, appender);
+    });
+  }
+
+  async #requireOwnServerId({ identity }: Clinic, serverId: number): Promise<void> {
+    if (this.#displaced && (await countReaders(this.#options.source, identity, serverId)) !== 0)
+      throw this.#displaced;
+    this.#displaced = undefined;
+  }
+
+  async #noteCapturing({ halt }: CaptureState, { clinic, proven }: Prepared): Promise<void> {
+    const { log } = this.#options;
+    if (this.#status.readers > 0) this.#options.onReconnected();
+    this.#note({ kind: 'capturing' });
+    const { file, offset } = proven.checkpoint.position;
     // Where an edit of the rules takes effect: it decides about every transaction behind this position, and about none before.
     log.info({ file, offset, server: clinic.identity.hostname, rules: nameOfRules(clinic) }, 'capturing');
     // Of the log as a whole this is the proof; of a transaction or a table, only that it was read.
-    if (state.halt?.transactionId === null && state.halt.reason !== 'column-changed') {
-      await endGoneHalt(options, epoch);
-      note({ kind: 'resumed' });
-    }
-    try {
-      trustedFile = await capture(opened, checkpoint, {
-        ...options.steps,
-        appender,
-        serverUuid: clinic.identity.serverUuid,
-        ...shown,
-        onRead: (parts) => options.secondReading.take(parts),
-        onMoved() {
-          note({ kind: 'moved' });
-          outage.onRecovered();
-        },
-      });
-    } finally {
-      signal.removeEventListener('abort', close);
-      close();
-      reader = undefined;
+    if (halt?.transactionId === null && halt.reason !== 'column-changed') {
+      await endGoneHalt(this.#options, this.#epoch);
+      this.#note({ kind: 'resumed' });
     }
   }
 
-  function reopen(): void {
-    asked += 1;
-    reader?.close();
+  /** Returns the file that is known to be whole, as `capture` does. */
+  #capture(stream: BinlogStream, { clinic, proven }: Prepared, appender: Appender): Promise<string> {
+    const { checkpoint, ...shown } = proven;
+    const { steps, secondReading } = this.#options;
+    return capture(stream, checkpoint, {
+      ...steps,
+      appender,
+      serverUuid: clinic.identity.serverUuid,
+      ...shown,
+      onRead: (parts) => secondReading.take(parts),
+      onMoved: () => {
+        this.#note({ kind: 'moved' });
+        this.#outage.onRecovered();
+      },
+    });
   }
 
-  async function halted(halt: Halt, signal: AbortSignal): Promise<void> {
-    // It is tried again and again: said once.
-    if (status.halt?.message !== halt.message)
+  async #waitHalted(halt: Halt, signal: AbortSignal): Promise<void> {
+    const { claimant, log } = this.#options;
+    // Every attempt halts again: it is logged once.
+    if (this.#status.halt?.message !== halt.message)
       log.error({ reason: halt.reason, table: halt.table, remedy: halt.remedy }, halt.message);
-    note({ kind: 'halted', halt });
-    await announceHalt(options, halt, epoch);
-    const askedBefore = asked;
-    const isHalted = (): boolean => !signal.aborted && asked === askedBefore;
-    if (await isAccepted({ claimant, epoch, signal, halt }, isHalted)) {
-      note({ kind: 'resumed' });
+    this.#note({ kind: 'halted', halt });
+    await announceHalt(this.#options, halt, this.#epoch);
+    const { asked } = this.#reader;
+    const isHalted = (): boolean => !signal.aborted && this.#reader.asked === asked;
+    if (await isAccepted({ claimant, epoch: this.#epoch, signal, halt }, isHalted)) {
+      this.#note({ kind: 'resumed' });
       log.info({}, 'capture resumes: the gap was accepted');
     }
   }
-
-  const loop = createLoop({
-    step,
-    onError(error) {
-      note({ kind: 'failed', error });
-      outage.onError(error);
-    },
-    backoff: { firstMs: 100, maxMs: 5_000 },
-  });
-
-  return {
-    start: () => loop.start(),
-    stop: () => loop.stop(),
-    close: () => closeCapture({ ...options, hasCaptured: status.role === 'capturing' }),
-    status: () => ({ ...status, ...toldBy(reader) }),
-    reopen,
-  };
 }
+
+type Prepared = Awaited<ReturnType<typeof prepareReading>>;
 
 interface Preparing {
   state: CaptureState;
@@ -214,7 +243,7 @@ async function prepareReading(
   await secondReading.begin(clinic, { position, isFirst, signal, onDifference: reopen });
   const parents = await steps.cascades.begin(state.keys);
   const known = { ...state, ...proven, byFile, parents, trustedFile };
-  return { clinic, ...proven, streaming: readingOptions(options, clinic, known) };
+  return { clinic, proven, streaming: readingOptions(options, clinic, known) };
 }
 
 async function announceHalt(
@@ -235,10 +264,6 @@ async function endGoneHalt(
   log.info({}, 'the cause of the halt is gone');
 }
 
-function toldBy(reader: BinlogStream | undefined): Pick<CaptureStatus, 'silentMs' | 'doneTo'> {
-  return { silentMs: reader?.silentMs() ?? null, doneTo: reader?.doneTo() ?? null };
-}
-
 function openAppenderFor(
   { claimant, outages, ...options }: CaptureLoopOptions,
   lease: Lease,
@@ -249,18 +274,4 @@ function openAppenderFor(
     onDue: () => options.onDue(),
     ...outages.part('waiting deliveries were not looked after'),
   });
-}
-
-/** Reads the checkpoint until a person has resumed capture, which returns true, or until it is time to try again. */
-async function isAccepted(
-  { claimant, epoch, signal, halt }: { claimant: Claimant; epoch: number; signal: AbortSignal; halt: Halt },
-  isHalted: () => boolean,
-): Promise<boolean> {
-  const until = monotonicMs() + HALT_RETRY_MS;
-  while (isHalted() && monotonicMs() < until) {
-    if ((await readCaptureState(claimant.store)).epoch !== epoch) return true;
-    if (halt.reason === 'event-too-large' && (await isPacketRaised(claimant.store))) return false;
-    await sleep(HALT_POLL_MS, signal);
-  }
-  return false;
 }

@@ -84,12 +84,11 @@ export function createCascadeWatch({ source, installation, clinic }: CascadeWatc
       inForce = state ?? toKept(live);
       isKept = state !== null;
       reading = parentsToRead();
-      const schemas = new Set(
-        [...watchedTables(clinic()), ...Object.values(inForce.graph), ...Object.values(live.graph)].map(
-          ({ schema }) => fold(schema, foldsNames()),
-        ),
-      );
       const folds = foldsNames();
+      const tables = [inForce.graph, live.graph].flatMap((graph) => Object.values(graph));
+      const schemas = new Set(
+        [...watchedTables(clinic()), ...tables].map(({ schema }) => fold(schema, folds)),
+      );
       const parents = reading;
       return {
         parentOf: (schema, table) => parents.get(tableKey({ schema, table }, folds)),
@@ -98,10 +97,7 @@ export function createCascadeWatch({ source, installation, clinic }: CascadeWatc
     },
     async follow(definition) {
       live = await look();
-      inForce = {
-        graph: followTables(inForce.graph, live.graph, definition.names),
-        triggers: followTriggers(inForce.triggers, definition),
-      };
+      inForce = followDefinition(inForce, live.graph, definition);
       isKept = false;
       return !isWithin(parentsToRead(), reading);
     },
@@ -122,20 +118,15 @@ export function createCascadeWatch({ source, installation, clinic }: CascadeWatc
       const ours = clinic().dictionary.schema;
       return parents.flatMap((parent) => {
         const { op, columns } = parent;
-        const key = tableKey(parent, foldsNames());
-        const reached = reach.reached(key, op === 'delete' ? op : new Set(columns), triggers);
+        const change = op === 'delete' ? op : new Set(columns);
+        const reached = reach.reached(tableKey(parent, foldsNames()), change, triggers);
         if (reached.size === 0) return [];
         const children = [...reached].map((child) => nameTable(reach.table(child)!, ours)).toSorted();
         const table = nameTable(parent, ours);
-        return [
-          createUnloggedCascade({
-            ...context,
-            installation: installation.uuid,
-            table,
-            operation: op,
-            children,
-          }),
-        ];
+        return createUnloggedCascade({
+          ...{ ...context, installation: installation.uuid },
+          ...{ table, operation: op, children },
+        });
       });
     },
   };
@@ -151,6 +142,17 @@ function watchedTables({ dictionary, rules }: Clinic): { schema: string; table: 
 }
 
 const toKept = ({ graph, triggers }: Look): KeysInForce => ({ graph, triggers });
+
+function followDefinition(
+  { graph, triggers }: KeysInForce,
+  now: KeyGraph,
+  definition: KeyDefinition,
+): KeysInForce {
+  return {
+    graph: followTables(graph, now, definition.names),
+    triggers: followTriggers(triggers, definition),
+  };
+}
 
 /** Of the tables that a definition names the keys as they are now; of the others as they were. */
 function followTables(before: KeyGraph, now: KeyGraph, names: ReadonlySet<string>): KeyGraph {

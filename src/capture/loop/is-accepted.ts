@@ -1,0 +1,27 @@
+import type { Halt } from '../../binlog/halt.ts';
+import { monotonicMs, sleep } from '../../lib/clock.ts';
+import { isPacketRaised } from '../../outbox/append/require-fit.ts';
+import { readCaptureState } from '../../outbox/checkpoint.ts';
+import type { Claimant } from '../../outbox/types.ts';
+
+/** How often the checkpoint is read while halted: an operator may have accepted the gap, which takes effect within 2 s. */
+const HALT_POLL_MS = 1_000;
+/** How often reading is tried again while halted: the cause may be gone. */
+const HALT_RETRY_MS = 30_000;
+
+/**
+ * Reads the checkpoint until an operator has accepted the gap (returns true), or until it is time to try again (false):
+ * after `HALT_RETRY_MS`, or once the store's max_allowed_packet was raised where an event was too large for it.
+ */
+export async function isAccepted(
+  { claimant, epoch, signal, halt }: { claimant: Claimant; epoch: number; signal: AbortSignal; halt: Halt },
+  isHalted: () => boolean,
+): Promise<boolean> {
+  const until = monotonicMs() + HALT_RETRY_MS;
+  while (isHalted() && monotonicMs() < until) {
+    if ((await readCaptureState(claimant.store)).epoch !== epoch) return true;
+    if (halt.reason === 'event-too-large' && (await isPacketRaised(claimant.store))) return false;
+    await sleep(HALT_POLL_MS, signal);
+  }
+  return false;
+}
