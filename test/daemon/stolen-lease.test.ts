@@ -1,9 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/demo/clinic.ts';
-import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
-import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
-import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
+import { flavours, type TestSchema } from '../support/server.ts';
+import { openSharedStore, type SharedStore } from '../support/shared-store.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const far = "'2099-01-01'";
@@ -29,37 +26,17 @@ const sound = `SELECT 1 FROM leases l JOIN checkpoint c ON c.fence = l.token WHE
   AND NOT EXISTS (SELECT 1 FROM leases f WHERE f.name LIKE 'evil%')`;
 
 describe.each(flavours)('leases that SQL has written, on %s', (flavour) => {
+  let shared: SharedStore;
   let clinic: TestSchema;
-  let receiver: TestReceiver;
-  let storeName: string;
-  let daemons: DaemonProcess[];
-
   beforeEach(async () => {
-    clinic = await createSchema(sharedServer(flavour));
-    await loadClinic(await clinic.connect());
-    receiver = await startTestReceiver();
-    storeName = `store_${randomBytes(5).toString('hex')}`;
-    daemons = [];
+    shared = await openSharedStore(flavour);
+    ({ clinic } = shared);
   });
-  afterEach(async () => {
-    await Promise.all(daemons.map((daemon) => daemon.kill()));
-    await receiver.stop();
-    await clinic.query(`DROP DATABASE IF EXISTS ${storeName}`);
-    await clinic.drop();
-  });
+  afterEach(() => shared.close());
 
-  async function start(): Promise<DaemonProcess> {
-    const daemon = await startDaemonProcess({
-      sourceUrl: clinic.url(),
-      storeUrl: `${sharedServer(flavour).url}/${storeName}`,
-      yaml: `webhooks: [{ name: all, url: "${receiver.url}", events: [patient.updated], secret: ${testSecret} }]\n${receiver.delivery}`,
-    });
-    daemons.push(daemon);
-    return daemon;
-  }
   async function inStore(sql: string): Promise<Record<string, unknown>[]> {
     const connection = await clinic.connect();
-    await connection.query(`USE ${storeName}`);
+    await connection.query(`USE ${shared.name}`);
     const [rows] = await connection.query(sql);
     await connection.end();
     return Array.isArray(rows) ? (rows as Record<string, unknown>[]) : [];
@@ -69,7 +46,7 @@ describe.each(flavours)('leases that SQL has written, on %s', (flavour) => {
     'do not end capture, nor deliveries, nor the share of a daemon in the limits',
     { timeout: 240_000 },
     async () => {
-      const daemon = await start();
+      const daemon = await shared.start();
       await daemon.untilReady();
       let phone = 1;
       for (const [theft, sql] of Object.entries(thefts)) {
@@ -82,7 +59,7 @@ describe.each(flavours)('leases that SQL has written, on %s', (flavour) => {
         phone += 1;
         await clinic.query('UPDATE patients SET phone = ? WHERE id = 1', [String(phone)]);
         const isReceived = (): boolean =>
-          receiver.received.some(({ data }) => JSON.stringify(data).includes(`"new":"${phone}"`));
+          shared.receiver.received.some(({ data }) => JSON.stringify(data).includes(`"new":"${phone}"`));
         await waitFor(isReceived, { timeoutMs: 40_000, what: `a change after ${theft}` });
       }
       await waitFor(async () => (await daemon.get('/metrics')).body.includes('processes 1\n'), {
@@ -100,9 +77,9 @@ describe.each(flavours)('leases that SQL has written, on %s', (flavour) => {
     'are reported by a standby where the holder does not capture, and by none beside a healthy leader',
     { timeout: 240_000 },
     async () => {
-      const leader = await start();
+      const leader = await shared.start();
       await leader.untilReady();
-      const standby = await start();
+      const standby = await shared.start();
       await standby.untilReady();
       expect((await standby.get('/metrics')).body).toContain('odontology_webhooks_lease_blocked 0');
       await leader.stop();
@@ -140,12 +117,12 @@ describe.each(flavours)('leases that SQL has written, on %s', (flavour) => {
     'are waited for by no daemon without a word while another session holds the rows',
     { timeout: 120_000 },
     async () => {
-      await (await start()).untilReady();
-      const standby = await start();
+      await (await shared.start()).untilReady();
+      const standby = await shared.start();
       await standby.untilReady();
       const blocker = await clinic.connect();
-      await blocker.query(`USE ${storeName}; BEGIN; SELECT * FROM leases FOR UPDATE`);
-      for (const daemon of daemons)
+      await blocker.query(`USE ${shared.name}; BEGIN; SELECT * FROM leases FOR UPDATE`);
+      for (const daemon of shared.daemons)
         await waitFor(async () => (await daemon.get('/readyz')).status === 503, {
           timeoutMs: 90_000,
           what: 'a daemon that is not ready',

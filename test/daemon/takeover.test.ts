@@ -1,10 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadClinic } from '../../src/demo/clinic.ts';
 import { monotonicMs, sleep } from '../../src/lib/clock.ts';
-import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
-import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
-import { createSchema, servers, sharedServer, type TestSchema } from '../support/server.ts';
+import type { DaemonProcess } from '../support/daemon.ts';
+import type { TestReceiver } from '../support/receiver.ts';
+import { servers, sharedServer, type TestSchema } from '../support/server.ts';
+import { openSharedStore, type SharedStore } from '../support/shared-store.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /** `npm run test:takeover` asks for 20. */
@@ -17,37 +16,20 @@ const backlog = 100;
 
 describe.each(servers)('two daemons on one store, on %s', (variant) => {
   const { flavour } = sharedServer(variant);
+  let shared: SharedStore;
   let clinic: TestSchema;
   let receiver: TestReceiver;
-  let storeName: string;
-  let daemons: DaemonProcess[];
   let stopWriting: () => Promise<void>;
 
   beforeEach(async () => {
-    clinic = await createSchema(sharedServer(variant));
-    await loadClinic(await clinic.connect());
-    receiver = await startTestReceiver();
-    storeName = `store_${randomBytes(5).toString('hex')}`;
-    daemons = [];
+    shared = await openSharedStore(variant);
+    ({ clinic, receiver } = shared);
     stopWriting = () => Promise.resolve();
   });
   afterEach(async () => {
     await stopWriting();
-    await Promise.all(daemons.map((daemon) => daemon.kill()));
-    await receiver.stop();
-    await clinic.query(`DROP DATABASE IF EXISTS ${storeName}`);
-    await clinic.drop();
+    await shared.close();
   });
-
-  async function start(): Promise<DaemonProcess> {
-    const daemon = await startDaemonProcess({
-      sourceUrl: clinic.url(),
-      storeUrl: `${sharedServer(variant).url}/${storeName}`,
-      yaml: `webhooks: [{ name: all, url: "${receiver.url}", events: [patient.updated], secret: ${testSecret} }]\n${receiver.delivery}`,
-    });
-    daemons.push(daemon);
-    return daemon;
-  }
 
   const captures = async (daemon: DaemonProcess): Promise<boolean> =>
     (await daemon.get('/metrics')).body.includes('odontology_webhooks_capturing 1');
@@ -72,9 +54,9 @@ describe.each(servers)('two daemons on one store, on %s', (variant) => {
         newest = Math.max(newest, phoneOf(request));
         return Math.random() < failing ? 503 : 204;
       };
-      let pair = [await start()];
+      let pair = [await shared.start()];
       await pair[0]!.untilReady();
-      pair.push(await start());
+      pair.push(await shared.start());
 
       let written = 0;
       const stop = new AbortController();
@@ -116,17 +98,19 @@ describe.each(servers)('two daemons on one store, on %s', (variant) => {
         await waitFor(() => received(after), { timeoutMs: 60_000, what: 'a change after the kill' });
         takeovers.push(monotonicMs() - killedMs);
         expect(await captures(standby)).toBe(true);
-        pair = [standby, await start()];
+        pair = [standby, await shared.start()];
       }
       await stopWriting();
       const settled = async () =>
         (
-          await clinic.query(`SELECT COUNT(*) AS n FROM ${storeName}.delivery_log WHERE status = 'delivered'`)
+          await clinic.query(
+            `SELECT COUNT(*) AS n FROM ${shared.name}.delivery_log WHERE status = 'delivered'`,
+          )
         )[0]!['n'];
       await waitFor(async () => (await settled()) === written, { timeoutMs: 60_000, what: 'every delivery' });
 
       const [outbox] = await clinic.query(
-        `SELECT COUNT(*) AS events, COUNT(DISTINCT id) AS ids FROM ${storeName}.event_log WHERE type = 'patient.updated'`,
+        `SELECT COUNT(*) AS events, COUNT(DISTINCT id) AS ids FROM ${shared.name}.event_log WHERE type = 'patient.updated'`,
       );
       expect(outbox).toEqual({ events: written, ids: written });
       expect(receiver.received.every(({ verified }) => verified)).toBe(true);
