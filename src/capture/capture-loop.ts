@@ -139,7 +139,7 @@ class ReadingLoop implements CaptureLoop {
     } catch (error) {
       this.#displaced = error instanceof AppError && error.code === 'ERR_SERVER_ID_TAKEN' ? error : undefined;
       if (!(error instanceof HaltError)) throw error;
-      await this.#waitHalted(error.halt, signal);
+      await this.#waitHalted(error, signal);
     } finally {
       await this.#options.secondReading.pause();
       await appender.close();
@@ -203,7 +203,8 @@ class ReadingLoop implements CaptureLoop {
     });
   }
 
-  async #waitHalted(halt: Halt, signal: AbortSignal): Promise<void> {
+  async #waitHalted(halted: HaltError, signal: AbortSignal): Promise<void> {
+    const { halt } = halted;
     const { claimant, log } = this.#options;
     // Every attempt halts again: it is logged once.
     if (this.#status.halt?.message !== halt.message)
@@ -212,7 +213,7 @@ class ReadingLoop implements CaptureLoop {
     await announceHalt(this.#options, halt, this.#epoch);
     const { asked } = this.#reader;
     const isHalted = (): boolean => !signal.aborted && this.#reader.asked === asked;
-    if (await isAccepted({ claimant, epoch: this.#epoch, signal, halt }, isHalted)) {
+    if (await isAccepted({ claimant, epoch: this.#epoch, signal, halted }, isHalted)) {
       this.#note({ kind: 'resumed' });
       log.info({}, 'capture resumes: the gap was accepted');
     }

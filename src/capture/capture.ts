@@ -219,5 +219,5 @@ class CaptureSession {
 /** A Tripwire of the rules or of the live schema, with the place where it happened. */
 function toHalt(error: unknown, { id, commit }: Transaction, reached: Checkpoint): unknown {
   if (!(error instanceof Tripwire)) return error;
-  return new HaltError(haltOf(error, reached.position, { id, committedAtMs: commit.committedAtMs }));
+  return new HaltError(haltOf(error, reached.position, { id, committedAtMs: commit.committedAtMs }), error);
 }

@@ -124,7 +124,8 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
           ),
         );
       }
-      reasons.push(...storeReasons(outages, lastError), ...auditReasons(audit));
+      // While halted, the halt is what is said of capture: what it met since is not among the reasons yet.
+      reasons.push(...storeReasons(outages, halt ? null : lastError), ...auditReasons(audit));
       return { ready: reasons.length === 0, reasons };
     },
     async metrics({ capture, canary, audit, runway, schemaDifferences }, delivery, store) {
@@ -175,7 +176,7 @@ const withRemedy = (reason: string, remedy: string): string =>
 const describeFailure = ({ id, title, detail, remedy }: CheckResult): string =>
   withRemedy(`the check ${id} fails: ${title}: ${detail}`, remedy ?? look);
 
-/** What keeps the store from being written; what capture met is a reason already. */
+/** What keeps the store from being written, except for the error that is `said` already. */
 function storeReasons(outages: readonly PresentOutage[], said: string | null): string[] {
   return outages
     .filter(({ error }) => error.code.startsWith('ERR_STORE') && error.message !== said)

@@ -1,6 +1,6 @@
-import type { Halt } from '../../binlog/halt.ts';
+import type { HaltError } from '../../binlog/halt.ts';
 import { monotonicMs, sleep } from '../../lib/clock.ts';
-import { isPacketRaised } from '../../outbox/append/require-fit.ts';
+import { EventTooLarge, fitsNow } from '../../outbox/append/require-fit.ts';
 import { readCaptureState } from '../../outbox/checkpoint.ts';
 import type { Claimant } from '../../outbox/types.ts';
 
@@ -11,16 +11,23 @@ const HALT_RETRY_MS = 30_000;
 
 /**
  * Reads the checkpoint until an operator has accepted the gap (returns true), or until it is time to try again (false):
- * after `HALT_RETRY_MS`, or once the store's max_allowed_packet was raised where an event was too large for it.
+ * after `HALT_RETRY_MS`, or once the store's server takes the event that was too large for it.
  */
 export async function isAccepted(
-  { claimant, epoch, signal, halt }: { claimant: Claimant; epoch: number; signal: AbortSignal; halt: Halt },
+  {
+    claimant,
+    epoch,
+    signal,
+    halted,
+  }: { claimant: Claimant; epoch: number; signal: AbortSignal; halted: HaltError },
   isHalted: () => boolean,
 ): Promise<boolean> {
+  const { cause } = halted;
   const until = monotonicMs() + HALT_RETRY_MS;
   while (isHalted() && monotonicMs() < until) {
     if ((await readCaptureState(claimant.store)).epoch !== epoch) return true;
-    if (halt.reason === 'event-too-large' && (await isPacketRaised(claimant.store))) return false;
+    // Not the limit of the newest connection: deliveries may have opened one behind the change, and nothing would seem to have changed.
+    if (cause instanceof EventTooLarge && (await fitsNow(claimant.store, cause.bytes))) return false;
     await sleep(HALT_POLL_MS, signal);
   }
   return false;

@@ -12,8 +12,19 @@ const otherBytes = 16_384;
 /** At most this many bytes of a statement come from one UTF-16 unit of a body: 3 of UTF-8, by 4/3 of base64. */
 const bytesOfUnit = 4;
 
+/** An event whose row is larger than a statement of the store may be. */
+export class EventTooLarge extends Tripwire {
+  /** What its statement needs. */
+  readonly bytes: number;
+
+  constructor(bytes: number, message: string, options: { remedy: string; table: string }) {
+    super('event-too-large', message, options);
+    this.bytes = bytes;
+  }
+}
+
 /**
- * Throws a Tripwire when an event's row is larger than a statement of the store may be: it could never be written, and capture would
+ * Throws EventTooLarge when an event's row is larger than a statement of the store may be: it could never be written, and capture would
  * try for ever. The server is asked for its limit again first: it may have been raised since.
  */
 export async function requireFit(
@@ -28,10 +39,10 @@ export async function requireFit(
   }
 }
 
-/** Whether a session that begins now could write a larger statement than the limit that was last measured allows. */
-export async function isPacketRaised(store: Store): Promise<boolean> {
-  const [row] = await store.rows<{ bytes: number }>('SELECT @@GLOBAL.max_allowed_packet AS bytes');
-  return row!.bytes - packetMargin > store.statementBytes;
+/** Whether an event's row that takes so many bytes fits into a statement of a session that begins now. */
+export async function fitsNow(store: Store, bytes: number): Promise<boolean> {
+  const [row] = await store.rows<{ limit: number }>('SELECT @@GLOBAL.max_allowed_packet AS `limit`');
+  return row!.limit - packetMargin >= bytes;
 }
 
 function storedBytes(body: string, encrypts: boolean): number {
@@ -42,9 +53,9 @@ function tooLarge(
   { type, entity: { table } }: DomainEvent,
   bytes: number,
   { statementBytes }: Store,
-): Tripwire {
-  return new Tripwire(
-    'event-too-large',
+): EventTooLarge {
+  return new EventTooLarge(
+    bytes,
     `an event ${type} takes ${bytes} bytes to store, and max_allowed_packet of the store's server allows ${statementBytes}`,
     {
       table,
