@@ -8,7 +8,7 @@ const unit = [
   'test/binlog/{damaged-bytes,damaged-events,event-type,gtid-arithmetic,gtid,kept-bytes,log-clock,log-place,offset,transaction-time}.test.ts',
   'test/binlog/{foreign-key/cascade-reach,second-reader/range-recorder,statement/lexer}.test.ts',
   'test/cli/{completion,text,demo/receiver,demo/report,demo/sql-script}.test.ts',
-  'test/daemon/{capture-status,judge,read-transactions,spilled-transaction}.test.ts',
+  'test/daemon/{capture-status,validate-webhook,read-transactions,spilled-transaction}.test.ts',
   'test/db/{key-file,key-tree,sql-text}.test.ts',
 ];
 const common = { testTimeout: 60_000, hookTimeout: 120_000, maxWorkers: 2 };

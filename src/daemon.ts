@@ -10,7 +10,7 @@ import type { Baseline } from './binlog/types.ts';
 import type { Config } from './config/types.ts';
 import { watchConfig, type ConfigChange } from './config/watch.ts';
 import { openStore, type Store } from './db/connection/client.ts';
-import { openBox } from './crypto/encryption.ts';
+import { openCipher } from './crypto/cipher.ts';
 import { ensureInstallation, type Installation } from './db/schema/installation.ts';
 import { migrateStore } from './db/schema/migrate.ts';
 import { createAuditWatch, type AuditWatch } from './daemon/upkeep/audit-watch.ts';
@@ -23,19 +23,19 @@ import {
   isWithin,
   lookupsOf,
   nameOfRules,
-  readClinic,
+  readCompiledSource,
   requireSameTables,
   requireSameWatch,
   requireTables,
-  type Clinic,
-} from './capture/clinic.ts';
-import { createDeliveryVerbs } from './daemon/delivery-verbs.ts';
+  type CompiledSource,
+} from './capture/compiled-source.ts';
+import { createDeliveryStore } from './daemon/delivery-store.ts';
 import { createDisabling, type DisableByEngine } from './daemon/disable-webhook.ts';
 import { createFileSync, type FileSync } from './daemon/upkeep/file-sync.ts';
-import { firstInForce, nameOf, reroute, type InForce } from './daemon/in-force.ts';
-import { judgeStart, requireStart, soundDraft } from './daemon/judge-start.ts';
+import { firstInForce, nameOf, reroute, type LiveState } from './daemon/live-state.ts';
+import { validateStart, requireStart, soundDraft } from './daemon/validate-start.ts';
 import { readKnownState } from './daemon/known-state.ts';
-import { guardOptions, requireFitWebhooks } from './daemon/judge.ts';
+import { guardOptions, requireFitWebhooks } from './daemon/validate-webhook.ts';
 import { locateSchema, readSettled } from './capture/transaction/live-schema.ts';
 import { createMaintenance } from './daemon/upkeep/maintenance.ts';
 import { createOccasions } from './daemon/upkeep/occasions.ts';
@@ -53,14 +53,14 @@ import type { RuleFile } from './event/rule/rule-file.ts';
 import { startHttp } from './http/server.ts';
 import { messageOf } from './lib/errors.ts';
 import type { Log } from './lib/log.ts';
-import { Outages } from './lib/loop/outages.ts';
+import { FailureLog } from './lib/loop/failure-log.ts';
 import { readCaptureState } from './outbox/checkpoint.ts';
 import { destroyKeys, ensureKeyFile } from './outbox/payload/destroy-keys.ts';
-import { announceAlive, readRank } from './outbox/queue/liveness.ts';
-import { resealSubjectKeys } from './outbox/payload/subject-keys.ts';
+import { registerProcess, readRank } from './outbox/queue/heartbeat.ts';
+import { reencryptSubjectKeys } from './outbox/payload/subject-keys.ts';
 import type { Claimant } from './outbox/types.ts';
 import { createWebhookFeed, type WebhookFeed } from './outbox/webhook/webhook-feed.ts';
-import { resealSecrets } from './outbox/webhook/webhook-registry.ts';
+import { reencryptSecrets } from './outbox/webhook/webhook-registry.ts';
 
 /*
  *   source ─▶ capture ─▶ change ─▶ event ─▶ outbox ─▶ dispatcher ─▶ endpoints
@@ -87,7 +87,7 @@ export interface Daemon {
 
 interface Parts {
   log: Log;
-  outages: Outages;
+  outages: FailureLog;
   store: Store;
   source: Source;
   claimant: Claimant;
@@ -95,7 +95,7 @@ interface Parts {
   metrics: Metrics;
   observer: Observer;
   preflight: PreflightWatch;
-  inForce: InForce;
+  inForce: LiveState;
   audit: AuditWatch;
   fileSync: FileSync;
 }
@@ -213,18 +213,21 @@ async function prepare(
   const installation = await ensureInstallation(store);
   const serverId = config.source.serverId ?? installation.serverId;
   const known = await readKnownState(store, config);
-  const judgement = await judgeStart(soundDraft(config), { source, known: { ...known, readerRuns: false } });
-  const clinic = requireStart(judgement);
+  const validated = await validateStart(soundDraft(config), {
+    source,
+    known: { ...known, readerRuns: false },
+  });
+  const clinic = requireStart(validated);
   for (const warning of clinic.rules.warnings) log.warn({}, warning);
-  const first = judgement.preflight;
+  const first = validated.preflight;
   if (first.ok) log.info({}, 'the source is ready to be read');
-  const box = openBox(config.store);
-  const claimant: Claimant = { store, box, owner: randomBytes(16).toString('hex'), claimMs: CLAIM_MS };
-  await announceAlive(claimant);
+  const cipher = openCipher(config.store);
+  const claimant: Claimant = { store, cipher, owner: randomBytes(16).toString('hex'), claimMs: CLAIM_MS };
+  await registerProcess(claimant);
   await ensureKeyFile(claimant);
   const inForce = firstInForce(config, clinic);
   const metrics = createMetrics();
-  const outages = new Outages(log);
+  const outages = new FailureLog(log);
   const observer = createObserver({
     metrics,
     nameOf: (id) => nameOf(inForce, id),
@@ -263,12 +266,12 @@ async function prepare(
     audit: createAuditWatch({ store, intervalMs: config.audit.sealIntervalMs, log, outages }),
     fileSync: createFileSync({ claimant, log, outages }),
   };
-  if (await recordKeyChange(store, box)) log.info({ key: box.keyId }, 'the encryption key was changed');
-  await adoptBeforeSealing(store, box);
-  await beginEncryption(store, box);
+  if (await recordKeyChange(store, cipher)) log.info({ key: cipher.keyId }, 'the encryption key was changed');
+  await adoptBeforeSealing(store, cipher);
+  await beginEncryption(store, cipher);
   await parts.fileSync.sync(config);
   await destroyKeys(claimant, sealedErasures(claimant));
-  const resealed = (await resealSecrets(claimant)) + (await resealSubjectKeys(claimant));
+  const resealed = (await reencryptSecrets(claimant)) + (await reencryptSubjectKeys(claimant));
   if (resealed > 0) log.info({ resealed }, 'secrets sealed with the present encryption key');
   return parts;
 }
@@ -276,17 +279,21 @@ async function prepare(
 /** Puts on record what SQL did to webhooks, and puts back those of the file. Returns whether there was anything. */
 async function explainEdits(parts: Parts): Promise<boolean> {
   const { claimant, fileSync } = parts;
-  if (!(await areWebhooksEdited(claimant.store, claimant.box))) return false;
+  if (!(await areWebhooksEdited(claimant.store, claimant.cipher))) return false;
   await fileSync.again();
   // What SQL wrote is in clear text.
-  await resealSecrets(claimant);
+  await reencryptSecrets(claimant);
   return true;
 }
 
 /** The tables and the rules, with the columns that any webhook's filter may name. */
-function clinicNow({ source, inForce }: Parts, ruleFile: RuleFile, baseline: Baseline): Promise<Clinic> {
+function clinicNow(
+  { source, inForce }: Parts,
+  ruleFile: RuleFile,
+  baseline: Baseline,
+): Promise<CompiledSource> {
   const names = filterNames(inForce.config.webhooks, inForce.webhooks);
-  return readClinic(source, inForce.config, { filterNames: names, ruleFile, baseline });
+  return readCompiledSource(source, inForce.config, { filterNames: names, ruleFile, baseline });
 }
 
 function createDelivery(
@@ -305,7 +312,7 @@ function createDelivery(
     vault: parts.claimant,
     reports: outages.part('the webhooks could not be read, trying again'),
     explain: () => explainEdits(parts),
-    missed: recordMissed(parts.claimant.box),
+    missed: recordMissed(parts.claimant.cipher),
     onChange(webhooks, problems) {
       inForce.webhooks = webhooks;
       inForce.problems = problems;
@@ -323,7 +330,7 @@ function createDelivery(
     onDisabled: () => void feed.edited(),
   });
   const dispatcher = new Dispatcher({
-    verbs: createDeliveryVerbs({
+    verbs: createDeliveryStore({
       ...{ claimant, log, disable },
       nameOf: (id) => nameOf(inForce, id),
       onRefused: (count) => parts.metrics.forgedDeliveries.inc(count),
@@ -403,7 +410,7 @@ async function reload(parts: Parts, { change, feed, captureLoop }: Reload): Prom
   const { inForce, log, source, store } = parts;
   const { baseline } = await readCaptureState(store);
   const names = filterNames(change.config.webhooks, inForce.webhooks);
-  const next = await readClinic(source, change.config, { filterNames: names, baseline });
+  const next = await readCompiledSource(source, change.config, { filterNames: names, baseline });
   requireFitWebhooks(change.config, next);
   const synced = await parts.fileSync.sync(change.config);
   const before = inForce.config;

@@ -2,7 +2,7 @@ import type { Session } from '../db/connection/client.ts';
 import { AppError } from '../lib/errors.ts';
 import { maskUrl } from '../lib/mask-url.ts';
 import { storedKey } from '../outbox/append/lane.ts';
-import { momentMs, momentText, nullableMomentMs } from '../outbox/moment.ts';
+import { fromSqlDatetime, toSqlDatetime, fromNullableSqlDatetime } from '../outbox/sql-datetime.ts';
 import { openPayloads, textOf, type StoredPayload } from '../outbox/payload/payloads.ts';
 import { matchWord, toPage, whereAll, type Condition, type Page, type Paging } from './page.ts';
 import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
@@ -140,7 +140,7 @@ export async function countDeliveries(session: Session, filter: DeliveryFilter):
 }
 
 /** One delivery with its payload and its attempts, oldest first. Throws AppError ERR_NOT_FOUND. */
-export async function getDelivery({ store, box }: EncryptedStore, id: number): Promise<DeliveryDetail> {
+export async function getDelivery({ store, cipher }: EncryptedStore, id: number): Promise<DeliveryDetail> {
   type DetailRow = DeliveryRow &
     Pick<DeliveryDetail, 'payload' | 'responseBody' | 'transactionId'> & { eventSeq: number };
   const { where, values } = whereAll([visible, ['d.id = ?', id]]);
@@ -152,7 +152,7 @@ export async function getDelivery({ store, box }: EncryptedStore, id: number): P
   if (!row) throw new AppError('ERR_NOT_FOUND', `there is no delivery ${id}`);
   const { eventId, eventSeq, patient: subject, transactionId } = row;
   const stored = [row.payload, row.responseBody].map((payload) => ({ eventId, eventSeq, subject, payload }));
-  const [payload, responseBody] = await openPayloads(store, box, stored);
+  const [payload, responseBody] = await openPayloads(store, cipher, stored);
   return {
     ...toRecord(row),
     transactionId,
@@ -164,7 +164,7 @@ export async function getDelivery({ store, box }: EncryptedStore, id: number): P
 
 /** Who received what about a patient: every delivery that carried that patient's data, and which fields, newest first. */
 export async function listAccess(
-  { store, box }: EncryptedStore,
+  { store, cipher }: EncryptedStore,
   { patient, ...period }: { patient: string } & Pick<DeliveryFilter, 'sinceMs' | 'untilMs'>,
   paging: Paging,
 ): Promise<Page<AccessRecord>> {
@@ -175,7 +175,7 @@ export async function listAccess(
      WHERE d.id IN (?)`,
     [items.map(({ id }) => id)],
   );
-  const opened = await openPayloads(store, box, rows);
+  const opened = await openPayloads(store, cipher, rows);
   const fields = new Map(rows.map(({ id }, index) => [id, fieldsOf(textOf(opened[index]))]));
   const receivers = await readReceivers(
     store,
@@ -225,7 +225,7 @@ async function listAttempts(session: Session, deliveryId: number): Promise<Attem
   );
   return rows.map(({ startedAt, name, url, ...attempt }) => ({
     ...attempt,
-    startedAtMs: momentMs(startedAt),
+    startedAtMs: fromSqlDatetime(startedAt),
     receiver: name === null || url === null ? null : { name, url: maskUrl(url) },
   }));
 }
@@ -235,8 +235,8 @@ function toConditions(filter: DeliveryFilter): Condition[] {
   const conditions: Condition[] = [visible];
   if (event !== undefined && event !== '*') conditions.push(matchWord('e.type', event));
   if (webhookId !== undefined) conditions.push(['d.webhook_id = ?', webhookId]);
-  if (sinceMs !== undefined) conditions.push(['e.occurred_at >= ?', momentText(sinceMs)]);
-  if (untilMs !== undefined) conditions.push(['e.occurred_at < ?', momentText(untilMs)]);
+  if (sinceMs !== undefined) conditions.push(['e.occurred_at >= ?', toSqlDatetime(sinceMs)]);
+  if (untilMs !== undefined) conditions.push(['e.occurred_at < ?', toSqlDatetime(untilMs)]);
   if (patient !== undefined) conditions.push(['e.subject = ?', storedKey(patient)]);
   if (status === 'exhausted') conditions.push(['d.exhausted_at IS NOT NULL']);
   else if (status === 'failed') conditions.push(['d.failed_at IS NOT NULL']);
@@ -262,10 +262,10 @@ function toRecord(row: DeliveryRow): DeliveryRecord {
     responseStatus: row.responseStatus,
     explanation: row.explanation,
     retryCount: row.retryCount,
-    occurredAtMs: momentMs(row.occurredAt),
-    createdAtMs: momentMs(row.createdAt),
-    deliveredAtMs: nullableMomentMs(row.deliveredAt),
-    failedAtMs: nullableMomentMs(row.failedAt),
-    nextAttemptAtMs: nullableMomentMs(row.nextAttemptAt),
+    occurredAtMs: fromSqlDatetime(row.occurredAt),
+    createdAtMs: fromSqlDatetime(row.createdAt),
+    deliveredAtMs: fromNullableSqlDatetime(row.deliveredAt),
+    failedAtMs: fromNullableSqlDatetime(row.failedAt),
+    nextAttemptAtMs: fromNullableSqlDatetime(row.nextAttemptAt),
   };
 }

@@ -2,7 +2,7 @@ import type { Session } from '../db/connection/client.ts';
 import { openMarker } from '../db/proof/marks.ts';
 import { idIn } from '../db/connection/sql-text.ts';
 import { destroyKeys } from '../outbox/payload/destroy-keys.ts';
-import { giveUp } from '../outbox/queue/end-queued.ts';
+import { exhaust } from '../outbox/queue/end-queued.ts';
 import { enterQueue } from '../outbox/append/enter-queue.ts';
 import { storedKey } from '../outbox/append/lane.ts';
 import { eraseAction } from '../outbox/payload/payload-acts.ts';
@@ -73,8 +73,8 @@ export async function erasePatientNumbers(
  * empty number.
  */
 export async function erasePatient(vault: EncryptedStore, erasure: Erasure): Promise<Erased> {
-  const { store, box } = vault;
-  const { keyFile } = box.forPatients;
+  const { store, cipher } = vault;
+  const { keyFile } = cipher.forPatients;
   keyFile?.reload();
   const subject = requireSubject(erasure.patient);
   const known = await knowsPatient(store, erasure.patient);
@@ -140,12 +140,12 @@ interface Begun {
 
 /** Destroys the key, and puts on record up to which event payloads are missing rightly: together, so that `audit verify` knows. */
 async function beginErasure(
-  { store, box }: EncryptedStore,
+  { store, cipher }: EncryptedStore,
   subject: string,
   { actor, reason, logEnd }: Erasure,
 ): Promise<Begun> {
   // The key of the sealed log is made before the lock is taken.
-  await openMarker(store, box);
+  await openMarker(store, cipher);
   return store.transaction((tx) =>
     // Waits for the append that is being committed: its events are erased too. An append that was planned with the key is
     // planned again.
@@ -163,7 +163,7 @@ async function beginErasure(
         ...{ reason, events, last_event: last, keys: slots },
         ...(logEnd && { log_end: { ...logEnd, lineage: checkpoint!.lineage } }),
       };
-      const act = await recordAct(tx, box, { actor, action: eraseAction, target: subject, details });
+      const act = await recordAct(tx, cipher, { actor, action: eraseAction, target: subject, details });
       // Moves the counters in any case: an append that was planned without this erasure must fail.
       const moved = [...statements, 'DO 0'];
       return { statements: moved, events: 0, deliveries: 0, result: { last, events, act } };
@@ -187,7 +187,7 @@ async function eraseEvents(
     `SELECT q.delivery_id AS id FROM queue q JOIN delivery_log d ON d.id = q.delivery_id
      WHERE ${idIn('d.event_seq', seqs)} AND q.state <> 'sending' ORDER BY q.delivery_id FOR UPDATE`,
   );
-  await giveUp(
+  await exhaust(
     tx,
     queued.map(({ id }) => id),
     at,

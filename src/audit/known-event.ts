@@ -1,4 +1,4 @@
-import { judgeEventPattern, type EventTypes } from '../config/check-webhooks.ts';
+import { checkEventPattern, type EventTypes } from '../config/check-webhooks.ts';
 import type { Session } from '../db/connection/client.ts';
 import { AppError } from '../lib/errors.ts';
 import { matchWord } from './page.ts';
@@ -13,7 +13,7 @@ export async function requireKnownEvent(
   { domain, own }: EventTypes,
 ): Promise<void> {
   // Lists show our own events too: `capture.*` is a question about them.
-  const problem = judgeEventPattern(event, { domain: [...domain, ...own], own: [] });
+  const problem = checkEventPattern(event, { domain: [...domain, ...own], own: [] });
   if (problem === undefined) return;
   const [condition, ...values] = matchWord('type', event);
   const [recorded] = await session.rows(`SELECT 1 FROM event_log WHERE ${condition} LIMIT 1`, values);

@@ -10,7 +10,7 @@ import {
   type SealState,
 } from '../db/proof/seal-key.ts';
 import { parseStored } from '../db/proof/stored-json.ts';
-import { momentMs } from '../outbox/moment.ts';
+import { fromSqlDatetime } from '../outbox/sql-datetime.ts';
 import { readAcceptedEntries } from './seal/accepted-entries.ts';
 import { anchorSeal, readLastSeal } from './seal/chain.ts';
 import { nothingSealed, type Progress } from './seal/progress.ts';
@@ -102,7 +102,7 @@ interface Chain {
 
 async function walkChain(chain: Chain): Promise<void> {
   const { vault, state, options, result } = chain;
-  const { store, box } = vault;
+  const { store, cipher } = vault;
   const last = await readLastSeal(store);
   const to = Math.max(
     last?.number ?? 0,
@@ -111,7 +111,7 @@ async function walkChain(chain: Chain): Promise<void> {
   checkBeginning(chain, to);
   await checkSchema(store);
   await checkDocuments(store);
-  const marker = new Marker(markKeyOf(state, box));
+  const marker = new Marker(markKeyOf(state, cipher));
   const excuses = new Excuses(store, marker);
   await excuses.read();
   const dropped = anchorSeal(state)?.progress ?? null;
@@ -122,8 +122,8 @@ async function walkChain(chain: Chain): Promise<void> {
   const seals: SealWalk = {
     ...{ vault, marker, excuses, progress, result, head: options.head },
     publicKey: toPublicKey(state.publicKey),
-    nowMs: momentMs(await readClock(store)),
-    keys: new KeyCache(store, box),
+    nowMs: fromSqlDatetime(await readClock(store)),
+    keys: new KeyCache(store, cipher),
     skipped: { attempts: new Set(), audit_log: new Set() },
     comparedTo: comparedBefore(progress, dropped),
     onEntries: onDone,

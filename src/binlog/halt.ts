@@ -56,7 +56,7 @@ export class HaltError extends AppError {
 }
 
 /** A fault in the bytes or the schema, found where the position is not known; the assembler adds it. */
-export class Tripwire extends Error {
+export class CaptureFault extends Error {
   readonly reason: HaltReason;
   readonly remedy: string;
   readonly table: string | null;
@@ -76,23 +76,23 @@ const undecodableRemedy = steps(
   acceptGapCommand('undecodable event'),
 );
 
-/** The Tripwire for an event that contradicts the format of the log. */
-export function undecodable(message: string): Tripwire {
-  return new Tripwire('undecodable', message, { remedy: undecodableRemedy });
+/** The CaptureFault for an event that contradicts the format of the log. */
+export function undecodable(message: string): CaptureFault {
+  return new CaptureFault('undecodable', message, { remedy: undecodableRemedy });
 }
 
 /** Of an error that reading the bytes threw. Its own text may hold some of them, and is not repeated. */
-function toTripwire(error: unknown): Tripwire {
-  if (error instanceof Tripwire) return error;
+function toCaptureFault(error: unknown): CaptureFault {
+  if (error instanceof CaptureFault) return error;
   const kind = error instanceof Error ? error.name : 'fault';
-  return new Tripwire('undecodable', `an event of the log could not be read (${kind})`, {
+  return new CaptureFault('undecodable', `an event of the log could not be read (${kind})`, {
     remedy: undecodableRemedy,
   });
 }
 
 /** The halt of a tripwire, at the position before the transaction (or the log) that it concerns. */
 export function haltOf(
-  { reason, message, remedy, table }: Tripwire,
+  { reason, message, remedy, table }: CaptureFault,
   position: Position,
   transaction?: { id: string; committedAtMs: number | null },
 ): Halt {
@@ -125,7 +125,7 @@ export function haltedAt(
     const span = { fromMs: committedAtMs, untilMs: committedAtMs };
     return new HaltError({ ...error.halt, position, transactionId: id, span }, error);
   }
-  const tripwire = toTripwire(error);
+  const tripwire = toCaptureFault(error);
   const halt = haltOf(tripwire, position, id === '' ? undefined : { id, committedAtMs });
   return new HaltError(halt, tripwire === error ? undefined : error);
 }

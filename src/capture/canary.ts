@@ -4,8 +4,8 @@ import type { Source, SourceIdentity } from '../binlog/source/source.ts';
 import type { LogPlace } from '../binlog/types.ts';
 import { monotonicMs } from '../lib/clock.ts';
 import { createLoop, type Background } from '../lib/loop/loop.ts';
-import type { Outages } from '../lib/loop/outages.ts';
-import { announceAlive, saidWithLeaseMs } from '../outbox/queue/liveness.ts';
+import type { FailureLog } from '../lib/loop/failure-log.ts';
+import { registerProcess, saidWithLeaseMs } from '../outbox/queue/heartbeat.ts';
 import type { Claimant } from '../outbox/types.ts';
 import type { CaptureStatus } from './capture-status.ts';
 
@@ -29,7 +29,7 @@ export interface CanaryOptions {
   /** The source's log ends before what was read of it: it was reset under the reader, which the server may not notice. */
   onShortened(end: LogPlace): void;
   everyMs: number;
-  outages: Outages;
+  outages: FailureLog;
 }
 
 export interface CanaryStatus {
@@ -72,7 +72,7 @@ export function createCanary(options: CanaryOptions): Canary {
     async step() {
       if (status() === null) return everyMs;
       const atMs = monotonicMs();
-      await announceAlive(claimant, { unlessWithinMs: saidWithLeaseMs });
+      await registerProcess(claimant, { unlessWithinMs: saidWithLeaseMs });
       // Our reader's connection may outlive a failover, and hear the demoted server's heartbeats for ever.
       const { serverUuid } = await source.identify();
       if (capture().role === 'capturing' && serverUuid !== identity().serverUuid) onMoved();

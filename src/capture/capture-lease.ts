@@ -9,15 +9,15 @@ import {
 } from '../db/connection/lease.ts';
 import { monotonicMs, sleep } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
-import type { Reports } from '../lib/loop/outages.ts';
-import { extendAlive } from '../outbox/queue/liveness.ts';
+import type { FailureReporter } from '../lib/loop/failure-log.ts';
+import { extendAlive } from '../outbox/queue/heartbeat.ts';
 import type { Claimant } from '../outbox/types.ts';
 
 interface Taking {
   claimant: Claimant;
   log: Log;
   /** How the extending goes. */
-  reports: Reports;
+  reports: FailureReporter;
   signal: AbortSignal;
 }
 
@@ -57,7 +57,7 @@ export async function withCaptureLease(
 /** Extends the lease until the signal aborts, or until it is lost. */
 async function renewWhile(
   signal: AbortSignal,
-  { claimant: { store }, reports, lease }: { claimant: Claimant; reports: Reports; lease: Lease },
+  { claimant: { store }, reports, lease }: { claimant: Claimant; reports: FailureReporter; lease: Lease },
 ): Promise<void> {
   let renewedAt = monotonicMs();
   while (!signal.aborted) {

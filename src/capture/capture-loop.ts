@@ -1,4 +1,4 @@
-import { countReaders } from '../binlog/source/count-readers.ts';
+import { countReplicas } from '../binlog/source/count-replicas.ts';
 import { HaltError, type Halt } from '../binlog/halt.ts';
 import type { Source } from '../binlog/source/source.ts';
 import { openStream, type BinlogStream } from '../binlog/stream.ts';
@@ -9,21 +9,21 @@ import type { Installation } from '../db/schema/installation.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { createLoop, type Background, type Loop } from '../lib/loop/loop.ts';
-import type { Outages, Reports } from '../lib/loop/outages.ts';
+import type { FailureLog, FailureReporter } from '../lib/loop/failure-log.ts';
 import { openAppender, type Appender } from '../outbox/append/append.ts';
 import { endHalt, readCaptureState } from '../outbox/checkpoint.ts';
 import type { CaptureState, Claimant, Subscription } from '../outbox/types.ts';
 import { createIdleHolderWatch, withCaptureLease } from './capture-lease.ts';
 import { capture, type CaptureOptions } from './capture.ts';
 import type { CascadeWatch } from './cascade-watch.ts';
-import { nameOfRules, type Clinic } from './clinic.ts';
+import { nameOfRules, type CompiledSource } from './compiled-source.ts';
 import { closeCapture } from './close-capture.ts';
 import { firstStatus, nextStatus, type CaptureEvent, type CaptureStatus } from './capture-status.ts';
 import { CurrentReader } from './loop/current-reader.ts';
 import { isAccepted } from './loop/is-accepted.ts';
 import { recordAndAnnounceHalt } from './halt-event.ts';
 import type { SecondReading } from './second-reading.ts';
-import { provenCheckpoint } from './proven-checkpoint.ts';
+import { verifyCheckpoint } from './resume-position.ts';
 import { readingOptions } from './reading-options.ts';
 
 export interface CaptureLoopOptions {
@@ -32,10 +32,10 @@ export interface CaptureLoopOptions {
   installation: Installation;
   claimant: Claimant;
   log: Log;
-  outages: Outages;
+  outages: FailureLog;
   webhooks(): readonly Subscription[];
   /** Reads the live schema anew and compiles the rules against it: at every connect. */
-  reload(baseline: Baseline): Promise<Clinic>;
+  reload(baseline: Baseline): Promise<CompiledSource>;
   /** A reader was opened in place of another. */
   onReconnected(): void;
   /** A delivery became due without being handed over: it is to be claimed. */
@@ -64,8 +64,8 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
 /** Captures while this process has the lease: one reader after another, each from the checkpoint; while halted it tries again. */
 class ReadingLoop implements CaptureLoop {
   readonly #options: CaptureLoopOptions;
-  readonly #outage: Reports;
-  readonly #renewal: Reports;
+  readonly #outage: FailureReporter;
+  readonly #renewal: FailureReporter;
   readonly #idleHolder: ReturnType<typeof createIdleHolderWatch>;
   readonly #loop: Loop;
   readonly #reader = new CurrentReader();
@@ -166,8 +166,8 @@ class ReadingLoop implements CaptureLoop {
     });
   }
 
-  async #requireOwnServerId({ identity }: Clinic, serverId: number): Promise<void> {
-    if (this.#displaced && (await countReaders(this.#options.source, identity, serverId)) !== 0)
+  async #requireOwnServerId({ identity }: CompiledSource, serverId: number): Promise<void> {
+    if (this.#displaced && (await countReplicas(this.#options.source, identity, serverId)) !== 0)
       throw this.#displaced;
     this.#displaced = undefined;
   }
@@ -238,7 +238,7 @@ async function prepareReading(
   const { secondReading, source, steps } = options;
   source.renew();
   const clinic = await options.reload(state.baseline);
-  const { byFile, ...proven } = await provenCheckpoint({ ...options, clinic, state, appender });
+  const { byFile, ...proven } = await verifyCheckpoint({ ...options, clinic, state, appender });
   const { position } = proven.checkpoint;
   const isFirst = state.checkpoint === null;
   await secondReading.begin(clinic, { position, isFirst, signal, onDifference: reopen });
@@ -252,8 +252,8 @@ async function announceHalt(
   halt: Halt,
   epoch: number,
 ): Promise<void> {
-  const { box, store } = claimant;
-  const halting = { installation: installation.uuid, epoch, box, route: steps.mapping().route };
+  const { cipher, store } = claimant;
+  const halting = { installation: installation.uuid, epoch, cipher, route: steps.mapping().route };
   if ((await store.transaction((tx) => recordAndAnnounceHalt(tx, halt, halting))) > 0) onDue();
 }
 

@@ -1,6 +1,6 @@
 import type { BinlogStream } from '../binlog/stream.ts';
-import { haltOf, HaltError, Tripwire } from '../binlog/halt.ts';
-import { OutgrownError, RetiredDomainError } from '../binlog/transaction/outgrown.ts';
+import { haltOf, HaltError, CaptureFault } from '../binlog/halt.ts';
+import { StaleSchemaError, RetiredDomainError } from '../binlog/transaction/stale-schema.ts';
 import type { Baseline, LogPlace, TransactionPart } from '../binlog/types.ts';
 import type { Change } from '../change/types.ts';
 import type { DomainEvent, MapContext } from '../event/types.ts';
@@ -51,7 +51,7 @@ export async function capture(
     }
     // The proof that a statement was harmless holds now: after a restart, later definitions may have removed it.
     if (error instanceof HaltError) await session.settle();
-    if (!(error instanceof OutgrownError)) throw error;
+    if (!(error instanceof StaleSchemaError)) throw error;
     await session.grow(error.shown);
     return '';
   } finally {
@@ -114,7 +114,7 @@ class CaptureSession {
     await this.#batcher.pause(arrivals);
   }
 
-  /** Moves the checkpoint behind the last transaction that was mapped: other rules must not judge it again. */
+  /** Moves the checkpoint behind the last transaction that was mapped: other rules must not check it again. */
   async settle(): Promise<void> {
     await this.#batcher.flush();
   }
@@ -216,8 +216,8 @@ class CaptureSession {
   }
 }
 
-/** A Tripwire of the rules or of the live schema, with the place where it happened. */
+/** A CaptureFault of the rules or of the live schema, with the place where it happened. */
 function toHalt(error: unknown, { id, commit }: Transaction, reached: Checkpoint): unknown {
-  if (!(error instanceof Tripwire)) return error;
+  if (!(error instanceof CaptureFault)) return error;
   return new HaltError(haltOf(error, reached.position, { id, committedAtMs: commit.committedAtMs }), error);
 }

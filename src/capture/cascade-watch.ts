@@ -11,7 +11,7 @@ import type { Installation } from '../db/schema/installation.ts';
 import { createUnloggedCascade } from '../event/unlogged-cascade.ts';
 import type { DomainEvent } from '../event/types.ts';
 import type { KeysInForce } from '../outbox/types.ts';
-import type { Clinic } from './clinic.ts';
+import type { CompiledSource } from './compiled-source.ts';
 import { isInForce } from './transaction/live-schema.ts';
 
 /*
@@ -49,7 +49,7 @@ export interface CascadeWatch {
 export interface CascadeWatchOptions {
   source: Source;
   installation: Installation;
-  clinic(): Clinic;
+  clinic(): CompiledSource;
 }
 
 export function createCascadeWatch({ source, installation, clinic }: CascadeWatchOptions): CascadeWatch {
@@ -134,7 +134,7 @@ export function createCascadeWatch({ source, installation, clinic }: CascadeWatc
 
 const fold = (name: string, folds: boolean): string => (folds ? name.toLowerCase() : name);
 
-function watchedTables({ dictionary, rules }: Clinic): { schema: string; table: string }[] {
+function watchedTables({ dictionary, rules }: CompiledSource): { schema: string; table: string }[] {
   return [...rules.watch.keys()].flatMap((name) => {
     const table = dictionary.tables.get(name);
     return table && !table.isView ? [{ schema: dictionary.schema, table: table.name }] : [];

@@ -26,7 +26,7 @@ import { openAppender, type Appender } from '../outbox/append/append.ts';
 import { cleanStopStatement, readCaptureState } from '../outbox/checkpoint.ts';
 import type { Checkpoint, Claimant, Subscription } from '../outbox/types.ts';
 import type { CascadeWatch } from './cascade-watch.ts';
-import type { Clinic } from './clinic.ts';
+import type { CompiledSource } from './compiled-source.ts';
 import { readingOptions } from './reading-options.ts';
 
 /** What is unread at a stop are this process's last writes: more than that is left to the next start. */
@@ -41,7 +41,7 @@ export interface ClosingOptions {
   claimant: Claimant;
   log: Log;
   webhooks(): readonly Subscription[];
-  reload(baseline: Baseline): Promise<Clinic>;
+  reload(baseline: Baseline): Promise<CompiledSource>;
   steps: { cascades: Pick<CascadeWatch, 'begin'> };
 }
 

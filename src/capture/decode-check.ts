@@ -11,14 +11,14 @@ import type { Source } from '../binlog/source/source.ts';
 import type { LogPlace, Watch } from '../binlog/types.ts';
 import { monotonicMs } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
-import { readingOf, type Clinic } from './clinic.ts';
+import { readingOf, type CompiledSource } from './compiled-source.ts';
 
 /** What both readers may keep of the rows: more makes the comparison no better. */
 const MAX_BYTES = 8 * 1024 * 1024;
 
 export interface DecodeCheckOptions {
   source: Source;
-  clinic: Pick<Clinic, 'identity' | 'ownSchema' | 'dictionary' | 'schema' | 'rules'>;
+  clinic: Pick<CompiledSource, 'identity' | 'ownSchema' | 'dictionary' | 'schema' | 'rules'>;
   sinceMs: number;
   /** At most so many watched rows. */
   rows: number;
@@ -96,7 +96,7 @@ const nothing: Comparison = { tables: {}, differences: [], leftOut: [] };
 export const tableName = (name: string): string => name.slice(name.indexOf('.') + 1).toLowerCase();
 
 /** Of each watched table every column that our decoder can read. */
-function wholeTables({ rules, dictionary }: Pick<Clinic, 'rules' | 'dictionary'>): Watch {
+function wholeTables({ rules, dictionary }: Pick<CompiledSource, 'rules' | 'dictionary'>): Watch {
   return new Map(
     [...rules.watch].map(([name, columns]) => {
       const known = dictionary.tables.get(name)?.columns ?? [];

@@ -1,10 +1,10 @@
 import type { Halt } from '../binlog/halt.ts';
 import type { Session } from '../db/connection/client.ts';
-import type { SecretBox } from '../crypto/encryption.ts';
+import type { Cipher } from '../crypto/cipher.ts';
 import { formatTimestamp } from '../event/body.ts';
-import { createOwnEvent } from '../event/own-events.ts';
+import { createSystemEvent } from '../event/system-events.ts';
 import type { DomainEvent } from '../event/types.ts';
-import { announce } from '../outbox/append/announce.ts';
+import { appendSystemEvent } from '../outbox/append/append-system-event.ts';
 import type { Router } from '../outbox/append/fan-out.ts';
 import { readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
 
@@ -14,7 +14,7 @@ interface Halting {
   /** Of the checkpoint that the reader began from. */
   epoch: number;
   route: Router;
-  box: SecretBox;
+  cipher: Cipher;
 }
 
 /**
@@ -24,11 +24,11 @@ interface Halting {
 export async function recordAndAnnounceHalt(
   tx: Session,
   halt: Halt,
-  { installation, epoch, route, box }: Halting,
+  { installation, epoch, route, cipher }: Halting,
 ): Promise<number> {
   if (!(await recordHalt(tx, halt, epoch))) return 0;
   const recorded = await readCaptureState(tx);
-  return announce(tx, haltedEvent(installation, recorded.halt!, epoch), { route, box });
+  return appendSystemEvent(tx, haltedEvent(installation, recorded.halt!, epoch), { route, cipher });
 }
 
 function haltedEvent(
@@ -38,7 +38,7 @@ function haltedEvent(
 ): DomainEvent {
   const { reason, message, remedy, table, transactionId, missing } = halt;
   const timestamp = formatTimestamp(atMs);
-  return createOwnEvent({
+  return createSystemEvent({
     type: 'capture.halted',
     installation,
     occasion: [String(epoch), timestamp],

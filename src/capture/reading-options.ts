@@ -3,7 +3,7 @@ import type { StreamOptions } from '../binlog/stream.ts';
 import type { Config } from '../config/types.ts';
 import type { Installation } from '../db/schema/installation.ts';
 import type { CaptureState, Checkpoint } from '../outbox/types.ts';
-import { readingOf, type Clinic } from './clinic.ts';
+import { readingOf, type CompiledSource } from './compiled-source.ts';
 
 interface Reader {
   config: Config;
@@ -18,7 +18,7 @@ type Known = Pick<CaptureState, 'waived' | 'baseline'> &
 /** How capture reads the log behind a checkpoint. */
 export function readingOptions(
   { config, installation, source }: Reader,
-  clinic: Clinic,
+  clinic: CompiledSource,
   { checkpoint, byFile, waived, baseline, parents, trustedFile }: Known,
 ): StreamOptions {
   return {

@@ -12,7 +12,7 @@ import { systemClock } from '../lib/clock.ts';
 import { messageOf } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
 import { noteComparison, readDecoderRecord, type DecoderRecord } from '../outbox/decoder-record.ts';
-import type { Clinic } from './clinic.ts';
+import type { CompiledSource } from './compiled-source.ts';
 import { checkDecoder, countCompared, tableName } from './decode-check.ts';
 
 /** What a first run reads of the past, before anything is sent: a larger log is compared beside capture. */
@@ -52,7 +52,7 @@ export interface Beginning {
  */
 export interface SecondReading {
   /** Before a reader is opened. Throws a HaltError while a difference is neither accepted nor gone with another version. */
-  begin(clinic: Clinic, beginning: Beginning): Promise<void>;
+  begin(clinic: CompiledSource, beginning: Beginning): Promise<void>;
   /** Everything that the reader returns, in order. */
   take(parts: readonly TransactionPart[]): void;
   /** Ends the comparison that is under way; `begin` starts anew. */
@@ -66,7 +66,7 @@ export function createSecondReading(options: SecondReadingOptions): SecondReadin
 class Comparing implements SecondReading {
   readonly #options: SecondReadingOptions;
   readonly #tries = new Map<string, number>();
-  #clinic: Clinic | undefined;
+  #clinic: CompiledSource | undefined;
   #beginning: Beginning | undefined;
   /** Tables that were not compared yet. */
   #waiting = new Set<string>();
@@ -81,7 +81,7 @@ class Comparing implements SecondReading {
     this.#options = options;
   }
 
-  async begin(clinic: Clinic, beginning: Beginning): Promise<void> {
+  async begin(clinic: CompiledSource, beginning: Beginning): Promise<void> {
     await this.pause();
     this.#abort = new AbortController();
     const { store } = this.#options;
@@ -151,7 +151,11 @@ class Comparing implements SecondReading {
       .finally(() => (this.#running = undefined));
   }
 
-  async #compare(recorder: RangeRecorder, clinic: Clinic, { onDifference }: Beginning): Promise<void> {
+  async #compare(
+    recorder: RangeRecorder,
+    clinic: CompiledSource,
+    { onDifference }: Beginning,
+  ): Promise<void> {
     // None fitted: the next one that does is compared.
     if (recorder.transactions.length === 0) return;
     const { compare = runSecondReader, source } = this.#options;
@@ -173,7 +177,7 @@ class Comparing implements SecondReading {
     if (record.differences.length > 0) onDifference();
   }
 
-  async #compareRecent(clinic: Clinic, signal: AbortSignal): Promise<DecoderRecord | null> {
+  async #compareRecent(clinic: CompiledSource, signal: AbortSignal): Promise<DecoderRecord | null> {
     const { compare, log, source } = this.#options;
     try {
       const checked = await checkDecoder({

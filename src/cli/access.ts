@@ -46,7 +46,7 @@ Example:
     .action(async ({ patient, ...options }: AccessOptions) => {
       const { items, nextCursor } = await withStore(options, async (vault) => {
         const act = { actor: localActor(), action: 'patient.access', target: storedKey(patient) };
-        await recordAct(vault.store, vault.box, act);
+        await recordAct(vault.store, vault.cipher, act);
         if (!(await knowsPatient(vault.store, patient))) throw unknownPatient([patient]);
         const { since, until } = options;
         const period = {

@@ -50,10 +50,15 @@ Example:
 }
 
 function prepare(options: MigrateOptions, account: string): Promise<Auditor> {
-  return withStore(options, async ({ store, box }) => {
+  return withStore(options, async ({ store, cipher }) => {
     const auditor = await prepareAuditor(store, { account, withoutPayloads: !options.payloads });
     const details = { payloads: options.payloads };
-    await recordAct(store, box, { actor: localActor(), action: 'auditor.prepare', target: account, details });
+    await recordAct(store, cipher, {
+      actor: localActor(),
+      action: 'auditor.prepare',
+      target: account,
+      details,
+    });
     return auditor;
   });
 }

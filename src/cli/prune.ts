@@ -35,7 +35,7 @@ Example:
     });
 }
 
-async function pruneAll({ config, store, box }: OpenedStore, options: ConfirmOptions): Promise<Removed> {
+async function pruneAll({ config, store, cipher }: OpenedStore, options: ConfirmOptions): Promise<Removed> {
   const { retention } = config;
   const due = await countPrunable(store, retention);
   const [payloadsAge, logAge] = [formatDuration(retention.payloadsMs), formatDuration(retention.logMs)];
@@ -43,12 +43,12 @@ async function pruneAll({ config, store, box }: OpenedStore, options: ConfirmOpt
     `Remove the payloads of ${due.payloads} events older than ${payloadsAge}, and ${due.events} events older than ${logAge} whole?`,
     options,
   );
-  await recordAct(store, box, { actor: localActor(), action: 'retention.prune', details: due });
+  await recordAct(store, cipher, { actor: localActor(), action: 'retention.prune', details: due });
   const removed: Removed = { seals: 0, payloads: 0, events: 0 };
   const total = due.payloads + due.events;
   const progress = createProgress('pruning');
   for (let more = true; more;) {
-    const batch = await prune({ store, box }, retention, { atOnce: true });
+    const batch = await prune({ store, cipher }, retention, { atOnce: true });
     removed.seals += batch.seals;
     removed.payloads += batch.payloads;
     removed.events += batch.events;

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { TimeSpan } from '../binlog/halt.ts';
 import type { Position } from '../binlog/types.ts';
-import { acceptGap, countGivenUp, countReasons, tellGap } from '../capture/gap/accept-gap.ts';
+import { acceptGap, countGivenUp, countReasons, gapInWords } from '../capture/gap/accept-gap.ts';
 import { findGap, type Gap, type Transactions } from '../capture/gap/gap.ts';
 import { AppError, appErrorWithin } from '../lib/errors.ts';
 import { refusalWithin } from '../lib/server-error.ts';
@@ -80,7 +80,7 @@ function resume(options: ResumeOptions, reason: string): Promise<void> {
     if (failing.length > 0) printError(`\nThese checks fail, too:\n\n${formatFailingChecks(failing)}\n`);
     await confirm('Continue?', options);
     await acceptGap(opened, gap, { actor: localActor(), reason });
-    if (json) printJson(tellGap(gap));
+    if (json) printJson(gapInWords(gap));
     else
       print('Capture resumes; it is on record in the audit log. A running daemon resumes within 2 seconds.');
   });
@@ -120,7 +120,7 @@ function describeGap(gap: Gap): string {
     ...(gap.kind === 'interval'
       ? [['Where it resumes', `${placeOf(gap.to.position)}. ${gap.why}`] as [string, string]]
       : []),
-    ...(gap.kind === 'transaction' ? describeSurvey(gap) : []),
+    ...(gap.kind === 'transaction' ? describeScan(gap) : []),
   ];
   return formatFacts(rows);
 }
@@ -148,14 +148,14 @@ function ofGone(gone: readonly string[]): string {
 
 function whichOf(gap: Transactions): string {
   const count = countGivenUp(gap);
-  if (!gap.survey || count === 1) return `the transaction ${gap.halt.transactionId ?? ''}`;
-  const reasons = Object.entries(countReasons(gap.survey.unreadable));
+  if (!gap.scan || count === 1) return `the transaction ${gap.halt.transactionId ?? ''}`;
+  const reasons = Object.entries(countReasons(gap.scan.unreadable));
   return `${count} transactions (${reasons.map(([reason, times]) => `${reason}: ${times}`).join(', ')})`;
 }
 
-function describeSurvey({ survey }: Transactions): [string, string][] {
-  if (!survey) return [];
-  const { readable, reached, stoppedAt } = survey;
+function describeScan({ scan }: Transactions): [string, string][] {
+  if (!scan) return [];
+  const { readable, reached, stoppedAt } = scan;
   return [
     ['Looked at', `the log up to ${placeOf(reached)}`],
     ['What is delivered', `the changes of the other transactions up to there: ${readable} have some`],
@@ -168,7 +168,7 @@ function placeOf({ gtid, file, offset }: Position): string {
 }
 
 function spanOf(gap: Gap): string {
-  const { fromMs, untilMs }: TimeSpan = (gap.kind === 'transaction' && gap.survey?.span) || gap.halt.span;
+  const { fromMs, untilMs }: TimeSpan = (gap.kind === 'transaction' && gap.scan?.span) || gap.halt.span;
   const time = (ms: number): string => new Date(ms).toISOString();
   if (fromMs !== null && fromMs === untilMs) return `at ${time(fromMs)}`;
   const isExact = gap.kind === 'transaction' && fromMs !== null && untilMs !== null;

@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import { startDaemon, type Daemon } from '../daemon.ts';
-import { PreflightError } from '../daemon/judge.ts';
+import { PreflightError } from '../daemon/validate-webhook.ts';
 import { createLog, openLogOutput } from '../lib/log.ts';
 import { toStoreError } from '../db/connection/store-error.ts';
 import { appErrorWithin, type AppError } from '../lib/errors.ts';
 import { refusalWithin } from '../lib/server-error.ts';
-import { MistakesError, type JudgedDraft } from '../daemon/judge-start.ts';
-import { judgeDraft } from './check/judge-draft.ts';
+import { MistakesError, type CheckedDraft } from '../daemon/validate-start.ts';
+import { checkDraft } from './check/check-draft.ts';
 import { formatReport } from './check/report.ts';
 import { configOption, draftOf, type ConfigOptions } from './argument/config-option.ts';
 import { exitCodeOf, onInterrupt } from './process/interrupt.ts';
@@ -54,11 +54,11 @@ const isUnloggable = (error: unknown): boolean => refusalWithin(error)?.errno ==
 
 const isOfStore = ({ code }: AppError): boolean => code.startsWith('ERR_STORE_');
 
-/** A store that fails ends the start before anything else is judged: the other mistakes are reported with it. */
-async function withOthers(thrown: unknown, draft: JudgedDraft): Promise<unknown> {
+/** A store that fails ends the start before anything else is checked: the other mistakes are reported with it. */
+async function withOthers(thrown: unknown, draft: CheckedDraft): Promise<unknown> {
   const error = isUnloggable(thrown) ? toStoreError(thrown, draft.config.store.url) : appErrorWithin(thrown);
   if (!error || !isOfStore(error)) return error ?? thrown;
-  const { mistakes } = await judgeDraft(draft);
+  const { mistakes } = await checkDraft(draft);
   const others = mistakes.filter((mistake) => !isAboutStore(mistake));
   return others.length === 0 ? error : new MistakesError([error, ...others]);
 }
@@ -68,8 +68,8 @@ const isAboutStore = (error: AppError): boolean =>
   error instanceof PreflightError &&
   error.report.checks.every(({ level, id }) => level !== 'fail' || id.startsWith('store'));
 
-async function mistakesOf(draft: JudgedDraft): Promise<AppError> {
-  const [first, ...others] = (await judgeDraft(draft)).mistakes;
+async function mistakesOf(draft: CheckedDraft): Promise<AppError> {
+  const [first, ...others] = (await checkDraft(draft)).mistakes;
   return new MistakesError([first!, ...others]);
 }
 

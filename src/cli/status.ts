@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { CheckResult } from '../binlog/preflight/preflight.ts';
 import { freeLease } from '../capture/capture-lease.ts';
-import { createRowJudge } from '../daemon/judge.ts';
+import { createRowValidator } from '../daemon/validate-webhook.ts';
 import { readStatus, type InstallationStatus } from '../daemon/status.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { findFailingChecks, formatFailingChecks } from './check/failing-checks.ts';
@@ -20,11 +20,11 @@ export function statusCommand(): Command {
     .option('--json', 'print it as JSON')
     .action(async (options: ConfigOptions & { json?: true }) => {
       const { status, failing } = await withDatabases(options, async ({ source, ...vault }) => {
-        const judge = createRowJudge(vault.config);
+        const problemsOf = createRowValidator(vault.config);
         const status = await readStatus(
           source,
           vault,
-          (rows) => new Map(rows.map((row) => [row.id, judge(row)])),
+          (rows) => new Map(rows.map((row) => [row.id, problemsOf(row)])),
         );
         return { status, failing: await findFailingChecks(vault, shownBefore(status)) };
       });

@@ -17,20 +17,20 @@ export function guessEventPattern(pattern: string, types: EventTypes): string {
 }
 
 /** What only later rooms know about webhooks. Each verb returns sentences about what is wrong, which quote no value. */
-export interface WebhookJudges {
-  /** Null where the rules cannot be read: names of events are not judged. */
+export interface WebhookChecks {
+  /** Null where the rules cannot be read: names of events are not checked. */
   eventTypes: EventTypes | null;
-  judgeUrl(url: string): readonly string[];
-  judgeHeaders(headers: Readonly<Record<string, string>>): readonly string[];
-  judgeClientCertificate(name: string | null): readonly string[];
+  checkUrl(url: string): readonly string[];
+  checkHeaders(headers: Readonly<Record<string, string>>): readonly string[];
+  checkClientCertificate(name: string | null): readonly string[];
   /** What `filter` and `fields` name that none of its events has. */
-  judgeSelection(
+  checkSelection(
     webhook: Pick<ConfiguredWebhook, 'events' | 'filter' | 'fields'>,
   ): readonly { key: 'filter' | 'fields'; message: string }[];
 }
 
 /** Says what is wrong with an entry of a webhook's `events`; undefined when it names something. */
-export function judgeEventPattern(pattern: string, types: EventTypes): string | undefined {
+export function checkEventPattern(pattern: string, types: EventTypes): string | undefined {
   return namesEvent(pattern, types) ? undefined : unknownEvent(pattern, types);
 }
 
@@ -55,7 +55,7 @@ function unknownEvent(given: string, { domain, own }: EventTypes): string {
 const quotedEvents = 5;
 
 /** Sentences about the entries of `events` that name nothing, in bounded number and length. */
-export function judgeEventPatterns(patterns: readonly string[], types: EventTypes): string[] {
+export function checkEventPatterns(patterns: readonly string[], types: EventTypes): string[] {
   const wrong = patterns.filter((pattern) => !namesEvent(pattern, types));
   const rest = wrong.length - quotedEvents;
   return [
@@ -68,7 +68,7 @@ export function judgeEventPatterns(patterns: readonly string[], types: EventType
  * Checks the file's webhooks against what stands to the right of this room: the event types of the compiled rules, the guard of
  * addresses, the rules for headers. Returns all problems with their places; `problemsError('ERR_CONFIG', …)` makes an error of them.
  */
-export function checkWebhooks(webhooks: readonly ConfiguredWebhook[], judges: WebhookJudges): Problem[] {
+export function checkWebhooks(webhooks: readonly ConfiguredWebhook[], checks: WebhookChecks): Problem[] {
   return webhooks.flatMap((webhook, index) => {
     const problemAt = (path: YamlPath, key: string, message: string | undefined): Problem[] => {
       const position = webhook.positions[key] ?? webhook.positions[''];
@@ -76,21 +76,21 @@ export function checkWebhooks(webhooks: readonly ConfiguredWebhook[], judges: We
       return [{ path: ['webhooks', index, ...path], position, message }];
     };
     return [
-      ...judges.judgeUrl(webhook.url).flatMap((message) => problemAt(['url'], 'url', message)),
+      ...checks.checkUrl(webhook.url).flatMap((message) => problemAt(['url'], 'url', message)),
       ...webhook.events.flatMap((pattern, item) =>
         problemAt(
           ['events', item],
           `events[${item}]`,
-          judges.eventTypes === null ? undefined : judgeEventPattern(pattern, judges.eventTypes),
+          checks.eventTypes === null ? undefined : checkEventPattern(pattern, checks.eventTypes),
         ),
       ),
-      ...judges
-        .judgeHeaders(webhook.headers)
+      ...checks
+        .checkHeaders(webhook.headers)
         .flatMap((message) => problemAt(['headers'], 'headers', message)),
-      ...judges
-        .judgeClientCertificate(webhook.clientCertificate)
+      ...checks
+        .checkClientCertificate(webhook.clientCertificate)
         .flatMap((message) => problemAt(['client_certificate'], 'client_certificate', message)),
-      ...judges.judgeSelection(webhook).flatMap(({ key, message }) => problemAt([key], key, message)),
+      ...checks.checkSelection(webhook).flatMap(({ key, message }) => problemAt([key], key, message)),
     ];
   });
 }

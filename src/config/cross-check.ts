@@ -12,7 +12,7 @@ export interface Surroundings {
 }
 
 /**
- * Judges what one key alone cannot tell. Works on the values as YAML gave them, whatever else is wrong with them, so that these
+ * Checks what one key alone cannot tell. Works on the values as YAML gave them, whatever else is wrong with them, so that these
  * problems are reported together with all others.
  */
 export function crossCheck(value: unknown, { baseDir, env }: Surroundings, problems: Problems): void {

@@ -17,7 +17,7 @@ const defaultsFile = fileURLToPath(new URL('../../config/default.yaml', import.m
 /** A configuration file as far as it can be read, with all its mistakes. */
 export interface ConfigDraft {
   /**
-   * The configuration with stand-ins for the values that have a mistake, so that everything else can be judged. It is in force only without
+   * The configuration with stand-ins for the values that have a mistake, so that everything else can be checked. It is in force only without
    * a problem. Null where no stand-in helps.
    */
   config: Config | null;
@@ -44,8 +44,8 @@ export function loadConfig(file: string, env: Environment = process.env): Config
 }
 
 /**
- * Reads the configuration as `loadConfig`, and returns its mistakes with what else can be judged.
- * @throws AppError ERR_CONFIG for a file that cannot be read, is not YAML or is not a map: nothing in it can be judged.
+ * Reads the configuration as `loadConfig`, and returns its mistakes with what else can be checked.
+ * @throws AppError ERR_CONFIG for a file that cannot be read, is not YAML or is not a map: nothing in it can be checked.
  */
 export function draftConfig(file: string, env: Environment = process.env): ConfigDraft {
   const yaml = readYamlFile(file, {

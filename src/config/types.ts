@@ -1,4 +1,4 @@
-import type { EncryptionKey } from '../crypto/encryption.ts';
+import type { EncryptionKey } from '../crypto/cipher.ts';
 import type { DatabaseUrl } from '../db/connection/database-url.ts';
 import type { LogLevel } from '../lib/log.ts';
 import type { Position } from './problems.ts';

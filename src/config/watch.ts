@@ -56,7 +56,7 @@ export function watchConfig(
   /** The rules file of the last configuration that could be loaded, in force or not. */
   let rulesFile = initial.rulesFile;
   /** What was last loaded and brought to `onChange`; undefined when it has to be brought again. */
-  let judged: Fingerprints | undefined = { config: initial.fingerprint, rules: inForce.rules };
+  let checked: Fingerprints | undefined = { config: initial.fingerprint, rules: inForce.rules };
   let settling: { fingerprints: Fingerprints; sinceMs: number } | undefined;
   /** Why the file cannot be loaded. It is tried again at every step: a file that it names may have been what was missing. */
   let refusal: string | undefined;
@@ -64,7 +64,7 @@ export function watchConfig(
   async function step(): Promise<number> {
     listen();
     const now = { config: fingerprintOf(initial.file), rules: fingerprintOf(rulesFile) };
-    if (!isSame(now, judged)) {
+    if (!isSame(now, checked)) {
       if (!settling || !isSame(now, settling.fingerprints)) {
         settling = { fingerprints: now, sinceMs: monotonicMs() };
       }
@@ -85,7 +85,7 @@ export function watchConfig(
       return config;
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      judged = now;
+      checked = now;
       if (error.message !== refusal) onInvalid(error);
       refusal = error.message;
       return undefined;
@@ -97,7 +97,7 @@ export function watchConfig(
     listen();
     const rules = fingerprintOf(rulesFile);
     const rulesChanged = rulesFile !== inForce.config.rulesFile || rules !== inForce.rules;
-    judged = { config: config.fingerprint, rules };
+    checked = { config: config.fingerprint, rules };
     try {
       await onChange({ config, rulesChanged });
       inForce = { config, rules };
@@ -105,7 +105,7 @@ export function watchConfig(
       if (error instanceof AppError && !error.retryable) {
         onInvalid(error);
       } else {
-        judged = undefined;
+        checked = undefined;
         throw error;
       }
     }
@@ -120,7 +120,7 @@ export function watchConfig(
   return {
     start: () => loop.start(),
     reload() {
-      judged = undefined;
+      checked = undefined;
       loop.wake();
     },
     async stop() {

@@ -2,12 +2,12 @@ import { toJson } from '../audit/to-json.ts';
 import type { Source } from '../binlog/source/source.ts';
 import type { Dispatcher } from '../delivery/schedule/dispatcher.ts';
 import type { Sender } from '../delivery/send/send.ts';
-import { ownEvents } from '../event/own-events.ts';
+import { systemEvents } from '../event/system-events.ts';
 import type { ApiContext } from '../http/route.ts';
 import type { WebhookFeed } from '../outbox/webhook/webhook-feed.ts';
 import type { CaptureLoop } from '../capture/capture-loop.ts';
-import type { InForce } from './in-force.ts';
-import { judgeInput, judgeInputSelection } from './judge.ts';
+import type { LiveState } from './live-state.ts';
+import { validateInput, validateInputSelection } from './validate-webhook.ts';
 import { webhookProblems } from './webhook-problems.ts';
 import { readBacklog } from '../capture/log-end.ts';
 import { readStatus } from './status.ts';
@@ -17,7 +17,7 @@ export interface ApiParts {
   vault: EncryptedStore;
   source: Source;
   sender: Sender;
-  inForce: InForce;
+  inForce: LiveState;
   captureLoop: CaptureLoop;
   dispatcher: Dispatcher;
   feed: WebhookFeed;
@@ -33,12 +33,12 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
     problems: () => webhookProblems(inForce),
     webhookDefaults: () => inForce.config.webhookDefaults,
     secretOverlapMs: () => inForce.config.delivery.secretOverlapMs,
-    async judge(webhook) {
+    async check(webhook) {
       const { config, clinic } = inForce;
       const { events = [], filter = null, fields = null } = webhook;
       return [
-        ...judgeInput(webhook, config, clinic.rules.types),
-        ...(await judgeInputSelection({ events, filter, fields }, { config, source, clinic })).problems,
+        ...validateInput(webhook, config, clinic.rules.types),
+        ...(await validateInputSelection({ events, filter, fields }, { config, source, clinic })).problems,
       ];
     },
     onWebhooksChanged: () => feed.edited(),
@@ -63,7 +63,7 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
         rule,
         fields,
       })),
-      own: ownEvents,
+      own: systemEvents,
     }),
   };
 }

@@ -1,11 +1,11 @@
 import { findUnsent } from '../event/subscription.ts';
 import type { CheckResult } from '../binlog/preflight/preflight.ts';
-import type { Clinic } from '../capture/clinic.ts';
+import type { CompiledSource } from '../capture/compiled-source.ts';
 import { problemsError, type Problem } from '../config/problems.ts';
 import type { Config } from '../config/types.ts';
 import type { DraftRules } from './draft-rules.ts';
 import type { KnownState } from './known-state.ts';
-import { judgeWebhook } from './judge.ts';
+import { validateWebhook } from './validate-webhook.ts';
 
 /*
  * The lines of `check` about the configuration, the rules and the webhooks.
@@ -34,7 +34,7 @@ export function rulesLine({ clinic, mistake, silence, known }: DraftRules): Chec
   return line('rules', title, ['skip', `${missing} must be corrected first.`]);
 }
 
-export function payloadLine({ rules: { warnings } }: Clinic): CheckResult {
+export function payloadLine({ rules: { warnings } }: CompiledSource): CheckResult {
   const title = 'Fields of payloads';
   if (warnings.length === 0) return line('payload-fields', title, ['pass', 'None is always null.']);
   const count = warnings.length === 1 ? 'One name is' : `${warnings.length} names are`;
@@ -57,7 +57,7 @@ export function webhooksLine(
   }
   if (webhooks.length === 0) return line('webhooks', title, ['pass', 'The file has none.']);
   if (!clinic || known?.unread.length !== 0) {
-    const detail = 'What can be judged without the rules and the source fits.';
+    const detail = 'What can be checked without the rules and the source fits.';
     return line('webhooks', title, ['skip', detail]);
   }
   const unsent = webhooks.flatMap((webhook) =>
@@ -87,7 +87,7 @@ export function daemonWebhooksLine({ refused }: Pick<KnownState, 'refused'>): Ch
 /** Rows of the database may be written by SQL: they stop nothing, and each is reported by name. */
 export function storeWebhooksLine(
   config: Config,
-  clinic: Clinic,
+  clinic: CompiledSource,
   { webhooks, problems }: KnownState['webhooks'],
 ): CheckResult[] {
   const title = 'Webhooks of the database';
@@ -97,7 +97,7 @@ export function storeWebhooksLine(
   const found = [
     ...problems.map(({ name, message }) => `${name}: ${message}`),
     ...own.flatMap((webhook) =>
-      judgeWebhook(webhook, { config, clinic }).map((message) => `${webhook.name}: ${message}`),
+      validateWebhook(webhook, { config, clinic }).map((message) => `${webhook.name}: ${message}`),
     ),
   ];
   if (found.length > 0) {

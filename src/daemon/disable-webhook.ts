@@ -3,12 +3,12 @@ import { engine, recordWebhookAct } from '../audit/act/record-act.ts';
 import type { Session } from '../db/connection/client.ts';
 import type { Installation } from '../db/schema/installation.ts';
 import { formatTimestamp } from '../event/body.ts';
-import { createOwnEvent } from '../event/own-events.ts';
+import { createSystemEvent } from '../event/system-events.ts';
 import type { DomainEvent } from '../event/types.ts';
 import { systemClock } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
 import type { Log } from '../lib/log.ts';
-import { announce } from '../outbox/append/announce.ts';
+import { appendSystemEvent } from '../outbox/append/append-system-event.ts';
 import type { Router } from '../outbox/append/fan-out.ts';
 import type { Claimant } from '../outbox/types.ts';
 import type { DisableReason } from '../outbox/webhook/webhook-row.ts';
@@ -34,11 +34,11 @@ export function createDisabling(options: DisablingOptions): DisableByEngine {
     const event = disabledEvent(installation.uuid, { id: webhookId, name }, reason);
     const work = async (tx: Session): Promise<boolean> => {
       await tx.rows('SELECT id FROM webhooks WHERE id = ? FOR UPDATE', [webhookId]);
-      await explainWebhook(tx, claimant.box, webhookId);
+      await explainWebhook(tx, claimant.cipher, webhookId);
       if (!(await disableByEngine(tx, webhookId, reason))) return false;
       const act = { actor: engine, action: 'webhook.disable', details: { reason } } as const;
-      await recordWebhookAct(tx, claimant.box, webhookId, act);
-      await announce(tx, event, { route: route(), box: claimant.box });
+      await recordWebhookAct(tx, claimant.cipher, webhookId, act);
+      await appendSystemEvent(tx, event, { route: route(), cipher: claimant.cipher });
       return true;
     };
     const done = await claimant.store.transaction(work).catch((error: unknown) => {
@@ -63,7 +63,7 @@ function disabledEvent(
 ): DomainEvent {
   const occurredAtMs = systemClock.now();
   const timestamp = formatTimestamp(occurredAtMs);
-  return createOwnEvent({
+  return createSystemEvent({
     type: 'webhook.disabled',
     installation,
     occasion: [String(id), timestamp],

@@ -1,6 +1,6 @@
 import type { Source } from '../binlog/source/source.ts';
 import type { Baseline } from '../binlog/types.ts';
-import { draftClinic, filterNames, type Clinic } from '../capture/clinic.ts';
+import { draftCompiledSource, filterNames, type CompiledSource } from '../capture/compiled-source.ts';
 import type { ConfigDraft } from '../config/load.ts';
 import { problemsError } from '../config/problems.ts';
 import type { Config } from '../config/types.ts';
@@ -8,17 +8,17 @@ import { describeRules } from '../event/rule/describe.ts';
 import { builtInRulesFile, draftRuleFile, type RuleFileDraft } from '../event/rule/rule-file.ts';
 import { AppError } from '../lib/errors.ts';
 import type { loadWebhooks } from '../outbox/webhook/webhook-registry.ts';
-import type { KnownRules } from './judge.ts';
+import type { KnownRules } from './validate-webhook.ts';
 
 /** The rules and the source's tables, as far as they can be read. */
 export interface DraftRules {
   /** With the rules that fit; null where the source or the file cannot be read. */
-  clinic: Clinic | null;
+  clinic: CompiledSource | null;
   /** ERR_RULES with all mistakes of the rules file. */
   mistake: AppError | null;
   /** Why the source's tables could not be read. */
   silence: AppError | null;
-  /** What webhooks are judged by; null where the file cannot be read. */
+  /** What webhooks are checked by; null where the file cannot be read. */
   known: KnownRules | null;
 }
 
@@ -43,7 +43,9 @@ export async function readDraftRules(
   const names = filterNames(config.webhooks, known.webhooks.webhooks);
   const options = { filterNames: names, baseline: known.baseline };
   const read =
-    source && ruleFile ? await orRefusal(() => draftClinic(source, config, { ...options, ruleFile })) : null;
+    source && ruleFile
+      ? await orRefusal(() => draftCompiledSource(source, config, { ...options, ruleFile }))
+      : null;
   const silence = read instanceof AppError ? read : null;
   const laid = read instanceof AppError ? null : read;
   const mistakes = [...problems, ...(laid?.mistakes ?? [])];
@@ -75,7 +77,7 @@ async function orRefusal<T>(read: () => Promise<T>): Promise<T | AppError> {
 
 function knownRules(
   { ruleFile, unread }: Pick<RuleFileDraft, 'ruleFile' | 'unread'>,
-  clinic: Clinic | null,
+  clinic: CompiledSource | null,
 ): KnownRules {
   if (clinic === null) {
     const types = ruleFile ? describeRules(ruleFile) : [];

@@ -1,7 +1,7 @@
 import type { CleanStop } from '../binlog/position/verdict.ts';
 import type { Baseline } from '../binlog/types.ts';
 import type { Config, ConfiguredWebhook } from '../config/types.ts';
-import { openBox, type SecretBox } from '../crypto/encryption.ts';
+import { openCipher, type Cipher } from '../crypto/cipher.ts';
 import type { Store } from '../db/connection/client.ts';
 import { isInForce } from '../db/connection/lease.ts';
 import { readMarker } from '../db/proof/marks.ts';
@@ -39,7 +39,7 @@ export const nothingKnown: KnownState = {
 
 /** What a store knows, that is up to date. */
 export async function readKnownState(store: Store, config: Config): Promise<KnownState> {
-  const box = openBox(config.store);
+  const cipher = openCipher(config.store);
   const { checkpoint, cleanStop, baseline } = await readCaptureState(store);
   const [installation] = await store.rows<{ serverId: number }>(
     'SELECT server_id AS serverId FROM installation',
@@ -51,15 +51,15 @@ export async function readKnownState(store: Store, config: Config): Promise<Know
     baseline,
     serverId: config.source.serverId ?? installation?.serverId ?? null,
     readerRuns: held.length > 0,
-    webhooks: await loadWebhooks({ store, box }),
-    refused: await readRefusedNames(store, config, box),
+    webhooks: await loadWebhooks({ store, cipher }),
+    refused: await readRefusedNames(store, config, cipher),
   };
 }
 
 /** Nothing where the encryption key is not the store's: that is a mistake of its own. */
-async function readRefusedNames(store: Store, { webhooks }: Config, box: SecretBox): Promise<string[]> {
+async function readRefusedNames(store: Store, { webhooks }: Config, cipher: Cipher): Promise<string[]> {
   const claims = await readClaims(store);
-  const marker = claims.length === 0 ? null : await readMarker(store, box);
+  const marker = claims.length === 0 ? null : await readMarker(store, cipher);
   if (!marker) return [];
   const isDifferent = (webhook: ConfiguredWebhook): boolean =>
     isRefused(claims, { name: webhook.name, digest: digestOf(marker, webhook) });

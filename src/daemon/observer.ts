@@ -14,7 +14,7 @@ import type { CanaryStatus } from '../capture/canary.ts';
 import { freeLease } from '../capture/capture-lease.ts';
 import type { CaptureStatus } from '../capture/capture-status.ts';
 import type { Metrics } from './metrics.ts';
-import type { PresentOutage } from '../lib/loop/outages.ts';
+import type { PresentOutage } from '../lib/loop/failure-log.ts';
 
 export interface ObserverOptions {
   metrics: Metrics;

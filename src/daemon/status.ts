@@ -7,7 +7,7 @@ import { systemClock } from '../lib/clock.ts';
 import { appErrorWithin } from '../lib/errors.ts';
 import { readQueueDepths, readQueueErrors } from '../outbox/queue/claim.ts';
 import { readCaptureState } from '../outbox/checkpoint.ts';
-import { countAlive } from '../outbox/queue/liveness.ts';
+import { countAlive } from '../outbox/queue/heartbeat.ts';
 import type { CaptureState } from '../outbox/types.ts';
 import { countUnloggedCascades } from '../outbox/unlogged-cascades.ts';
 import { listWebhooks } from '../outbox/webhook/webhook-registry.ts';

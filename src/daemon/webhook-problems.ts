@@ -1,10 +1,10 @@
-import { filterNames } from '../capture/clinic.ts';
+import { filterNames } from '../capture/compiled-source.ts';
 import type { Log } from '../lib/log.ts';
-import { nameOf, type InForce } from './in-force.ts';
-import { judgeWebhook } from './judge.ts';
+import { nameOf, type LiveState } from './live-state.ts';
+import { validateWebhook } from './validate-webhook.ts';
 
 /** By id of a webhook, what is wrong with it: what its row has that cannot be used, and what it names that there is not. */
-export function webhookProblems(inForce: InForce): ReadonlyMap<number, readonly string[]> {
+export function webhookProblems(inForce: LiveState): ReadonlyMap<number, readonly string[]> {
   const all = new Map<number, string[]>();
   const add = (id: number, messages: readonly string[]): void => {
     if (messages.length > 0) all.set(id, [...(all.get(id) ?? []), ...messages]);
@@ -13,13 +13,13 @@ export function webhookProblems(inForce: InForce): ReadonlyMap<number, readonly 
   for (const webhook of inForce.webhooks) {
     // The columns that a new filter names are known only after the next reader has been opened.
     if (!filterNames([webhook]).isSubsetOf(inForce.clinic.filterNames)) continue;
-    add(webhook.id, judgeWebhook(webhook, inForce));
+    add(webhook.id, validateWebhook(webhook, inForce));
   }
   return all;
 }
 
 /** Logs each problem of a webhook once, when it appears. */
-export function warnOfProblems({ inForce, log }: { inForce: InForce; log: Log }): void {
+export function warnOfProblems({ inForce, log }: { inForce: LiveState; log: Log }): void {
   const problems = webhookProblems(inForce);
   for (const [id, messages] of problems) {
     const known = inForce.loggedProblems.get(id) ?? [];

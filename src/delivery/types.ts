@@ -57,7 +57,7 @@ export interface Settlement {
   receiver?: number;
 }
 
-export interface SettlerVerbs {
+export interface OutcomeStore {
   /** Records outcomes in one transaction. Returns whether that made other deliveries due (the next of their lanes). */
   settle(settlements: readonly Settlement[]): Promise<boolean>;
   /** Takes back claims that were not sent: due again at once, behind an earlier one of their lane. */
@@ -81,7 +81,7 @@ export interface Claimed {
   nextDueInMs: number | undefined;
 }
 
-export interface DispatcherVerbs extends SettlerVerbs {
+export interface DeliveryStore extends OutcomeStore {
   /** Claims what is due: retries, what a restart left, what capture found no room for. */
   claim(wants: readonly Want[]): Promise<Claimed>;
 }

@@ -1,7 +1,7 @@
 import type { Filter } from '../config/types.ts';
 import { didYouMean } from '../lib/suggest.ts';
 import { formatTimestamp, renderBody } from './body.ts';
-import { ownEventTypes } from './own-events.ts';
+import { systemEventTypes } from './system-events.ts';
 import { isValues, unmetDemand } from './unmet-filter.ts';
 import type { Watch } from '../binlog/types.ts';
 import type { FieldShape } from './mapping/field-shape.ts';
@@ -10,7 +10,7 @@ import type { CompiledEventType, DomainEvent, EventTypeInfo } from './types.ts';
 /** Whether an entry of a webhook's `events` means an event type. `*` and `noun.*` never mean our own events. */
 export function matchesPattern(pattern: string, type: string): boolean {
   if (pattern === type) return true;
-  if (ownEventTypes.includes(type)) return false;
+  if (systemEventTypes.includes(type)) return false;
   return pattern === '*' || (pattern.endsWith('.*') && type.startsWith(pattern.slice(0, -1)));
 }
 
@@ -41,7 +41,7 @@ export interface SelectionProblem {
   message: string;
 }
 
-/** What a webhook's choice is judged by. */
+/** What a webhook's choice is checked by. */
 interface SelectionRules {
   types: readonly (EventTypeInfo & Partial<CompiledEventType>)[];
   watch: Watch;
@@ -85,7 +85,7 @@ export function findUnsent(
  * be sent by them. The rules must have been compiled with the filter's names; without compiled rules only names are
  * checked.
  */
-export function judgeSelection(
+export function checkSelection(
   { events, filter, fields }: Selection,
   { types, watch }: SelectionRules,
 ): SelectionProblem[] {

@@ -56,7 +56,7 @@ export interface MapContext {
   resolve: ResolveLookup;
   /**
    * Reads a changed row again by its key, for a rule that needs a cell that the log left out: cells aligned with
-   * `change.table.columns`, null when the row is gone. Without it such a change is a tripwire at once.
+   * `change.table.columns`, null when the row is gone. Without it such a change is a CaptureFault at once.
    */
   reread?(change: Change): Promise<Row | null>;
 }
@@ -67,7 +67,7 @@ export interface Siblings {
   add(changes: readonly Change[]): Promise<void>;
   /**
    * What all rows that match `cells`, the values of `by`, have in the columns of `select`; null when there is no such row, or when
-   * they differ. Throws a Tripwire when a row's image lacks a cell that this depends on and that cannot be read again.
+   * they differ. Throws a CaptureFault when a row's image lacks a cell that this depends on and that cannot be read again.
    */
   find(sibling: Sibling, cells: readonly Cell[]): Promise<Row | null>;
 }
@@ -97,7 +97,7 @@ export interface Rules {
   /** Columns and tables that this clinic lacks, one sentence each. */
   warnings: readonly string[];
   /**
-   * Maps a transaction's net changes to events, in the catalogue's order for each change. Throws a Tripwire when a rule hangs
+   * Maps a transaction's net changes to events, in the catalogue's order for each change. Throws a CaptureFault when a rule hangs
    * on a cell that the log left out and that cannot be read again.
    */
   map(changes: readonly Change[], context: MapContext): Promise<DomainEvent[]>;

@@ -1,6 +1,6 @@
 import type { LogPlace } from '../binlog/types.ts';
 import { formatTimestamp } from './body.ts';
-import { createOwnEvent } from './own-events.ts';
+import { createSystemEvent } from './system-events.ts';
 import type { DomainEvent } from './types.ts';
 
 /** What `entity.table` of these events says in the log: the key is the parent's name. */
@@ -24,7 +24,7 @@ export interface UnloggedCascade {
 export function createUnloggedCascade(cascade: UnloggedCascade): DomainEvent {
   const { installation, lineage, transactionId, committedAtMs, position, table, operation, children } =
     cascade;
-  return createOwnEvent({
+  return createSystemEvent({
     type: 'capture.unlogged_cascade',
     installation,
     occasion: [lineage, transactionId, table, operation],

@@ -25,9 +25,9 @@ const maxLabels = 12;
  */
 export function unmetDemand(test: Filter[string], shapes: readonly FieldShape[]): string | undefined {
   if (shapes.length === 0 || shapes.some(({ kind }) => kind === 'unknown')) return undefined;
-  const judged = joinLabels(shapes);
-  const problem = isValues(test) ? foreignAmong(test, judged) : foreignOperand(test, judged);
-  const [first] = judged;
+  const checked = joinLabels(shapes);
+  const problem = isValues(test) ? foreignAmong(test, checked) : foreignOperand(test, checked);
+  const [first] = checked;
   return problem === undefined ? undefined : `is ${nounOf(first!)}: ${problem}`;
 }
 

@@ -18,8 +18,8 @@ import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
 /** A JSON schema. */
 export type Schema = Readonly<Record<string, unknown>>;
 
-/** What a person says of a webhook, as far as it can be judged before it is sent to. */
-export type Judged = Partial<
+/** What a person says of a webhook, as far as it can be checked before it is sent to. */
+export type Checked = Partial<
   Pick<Subscription, 'url' | 'events' | 'headers' | 'filter' | 'fields' | 'clientCertificate'>
 >;
 
@@ -34,7 +34,7 @@ export interface ApiContext {
   webhookDefaults(): WebhookSettings;
   secretOverlapMs(): number;
   /** What is wrong with a webhook that is to be saved: sentences. */
-  judge(webhook: Judged): Promise<string[]>;
+  check(webhook: Checked): Promise<string[]>;
   /** A webhook was changed: takes effect before this resolves. */
   onWebhooksChanged(): Promise<void>;
   /** A delivery has entered the queue. */

@@ -3,7 +3,7 @@ import type { Halt } from '../binlog/halt.ts';
 import type { Session } from '../db/connection/client.ts';
 import { idIn, literal } from '../db/connection/sql-text.ts';
 import { parseStored, storedText } from '../db/proof/stored-json.ts';
-import { momentMs, momentText, nullableMomentMs } from './moment.ts';
+import { fromSqlDatetime, toSqlDatetime, fromNullableSqlDatetime } from './sql-datetime.ts';
 import type { CaptureState, Checkpoint, KeysInForce } from './types.ts';
 
 /** The part of the checkpoint's row that every append must find unchanged, and moves on. */
@@ -60,12 +60,12 @@ export async function readCaptureState(session: Session): Promise<CaptureState> 
             offset,
             ...(row!.file_created_at === null ? {} : { fileCreatedAt: row!.file_created_at }),
           },
-          committedAtMs: nullableMomentMs(row!.committed_at),
-          passedMs: nullableMomentMs(row!.passed_at),
+          committedAtMs: fromNullableSqlDatetime(row!.committed_at),
+          passedMs: fromNullableSqlDatetime(row!.passed_at),
         }
       : null,
     epoch: row!.epoch,
-    updatedAtMs: momentMs(row!.updated_at),
+    updatedAtMs: fromSqlDatetime(row!.updated_at),
     waived: row!.waived === null ? [] : (parseStored('checkpoint.waived', row!.waived, 1) as string[]),
     baseline: row!.baseline === null ? {} : readBaseline(row!.baseline),
     keys:
@@ -78,7 +78,7 @@ export async function readCaptureState(session: Session): Promise<CaptureState> 
         ? null
         : {
             ...(parseStored('checkpoint.halt', row!.halt, 1) as Halt),
-            atMs: momentMs(row!.halted_at ?? row!.updated_at),
+            atMs: fromSqlDatetime(row!.halted_at ?? row!.updated_at),
           },
   };
 }
@@ -147,8 +147,8 @@ export function positionAssignments(checkpoint: Checkpoint): string[] {
     `file = ${literal(position.file)}`,
     `\`offset\` = ${literal(position.offset)}`,
     `file_created_at = ${literal(position.fileCreatedAt ?? null)}`,
-    `committed_at = ${literal(committedAtMs === null ? null : momentText(committedAtMs))}`,
-    ...(passedMs === null ? [] : [`passed_at = ${literal(momentText(passedMs))}`]),
+    `committed_at = ${literal(committedAtMs === null ? null : toSqlDatetime(committedAtMs))}`,
+    ...(passedMs === null ? [] : [`passed_at = ${literal(toSqlDatetime(passedMs))}`]),
     ...noHalt,
   ];
 }
@@ -204,7 +204,7 @@ export function moveCheckpoint(session: Session, checkpoint: Checkpoint): Promis
 }
 
 /** Lets capture pass over these transactions: a person accepts their loss. The position stays. */
-export function waiveTransactions(
+export function skipTransactions(
   session: Session,
   ids: readonly string[],
   baseline: Baseline,
@@ -214,7 +214,7 @@ export function waiveTransactions(
 }
 
 /** Keeps only these transactions on the list of those to pass over: the others lie behind. */
-export async function keepWaived(session: Session, ids: readonly string[], epoch: number): Promise<void> {
+export async function keepSkipped(session: Session, ids: readonly string[], epoch: number): Promise<void> {
   await session.run('UPDATE checkpoint SET waived = ? WHERE id = 1 AND epoch = ?', [
     ids.length === 0 ? null : storedText('checkpoint.waived', ids),
     epoch,

@@ -1,5 +1,5 @@
 import type { Session } from '../db/connection/client.ts';
-import { momentMs } from './moment.ts';
+import { fromSqlDatetime } from './sql-datetime.ts';
 
 /** A halt of capture that was announced and is over, while its end has not been announced. */
 export interface EndedHalt {
@@ -25,5 +25,5 @@ export async function findEndedHalt(session: Session): Promise<EndedHalt | undef
      ORDER BY e.seq DESC LIMIT 1`,
   );
   if (row?.type !== 'capture.halted') return undefined;
-  return { haltedEvent: row.id, haltedAtMs: momentMs(row.occurredAt), isAccepted: row.accepted === 1 };
+  return { haltedEvent: row.id, haltedAtMs: fromSqlDatetime(row.occurredAt), isAccepted: row.accepted === 1 };
 }

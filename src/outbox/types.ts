@@ -4,7 +4,7 @@ import type { Baseline, Flavour, Position } from '../binlog/types.ts';
 import type { Filter } from '../config/types.ts';
 import type { Halt } from '../binlog/halt.ts';
 import type { Store } from '../db/connection/client.ts';
-import type { SecretBox } from '../crypto/encryption.ts';
+import type { Cipher } from '../crypto/cipher.ts';
 import type { PayloadKey } from './payload/subject-keys.ts';
 
 /** A subscription, as the engine uses it. Secrets are in the clear here and nowhere else. */
@@ -72,7 +72,7 @@ export interface ClaimedDelivery {
 export interface Claimant {
   store: Store;
   /** Opens and seals what the store has. */
-  box: SecretBox;
+  cipher: Cipher;
   /** A name that no other process has, nor this one's next life: at most 64 ASCII characters. */
   owner: string;
   /** How long a claim holds, ms: longer than a delivery waits in memory and its request may take together. */

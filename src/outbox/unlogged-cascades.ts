@@ -1,6 +1,6 @@
 import type { Session } from '../db/connection/client.ts';
 import { cascadeEntity } from '../event/unlogged-cascade.ts';
-import { momentMs } from './moment.ts';
+import { fromSqlDatetime } from './sql-datetime.ts';
 
 /** How often a parent's rows were deleted or re-keyed without the log showing what went with them. */
 export interface UnloggedCascadeCount {
@@ -20,5 +20,9 @@ export async function countUnloggedCascades(session: Session): Promise<UnloggedC
      GROUP BY entity_key ORDER BY entity_key`,
     [cascadeEntity],
   );
-  return rows.map(({ parent, count, lastAt }) => ({ table: parent, count, lastAtMs: momentMs(lastAt) }));
+  return rows.map(({ parent, count, lastAt }) => ({
+    table: parent,
+    count,
+    lastAtMs: fromSqlDatetime(lastAt),
+  }));
 }

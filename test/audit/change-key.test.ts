@@ -3,7 +3,7 @@ import { listActs } from '../../src/audit/act/acts.ts';
 import { recordKeyChange } from '../../src/audit/act/change-key.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { createSecretBox } from '../../src/crypto/encryption.ts';
+import { createCipher } from '../../src/crypto/cipher.ts';
 import { openMarker } from '../../src/db/proof/marks.ts';
 import { readSealState } from '../../src/db/proof/seal-key.ts';
 import { openTestStore, type TestStore } from '../outbox/support.ts';
@@ -22,9 +22,9 @@ describe.each(flavours)('a change of the encryption key, on %s', (flavour) => {
   it('is on record with the ids of both keys, once, and the log is proved with the new one alone', async () => {
     const { store } = test;
     const [first, both, second] = [
-      createSecretBox([keyOf('k1', 1)]),
-      createSecretBox([keyOf('k2', 2), keyOf('k1', 1)]),
-      createSecretBox([keyOf('k2', 2)]),
+      createCipher([keyOf('k1', 1)]),
+      createCipher([keyOf('k2', 2), keyOf('k1', 1)]),
+      createCipher([keyOf('k2', 2)]),
     ];
     await openMarker(store, first);
     expect(await recordKeyChange(store, first)).toBe(false);
@@ -36,7 +36,7 @@ describe.each(flavours)('a change of the encryption key, on %s', (flavour) => {
     expect((await listActs(store, { action: 'store.change-key' }, { limit: 5 })).items).toMatchObject([
       { actor: 'configuration file', role: 'file', details: { from: 'k1', to: 'k2' } },
     ]);
-    const vault = { store, box: second };
+    const vault = { store, cipher: second };
     while (await sealOnce(vault));
     expect(await verifyLog(vault)).toMatchObject({ ok: true, flaw: null });
   });

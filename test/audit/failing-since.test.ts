@@ -29,7 +29,7 @@ describe.each(flavours)('a webhook whose only attempt failed, on %s', (flavour) 
     const made = await createWebhook(
       vault,
       { name: 'Pagos', url: 'https://pagos.example/hook', events: ['*'] },
-      recordAlong(vault.box, { actor: ana, action: 'webhook.create' }),
+      recordAlong(vault.cipher, { actor: ana, action: 'webhook.create' }),
     );
     id = made.id;
     const me = claimant(store);
@@ -50,7 +50,7 @@ describe.each(flavours)('a webhook whose only attempt failed, on %s', (flavour) 
     await enableWebhook(
       test.store,
       id,
-      recordAlong(test.vault.box, { actor: ana, action: 'webhook.enable' }),
+      recordAlong(test.vault.cipher, { actor: ana, action: 'webhook.enable' }),
     );
     expect(await verifyLog(test.vault)).toMatchObject({ ok: true, flaw: null });
   });

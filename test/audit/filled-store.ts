@@ -39,7 +39,7 @@ export const tables = Object.values(schema)
  */
 async function fill(test: TestStore): Promise<void> {
   const { store, vault } = test;
-  const { box } = vault;
+  const { cipher } = vault;
   await createWebhook(
     vault,
     {
@@ -51,7 +51,7 @@ async function fill(test: TestStore): Promise<void> {
       headers: { 'X-Clinic': 'central' },
       ratePerSecond: 50,
     },
-    recordAlong(box, { actor: ana, action: 'webhook.create', details: { name: 'Pagos' } }),
+    recordAlong(cipher, { actor: ana, action: 'webhook.create', details: { name: 'Pagos' } }),
   );
   const me = claimant(store);
   const outbox = await openTestAppender(me, vault);
@@ -72,9 +72,9 @@ async function fill(test: TestStore): Promise<void> {
     store,
     { webhookId: 1, ...window, requestedBy: 'ana', reason: 'restored', ratePerSecond: null },
     outbox.webhooks,
-    recordReplay(box, 1, { actor: ana, details: { reason: 'restored' } }),
+    recordReplay(cipher, 1, { actor: ana, details: { reason: 'restored' } }),
   );
-  await recordAct(store, box, {
+  await recordAct(store, cipher, {
     actor: ana,
     action: 'delivery.read',
     target: '1',

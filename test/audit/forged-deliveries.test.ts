@@ -88,7 +88,7 @@ describe.each(flavours)('deliveries that SQL places, on %s', (flavour) => {
     const { id } = await createWebhook(
       test.vault,
       { name: 'Other', url, events: ['x.y'] },
-      recordAlong(test.vault.box, act),
+      recordAlong(test.vault.cipher, act),
     );
     expect(id).toBe(2);
     await test.schema.query(`${deliver(9, 1, 2)}; ${queue(9, 1, 2)}`);
@@ -120,26 +120,26 @@ describe.each(flavours)('deliveries that SQL places, on %s', (flavour) => {
 
   it('sends what an earlier version placed, and nothing that SQL adds after it was taken over', async () => {
     const state = (await readSealState(test.store))!;
-    const old = signText(privateKeyOf(state, test.vault.box), anchorText(state.anchor, 'old'));
+    const old = signText(privateKeyOf(state, test.vault.cipher), anchorText(state.anchor, 'old'));
     await test.schema.query('UPDATE seal_state SET anchor_signature = ?', [old]);
     await test.schema.query('UPDATE delivery_log SET mark = NULL');
-    await adoptBeforeSealing(test.store, test.vault.box);
+    await adoptBeforeSealing(test.store, test.vault.cipher);
     expect(await verifyLog(test.vault)).toMatchObject({ ok: true });
     const next = (await readSealState(test.store))!;
     expect(next.anchor.signature).not.toBe(old);
     await test.schema.query(`${deliver(9, 1, 2)}; ${queue(9, 1, 2)}`);
-    await adoptBeforeSealing(test.store, test.vault.box);
+    await adoptBeforeSealing(test.store, test.vault.cipher);
     expect(await send()).toMatchObject({ refused: [9], deliveries: [{ id: 4 }] });
   });
 
   it('carries out no replay that SQL made or changed', async () => {
     const { store, vault } = test;
-    expect(await isReplayExplained(store, vault.box, 1)).toBe(true);
+    expect(await isReplayExplained(store, vault.cipher, 1)).toBe(true);
     await test.schema.query('UPDATE replays SET webhook_id = 2 WHERE id = 1');
-    expect(await isReplayExplained(store, vault.box, 1)).toBe(false);
+    expect(await isReplayExplained(store, vault.cipher, 1)).toBe(false);
     await test.schema.query(
       "INSERT INTO replays (id, webhook_id, since, until, requested_by, reason, next_seq, last_seq, total) VALUES (7, 1, NOW(), NOW(), 'x', 'x', 1, 1, 1)",
     );
-    expect(await isReplayExplained(store, vault.box, 7)).toBe(false);
+    expect(await isReplayExplained(store, vault.cipher, 7)).toBe(false);
   });
 });

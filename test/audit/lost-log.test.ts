@@ -6,7 +6,7 @@ import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
 import { sealedErasures } from '../../src/audit/act/sealed-erasures.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { judgeSealedLog } from '../../src/cli/check/sealed-log.ts';
+import { inspectSealedLog } from '../../src/cli/check/sealed-log.ts';
 import { openAppender } from '../../src/outbox/append/append.ts';
 import { claimant } from '../outbox/support.ts';
 import { flavours } from '../support/server.ts';
@@ -62,14 +62,14 @@ describe.each(flavours)('a store whose log was taken away by SQL, on %s', (flavo
     const { store, vault } = test;
     await expect(sealOnce(vault)).rejects.toMatchObject(broken);
     if (before.length === 0) {
-      await expect(adoptBeforeSealing(store, vault.box)).rejects.toMatchObject(broken);
+      await expect(adoptBeforeSealing(store, vault.cipher)).rejects.toMatchObject(broken);
       const appender = { fence: 1, webhooks: [], onDue: () => undefined, onError: () => undefined };
       await expect(openAppender(claimant(store), appender)).rejects.toMatchObject(broken);
       const act = { actor: ana, action: 'delivery.read' };
-      await expect(recordAct(store, vault.box, act)).rejects.toMatchObject(broken);
+      await expect(recordAct(store, vault.cipher, act)).rejects.toMatchObject(broken);
     }
     expect(await verifyLog(vault)).toMatchObject({ ok: false, flaw: { kind: 'truncated' } });
-    expect(await judgeSealedLog(store, config)).toMatchObject({
+    expect(await inspectSealedLog(store, config)).toMatchObject({
       level: 'fail',
       remedy: expect.stringContaining('audit begin-anew --reason'),
     });
@@ -123,8 +123,11 @@ describe.each(flavours)('a store whose log was taken away by SQL, on %s', (flavo
        ${noKey}; ${noSeals}`,
     );
     const keyFile = { id: 'aaaaaaaaaaaaaaaa', has: () => true };
-    const box = { ...test.vault.box, forPatients: { ...test.vault.box.forPatients, keyFile } } as never;
-    await beginAnew({ store: test.store, box }, { actor: ana, reason: 'no backup' });
+    const cipher = {
+      ...test.vault.cipher,
+      forPatients: { ...test.vault.cipher.forPatients, keyFile },
+    } as never;
+    await beginAnew({ store: test.store, cipher }, { actor: ana, reason: 'no backup' });
     while (await sealOnce(test.vault));
     const named = await sealedErasures(test.vault)(test.store, ['bbbbbbbbbbbbbbbb']);
     expect([...named]).toEqual([]);

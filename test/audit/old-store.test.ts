@@ -17,7 +17,7 @@ import {
 import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { judgeSealedLog } from '../../src/cli/check/sealed-log.ts';
+import { inspectSealedLog } from '../../src/cli/check/sealed-log.ts';
 import { HmacKey } from '../../src/crypto/sha256.ts';
 import { Marker } from '../../src/db/proof/marks.ts';
 import {
@@ -114,13 +114,13 @@ describe.each(flavours)('a store of version f84be48 on %s', (flavour) => {
   it('is warned of by check until it is taken over', async () => {
     await test.schema.query('DELETE FROM leases');
     const config = { audit: { sealIntervalMs: 10_000 }, store: { encryptionKeys: [], keyFile: null } };
-    expect(await judgeSealedLog(test.store, config)).toMatchObject({
+    expect(await inspectSealedLog(test.store, config)).toMatchObject({
       level: 'warn',
       detail: expect.stringContaining('Seal 1 is of version 1'),
       remedy: expect.stringContaining('odontology-webhooks run'),
     });
     while (await sealOnce(test.vault));
-    const { detail } = await judgeSealedLog(test.store, config);
+    const { detail } = await inspectSealedLog(test.store, config);
     expect(detail).toMatch(/^Up to date, .* after seal 2\./);
   });
 
@@ -241,9 +241,9 @@ async function fillOld(test: TestStore): Promise<void> {
   );
   await settle(me, [delivered(fresh[0]!), failed(fresh[1]!, { kind: 'exhausted' })]);
   await store.run('UPDATE attempts SET explanation = NULL');
-  await recordAct(store, vault.box, { actor: ana, action: 'delivery.read', target: '1' });
+  await recordAct(store, vault.cipher, { actor: ana, action: 'delivery.read', target: '1' });
   await sealOld(test);
-  await recordAct(store, vault.box, { actor: ana, action: 'delivery.read', target: '2' });
+  await recordAct(store, vault.cipher, { actor: ana, action: 'delivery.read', target: '2' });
   await outbox.append([eventOf('47', { subject: '47', key: '47' })]);
   await store.script([
     'UPDATE attempts SET mark = NULL, recorded_at = NULL, receiver = NULL',
@@ -253,7 +253,7 @@ async function fillOld(test: TestStore): Promise<void> {
 
 /** Seals as version f84be48 did. */
 async function sealOld({ store, vault }: TestStore): Promise<void> {
-  await ensureSealState(store, vault.box);
+  await ensureSealState(store, vault.cipher);
   const state = (await readSealState(store))!;
   const attempts = await store.rows<AttemptEntry>(
     `SELECT ${attemptColumns} FROM attempts a ${attemptJoins} ORDER BY a.id`,
@@ -274,11 +274,11 @@ async function sealOld({ store, vault }: TestStore): Promise<void> {
   const hash = sealHash({ ...seal, root, previousHash: noHash, progressHash: null });
   await store.run(
     'INSERT INTO seals (number, sealed_at, entries, root, previous_hash, hash, signature) VALUES (?)',
-    [[1, seal.sealedAt, seal.entries, root, noHash, hash, signText(privateKeyOf(state, vault.box), hash)]],
+    [[1, seal.sealedAt, seal.entries, root, noHash, hash, signText(privateKeyOf(state, vault.cipher), hash)]],
   );
   const progress = { attempts: { to: 2, open: [] }, audit_log: { to: 1, open: [] }, seals: 1 };
   await store.run('UPDATE seal_state SET progress = ?, anchor_signature = ?', [
     JSON.stringify(progress),
-    signText(privateKeyOf(state, vault.box), anchorText(state.anchor, 'old')),
+    signText(privateKeyOf(state, vault.cipher), anchorText(state.anchor, 'old')),
   ]);
 }

@@ -18,7 +18,7 @@ describe.each(flavours)('the end of a replay, on %s', (flavour) => {
   beforeEach(async () => {
     await test.restore();
     const { webhooks } = await loadWebhooks(test.vault);
-    const onEnd = recordReplayEnd(test.vault.box, engine);
+    const onEnd = recordReplayEnd(test.vault.cipher, engine);
     for (let waitMs: number | null = 0; waitMs !== null;)
       ({ waitMs } = await stepReplay(test.vault, 1, { webhooks, onEnd }));
     while (await sealOnce(test.vault));

@@ -44,7 +44,7 @@ describe.each(flavours)('a table that was put back from an older copy, on %s', (
       vault,
       1,
       { url: 'https://pagos.example/v2' },
-      recordAlong(vault.box, { actor: ana, action: 'webhook.update' }),
+      recordAlong(vault.cipher, { actor: ana, action: 'webhook.update' }),
     );
     const me = claimant(store);
     const outbox = await openTestAppender(me, vault);
@@ -54,7 +54,7 @@ describe.each(flavours)('a table that was put back from an older copy, on %s', (
     });
     await settle(me, [{ ...delivered(fresh[0]!), receiver: webhook!.receiver! }]);
     await outbox.append([eventOf('event 7', { subject: '61', key: '7' })]);
-    await cancelReplay(store, 1, recordReplayEnd(vault.box, ana));
+    await cancelReplay(store, 1, recordReplayEnd(vault.cipher, ana));
     while (await sealOnce(vault));
     toNew = await copyTables(test, 'new');
     expect(await verifyLog(vault)).toMatchObject({ ok: true, flaw: null });

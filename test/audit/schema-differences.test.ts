@@ -246,7 +246,7 @@ describe.each(servers)('edits of the definition of the store, on %s', (variant) 
   beforeAll(async () => {
     test = await openTestStore(variant);
     const actor = { name: 'ana', role: 'admin' as const };
-    await recordAct(test.store, test.vault.box, { actor, action: 'delivery.read', target: '1' });
+    await recordAct(test.store, test.vault.cipher, { actor, action: 'delivery.read', target: '1' });
     await sealOnce(test.vault);
   });
   afterAll(() => test.close());

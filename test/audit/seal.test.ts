@@ -60,7 +60,7 @@ async function openTestLog(test: TestStore): Promise<TestLog> {
   }
   const details = { b: 1.5, a: ['ñ', null], c: {} };
   const act = async (action: string): Promise<void> => {
-    await recordAct(test.store, test.vault.box, { actor: ana, action, target: 'Pagos', details });
+    await recordAct(test.store, test.vault.cipher, { actor: ana, action, target: 'Pagos', details });
   };
   return {
     send,
@@ -153,7 +153,7 @@ describe.each(servers)('the sealed log on %s', (variant) => {
     );
     await expect(seal()).rejects.toMatchObject({ code: 'ERR_AUDIT' });
     expect(await verifyLog(test.vault)).toMatchObject({ ok: false, flaw: { kind: 'truncated' } });
-    const signature = signText(privateKeyOf(state, test.vault.box), anchorText(state.anchor, 'empty'));
+    const signature = signText(privateKeyOf(state, test.vault.cipher), anchorText(state.anchor, 'empty'));
     await test.schema.query('UPDATE seal_state SET anchor_signature = ?', [signature]);
     while (await sealOnce(test.vault, { maximumEntries: 6 }));
     expect(await verifyLog(test.vault)).toMatchObject({ ok: true, headCompared: false });
@@ -210,10 +210,10 @@ describe.each(servers)('the sealed log on %s', (variant) => {
   });
 
   it('waits for a row whose id was given out before one that is visible', async () => {
-    await openMarker(test.store, test.vault.box);
+    await openMarker(test.store, test.vault.cipher);
     const [written, released] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
     const early = test.another().transaction(async (tx) => {
-      await recordAct(tx, test.vault.box, { actor: ana, action: 'webhook.update' });
+      await recordAct(tx, test.vault.cipher, { actor: ana, action: 'webhook.update' });
       written.resolve(undefined);
       await released.promise;
     });
@@ -348,7 +348,7 @@ describe.each(servers)('the sealed log on %s', (variant) => {
   });
 
   it('seals every entry of concurrent writers once, by two sealers at once', async () => {
-    await openMarker(test.store, test.vault.box);
+    await openMarker(test.store, test.vault.cipher);
     const writers = Array.from({ length: 6 }, () => test.another());
     let writing = true;
     const sealers = [test.store, test.another()].map(async (store) => {
@@ -366,7 +366,7 @@ describe.each(servers)('the sealed log on %s', (variant) => {
           const isUndone = n % 5 === writer % 5;
           const written = store.transaction(async (tx) => {
             for (const name of ['a', 'b'])
-              await recordAct(tx, test.vault.box, { actor: { name, role: 'admin' }, action: 'x' });
+              await recordAct(tx, test.vault.cipher, { actor: { name, role: 'admin' }, action: 'x' });
             await tx.rows('SELECT SLEEP(?)', [((n * 7 + writer * 3) % 10) / 1_000]);
             if (isUndone) throw new Error('undone');
           });

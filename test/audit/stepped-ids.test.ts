@@ -24,7 +24,7 @@ describe.each(servers)('a log whose ids are counted in steps of 10 by two writer
       settings: ['auto-increment-increment=10', 'auto-increment-offset=3'],
     });
     test = await openTestStore(server);
-    await openMarker(test.store, test.vault.box);
+    await openMarker(test.store, test.vault.cipher);
   });
   afterAll(async () => {
     await test.close();
@@ -32,7 +32,7 @@ describe.each(servers)('a log whose ids are counted in steps of 10 by two writer
   });
 
   const act = (tx: Session): Promise<unknown> =>
-    recordAct(tx, test.vault.box, { actor: { name: 'ana', role: 'admin' }, action: 'webhook.update' });
+    recordAct(tx, test.vault.cipher, { actor: { name: 'ana', role: 'admin' }, action: 'webhook.update' });
 
   it(
     'has a bounded number of open ranges, and seals what appears in one late',

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { createSecretBox } from '../../src/crypto/encryption.ts';
+import { createCipher } from '../../src/crypto/cipher.ts';
 import {
   addWebhook,
   claimant,
@@ -12,7 +12,7 @@ import {
 } from '../outbox/support.ts';
 import { flavours } from '../support/server.ts';
 
-const box = createSecretBox([{ id: 'k1', bytes: Buffer.alloc(32, 1) }]);
+const cipher = createCipher([{ id: 'k1', bytes: Buffer.alloc(32, 1) }]);
 
 describe.each(flavours)('keys of patients that SQL edits in an encrypted store on %s', (flavour) => {
   let test: TestStore;
@@ -20,9 +20,9 @@ describe.each(flavours)('keys of patients that SQL edits in an encrypted store o
 
   beforeAll(async () => {
     test = await openTestStore(flavour);
-    vault = { ...test.vault, box };
+    vault = { ...test.vault, cipher };
     await addWebhook(vault);
-    const outbox = await openTestAppender(claimant(test.store, { box }), vault);
+    const outbox = await openTestAppender(claimant(test.store, { cipher }), vault);
     await outbox.append(['1', '2'].map((subject) => eventOf(`event ${subject}`, { subject, key: subject })));
     while (await sealOnce(vault));
     await test.schema.query('CREATE TABLE kept AS SELECT * FROM subject_keys');

@@ -1,6 +1,6 @@
 import { acquireLease } from '../../src/db/connection/lease.ts';
 import { openStore, type Store } from '../../src/db/connection/client.ts';
-import { clearBox } from '../../src/crypto/encryption.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
 import { ensureInstallation } from '../../src/db/schema/installation.ts';
 import { migrateStore } from '../../src/db/schema/migrate.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
@@ -29,7 +29,7 @@ export async function openBenchStore(url: string, webhookUrl: string): Promise<B
   await migrateStore(address);
   const store = openStore(address);
   await ensureInstallation(store);
-  const vault = { store, box: clearBox };
+  const vault = { store, cipher: clearCipher };
   await createWebhook(vault, {
     name: 'bench',
     url: webhookUrl,
@@ -37,7 +37,7 @@ export async function openBenchStore(url: string, webhookUrl: string): Promise<B
     secret: benchSecret,
     maxInFlight: 64,
   });
-  const claimant: Claimant = { store, box: clearBox, owner: 'bench', claimMs: 360_000 };
+  const claimant: Claimant = { store, cipher: clearCipher, owner: 'bench', claimMs: 360_000 };
   const { webhooks } = await loadWebhooks(vault);
   return {
     store,

@@ -1,11 +1,11 @@
 import { openStore } from '../../src/db/connection/client.ts';
 import { insertRows } from '../../src/db/connection/sql-text.ts';
 import { openMarker, type MarkedDelivery } from '../../src/db/proof/marks.ts';
-import { clearBox } from '../../src/crypto/encryption.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
 import { migrateStore } from '../../src/db/schema/migrate.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { claim } from '../../src/outbox/queue/claim.ts';
-import { release } from '../../src/outbox/queue/give-back.ts';
+import { release } from '../../src/outbox/queue/release-claims.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
 import { atMost, check, interleave, judge, type Bench, type BenchSchema, type Measure } from './measure.ts';
 import { quantile } from './spread.ts';
@@ -23,13 +23,13 @@ export function createClaimer() {
       await migrateStore(parseDatabaseUrl(url));
       const store = openStore(parseDatabaseUrl(url));
       // The signing key is made in an empty store only.
-      await openMarker(store, clearBox);
+      await openMarker(store, clearCipher);
       await store.close();
     },
     /** Gives the deliveries in the queue the marks that this program gives them; others are not sent. */
     async mark({ url }: { url: string }): Promise<void> {
       const store = openStore(parseDatabaseUrl(url));
-      const marker = await openMarker(store, clearBox);
+      const marker = await openMarker(store, clearCipher);
       for (let after = 0; ;) {
         const rows = await store.rows<MarkedDelivery>(
           `SELECT q.delivery_id AS id, q.webhook_id AS webhookId, q.event_seq AS eventSeq, e.id AS eventId, e.type AS eventType, e.body
@@ -50,7 +50,7 @@ export function createClaimer() {
     },
     async run({ url }: { url: string }): Promise<{ medianMs: number; claimed: number; distinct: number }> {
       const store = openStore(parseDatabaseUrl(url));
-      const claimant: Claimant = { store, box: clearBox, owner: 'bench', claimMs: 60_000 };
+      const claimant: Claimant = { store, cipher: clearCipher, owner: 'bench', claimMs: 60_000 };
       const wants = Array.from({ length: webhooks }, (_, i) => ({ webhookId: i + 1, room }));
       const times: number[] = [];
       const ids = new Set<number>();

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { pino } from 'pino';
 import { Pool } from 'undici';
-import { createDeliveryVerbs } from '../../src/daemon/delivery-verbs.ts';
+import { createDeliveryStore } from '../../src/daemon/delivery-store.ts';
 import { Dispatcher } from '../../src/delivery/schedule/dispatcher.ts';
 import { createSender } from '../../src/delivery/send/send.ts';
 import { standardKey } from '../../src/delivery/send/signature.ts';
@@ -88,7 +88,7 @@ export function createDeliverer() {
       });
       let ended = 0;
       const dispatcher = new Dispatcher({
-        verbs: createDeliveryVerbs({
+        verbs: createDeliveryStore({
           claimant,
           log,
           nameOf: String,

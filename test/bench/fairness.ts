@@ -1,9 +1,9 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createDeliveryVerbs } from '../../src/daemon/delivery-verbs.ts';
+import { createDeliveryStore } from '../../src/daemon/delivery-store.ts';
 import { Dispatcher } from '../../src/delivery/schedule/dispatcher.ts';
 import { createSender } from '../../src/delivery/send/send.ts';
-import { clearBox } from '../../src/crypto/encryption.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
 import { sleep } from '../../src/lib/clock.ts';
 import { silentLog } from '../../src/lib/log.ts';
 import type { Appender } from '../../src/outbox/append/append.ts';
@@ -56,7 +56,7 @@ export function createNeighbours() {
       parked: number;
     }): Promise<void> {
       bench = await openBenchStore(storeUrl, `http://127.0.0.1:${ports.healthy}/hook`);
-      const vault = { store: bench.store, box: clearBox };
+      const vault = { store: bench.store, cipher: clearCipher };
       await createWebhook(vault, {
         name: 'sick',
         url: `http://127.0.0.1:${deadPort}/hook`,
@@ -91,7 +91,7 @@ export function createNeighbours() {
       await store.run(
         "UPDATE queue SET state = 'pending', due_at = UTC_TIMESTAMP(3), claimed_by = NULL, attempt = 0",
       );
-      const { webhooks } = await loadWebhooks({ store, box: clearBox });
+      const { webhooks } = await loadWebhooks({ store, cipher: clearCipher });
       const present = webhooks
         .filter(({ name }) => name !== 'sick' || ill !== null)
         .map((webhook) =>
@@ -110,7 +110,7 @@ export function createNeighbours() {
       });
       let failures = 0;
       const dispatcher = new Dispatcher({
-        verbs: createDeliveryVerbs({
+        verbs: createDeliveryStore({
           claimant,
           log: silentLog,
           nameOf: String,

@@ -4,7 +4,7 @@ import { openSource } from '../../src/binlog/source/source.ts';
 import { openStream } from '../../src/binlog/stream.ts';
 import type { Config } from '../../src/config/types.ts';
 import { capture, type CaptureOptions } from '../../src/capture/capture.ts';
-import { lookupsOf, readClinic, readingOf } from '../../src/capture/clinic.ts';
+import { lookupsOf, readCompiledSource, readingOf } from '../../src/capture/compiled-source.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import type { Appender } from '../../src/outbox/append/append.ts';
 import { createRouter, type Router } from '../../src/outbox/append/fan-out.ts';
@@ -30,7 +30,7 @@ export async function readWithCapture(
     source: { timezone: 'America/Santo_Domingo' },
     store: { url },
   } as unknown as Config;
-  const clinic = await readClinic(source, config, { filterNames: new Set() });
+  const clinic = await readCompiledSource(source, config, { filterNames: new Set() });
   const startedMs = performance.now();
   const stream = await openStream({
     ...readingOf(clinic),

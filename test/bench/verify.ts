@@ -4,14 +4,14 @@ import { recordAlong } from '../../src/audit/act/record-along.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { openStore } from '../../src/db/connection/client.ts';
-import { clearBox } from '../../src/crypto/encryption.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
 import { ensureInstallation } from '../../src/db/schema/installation.ts';
 import { openMarker } from '../../src/db/proof/marks.ts';
 import { migrateStore } from '../../src/db/schema/migrate.ts';
 import { insertRows, literal } from '../../src/db/connection/sql-text.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { insertAttemptRows } from '../../src/outbox/queue/insert-attempts.ts';
-import { momentText } from '../../src/outbox/moment.ts';
+import { toSqlDatetime } from '../../src/outbox/sql-datetime.ts';
 import { withReceivers } from '../../src/outbox/webhook/receivers.ts';
 import { createWebhook, loadWebhooks } from '../../src/outbox/webhook/webhook-registry.ts';
 import { atLeast, atMost, check, judge, type Measure } from './measure.ts';
@@ -45,18 +45,18 @@ export function createVerifier() {
       await migrateStore(address);
       const store = openStore(address);
       await ensureInstallation(store);
-      const vault = { store, box: clearBox };
+      const vault = { store, cipher: clearCipher };
       await createWebhook(
         vault,
         { ...webhook, events: ['*'] },
-        recordAlong(clearBox, { actor: bench, action: 'webhook.create' }),
+        recordAlong(clearCipher, { actor: bench, action: 'webhook.create' }),
       );
       const [{ receiver } = {}] = await withReceivers(store, (await loadWebhooks(vault)).webhooks);
-      const marker = await openMarker(store, clearBox);
+      const marker = await openMarker(store, clearCipher);
       const startMs = Date.parse('2026-03-02T08:00:00.000Z');
       for (let from = 1; from <= attempts; from += rowsAtOnce) {
         const numbers = Array.from({ length: Math.min(rowsAtOnce, attempts - from + 1) }, (_, n) => from + n);
-        const at = (n: number): string => momentText(startMs + n * 100);
+        const at = (n: number): string => toSqlDatetime(startMs + n * 100);
         const idOf = (n: number): string => `evt_${String(n).padStart(32, '0')}`;
         const events = numbers.map((n) => {
           const body = JSON.stringify({
@@ -92,16 +92,16 @@ export function createVerifier() {
           `UPDATE checkpoint SET next_event_seq = ${from + numbers.length}, next_delivery_id = ${from + numbers.length}, staging = 2`,
         ]);
       }
-      await recordAct(store, clearBox, { actor: bench, action: 'delivery.read', target: '1' });
+      await recordAct(store, clearCipher, { actor: bench, action: 'delivery.read', target: '1' });
       await store.close();
     },
     async seal({ url }: { url: string }): Promise<Sealed> {
       const store = openStore(parseDatabaseUrl(url));
       const startedMs = performance.now();
       let entries = 0;
-      for (let seal = await sealOnce({ store, box: clearBox }); seal;) {
+      for (let seal = await sealOnce({ store, cipher: clearCipher }); seal;) {
         entries += seal.entries;
-        seal = await sealOnce({ store, box: clearBox });
+        seal = await sealOnce({ store, cipher: clearCipher });
       }
       const elapsedMs = performance.now() - startedMs;
       await store.close();
@@ -110,7 +110,7 @@ export function createVerifier() {
     async verify({ url }: { url: string }): Promise<Verified> {
       const store = openStore(parseDatabaseUrl(url));
       const startedMs = performance.now();
-      const { ok, flaw, entries, deliveries } = await verifyLog({ store, box: clearBox });
+      const { ok, flaw, entries, deliveries } = await verifyLog({ store, cipher: clearCipher });
       const elapsedMs = performance.now() - startedMs;
       await store.close();
       return { ok, why: flaw?.message ?? '', entries, deliveries, elapsedMs };

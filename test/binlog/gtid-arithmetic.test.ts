@@ -2,7 +2,7 @@ import { GtidSet, MariadbGtidPosition } from '@vlasky/zongji';
 import { describe, expect, it } from 'vitest';
 import { countGtids, formatGtidSet, joinGtidSets, parseGtidSet } from '../../src/binlog/gtid/gtid-set.ts';
 import { createGtidTracker, formatMariadbGtid, parseMariadbGtids } from '../../src/binlog/gtid/gtid.ts';
-import { hasPassed, judgePassage } from '../../src/binlog/gtid/passed.ts';
+import { containsPosition, readPassage } from '../../src/binlog/gtid/contains-position.ts';
 import type { Flavour, Position } from '../../src/binlog/types.ts';
 
 /** mulberry32: the same numbers at every run. */
@@ -50,7 +50,7 @@ function randomGtid(pick: Pick): string {
 
 const at = (gtid: string): Position => ({ gtid, file: 'binlog.000001', offset: 4 });
 const passed = (gtid: string, flavour: Flavour, id: string): Promise<boolean> =>
-  hasPassed(at(gtid), flavour, id);
+  containsPosition(at(gtid), flavour, id);
 
 describe('GTID sets of ours and of zongji', () => {
   it('print the same text, and contain the same transactions', async () => {
@@ -140,6 +140,6 @@ describe('a transaction seen from a position', () => {
     ['mysql', `${uuids[0]!.toLowerCase()}:1-5`, `${uuids[0]!.toLowerCase()}:5`, 'passed'],
     ['mysql', `${uuids[0]!.toLowerCase()}:1-5`, `${uuids[0]!.toLowerCase()}:6`, 'ahead'],
   ] as const)('on %s at %s: %s is %s', async (flavour, gtid, id, passage) => {
-    expect(await judgePassage(at(gtid), flavour, id)).toBe(passage);
+    expect(await readPassage(at(gtid), flavour, id)).toBe(passage);
   });
 });

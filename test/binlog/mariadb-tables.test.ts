@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readDictionary } from '../../src/binlog/source/dictionary.ts';
 import { openSource } from '../../src/binlog/source/source.ts';
-import { readingOf } from '../../src/capture/clinic.ts';
+import { readingOf } from '../../src/capture/compiled-source.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { startPrivateServer } from '../../src/demo/private-server.ts';
 import type { TableHints } from '../../src/binlog/decode/table-map.ts';

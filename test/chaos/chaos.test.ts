@@ -24,7 +24,7 @@ describe('the crash test', () => {
   );
 });
 
-describe('its own judgement', () => {
+describe('its own validated', () => {
   const row = (
     seq: number,
     transaction: string,

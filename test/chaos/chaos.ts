@@ -1,4 +1,4 @@
-import { ownEventTypes } from '../../src/event/own-events.ts';
+import { systemEventTypes } from '../../src/event/system-events.ts';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
@@ -275,7 +275,7 @@ async function countOutbox(connection: Connection): Promise<ChaosReport['outbox'
     'SELECT COUNT(*) AS events, COUNT(DISTINCT id) AS ids, (SELECT COUNT(*) FROM queue) AS queued' +
       // Our own events (a cascade that the log does not show) are no changes of the history.
       ' FROM event_log WHERE type NOT IN (?)',
-    [ownEventTypes],
+    [systemEventTypes],
   );
   const { events, ids, queued } = rows[0]!;
   return { events: Number(events), ids: Number(ids), queued: Number(queued) };

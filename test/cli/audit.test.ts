@@ -18,13 +18,13 @@ describe.each(flavours)('audit on %s', (flavour) => {
       `source: { url: "${test.schema.url()}_clinic" }\nstore: { url: "${test.schema.url()}" }\n`,
     );
     const details = { url: 'https://pagos.example/hook' };
-    await recordAct(test.store, test.vault.box, {
+    await recordAct(test.store, test.vault.cipher, {
       actor: { name: 'ana', role: 'admin' },
       action: 'webhook.create',
       target: '1',
       details,
     });
-    await recordAct(test.store, test.vault.box, {
+    await recordAct(test.store, test.vault.cipher, {
       actor: { name: 'luis', role: 'operator' },
       action: 'delivery.retry',
       target: '7',

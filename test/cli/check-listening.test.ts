@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { checkListening } from '../../src/cli/check/listening.ts';
-import { clearBox } from '../../src/crypto/encryption.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
 import { startTestApi } from '../http/support.ts';
 
 describe('the line of check about http.listen', () => {
@@ -28,7 +28,7 @@ describe('the line of check about http.listen', () => {
   });
 
   it('passes where a daemon of ours answers', async () => {
-    const api = await startTestApi({ vault: { store: undefined as never, box: clearBox } });
+    const api = await startTestApi({ vault: { store: undefined as never, cipher: clearCipher } });
     const port = Number(new URL(api.http.url).port);
     const { line, mistake } = await checkListening({ host: '127.0.0.1', port });
     await api.stop();

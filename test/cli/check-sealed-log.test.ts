@@ -2,16 +2,16 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { formatReport } from '../../src/cli/check/report.ts';
-import { judgeSealedLog } from '../../src/cli/check/sealed-log.ts';
+import { inspectSealedLog } from '../../src/cli/check/sealed-log.ts';
 import { openStore } from '../../src/db/connection/client.ts';
-import { clearBox, createSecretBox } from '../../src/crypto/encryption.ts';
+import { clearCipher, createCipher } from '../../src/crypto/cipher.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { emptyTables, openTestStore, type TestStore } from '../outbox/support.ts';
 import { createSchema, flavours, sharedServer } from '../support/server.ts';
 
 const ana: Actor = { name: 'ana', role: 'admin' };
 const encryptionKeys = [{ id: 'k1', bytes: Buffer.alloc(32, 1) }];
-const box = createSecretBox(encryptionKeys);
+const cipher = createCipher(encryptionKeys);
 
 describe.each(flavours)('the line of check about the sealed log, on %s', (flavour) => {
   let test: TestStore;
@@ -26,10 +26,10 @@ describe.each(flavours)('the line of check about the sealed log, on %s', (flavou
     audit: { sealIntervalMs: 10_000 },
     store: { encryptionKeys: keys, keyFile: null },
   });
-  const judge = (keys = encryptionKeys) => judgeSealedLog(test.store, configOf(keys));
-  const act = (with_ = box) =>
+  const judge = (keys = encryptionKeys) => inspectSealedLog(test.store, configOf(keys));
+  const act = (with_ = cipher) =>
     recordAct(test.store, with_, { actor: ana, action: 'delivery.read', target: '1' });
-  const seal = (with_ = box) => sealOnce({ store: test.store, box: with_ });
+  const seal = (with_ = cipher) => sealOnce({ store: test.store, cipher: with_ });
   const letDaemonRun = () =>
     test.schema.query(
       "INSERT INTO leases (name, holder, token, expires_at) VALUES ('capture', 'x', 1, UTC_TIMESTAMP(3) + INTERVAL 11 SECOND)",
@@ -50,18 +50,18 @@ describe.each(flavours)('the line of check about the sealed log, on %s', (flavou
   it('passes before the migration, and skips a store that does not answer', async () => {
     const schema = await createSchema(sharedServer(flavour));
     const empty = openStore(parseDatabaseUrl(schema.url()));
-    expect(await judgeSealedLog(empty, configOf())).toMatchObject({ level: 'pass' });
+    expect(await inspectSealedLog(empty, configOf())).toMatchObject({ level: 'pass' });
     await schema.drop();
-    expect(await judgeSealedLog(empty, configOf())).toMatchObject({ level: 'pass' });
+    expect(await inspectSealedLog(empty, configOf())).toMatchObject({ level: 'pass' });
     await empty.close();
     const away = openStore(parseDatabaseUrl('mysql://u:p@127.0.0.1:1/s'));
-    expect(await judgeSealedLog(away, configOf())).toMatchObject({ level: 'skip' });
+    expect(await inspectSealedLog(away, configOf())).toMatchObject({ level: 'skip' });
     await away.close();
   });
 
   it('warns of a signing key in the clear', async () => {
-    await act(clearBox);
-    await seal(clearBox);
+    await act(clearCipher);
+    await seal(clearCipher);
     expect(await judge([])).toMatchObject({
       level: 'warn',
       detail: expect.stringContaining('in the clear'),

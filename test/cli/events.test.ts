@@ -2,7 +2,7 @@ import { Ajv } from 'ajv';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadClinic } from '../../src/demo/clinic.ts';
 import { builtInRulesFile } from '../../src/event/rule/rule-file.ts';
-import { ownEventTypes } from '../../src/event/own-events.ts';
+import { systemEventTypes } from '../../src/event/system-events.ts';
 import type { EventTypeInfo } from '../../src/event/types.ts';
 import { runCli, writeConfig } from '../support/daemon.ts';
 import { createSchema, flavours, sharedServer, type TestSchema } from '../support/server.ts';
@@ -48,7 +48,7 @@ describe.each(flavours)('events list --schema, on %s', (flavour) => {
     await config.remove();
     expect(code).toBe(0);
     const schemas = JSON.parse(stdout) as Record<string, object>;
-    expect(Object.keys(schemas)).toHaveLength(15 + ownEventTypes.length);
+    expect(Object.keys(schemas)).toHaveLength(15 + systemEventTypes.length);
     const validate = new Ajv({ strict: true, allowUnionTypes: true }).compile(
       schemas['patient.status_changed']!,
     );

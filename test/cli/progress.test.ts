@@ -28,7 +28,7 @@ describe('the progress bar', () => {
     const outbox = await openTestAppender(claimant(test.store), test.vault);
     await outbox.append([eventOf('e1'), eventOf('e2', { key: '2' })], { room: muchRoom });
     const ana = { name: 'ana', role: 'admin' } as const;
-    await recordAct(test.store, test.vault.box, { actor: ana, action: 'delivery.read' });
+    await recordAct(test.store, test.vault.cipher, { actor: ana, action: 'delivery.read' });
     await sealOnce(test.vault);
   });
   afterAll(async () => {

@@ -90,7 +90,7 @@ describe('what a terminal is given', () => {
     const { fresh } = await outbox.append([{ ...event, body }], { room: muchRoom });
     await settle(me, fresh.map(delivered));
     await test.store.run(`UPDATE event_log SET entity_table = ?`, [short]);
-    await recordAct(test.store, test.vault.box, {
+    await recordAct(test.store, test.vault.cipher, {
       actor: { name: hostile, role: 'local' },
       action: 'webhook.test',
       target: hostile,

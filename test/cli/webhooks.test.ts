@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { createSecretBox } from '../../src/crypto/encryption.ts';
+import { createCipher } from '../../src/crypto/cipher.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { openStore, type Store } from '../../src/db/connection/client.ts';
 import { loadWebhooks } from '../../src/outbox/webhook/webhook-registry.ts';
@@ -169,8 +169,8 @@ ${receiver.delivery}
       '--json',
     );
     expect(JSON.parse(asked.stdout)).toEqual({ id: expect.any(Number), overlap: '1h' });
-    const box = createSecretBox([{ id: await keyId(), bytes: Buffer.from(key, 'hex') }]);
-    const { webhooks } = await loadWebhooks({ store, box });
+    const cipher = createCipher([{ id: await keyId(), bytes: Buffer.from(key, 'hex') }]);
+    const { webhooks } = await loadWebhooks({ store, cipher });
     expect(webhooks.find(({ name }) => name === 'Own')!.secrets).toEqual([next, own]);
     for (const [args, message] of [
       [['--secret-env', 'SHORT_SECRET'], /at least 24/],
@@ -240,9 +240,9 @@ ${receiver.delivery}
     const { stdout } = await cli('webhooks', 'rotate-secret', 'Rotated', '--yes', '--json');
     const rotated = JSON.parse(stdout) as { secret: string; overlap: string };
     expect(rotated.overlap).toBe('1d');
-    const box = createSecretBox([{ id: await keyId(), bytes: Buffer.from(key, 'hex') }]);
+    const cipher = createCipher([{ id: await keyId(), bytes: Buffer.from(key, 'hex') }]);
     const secrets = async () =>
-      (await loadWebhooks({ store, box })).webhooks.find((webhook) => webhook.id === id)!.secrets;
+      (await loadWebhooks({ store, cipher })).webhooks.find((webhook) => webhook.id === id)!.secrets;
     expect(await secrets()).toEqual([rotated.secret, secret]);
     await schema.query('UPDATE webhooks SET previous_secret_expires_at = UTC_TIMESTAMP(3) WHERE id = ?', [
       id,

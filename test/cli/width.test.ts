@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { recordAct } from '../../src/audit/act/record-act.ts';
-import { clearBox } from '../../src/crypto/encryption.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
 import { settle } from '../../src/outbox/queue/settle.ts';
 import { widthOf } from '../../src/cli/terminal/terminal.ts';
 import {
@@ -41,7 +41,7 @@ describe.each(flavours)('what commands print on 80 columns, on %s', (flavour) =>
     const events = ['45', '46'].map((subject, n) => eventOf(`e${n}`, { subject, key: `${n}`.repeat(50) }));
     const { fresh } = await outbox.append(events, { room: muchRoom });
     await settle(me, fresh.map(delivered));
-    await recordAct(test.store, clearBox, {
+    await recordAct(test.store, clearCipher, {
       actor: { name: 'ana', role: 'admin' },
       action: 'webhook.update',
       target: '1',

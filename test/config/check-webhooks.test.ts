@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkWebhooks, judgeEventPattern } from '../../src/config/check-webhooks.ts';
+import { checkWebhooks, checkEventPattern } from '../../src/config/check-webhooks.ts';
 import { formatProblem } from '../../src/config/problems.ts';
 import { loadText } from './folder.ts';
 
@@ -8,9 +8,9 @@ const eventTypes = {
   own: ['webhook.disabled', 'audit.sealed', 'capture.gap'],
 };
 
-describe('judgeEventPattern', () => {
+describe('checkEventPattern', () => {
   it.each(['*', 'payment.*', 'payment.received', 'webhook.disabled'])('accepts %s', (pattern) => {
-    expect(judgeEventPattern(pattern, eventTypes)).toBeUndefined();
+    expect(checkEventPattern(pattern, eventTypes)).toBeUndefined();
   });
 
   it.each([
@@ -21,7 +21,7 @@ describe('judgeEventPattern', () => {
     // Our own events are sent only to those who name them.
     ['webhook.*', 'no event begins with "webhook."'],
   ])('refuses %s', (pattern, message) => {
-    expect(judgeEventPattern(pattern, eventTypes)).toBe(message);
+    expect(checkEventPattern(pattern, eventTypes)).toBe(message);
   });
 });
 
@@ -46,10 +46,10 @@ describe('checkWebhooks', () => {
   it('tells what the rules, the guard and the rules for headers have against them, with places', () => {
     const problems = checkWebhooks(load(), {
       eventTypes,
-      judgeUrl: (url) => (url.includes('a.example') ? ['leads to a forbidden address'] : []),
-      judgeClientCertificate: (name) => (name === null ? [] : ['has no such name']),
-      judgeHeaders: (headers) => Object.keys(headers).map((name) => `${name} would change the request`),
-      judgeSelection: ({ fields }) =>
+      checkUrl: (url) => (url.includes('a.example') ? ['leads to a forbidden address'] : []),
+      checkClientCertificate: (name) => (name === null ? [] : ['has no such name']),
+      checkHeaders: (headers) => Object.keys(headers).map((name) => `${name} would change the request`),
+      checkSelection: ({ fields }) =>
         fields === null ? [] : [{ key: 'fields', message: `none of its events has "${fields[0]!}"` }],
     });
     expect(problems.map((problem) => formatProblem(problem).replace(/^.*webhooks\.yaml/, ''))).toEqual([
@@ -62,13 +62,13 @@ describe('checkWebhooks', () => {
   });
 
   it('is silent about good ones', () => {
-    const judges = {
+    const checks = {
       eventTypes,
-      judgeUrl: () => [],
-      judgeHeaders: () => [],
-      judgeClientCertificate: () => [],
-      judgeSelection: () => [],
+      checkUrl: () => [],
+      checkHeaders: () => [],
+      checkClientCertificate: () => [],
+      checkSelection: () => [],
     };
-    expect(checkWebhooks(load().slice(1), judges)).toEqual([]);
+    expect(checkWebhooks(load().slice(1), checks)).toEqual([]);
   });
 });

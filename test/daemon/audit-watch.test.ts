@@ -9,7 +9,7 @@ import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { createAuditWatch } from '../../src/daemon/upkeep/audit-watch.ts';
 import { webhooks } from '../../src/db/schema/schema.ts';
-import { Outages } from '../../src/lib/loop/outages.ts';
+import { FailureLog } from '../../src/lib/loop/failure-log.ts';
 import { createWebhook, readWebhooksVersion } from '../../src/outbox/webhook/webhook-registry.ts';
 import { emptyTables, openTestStore, type TestStore } from '../outbox/support.ts';
 import { servers } from '../support/server.ts';
@@ -26,7 +26,7 @@ describe.each(servers)('what the daemon finds by itself, on %s', (variant) => {
     await createWebhook(
       test.vault,
       { name: 'Pagos', url: 'https://pagos.example/hook', events: ['*'] },
-      recordAlong(test.vault.box, { actor: ana, action: 'webhook.create' }),
+      recordAlong(test.vault.cipher, { actor: ana, action: 'webhook.create' }),
     );
   });
   afterAll(() => test.close());
@@ -67,20 +67,20 @@ describe.each(servers)('what the daemon finds by itself, on %s', (variant) => {
       const before = await readWebhooksVersion(test.store);
       await test.schema.query(`UPDATE webhooks SET updated_at = updated_at, \`${column}\` = ${value}`);
       expect(await readWebhooksVersion(test.store), column).not.toBe(before);
-      expect(await areWebhooksEdited(test.store, test.vault.box), column).toBe(true);
+      expect(await areWebhooksEdited(test.store, test.vault.cipher), column).toBe(true);
       await test.schema.query('DELETE FROM webhooks; INSERT INTO webhooks SELECT * FROM webhooks_before');
     }
   });
 
   it('puts edits of webhooks by SQL on record, with the old and the new value, once', async () => {
-    const { store, box } = test.vault;
+    const { store, cipher } = test.vault;
     while (await sealOnce(test.vault));
-    expect(await store.transaction((tx) => explainWebhooks(tx, box))).toEqual([]);
+    expect(await store.transaction((tx) => explainWebhooks(tx, cipher))).toEqual([]);
     await test.schema.query("UPDATE webhooks SET url = 'https://other.example/', secret = 'whsec_stolen'");
-    expect(await store.transaction((tx) => explainWebhooks(tx, box))).toMatchObject([
+    expect(await store.transaction((tx) => explainWebhooks(tx, cipher))).toMatchObject([
       { id: 1, kind: 'update', changed: ['url', 'updated_at', 'secret'], isOfFile: false },
     ]);
-    expect(await store.transaction((tx) => explainWebhooks(tx, box))).toEqual([]);
+    expect(await store.transaction((tx) => explainWebhooks(tx, cipher))).toEqual([]);
     const [act] = await test.schema.query("SELECT action, target, details FROM audit_log WHERE role = 'sql'");
     expect(act).toMatchObject({ action: 'webhook.update', target: '1' });
     expect(JSON.stringify(act)).not.toContain('stolen');
@@ -88,7 +88,7 @@ describe.each(servers)('what the daemon finds by itself, on %s', (variant) => {
     while (await sealOnce(test.vault));
     expect(await verifyLog(test.vault)).toMatchObject({ ok: true, sqlActs: 1 });
     await test.schema.query('DELETE FROM webhooks');
-    expect(await store.transaction((tx) => explainWebhooks(tx, box))).toMatchObject([
+    expect(await store.transaction((tx) => explainWebhooks(tx, cipher))).toMatchObject([
       { id: 1, kind: 'delete' },
     ]);
     while (await sealOnce(test.vault));
@@ -103,10 +103,10 @@ describe.each(servers)('what the daemon finds by itself, on %s', (variant) => {
       // So that the limit is a second.
       intervalMs: -7_000,
       log,
-      outages: new Outages(log),
+      outages: new FailureLog(log),
       everyMs: 50,
     });
-    await recordAct(test.store, test.vault.box, { actor: ana, action: 'delivery.read' });
+    await recordAct(test.store, test.vault.cipher, { actor: ana, action: 'delivery.read' });
     const holder = await test.schema.connect();
     await holder.query('BEGIN');
     await holder.query('SELECT * FROM seal_state FOR UPDATE');
@@ -133,7 +133,7 @@ describe.each(servers)('what the daemon finds by itself, on %s', (variant) => {
     ],
   ])('seals no act that SQL %s, and continues once that is undone', async (_how, edit, undo) => {
     while (await sealOnce(test.vault));
-    await recordAct(test.store, test.vault.box, { actor: ana, action: 'delivery.read' });
+    await recordAct(test.store, test.vault.cipher, { actor: ana, action: 'delivery.read' });
     await test.schema.query(edit);
     await expect(sealOnce(test.vault)).rejects.toMatchObject({
       code: 'ERR_AUDIT',
@@ -149,7 +149,7 @@ describe.each(servers)('what the daemon finds by itself, on %s', (variant) => {
     await createWebhook(
       test.vault,
       { name: 'Otro', url: 'https://otro.example/hook', events: ['*'] },
-      recordAlong(test.vault.box, { actor: ana, action: 'webhook.create' }),
+      recordAlong(test.vault.cipher, { actor: ana, action: 'webhook.create' }),
     );
     while (await sealOnce(test.vault));
     await test.schema.query("UPDATE seals SET sealed_at = '2000-01-01' WHERE number = 1");

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadClinic } from '../../src/demo/clinic.ts';
 import { openStore } from '../../src/db/connection/client.ts';
-import { openBox } from '../../src/crypto/encryption.ts';
+import { openCipher } from '../../src/crypto/cipher.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { openPayloads, type StoredPayload } from '../../src/outbox/payload/payloads.ts';
 import { runCli, spawnCli, startDaemonProcess, writeConfig, type DaemonProcess } from '../support/daemon.ts';
@@ -77,8 +77,8 @@ describe.each(flavours)('erasing beside a daemon at work, on %s', (flavour) => {
     clinic.query(`SELECT \`key\`, payload_key FROM ${store}.subject_keys WHERE subject = '${patient}'`);
   /** Whether the file opens what a backup has of a patient's keys. */
   const opens = (rows: Record<string, unknown>[]): boolean => {
-    const box = openBox({ encryptionKeys: [], keyFile }).forPatients;
-    return rows.some((row) => Object.values(row).some((sealed) => !box.isDestroyed(sealed as string)));
+    const cipher = openCipher({ encryptionKeys: [], keyFile }).forPatients;
+    return rows.some((row) => Object.values(row).some((sealed) => !cipher.isDestroyed(sealed as string)));
   };
   const eraseArgs = (patient: string): string[] => [
     ...['erase', '--patient', patient, '--reason', 'asked', '--yes', '--json'],
@@ -162,7 +162,7 @@ describe.each(flavours)('erasing beside a daemon at work, on %s', (flavour) => {
       const rows = await connection.rows<StoredPayload>(
         'SELECT id AS eventId, seq AS eventSeq, subject, body AS payload FROM event_log WHERE body IS NOT NULL',
       );
-      return await openPayloads(connection, openBox({ encryptionKeys: [], keyFile }), rows);
+      return await openPayloads(connection, openCipher({ encryptionKeys: [], keyFile }), rows);
     } finally {
       await connection.close();
     }

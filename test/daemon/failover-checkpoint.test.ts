@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { BinlogStream } from '../../src/binlog/stream.ts';
-import { OutgrownError } from '../../src/binlog/transaction/outgrown.ts';
+import { StaleSchemaError } from '../../src/binlog/transaction/stale-schema.ts';
 import type { TransactionPart } from '../../src/binlog/types.ts';
 import { capture, type CaptureOptions } from '../../src/capture/capture.ts';
-import type { Clinic } from '../../src/capture/clinic.ts';
+import type { CompiledSource } from '../../src/capture/compiled-source.ts';
 import type { Appender } from '../../src/outbox/append/append.ts';
 import type { Checkpoint } from '../../src/outbox/types.ts';
 
@@ -44,13 +44,13 @@ async function checkpointsOf(parts: readonly TransactionPart[]): Promise<Checkpo
     place: { file: 'binlog.000001', offset: 0 },
     serverUuid: 'promoted',
     baseline: {},
-    live: { clinic: {} as Clinic, end: undefined },
+    live: { clinic: {} as CompiledSource, end: undefined },
     redefine: () => Promise.resolve(null),
     cascades: { follow: () => Promise.resolve(false), reach: () => null, eventsOf: () => [] },
     onMoved: () => undefined,
     onAppended: () => undefined,
   };
-  await capture(readerOf(parts, new OutgrownError('t', { name: { kind: 'text' } })), demoted, options);
+  await capture(readerOf(parts, new StaleSchemaError('t', { name: { kind: 'text' } })), demoted, options);
   return written;
 }
 

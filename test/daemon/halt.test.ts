@@ -154,7 +154,7 @@ describe.each(modes)('a halt, on $name', { timeout: 180_000 }, (mode) => {
     );
   });
 
-  it('leaves the checkpoint where reading stopped, so that what was passed is not judged again', async () => {
+  it('leaves the checkpoint where reading stopped, so that what was passed is not mapped again', async () => {
     await clinic.start();
     await clinic.untilReady();
     await schema.query('CREATE TABLE beside (id INT); INSERT INTO beside VALUES (1); TRUNCATE TABLE items');

@@ -10,7 +10,7 @@ import { acceptGap } from '../../src/capture/gap/accept-gap.ts';
 import { findGap, type Gap } from '../../src/capture/gap/gap.ts';
 import { startDaemon, type Daemon } from '../../src/daemon.ts';
 import { openStore } from '../../src/db/connection/client.ts';
-import { clearBox } from '../../src/crypto/encryption.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { startMode, type Mode } from '../binlog/modes.ts';
 import { runCli, writeConfig, type CliResult } from '../support/daemon.ts';
@@ -138,7 +138,7 @@ ${receiver.delivery}`);
       const loaded = loadConfig(config.file, env(sourceUrl));
       const source = openSource(loaded.source.url);
       const store = openStore(loaded.store.url);
-      const vault = { store, box: clearBox };
+      const vault = { store, cipher: clearCipher };
       try {
         const gap = await findGap({ ...vault, source, config: loaded }, untilMs);
         await acceptGap(vault, gap, { actor: { name: 'Ana', role: 'operator' }, reason });

@@ -76,7 +76,7 @@ describe.each(servers)('what keeps the daemon from being ready, on %s', { timeou
           ? (JSON.parse(body) as { reasons: string[] })
           : undefined;
       },
-      { timeoutMs: 30_000, what: 'readiness to be judged' },
+      { timeoutMs: 30_000, what: 'readiness to be checked' },
     );
     const status = await cli(['status'], daemon.configFile, urls);
     const resume = await cli(['resume', '--accept-gap', '--reason', 'x', '--yes'], daemon.configFile, urls);

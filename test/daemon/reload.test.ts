@@ -164,7 +164,7 @@ describe.each(flavours)('edits while it runs, on %s', (flavour) => {
     await edit(rules, () => goodRules, taken);
   });
 
-  it('takes new rules at a transaction boundary that it names, and judges nothing before it again', async () => {
+  it('takes new rules at a transaction boundary that it names, and maps nothing before it again', async () => {
     await clinic.query("UPDATE patients SET phone = '809-555-0911' WHERE id = 1");
     await untilSent('patients', await addPatient());
     const known = logged('capturing').length;

@@ -97,7 +97,7 @@ describe.each(modes)('resume, on $name', { timeout: 180_000 }, (mode) => {
     // What comes later is asked about anew.
     await schema.query(asStatements(insert('unseen 4')));
     await clinic.untilHalted('statement-format');
-    expect(await clinic.accept('once more')).toMatchObject({ kind: 'transaction', survey: null });
+    expect(await clinic.accept('once more')).toMatchObject({ kind: 'transaction', scan: null });
     await clinic.untilReady();
   });
 
@@ -120,11 +120,11 @@ describe.each(modes)('resume, on $name', { timeout: 180_000 }, (mode) => {
     await clinic.start();
     await clinic.untilHalted('statement-format');
     expect(await clinic.accept('the first', { untilMs })).toMatchObject({
-      survey: { unreadable: [{ reason: 'statement-format' }], stoppedAt: null },
+      scan: { unreadable: [{ reason: 'statement-format' }], stoppedAt: null },
     });
     await clinic.untilHalted('statement-format');
     expect(await clinic.accept('the second', { untilMs: Infinity })).toMatchObject({
-      survey: { unreadable: [{ reason: 'statement-format' }], stoppedAt: { reason: 'column-changed' } },
+      scan: { unreadable: [{ reason: 'statement-format' }], stoppedAt: { reason: 'column-changed' } },
     });
     await clinic.untilHalted('column-changed');
     expect(await clinic.accept('no labels', { untilMs: Infinity })).toMatchObject({

@@ -116,7 +116,7 @@ describe('a GTID domain that is retired, on MariaDB', { timeout: 120_000 }, () =
     expect(names.length).toBe(new Set(names).size);
   });
 
-  it('behind which a gap is surveyed, and rules are tried', async () => {
+  it('behind which a gap is scanned, and rules are tried', async () => {
     await inDomain(4, 'of domain 4');
     await clinic.untilDelivered('of domain 4');
     await retire(4);
@@ -130,7 +130,7 @@ describe('a GTID domain that is retired, on MariaDB', { timeout: 120_000 }, () =
     await clinic.start();
     await clinic.untilHalted('statement-format');
     const gap = await clinic.accept('read again from the application', { untilMs: Date.now() + 1_000 });
-    expect(gap).toMatchObject({ kind: 'transaction', survey: { readable: 1, stoppedAt: null } });
+    expect(gap).toMatchObject({ kind: 'transaction', scan: { readable: 1, stoppedAt: null } });
     await clinic.untilDelivered('of domain 4 again');
     const tried = await clinic.cli('events', 'test', '--webhook', 'all', '--since', '1h', '--json');
     const report = JSON.parse(tried.stdout) as { halts: { reason: string }[]; changes: number };

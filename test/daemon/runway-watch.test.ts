@@ -4,7 +4,7 @@ import { toLogLimits } from '../../src/binlog/position/runway.ts';
 import { createRunwayWatch, isShort } from '../../src/daemon/upkeep/runway-watch.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { createLog } from '../../src/lib/log.ts';
-import { Outages } from '../../src/lib/loop/outages.ts';
+import { FailureLog } from '../../src/lib/loop/failure-log.ts';
 import { checkpointAt, claimant, openTestAppender, openTestStore } from '../outbox/support.ts';
 import { flavours } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -51,7 +51,7 @@ describe.each(flavours)('the watch over the runway, on %s', (flavour) => {
     const lines: string[] = [];
     const log = createLog('warn', { write: (line) => lines.push(line) });
     const source = openSource(parseDatabaseUrl(test.schema.url()));
-    const watch = createRunwayWatch({ source, store: test.store, log, outages: new Outages(log) });
+    const watch = createRunwayWatch({ source, store: test.store, log, outages: new FailureLog(log) });
     try {
       const { appender } = await openTestAppender(claimant(test.store), test.vault);
       await appender.advance({

@@ -4,7 +4,7 @@ import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { loadClinic } from '../../src/demo/clinic.ts';
 import { openStore, type Store } from '../../src/db/connection/client.ts';
-import { clearBox } from '../../src/crypto/encryption.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { startDaemonProcess, type DaemonProcess } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type Received, type TestReceiver } from '../support/receiver.ts';
@@ -203,7 +203,7 @@ describe.each(flavours)('a webhook of the file that is edited by SQL, on %s', (f
     );
     expect(daemon.log).toContainEqual(expect.objectContaining({ deliveries: [attempt.delivery] }));
     expect((await daemon.get('/metrics')).body).toMatch(/^odontology_webhooks_forged_deliveries_total 1$/m);
-    const vault = { store, box: clearBox };
+    const vault = { store, cipher: clearCipher };
     await waitFor(async () => {
       await sealOnce(vault);
       return (await verifyLog(vault)).refused.includes(attempt.delivery);
@@ -211,7 +211,7 @@ describe.each(flavours)('a webhook of the file that is edited by SQL, on %s', (f
   });
 
   it('leaves a log that verifies, and says how many changes SQL made', async () => {
-    const vault = { store, box: clearBox };
+    const vault = { store, cipher: clearCipher };
     await waitFor(async () => {
       await sealOnce(vault);
       const { ok, flaw, sqlActs } = await verifyLog(vault);

@@ -219,7 +219,7 @@ ${receiver.delivery}`);
     expect(await metric()).toEqual(silent('odontology_webhooks_unlogged_cascades_total{table="people"} 1'));
   });
 
-  it('are judged by the keys of the time: one that is added, one that is dropped', async () => {
+  it('are read by the keys of the time: one that is added, one that is dropped', async () => {
     await schema.query('CREATE TABLE rooms (id INT PRIMARY KEY); INSERT INTO rooms VALUES (1), (2), (3)');
     await schema.query('DELETE FROM rooms WHERE id = 1');
     expect(await delivered()).toEqual([]);

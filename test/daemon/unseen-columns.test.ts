@@ -161,7 +161,7 @@ describe.each(modes)('what only the log shows of a table, on $name', { timeout: 
        DROP TABLE gifts; ${insert('items', 'after all of it')}`,
     );
     const gap = await clinic.accept('all of it', { untilMs: Infinity });
-    const reasons = (gap as Transactions).survey!.unreadable.map(({ reason }) => reason);
+    const reasons = (gap as Transactions).scan!.unreadable.map(({ reason }) => reason);
     expect(reasons.toSorted()).toEqual(['absent-columns', 'truncate', 'truncate']);
     await clinic.start();
     await untilDelivered('item.created', 'gone', 'after all of it');

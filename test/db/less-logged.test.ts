@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openStore, type Store } from '../../src/db/connection/client.ts';
-import { announceAlive, countAlive, expireOrphans, extendAlive } from '../../src/outbox/queue/liveness.ts';
+import { registerProcess, countAlive, expireOrphans, extendAlive } from '../../src/outbox/queue/heartbeat.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { openTestStore, type TestStore } from '../outbox/support.ts';
 import { createUser, servers, sharedServer, type TestUser } from '../support/server.ts';
@@ -36,12 +36,12 @@ describe.each(servers)('sessions of the store on %s', (variant) => {
     const { store } = test;
     const expiry = () =>
       store.rows<{ at: string }>('SELECT CAST(expires_at AS CHAR) AS at FROM leases WHERE name = ?', ['me']);
-    await announceAlive({ store, owner: 'me' });
+    await registerProcess({ store, owner: 'me' });
     const first = await expiry();
-    await announceAlive({ store, owner: 'me' }, { unlessWithinMs: 60_000 });
+    await registerProcess({ store, owner: 'me' }, { unlessWithinMs: 60_000 });
     expect(await expiry()).toEqual(first);
     await store.run('UPDATE leases SET expires_at = expires_at - INTERVAL 1 MINUTE WHERE name = ?', ['me']);
-    await announceAlive({ store, owner: 'me' }, { unlessWithinMs: 1_500 });
+    await registerProcess({ store, owner: 'me' }, { unlessWithinMs: 1_500 });
     expect((await expiry())[0]!.at >= first[0]!.at).toBe(true);
   });
 

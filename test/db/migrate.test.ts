@@ -7,7 +7,7 @@ import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
 import { applyMigrations } from '../../src/db/schema/apply-migrations.ts';
 import { readMigrationFiles } from '../../src/db/schema/drizzle.ts';
-import { createSecretBox } from '../../src/crypto/encryption.ts';
+import { createCipher } from '../../src/crypto/cipher.ts';
 import { adoptDeliveries } from '../../src/audit/act/begin-marks.ts';
 import { makeSealKey } from '../../src/db/proof/seal-key.ts';
 import { ensureInstallation } from '../../src/db/schema/installation.ts';
@@ -116,8 +116,8 @@ describe.each(servers)('an older store on %s', (variant) => {
     const store = openStore(url);
     onTestFinished(() => store.close());
     const me = claimant(store);
-    await makeSealKey(store, me.box, { onlyIfEmpty: false });
-    await store.transaction((tx) => adoptDeliveries(tx, me.box));
+    await makeSealKey(store, me.cipher, { onlyIfEmpty: false });
+    await store.transaction((tx) => adoptDeliveries(tx, me.cipher));
     const claimAll = async () => (await claim(me, [{ webhookId: 1, room: 10 }])).deliveries;
     for (const id of [1, 2]) {
       const deliveries = await claimAll();
@@ -153,15 +153,15 @@ describe.each(servers)('an older store on %s', (variant) => {
     const store = openStore(url);
     onTestFinished(() => store.close());
     await ensureInstallation(store);
-    const vault = { store, box: createSecretBox([{ id: 'k', bytes: Buffer.alloc(32, 7) }]) };
+    const vault = { store, cipher: createCipher([{ id: 'k', bytes: Buffer.alloc(32, 7) }]) };
     await schema.query(`INSERT INTO webhooks (name, url, events, secret) VALUES ('hook', ?, '["*"]', '')`, [
       wanting.url,
     ]);
-    const me = claimant(store, { box: vault.box });
+    const me = claimant(store, { cipher: vault.cipher });
     // This version uses columns that the older tables lack.
     await schema.query('ALTER TABLE seal_state ADD anchor JSON');
     await schema.query('ALTER TABLE delivery_log ADD mark BINARY(16)');
-    await makeSealKey(store, vault.box, { onlyIfEmpty: false });
+    await makeSealKey(store, vault.cipher, { onlyIfEmpty: false });
     const append = async (name: string, key: string): Promise<readonly ClaimedDelivery[]> => {
       const outbox = await openTestAppender(me, vault, undefined, [wanting]);
       return (await outbox.append([eventOf(name, { key, subject: key })], { room: muchRoom })).fresh;

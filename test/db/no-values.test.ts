@@ -8,7 +8,7 @@ import { webhooks } from '../../src/db/schema/schema.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { codeOf, messageOf } from '../../src/lib/errors.ts';
 import { createLog } from '../../src/lib/log.ts';
-import { Outages } from '../../src/lib/loop/outages.ts';
+import { FailureLog } from '../../src/lib/loop/failure-log.ts';
 import { openTestStore, type TestStore } from '../outbox/support.ts';
 import { servers } from '../support/server.ts';
 
@@ -64,7 +64,7 @@ describe.each(servers)('a refused statement on %s', (variant) => {
   /** All that a log line, an error message, a stack or a crash could show. */
   function shown(error: unknown): string {
     const lines: string[] = [];
-    new Outages(createLog('debug', { write: (line) => lines.push(line) })).part('failed').onError(error);
+    new FailureLog(createLog('debug', { write: (line) => lines.push(line) })).part('failed').onError(error);
     process.env['LOG_LEVEL'] = 'debug';
     const printed = formatError(error);
     delete process.env['LOG_LEVEL'];

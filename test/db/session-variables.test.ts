@@ -29,7 +29,7 @@ const irrelevant: Readonly<Record<string, readonly string[]>> = {
     'statement_id',
     'warning_count',
   ],
-  'It decides how the server logs or replicates. It takes a privilege to change it in a session, so that a session has the global value, which `check` judges.':
+  'It decides how the server logs or replicates. It takes a privilege to change it in a session, so that a session has the global value, which `check` checks.':
     [
       'binlog_*',
       'gtid_*',

@@ -181,7 +181,7 @@ describe('why an attempt failed', () => {
       allowedPorts: [443],
       forbidden: [],
     });
-    expect(guard.judgeUrl(url)).toEqual({ problem: words });
+    expect(guard.checkUrl(url)).toEqual({ problem: words });
   });
 
   it('quotes no value of a header', () => {

@@ -8,7 +8,7 @@ import { expect } from 'vitest';
 import { readDictionary } from '../../src/binlog/source/dictionary.ts';
 import { openSource } from '../../src/binlog/source/source.ts';
 import { compileRules } from '../../src/event/mapping/compile.ts';
-import { ownEventTypes } from '../../src/event/own-events.ts';
+import { systemEventTypes } from '../../src/event/system-events.ts';
 import { eventSchemas } from '../../src/event/rule/payload-schema.ts';
 import { readRules } from '../../src/event/rule/rule-file.ts';
 import type { Rules } from '../../src/event/types.ts';
@@ -70,7 +70,7 @@ export async function openClinic(
     const events = await schema.query(
       // Our own events (a parent's delete whose cascade is not in the log) are not among those of "*".
       `SELECT id FROM ${store}.event_log WHERE seq > ? AND seq < ? AND type NOT IN (?) ORDER BY seq`,
-      [seen, last, ownEventTypes],
+      [seen, last, systemEventTypes],
     );
     seen = last;
     const received = await waitFor(() => allOf(events.map(({ id }) => String(id))), {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Tripwire } from '../../src/binlog/halt.ts';
+import { CaptureFault } from '../../src/binlog/halt.ts';
 import type { Row } from '../../src/binlog/types.ts';
 import type { Change } from '../../src/change/types.ts';
 import { compile, compileBuiltIn, layoutOf, ontology, statementsOn, transact, type Cells } from './clinic.ts';
@@ -134,7 +134,7 @@ describe('a tripwire', () => {
   ];
   test.each(cases)('%s', async (_name, rows, context) => {
     const mapped = transact(rules, rows, context ?? {});
-    await expect(mapped).rejects.toBeInstanceOf(Tripwire);
+    await expect(mapped).rejects.toBeInstanceOf(CaptureFault);
     await expect(mapped).rejects.toMatchObject({
       reason: 'absent-columns',
       message: expect.stringMatching(/^a rule needs values of \w+ that the log left out/),

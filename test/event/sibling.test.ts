@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Tripwire } from '../../src/binlog/halt.ts';
+import { CaptureFault } from '../../src/binlog/halt.ts';
 import type { RowEvent } from '../../src/binlog/types.ts';
 import { netChanges } from '../../src/change/net-changes.ts';
 import type { MapContext, Rules } from '../../src/event/types.ts';
@@ -146,10 +146,10 @@ describe('a row of the transaction whose image lacks cells', () => {
 
   test('stops the mapping where it cannot be read any more and may be the one', async () => {
     const map = quien(rules, [confirm, partial], holding(null));
-    await expect(map).rejects.toThrow(Tripwire);
+    await expect(map).rejects.toThrow(CaptureFault);
     await expect(map).rejects.toThrow('a rule needs values of bitacora');
     const unknownUser = bitacora.partial('insert', null, { id: 2, entidad: 'cita', entidad_id: '7' });
-    await expect(quien(rules, [confirm, unknownUser])).rejects.toThrow(Tripwire);
+    await expect(quien(rules, [confirm, unknownUser])).rejects.toThrow(CaptureFault);
   });
 
   test('is passed over where what is known rules it out', async () => {

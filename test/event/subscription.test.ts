@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { compileRules } from '../../src/event/mapping/compile.ts';
 import { builtInRulesFile, readRules } from '../../src/event/rule/rule-file.ts';
-import { judgeSelection, matchesPattern, selectFields } from '../../src/event/subscription.ts';
+import { checkSelection, matchesPattern, selectFields } from '../../src/event/subscription.ts';
 import { matchesFilter } from '../../src/event/filter.ts';
 import type { Filter } from '../../src/config/types.ts';
 import { compileBuiltIn, ontology, statementsOn, timeZone, transact } from './clinic.ts';
@@ -184,13 +184,13 @@ describe('a selection', () => {
     [{ events: ['payment.*'], fields: null, filter: { notes: ['cash'], created_at: { gt: '2026' } } }, []],
     [{ events: ['webhook.disabled'], fields: ['x'], filter: null }, []],
   ])('%j', (selection, expected) => {
-    expect(judgeSelection(selection, rules)).toEqual(expected);
+    expect(checkSelection(selection, rules)).toEqual(expected);
   });
 });
 
 describe('a filter that nothing can meet', () => {
   const judge = (filter: Filter, events = ['payment.received']) =>
-    judgeSelection({ events, filter, fields: null }, rules).map(({ message }) => message);
+    checkSelection({ events, filter, fields: null }, rules).map(({ message }) => message);
   const oneOf = '"payment_method" is one of cash, credit_card, debit_card, transfer, check: ';
   const isMoment = '"created_at" is a time such as 2026-03-07T15:30:00Z: ';
   const isWhole = '"payment_id" is a whole number: ';

@@ -86,16 +86,16 @@ describe('addresses', () => {
   const guard = createGuard(closed);
 
   test.each(refused)('%s %s is refused', (_kind, address) => {
-    expect(guard.judgeAddress(address, 443)).toBeTypeOf('string');
+    expect(guard.checkAddress(address, 443)).toBeTypeOf('string');
   });
 
   test.each(allowed)('%s %s is allowed', (_kind, address) => {
-    expect(guard.judgeAddress(address, 443)).toBeUndefined();
+    expect(guard.checkAddress(address, 443)).toBeUndefined();
   });
 
   test.each(refused)('%s %s is refused as a literal in the URL', (_kind, address) => {
     const host = address.includes(':') ? `[${address}]` : address;
-    expect(guard.judgeUrl(`https://${host}/`)).toHaveProperty('problem');
+    expect(guard.checkUrl(`https://${host}/`)).toHaveProperty('problem');
   });
 });
 
@@ -213,14 +213,14 @@ describe('what belongs to this process', () => {
     ['the database by NAT64', '64:ff9b::10.1.2.3', 3306],
     ['a port we listen on everywhere', '127.0.0.1', 443],
   ])('%s is refused with every network opened', (_kind, address, port) => {
-    expect(guard.judgeAddress(address, port)).toMatch(/never allowed/);
+    expect(guard.checkAddress(address, port)).toMatch(/never allowed/);
   });
 
   test.each([
     ['another port of this machine', '127.0.0.1', 3306],
     ["another machine's port", '10.1.2.4', 3306],
   ])('%s is allowed when opened', (_kind, address, port) => {
-    expect(guard.judgeAddress(address, port)).toBeUndefined();
+    expect(guard.checkAddress(address, port)).toBeUndefined();
   });
 
   test.each([
@@ -246,14 +246,14 @@ describe('what belongs to this process', () => {
   });
 
   test('the database by its name', () => {
-    expect(guard.judgeUrl('http://DB.clinic.example.:3306/')).toHaveProperty('problem');
-    expect(guard.judgeUrl('http://db.clinic.example:8377/')).toHaveProperty('target');
+    expect(guard.checkUrl('http://DB.clinic.example.:3306/')).toHaveProperty('problem');
+    expect(guard.checkUrl('http://db.clinic.example:8377/')).toHaveProperty('target');
   });
 
   test.each(refused.filter(([kind]) => kind.includes('metadata')))(
     '%s %s is refused with every network opened',
     (_kind, address) => {
-      expect(guard.judgeAddress(address, 443)).toMatch(/metadata/);
+      expect(guard.checkAddress(address, 443)).toMatch(/metadata/);
     },
   );
 });

@@ -37,7 +37,7 @@ describe('opened networks', () => {
     ['another port', ['10.0.0.0/8'], 'https://10.1.2.3:8443/', false],
   ])('%s', (_kind, cidrs, url, good) => {
     const guard = createGuard({ ...closed, allowPrivateNetworks: cidrs.map((cidr) => ({ cidr })) });
-    expect('target' in guard.judgeUrl(url)).toBe(good);
+    expect('target' in guard.checkUrl(url)).toBe(good);
   });
 
   test.each([
@@ -47,7 +47,7 @@ describe('opened networks', () => {
     ['its port, by an internal name', 'https://billing.clinic.internal:8443/', true],
   ])('a network with a port opens that pair only: %s', (_kind, url, good) => {
     const guard = createGuard({ ...closed, allowPrivateNetworks: [{ cidr: '10.0.0.0/8', port: 8443 }] });
-    expect('target' in guard.judgeUrl(url)).toBe(good);
+    expect('target' in guard.checkUrl(url)).toBe(good);
   });
 
   test('an internal name is still judged by its address', async () => {

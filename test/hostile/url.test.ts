@@ -173,7 +173,7 @@ describe('URLs', () => {
   });
 
   test('what is connected to is what was judged: host, port and path come from one parse', () => {
-    const verdict = createGuard(withHttp).judgeUrl('http://EXAMPLE.com/a/../b?c=%0d%0a#@127.0.0.1');
+    const verdict = createGuard(withHttp).checkUrl('http://EXAMPLE.com/a/../b?c=%0d%0a#@127.0.0.1');
     expect(verdict).toEqual({ target: { origin: 'http://example.com', path: '/b?c=%0d%0a', port: 80 } });
   });
 });

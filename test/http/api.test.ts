@@ -111,7 +111,7 @@ describe.each(flavours)('the API on %s', (flavour) => {
         problems: () => new Map(),
         webhookDefaults: () => ({}) as never,
         secretOverlapMs: () => 0,
-        judge: () => Promise.resolve([]),
+        check: () => Promise.resolve([]),
         onWebhooksChanged: () => Promise.resolve(),
         onQueued: () => (queued += 1),
         backlog: () => Promise.resolve({ logEnd: { flavour: 'mysql', position: null }, behindBytes: null }),

@@ -3,12 +3,12 @@ import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { clearBox } from '../../src/crypto/encryption.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
 import { apiRoutes } from '../../src/http/routes.ts';
 import { errorCatalogue } from '../../src/lib/errors.ts';
 import { ask, startTestApi, type TestApi } from './support.ts';
 
-const vault = { store: undefined as never, box: clearBox };
+const vault = { store: undefined as never, cipher: clearCipher };
 const authorization = 'Bearer admin-token';
 const secret = 'patient-4711';
 const json = { 'content-type': 'application/json' };

@@ -2,12 +2,12 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { defaultLimits } from '../../src/http/connections.ts';
-import { clearBox } from '../../src/crypto/encryption.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
 import { hostOf, isOurHost } from '../../src/http/host-check.ts';
 import { ask, startTestApi, type TestApi } from './support.ts';
 
 /** Nothing here reads the store. */
-const vault = { store: undefined as never, box: clearBox };
+const vault = { store: undefined as never, cipher: clearCipher };
 const authorization = 'Bearer auditor-token';
 
 describe('the HTTP server', () => {

@@ -38,7 +38,7 @@ export async function startTestApi(
       problems: () => new Map(),
       webhookDefaults: () => ({}) as never,
       secretOverlapMs: () => 0,
-      judge: () => Promise.resolve([]),
+      check: () => Promise.resolve([]),
       onWebhooksChanged: () => Promise.resolve(),
       onQueued: () => undefined,
       backlog: () => Promise.resolve({ logEnd: { flavour: 'mysql', position: null }, behindBytes: null }),

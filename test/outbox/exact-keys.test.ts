@@ -4,7 +4,7 @@ import { erasePatient } from '../../src/audit/erase.ts';
 import { countDeliveries, listDeliveries } from '../../src/audit/deliveries.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { clearBox, createSecretBox } from '../../src/crypto/encryption.ts';
+import { clearCipher, createCipher } from '../../src/crypto/cipher.ts';
 import { laneOf } from '../../src/outbox/append/lane.ts';
 import { settle } from '../../src/outbox/queue/settle.ts';
 import { servers } from '../support/server.ts';
@@ -40,17 +40,17 @@ const keys = [
   `${'x'.repeat(189)}🦷${'x'.repeat(100)}`,
 ];
 const boxes = [
-  { name: 'in the clear', box: clearBox },
-  { name: 'encrypted', box: createSecretBox([{ id: 'k', bytes: randomBytes(32) }]) },
+  { name: 'in the clear', cipher: clearCipher },
+  { name: 'encrypted', cipher: createCipher([{ id: 'k', bytes: randomBytes(32) }]) },
 ];
 
 describe.each(servers)('keys of rows on %s', (variant) => {
-  it.each(boxes)('are compared byte by byte, $name', async ({ box }) => {
+  it.each(boxes)('are compared byte by byte, $name', async ({ cipher }) => {
     const test = await openTestStore(variant);
     onTestFinished(() => test.close());
-    const vault = { ...test.vault, box };
+    const vault = { ...test.vault, cipher };
     await addWebhook(vault);
-    const me = claimant(test.store, { box });
+    const me = claimant(test.store, { cipher });
     const outbox = await openTestAppender(me, vault);
     for (const [index, key] of keys.entries()) {
       const { fresh } = await outbox.append([eventOf(`e${index}`, { key, subject: key })], {

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ConfiguredWebhook } from '../../src/config/types.ts';
-import { clearBox } from '../../src/crypto/encryption.ts';
-import { announceAlive } from '../../src/outbox/queue/liveness.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
+import { registerProcess } from '../../src/outbox/queue/heartbeat.ts';
 import { isOutdated, readClaims, type Standing } from '../../src/outbox/webhook/file-claims.ts';
 import { listWebhooks, readWebhooksVersion } from '../../src/outbox/webhook/webhook-registry.ts';
 import { syncWebhooks, type Synced } from '../../src/outbox/webhook/webhook-sync.ts';
@@ -34,7 +34,7 @@ describe.each(flavours)('files of daemons on one store, on %s', (flavour) => {
   afterAll(() => test.close());
   beforeEach(async () => {
     standings.clear();
-    for (const owner of ['a', 'b', 'c']) await announceAlive({ store: test.store, owner });
+    for (const owner of ['a', 'b', 'c']) await registerProcess({ store: test.store, owner });
   });
   afterEach(async () => {
     for (const table of ['webhook_claims', 'webhooks', 'leases'])
@@ -44,9 +44,13 @@ describe.each(flavours)('files of daemons on one store, on %s', (flavour) => {
   async function sync(owner: string, ...configured: ConfiguredWebhook[]): Promise<Partial<Synced>> {
     // Owners that live, for as long as a live process can say at most: the row of an ended one is gone.
     await test.store.run('UPDATE leases SET expires_at = UTC_TIMESTAMP(3) + INTERVAL 11 SECOND');
-    const { synced, standing } = await syncWebhooks({ store: test.store, box: clearBox, owner }, configured, {
-      overlapMs: 0,
-    });
+    const { synced, standing } = await syncWebhooks(
+      { store: test.store, cipher: clearCipher, owner },
+      configured,
+      {
+        overlapMs: 0,
+      },
+    );
     standings.set(owner, standing);
     return Object.fromEntries(Object.entries(synced).filter(([, names]) => names.length > 0));
   }
@@ -123,7 +127,7 @@ describe.each(flavours)('files of daemons on one store, on %s', (flavour) => {
     expect(await problems()).toEqual({ X: [] });
     expect(await readWebhooksVersion(test.store)).not.toBe(version);
     // Started again, the first is the second.
-    await announceAlive({ store: test.store, owner: 'c' });
+    await registerProcess({ store: test.store, owner: 'c' });
     expect(await sync('c', x)).toEqual({ refused: ['X'] });
   });
 
@@ -221,7 +225,7 @@ describe.each(flavours)('files of daemons on one store, on %s', (flavour) => {
     await sync('a', x);
     await end('a');
     await sync('b', moved);
-    await announceAlive({ store: test.store, owner: 'a' });
+    await registerProcess({ store: test.store, owner: 'a' });
     expect(await isDue('a')).toBe(true);
     expect(await sync('a', x)).toEqual({ refused: ['X'] });
     expect(await isDue('a')).toBe(false);

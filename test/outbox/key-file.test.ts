@@ -10,16 +10,16 @@ import { erasePatient } from '../../src/audit/erase.ts';
 import { recordAct } from '../../src/audit/act/record-act.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { openBox, type EncryptionKey } from '../../src/crypto/encryption.ts';
-import { announce } from '../../src/outbox/append/announce.ts';
+import { openCipher, type EncryptionKey } from '../../src/crypto/cipher.ts';
+import { appendSystemEvent } from '../../src/outbox/append/append-system-event.ts';
 import { claim } from '../../src/outbox/queue/claim.ts';
 import { destroyKeys, ensureKeyFile } from '../../src/outbox/payload/destroy-keys.ts';
 import { createRouter } from '../../src/outbox/append/fan-out.ts';
 import { openPayloads, type OpenedPayload, type StoredPayload } from '../../src/outbox/payload/payloads.ts';
 import { eraseAction, readClearTo } from '../../src/outbox/payload/payload-acts.ts';
-import { sealPayloads } from '../../src/outbox/payload/seal-payloads.ts';
+import { encryptPayloads } from '../../src/outbox/payload/encrypt-payloads.ts';
 import { settle } from '../../src/outbox/queue/settle.ts';
-import { ensureSalts, resealSubjectKeys } from '../../src/outbox/payload/subject-keys.ts';
+import { ensureSalts, reencryptSubjectKeys } from '../../src/outbox/payload/subject-keys.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
 import { copiedColumns, servers } from '../support/server.ts';
 import {
@@ -57,12 +57,12 @@ describe.each(servers)('a key file on %s', (variant) => {
 
   /** As a process does that is started with this configuration. */
   async function start(keyFile: string | null, ...encryptionKeys: EncryptionKey[]): Promise<Claimant> {
-    const me = claimant(test.store, { box: openBox({ encryptionKeys, keyFile }), owner: 'capture' });
+    const me = claimant(test.store, { cipher: openCipher({ encryptionKeys, keyFile }), owner: 'capture' });
     await ensureKeyFile(me);
-    await adoptBeforeSealing(me.store, me.box);
-    await beginEncryption(me.store, me.box);
+    await adoptBeforeSealing(me.store, me.cipher);
+    await beginEncryption(me.store, me.cipher);
     await destroyKeys(me, sealedErasures(me));
-    await resealSubjectKeys(me);
+    await reencryptSubjectKeys(me);
     return me;
   }
   const erase = (me: Claimant, patient: string) => erasePatient(me, { patient, reason: 'asked', actor: ana });
@@ -72,7 +72,7 @@ describe.each(servers)('a key file on %s', (variant) => {
     const rows = await test.store.rows<StoredPayload & { name: string }>(
       'SELECT id AS eventId, seq AS eventSeq, subject, entity_key AS name, body AS payload FROM event_log ORDER BY seq',
     );
-    const opened = await openPayloads(test.store, me.box, rows);
+    const opened = await openPayloads(test.store, me.cipher, rows);
     return Object.fromEntries(rows.map(({ name }, index) => [name, opened[index]!.kind]));
   }
   const about = (subject: string | null, name: string) => eventOf(name, { subject, key: name });
@@ -125,7 +125,7 @@ describe.each(servers)('a key file on %s', (variant) => {
     expect(await readEvents(me)).toEqual(left);
     // With an old copy of the file the same rows open: what the erasure took out of it made the difference.
     const withCopy = claimant(test.store, {
-      box: openBox({ encryptionKeys: [present], keyFile: `${path}.copy` }),
+      cipher: openCipher({ encryptionKeys: [present], keyFile: `${path}.copy` }),
     });
     expect(await readEvents(withCopy)).toEqual({ ...left, hers: 'readable' });
 
@@ -192,8 +192,8 @@ describe.each(servers)('a key file on %s', (variant) => {
     expect(await readEvents(me)).toEqual({ hers: 'gone', his: 'readable' });
 
     // An act of this program that no seal has yet.
-    const details = { keys: [{ file: me.box.forPatients.keyFile!.id, slot: slots.his }] };
-    await recordAct(test.store, me.box, { actor: ana, action: eraseAction, target: '46', details });
+    const details = { keys: [{ file: me.cipher.forPatients.keyFile!.id, slot: slots.his }] };
+    await recordAct(test.store, me.cipher, { actor: ana, action: eraseAction, target: '46', details });
     expect(await destroy()).toEqual(refused);
     while (await sealOnce(me));
     expect(await destroy()).toEqual({ destroyed: 1, unexplained: 0 });
@@ -208,18 +208,18 @@ describe.each(servers)('a key file on %s', (variant) => {
       await test.schema.query("SELECT COUNT(*) AS n FROM subject_keys WHERE payload_key LIKE 'file:v1:%'"),
     ).toEqual([{ n: 2 }]);
     // The encryption key opens nothing of it any more, and is not needed for it.
-    const alone = claimant(test.store, { box: openBox({ encryptionKeys: [], keyFile: path }) });
+    const alone = claimant(test.store, { cipher: openCipher({ encryptionKeys: [], keyFile: path }) });
     const rows = await test.store.rows<StoredPayload>(
       'SELECT id AS eventId, seq AS eventSeq, subject, body AS payload FROM event_log ORDER BY seq',
     );
-    const opened = await openPayloads(test.store, alone.box, rows);
+    const opened = await openPayloads(test.store, alone.cipher, rows);
     expect(opened.map(({ kind }) => kind)).toEqual(['readable', 'readable']);
     const refused = { code: 'ERR_SECRET_KEY', remedy: expect.stringContaining('store.key_file') as string };
     await expect(start(null, present)).rejects.toMatchObject(refused);
     await expect(readEvents(before)).rejects.toMatchObject(refused);
     const elsewhere = join(folder, 'other host.key');
     await expect(start(elsewhere)).rejects.toMatchObject({ code: 'ERR_SECRET_KEY' });
-    const other = openBox({ encryptionKeys: [], keyFile: elsewhere });
+    const other = openCipher({ encryptionKeys: [], keyFile: elsewhere });
     await other.forPatients.keyFile!.create();
     await expect(start(elsewhere)).rejects.toMatchObject(refused);
     expect(await readEvents(me)).toEqual({ old: 'readable', other: 'readable' });
@@ -243,14 +243,14 @@ describe.each(servers)('a key file on %s', (variant) => {
           patients.map((subject) => eventOf(`e${n} ${subject}`, { subject, key: `${n} ${subject}` })),
         ),
         erase(n % 2 ? me : other, subjects[n % 3]!),
-        other.store.transaction((tx) => announce(tx, told, { route, box: other.box })),
+        other.store.transaction((tx) => appendSystemEvent(tx, told, { route, cipher: other.cipher })),
         ensureSalts(other, new Set(patients)),
       ]);
     }
     const kept = await test.store.rows<StoredPayload>(
       'SELECT id AS eventId, seq AS eventSeq, subject, body AS payload FROM event_log WHERE body IS NOT NULL',
     );
-    const opened = await openPayloads(test.store, (await start(path)).box, kept);
+    const opened = await openPayloads(test.store, (await start(path)).cipher, kept);
     expect(opened.filter(({ kind }) => kind !== 'readable')).toEqual([]);
     expect(kept.filter(({ subject }) => subject!.startsWith('new'))).toHaveLength(25);
   });
@@ -286,19 +286,19 @@ describe.each(servers)('a key file on %s', (variant) => {
       return Number(row!['n']);
     };
     expect(await clearRows()).toBe(452 + 4);
-    const last = await readClearTo(test.store, me.box);
+    const last = await readClearTo(test.store, me.cipher);
     const proved = { ok: true, flaw: null, payloads: { proved: 2, pruned: 0, erased: 0 } };
     expect(await verifyLog(me)).toMatchObject(proved);
     // The request that is under way was given out in the clear: its answer would be written so.
-    expect(await sealPayloads(me, last)).toEqual({ kind: 'waits', sealed: 50 });
+    expect(await encryptPayloads(me, last)).toEqual({ kind: 'waits', sealed: 50 });
     expect(await verifyLog(me)).toMatchObject(proved);
-    expect(await sealPayloads(me, last)).toEqual({ kind: 'waits', sealed: 2 });
+    expect(await encryptPayloads(me, last)).toEqual({ kind: 'waits', sealed: 2 });
     await test.schema.query(
       "UPDATE queue SET state = 'pending', attempt = attempt - 1 WHERE state = 'sending'",
     );
     const steps = [];
-    while (steps.at(-1)?.kind !== 'done') steps.push(await sealPayloads(me, last));
-    expect(steps.map(({ sealed }) => sealed).reduce((a, b) => a + b, 0)).toBe(400);
+    while (steps.at(-1)?.kind !== 'done') steps.push(await encryptPayloads(me, last));
+    expect(steps.map(({ encrypted }) => encrypted).reduce((a, b) => a + b, 0)).toBe(400);
     expect(await clearRows()).toBe(0);
     expect(await verifyLog(me)).toMatchObject(proved);
 

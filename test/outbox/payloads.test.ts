@@ -6,22 +6,22 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { getDelivery, listAccess } from '../../src/audit/deliveries.ts';
 import { readClearTo } from '../../src/outbox/payload/payload-acts.ts';
 import { retryDelivery } from '../../src/outbox/queue/reopen.ts';
-import { sealPayloads } from '../../src/outbox/payload/seal-payloads.ts';
+import { encryptPayloads } from '../../src/outbox/payload/encrypt-payloads.ts';
 import { beginEncryption } from '../../src/audit/act/adopt.ts';
 import { erasePatient } from '../../src/audit/erase.ts';
 import { engine } from '../../src/audit/act/record-act.ts';
 import { recordReplay, recordReplayEnd } from '../../src/audit/act/replay-acts.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { createSecretBox, type EncryptionKey } from '../../src/crypto/encryption.ts';
-import { announce } from '../../src/outbox/append/announce.ts';
+import { createCipher, type EncryptionKey } from '../../src/crypto/cipher.ts';
+import { appendSystemEvent } from '../../src/outbox/append/append-system-event.ts';
 import { claim } from '../../src/outbox/queue/claim.ts';
 import { createRouter } from '../../src/outbox/append/fan-out.ts';
 import { openPayloads, type StoredPayload } from '../../src/outbox/payload/payloads.ts';
 import { createReplay } from '../../src/outbox/replay/replay.ts';
 import { stepReplay } from '../../src/outbox/replay/replay-step.ts';
 import { settle } from '../../src/outbox/queue/settle.ts';
-import { ensureSalts, resealSubjectKeys } from '../../src/outbox/payload/subject-keys.ts';
+import { ensureSalts, reencryptSubjectKeys } from '../../src/outbox/payload/subject-keys.ts';
 import type { Claimant, ClaimedDelivery, Settlement } from '../../src/outbox/types.ts';
 import { servers } from '../support/server.ts';
 import {
@@ -63,10 +63,10 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
   /** The store as a process sees it that was started with these keys: it remembers nothing of another's. */
   const vaultWith = (...keys: EncryptionKey[]): EncryptedStore => ({
     store: test.store,
-    box: createSecretBox(keys),
+    cipher: createCipher(keys),
   });
   const startWith = (...keys: EncryptionKey[]): Claimant =>
-    claimant(test.store, { box: createSecretBox(keys), owner: 'capture' });
+    claimant(test.store, { cipher: createCipher(keys), owner: 'capture' });
   const claimAll = async (me: Claimant): Promise<ClaimedDelivery[]> =>
     (
       await claim(me, [
@@ -125,14 +125,18 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     await outbox.appender.stage({ id: 'huge', events: [eventWith(word, 'staged', '46')] }, route);
     await outbox.appender.flip(checkpointAt(9), outbox.webhooks);
     await test.store.transaction((tx) =>
-      announce(tx, { ...eventWith(word, 'ours', null), type: 'webhook.disabled' }, { route, box: me.box }),
+      appendSystemEvent(
+        tx,
+        { ...eventWith(word, 'ours', null), type: 'webhook.disabled' },
+        { route, cipher: me.cipher },
+      ),
     );
     const late = await addWebhook(test.vault, { fields: ['note'] });
     const { webhooks } = await openTestAppender(me, test.vault);
     const replay = { webhookId: late, ...always, requestedBy: 'ana', reason: 'test', ratePerSecond: null };
-    const record = recordReplay(me.box, late, { actor: ana, details: {} });
+    const record = recordReplay(me.cipher, late, { actor: ana, details: {} });
     const { id } = await createReplay(test.store, replay, webhooks, record);
-    const onEnd = recordReplayEnd(me.box, engine);
+    const onEnd = recordReplayEnd(me.cipher, engine);
     expect(await stepReplay(me, id, { webhooks, onEnd })).toMatchObject({ waitMs: null });
     expect(await sealOnce(me)).toMatchObject({ number: 1 });
 
@@ -178,21 +182,21 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     await (await openTestAppender(before, test.vault)).append([eventOf('a', { subject: '45' })]);
 
     const both = vaultWith(present, former);
-    expect(await resealSubjectKeys(both)).toBe(1);
-    expect(await resealSubjectKeys(both)).toBe(0);
+    expect(await reencryptSubjectKeys(both)).toBe(1);
+    expect(await reencryptSubjectKeys(both)).toBe(0);
 
     const missing = { code: 'ERR_SECRET_KEY', message: expect.stringContaining('"present"') as string };
     for (const keys of [[former], [], [{ ...present, bytes: randomBytes(32) }]]) {
       const me = startWith(...keys);
       await expect(claimAll(me)).rejects.toMatchObject(missing);
-      await expect(resealSubjectKeys(me)).rejects.toMatchObject(missing);
+      await expect(reencryptSubjectKeys(me)).rejects.toMatchObject(missing);
       await expect(getDelivery(me, 1)).rejects.toMatchObject(missing);
     }
     const halted = await openTestAppender(before, test.vault);
     await expect(halted.append([eventOf('b', { subject: '45' })])).rejects.toMatchObject(missing);
     expect(await readQueue(test.store)).toEqual(['1:pending', '2:pending']);
 
-    expect(await recordKeyChange(both.store, both.box)).toBe(true);
+    expect(await recordKeyChange(both.store, both.cipher)).toBe(true);
     const after = startWith(present);
     expect((await claimAll(after)).map(({ body }) => body)).toContain(eventOf('a').body);
   });
@@ -246,7 +250,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     expect(await test.schema.query('SELECT COUNT(*) AS n FROM subject_keys')).toEqual([{ n: 0 }]);
 
     const me = startWith(present);
-    await beginEncryption(me.store, me.box);
+    await beginEncryption(me.store, me.cipher);
     const outbox = await openTestAppender(me, test.vault);
     await outbox.append([
       eventOf('sealed', { subject: '45', key: '2' }),
@@ -281,7 +285,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     ],
   ])('sends no clear text in the place of an encrypted payload, %s', async (_where, prepare) => {
     const me = startWith(present);
-    await beginEncryption(me.store, me.box);
+    await beginEncryption(me.store, me.cipher);
     const outbox = await openTestAppender(me, test.vault);
     await outbox.append([eventOf('hers', { subject: '45', key: '1' })]);
     await prepare();
@@ -290,14 +294,17 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     const reasons = await test.schema.query('SELECT delivery_id AS id, reason FROM attempts');
     expect(reasons).toEqual([{ id: 1, reason: 'damaged-payload' }]);
     expect(await getDelivery(me, 1)).toMatchObject({ payload: null });
-    expect(await sealPayloads(me, await readClearTo(me.store, me.box))).toEqual({ kind: 'done', sealed: 0 });
+    expect(await encryptPayloads(me, await readClearTo(me.store, me.cipher))).toEqual({
+      kind: 'done',
+      sealed: 0,
+    });
   });
 
   it('shows and sends nothing that was erased, whatever SQL puts in its place', async () => {
     for (const me of [startWith(), startWith(present)]) {
       await emptyTables(test);
       await addWebhook(test.vault);
-      await beginEncryption(me.store, me.box);
+      await beginEncryption(me.store, me.cipher);
       const outbox = await openTestAppender(me, test.vault);
       await outbox.append([eventOf('hers', { subject: '45', key: '1' })]);
       await erasePatient(me, { patient: '45', reason: 'asked', actor: ana });
@@ -320,7 +327,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
         key: 'told',
         type: 'webhook.disabled',
       });
-      return other.transaction((tx) => announce(tx, event, { route, box: me.box }));
+      return other.transaction((tx) => appendSystemEvent(tx, event, { route, cipher: me.cipher }));
     };
     for (let n = 0; n < 40; n += 1) {
       await Promise.all([
@@ -333,7 +340,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     const rows = await test.store.rows<StoredPayload>(
       'SELECT id AS eventId, seq AS eventSeq, subject, body AS payload FROM event_log WHERE body IS NOT NULL',
     );
-    const opened = await openPayloads(test.store, me.box, rows);
+    const opened = await openPayloads(test.store, me.cipher, rows);
     expect(opened.filter(({ kind }) => kind !== 'readable')).toEqual([]);
     expect(opened.length).toBeGreaterThan(0);
   });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { claim } from '../../src/outbox/queue/claim.ts';
-import { release } from '../../src/outbox/queue/give-back.ts';
+import { release } from '../../src/outbox/queue/release-claims.ts';
 import { retryDelivery } from '../../src/outbox/queue/reopen.ts';
 import { cancelReplay, createReplay, getReplay, previewReplay } from '../../src/outbox/replay/replay.ts';
 import { stepReplay } from '../../src/outbox/replay/replay-step.ts';

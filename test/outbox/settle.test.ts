@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { claim, readQueueDepths, renewClaims } from '../../src/outbox/queue/claim.ts';
-import { release, releaseForgotten, rescueExpired } from '../../src/outbox/queue/give-back.ts';
+import { release, releaseForgotten, rescueExpired } from '../../src/outbox/queue/release-claims.ts';
 import { promoteLanes, sweepLanes } from '../../src/outbox/queue/promote.ts';
 import { settle } from '../../src/outbox/queue/settle.ts';
 import type { Claimant, ClaimedDelivery } from '../../src/outbox/types.ts';

@@ -2,7 +2,7 @@ import { hash, randomUUID } from 'node:crypto';
 import { acquireLease } from '../../src/db/connection/lease.ts';
 import { openStore, type Store } from '../../src/db/connection/client.ts';
 import { ensureInstallation } from '../../src/db/schema/installation.ts';
-import { clearBox } from '../../src/crypto/encryption.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
 import { migrateStore } from '../../src/db/schema/migrate.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import type { DomainEvent } from '../../src/event/types.ts';
@@ -43,7 +43,7 @@ export async function openTestStore(on: ServerVariant | PrivateServer): Promise<
   return {
     schema,
     store,
-    vault: { store, box: clearBox },
+    vault: { store, cipher: clearCipher },
     another() {
       const other = openStore(url);
       others.push(other);
@@ -60,7 +60,7 @@ export const noRoom: Room = { total: 0, of: () => 0 };
 export const muchRoom: Room = { total: 10_000, of: () => 10_000 };
 
 export function claimant(store: Store, overrides: Partial<Claimant> = {}): Claimant {
-  return { store, box: clearBox, owner: randomUUID(), claimMs: 60_000, ...overrides };
+  return { store, cipher: clearCipher, owner: randomUUID(), claimMs: 60_000, ...overrides };
 }
 
 export async function addWebhook(

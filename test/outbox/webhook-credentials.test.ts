@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { listActs } from '../../src/audit/act/acts.ts';
 import { areWebhooksEdited } from '../../src/audit/act/explain-webhooks.ts';
 import { recordAlong } from '../../src/audit/act/record-along.ts';
-import { clearBox, createSecretBox, type SecretBox } from '../../src/crypto/encryption.ts';
+import { clearCipher, createCipher, type Cipher } from '../../src/crypto/cipher.ts';
 import { withReceivers } from '../../src/outbox/webhook/receivers.ts';
 import { webhookJson } from '../../src/outbox/webhook/webhook-json.ts';
 import {
@@ -10,7 +10,7 @@ import {
   getWebhook,
   loadWebhook,
   loadWebhooks,
-  resealSecrets,
+  reencryptSecrets,
   updateWebhook,
 } from '../../src/outbox/webhook/webhook-registry.ts';
 import { syncWebhooks } from '../../src/outbox/webhook/webhook-sync.ts';
@@ -31,21 +31,21 @@ const newKey = { id: 'k2', bytes: new Uint8Array(32).fill(9) };
 
 describe.each(flavours)('credentials of a webhook, on %s', (flavour) => {
   let test: TestStore;
-  let box: SecretBox;
+  let cipher: Cipher;
   const actor = { name: 'ana', role: 'admin' } as const;
 
   beforeEach(async () => {
     test = await openTestStore(flavour);
-    box = createSecretBox([key]);
+    cipher = createCipher([key]);
   });
   afterEach(() => test.close());
 
-  const vault = () => ({ store: test.store, box });
+  const vault = () => ({ store: test.store, cipher });
   const create = () =>
     createWebhook(
       vault(),
       { name: 'Pagos', url, headers, events: ['*'] },
-      recordAlong(box, { actor, action: 'webhook.create', details: { url } }),
+      recordAlong(cipher, { actor, action: 'webhook.create', details: { url } }),
     );
   /** The contents of these tables, as one text. */
   const stored = async (...tables: string[]): Promise<string> => {
@@ -67,7 +67,7 @@ describe.each(flavours)('credentials of a webhook, on %s', (flavour) => {
     requireNone(await stored('webhooks', 'receivers', 'audit_log'));
     const { items } = await listActs(test.store, {}, { limit: 50 });
     expect(items.find(({ action }) => action === 'webhook.create')!.details).toMatchObject({ url: shown });
-    expect(await areWebhooksEdited(test.store, box)).toBe(false);
+    expect(await areWebhooksEdited(test.store, cipher)).toBe(false);
     const [row] = await test.schema.query('SELECT url, sealed_url FROM webhooks');
     expect(row).toEqual({ url: shown, sealed_url: expect.stringMatching(/^enc:v1:k1:/) });
   });
@@ -75,7 +75,7 @@ describe.each(flavours)('credentials of a webhook, on %s', (flavour) => {
   it('can be sent back as they were read, replaced one by one, and never invented', async () => {
     const { id } = await create();
     const change = (changes: Parameters<typeof updateWebhook>[2]) =>
-      updateWebhook(vault(), id, changes, recordAlong(box, { actor, action: 'webhook.update' }));
+      updateWebhook(vault(), id, changes, recordAlong(cipher, { actor, action: 'webhook.update' }));
     const read = async () => loadWebhook(vault(), id);
     await change({ url: shown, headers: { Authorization: '***' }, maxInFlight: 3 });
     expect(await read()).toMatchObject({ url, headers, maxInFlight: 3 });
@@ -101,31 +101,31 @@ describe.each(flavours)('credentials of a webhook, on %s', (flavour) => {
   });
 
   it('that SQL wrote count, and are sealed; so are those of before the key, and under an older one', async () => {
-    box = clearBox;
+    cipher = clearCipher;
     const { id } = await create();
     expect(await stored('webhooks')).toContain(token);
     requireNone(await stored('receivers', 'audit_log'));
-    box = createSecretBox([key]);
-    expect(await areWebhooksEdited(test.store, box)).toBe(false);
-    expect(await resealSecrets(vault())).toBe(1);
-    expect(await resealSecrets(vault())).toBe(0);
+    cipher = createCipher([key]);
+    expect(await areWebhooksEdited(test.store, cipher)).toBe(false);
+    expect(await reencryptSecrets(vault())).toBe(1);
+    expect(await reencryptSecrets(vault())).toBe(0);
     requireNone(await stored('webhooks'));
     expect(await loadWebhook(vault(), id)).toMatchObject({ url, headers });
-    expect(await areWebhooksEdited(test.store, box)).toBe(false);
+    expect(await areWebhooksEdited(test.store, cipher)).toBe(false);
 
     const moved = `https://moved.example/hooks/${token}`;
     await test.schema.query('UPDATE webhooks SET url = ?, headers = ?', [moved, JSON.stringify(headers)]);
-    expect(await areWebhooksEdited(test.store, box)).toBe(true);
+    expect(await areWebhooksEdited(test.store, cipher)).toBe(true);
     expect(await loadWebhook(vault(), id)).toMatchObject({ url: moved, headers });
-    expect(await resealSecrets(vault())).toBe(1);
+    expect(await reencryptSecrets(vault())).toBe(1);
     requireNone(await stored('webhooks'));
     expect(await loadWebhook(vault(), id)).toMatchObject({ url: moved, headers });
 
-    box = createSecretBox([newKey, key]);
-    expect(await resealSecrets(vault())).toBe(1);
-    box = createSecretBox([newKey]);
+    cipher = createCipher([newKey, key]);
+    expect(await reencryptSecrets(vault())).toBe(1);
+    cipher = createCipher([newKey]);
     expect(await loadWebhook(vault(), id)).toMatchObject({ url: moved, headers });
-    box = createSecretBox([key]);
+    cipher = createCipher([key]);
     const { webhooks, problems } = await loadWebhooks(vault());
     expect(webhooks).toMatchObject([{ standing: 'unfit' }]);
     requireNone(JSON.stringify(problems));

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { clearBox, createSecretBox } from '../../src/crypto/encryption.ts';
-import { announce } from '../../src/outbox/append/announce.ts';
+import { clearCipher, createCipher } from '../../src/crypto/cipher.ts';
+import { appendSystemEvent } from '../../src/outbox/append/append-system-event.ts';
 import { claim } from '../../src/outbox/queue/claim.ts';
 import { createRouter } from '../../src/outbox/append/fan-out.ts';
 import { settle } from '../../src/outbox/queue/settle.ts';
@@ -10,7 +10,7 @@ import {
   findWebhookId,
   listWebhooks,
   loadWebhooks,
-  resealSecrets,
+  reencryptSecrets,
   rotateSecret,
   updateWebhook,
 } from '../../src/outbox/webhook/webhook-registry.ts';
@@ -124,7 +124,7 @@ describe.each(servers)('webhooks on %s', (variant) => {
     const disable = () =>
       test.store.transaction(async (tx) => {
         if (!(await disableByEngine(tx, webhookId, 'failing'))) return 'was already';
-        return announce(tx, disabled, { route: createRouter(before.webhooks), box: clearBox });
+        return appendSystemEvent(tx, disabled, { route: createRouter(before.webhooks), cipher: clearCipher });
       });
     expect(await disable()).toBe(1);
     expect(await disable()).toBe('was already');
@@ -227,8 +227,7 @@ describe.each(servers)('webhooks on %s', (variant) => {
   });
 
   describe('secrets at rest', () => {
-    const boxOf = (...ids: string[]) =>
-      createSecretBox(ids.map((id) => ({ id, bytes: Buffer.alloc(32, id) })));
+    const boxOf = (...ids: string[]) => createCipher(ids.map((id) => ({ id, bytes: Buffer.alloc(32, id) })));
     const stored = async () =>
       (await test.schema.query('SELECT secret, previous_secret FROM webhooks ORDER BY id')).flatMap((row) =>
         Object.values(row).map((value) => (value as string | null)?.slice(0, 10) ?? null),
@@ -236,33 +235,33 @@ describe.each(servers)('webhooks on %s', (variant) => {
 
     it('are sealed with the present key, former ones too, and sealed anew when the key changes', async () => {
       const { id } = await createWebhook(
-        { store: test.store, box: clearBox },
+        { store: test.store, cipher: clearCipher },
         { name: 'a', url: 'https://a.example/', events: ['*'] },
       );
-      await rotateSecret({ store: test.store, box: clearBox }, id, { overlapMs: hour });
-      const { webhooks: clear } = await loadWebhooks({ store: test.store, box: clearBox });
+      await rotateSecret({ store: test.store, cipher: clearCipher }, id, { overlapMs: hour });
+      const { webhooks: clear } = await loadWebhooks({ store: test.store, cipher: clearCipher });
       const [edited] = await test.schema.query('SELECT updated_at FROM webhooks');
-      expect(await resealSecrets({ store: test.store, box: clearBox })).toBe(0);
-      for (const box of [boxOf('k1'), boxOf('k2', 'k1')]) {
-        expect(await resealSecrets({ store: test.store, box })).toBe(1);
-        expect(await resealSecrets({ store: test.store, box })).toBe(0);
-        expect(await stored()).toEqual([`enc:v1:${box.keyId!}:`, `enc:v1:${box.keyId!}:`]);
-        expect((await loadWebhooks({ store: test.store, box })).webhooks).toEqual(clear);
+      expect(await reencryptSecrets({ store: test.store, cipher: clearCipher })).toBe(0);
+      for (const cipher of [boxOf('k1'), boxOf('k2', 'k1')]) {
+        expect(await reencryptSecrets({ store: test.store, cipher })).toBe(1);
+        expect(await reencryptSecrets({ store: test.store, cipher })).toBe(0);
+        expect(await stored()).toEqual([`enc:v1:${cipher.keyId!}:`, `enc:v1:${cipher.keyId!}:`]);
+        expect((await loadWebhooks({ store: test.store, cipher })).webhooks).toEqual(clear);
       }
       expect(await test.schema.query('SELECT updated_at FROM webhooks')).toEqual([edited]);
     });
 
     it('that do not open stop the sending, never the queueing, and are left as they are', async () => {
       await createWebhook(
-        { store: test.store, box: boxOf('k1') },
+        { store: test.store, cipher: boxOf('k1') },
         { name: 'a', url: 'https://a.example/', events: ['*'] },
       );
       await addWebhook(test.vault, { name: 'b' });
       await addWebhook(test.vault, { name: 'c', secret: testSecret });
       await test.schema.query("UPDATE webhooks SET secret = IF(name = 'b', '', secret)");
       const before = await stored();
-      const vault = { store: test.store, box: boxOf('k2') };
-      expect(await resealSecrets(vault)).toBe(1);
+      const vault = { store: test.store, cipher: boxOf('k2') };
+      expect(await reencryptSecrets(vault)).toBe(1);
       expect((await stored()).slice(0, 2)).toEqual(before.slice(0, 2));
       const { webhooks, problems } = await loadWebhooks(vault);
       expect(webhooks.map(({ name, isActive, collects }) => [name, isActive, collects])).toEqual([
@@ -276,11 +275,11 @@ describe.each(servers)('webhooks on %s', (variant) => {
     });
 
     it('in another row, or changed, do not open', () => {
-      const box = boxOf('k1');
-      const sealed = box.seal(testSecret, 'webhook 1');
-      expect(box.open(sealed, 'webhook 1')).toBe(testSecret);
-      expect(() => box.open(sealed, 'webhook 2')).toThrow('does not open');
-      expect(() => box.open(`${sealed.slice(0, -6)}AAAAA=`, 'webhook 1')).toThrow('does not open');
+      const cipher = boxOf('k1');
+      const sealed = cipher.encrypt(testSecret, 'webhook 1');
+      expect(cipher.decrypt(sealed, 'webhook 1')).toBe(testSecret);
+      expect(() => cipher.decrypt(sealed, 'webhook 2')).toThrow('does not open');
+      expect(() => cipher.decrypt(`${sealed.slice(0, -6)}AAAAA=`, 'webhook 1')).toThrow('does not open');
     });
   });
 });

@@ -1,10 +1,10 @@
 import { Ajv } from 'ajv';
 import { expect } from 'vitest';
-import { ownEventSchemas } from '../../src/event/own-schemas.ts';
+import { systemEventSchemas } from '../../src/event/system-event-schemas.ts';
 import type { Received } from './receiver.ts';
 
 const validators = new Map(
-  [...ownEventSchemas()].map(([type, schema]) => [type, new Ajv({ strict: true }).compile(schema)]),
+  [...systemEventSchemas()].map(([type, schema]) => [type, new Ajv({ strict: true }).compile(schema)]),
 );
 
 /** Expects the body of an event of our own to be as its schema says. */

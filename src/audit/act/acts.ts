@@ -1,6 +1,6 @@
 import type { Session } from '../../db/connection/client.ts';
 import { parseStored } from '../../db/proof/stored-json.ts';
-import { momentMs, momentText } from '../../outbox/moment.ts';
+import { fromSqlDatetime, toSqlDatetime } from '../../outbox/sql-datetime.ts';
 import { maskUrls } from './mask-urls.ts';
 import { matchWord, toPage, whereAll, type Condition, type Page, type Paging } from '../page.ts';
 
@@ -37,8 +37,8 @@ export async function listActs(
   // The column pads: 45 is not the patient "45 ".
   if (target !== undefined)
     conditions.push(['target = ? AND CAST(target AS BINARY) = CAST(? AS BINARY)', target, target]);
-  if (sinceMs !== undefined) conditions.push(['at >= ?', momentText(sinceMs)]);
-  if (untilMs !== undefined) conditions.push(['at < ?', momentText(untilMs)]);
+  if (sinceMs !== undefined) conditions.push(['at >= ?', toSqlDatetime(sinceMs)]);
+  if (untilMs !== undefined) conditions.push(['at < ?', toSqlDatetime(untilMs)]);
   if (cursor !== undefined) conditions.push(['id < ?', cursor]);
   const { where, values } = whereAll(conditions);
   const rows = await session.rows<
@@ -49,7 +49,7 @@ export async function listActs(
   ]);
   const acts = rows.map(({ at, details, ...act }) => ({
     ...act,
-    atMs: momentMs(at),
+    atMs: fromSqlDatetime(at),
     details: details === null ? null : maskUrls(parseStored('audit_log.details', details, act.id)),
   }));
   return toPage(acts, limit);

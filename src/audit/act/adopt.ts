@@ -1,6 +1,6 @@
 import type { Session, Store } from '../../db/connection/client.ts';
 import { asc } from '../../db/schema/drizzle.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { parseStored } from '../../db/proof/stored-json.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { openMarker, type Marker } from '../../db/proof/marks.ts';
@@ -27,19 +27,19 @@ export type FormerLog = { kind: 'old' } | { kind: 'empty' } | { kind: 'lost'; to
  * Takes over what a store holds that no act of the present log explains, once, before its first seal of version 2: the settings of
  * webhooks, and of a former log erasures, destroyed keys, replays, payloads from before encryption. From then on only acts explain them.
  */
-export async function adoptStore(tx: Session, box: SecretBox, from: FormerLog): Promise<void> {
-  const marker = await openMarker(tx, box);
+export async function adoptStore(tx: Session, cipher: Cipher, from: FormerLog): Promise<void> {
+  const marker = await openMarker(tx, cipher);
   if ((await readMarkedActs(tx, marker, { action: adoptAction, newest: 1 })).length > 0) return;
   const known = await readRecordedStates(tx, marker);
   const rows = await tx.drizzle.select(webhookColumns).from(webhooks).orderBy(asc(webhooks.id));
   for (const row of rows.filter(({ id }) => !known.has(id))) {
-    const details = { state: toWebhookState(row, { box, marker }) };
+    const details = { state: toWebhookState(row, { cipher, marker }) };
     await writeAct(tx, marker, { actor: engine, action: 'webhook.adopt', target: String(row.id), details });
   }
   await adoptErasures(tx, marker, from);
   if (from.kind !== 'empty') await adoptReplays(tx, marker);
-  if (box.forPatients.encrypts) await beginEncryptionWithin(tx, box);
-  const details = from.kind === 'empty' ? {} : await readCursors(tx, box, from);
+  if (cipher.forPatients.encrypts) await beginEncryptionWithin(tx, cipher);
+  const details = from.kind === 'empty' ? {} : await readCursors(tx, cipher, from);
   await writeAct(tx, marker, { actor: engine, action: adoptAction, details });
 }
 
@@ -79,7 +79,7 @@ async function adoptReplays(tx: Session, marker: Marker): Promise<void> {
 /** Of a lost log only keys are taken over that the key file has no more. */
 async function readCursors(
   tx: Session,
-  { forPatients: { keyFile } }: SecretBox,
+  { forPatients: { keyFile } }: Cipher,
   from: FormerLog,
 ): Promise<Readonly<Record<string, unknown>>> {
   const keys = await tx.rows<KeySlot>(
@@ -101,17 +101,17 @@ async function readCursors(
  * `adoptStore` in a transaction of its own, where there is no seal of version 2 yet. Throws AppError ERR_AUDIT where the signing key is
  * gone from a store that was used.
  */
-export async function adoptBeforeSealing(store: Store, box: SecretBox): Promise<void> {
-  await openMarker(store, box);
+export async function adoptBeforeSealing(store: Store, cipher: Cipher): Promise<void> {
+  await openMarker(store, cipher);
   await store.transaction(async (tx) => {
     await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
     const state = (await readSealState(tx))!;
     const sealed = await tx.rows('SELECT 1 FROM seals WHERE version = 2 LIMIT 1');
     const stage = stageOf(state);
-    await beginMarks(tx, state, box);
+    await beginMarks(tx, state, cipher);
     // What is neither is reported by sealing.
-    if (sealed.length > 0) await signBegun(tx, state, box);
-    else if (stage === 'old' || stage === 'empty') await adoptStore(tx, box, { kind: stage });
+    if (sealed.length > 0) await signBegun(tx, state, cipher);
+    else if (stage === 'old' || stage === 'empty') await adoptStore(tx, cipher, { kind: stage });
   });
 }
 
@@ -119,26 +119,26 @@ export async function adoptBeforeSealing(store: Store, box: SecretBox): Promise<
  * Puts on record that payloads are encrypted from here on, at the first start with a key: existing ones may be in clear text
  * until the background has encrypted them. Where payloads have been encrypted before, none may.
  */
-export async function beginEncryption(store: Store, box: SecretBox): Promise<void> {
-  if (!box.forPatients.encrypts) return;
+export async function beginEncryption(store: Store, cipher: Cipher): Promise<void> {
+  if (!cipher.forPatients.encrypts) return;
   await store.transaction(async (tx) => {
     await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
     const encrypted = await tx.rows(
       "SELECT 1 FROM audit_log WHERE action LIKE 'payloads.encrypt%' UNION ALL SELECT 1 FROM subject_keys WHERE payload_key IS NOT NULL LIMIT 1",
     );
-    if (encrypted.length === 0) await beginEncryptionWithin(tx, box);
+    if (encrypted.length === 0) await beginEncryptionWithin(tx, cipher);
   });
 }
 
-async function beginEncryptionWithin(tx: Session, box: SecretBox): Promise<void> {
-  const marker = await openMarker(tx, box);
+async function beginEncryptionWithin(tx: Session, cipher: Cipher): Promise<void> {
+  const marker = await openMarker(tx, cipher);
   const [last] = await tx.rows<{ seq: number }>('SELECT COALESCE(MAX(seq), 0) AS seq FROM event_log');
   const details = { clear_to: last!.seq };
   await writeAct(tx, marker, { actor: engine, action: encryptAction, details });
 }
 
 /** Puts on record that no payload is in clear text any more. */
-export async function endEncryption(store: Store, box: SecretBox): Promise<void> {
-  const marker = await openMarker(store, box);
+export async function endEncryption(store: Store, cipher: Cipher): Promise<void> {
+  const marker = await openMarker(store, cipher);
   await writeAct(store, marker, { actor: engine, action: encryptedAction });
 }

@@ -24,8 +24,11 @@ export interface NewBeginning {
 }
 
 /** What `beginAnew` would do. Throws AppError ERR_USAGE where the end of the log holds: nothing is lost then. */
-export async function judgeLostLog(session: Session, box: EncryptedStore['box']): Promise<NewBeginning> {
-  const lost = await findLoss(session, box);
+export async function checkLostLog(
+  session: Session,
+  cipher: EncryptedStore['cipher'],
+): Promise<NewBeginning> {
+  const lost = await findLoss(session, cipher);
   const [row] = await session.rows<Omit<NewBeginning, 'lost'>>(
     `SELECT (SELECT COUNT(*) FROM event_log) AS events, (SELECT COUNT(*) FROM delivery_log) AS deliveries,
        (SELECT COUNT(*) FROM attempts) AS attempts, (SELECT COUNT(*) FROM audit_log) AS acts, (SELECT COUNT(*) FROM queue) AS queued,
@@ -34,11 +37,11 @@ export async function judgeLostLog(session: Session, box: EncryptedStore['box'])
   return { lost, ...row! };
 }
 
-async function findLoss(session: Session, box: EncryptedStore['box']): Promise<string> {
+async function findLoss(session: Session, cipher: EncryptedStore['cipher']): Promise<string> {
   const state = await readSealState(session);
   if (!state) return 'its signing key is missing';
   try {
-    await proveEnd(session, state, { box, memory: {} });
+    await proveEnd(session, state, { cipher, memory: {} });
   } catch (error) {
     if (error instanceof AppError && error.code === 'ERR_AUDIT') return error.message;
     throw error;
@@ -51,29 +54,29 @@ async function findLoss(session: Session, box: EncryptedStore['box']): Promise<s
 /**
  * Begins a new log with a new key where the old one cannot be continued, on record: its first act says who accepted it, why, and up to
  * which entries the new log takes over rows that nothing proves. What is left of the old seals is removed. A patient's key that is still in
- * the key file is not destroyed on the word of such a row. Throws as `judgeLostLog`, and AppError ERR_SECRET_KEY.
+ * the key file is not destroyed on the word of such a row. Throws as `checkLostLog`, and AppError ERR_SECRET_KEY.
  */
 export async function beginAnew(
-  { store, box }: EncryptedStore,
+  { store, cipher }: EncryptedStore,
   { actor, reason }: { actor: Actor; reason: string },
 ): Promise<NewBeginning> {
   return store.transaction(async (tx) => {
     await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
-    const found = await judgeLostLog(tx, box);
+    const found = await checkLostLog(tx, cipher);
     for (const table of ['seal_state', 'seals', 'seal_packs', 'seal_leaves'])
       await tx.run(`DELETE FROM ${table}`);
     await tx.run(
       "UPDATE replays SET state = 'cancelled', finished_at = UTC_TIMESTAMP(3) WHERE state = 'running'",
     );
-    await makeSealKey(tx, box, { onlyIfEmpty: false });
+    await makeSealKey(tx, cipher, { onlyIfEmpty: false });
     const [taken] = await tx.rows<AcceptedEntries>(
       `SELECT COALESCE((SELECT MAX(id) FROM attempts), 0) AS attempts, COALESCE((SELECT MAX(id) FROM audit_log), 0) AS audit_log,
          COALESCE((SELECT MAX(id) FROM delivery_log), 0) AS delivery_log`,
     );
     const details = { reason, lost: found.lost, taken_over: taken! };
-    await writeAct(tx, await openMarker(tx, box), { actor, action: beginAnewAction, details });
-    await adoptStore(tx, box, { kind: 'lost', to: taken! });
-    await adoptDeliveries(tx, box);
+    await writeAct(tx, await openMarker(tx, cipher), { actor, action: beginAnewAction, details });
+    await adoptStore(tx, cipher, { kind: 'lost', to: taken! });
+    await adoptDeliveries(tx, cipher);
     // A process that captures with the former key reads the row anew.
     await tx.run('UPDATE checkpoint SET epoch = epoch + 1 WHERE id = 1');
     return found;

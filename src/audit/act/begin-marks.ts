@@ -1,5 +1,5 @@
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { openMarker } from '../../db/proof/marks.ts';
 import { stageOf, type SealState } from '../../db/proof/seal-key.ts';
@@ -10,13 +10,13 @@ import { engine, writeAct } from './record-act.ts';
  * In a store of version f84be48, writes the act up to which delivery no marks are expected. Called before the beginning of the log is
  * signed anew; after that the store counts as one whose deliveries all have marks.
  */
-export async function beginMarks(tx: Session, state: SealState, box: SecretBox): Promise<void> {
-  if (stageOf(state) === 'old') await adoptDeliveries(tx, box);
+export async function beginMarks(tx: Session, state: SealState, cipher: Cipher): Promise<void> {
+  if (stageOf(state) === 'old') await adoptDeliveries(tx, cipher);
 }
 
 /** Writes the act by which the existing deliveries are believed without a mark, unless the present log has it already. */
-export async function adoptDeliveries(tx: Session, box: SecretBox): Promise<void> {
-  const marker = await openMarker(tx, box);
+export async function adoptDeliveries(tx: Session, cipher: Cipher): Promise<void> {
+  const marker = await openMarker(tx, cipher);
   const known = await readMarkedActs(tx, marker, { action: adoptDeliveriesAction, newest: 1 });
   if (known.length > 0) return;
   const [row] = await tx.rows<{ to: number }>(

@@ -1,4 +1,4 @@
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import type { Store } from '../../db/connection/client.ts';
 import { openMarker } from '../../db/proof/marks.ts';
 import { resealSealKey } from '../../db/proof/seal-key.ts';
@@ -9,18 +9,18 @@ import { file, writeAct } from './record-act.ts';
  * on record in the same transaction: as the configuration file's, with the ids of the keys. Returns whether there was one. Throws AppError
  * ERR_SECRET_KEY when the former key is not configured.
  */
-export async function recordKeyChange(store: Store, box: SecretBox): Promise<boolean> {
+export async function recordKeyChange(store: Store, cipher: Cipher): Promise<boolean> {
   return store.transaction(async (tx) => {
     const [row] = await tx.rows<{ sealed: string }>(
       'SELECT private_key AS sealed FROM seal_state WHERE id = 1 FOR UPDATE',
     );
-    if (!row || !box.isStale(row.sealed)) return false;
-    await resealSealKey(tx, box, row.sealed);
-    const marker = await openMarker(tx, box);
+    if (!row || !cipher.isStale(row.sealed)) return false;
+    await resealSealKey(tx, cipher, row.sealed);
+    const marker = await openMarker(tx, cipher);
     await writeAct(tx, marker, {
       actor: file,
       action: 'store.change-key',
-      details: { from: box.keyIdOf(row.sealed), to: box.keyId },
+      details: { from: cipher.keyIdOf(row.sealed), to: cipher.keyId },
     });
     return true;
   });

@@ -1,6 +1,6 @@
 import type { Session } from '../../db/connection/client.ts';
 import { asc, eq } from '../../db/schema/drizzle.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { openMarker, type Marker } from '../../db/proof/marks.ts';
 import { webhooks } from '../../db/schema/schema.ts';
 import { webhookColumns } from '../../db/schema/webhook-columns.ts';
@@ -28,34 +28,34 @@ export interface SqlChange {
  */
 export async function explainWebhooks(
   tx: Session,
-  box: SecretBox,
+  cipher: Cipher,
   isOfOther: (name: string) => boolean = () => false,
 ): Promise<SqlChange[]> {
-  const marker = await openMarker(tx, box);
-  const suspects = await findChanged(tx, { box, marker });
+  const marker = await openMarker(tx, cipher);
+  const suspects = await findChanged(tx, { cipher, marker });
   if (suspects.length === 0) return [];
   // Writers of webhooks lock the row that they change, and write the act in the same transaction.
   await tx.rows('SELECT id FROM webhooks FOR UPDATE');
   const changes: SqlChange[] = [];
   for (const id of suspects) {
-    const change = await explain(tx, { box, marker, isOfOther }, id);
+    const change = await explain(tx, { cipher, marker, isOfOther }, id);
     if (change) changes.push(change);
   }
   return changes;
 }
 
 /** Whether there is something that `explainWebhooks` would put on record. */
-export async function areWebhooksEdited(session: Session, box: SecretBox): Promise<boolean> {
-  const marker = await openMarker(session, box);
-  return (await findChanged(session, { box, marker })).length > 0;
+export async function areWebhooksEdited(session: Session, cipher: Cipher): Promise<boolean> {
+  const marker = await openMarker(session, cipher);
+  return (await findChanged(session, { cipher, marker })).length > 0;
 }
 
 /**
  * Puts on record what SQL did to one webhook, before something else is done to it: the act of that would take the edit for its own.
  * The caller holds the lock of its row. Throws AppError ERR_CONFLICT for a webhook of the file, which the daemon puts back first.
  */
-export async function explainWebhook(tx: Session, box: SecretBox, id: number): Promise<void> {
-  const change = await explain(tx, { box, marker: await openMarker(tx, box) }, id);
+export async function explainWebhook(tx: Session, cipher: Cipher, id: number): Promise<void> {
+  const change = await explain(tx, { cipher, marker: await openMarker(tx, cipher) }, id);
   if (change?.isOfFile !== true) return;
   throw new AppError('ERR_CONFLICT', `the webhook ${id} of the configuration file was changed by SQL`, {
     remedy: 'The running daemon puts it back within 2 s, and a stopped one at its start: try again then.',
@@ -64,7 +64,7 @@ export async function explainWebhook(tx: Session, box: SecretBox, id: number): P
 }
 
 interface Opened {
-  box: SecretBox;
+  cipher: Cipher;
   marker: Marker;
   isOfOther?(name: string): boolean;
 }
@@ -130,7 +130,7 @@ async function putBack(tx: Session, id: number, before: WebhookState): Promise<v
 /** What was put back beside what the file says, on record: without it, the next look would find it changed again. */
 export async function recordPutBack(
   tx: Session,
-  box: SecretBox,
+  cipher: Cipher,
   changes: readonly SqlChange[],
 ): Promise<void> {
   for (const { id, changed } of changes.filter(({ isOfFile, kind }) => isOfFile && kind !== 'delete')) {
@@ -141,6 +141,6 @@ export async function recordPutBack(
         [id],
       );
     }
-    await recordWebhookAct(tx, box, id, { actor: file, action: 'webhook.put-back' });
+    await recordWebhookAct(tx, cipher, id, { actor: file, action: 'webhook.put-back' });
   }
 }

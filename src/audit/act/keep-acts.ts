@@ -1,5 +1,5 @@
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { readMarkedActs, type ActRow } from '../../db/proof/marked-acts.ts';
 import { openMarker } from '../../db/proof/marks.ts';
 import { engine, writeAct } from './record-act.ts';
@@ -14,9 +14,9 @@ const lasting = [
  * Before acts are dropped by retention, writes those anew that still explain something, with the number and the moment of the original.
  * Of several that say the same of one target only the last counts.
  */
-export async function keepActs(tx: Session, box: SecretBox, dropped: readonly number[]): Promise<void> {
+export async function keepActs(tx: Session, cipher: Cipher, dropped: readonly number[]): Promise<void> {
   if (dropped.length === 0) return;
-  const marker = await openMarker(tx, box);
+  const marker = await openMarker(tx, cipher);
   const going = new Set(dropped);
   for (const action of lasting) {
     const last = new Map<string, ActRow>();

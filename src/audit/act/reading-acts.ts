@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import type { Session } from '../../db/connection/client.ts';
 import { parseStored } from '../../db/proof/stored-json.ts';
-import { momentMs } from '../../outbox/moment.ts';
+import { fromSqlDatetime } from '../../outbox/sql-datetime.ts';
 import { eraseAction } from '../../outbox/payload/payload-acts.ts';
 import { storedKey } from '../../outbox/append/lane.ts';
 import type { DeliveryFilter, DeliveryRecord } from '../deliveries.ts';
@@ -17,7 +17,7 @@ const listedAgainAfterMinutes = 10;
  * `patient.access` of each of them, every time. Any other list is a `delivery.list`: it shows patients' numbers too.
  */
 export async function recordListing(
-  { store, box }: EncryptedStore,
+  { store, cipher }: EncryptedStore,
   actor: Actor,
   filter: DeliveryFilter,
 ): Promise<void> {
@@ -25,37 +25,37 @@ export async function recordListing(
   const details = { list: toDetails({ ...rest, ...(entity && { entity }) }) };
   const patients = patient === undefined ? await patientsOf(store, entity) : [storedKey(patient)];
   for (const target of patients)
-    await recordAct(store, box, { actor, action: 'patient.access', target, details });
+    await recordAct(store, cipher, { actor, action: 'patient.access', target, details });
   if (patients.length > 0 || (await wasListed(store, actor, details))) return;
-  await recordAct(store, box, { actor, action: 'delivery.list', details });
+  await recordAct(store, cipher, { actor, action: 'delivery.list', details });
 }
 
 /** Puts on record that one delivery was read with its payload. */
 export async function recordReading(
-  { store, box }: EncryptedStore,
+  { store, cipher }: EncryptedStore,
   actor: Actor,
   { id, patient }: Pick<DeliveryRecord, 'id' | 'patient'>,
 ): Promise<void> {
   const details = patient === null ? {} : { details: { patient } };
-  await recordAct(store, box, { actor, action: 'delivery.read', target: String(id), ...details });
+  await recordAct(store, cipher, { actor, action: 'delivery.read', target: String(id), ...details });
 }
 
 /** Puts on record that a dry run of rules shows data, and of which patients. */
 export async function recordDryRun(
-  { store, box }: EncryptedStore,
+  { store, cipher }: EncryptedStore,
   actor: Actor,
   { patients, sinceMs }: { patients: ReadonlySet<string>; sinceMs: number },
 ): Promise<void> {
   const details = { dry_run: { since: new Date(sinceMs).toISOString() } };
-  await recordAct(store, box, { actor, action: 'event.read', details });
+  await recordAct(store, cipher, { actor, action: 'event.read', details });
   for (const patient of patients)
-    await recordAct(store, box, { actor, action: 'patient.access', target: storedKey(patient), details });
+    await recordAct(store, cipher, { actor, action: 'patient.access', target: storedKey(patient), details });
 }
 
 /** By patient, when the last erasure was: it covers what was committed before it. */
-export async function readErasureMoments({ store, box }: EncryptedStore): Promise<Map<string, number>> {
-  const acts = await readMarkedActs(store, box, { action: eraseAction });
-  return new Map(acts.map(({ target, at }) => [target!, momentMs(at)]));
+export async function readErasureMoments({ store, cipher }: EncryptedStore): Promise<Map<string, number>> {
+  const acts = await readMarkedActs(store, cipher, { action: eraseAction });
+  return new Map(acts.map(({ target, at }) => [target!, fromSqlDatetime(at)]));
 }
 
 /** The filter as acts have it. */

@@ -1,7 +1,7 @@
 import { storedText } from '../../db/proof/stored-json.ts';
 import type { WebhookInput } from '../../config/setting/webhook-input.ts';
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { openMarker, type Marker } from '../../db/proof/marks.ts';
 import { maskUrls } from './mask-urls.ts';
 import { underscored } from '../to-json.ts';
@@ -46,8 +46,8 @@ export interface RecordedAct {
  * Writes an act into the audit log, with a mark that only this program can make: in the transaction of the act itself, where there is
  * one. Throws AppError ERR_SECRET_KEY when the signing key does not open.
  */
-export async function recordAct(session: Session, box: SecretBox, act: Act): Promise<RecordedAct> {
-  return writeAct(session, await openMarker(session, box), act);
+export async function recordAct(session: Session, cipher: Cipher, act: Act): Promise<RecordedAct> {
+  return writeAct(session, await openMarker(session, cipher), act);
 }
 
 /** As `recordAct`, with a marker that is open. */
@@ -79,12 +79,12 @@ export interface WebhookAct {
  */
 export async function recordWebhookAct(
   tx: Session,
-  box: SecretBox,
+  cipher: Cipher,
   id: number,
   { actor, action, details }: WebhookAct,
 ): Promise<RecordedAct> {
-  const marker = await openMarker(tx, box);
-  const state = await readWebhookState(tx, { box, marker }, id);
+  const marker = await openMarker(tx, cipher);
+  const state = await readWebhookState(tx, { cipher, marker }, id);
   return writeAct(tx, marker, { actor, action, target: String(id), details: { ...details, state } });
 }
 

@@ -1,24 +1,24 @@
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { isSameName } from '../../outbox/webhook/file-claims.ts';
-import type { Along } from '../../outbox/webhook/webhook-registry.ts';
+import type { AfterWrite } from '../../outbox/webhook/webhook-registry.ts';
 import type { SyncOptions } from '../../outbox/webhook/webhook-sync.ts';
 import { explainWebhook, explainWebhooks, recordPutBack, type SqlChange } from './explain-webhooks.ts';
 import { engine, file, recordWebhookAct, type WebhookAct } from './record-act.ts';
 import { underscored } from '../to-json.ts';
 
 /** For a verb of the registry: puts on record what SQL did to the webhook before, and the act. */
-export function recordAlong(box: SecretBox, act: WebhookAct): Along {
+export function recordAlong(cipher: Cipher, act: WebhookAct): AfterWrite {
   return {
-    before: (tx, id) => explainWebhook(tx, box, id),
+    before: (tx, id) => explainWebhook(tx, cipher, id),
     async after(tx, id) {
-      await recordWebhookAct(tx, box, id, act);
+      await recordWebhookAct(tx, cipher, id, act);
     },
   };
 }
 
 /** For the engine, where it notes which events a webhook has missed while it was inactive. */
-export function recordMissed(box: SecretBox): Along {
-  return recordAlong(box, { actor: engine, action: 'webhook.missed' });
+export function recordMissed(cipher: Cipher): AfterWrite {
+  return recordAlong(cipher, { actor: engine, action: 'webhook.missed' });
 }
 
 interface RecordedSync extends Required<Omit<SyncOptions, 'overlapMs'>> {
@@ -31,7 +31,7 @@ interface RecordedSync extends Required<Omit<SyncOptions, 'overlapMs'>> {
  * Puts on record what the configuration file does to its webhooks, and what SQL did to any before. `fingerprint` identifies the edit of the
  * file: who may write it is not known here.
  */
-export function recordSync(box: SecretBox, fingerprint: string): RecordedSync {
+export function recordSync(cipher: Cipher, fingerprint: string): RecordedSync {
   const bySql: SqlChange[] = [];
   const left: RecordedSync['left'] = [];
   return {
@@ -39,7 +39,7 @@ export function recordSync(box: SecretBox, fingerprint: string): RecordedSync {
     left,
     async before(tx, isOfOther) {
       // Anew where the transaction is tried again.
-      bySql.splice(0, bySql.length, ...(await explainWebhooks(tx, box, isOfOther)));
+      bySql.splice(0, bySql.length, ...(await explainWebhooks(tx, cipher, isOfOther)));
       left.length = 0;
     },
     idOf: (name) =>
@@ -54,9 +54,9 @@ export function recordSync(box: SecretBox, fingerprint: string): RecordedSync {
         ...((kind === 'update' || kind === 'rename') && { changed: changed.map(underscored) }),
         file_sha256: fingerprint,
       };
-      await recordWebhookAct(tx, box, id, { actor: file, action: `webhook.${kind}`, details });
+      await recordWebhookAct(tx, cipher, id, { actor: file, action: `webhook.${kind}`, details });
       if (kind === 'deactivate') left.push({ id, name });
     },
-    after: (tx) => recordPutBack(tx, box, bySql),
+    after: (tx) => recordPutBack(tx, cipher, bySql),
   };
 }

@@ -1,5 +1,5 @@
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { parseStored } from '../../db/proof/stored-json.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { canonical, openMarker, type Marker } from '../../db/proof/marks.ts';
@@ -43,13 +43,13 @@ interface Creation {
 
 /** Puts a new replay on record, within its transaction. */
 export function recordReplay(
-  box: SecretBox,
+  cipher: Cipher,
   webhookId: number,
   { actor, details }: Creation,
 ): (tx: Session, replay: number, total: number) => Promise<void> {
   return async (tx, replay, total) => {
     const row = await readReplayState(tx, replay);
-    await recordAct(tx, box, {
+    await recordAct(tx, cipher, {
       actor,
       action: 'replay.create',
       target: String(webhookId),
@@ -60,13 +60,13 @@ export function recordReplay(
 
 /** Puts the end of a replay on record, within the transaction that ends it: a person's cancelling, or the engine's last step. */
 export function recordReplayEnd(
-  box: SecretBox,
+  cipher: Cipher,
   actor: Actor,
 ): (tx: Session, replay: number) => Promise<void> {
   return async (tx, replay) => {
     const row = await readReplayState(tx, replay);
     const action = actor.role === 'engine' ? 'replay.end' : 'replay.cancel';
-    await recordAct(tx, box, { actor, action, target: String(replay), details: { row } });
+    await recordAct(tx, cipher, { actor, action, target: String(replay), details: { row } });
   };
 }
 
@@ -88,10 +88,10 @@ export async function readReplayRecords(session: Session, marker: Marker): Promi
 }
 
 /** Whether acts on record explain a running replay. If not, SQL made it or changed what it asks for. */
-export async function isReplayExplained(session: Session, box: SecretBox, id: number): Promise<boolean> {
+export async function isReplayExplained(session: Session, cipher: Cipher, id: number): Promise<boolean> {
   const [found] = await readReplayStates(session, { after: id - 1, limit: 1 });
   if (found?.id !== id) return false;
-  const records = await readReplayRecords(session, await openMarker(session, box));
+  const records = await readReplayRecords(session, await openMarker(session, cipher));
   return replayDifferences(id, found.state, records).length === 0;
 }
 

@@ -1,5 +1,5 @@
 import type { Session, Store } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { openMarker, type Marker } from '../../db/proof/marks.ts';
 import { engine, writeAct } from './record-act.ts';
@@ -15,7 +15,7 @@ export interface PrunedRange {
 }
 
 /** What retention has decided about payloads, oldest first. */
-export async function readPrunedRanges(session: Session, marker: SecretBox | Marker): Promise<PrunedRange[]> {
+export async function readPrunedRanges(session: Session, marker: Cipher | Marker): Promise<PrunedRange[]> {
   const acts = await readMarkedActs(session, marker, { action: pruneAction });
   return acts.map(({ at, details }) => ({
     toSeq: Number(details?.['to_event']),
@@ -34,8 +34,8 @@ export interface Deciding {
  * Decides, on record, up to which event payloads go. Returns that event: of the last decision where there is nothing new to decide, 0
  * before the first. What goes is proved to be old enough before it goes.
  */
-export async function decidePruning(store: Store, box: SecretBox, deciding: Deciding): Promise<number> {
-  const marker = await openMarker(store, box);
+export async function decidePruning(store: Store, cipher: Cipher, deciding: Deciding): Promise<number> {
+  const marker = await openMarker(store, cipher);
   const before = Math.max(0, ...(await readPrunedRanges(store, marker)).map(({ toSeq }) => toSeq));
   const due = await store.rows(
     `SELECT 1 FROM (SELECT created_at FROM event_log WHERE seq > ? ORDER BY seq LIMIT 1) e

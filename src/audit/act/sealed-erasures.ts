@@ -10,11 +10,11 @@ import { sealOnce } from '../seal/seal.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /** Keys that erasures gave up, by acts that are marked and sealed. */
-export function sealedErasures({ box }: Pick<EncryptedStore, 'box'>): Erasures {
+export function sealedErasures({ cipher }: Pick<EncryptedStore, 'cipher'>): Erasures {
   return async (session, slots) => {
     const acts = [
-      ...(await readMarkedActs(session, box, { action: eraseAction })),
-      ...(await readMarkedActs(session, box, { action: 'store.adopt' })),
+      ...(await readMarkedActs(session, cipher, { action: eraseAction })),
+      ...(await readMarkedActs(session, cipher, { action: 'store.adopt' })),
     ];
     const named = new Set<string>();
     const wanted = new Set(slots);

@@ -19,7 +19,7 @@ export async function sendMissed(
   if (!webhook) throw notFound(id);
   return replayMissed(vault.store, webhook, {
     requestedBy: actor.name,
-    along: recordAlong(vault.box, { actor, action: 'webhook.missed' }),
-    record: recordReplay(vault.box, id, { actor, details: { missed: true } }),
+    along: recordAlong(vault.cipher, { actor, action: 'webhook.missed' }),
+    record: recordReplay(vault.cipher, id, { actor, details: { missed: true } }),
   });
 }

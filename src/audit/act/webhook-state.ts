@@ -1,12 +1,12 @@
 import type { Session } from '../../db/connection/client.ts';
 import { eq } from '../../db/schema/drizzle.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { canonical, type Marker } from '../../db/proof/marks.ts';
 import { webhooks } from '../../db/schema/schema.ts';
 import { isTooLarge, webhookColumns } from '../../db/schema/webhook-columns.ts';
 import { maskUrl } from '../../lib/mask-url.ts';
-import { tryOpenCredentials } from '../../outbox/webhook/webhook-credentials.ts';
+import { tryDecryptCredentials } from '../../outbox/webhook/webhook-credentials.ts';
 import { secretContext } from '../../outbox/webhook/webhook-row.ts';
 import type { WebhookRow } from '../../db/schema/schema.ts';
 
@@ -46,16 +46,16 @@ export interface WebhookState {
 }
 
 interface Digesting {
-  box: SecretBox;
+  cipher: Cipher;
   marker: Marker;
 }
 
-export function toWebhookState(stored: WebhookRow, { box, marker }: Digesting): WebhookState {
-  const row = tryOpenCredentials(stored, box);
+export function toWebhookState(stored: WebhookRow, { cipher, marker }: Digesting): WebhookState {
+  const row = tryDecryptCredentials(stored, cipher);
   const iso = (moment: Date | null): string | null => moment?.toISOString() ?? null;
   const openSecret = (stored: string | null): string | null => {
     try {
-      return stored && box.open(stored, secretContext(row.id));
+      return stored && cipher.decrypt(stored, secretContext(row.id));
     } catch {
       return stored;
     }

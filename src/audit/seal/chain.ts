@@ -1,6 +1,6 @@
 import { createHash, createPublicKey } from 'node:crypto';
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import {
   isSigned,
   lostRemedy,
@@ -94,10 +94,10 @@ export interface ChainEnd {
 export async function proveEnd(
   tx: Session,
   state: SealState,
-  { box, memory }: { box: SecretBox; memory: ChainMemory },
+  { cipher, memory }: { cipher: Cipher; memory: ChainMemory },
 ): Promise<ChainEnd> {
   const { anchor, publicKey } = state;
-  proveKey(state, box, memory);
+  proveKey(state, cipher, memory);
   proveAnchor(state);
   const last = await readLastSeal(tx);
   if (last) proveSeal(last, publicKey);
@@ -115,16 +115,16 @@ export async function proveEnd(
   return { state, last };
 }
 
-function proveKey(state: SealState, box: SecretBox, { last: seen }: ChainMemory): void {
-  if (publicKeyOf(state, box) !== state.publicKey)
+function proveKey(state: SealState, cipher: Cipher, { last: seen }: ChainMemory): void {
+  if (publicKeyOf(state, cipher) !== state.publicKey)
     throw broken('its public key is not that of the private key');
   if (seen && seen.publicKey !== state.publicKey) throw broken('its key was replaced');
 }
 
 /** SPKI in base64. */
-function publicKeyOf(state: SealState, box: SecretBox): string {
+function publicKeyOf(state: SealState, cipher: Cipher): string {
   try {
-    const key = createPublicKey(privateKeyOf(state, box));
+    const key = createPublicKey(privateKeyOf(state, cipher));
     return key.export({ format: 'der', type: 'spki' }).toString('base64');
   } catch (error) {
     if (error instanceof AppError) throw error;

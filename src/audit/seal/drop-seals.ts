@@ -8,7 +8,7 @@ import {
   signText,
   type SealState,
 } from '../../db/proof/seal-key.ts';
-import { momentMs } from '../../outbox/moment.ts';
+import { fromSqlDatetime } from '../../outbox/sql-datetime.ts';
 import { broken, proveEnd, proveSeal, readSeals, type ChainMemory, type Seal } from './chain.ts';
 import { keepActs } from '../act/keep-acts.ts';
 import { readProvedIds } from './prove-leaves.ts';
@@ -35,27 +35,27 @@ export interface DropOptions {
  * not hold: nothing is dropped then.
  */
 export async function dropSeals(
-  { store, box }: EncryptedStore,
+  { store, cipher }: EncryptedStore,
   { olderThanMs, patienceMs = 0, memory = {} }: DropOptions,
 ): Promise<{ dropped: number; more: boolean }> {
   return store.transaction(async (tx) => {
     const nothing = { dropped: 0, more: false };
     const state = await readSealState(tx, { lock: true });
     if (!state) return nothing;
-    const { last } = await proveEnd(tx, state, { box, memory });
+    const { last } = await proveEnd(tx, state, { cipher, memory });
     if (!last) return nothing;
-    const nowMs = momentMs(await readClock(tx));
+    const nowMs = fromSqlDatetime(await readClock(tx));
     const old = await readOldSeals(tx, state, { lastNumber: last.number, beforeMs: nowMs - olderThanMs });
     const cut = old.at(-1);
-    if (!cut || momentMs(old[0]!.sealedAt) > nowMs - olderThanMs - patienceMs) return nothing;
-    const counts = await dropEntries(tx, box, old);
+    if (!cut || fromSqlDatetime(old[0]!.sealedAt) > nowMs - olderThanMs - patienceMs) return nothing;
+    const counts = await dropEntries(tx, cipher, old);
     await tx.run('DELETE FROM seals WHERE number <= ?', [cut.number]);
-    const signature = signText(privateKeyOf(state, box), anchorText(cut, 'sealed'));
+    const signature = signText(privateKeyOf(state, cipher), anchorText(cut, 'sealed'));
     await tx.run(
       'UPDATE seal_state SET anchor_number = ?, anchor_hash = ?, anchor_signature = ?, anchor = ? WHERE id = 1',
       [cut.number, cut.hash, signature, storedText('seal_state.anchor', cut)],
     );
-    await recordAct(tx, box, {
+    await recordAct(tx, cipher, {
       actor: engine,
       action: dropAction,
       target: `${old[0]!.number} to ${cut.number}`,
@@ -88,7 +88,7 @@ async function readOldSeals(
       throw broken(`seal ${seal.number} does not follow seal ${previous.number}`);
     proveSeal(seal, publicKey);
     entries += seal.entries;
-    if (momentMs(seal.sealedAt) >= beforeMs || (old.length > 0 && entries > entriesAtOnce)) break;
+    if (fromSqlDatetime(seal.sealedAt) >= beforeMs || (old.length > 0 && entries > entriesAtOnce)) break;
     old.push(seal);
     previous = { ...anchor, ...seal };
   }
@@ -98,11 +98,11 @@ async function readOldSeals(
 /** Attempts and acts go with their seals; events and deliveries once nothing refers to them (outbox/prune). */
 async function dropEntries(
   tx: Session,
-  box: EncryptedStore['box'],
+  cipher: EncryptedStore['cipher'],
   seals: readonly Seal[],
 ): Promise<{ attempts: number; acts: number }> {
   const ids = await readProvedIds(tx, seals);
-  await keepActs(tx, box, ids.audit_log);
+  await keepActs(tx, cipher, ids.audit_log);
   for (const log of ['attempts', 'audit_log'] as const)
     await tx.run(`DELETE FROM ${log} WHERE ${idIn('id', ids[log])}`);
   const to = seals.at(-1)!.number;

@@ -12,7 +12,7 @@ import {
   stageOf,
 } from '../../db/proof/seal-key.ts';
 import { yieldToEventLoop } from '../../lib/clock.ts';
-import { momentMs } from '../../outbox/moment.ts';
+import { fromSqlDatetime } from '../../outbox/sql-datetime.ts';
 import { openPayloads, textOf } from '../../outbox/payload/payloads.ts';
 import { ensureSalts, subjectOf } from '../../outbox/payload/subject-keys.ts';
 import { beginMarks } from '../act/begin-marks.ts';
@@ -89,7 +89,7 @@ interface LogLeaves {
  * is at it. Throws AppError ERR_AUDIT, and signs nothing, when the chain is not as it was sealed.
  */
 export async function sealOnce(vault: EncryptedStore, options: SealOptions = {}): Promise<Seal | null> {
-  const { store, box } = vault;
+  const { store, cipher } = vault;
   const memory = options.memory ?? {};
   await ensureKey(vault, memory);
   const before = await readLastSeal(store);
@@ -97,7 +97,7 @@ export async function sealOnce(vault: EncryptedStore, options: SealOptions = {})
   const made = await store.transaction(async (tx) => {
     const state = await readSealState(tx, { lock: true });
     if (!state) return null;
-    const end = await proveEnd(tx, state, { box, memory });
+    const end = await proveEnd(tx, state, { cipher, memory });
     const seal = await sealNext(vault, tx, { end, closed, options });
     return { state, last: seal ?? end.last, seal };
   });
@@ -108,9 +108,9 @@ export async function sealOnce(vault: EncryptedStore, options: SealOptions = {})
 }
 
 /** A key that was there is not made again: it was taken away. */
-async function ensureKey({ store, box }: EncryptedStore, { last: seen }: ChainMemory): Promise<void> {
+async function ensureKey({ store, cipher }: EncryptedStore, { last: seen }: ChainMemory): Promise<void> {
   if (seen && !(await readSealState(store))) throw broken('its key is missing');
-  await ensureSealState(store, box);
+  await ensureSealState(store, cipher);
 }
 
 interface Sealing {
@@ -125,16 +125,16 @@ async function sealNext(
   { end, closed, options }: Sealing,
 ): Promise<Seal | null> {
   const progress = end.last?.progress ?? (await firstProgress(tx, vault, end));
-  await beginMarks(tx, end.state, vault.box);
+  await beginMarks(tx, end.state, vault.cipher);
   const sealedAt = await readClock(tx);
   const limit = options.maximumEntries ?? maximumEntries;
   const number = Math.max(end.last?.number ?? 0, end.state.anchor.number, oldProgress(end).seals) + 1;
   const found = await findEntries(tx, progress, {
     ...{ closed, limit },
-    ...{ seal: number, sealedAtMs: momentMs(sealedAt) },
+    ...{ seal: number, sealedAtMs: fromSqlDatetime(sealedAt) },
   });
   if (await isOnlyAboutSeals(tx, found.ids, limit)) return null;
-  const marker = new Marker(markKeyOf(end.state, vault.box));
+  const marker = new Marker(markKeyOf(end.state, vault.cipher));
   const { unmarked } = progress;
   const { logs, root, entries } = await toLeaves(vault, tx, { ids: found.ids, marker, unmarked });
   if (entries === 0) return null;
@@ -148,10 +148,10 @@ async function sealNext(
     progressHash: progressHash(found.progress),
   };
   const hash = sealHash(content);
-  const signature = signText(privateKeyOf(end.state, vault.box), hash);
+  const signature = signText(privateKeyOf(end.state, vault.cipher), hash);
   const seal: Seal = { ...content, hash, signature, progress: found.progress };
   await writeSeal(tx, seal, logs);
-  await signBegun(tx, end.state, vault.box);
+  await signBegun(tx, end.state, vault.cipher);
   await options.onSealed?.(tx, toHead(seal, end.state.publicKey));
   return seal;
 }
@@ -160,17 +160,17 @@ async function sealNext(
  * Before the first seal of version 2: what version f84be48 sealed, and that its rows have no marks; or what a new log took over on record.
  * Where the log began with an empty store, every row has its mark.
  */
-async function firstProgress(tx: Session, { box }: EncryptedStore, end: ChainEnd): Promise<Progress> {
+async function firstProgress(tx: Session, { cipher }: EncryptedStore, end: ChainEnd): Promise<Progress> {
   const { state, last } = end;
   if (last === undefined && stageOf(state) === 'empty') {
-    await adoptStore(tx, box, { kind: 'empty' });
+    await adoptStore(tx, cipher, { kind: 'empty' });
     const { delivery_log: deliveries, ...unmarked } = await readAcceptedEntries(
       tx,
-      new Marker(markKeyOf(state, box)),
+      new Marker(markKeyOf(state, cipher)),
     );
     return { ...nothingSealed, old: { ...nothingSealed.old, delivery_log: deliveries }, unmarked };
   }
-  await adoptStore(tx, box, { kind: 'old' });
+  await adoptStore(tx, cipher, { kind: 'old' });
   const old = oldProgress(end);
   const lastUnmarked = async (log: 'attempts' | 'audit_log'): Promise<number> => {
     const [row] = await tx.rows<{ id: number }>(
@@ -265,7 +265,7 @@ async function* leavesOf(
 ): AsyncGenerator<Leaf, void, undefined> {
   const rows = await readEntries(tx, log, idIn('{id}', ids));
   if (log === 'attempts' || log === 'audit_log') requireMarks(log, rows, marking);
-  const opened = await openPayloads(tx, vault.box, rows.map(storedContent));
+  const opened = await openPayloads(tx, vault.cipher, rows.map(storedContent));
   const salts = await ensureSalts(vault, subjectsOf(rows, opened));
   for (const [index, row] of rows.entries()) {
     const text = textOf(opened[index]);

@@ -1,5 +1,5 @@
 import type { Session } from '../../db/connection/client.ts';
-import { momentMs } from '../../outbox/moment.ts';
+import { fromSqlDatetime } from '../../outbox/sql-datetime.ts';
 import { readLastSeal } from './chain.ts';
 import { nothingSealed } from './progress.ts';
 
@@ -47,11 +47,11 @@ export async function readUnsealedAge(session: Session): Promise<UnsealedAge> {
      FROM (SELECT 1 AS one) o LEFT JOIN checkpoint c ON c.id = 1`,
     [acts.to, attempts.to, events.to, deliveries.to],
   );
-  const nowMs = momentMs(row!.now);
-  const moments = [row!.at1, row!.at2, row!.at3, row!.at4].flatMap((at) => (at ? [momentMs(at)] : []));
+  const nowMs = fromSqlDatetime(row!.now);
+  const moments = [row!.at1, row!.at2, row!.at3, row!.at4].flatMap((at) => (at ? [fromSqlDatetime(at)] : []));
   return {
     ageMs: moments.length === 0 ? 0 : Math.max(0, nowMs - Math.min(...moments)),
-    sealAgeMs: last ? nowMs - momentMs(last.sealedAt) : Infinity,
+    sealAgeMs: last ? nowMs - fromSqlDatetime(last.sealedAt) : Infinity,
     lastSeal: last?.number ?? 0,
   };
 }

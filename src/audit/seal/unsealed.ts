@@ -1,6 +1,6 @@
 import type { Session, Store } from '../../db/connection/client.ts';
 import { contentionOf } from '../../db/connection/retry-contention.ts';
-import { momentMs } from '../../outbox/moment.ts';
+import { fromSqlDatetime } from '../../outbox/sql-datetime.ts';
 import { fieldsOf, sealedLogs, type SealedLog } from './entry.ts';
 import { unpackLeaves } from './pack.ts';
 import {
@@ -40,7 +40,7 @@ const rangeName = (log: GappedLog, { from, to }: { from: number; to: number }): 
 
 /** The ranges in which no row can appear any more, once the present rows have been read. */
 export async function closeRanges(store: Store, progress: Progress, afterMs = graceMs): Promise<Set<string>> {
-  const nowMs = momentMs(await readClock(store));
+  const nowMs = fromSqlDatetime(await readClock(store));
   const closed = new Set<string>();
   for (const log of gappedLogs) {
     for (const range of progress[log].open) {

@@ -28,11 +28,11 @@ export async function skipOld({ vault, comparedTo, skipped }: SealWalk, log: Old
 }
 
 async function compareLeaves(walk: SealWalk, seal: Seal, leaves: readonly OldLeaf[]): Promise<void> {
-  const { store, box } = walk.vault;
+  const { store, cipher } = walk.vault;
   const attempts = leaves.flatMap(({ attempt }) => attempt ?? []);
-  const opened = await openPayloadsOf(store, box, attempts);
+  const opened = await openPayloadsOf(store, cipher, attempts);
   const payloads = new Map(attempts.map((attempt, index) => [attempt, opened[index]!]));
-  const salts = await readSalts(store, box, new Set(attempts.map(({ subject }) => subjectOf(subject))));
+  const salts = await readSalts(store, cipher, new Set(attempts.map(({ subject }) => subjectOf(subject))));
   for (const leaf of leaves) {
     compareLeaf(seal, leaf);
     const { attempt } = leaf;

@@ -1,7 +1,7 @@
 import type { Session } from '../../db/connection/client.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import type { Marker } from '../../db/proof/marks.ts';
-import { momentMs } from '../../outbox/moment.ts';
+import { fromSqlDatetime } from '../../outbox/sql-datetime.ts';
 import { eraseAction } from '../../outbox/payload/payload-acts.ts';
 import { subjectOf } from '../../outbox/payload/subject-keys.ts';
 import { readPrunedRanges, type PrunedRange } from '../act/retention-acts.ts';
@@ -51,7 +51,7 @@ export class Excuses {
       const list = erased.get(target!) ?? [];
       list.push({
         lastEvent: Number(details?.['last_event']),
-        atMs: momentMs(at),
+        atMs: fromSqlDatetime(at),
         stands: details?.['log_end'] !== undefined,
       });
       erased.set(target!, list);
@@ -64,13 +64,15 @@ export class Excuses {
 
   of({ eventSeq, subject, createdAt, bodilessFrom }: Gone): 'pruned' | 'erased' | undefined {
     const wasOld = (range: PrunedRange): boolean =>
-      createdAt === null || momentMs(createdAt) <= momentMs(range.at) - range.retentionMs;
+      createdAt === null || fromSqlDatetime(createdAt) <= fromSqlDatetime(range.at) - range.retentionMs;
     if (eventSeq <= this.#adoptedTo) return 'pruned';
     if (this.#pruned.some((range) => eventSeq <= range.toSeq && wasOld(range))) return 'pruned';
     if (this.isErased(subject, eventSeq)) return 'erased';
     if (subject === null || bodilessFrom === undefined) return undefined;
     const erasures = this.#erased.get(subjectOf(subject)) ?? [];
-    const isCovered = erasures.some(({ stands, atMs }) => stands && momentMs(bodilessFrom) <= atMs + skewMs);
+    const isCovered = erasures.some(
+      ({ stands, atMs }) => stands && fromSqlDatetime(bodilessFrom) <= atMs + skewMs,
+    );
     return isCovered ? 'erased' : undefined;
   }
 

@@ -1,4 +1,4 @@
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import type { Session } from '../../db/connection/client.ts';
 import { readSubjectKeys, type SubjectKeys } from '../../outbox/payload/subject-keys.ts';
 
@@ -11,18 +11,18 @@ const mostSubjects = 50_000;
  */
 export class KeyCache {
   readonly #session: Session;
-  readonly #box: SecretBox;
+  readonly #cipher: Cipher;
   #known = new Map<string, SubjectKeys>();
 
-  constructor(session: Session, box: SecretBox) {
+  constructor(session: Session, cipher: Cipher) {
     this.#session = session;
-    this.#box = box;
+    this.#cipher = cipher;
   }
 
   /** The keys of these subjects, as far as they are there. Throws AppError ERR_SECRET_KEY. */
   async of(subjects: ReadonlySet<string>): Promise<Map<string, SubjectKeys>> {
     const missing = new Set([...subjects].filter((subject) => !this.#known.has(subject)));
-    const read = missing.size === 0 ? [] : await readSubjectKeys(this.#session, this.#box, missing);
+    const read = missing.size === 0 ? [] : await readSubjectKeys(this.#session, this.#cipher, missing);
     if (this.#known.size + missing.size > mostSubjects) this.#known = new Map();
     for (const [subject, keys] of read) this.#known.set(subject, keys);
     const found = new Map(read);

@@ -1,6 +1,6 @@
 import { HmacKey } from '../../crypto/sha256.ts';
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { canonical } from '../../db/proof/marks.ts';
 import { parseStored } from '../../db/proof/stored-json.ts';
 import { openPayloads, type OpenedPayload } from '../../outbox/payload/payloads.ts';
@@ -63,7 +63,7 @@ export const attemptJoins =
 /** The payloads of attempts, opened, in order. */
 export function openPayloadsOf(
   session: Session,
-  box: SecretBox,
+  cipher: Cipher,
   entries: readonly AttemptEntry[],
 ): Promise<OpenedPayload[]> {
   const stored = entries.map(({ eventId, eventSeq, subject, payload }) => ({
@@ -72,7 +72,7 @@ export function openPayloadsOf(
     subject,
     payload,
   }));
-  return openPayloads(session, box, stored);
+  return openPayloads(session, cipher, stored);
 }
 
 export const actColumns = 'g.id, g.at, g.actor, g.role, g.action, g.target, g.details';

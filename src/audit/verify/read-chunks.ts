@@ -113,7 +113,7 @@ function proveRoot({ number, entries, root }: Seal, hashes: readonly Buffer[]): 
 
 export async function readChunk(walk: SealWalk, chunk: Chunk): Promise<ReadChunk> {
   const { log, late, after, to } = chunk;
-  const { store, box } = walk.vault;
+  const { store, cipher } = walk.vault;
   const rows = [
     ...(late.length > 0 ? await readEntries(store, log, idIn('{id}', late)) : []),
     ...(to > after ? await readEntries(store, log, `{id} > ${after} AND {id} <= ${to}`) : []),
@@ -123,7 +123,7 @@ export async function readChunk(walk: SealWalk, chunk: Chunk): Promise<ReadChunk
   const keys = await walk.keys.of(new Set(full.map(({ subject }) => subjectOf(subject))));
   const payloadKeys = new Map<string, PayloadKey>();
   for (const [subject, { payload }] of keys) if (payload) payloadKeys.set(subject, payload);
-  const opened = await openKnownPayloads(store, box, {
+  const opened = await openKnownPayloads(store, cipher, {
     stored: full.map(storedContent),
     keys: payloadKeys,
     isErased: (subject, eventSeq) => walk.excuses.isErased(subject, eventSeq),

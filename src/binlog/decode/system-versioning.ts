@@ -1,5 +1,5 @@
 import { columnType, type ColumnSpec } from './column-spec.ts';
-import { Tripwire } from '../halt.ts';
+import { CaptureFault } from '../halt.ts';
 import type { LogEvent } from '../protocol/log-event.ts';
 import { acceptGapCommand } from '../remedy.ts';
 import { isAtLeast, parseServerVersion } from '../source/server-version.ts';
@@ -49,7 +49,7 @@ export function endOfTimeIn(description: LogEvent, hasShortTimestamps = false): 
  * The index of the row_end column of a system-versioned table of MariaDB, whatever its name, or -1. The log shows it: the server adds
  * row_end to the primary key as its last part, and both ends of the period are TIMESTAMP(6) NOT NULL (measured on 10.11.18 and
  * 11.8.8). So each row is read as of the definition that it was written under, and no reconnect is needed after an ALTER TABLE.
- * An ordinary table may have such a key; then the data dictionary decides. Throws a Tripwire where that does not know the table.
+ * An ordinary table may have such a key; then the data dictionary decides. Throws a CaptureFault where that does not know the table.
  */
 export function findRowEnd(
   table: string,
@@ -67,7 +67,7 @@ export function findRowEnd(
   if (rowEnd >= 0 && plainColumns !== undefined)
     return plainColumns === 'any' || isPlain(plainColumns, specs[rowEnd]!.name) ? -1 : rowEnd;
   if (rowEnd < 0 && plainColumns) return -1;
-  throw new Tripwire('unsupported-type', `the log does not say whether ${table} is system-versioned`, {
+  throw new CaptureFault('unsupported-type', `the log does not say whether ${table} is system-versioned`, {
     table,
     remedy: acceptGapCommand('system versioning not known'),
   });

@@ -3,7 +3,7 @@ import type { ByteReader } from '../protocol/byte-reader.ts';
 import { columnType, type ColumnSpec } from './column-spec.ts';
 import { compileColumn, compileSkip, type ColumnDecoder, type SkipColumn } from './decode-column.ts';
 import { describeType } from '../definition/shown-column.ts';
-import { Tripwire, undecodable } from '../halt.ts';
+import { CaptureFault, undecodable } from '../halt.ts';
 import { quoteName } from '../source/quote-name.ts';
 import { acceptGapCommand, steps } from '../remedy.ts';
 import { findRowEnd, type EndOfTime, type PlainColumns } from './system-versioning.ts';
@@ -65,7 +65,7 @@ export function readTableName(reader: ByteReader): { schema: string; table: stri
 
 /**
  * Reads a TABLE_MAP event's body, from behind the table id and flags, into a table that can read its rows; null when the
- * table is neither watched nor named. Throws a Tripwire where the log does not say enough to read every wanted column for certain.
+ * table is neither watched nor named. Throws a CaptureFault where the log does not say enough to read every wanted column for certain.
  * Layout: MySQL libs/mysql/binlog/event/rows_event.h, Table_map_event.
  */
 export function readTableMap(
@@ -85,7 +85,7 @@ export function readTableMap(
     context.flavour,
   );
   if (optional.names.length !== shapes.length) {
-    throw new Tripwire('metadata-missing', `the log does not name the columns of ${name}`, {
+    throw new CaptureFault('metadata-missing', `the log does not name the columns of ${name}`, {
       table: name,
       remedy: steps(
         setVariable('binlog_row_metadata', "'FULL'", context.flavour),
@@ -145,13 +145,13 @@ function isMissed(
 }
 
 /**
- * Of a column that is not in the data dictionary any more MariaDB's log does not say everything. Throws a Tripwire where it may be
+ * Of a column that is not in the data dictionary any more MariaDB's log does not say everything. Throws a CaptureFault where it may be
  * of a type that is logged as plain strings.
  */
 function requireTypes(table: string, missed: readonly ColumnSpec[]): void {
   const untold = missed.find(mayBeHidden);
   if (!untold) return;
-  throw new Tripwire(
+  throw new CaptureFault(
     'unsupported-type',
     `the log does not say whether ${table}.${untold.name}, which is gone, was a UUID, an address, JSON, or a plain string`,
     { table, remedy: acceptGapCommand('type of a dropped column not known') },
@@ -245,7 +245,7 @@ const decoderOf = (table: string, spec: ColumnSpec): ColumnDecoder =>
 
 function refuse(table: string, spec: ColumnSpec): never {
   const { name, type, charset } = spec;
-  throw new Tripwire(
+  throw new CaptureFault(
     'unsupported-type',
     `column ${table}.${name} cannot be decoded (type ${type}, ${charset ?? 'no character set'})`,
     { table, remedy: unsupportedRemedy(table, spec) },

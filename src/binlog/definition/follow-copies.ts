@@ -33,8 +33,11 @@ export function alterCopy(baseline: Baseline, altered: NonNullable<CopyDefinitio
       table,
       mapColumns(known, (column, name) => {
         if (!column.keptIn?.includes(copy)) return column;
-        const judged = { known: { ...known, [name]: proved(column, alteration) }, judged: new Set([name]) };
-        return findValueChange(alteration, { ...judged, mode: copyMode }) ? lose(column, copy) : column;
+        const compared = {
+          known: { ...known, [name]: proved(column, alteration) },
+          compared: new Set([name]),
+        };
+        return findValueChange(alteration, { ...compared, mode: copyMode }) ? lose(column, copy) : column;
       }),
     ]),
   );
@@ -43,11 +46,11 @@ export function alterCopy(baseline: Baseline, altered: NonNullable<CopyDefinitio
 /** The first column by which a copy that takes the place of a table may bring other values, and what was done to it. */
 export function findSwapped(
   known: Columns,
-  judged: ReadonlySet<string>,
+  compared: ReadonlySet<string>,
   copy: string,
 ): { column: string; what: string } | null {
   const behind = `${copy}, which took the place of the table by RENAME`;
-  const columns = [...judged];
+  const columns = [...compared];
   const lost = columns.find((column) => known[column]!.lostIn?.includes(copy));
   if (lost !== undefined) return { column: lost, what: `was dropped, renamed or converted in ${behind}` };
   const unknown = columns.find((column) => !known[column]!.keptIn?.includes(copy));

@@ -8,10 +8,10 @@ import { parseType, typeText } from './shown-column.ts';
 
 type Columns = Readonly<Record<string, ShownColumn>>;
 
-export interface Judgement {
+export interface ComparedColumns {
   known: Columns;
   /** Lower-case names: the columns that the rules name, and the key. */
-  judged: ReadonlySet<string>;
+  compared: ReadonlySet<string>;
   mode: ConversionMode;
 }
 
@@ -22,15 +22,15 @@ export interface ValueChange {
   what: string;
 }
 
-/** The first action of an ALTER TABLE by which a judged column may have other values; null where it provably keeps them all. */
+/** The first action of an ALTER TABLE by which a checked column may have other values; null where it provably keeps them all. */
 export function findValueChange(
   { actions }: Pick<Alteration, 'actions'>,
-  judgement: Judgement,
+  validated: ComparedColumns,
 ): ValueChange | null {
   for (const action of actions) {
-    const column = findChanged(action, judgement);
+    const column = findChanged(action, validated);
     if (column !== undefined)
-      return { kind: action.kind, column, what: describe(action, judgement.known[column]!) };
+      return { kind: action.kind, column, what: describe(action, validated.known[column]!) };
   }
   return null;
 }
@@ -46,8 +46,8 @@ function describe(action: ColumnAction, { type }: ShownColumn): string {
 /** Without labels, which may be many. */
 const shortText = (type: ColumnState['type']): string => typeText({ ...type, labels: null });
 
-function findChanged(action: ColumnAction, { known, judged, mode }: Judgement): string | undefined {
-  const columns = [...judged];
+function findChanged(action: ColumnAction, { known, compared, mode }: ComparedColumns): string | undefined {
+  const columns = [...compared];
   if (action.kind === 'remove') return columns.find((column) => isNamed(action.column, column));
   // What a generated column is computed from is not known.
   const generated = columns.find((column) => known[column]!.isGenerated);

@@ -1,6 +1,6 @@
 import type { EndOfTime } from '../decode/system-versioning.ts';
 import { ByteReader } from '../protocol/byte-reader.ts';
-import { Tripwire } from '../halt.ts';
+import { CaptureFault } from '../halt.ts';
 import type { LogEvent } from '../protocol/log-event.ts';
 import { readRows, ROWS_FLAG } from '../decode/read-rows.ts';
 import { readTableMap, readTableName, type MappedTable } from '../decode/table-map.ts';
@@ -84,7 +84,7 @@ export class ParentRows {
         endOfTime,
       );
     } catch (error) {
-      if (error instanceof Tripwire) return null;
+      if (error instanceof CaptureFault) return null;
       throw error;
     }
   }
@@ -151,7 +151,7 @@ function readOrNull(event: LogEvent, probe: MappedTable): RowEvent[] | null {
   try {
     return readRows(event, 'update', probe);
   } catch (error) {
-    if (error instanceof RangeError || error instanceof Tripwire) return null;
+    if (error instanceof RangeError || error instanceof CaptureFault) return null;
     throw error;
   }
 }

@@ -32,10 +32,10 @@ export async function findSilentKeys(
   );
   const keys = reach.keys();
   const triggers = await findTriggers(source, keys);
-  return { keys: keys.map((key) => judge(key, reach, triggers)), unread };
+  return { keys: keys.map((key) => describeKey(key, reach, triggers)), unread };
 }
 
-function judge(key: ForeignKey, reach: CascadeReach, triggers: ReadonlySet<string>): SilentKey {
+function describeKey(key: ForeignKey, reach: CascadeReach, triggers: ReadonlySet<string>): SilentKey {
   const isCircular = key.onDelete !== null && reach.isCircular(key);
   const isThere = triggers.has(triggerName(key));
   const canHave = createTrigger(key) !== null && (!isCircular || isThere);

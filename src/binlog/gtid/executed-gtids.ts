@@ -3,7 +3,7 @@ import { readGtidList } from './read-gtid.ts';
 import { isLaterFile } from '../position/log-place.ts';
 import { FLAG_ARTIFICIAL, type LogEvent } from '../protocol/log-event.ts';
 import type { Position } from '../types.ts';
-import { RetiredDomainError } from '../transaction/outgrown.ts';
+import { RetiredDomainError } from '../transaction/stale-schema.ts';
 
 export interface ExecutedGtidsOptions {
   /** Adds a GTID to what is executed and returns the whole set as text. Null where the server has none. */

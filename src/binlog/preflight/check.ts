@@ -17,7 +17,7 @@ export interface Finding {
   remedy?: string;
 }
 
-/** One question to the source, and the judgement of its answer. */
+/** One question to the source, and what its answer means. */
 export interface Check {
   /** A stable word: `binlog-format`. */
   id: string;

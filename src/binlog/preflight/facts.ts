@@ -34,7 +34,7 @@ const variablePrefixes = ['cloudsql', 'azure'];
 
 const denied = new Set([1142, 1143, 1227, 1044]);
 
-/** Asks the source once for what the checks judge. Throws when it cannot be reached. */
+/** Asks the source once for what the checks check. Throws when it cannot be reached. */
 export async function collectFacts(
   options: PreflightOptions & { lookups: Watch; clock: Clock },
 ): Promise<Facts> {

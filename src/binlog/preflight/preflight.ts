@@ -10,7 +10,7 @@ import { logSafetyChecks, logSettingChecks } from './log-settings.ts';
 import { managed, providerOf, toManagedRemedy, type Provider } from './managed.ts';
 import { retention } from './retention.ts';
 import { storeChecks, tryStore, writable } from './store.ts';
-import { surroundingChecks } from './surroundings.ts';
+import { environmentChecks } from './server-environment.ts';
 import { tableChecks } from './tables.ts';
 
 export interface CheckResult {
@@ -38,7 +38,7 @@ const checks: readonly Check[] = [
   ...tableChecks,
   ...logSafetyChecks,
   retention,
-  ...surroundingChecks,
+  ...environmentChecks,
   ...storeChecks,
 ];
 
@@ -56,7 +56,7 @@ export async function runPreflight(options: PreflightOptions): Promise<Preflight
   } catch (error) {
     // The fault of this installation: no answer of the server changes it.
     if (error instanceof AppError && error.code === 'ERR_DRIVER') throw error;
-    const store = options.probeStore ? [await judgeStore(options.probeStore)] : [];
+    const store = options.probeStore ? [await checkStore(options.probeStore)] : [];
     return { ok: false, server: place, checks: [unreachable(error), ...store] };
   }
   const provider = providerOf(facts);
@@ -73,7 +73,7 @@ export async function runPreflight(options: PreflightOptions): Promise<Preflight
 }
 
 /** The line of the store alone, where nothing is known of the source. */
-export async function judgeStore(probeStore: () => Promise<StoreLimits>): Promise<CheckResult> {
+export async function checkStore(probeStore: () => Promise<StoreLimits>): Promise<CheckResult> {
   return { id: writable.id, title: writable.title, remedy: null, ...(await tryStore(probeStore)) };
 }
 

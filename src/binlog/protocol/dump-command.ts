@@ -143,7 +143,7 @@ export function registerPacket(options: { serverId: number; host: string }): Buf
   return out;
 }
 
-export interface CommandVerbs {
+export interface CommandHandlers {
   /** One answer packet: `buffer[start]` is behind the OK byte. Returns true to end the command. */
   onPacket(buffer: Buffer, start: number, end: number): boolean;
   onEnd(): void;
@@ -158,7 +158,7 @@ export interface CommandVerbs {
  */
 export class ServerCommand extends EventEmitter {
   readonly #payload: Buffer;
-  readonly #verbs: CommandVerbs;
+  readonly #verbs: CommandHandlers;
   #sent = false;
   #answered = false;
   #closed = false;
@@ -169,7 +169,7 @@ export class ServerCommand extends EventEmitter {
   /** The connection broke during the pause. */
   #broken: Error | undefined;
 
-  constructor(payload: Buffer, verbs: CommandVerbs) {
+  constructor(payload: Buffer, verbs: CommandHandlers) {
     super();
     this.#payload = payload;
     this.#verbs = verbs;

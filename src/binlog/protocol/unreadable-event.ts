@@ -1,14 +1,14 @@
 import { setVariable } from '../../db/connection/set-variable.ts';
 import { eventType, nameOfEvent, verdictOf } from './event-type.ts';
-import { Tripwire } from '../halt.ts';
+import { CaptureFault } from '../halt.ts';
 import { FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
 import { acceptGapCommand, steps } from '../remedy.ts';
 
 /** Why capture stops at an event of a type that is not read. */
-export function unreadableEvent(type: number): Tripwire {
+export function unreadableEvent(type: number): CaptureFault {
   switch (type) {
     case eventType.partialUpdateRows:
-      return new Tripwire(
+      return new CaptureFault(
         'partial-json',
         'the log holds a partial JSON update, which says only what changed inside the value',
         {
@@ -21,11 +21,15 @@ export function unreadableEvent(type: number): Tripwire {
         },
       );
     case eventType.incident:
-      return new Tripwire('incident', 'the server logged an incident: changes may be missing from its log', {
-        remedy: steps("Find the cause in the server's error log.", acceptGapCommand('incident in the log')),
-      });
+      return new CaptureFault(
+        'incident',
+        'the server logged an incident: changes may be missing from its log',
+        {
+          remedy: steps("Find the cause in the server's error log.", acceptGapCommand('incident in the log')),
+        },
+      );
     default:
-      return new Tripwire('unknown-event', `the log holds an event of the ${describeType(type)}`, {
+      return new CaptureFault('unknown-event', `the log holds an event of the ${describeType(type)}`, {
         remedy: steps(
           'Upgrade odontology-webhooks to a version that knows this server: capture then continues.',
           'Or give up the transaction that holds the event:',

@@ -1,7 +1,7 @@
 import type { DatabaseUrl } from '../../db/connection/database-url.ts';
 import { findAltered, type AlteredTable } from '../definition/altered-table.ts';
 import { readCopyDefinition, type CopyDefinition } from '../definition/possible-copies.ts';
-import { Tripwire } from '../halt.ts';
+import { CaptureFault } from '../halt.ts';
 import type { LogEvent } from '../protocol/log-event.ts';
 import { acceptGapCommand, droppedSchemaRemedy, steps } from '../remedy.ts';
 import type { Flavour, Position } from '../types.ts';
@@ -75,7 +75,7 @@ export class StatementPolicy {
   }
 
   /**
-   * Throws a Tripwire for a statement after which a change of a watched table would be missing. Returns a promise where the source must
+   * Throws a CaptureFault for a statement after which a change of a watched table would be missing. Returns a promise where the source must
    * be asked whether it is one; it may also reject with an AppError that is worth another try.
    */
   refuse(statement: LoggedStatement, at: Position): void | Promise<void> {
@@ -126,8 +126,8 @@ export class StatementPolicy {
     });
   }
 
-  #statementFormat(what: string): Tripwire {
-    return new Tripwire(
+  #statementFormat(what: string): CaptureFault {
+    return new CaptureFault(
       'statement-format',
       `${what} is logged as a statement, not as rows: "odontology-webhooks check" says what to set or to grant`,
       {
@@ -145,7 +145,7 @@ export class StatementPolicy {
     const mayConcern =
       isSchema(schema) || someNameIn(parsed.behindHead(), (name) => someReading(name, isSchema));
     if (!mayConcern) return;
-    throw new Tripwire(
+    throw new CaptureFault(
       'unknown-statement',
       'the log holds a statement of an unknown kind that may concern the watched schema; a later version of odontology-webhooks may know it',
       {
@@ -210,13 +210,13 @@ export class StatementPolicy {
   }
 
   /**
-   * Rejects with a Tripwire unless all the tables can undo their changes. Both servers log rows of other tables in a group of their own that
+   * Rejects with a CaptureFault unless all the tables can undo their changes. Both servers log rows of other tables in a group of their own that
    * ends with COMMIT (`use_trans_cache` in MariaDB's sql/log.cc), so that such rows never precede a ROLLBACK; this makes sure of it.
    */
   async requireUndone(tables: readonly { schema: string; name: string }[]): Promise<void> {
     const found = await this.#proof.findNonTransactional(tables);
     if (found.length === 0) return;
-    throw new Tripwire(
+    throw new CaptureFault(
       'undecodable',
       `rows of ${found.join(', ')}, which cannot undo them, precede a ROLLBACK: it is not certain whether they are there. Give every watched table ENGINE=InnoDB`,
       { table: found[0]!, remedy: acceptGapCommand('rolled back in part') },
@@ -241,9 +241,9 @@ function unloggedRows(
   { statement }: UnloggedRows,
   { schema, object }: ObjectName,
   ownSchema: string,
-): Tripwire {
+): CaptureFault {
   const parts = [schema?.[0] ?? ownSchema, ...(object === null ? [] : [object[0] ?? '?'])];
-  return new Tripwire(
+  return new CaptureFault(
     'truncate',
     `${statement} took rows of ${parts.join('.')} away, or brought some, without logging them; DELETE and INSERT are logged`,
     {

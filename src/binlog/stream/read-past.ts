@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { HaltError, type Halt } from '../halt.ts';
 import { randomServerId } from '../source/log-file.ts';
 import { openStream, type BinlogStream, type StreamOptions } from '../stream.ts';
-import { mergeBaselines, OutgrownError } from '../transaction/outgrown.ts';
+import { mergeBaselines, StaleSchemaError } from '../transaction/stale-schema.ts';
 import type { Baseline, Position, TransactionPart } from '../types.ts';
 
 /** Behind so many transactions that cannot be read, the rest is not worth reading. */
@@ -68,7 +68,7 @@ export async function* readPast({
         place = placeBehind(place, parts, keepsShown);
       }
     } catch (error) {
-      if (error instanceof OutgrownError) {
+      if (error instanceof StaleSchemaError) {
         place = { ...place, baseline: mergeBaselines(place.baseline, error.shown) };
         continue;
       }

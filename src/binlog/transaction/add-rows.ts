@@ -19,7 +19,7 @@ const dummyTableId = 0xffffff;
 
 /**
  * Adds the rows of an event to the transaction that is being read, and emits a part of it when the buffer is full.
- * Throws a Tripwire when no table map announced the table.
+ * Throws a CaptureFault when no table map announced the table.
  */
 export function addRows(
   event: LogEvent,

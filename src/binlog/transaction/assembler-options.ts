@@ -20,7 +20,7 @@ export interface AssemblerOptions extends TableMapContext, TransactionTimeOption
    */
   baseline: Baseline;
   /**
-   * For a survey of the log: called with each transaction that cannot be read, which is then passed over as if its loss were
+   * For a scan of the log: called with each transaction that cannot be read, which is then passed over as if its loss were
    * accepted; what was emitted of it before does not count. Without it such a transaction ends the stream.
    */
   onUnreadable?(halt: Halt): void;

@@ -89,7 +89,7 @@ export class RowBuffer {
     this.#savepoints.set(name, this.#gone + this.#rows.length);
   }
 
-  /** Drops the rows behind a savepoint. Throws a Tripwire where it is unknown or some of them have left. */
+  /** Drops the rows behind a savepoint. Throws a CaptureFault where it is unknown or some of them have left. */
   rollBackTo(name: string): void {
     const rows = this.#gone + this.#rows.length;
     this.#rows.length = this.#savepoints.rollBackTo(name, { rows, gone: this.#gone }) - this.#gone;

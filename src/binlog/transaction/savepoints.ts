@@ -1,4 +1,4 @@
-import { Tripwire } from '../halt.ts';
+import { CaptureFault } from '../halt.ts';
 import { acceptGapCommand } from '../remedy.ts';
 
 /** The savepoints of the transaction under way: how many of its watched rows precede each. */
@@ -13,14 +13,14 @@ export class Savepoints {
   }
 
   /**
-   * Returns how many rows a ROLLBACK TO leaves of the transaction, and ends later savepoints. Throws a Tripwire where the savepoint is unknown, or
+   * Returns how many rows a ROLLBACK TO leaves of the transaction, and ends later savepoints. Throws a CaptureFault where the savepoint is unknown, or
    * where it undoes some of the `gone` rows that have left the reader.
    */
   rollBackTo(name: string, { rows, gone }: { rows: number; gone: number }): number {
     const kept = this.#rows.get(name.toLowerCase());
     if (rows === 0 || kept === rows) return rows;
     if (kept === undefined || kept < gone) {
-      throw new Tripwire(
+      throw new CaptureFault(
         'undecodable',
         'it is not known which rows of a watched table a ROLLBACK TO a savepoint has undone',
         { remedy: acceptGapCommand('rollback to savepoint') },

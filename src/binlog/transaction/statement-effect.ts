@@ -6,7 +6,7 @@ import type { StatementPolicy } from '../statement/statement-policy.ts';
 import type { Position } from '../types.ts';
 import { readXid, startsXa } from './xa/prepared-transactions.ts';
 import type { RowBuffer } from './row-buffer.ts';
-import type { ShownColumns } from './shown-columns.ts';
+import type { SchemaHistory } from './schema-history.ts';
 
 /** What a statement does to the transaction under way, once its rows and tables were followed. */
 export type StatementEffect =
@@ -23,7 +23,7 @@ export interface StatementOptions {
   statements: StatementPolicy;
   columnsOf: TableMapContext['columnsOf'];
   rows: RowBuffer;
-  shown: ShownColumns;
+  shown: SchemaHistory;
   parents: ParentRows | undefined;
 }
 
@@ -43,7 +43,7 @@ export class StatementFollower {
     this.#options = options;
   }
 
-  /** Throws a Tripwire for a statement that must stop the reader. Returns a promise where the source must be asked about it. */
+  /** Throws a CaptureFault for a statement that must stop the reader. Returns a promise where the source must be asked about it. */
   follow(event: LogEvent, around: Surroundings): StatementEffect | Promise<StatementEffect> {
     const { statements, rows } = this.#options;
     const statement = statements.read(event);

@@ -4,7 +4,7 @@ import { readTableMap, type MappedTable, type TableMapContext } from '../decode/
 import type { MappedParent, ParentRows } from '../foreign-key/parent-rows.ts';
 import { ByteReader } from '../protocol/byte-reader.ts';
 import type { LogEvent } from '../protocol/log-event.ts';
-import type { ShownColumns } from './shown-columns.ts';
+import type { SchemaHistory } from './schema-history.ts';
 import type { TransactionTime } from './transaction-time.ts';
 
 /** Table maps are kept while a server uses the same ids; a restart or many ALTERs must not let them grow for ever. */
@@ -22,7 +22,7 @@ interface CachedTable {
 
 export interface TableCacheOptions {
   context: TableMapContext;
-  shown: ShownColumns;
+  shown: SchemaHistory;
   time: TransactionTime;
   parents: ParentRows | undefined;
 }
@@ -61,7 +61,7 @@ export class TableCache {
     if (this.#tables.size >= MAX_CACHED_TABLES) this.#tables.clear();
   }
 
-  /** Takes a table map; of a waived transaction it is not read. Throws a Tripwire or an OutgrownError (see ShownColumns). */
+  /** Takes a table map; of a waived transaction it is not read. Throws a CaptureFault or a StaleSchemaError (see SchemaHistory). */
   map(event: LogEvent, isWaived: boolean): void {
     const { context, shown, time, parents } = this.#options;
     const id = readTableId(event);

@@ -12,10 +12,10 @@ import { addRows, type RowTarget } from './add-rows.ts';
 import type { AssemblerOptions } from './assembler-options.ts';
 import { beginGroup, endGroup, type Group } from './group.ts';
 import { LogCursor } from './log-cursor.ts';
-import { isForNextReader } from './outgrown.ts';
+import { isForNextReader } from './stale-schema.ts';
 import type { PreparedTransactions } from './xa/prepared-transactions.ts';
 import { RowBuffer } from './row-buffer.ts';
-import { ShownColumns } from './shown-columns.ts';
+import { SchemaHistory } from './schema-history.ts';
 import { StatementFollower, type StatementEffect } from './statement-effect.ts';
 import { TableCache } from './table-cache.ts';
 import { TransactionTime } from './transaction-time.ts';
@@ -31,7 +31,7 @@ import { XaRows, type RowsToReread } from './xa/xa-rows.ts';
  *                        └─ definition statement ┴───────────────────────────▶ idle (its tables in `ddl`)
  *
  * Whatever cannot be read for certain throws a HaltError that names the position before the transaction; what another reader can
- * read, an OutgrownError.
+ * read, a StaleSchemaError.
  */
 
 export class TransactionAssembler {
@@ -41,7 +41,7 @@ export class TransactionAssembler {
   readonly time: TransactionTime;
   readonly #tables: TableCache;
   readonly #rows: RowBuffer;
-  readonly #shown: ShownColumns;
+  readonly #shown: SchemaHistory;
   readonly #parents: ParentRows | undefined;
   readonly #into: RowTarget;
   readonly #statements: StatementFollower;
@@ -58,7 +58,7 @@ export class TransactionAssembler {
     this.#cursor = new LogCursor(position, { byOffset: byFile || gtidSet === null });
     this.#gtids = new ExecutedGtids(options);
     this.time = new TransactionTime(options);
-    const shown = (this.#shown = new ShownColumns(baseline));
+    const shown = (this.#shown = new SchemaHistory(baseline));
     const parents = (this.#parents = options.parents && new ParentRows(options.parents, options));
     const rows = (this.#rows = new RowBuffer(options.emit));
     const tables = (this.#tables = new TableCache({ context: options, shown, time: this.time, parents }));
@@ -80,7 +80,7 @@ export class TransactionAssembler {
 
   /**
    * Takes the next event of the stream. Returns a promise where the next event must wait: for a large compressed transaction, rows
-   * of an XA transaction that are read again, a statement about which the source is asked. Throws a HaltError, an OutgrownError, or
+   * of an XA transaction that are read again, a statement about which the source is asked. Throws a HaltError, a StaleSchemaError, or
    * an AppError that is retryable. The bytes of the event are not read after the call returns.
    */
   handle(arrived: LogEvent): void | Promise<void> {

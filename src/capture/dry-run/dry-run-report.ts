@@ -16,7 +16,7 @@ export interface DryRunReport {
   webhook?: WebhookCount;
   /** What could not be read: what it held is missing from all counts. */
   halts: readonly HaltInRange[];
-  /** Definition statements on watched tables: rows before them are judged by rules compiled for the tables as they are now. */
+  /** Definition statements on watched tables: rows before them are checked by rules compiled for the tables as they are now. */
   definitions: readonly { at: string; transaction: string; tables: readonly string[] }[];
   /** Rows that the source was asked for: as they are now, not as they were. */
   lookups: number;

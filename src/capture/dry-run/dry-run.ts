@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { HaltError, Tripwire } from '../../binlog/halt.ts';
+import { HaltError, CaptureFault } from '../../binlog/halt.ts';
 import type { PositionAt } from '../../binlog/position/position-at.ts';
 import type { Source } from '../../binlog/source/source.ts';
 import type { BinlogStream } from '../../binlog/stream.ts';
@@ -11,7 +11,7 @@ import { matchesFilter } from '../../event/filter.ts';
 import { matchesPattern } from '../../event/subscription.ts';
 import type { DomainEvent, MapContext, Rules } from '../../event/types.ts';
 import type { Subscription } from '../../outbox/types.ts';
-import { lookupsOf, readingOf, type Clinic } from '../clinic.ts';
+import { lookupsOf, readingOf, type CompiledSource } from '../compiled-source.ts';
 import { Tally, type DryRunReport, type HaltInRange, type MayShow } from './dry-run-report.ts';
 import { readTransactions, type Transaction } from '../transaction/read-transactions.ts';
 import { createProjection, type Projection } from './projection.ts';
@@ -19,7 +19,7 @@ import { createProjection, type Projection } from './projection.ts';
 export interface DryRunOptions {
   source: Source;
   /** The rules to try, against the schema as it is now. */
-  next: Clinic;
+  next: CompiledSource;
   /** Those in force; null when they do not fit the schema. */
   present: Rules | null;
   from: PositionAt;
@@ -112,7 +112,7 @@ class DryRun {
           continue;
         }
         if (transaction.commit.committedAtMs > this.#options.untilMs) return;
-        await this.#judge(transaction, lookups);
+        await this.#mapTransaction(transaction, lookups);
         this.#position = transaction.commit.position;
       }
     } catch (error) {
@@ -168,7 +168,7 @@ class DryRun {
     return lookupsOf(this.#options.source, this.#options.next, () => (this.#lookups += 1));
   }
 
-  async #judge(transaction: Transaction, lookups: Lookups): Promise<void> {
+  async #mapTransaction(transaction: Transaction, lookups: Lookups): Promise<void> {
     const { id, isPart } = transaction;
     const { ddl } = transaction.part;
     const { committedAtMs } = transaction.commit;
@@ -196,7 +196,7 @@ class DryRun {
       const [present, next] = await Promise.all(
         [this.#sides.present, this.#sides.next].map((side) => this.#map(side, changes, contextOf(side))),
       );
-      // What one of the two cannot judge is not compared.
+      // What one of the two cannot check is not compared.
       if (present && next) this.#tally.compare(present, next);
       if (next) this.#count(next);
     }
@@ -235,7 +235,7 @@ class DryRun {
     try {
       return await side.rules.map(side.projection.project(changes), context);
     } catch (error) {
-      if (!(error instanceof Tripwire)) throw error;
+      if (!(error instanceof CaptureFault)) throw error;
       const { reason, message, remedy, table } = error;
       const which = side === this.#sides.next ? 'the new rules' : 'the present rules';
       const halt = {

@@ -1,16 +1,16 @@
 import { recordAct, type Actor } from '../../audit/act/record-act.ts';
 import type { Halt } from '../../binlog/halt.ts';
 import type { Session } from '../../db/connection/client.ts';
-import { createOwnEvent } from '../../event/own-events.ts';
+import { createSystemEvent } from '../../event/system-events.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
-import { announce } from '../../outbox/append/announce.ts';
+import { appendSystemEvent } from '../../outbox/append/append-system-event.ts';
 import {
   acceptBaseline,
   moveCheckpoint,
   readCaptureState,
-  waiveTransactions,
+  skipTransactions,
 } from '../../outbox/checkpoint.ts';
 import { acceptDifferences } from '../../outbox/decoder-record.ts';
 import { createRouter } from '../../outbox/append/fan-out.ts';
@@ -38,8 +38,8 @@ export async function acceptGap(
   await vault.store.transaction(async (tx) => {
     await requireSamePlace(tx, gap);
     await goOn(tx, gap);
-    const told = tellGap(gap);
-    await recordAct(tx, vault.box, {
+    const told = gapInWords(gap);
+    await recordAct(tx, vault.cipher, {
       actor,
       action: 'capture.accept-gap',
       target: (gap.halt.transactionId ?? gap.halt.reason).slice(0, 255),
@@ -47,9 +47,9 @@ export async function acceptGap(
     });
     const [installation] = await tx.rows<{ uuid: string }>('SELECT uuid FROM installation WHERE id = 1');
     if (told['given_up'] !== null)
-      await announce(tx, gapEvent(installation!.uuid, gap.epoch, told), {
+      await appendSystemEvent(tx, gapEvent(installation!.uuid, gap.epoch, told), {
         route: createRouter(webhooks),
-        box: vault.box,
+        cipher: vault.cipher,
       });
   });
 }
@@ -70,7 +70,7 @@ function goOn(tx: Session, gap: Gap): Promise<void> {
     case 'interval':
       return moveCheckpoint(tx, gap.to);
     case 'transaction':
-      return waiveTransactions(tx, gap.waived, gap.baseline);
+      return skipTransactions(tx, gap.waived, gap.baseline);
     case 'decoder':
       return acceptDecoder(tx, gap);
     case 'definition':
@@ -84,7 +84,7 @@ async function acceptDecoder(tx: Session, { differences, baseline }: Decoder): P
 }
 
 function gapEvent(installation: string, epoch: number, data: DomainEvent['data']): DomainEvent {
-  return createOwnEvent({
+  return createSystemEvent({
     type: 'capture.gap',
     installation,
     occasion: [String(epoch)],
@@ -95,10 +95,10 @@ function gapEvent(installation: string, epoch: number, data: DomainEvent['data']
 }
 
 /** The gap in plain words and values: for the audit log, the event and `--json`. */
-export function tellGap(gap: Gap): Readonly<Record<string, unknown>> {
+export function gapInWords(gap: Gap): Readonly<Record<string, unknown>> {
   const { halt, from, kind } = gap;
-  const survey = kind === 'transaction' ? gap.survey : null;
-  const span = survey?.span ?? halt.span;
+  const scan = kind === 'transaction' ? gap.scan : null;
+  const span = scan?.span ?? halt.span;
   return {
     given_up: givenUp(gap),
     reason: halt.reason,
@@ -108,12 +108,12 @@ export function tellGap(gap: Gap): Readonly<Record<string, unknown>> {
     ...(kind === 'decoder' ? { differences: gap.differences.map(nameOf) } : {}),
     transaction: halt.transactionId,
     transactions: kind === 'transaction' ? countGivenUp(gap) : null,
-    reasons: survey && countReasons(survey.unreadable),
+    reasons: scan && countReasons(scan.unreadable),
     missing: halt.missing,
     since: moment(span.fromMs),
     until: moment(span.untilMs),
     from: from.position,
-    to: kind === 'interval' ? gap.to.position : (survey?.reached ?? from.position),
+    to: kind === 'interval' ? gap.to.position : (scan?.reached ?? from.position),
   };
 }
 
@@ -124,8 +124,8 @@ function givenUp(gap: Gap): string | null {
 }
 
 /** How many transactions an acceptance passes over. */
-export function countGivenUp({ survey }: Transactions): number {
-  return survey?.unreadable.length ?? 1;
+export function countGivenUp({ scan }: Transactions): number {
+  return scan?.unreadable.length ?? 1;
 }
 
 /** How many transactions cannot be read for each reason. */
@@ -137,8 +137,8 @@ export function countReasons(halts: readonly Halt[]): Record<string, number> {
 
 /** Each transaction by its id: for the audit log alone, they may be thousands. */
 function listOf(gap: Gap): Readonly<Record<string, unknown>> {
-  if (gap.kind !== 'transaction' || !gap.survey) return {};
-  return { transaction_ids: gap.survey.unreadable.map(({ transactionId }) => transactionId) };
+  if (gap.kind !== 'transaction' || !gap.scan) return {};
+  return { transaction_ids: gap.scan.unreadable.map(({ transactionId }) => transactionId) };
 }
 
 const moment = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

@@ -14,9 +14,9 @@ import { readDifferences } from '../../outbox/decoder-record.ts';
 import { readCaptureState } from '../../outbox/checkpoint.ts';
 import type { CaptureState, Checkpoint } from '../../outbox/types.ts';
 import { loadWebhooks } from '../../outbox/webhook/webhook-registry.ts';
-import { filterNames, goneTables, readClinic, type Clinic } from '../clinic.ts';
-import { lineageName } from '../proven-checkpoint.ts';
-import { askForLog, surveyLog, type Survey, type SurveyOptions } from './survey.ts';
+import { filterNames, goneTables, readCompiledSource, type CompiledSource } from '../compiled-source.ts';
+import { lineageName } from '../resume-position.ts';
+import { askForLog, scanLog, type LogScan, type LogScanOptions } from './scan-log.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /** What resuming would cost, found before the question is asked. */
@@ -41,7 +41,7 @@ export interface Transactions extends Found, Forgotten {
   kind: 'transaction';
   waived: readonly string[];
   /** Where the log was read further, to find all of them. */
-  survey: (Survey & { span: TimeSpan }) | null;
+  scan: (LogScan & { span: TimeSpan }) | null;
 }
 
 /** A watched table is not what it was: it is read as it is now. */
@@ -108,13 +108,13 @@ export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
     gone,
     baseline: without(state.baseline, gone),
   } as const;
-  if (untilMs === undefined) return { ...found, waived: [...state.waived, transactionId], survey: null };
-  const survey = await surveyLog(await surveyOf(places, state, start), untilMs);
+  if (untilMs === undefined) return { ...found, waived: [...state.waived, transactionId], scan: null };
+  const scan = await scanLog(await scanOptionsOf(places, state, start), untilMs);
   // The one at which capture stands is given up in any case, though it lie beyond the moment.
-  const isFound = survey.unreadable.some((each) => each.transactionId === transactionId);
-  const unreadable = isFound ? survey.unreadable : [halt, ...survey.unreadable];
+  const isFound = scan.unreadable.some((each) => each.transactionId === transactionId);
+  const unreadable = isFound ? scan.unreadable : [halt, ...scan.unreadable];
   const waived = [...state.waived, ...unreadable.map((each) => each.transactionId!)];
-  return { ...found, waived, survey: { ...survey, unreadable, span: spanOf(unreadable) } };
+  return { ...found, waived, scan: { ...scan, unreadable, span: spanOf(unreadable) } };
 }
 
 /** Without the schema there is no connection: what a halt at its DROP says comes first then. */
@@ -144,13 +144,13 @@ async function goneOf(
   return goneTables({ tables }, state.baseline).filter((table) => table === tableOf(halt));
 }
 
-type SurveyStart = Pick<SurveyOptions, 'position' | 'byFile' | 'time'>;
+type ScanStart = Pick<LogScanOptions, 'position' | 'byFile' | 'time'>;
 
 interface Refused {
   places: Places;
   identity: SourceIdentity;
   state: CaptureState;
-  start: SurveyStart;
+  start: ScanStart;
 }
 
 /** The log is there to all appearances: whether the server sends it, only it can tell. */
@@ -159,7 +159,7 @@ async function refusedAt(
   from: Checkpoint,
   { places, identity, state, start }: Refused,
 ): Promise<Gap> {
-  const refusal = await askForLog(await surveyOf(places, state, start));
+  const refusal = await askForLog(await scanOptionsOf(places, state, start));
   if (!refusal) {
     throw notHalted(
       `The source sends its log from where capture stopped: there is no gap. It stopped because of this: ${halt.message} ` +
@@ -172,15 +172,15 @@ async function refusedAt(
   return { ...gap, halt: { ...refusal, span: spanUpTo(from.committedAtMs, gap.atMs) } };
 }
 
-async function surveyOf(
-  { source, config, store, box }: Places,
+async function scanOptionsOf(
+  { source, config, store, cipher }: Places,
   { waived, baseline }: CaptureState,
-  start: SurveyStart,
-): Promise<SurveyOptions> {
-  const { webhooks } = await loadWebhooks({ store, box });
+  start: ScanStart,
+): Promise<LogScanOptions> {
+  const { webhooks } = await loadWebhooks({ store, cipher });
   const names = filterNames(config.webhooks, webhooks);
-  const readTables = (shown: Baseline): Promise<Clinic> =>
-    readClinic(source, config, { filterNames: names, baseline: shown });
+  const readTables = (shown: Baseline): Promise<CompiledSource> =>
+    readCompiledSource(source, config, { filterNames: names, baseline: shown });
   return { source, readTables, ...start, waived, baseline };
 }
 

@@ -1,5 +1,5 @@
-import { haltOf, HaltError, Tripwire } from '../../binlog/halt.ts';
-import { mergeBaselines } from '../../binlog/transaction/outgrown.ts';
+import { haltOf, HaltError, CaptureFault } from '../../binlog/halt.ts';
+import { mergeBaselines } from '../../binlog/transaction/stale-schema.ts';
 import type { Baseline, Position } from '../../binlog/types.ts';
 import { isInForce, learnSchema, type LiveSchema } from './live-schema.ts';
 
@@ -9,7 +9,7 @@ export interface FollowedSchemaOptions {
   /** As it was when the reader was opened. */
   live: LiveSchema;
   /**
-   * A definition named watched tables: looks at the live schema again, and throws a Tripwire when it no longer fits. Null when
+   * A definition named watched tables: looks at the live schema again, and throws a CaptureFault when it no longer fits. Null when
    * there is more to read than the reader was opened for.
    */
   redefine(tables: readonly string[], baseline: Baseline): Promise<LiveSchema | null>;
@@ -54,7 +54,7 @@ export class FollowedSchema {
       if (learned) this.#baseline = learned;
       return learned;
     } catch (error) {
-      throw error instanceof Tripwire ? new HaltError(haltOf(error, place)) : error;
+      throw error instanceof CaptureFault ? new HaltError(haltOf(error, place)) : error;
     }
   }
 }

@@ -1,19 +1,19 @@
 import { hasReached } from '../../binlog/position/log-place.ts';
 import { readLogStatus } from '../../binlog/source/log-file.ts';
-import { mergeBaselines } from '../../binlog/transaction/outgrown.ts';
+import { mergeBaselines } from '../../binlog/transaction/stale-schema.ts';
 import type { Source } from '../../binlog/source/source.ts';
 import type { Baseline, LogPlace, ShownColumn } from '../../binlog/types.ts';
 import { sleep } from '../../lib/clock.ts';
-import { firstBaseline, isWithin, requireTables, type Clinic } from '../clinic.ts';
+import { firstBaseline, isWithin, requireTables, type CompiledSource } from '../compiled-source.ts';
 
 /** The live schema, and where the log ended after it was read: there it is in force, unless a definition stands before. */
 export interface LiveSchema {
-  clinic: Clinic;
+  clinic: CompiledSource;
   /** Undefined when the binary log is off. */
   end: LogPlace | undefined;
 }
 
-export async function locateSchema(source: Source, clinic: Clinic): Promise<LiveSchema> {
+export async function locateSchema(source: Source, clinic: CompiledSource): Promise<LiveSchema> {
   return { clinic, end: await readLogStatus(source, clinic.identity) };
 }
 
@@ -23,9 +23,9 @@ const LOOK_AGAIN_MS = 250;
 
 /** Reads the live schema; where it lacks something that is required, once more after a moment. Throws what `require` throws in the end. */
 export async function readSettled(
-  read: () => Promise<Clinic>,
-  require: (clinic: Clinic) => void,
-): Promise<Clinic> {
+  read: () => Promise<CompiledSource>,
+  require: (clinic: CompiledSource) => void,
+): Promise<CompiledSource> {
   for (let looks = 1; ; looks += 1) {
     const clinic = await read();
     try {
@@ -40,7 +40,7 @@ export async function readSettled(
 
 /**
  * What is known of the tables at a place at which the live schema is in force: of a table or a column without a row so far, what a
- * row would show, so that it is missed when it goes away. Null where nothing is known, or nothing is new. Throws a Tripwire when a
+ * row would show, so that it is missed when it goes away. Null where nothing is known, or nothing is new. Throws a CaptureFault when a
  * table that the log has shown is not there any more, though nothing in the log took it away.
  */
 export function learnSchema(

@@ -1,7 +1,7 @@
 import { Option } from 'commander';
 import { draftConfig, loadConfig } from '../../config/load.ts';
 import { problemsError } from '../../config/problems.ts';
-import type { JudgedDraft } from '../../daemon/judge-start.ts';
+import type { CheckedDraft } from '../../daemon/validate-start.ts';
 import type { Config } from '../../config/types.ts';
 
 const defaultConfigFile = 'config/odontology-webhooks.yaml';
@@ -20,8 +20,8 @@ export function configOf({ config }: ConfigOptions): Config {
   return loadConfig(config, process.env);
 }
 
-/** Loads it with its mistakes, for what reports them together with others. Throws ERR_CONFIG where nothing else can be judged. */
-export function draftOf({ config: file }: ConfigOptions): JudgedDraft {
+/** Loads it with its mistakes, for what reports them together with others. Throws ERR_CONFIG where nothing else can be checked. */
+export function draftOf({ config: file }: ConfigOptions): CheckedDraft {
   const draft = draftConfig(file, process.env);
   if (draft.config === null) throw problemsError('ERR_CONFIG', draft.problems);
   return { ...draft, config: draft.config };

@@ -1,13 +1,13 @@
 import type { Config } from '../../config/types.ts';
 import { openStore, type Store } from '../../db/connection/client.ts';
-import { openBox, type SecretBox } from '../../crypto/encryption.ts';
+import { openCipher, type Cipher } from '../../crypto/cipher.ts';
 import { migrateStore } from '../../db/schema/migrate.ts';
 import { configOf, type ConfigOptions } from './config-option.ts';
 
 export interface OpenedStore {
   config: Config;
   store: Store;
-  box: SecretBox;
+  cipher: Cipher;
 }
 
 /** Opens the store that the configuration names, up to date, for one command. */
@@ -19,7 +19,7 @@ export async function withStore<T>(
   await migrateStore(config.store.url);
   const store = openStore(config.store.url, { connections: 4 });
   try {
-    return await work({ config, store, box: openBox(config.store) });
+    return await work({ config, store, cipher: openCipher(config.store) });
   } finally {
     await store.close();
   }

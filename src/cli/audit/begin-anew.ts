@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { beginAnew, judgeLostLog, type NewBeginning } from '../../audit/act/begin-anew.ts';
+import { beginAnew, checkLostLog, type NewBeginning } from '../../audit/act/begin-anew.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { configOption, type ConfigOptions } from '../argument/config-option.ts';
 import { localActor } from '../argument/local-actor.ts';
@@ -33,7 +33,7 @@ Example:
     )
     .action(async (options: BeginAnewOptions) => {
       const begun = await withStore(options, async (vault) => {
-        const found = await judgeLostLog(vault.store, vault.box);
+        const found = await checkLostLog(vault.store, vault.cipher);
         if (!options.json) printError(describe(found));
         await confirm('Begin a new log, and take these over without proof?', options);
         return beginAnew(vault, { actor: localActor(), reason: options.reason });

@@ -4,7 +4,7 @@ import { createTrigger, describeKey, dropTrigger } from '../../binlog/foreign-ke
 import { nameVersion } from '../../binlog/source/server-version.ts';
 import { openSource } from '../../binlog/source/source.ts';
 import type { Config } from '../../config/types.ts';
-import { filterNames, readClinic } from '../../capture/clinic.ts';
+import { filterNames, readCompiledSource } from '../../capture/compiled-source.ts';
 
 /** The triggers that make the children's rows appear in the log, and what removes them. */
 export interface TriggerScript {
@@ -24,7 +24,7 @@ export interface TriggerScript {
 export async function readTriggerScript(config: Config): Promise<TriggerScript> {
   const source = openSource(config.source.url);
   try {
-    const { identity, dictionary, rules } = await readClinic(source, config, {
+    const { identity, dictionary, rules } = await readCompiledSource(source, config, {
       filterNames: filterNames(config.webhooks),
     });
     const { schema, tables } = dictionary;

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { CheckResult, PreflightReport } from '../../binlog/preflight/preflight.ts';
-import type { JudgedDraft } from '../../daemon/judge-start.ts';
+import type { CheckedDraft } from '../../daemon/validate-start.ts';
 import { openStore } from '../../db/connection/client.ts';
 import type { AppError } from '../../lib/errors.ts';
 import { formatTriggerScript, readTriggerScript } from './check-triggers.ts';
@@ -13,18 +13,18 @@ import {
   type DecodeOptions,
 } from './decode.ts';
 import { checkListening } from './listening.ts';
-import { judgeDraft } from './judge-draft.ts';
+import { checkDraft } from './check-draft.ts';
 import { formatReport } from './report.ts';
-import { judgeSealedLog } from './sealed-log.ts';
+import { inspectSealedLog } from './sealed-log.ts';
 import { checkStorePrivacy } from './store-privacy.ts';
-import { judgeStoreSchema } from './store-schema.ts';
+import { checkStoreSchema } from './store-schema.ts';
 import { configOf, configOption, draftOf, type ConfigOptions } from '../argument/config-option.ts';
 import { print, printExact, printJson } from '../terminal/output.ts';
 
 /** `odontology-webhooks check` */
 export function checkCommand(): Command {
   const command = new Command('check')
-    .description('judge the source, the store, the rules and the webhooks as `run` does at its start')
+    .description('check the source, the store, the rules and the webhooks as `run` does at its start')
     .addOption(configOption())
     .option(
       '--triggers',
@@ -45,7 +45,7 @@ export function checkCommand(): Command {
       }
       const draft = draftOf(options);
       const { config } = draft;
-      const { preflight, configuration, mistakes } = await judgeDraft(draft);
+      const { preflight, configuration, mistakes } = await checkDraft(draft);
       const listening = draft.isReplaced(['http', 'listen']) ? null : await checkListening(config.http);
       const checked = withLines(preflight, [
         ...configuration,
@@ -74,14 +74,14 @@ function withLines(report: PreflightReport, lines: readonly CheckResult[]): Pref
   return { ...report, ok, checks: [...report.checks, ...lines] };
 }
 
-async function checkStore({ config, isStoreUnknown }: JudgedDraft): Promise<CheckResult[]> {
+async function checkStore({ config, isStoreUnknown }: CheckedDraft): Promise<CheckResult[]> {
   if (isStoreUnknown) {
     const detail = 'The address of the store must be corrected first.';
     return [{ id: 'sealed-log', title: 'Sealed log', level: 'skip', detail, remedy: null }];
   }
   const store = openStore(config.store.url, { connections: 1 });
   try {
-    return [await judgeStoreSchema(store), await judgeSealedLog(store, config)];
+    return [await checkStoreSchema(store), await inspectSealedLog(store, config)];
   } finally {
     await store.close();
   }

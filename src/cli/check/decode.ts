@@ -4,7 +4,7 @@ import { explainLeftOut, type Difference } from '../../binlog/second-reader/comp
 import { openSource } from '../../binlog/source/source.ts';
 import type { LogPlace } from '../../binlog/types.ts';
 import type { Config } from '../../config/types.ts';
-import { filterNames, readClinic } from '../../capture/clinic.ts';
+import { filterNames, readCompiledSource } from '../../capture/compiled-source.ts';
 import { checkDecoder, countCompared, type DecodeCheck } from '../../capture/decode-check.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { formatTable } from '../terminal/table.ts';
@@ -51,7 +51,7 @@ function parseRows(text: string): number {
 export async function checkDecode(config: Config, { since, rows }: DecodeOptions): Promise<DecodeCheck> {
   const source = openSource(config.source.url);
   try {
-    const clinic = await readClinic(source, config, { filterNames: filterNames(config.webhooks) });
+    const clinic = await readCompiledSource(source, config, { filterNames: filterNames(config.webhooks) });
     return await checkDecoder({
       source,
       clinic,

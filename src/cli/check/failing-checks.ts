@@ -1,12 +1,12 @@
 import type { CheckResult } from '../../binlog/preflight/preflight.ts';
-import { soundDraft } from '../../daemon/judge-start.ts';
+import { soundDraft } from '../../daemon/validate-start.ts';
 import { wrapProse } from '../terminal/wrap.ts';
 import { tableColumns } from '../terminal/terminal.ts';
 import { styled } from '../terminal/styled.ts';
 import type { OpenedStore } from '../argument/with-store.ts';
-import { judgeDraft } from './judge-draft.ts';
-import { judgeSealedLog } from './sealed-log.ts';
-import { judgeStoreSchema } from './store-schema.ts';
+import { checkDraft } from './check-draft.ts';
+import { inspectSealedLog } from './sealed-log.ts';
+import { checkStoreSchema } from './store-schema.ts';
 
 /**
  * The checks of `check` that fail now: each keeps `/readyz` of a running daemon at 503. What the caller shows by itself, such as a halt, is
@@ -16,8 +16,8 @@ export async function findFailingChecks(
   { config, store }: Pick<OpenedStore, 'config' | 'store'>,
   except: readonly string[] = [],
 ): Promise<CheckResult[]> {
-  const { preflight, configuration } = await judgeDraft(soundDraft(config));
-  const ofStore = [await judgeStoreSchema(store), await judgeSealedLog(store, config)];
+  const { preflight, configuration } = await checkDraft(soundDraft(config));
+  const ofStore = [await checkStoreSchema(store), await inspectSealedLog(store, config)];
   const all = [...preflight.checks, ...configuration, ...ofStore];
   return all.filter(({ level, id }) => level === 'fail' && !except.includes(id));
 }

@@ -3,14 +3,14 @@ import { isSealingStopped, readUnsealedAge, unsealedLimitMs } from '../../audit/
 import type { CheckResult } from '../../binlog/preflight/preflight.ts';
 import type { Config } from '../../config/types.ts';
 import type { Session } from '../../db/connection/client.ts';
-import { openBox } from '../../crypto/encryption.ts';
+import { openCipher } from '../../crypto/cipher.ts';
 import { isStoreUsed, lostRemedy, readSealState } from '../../db/proof/seal-key.ts';
 import { isInForce } from '../../db/connection/lease.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import { appErrorWithin } from '../../lib/errors.ts';
 import { refusalWithin } from '../../lib/server-error.ts';
 
-type Judged = Pick<CheckResult, 'level' | 'detail' | 'remedy'>;
+type Finding = Pick<CheckResult, 'level' | 'detail' | 'remedy'>;
 
 export type SealedLogConfig = Pick<Config, 'audit'> & {
   store: Pick<Config['store'], 'encryptionKeys' | 'keyFile'>;
@@ -24,14 +24,14 @@ const noTable = 1146;
  * The line of `check` about the sealed log: whether the signing key opens, the end of the chain holds and entries are sealed in time.
  * Reads only, and waits for no lock of a row. What the store answers is a finding; only a fault of this program throws.
  */
-export async function judgeSealedLog(store: Session, config: SealedLogConfig): Promise<CheckResult> {
-  return { id: 'sealed-log', title: 'Sealed log', ...(await judge(store, config)) };
+export async function inspectSealedLog(store: Session, config: SealedLogConfig): Promise<CheckResult> {
+  return { id: 'sealed-log', title: 'Sealed log', ...(await check(store, config)) };
 }
 
-async function judge(store: Session, config: SealedLogConfig): Promise<Judged> {
+async function check(store: Session, config: SealedLogConfig): Promise<Finding> {
   try {
     if (!(await isMigrated(store))) return pass('Sealing begins with the first `run`.');
-    return (await judgeChain(store, config)) ?? (await judgeAge(store, config));
+    return (await checkChain(store, config)) ?? (await checkAge(store, config));
   } catch (error) {
     // A schema that is missing refuses the connection: the number stands among the causes of ERR_STORE_UNREACHABLE.
     const number = refusalWithin(error)?.errno;
@@ -58,19 +58,19 @@ async function isMigrated(store: Session): Promise<boolean> {
 }
 
 /** The key and the end of the chain. Null when they hold. Throws AppError ERR_AUDIT and ERR_SECRET_KEY, as sealing does. */
-async function judgeChain(store: Session, { store: { encryptionKeys, keyFile } }: SealedLogConfig) {
-  const box = openBox({ encryptionKeys, keyFile });
+async function checkChain(store: Session, { store: { encryptionKeys, keyFile } }: SealedLogConfig) {
+  const cipher = openCipher({ encryptionKeys, keyFile });
   const state = await readSealState(store);
   if (!state) {
     if (await isStoreUsed(store)) throw broken('its signing key is missing', lostRemedy);
     return pass('Nothing is to be sealed yet: the signing key is made with the first entry.');
   }
-  await proveEnd(store, state, { box, memory: {} });
+  await proveEnd(store, state, { cipher, memory: {} });
   return null;
 }
 
 /** How far sealing is behind, and what weakens it. */
-async function judgeAge(store: Session, { audit, store: { encryptionKeys } }: SealedLogConfig) {
+async function checkAge(store: Session, { audit, store: { encryptionKeys } }: SealedLogConfig) {
   const last = await readLastSeal(store);
   const runs = await isDaemonRunning(store);
   if (last?.version === 1)
@@ -112,7 +112,7 @@ function spell(ms: number): string {
   return formatDuration(Math.floor(ms / unit) * unit);
 }
 
-const pass = (detail: string): Judged => ({ level: 'pass', detail, remedy: null });
-const skip = (detail: string): Judged => ({ level: 'skip', detail, remedy: null });
-const warn = (detail: string, remedy: string): Judged => ({ level: 'warn', detail, remedy });
-const fail = (detail: string, remedy: string): Judged => ({ level: 'fail', detail, remedy });
+const pass = (detail: string): Finding => ({ level: 'pass', detail, remedy: null });
+const skip = (detail: string): Finding => ({ level: 'skip', detail, remedy: null });
+const warn = (detail: string, remedy: string): Finding => ({ level: 'warn', detail, remedy });
+const fail = (detail: string, remedy: string): Finding => ({ level: 'fail', detail, remedy });

@@ -1,4 +1,4 @@
-import { judgeTls } from '../../binlog/preflight/surroundings.ts';
+import { checkTls } from '../../binlog/preflight/server-environment.ts';
 import type { CheckResult } from '../../binlog/preflight/preflight.ts';
 import type { Config } from '../../config/types.ts';
 
@@ -7,7 +7,7 @@ export function checkStorePrivacy({ source, store }: Pick<Config, 'source' | 'st
   // The source's line speaks for a store on the same server.
   if (store.url.host === source.url.host) return [checkEncryptionAtRest(store)];
   const tls = { id: 'store-tls', title: 'Encrypted connection to the store', remedy: null };
-  return [{ ...tls, ...judgeTls(store.url, 'store.url') }, checkEncryptionAtRest(store)];
+  return [{ ...tls, ...checkTls(store.url, 'store.url') }, checkEncryptionAtRest(store)];
 }
 
 function checkEncryptionAtRest({

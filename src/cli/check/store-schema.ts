@@ -5,17 +5,17 @@ import { countPending } from '../../db/schema/apply-migrations.ts';
 import { migrationsFolder } from '../../db/schema/definitions.ts';
 import { refusalWithin } from '../../lib/server-error.ts';
 
-type Judged = Pick<CheckResult, 'level' | 'detail' | 'remedy'>;
+type Finding = Pick<CheckResult, 'level' | 'detail' | 'remedy'>;
 
 const noSchema = 1049;
 const noTable = 1146;
 
 /** The line of `check` about the tables of the store: whether they are as the migrations make them. Reads only. */
-export async function judgeStoreSchema(store: Store): Promise<CheckResult> {
-  return { id: 'store-schema', title: 'Tables of the store', ...(await judge(store)) };
+export async function checkStoreSchema(store: Store): Promise<CheckResult> {
+  return { id: 'store-schema', title: 'Tables of the store', ...(await check(store)) };
 }
 
-async function judge(store: Store): Promise<Judged> {
+async function check(store: Store): Promise<Finding> {
   try {
     const pending = await countPending(store, migrationsFolder);
     if (pending > 0)

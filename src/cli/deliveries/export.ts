@@ -37,12 +37,12 @@ export function deliveriesExportCommand(): Command {
 }
 
 async function exportAll(vault: OpenedStore, options: ExportOptions): Promise<void> {
-  const { store, box } = vault;
+  const { store, cipher } = vault;
   const filter = await filterOf(vault, options);
   const total = await countDeliveries(store, filter);
   if (filter.patient ?? filter.entity) await recordListing(vault, localActor(), filter);
   const details = { deliveries: total };
-  await recordAct(store, box, { actor: localActor(), action: 'delivery.export', details });
+  await recordAct(store, cipher, { actor: localActor(), action: 'delivery.export', details });
   const progress = createProgress('exporting');
   if (options.format === 'csv') await write(formatCsv(columns, []));
   let done = 0;

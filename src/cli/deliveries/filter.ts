@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { statusFilters, type DeliveryFilter, type StatusFilter } from '../../audit/deliveries.ts';
 import { entityValue, eventValue, nameValue, wordValue } from '../../config/setting/query-value.ts';
 import { requireKnownEvent } from '../../audit/known-event.ts';
-import { configuredEventTypes } from '../../daemon/judge.ts';
+import { configuredEventTypes } from '../../daemon/validate-webhook.ts';
 import type { OpenedStore } from '../argument/with-store.ts';
 import { findWebhookId } from '../../outbox/webhook/webhook-registry.ts';
 import { queryOption, sinceOption, untilOption } from '../argument/query-option.ts';

@@ -21,9 +21,9 @@ export function deliveriesRetryCommand(): Command {
     .addOption(configOption())
     .option('--json', 'print the result as JSON')
     .action(async (id: number, options: ConfigOptions & { json?: true }) => {
-      const result = await withStore(options, ({ store, box }) =>
+      const result = await withStore(options, ({ store, cipher }) =>
         retryDelivery(store, id, async (tx) => {
-          await recordAct(tx, box, { actor: localActor(), action: 'delivery.retry', target: String(id) });
+          await recordAct(tx, cipher, { actor: localActor(), action: 'delivery.retry', target: String(id) });
         }),
       );
       if (options.json) printJson({ id, result });

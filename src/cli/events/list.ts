@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import { readDictionary } from '../../binlog/source/dictionary.ts';
-import { namedTables } from '../../event/rule/named.ts';
+import { namedTables } from '../../event/rule/referenced-columns.ts';
 import { openSource } from '../../binlog/source/source.ts';
 import type { DatabaseUrl } from '../../db/connection/database-url.ts';
 import { describeRules } from '../../event/rule/describe.ts';
-import { ownEvents } from '../../event/own-events.ts';
+import { systemEvents } from '../../event/system-events.ts';
 import { eventSchemas, type JsonSchema } from '../../event/rule/payload-schema.ts';
-import { ownEventSchemas } from '../../event/own-schemas.ts';
+import { systemEventSchemas } from '../../event/system-event-schemas.ts';
 import { builtInRulesFile, readRules, type RuleFile } from '../../event/rule/rule-file.ts';
 import type { EventTypeInfo } from '../../event/types.ts';
 import { configOf, configOption, type ConfigOptions } from '../argument/config-option.ts';
@@ -30,8 +30,8 @@ export function eventsListCommand(): Command {
     .action(async (options: ListOptions) => {
       const file = readRules(rulesFileOf(options));
       if (options.schema) printJson(await readSchemas(file, configOf(options).source.url));
-      else if (options.json) printJson({ events: describeRules(file), own: ownEvents });
-      else print([...describeRules(file), ...ownEvents].map(formatType).join('\n\n'));
+      else if (options.json) printJson({ events: describeRules(file), own: systemEvents });
+      else print([...describeRules(file), ...systemEvents].map(formatType).join('\n\n'));
     });
 }
 
@@ -45,7 +45,7 @@ async function readSchemas(file: RuleFile, url: DatabaseUrl): Promise<Record<str
   const source = openSource(url);
   try {
     const { tables } = await readDictionary(source, await source.identify(), namedTables(file));
-    return Object.fromEntries([...eventSchemas(file, tables), ...ownEventSchemas()]);
+    return Object.fromEntries([...eventSchemas(file, tables), ...systemEventSchemas()]);
   } finally {
     await source.close();
   }

@@ -3,8 +3,8 @@ import { findPositionAt } from '../../binlog/position/position-at.ts';
 import { readErasureMoments, recordDryRun } from '../../audit/act/reading-acts.ts';
 import { openSource, type Source, type SourceIdentity } from '../../binlog/source/source.ts';
 import type { Config } from '../../config/types.ts';
-import { lineageName } from '../../capture/proven-checkpoint.ts';
-import { filterNames, readClinic } from '../../capture/clinic.ts';
+import { lineageName } from '../../capture/resume-position.ts';
+import { filterNames, readCompiledSource } from '../../capture/compiled-source.ts';
 import { dryRun, type TestedWebhook } from '../../capture/dry-run/dry-run.ts';
 import type {
   Difference,
@@ -13,7 +13,7 @@ import type {
   WebhookCount,
 } from '../../capture/dry-run/dry-run-report.ts';
 import { openStore } from '../../db/connection/client.ts';
-import { openBox } from '../../crypto/encryption.ts';
+import { openCipher } from '../../crypto/cipher.ts';
 import { builtInRulesFile, readRules } from '../../event/rule/rule-file.ts';
 import type { Rules } from '../../event/types.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -100,7 +100,7 @@ async function testRules(options: TestOptions, vault?: EncryptedStore): Promise<
   const progress = createProgress('reading the binlog, MiB');
   try {
     const names = filterNames(config.webhooks, webhook ? [webhook] : []);
-    const next = await readClinic(source, config, { filterNames: names, ruleFile: file });
+    const next = await readCompiledSource(source, config, { filterNames: names, ruleFile: file });
     const { rules: present, problem } = await compilePresent(source, config);
     const sinceMs = Math.floor(options.since / 1_000) * 1_000;
     const from = await findPositionAt(source, next.identity, sinceMs);
@@ -145,7 +145,7 @@ async function findWebhook(name: string, config: Config): Promise<TestedWebhook>
   if (inFile) return inFile;
   const store = openStore(config.store.url, { connections: 1 });
   try {
-    return await getWebhook({ store, box: openBox(config.store) }, await findWebhookId(store, name));
+    return await getWebhook({ store, cipher: openCipher(config.store) }, await findWebhookId(store, name));
   } finally {
     await store.close();
   }
@@ -158,7 +158,7 @@ async function compilePresent(
 ): Promise<{ rules: Rules | null; problem: string[] }> {
   try {
     return {
-      rules: (await readClinic(source, config, { filterNames: filterNames(config.webhooks) })).rules,
+      rules: (await readCompiledSource(source, config, { filterNames: filterNames(config.webhooks) })).rules,
       problem: [],
     };
   } catch (error) {
@@ -209,7 +209,7 @@ function formatReport({ range, ...report }: DryRunReport): string {
     ...warnings,
     ...definitions.map(
       ({ at, tables }) =>
-        `${at}: a statement defined ${tables.join(', ')} anew; rows before it are judged by the tables as they are now`,
+        `${at}: a statement defined ${tables.join(', ')} anew; rows before it are read by the tables as they are now`,
     ),
     ...(lookups > 0 ? [`${lookups} questions to the database were answered with rows as they are now`] : []),
   ];

@@ -15,8 +15,8 @@ export function replayCancelCommand(): Command {
     .addOption(configOption())
     .option('--json', 'print the result as JSON')
     .action(async (id: number, options: ConfigOptions & { json?: true }) => {
-      const cancelled = await withStore(options, ({ store, box }) =>
-        cancelReplay(store, id, recordReplayEnd(box, localActor())),
+      const cancelled = await withStore(options, ({ store, cipher }) =>
+        cancelReplay(store, id, recordReplayEnd(cipher, localActor())),
       );
       if (options.json) printJson({ id, cancelled });
       else print(`Replay ${id} ${cancelled ? 'was cancelled' : 'had ended before'}.`);

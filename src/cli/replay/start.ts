@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { recordReplay } from '../../audit/act/replay-acts.ts';
 import { toJson } from '../../audit/to-json.ts';
 import { entityValue, nameValue, rateValue, reasonValue } from '../../config/setting/query-value.ts';
-import { judgeInput } from '../../daemon/judge.ts';
+import { validateInput } from '../../daemon/validate-webhook.ts';
 import { sleep, systemClock } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
 import {
@@ -72,10 +72,10 @@ Example:
 }
 
 async function run(opened: OpenedStore, options: ReplayOptions): Promise<Replay | undefined> {
-  const { config, store, box } = opened;
+  const { config, store, cipher } = opened;
   const { since, until = systemClock.now(), event, entity, exhausted, rate = null, reason } = options;
   if (since >= until) throw new AppError('ERR_USAGE', '--since must lie before --until');
-  const problems = judgeInput({ events: event ?? [] }, config);
+  const problems = validateInput({ events: event ?? [] }, config);
   if (problems.length > 0) throw new AppError('ERR_USAGE', problems.join('\n'));
   const webhookId = await findWebhookId(store, options.webhook);
   const request: ReplayRequest = {
@@ -86,7 +86,7 @@ async function run(opened: OpenedStore, options: ReplayOptions): Promise<Replay 
     ...(event === undefined ? {} : { events: event }),
     ...(entity === undefined ? {} : { entity }),
   };
-  const { webhooks } = await loadWebhooks({ store, box });
+  const { webhooks } = await loadWebhooks({ store, cipher });
   const preview = await previewReplay(store, request, webhooks);
   if (preview.total === 0) return undefined;
   printError(formatPreview(preview));
@@ -96,7 +96,7 @@ async function run(opened: OpenedStore, options: ReplayOptions): Promise<Replay 
     store,
     { ...request, requestedBy: actor.name, reason, ratePerSecond: rate },
     webhooks,
-    recordReplay(box, webhookId, {
+    recordReplay(cipher, webhookId, {
       actor,
       details: { reason, since: iso(since), until: iso(until), events: event ?? null, rate },
     }),

@@ -33,15 +33,15 @@ Examples:
     )
     .action(async (options: CreateOptions) => {
       const own = secretOf(options);
-      const { id, secret } = await withStore(options, async ({ config, store, box }) => {
+      const { id, secret } = await withStore(options, async ({ config, store, cipher }) => {
         const { name, url } = options;
         const event = requireEvents(options);
         const input = { ...config.webhookDefaults, ...settingsOf({ ...options, event }, config) };
         await requireFitSelection({ ...input, events: event }, config);
         return createWebhook(
-          { store, box },
+          { store, cipher },
           { ...input, ...own, name, url, events: event },
-          recordAlong(box, {
+          recordAlong(cipher, {
             actor: localActor(),
             action: 'webhook.create',
             details: { name, url, events: event },

@@ -17,8 +17,8 @@ export function webhooksDeleteCommand(): Command {
     .option(yesFlag, yesDescription)
     .option('--json', 'print the result as JSON')
     .action(async (idOrName: string, options: ConfigOptions & ConfirmOptions & { json?: true }) => {
-      const { id, name } = await withStore(options, async ({ store, box }) => {
-        const webhook = await getWebhook({ store, box }, await findWebhookId(store, idOrName));
+      const { id, name } = await withStore(options, async ({ store, cipher }) => {
+        const webhook = await getWebhook({ store, cipher }, await findWebhookId(store, idOrName));
         await confirm(
           `Delete webhook ${webhook.id} (${escapeLine(webhook.name)}), and give up what waits for it?`,
           options,
@@ -26,7 +26,7 @@ export function webhooksDeleteCommand(): Command {
         await deleteWebhook(
           store,
           webhook.id,
-          recordAlong(box, {
+          recordAlong(cipher, {
             actor: localActor(),
             action: 'webhook.delete',
             details: { name: webhook.name },

@@ -8,7 +8,7 @@ export function webhooksDisableCommand(): Command {
   return standingCommand({
     name: 'disable',
     description: 'send nothing to it and queue nothing for it; what is queued waits',
-    change: ({ store, box }, id, actor) =>
-      disableWebhook(store, id, recordAlong(box, { actor, action: 'webhook.disable' })),
+    change: ({ store, cipher }, id, actor) =>
+      disableWebhook(store, id, recordAlong(cipher, { actor, action: 'webhook.disable' })),
   });
 }

@@ -11,8 +11,8 @@ export function webhooksEnableCommand(): Command {
     name: 'enable',
     description: 'send to it again, what waited first',
     async change(vault, id, actor, { missed, json }) {
-      const { store, box } = vault;
-      await enableWebhook(store, id, recordAlong(box, { actor, action: 'webhook.enable' }));
+      const { store, cipher } = vault;
+      await enableWebhook(store, id, recordAlong(cipher, { actor, action: 'webhook.enable' }));
       if (!missed) return;
       const replay = await sendMissed(vault, id, actor);
       if (json) return;

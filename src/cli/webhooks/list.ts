@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { createRowJudge } from '../../daemon/judge.ts';
+import { createRowValidator } from '../../daemon/validate-webhook.ts';
 import { webhookJson } from '../../outbox/webhook/webhook-json.ts';
 import { listWebhooks } from '../../outbox/webhook/webhook-registry.ts';
 import type { WebhookRecord } from '../../outbox/webhook/webhook-row.ts';
@@ -17,10 +17,10 @@ export function webhooksListCommand(): Command {
     .option('--json', 'print the list as JSON')
     .action(async (options: ConfigOptions & { json?: true }) => {
       const webhooks = await withStore(options, async (vault) => {
-        const judge = createRowJudge(vault.config);
+        const problemsOf = createRowValidator(vault.config);
         return (await listWebhooks(vault)).map((webhook) => ({
           ...webhook,
-          problems: [...webhook.problems, ...judge(webhook)],
+          problems: [...webhook.problems, ...problemsOf(webhook)],
         }));
       });
       if (options.json) printJson({ webhooks: webhooks.map(webhookJson) });

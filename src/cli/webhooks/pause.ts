@@ -8,7 +8,7 @@ export function webhooksPauseCommand(): Command {
   return standingCommand({
     name: 'pause',
     description: 'queue its events and send nothing, until webhooks resume',
-    change: ({ store, box }, id, actor) =>
-      pauseWebhook(store, id, recordAlong(box, { actor, action: 'webhook.pause' })),
+    change: ({ store, cipher }, id, actor) =>
+      pauseWebhook(store, id, recordAlong(cipher, { actor, action: 'webhook.pause' })),
   });
 }

@@ -8,7 +8,7 @@ export function webhooksResumeCommand(): Command {
   return standingCommand({
     name: 'resume',
     description: 'end a pause: send what waits, in order',
-    change: ({ store, box }, id, actor) =>
-      resumeWebhook(store, id, recordAlong(box, { actor, action: 'webhook.resume' })),
+    change: ({ store, cipher }, id, actor) =>
+      resumeWebhook(store, id, recordAlong(cipher, { actor, action: 'webhook.resume' })),
   });
 }

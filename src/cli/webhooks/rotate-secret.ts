@@ -30,17 +30,17 @@ export function webhooksRotateSecretCommand(): Command {
   return addSecretOptions(command).action(async (idOrName: string, options: RotateOptions) => {
     const own = secretOf(options);
     const asked = parseRotationInput({ overlap: options.overlap });
-    const { id, secret, overlap } = await withStore(options, async ({ config, store, box }) => {
+    const { id, secret, overlap } = await withStore(options, async ({ config, store, cipher }) => {
       const found = await findWebhookId(store, idOrName);
       await confirm(`Give webhook ${found} a new secret?`, options);
       const overlapMs = asked.overlapMs ?? config.delivery.secretOverlapMs;
       const during = formatDuration(overlapMs);
-      const record = recordAlong(box, {
+      const record = recordAlong(cipher, {
         actor: localActor(),
         action: 'webhook.rotate-secret',
         details: { overlap: during },
       });
-      const rotated = await rotateSecret({ store, box }, found, { overlapMs, ...own }, record);
+      const rotated = await rotateSecret({ store, cipher }, found, { overlapMs, ...own }, record);
       return { id: found, secret: rotated.secret, overlap: during };
     });
     const shown = own.secret === undefined;

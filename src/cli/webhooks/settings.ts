@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import { parseWebhookInput, type WebhookInput } from '../../config/setting/webhook-input.ts';
 import type { Config } from '../../config/types.ts';
 import { openSource } from '../../binlog/source/source.ts';
-import { judgeInput, judgeInputSelection } from '../../daemon/judge.ts';
+import { validateInput, validateInputSelection } from '../../daemon/validate-webhook.ts';
 import type { Selection } from '../../event/subscription.ts';
 import { AppError } from '../../lib/errors.ts';
 import { printError } from '../terminal/output.ts';
@@ -62,7 +62,7 @@ export function settingsOf(options: SettingsOptions, config: Config): WebhookInp
     legacy_signature: options.legacySignature,
     client_certificate: options.clientCertificate === '' ? null : options.clientCertificate,
   });
-  const problems = judgeInput(input, config);
+  const problems = validateInput(input, config);
   if (problems.length > 0) throw new AppError('ERR_USAGE', problems.join('\n'));
   return input;
 }
@@ -74,7 +74,7 @@ export function settingsOf(options: SettingsOptions, config: Config): WebhookInp
 export async function requireFitSelection(selection: Selection, config: Config): Promise<void> {
   const source = openSource(config.source.url);
   try {
-    const { problems, notes } = await judgeInputSelection(selection, { config, source });
+    const { problems, notes } = await validateInputSelection(selection, { config, source });
     if (problems.length > 0) throw new AppError('ERR_USAGE', problems.join('\n'));
     for (const note of notes) printError(`Note: ${note}.`);
   } finally {

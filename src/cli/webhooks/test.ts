@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { recordAct } from '../../audit/act/record-act.ts';
 import { toJson } from '../../audit/to-json.ts';
-import { guardOptions } from '../../daemon/judge.ts';
+import { guardOptions } from '../../daemon/validate-webhook.ts';
 import { createSender } from '../../delivery/send/send.ts';
 import { testWebhook } from '../../delivery/send/test-webhook.ts';
 import type { Outcome } from '../../delivery/types.ts';
@@ -30,9 +30,9 @@ export function webhooksTestCommand(): Command {
     });
 }
 
-async function tryOut({ config, store, box }: OpenedStore, idOrName: string): Promise<Outcome> {
+async function tryOut({ config, store, cipher }: OpenedStore, idOrName: string): Promise<Outcome> {
   const id = await findWebhookId(store, idOrName);
-  const webhook = await loadWebhook({ store, box }, id);
+  const webhook = await loadWebhook({ store, cipher }, id);
   const sender = createSender({
     guard: guardOptions(config),
     ca: config.delivery.ca ?? undefined,
@@ -41,7 +41,12 @@ async function tryOut({ config, store, box }: OpenedStore, idOrName: string): Pr
   try {
     const outcome = await testWebhook(sender, webhook);
     const details = { outcome: outcome.kind };
-    await recordAct(store, box, { actor: localActor(), action: 'webhook.test', target: String(id), details });
+    await recordAct(store, cipher, {
+      actor: localActor(),
+      action: 'webhook.test',
+      target: String(id),
+      details,
+    });
     return outcome;
   } finally {
     await sender.close();

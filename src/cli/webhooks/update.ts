@@ -22,23 +22,23 @@ export function webhooksUpdateCommand(): Command {
     .option('--json', 'print the webhook as JSON');
   return addSettings(command).action(
     async (idOrName: string, options: ConfigOptions & SettingsOptions & { json?: true }) => {
-      const webhook = await withStore(options, async ({ config, store, box }) => {
+      const webhook = await withStore(options, async ({ config, store, cipher }) => {
         const changes = settingsOf(options, config);
         if (Object.keys(changes).length === 0) throw new AppError('ERR_USAGE', 'no change was named');
         const id = await findWebhookId(store, idOrName);
         if (changes.events ?? changes.filter ?? changes.fields)
-          await requireFitSelection({ ...(await getWebhook({ store, box }, id)), ...changes }, config);
+          await requireFitSelection({ ...(await getWebhook({ store, cipher }, id)), ...changes }, config);
         await updateWebhook(
-          { store, box },
+          { store, cipher },
           id,
           changes,
-          recordAlong(box, {
+          recordAlong(cipher, {
             actor: localActor(),
             action: 'webhook.update',
             details: changeDetails(changes),
           }),
         );
-        return getWebhook({ store, box }, id);
+        return getWebhook({ store, cipher }, id);
       });
       if (options.json) printJson(webhookJson(webhook));
       else print(`Webhook ${webhook.id} (${escapeLine(webhook.name)}) was changed.`);

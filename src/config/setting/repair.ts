@@ -18,11 +18,11 @@ interface Given {
 
 /** A stand-in may uncover a further mistake: a section that is replaced has values of its own. */
 const rounds = 5;
-/** Of a file with more mistakes nothing else is judged: each stand-in copies what it is in, and 20,000 took over a minute. */
+/** Of a file with more mistakes nothing else is checked: each stand-in copies what it is in, and 20,000 took over a minute. */
 const maxWrong = 50;
 
 /**
- * Puts a stand-in for every value that the schema refuses, so that the others can be judged: the default, else a value of the right
+ * Puts a stand-in for every value that the schema refuses, so that the others can be checked: the default, else a value of the right
  * form that is never used. An unknown key is left out.
  */
 export function repair(schema: ReturnType<typeof createConfigSchema>, { raw, defaults }: Given): Repaired {

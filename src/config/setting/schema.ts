@@ -36,7 +36,7 @@ const webhookSettings = {
 /** More entries than there are event types by far; a list of 200,000 stalled the process for 8.5 s. */
 export const maximumEvents = 1_000;
 
-/** The keys of a webhook, each with its judge. */
+/** The keys of a webhook, each with its check. */
 export const webhookShape = {
   name: webhookName().describe(
     'How people and the log call it; it must not be used twice, nor be digits alone, which are an id.',

@@ -1,7 +1,7 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { EncryptionKey } from '../../crypto/encryption.ts';
+import type { EncryptionKey } from '../../crypto/cipher.ts';
 import { AppError, codeOf } from '../../lib/errors.ts';
 import { checkSecret } from '../../lib/secret.ts';
 import { ifText, scalar } from './scalar.ts';

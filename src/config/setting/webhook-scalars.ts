@@ -35,7 +35,7 @@ export function eventPattern() {
   });
 }
 
-/** The value of a header; which headers are allowed is judged by checkWebhooks. */
+/** The value of a header; which headers are allowed is checked by checkWebhooks. */
 export function headerValue() {
   return scalar<string>({
     mustBe: 'text, in quotes where YAML would read something else',

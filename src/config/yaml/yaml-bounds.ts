@@ -20,7 +20,7 @@ export interface ShapeProblem {
 }
 
 /** Keys that stand twice, and what is beyond the bounds. */
-export function judgeShape(document: Document): ShapeProblem[] {
+export function checkShape(document: Document): ShapeProblem[] {
   const problems: ShapeProblem[] = [];
   let nodes = 0;
   const add = (node: Node | null, message: string): void => {

@@ -16,7 +16,7 @@ import { AppError, codeOf, type ErrorCode, messageOf } from '../../lib/errors.ts
 import { toExactNumber } from '../../lib/exact-json.ts';
 import { type Environment, substituteEnvironment } from './env.ts';
 import type { Position, Problem, YamlPath } from '../problems.ts';
-import { judgeShape, maxBytes, tooDeep } from './yaml-bounds.ts';
+import { checkShape, maxBytes, tooDeep } from './yaml-bounds.ts';
 
 /** A YAML file read: its value with the environment put in, and where each part of it stands. */
 export interface YamlFile {
@@ -70,10 +70,10 @@ export function readYamlFile(
     // One a line: the others follow from it.
     .filter(({ position: { line } }, index, all) => line !== all[index - 1]?.position.line);
   if (broken.length === 0) {
-    const found = judgeShape(document);
+    const found = checkShape(document);
     broken.push(...found.map(({ offset, message }) => ({ path: [], position: position(offset), message })));
   }
-  if (broken.length === 0) broken.push(...judgeAliases(document, at));
+  if (broken.length === 0) broken.push(...checkAliases(document, at));
   const fingerprint = createHash('sha256').update(bytes).digest('hex');
   if (broken.length > 0) return { file, value: null, at, problems: broken, fingerprint };
   const problems = substitute(document, env, at);
@@ -87,7 +87,7 @@ function parse(
   { file, code }: { file: string; code: ErrorCode },
 ): Document {
   try {
-    // The library compares each key with all before it: 20,000 keys took 16 s. judgeShape finds duplicate keys.
+    // The library compares each key with all before it: 20,000 keys took 16 s. validateShape finds duplicate keys.
     return parseDocument(text, {
       lineCounter,
       prettyErrors: false,
@@ -131,7 +131,7 @@ function decodeUtf8(bytes: Uint8Array, path: string, code: ErrorCode): string {
 const maxAliases = 200;
 
 /** An alias must stand for something that comes before it and does not contain it: a value is a tree. */
-function judgeAliases(document: Document, at: (path: YamlPath) => Position): Problem[] {
+function checkAliases(document: Document, at: (path: YamlPath) => Position): Problem[] {
   const problems: Problem[] = [];
   let count = 0;
   visit(document, {

@@ -5,7 +5,7 @@ import { monotonicMs, sleep } from '../../lib/clock.ts';
 import { AppError } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
-import type { Outages, Reports } from '../../lib/loop/outages.ts';
+import type { FailureLog, FailureReporter } from '../../lib/loop/failure-log.ts';
 
 /** What health and metrics say of the sealed log. */
 export interface AuditStatus {
@@ -23,7 +23,7 @@ export interface AuditWatchOptions {
   store: Session;
   intervalMs: number;
   log: Log;
-  outages: Outages;
+  outages: FailureLog;
   /** Default 5 s. */
   everyMs?: number;
 }
@@ -34,7 +34,7 @@ export interface AuditWatch extends Background {
   readonly memory: ChainMemory;
   status(): AuditStatus;
   /** The reports of a part that seals or drops: an ERR_AUDIT of it makes the daemon not ready until it works again. */
-  guard(reports: Reports): Reports;
+  guard(reports: FailureReporter): FailureReporter;
 }
 
 const ANSWERS_MS = 4_000;
@@ -42,7 +42,7 @@ const ANSWERS_MS = 4_000;
 export function createAuditWatch(options: AuditWatchOptions): AuditWatch {
   const { store, intervalMs, log, outages, everyMs = 5_000 } = options;
   const limitMs = unsealedLimitMs(intervalMs);
-  const broken = new Map<Reports, string>();
+  const broken = new Map<FailureReporter, string>();
   let answeredMs = monotonicMs();
   let ageMs = 0;
   let lastSeal = 0;
@@ -98,7 +98,7 @@ export function createAuditWatch(options: AuditWatchOptions): AuditWatch {
     memory: {},
     status,
     guard(inner) {
-      const guarded: Reports = {
+      const guarded: FailureReporter = {
         onError(error) {
           if (error instanceof AppError && error.code === 'ERR_AUDIT') broken.set(guarded, error.message);
           inner.onError(error);

@@ -2,7 +2,7 @@ import { recordSync } from '../../audit/act/record-along.ts';
 import type { Config } from '../../config/types.ts';
 import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
-import type { Outages } from '../../lib/loop/outages.ts';
+import type { FailureLog } from '../../lib/loop/failure-log.ts';
 import { countOwed, freesRetries, makeRetriesDue } from '../../outbox/queue/owed.ts';
 import type { Claimant } from '../../outbox/types.ts';
 import { isOutdated, readClaims, type Standing } from '../../outbox/webhook/file-claims.ts';
@@ -14,7 +14,7 @@ const lookEveryMs = 2_000;
 interface FileSyncOptions {
   claimant: Claimant;
   log: Log;
-  outages: Outages;
+  outages: FailureLog;
 }
 
 /** Makes the store's webhooks those of the file; while it runs, also what another daemon prevented, when that daemon ends. */
@@ -72,7 +72,7 @@ async function syncRecorded(
   { webhooks, delivery, fingerprint }: Config,
 ): ReturnType<typeof syncWebhooks> {
   const { store } = claimant;
-  const { bySql, left, ...record } = recordSync(claimant.box, fingerprint);
+  const { bySql, left, ...record } = recordSync(claimant.cipher, fingerprint);
   const result = await syncWebhooks(claimant, webhooks, { overlapMs: delivery.secretOverlapMs, ...record });
   for (const { id, name, kind, changed, isOfFile } of bySql) {
     const what = isOfFile ? 'was changed by SQL and is put back' : 'was changed by SQL';

@@ -8,14 +8,14 @@ import { acquireLease, leaseTiming, readLeaseHolder } from '../../db/connection/
 import { monotonicMs } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
-import type { Outages } from '../../lib/loop/outages.ts';
+import type { FailureLog } from '../../lib/loop/failure-log.ts';
 import { destroyKeys } from '../../outbox/payload/destroy-keys.ts';
 import { endOrphans } from '../../outbox/queue/end-queued.ts';
 import { closeMissed } from '../../outbox/webhook/missed.ts';
 import { listRunningReplays } from '../../outbox/replay/replay.ts';
 import { stepReplay } from '../../outbox/replay/replay-step.ts';
 import { readClearTo } from '../../outbox/payload/payload-acts.ts';
-import { sealPayloads } from '../../outbox/payload/seal-payloads.ts';
+import { encryptPayloads } from '../../outbox/payload/encrypt-payloads.ts';
 import type { Claimant, Subscription } from '../../outbox/types.ts';
 import { findLongFailing } from '../../outbox/webhook/webhook-state.ts';
 import type { AuditWatch } from './audit-watch.ts';
@@ -36,7 +36,7 @@ export interface MaintenanceOptions {
   log: Log;
   retention: Config['retention'];
   disableAfterMs: number;
-  outages: Outages;
+  outages: FailureLog;
   webhooks(): readonly Subscription[];
   disable: DisableByEngine;
   audit: Pick<AuditWatch, 'memory' | 'guard'>;
@@ -58,7 +58,7 @@ export function createMaintenance(options: MaintenanceOptions): Background {
   };
 
   const stepReplays = createReplaySteps(options);
-  const sealOld = createPayloadSealing(options);
+  const sealOld = createPayloadEncryption(options);
   let toldUnexplained = 0;
   const loops = [
     createLoop({
@@ -82,7 +82,7 @@ export function createMaintenance(options: MaintenanceOptions): Background {
         await closeMissed(
           store,
           collecting.map(({ id }) => id),
-          recordMissed(claimant.box),
+          recordMissed(claimant.cipher),
         );
         return HOUSEKEEPING_EVERY_MS;
       },
@@ -126,20 +126,20 @@ export function createMaintenance(options: MaintenanceOptions): Background {
 }
 
 /** One step of encrypting what was written before a key was configured. Returns whether there is more to do at once. */
-function createPayloadSealing({ claimant, log }: MaintenanceOptions): () => Promise<boolean> {
+function createPayloadEncryption({ claimant, log }: MaintenanceOptions): () => Promise<boolean> {
   let lastSeq: number | undefined;
   let sealed = 0;
   let done = false;
   return async () => {
     if (done) return false;
-    lastSeq ??= await readClearTo(claimant.store, claimant.box);
-    const step = await sealPayloads(claimant, lastSeq);
-    sealed += step.sealed;
+    lastSeq ??= await readClearTo(claimant.store, claimant.cipher);
+    const step = await encryptPayloads(claimant, lastSeq);
+    sealed += step.encrypted;
     done = step.kind === 'done';
-    if (done && lastSeq > 0) await endEncryption(claimant.store, claimant.box);
+    if (done && lastSeq > 0) await endEncryption(claimant.store, claimant.cipher);
     if (done && sealed > 0)
       log.info({ events: sealed }, 'payloads from before the key was set are encrypted now');
-    return step.kind === 'sealed';
+    return step.kind === 'encrypted';
   };
 }
 
@@ -162,14 +162,14 @@ function createReplaySteps({
         next.set(id, dueMs);
         continue;
       }
-      if (!(await isReplayExplained(claimant.store, claimant.box, id))) {
+      if (!(await isReplayExplained(claimant.store, claimant.cipher, id))) {
         if (!refused.has(id)) log.error({ replay: id }, unexplainedReplay);
         refused.add(id);
         continue;
       }
       const { queued, waitMs } = await stepReplay(claimant, id, {
         webhooks: webhooks(),
-        onEnd: recordReplayEnd(claimant.box, engine),
+        onEnd: recordReplayEnd(claimant.cipher, engine),
       });
       if (queued > 0) onDue();
       if (waitMs !== null) next.set(id, monotonicMs() + waitMs);

@@ -2,15 +2,15 @@ import { readLastSeal } from '../../audit/seal/chain.ts';
 import type { Session } from '../../db/connection/client.ts';
 import type { Installation } from '../../db/schema/installation.ts';
 import { formatTimestamp } from '../../event/body.ts';
-import { createOwnEvent, type OwnEvent } from '../../event/own-events.ts';
+import { createSystemEvent, type SystemEvent } from '../../event/system-events.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
-import type { Outages } from '../../lib/loop/outages.ts';
-import { announce } from '../../outbox/append/announce.ts';
+import type { FailureLog } from '../../lib/loop/failure-log.ts';
+import { appendSystemEvent } from '../../outbox/append/append-system-event.ts';
 import type { Router } from '../../outbox/append/fan-out.ts';
 import { findEndedHalt } from '../../outbox/halt-events.ts';
-import { momentMs } from '../../outbox/moment.ts';
+import { fromSqlDatetime } from '../../outbox/sql-datetime.ts';
 import {
   dropExhausted,
   exhaustedEvent,
@@ -38,7 +38,7 @@ import type { AuditWatch } from './audit-watch.ts';
 export interface OccasionOptions {
   claimant: Claimant;
   installation: Installation;
-  outages: Outages;
+  outages: FailureLog;
   audit: Pick<AuditWatch, 'status'>;
   route(): Router;
   /** Something became due. */
@@ -72,17 +72,17 @@ export function createOccasions(options: OccasionOptions): Background {
 
 /** Writes an event unless the log has it. Returns its deliveries. */
 async function announceOnce({ claimant, route }: OccasionOptions, event: DomainEvent): Promise<number> {
-  const { store, box } = claimant;
+  const { store, cipher } = claimant;
   // The lock under which `announce` asks again is that of capture.
   const known = await store.rows('SELECT 1 FROM event_log WHERE id = ?', [event.id]);
   if (known.length > 0) return 0;
-  return store.transaction((tx) => announce(tx, event, { route: route(), box }));
+  return store.transaction((tx) => appendSystemEvent(tx, event, { route: route(), cipher }));
 }
 
-type Occasion = Omit<OwnEvent, 'installation' | 'occurredAtMs' | 'data'> & { data: object; atMs: number };
+type Occasion = Omit<SystemEvent, 'installation' | 'occurredAtMs' | 'data'> & { data: object; atMs: number };
 
 function toEvent({ installation }: OccasionOptions, { atMs, data, ...own }: Occasion): DomainEvent {
-  return createOwnEvent({
+  return createSystemEvent({
     ...own,
     installation: installation.uuid,
     occurredAtMs: atMs,
@@ -93,7 +93,7 @@ function toEvent({ installation }: OccasionOptions, { atMs, data, ...own }: Occa
 async function findFailing(store: Session, options: OccasionOptions): Promise<DomainEvent[]> {
   const failing = await findLongFailing(store, FAILING_AFTER_MS);
   return failing.map(({ id, name, failingSince }) => {
-    const since = formatTimestamp(momentMs(failingSince));
+    const since = formatTimestamp(fromSqlDatetime(failingSince));
     return toEvent(options, {
       type: 'webhook.failing',
       occasion: [String(id), since],
@@ -147,7 +147,7 @@ function createStopFinder(options: OccasionOptions): (store: Session) => Promise
 /** They may be many: an event that no webhook wants is not written. */
 async function announceExhausted(options: OccasionOptions): Promise<number> {
   const { claimant, route } = options;
-  const { store, box } = claimant;
+  const { store, cipher } = claimant;
   const found = (await listExhausted(store)).map((given) => ({ given, event: toExhausted(options, given) }));
   const wanted = found.filter(({ event }) => route()(event).length > 0);
   await dropExhausted(
@@ -157,7 +157,7 @@ async function announceExhausted(options: OccasionOptions): Promise<number> {
   let made = 0;
   for (const { given, event } of wanted) {
     made += await store.transaction(async (tx) =>
-      (await forgetExhausted(tx, given)) ? announce(tx, event, { route: route(), box }) : 0,
+      (await forgetExhausted(tx, given)) ? appendSystemEvent(tx, event, { route: route(), cipher }) : 0,
     );
   }
   return made;
@@ -168,7 +168,7 @@ function toExhausted(options: OccasionOptions, given: Exhausted): DomainEvent {
   return toEvent(options, {
     type: exhaustedEvent,
     occasion: [String(deliveryId), String(attempt)],
-    atMs: momentMs(given.recordedAt),
+    atMs: fromSqlDatetime(given.recordedAt),
     entity: { table: 'deliveries', key: String(deliveryId) },
     data: {
       ...{ delivery_id: deliveryId, webhook_id: webhookId, name: webhookName ?? String(webhookId) },

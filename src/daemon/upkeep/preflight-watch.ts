@@ -1,7 +1,7 @@
 import type { CheckResult, PreflightReport } from '../../binlog/preflight/preflight.ts';
 import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
-import type { Outages } from '../../lib/loop/outages.ts';
+import type { FailureLog } from '../../lib/loop/failure-log.ts';
 
 /** Settings change while we run: the preflight is asked again so often, and whenever a reader had to be opened anew. */
 const EVERY_MS = 3_600_000;
@@ -15,7 +15,7 @@ export interface PreflightWatchOptions {
   first: PreflightReport;
   ask(): Promise<PreflightReport>;
   log: Log;
-  outages: Outages;
+  outages: FailureLog;
   onReport(report: PreflightReport): void;
 }
 

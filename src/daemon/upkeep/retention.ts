@@ -39,11 +39,14 @@ export async function prune(
   retention: Config['retention'],
   { memory = {}, atOnce = false }: PruneOptions = {},
 ): Promise<Pruned> {
-  const { store, box } = vault;
+  const { store, cipher } = vault;
   const { payloadsMs, logMs } = retention;
   const patience = (ms: number): number => (atOnce ? 0 : Math.min(PATIENCE_MS, ms / 24));
   const seals = await dropSeals(vault, { olderThanMs: logMs, patienceMs: patience(logMs), memory });
-  const upTo = await decidePruning(store, box, { olderThanMs: payloadsMs, patienceMs: patience(payloadsMs) });
+  const upTo = await decidePruning(store, cipher, {
+    olderThanMs: payloadsMs,
+    patienceMs: patience(payloadsMs),
+  });
   const payloads = await prunePayloads(store, {
     olderThanMs: payloadsMs,
     batch: BATCH,

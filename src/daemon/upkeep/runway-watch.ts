@@ -3,7 +3,7 @@ import type { Source } from '../../binlog/source/source.ts';
 import type { Store } from '../../db/connection/client.ts';
 import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
-import type { Outages } from '../../lib/loop/outages.ts';
+import type { FailureLog } from '../../lib/loop/failure-log.ts';
 import { readCaptureState } from '../../outbox/checkpoint.ts';
 
 /** The server may purge at any moment what is due: it is looked at often enough for the last hour to be seen coming. */
@@ -17,7 +17,7 @@ export interface RunwayWatchOptions {
   source: Source;
   store: Store;
   log: Log;
-  outages: Outages;
+  outages: FailureLog;
 }
 
 export interface RunwayWatch extends Background {

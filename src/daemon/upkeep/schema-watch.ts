@@ -4,7 +4,7 @@ import type { Store } from '../../db/connection/client.ts';
 import type { SchemaDifference } from '../../db/schema/schema-difference.ts';
 import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
-import type { Outages } from '../../lib/loop/outages.ts';
+import type { FailureLog } from '../../lib/loop/failure-log.ts';
 
 /** One look takes 17 to 51 ms on MySQL 9.7 and 13 to 45 on MariaDB 10.11 (15 each, beside running tests). */
 const EVERY_MS = 30_000;
@@ -19,7 +19,7 @@ export interface SchemaWatch extends Background {
   count(): number;
 }
 
-export function createSchemaWatch(options: { store: Store; log: Log; outages: Outages }): SchemaWatch {
+export function createSchemaWatch(options: { store: Store; log: Log; outages: FailureLog }): SchemaWatch {
   const { store, log, outages } = options;
   let found: readonly SchemaDifference[] = [];
   let logged: ReadonlySet<string> = new Set();

@@ -3,14 +3,14 @@ import { headJson, type Head } from '../../audit/seal/head.ts';
 import { maximumEntries, sealOnce, type Seal } from '../../audit/seal/seal.ts';
 import type { Installation } from '../../db/schema/installation.ts';
 import { formatTimestamp } from '../../event/body.ts';
-import { createOwnEvent } from '../../event/own-events.ts';
+import { createSystemEvent } from '../../event/system-events.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
-import type { Outages } from '../../lib/loop/outages.ts';
-import { announce } from '../../outbox/append/announce.ts';
+import type { FailureLog } from '../../lib/loop/failure-log.ts';
+import { appendSystemEvent } from '../../outbox/append/append-system-event.ts';
 import type { Router } from '../../outbox/append/fan-out.ts';
-import { momentMs } from '../../outbox/moment.ts';
+import { fromSqlDatetime } from '../../outbox/sql-datetime.ts';
 import type { AuditWatch } from './audit-watch.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
@@ -19,7 +19,7 @@ export interface SealingOptions {
   installation: Installation;
   intervalMs: number;
   log: Log;
-  outages: Outages;
+  outages: FailureLog;
   audit: Pick<AuditWatch, 'memory' | 'guard'>;
   route(): Router;
   /** Something became due. */
@@ -68,7 +68,8 @@ export async function sealAndTell(
     async onSealed(tx, head) {
       sealed = head;
       const event = sealedEvent(installation.uuid, head);
-      told = route(event).length === 0 ? 0 : await announce(tx, event, { route, box: vault.box });
+      told =
+        route(event).length === 0 ? 0 : await appendSystemEvent(tx, event, { route, cipher: vault.cipher });
     },
   });
   return { seal, head: sealed, told };
@@ -78,8 +79,8 @@ const firstSealed = 'the log is sealed with this key: note it elsewhere';
 
 /** All of them are one entity, so that a receiver gets the heads in their order. */
 function sealedEvent(installation: string, head: Head): DomainEvent {
-  const occurredAtMs = momentMs(head.sealedAt);
-  return createOwnEvent({
+  const occurredAtMs = fromSqlDatetime(head.sealedAt);
+  return createSystemEvent({
     type: 'audit.sealed',
     installation,
     occasion: [String(head.number), head.hash],

@@ -1,14 +1,14 @@
 import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
-import type { Outages } from '../../lib/loop/outages.ts';
-import { releaseForgotten, rescueExpired } from '../../outbox/queue/give-back.ts';
+import type { FailureLog } from '../../lib/loop/failure-log.ts';
+import { releaseForgotten, rescueExpired } from '../../outbox/queue/release-claims.ts';
 import {
-  announceAlive,
-  announceEnd,
+  registerProcess,
+  unregisterProcess,
   expireOrphans,
   readRank,
   saidWithLeaseMs,
-} from '../../outbox/queue/liveness.ts';
+} from '../../outbox/queue/heartbeat.ts';
 import type { Claimant } from '../../outbox/types.ts';
 import { sweepLanes } from '../../outbox/queue/promote.ts';
 
@@ -22,7 +22,7 @@ const FORGOTTEN_AFTER_MS = 30_000;
 export interface UpkeepOptions {
   claimant: Claimant;
   log: Log;
-  outages: Outages;
+  outages: FailureLog;
   /** Ids of the deliveries that this process has in hand. */
   held(): ReadonlySet<number>;
   /** How many processes share each webhook's limits, and which of them this one is. */
@@ -40,7 +40,7 @@ export function createUpkeep({ claimant, log, outages, held, onRank, onDue }: Up
       ...outages.part('upkeep failed, trying again'),
       async step() {
         // In this order: a store that could not be reached for a while must not make us take our own claims for orphans.
-        await announceAlive(claimant, { unlessWithinMs: saidWithLeaseMs });
+        await registerProcess(claimant, { unlessWithinMs: saidWithLeaseMs });
         onRank(await readRank(claimant));
         const forged = await expireOrphans(claimant);
         if (forged > 0) {
@@ -85,7 +85,7 @@ export function createUpkeep({ claimant, log, outages, held, onRank, onDue }: Up
     start: () => loops.forEach((loop) => loop.start()),
     async stop() {
       await Promise.all(loops.map((loop) => loop.stop()));
-      await announceEnd(claimant);
+      await unregisterProcess(claimant);
     },
   };
 }

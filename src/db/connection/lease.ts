@@ -39,7 +39,7 @@ export const isInForce = inForceFor(leaseTiming.ttlMs);
 export const isForged = `(expires_at > ${latestOf(leaseTiming.ttlMs)})`;
 /**
  * SQL of a lease whose holder is no process of this program: each has a row under its own name from its start to its end
- * (outbox/queue/liveness.ts).
+ * (outbox/queue/heartbeat.ts).
  */
 const isForeign = '(holder NOT IN (SELECT own.name FROM leases own))';
 

@@ -72,7 +72,7 @@ export async function scriptOn<T extends object>(
 /**
  * MySQL returns an empty text, and no error, for a JSON document whose text is larger than max_allowed_packet: it has a space behind each
  * comma, so one that was just taken may be. Throws AppError ERR_STORE_PACKET for such a row. Those of `webhooks` may be anything that SQL
- * wrote: src/outbox/webhook judges them.
+ * wrote: src/outbox/webhook checks them.
  */
 export function requireWhole<T extends [unknown, FieldPacket[]]>(answer: T): T {
   const [rows, fields] = answer;

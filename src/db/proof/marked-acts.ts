@@ -1,5 +1,5 @@
 import type { Session } from '../connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { openMarker, type Marker } from './marks.ts';
 import { parseStored } from './stored-json.ts';
 
@@ -30,11 +30,11 @@ const actsAtOnce = 500;
  */
 export async function readMarkedActs(
   session: Session,
-  box: SecretBox | Marker,
+  cipher: Cipher | Marker,
   { action, targets, newest = Infinity }: Wanted,
 ): Promise<ActRow[]> {
   const found: ActRow[] = [];
-  let marker: Marker | undefined = 'seal' in box ? undefined : box;
+  let marker: Marker | undefined = 'encrypt' in cipher ? undefined : cipher;
   for (let before = Number.MAX_SAFE_INTEGER; found.length < newest;) {
     const rows = await session.rows<
       Omit<ActRow, 'details'> & { details: string | null; mark: Buffer | null }
@@ -44,7 +44,7 @@ export async function readMarkedActs(
        ORDER BY id DESC LIMIT ?`,
       [action, before, ...(targets ? [targets] : []), actsAtOnce],
     );
-    if (rows.length > 0 && 'seal' in box) marker ??= await openMarker(session, box);
+    if (rows.length > 0 && 'encrypt' in cipher) marker ??= await openMarker(session, cipher);
     for (const { mark, details, ...row } of rows) {
       const act = {
         ...row,

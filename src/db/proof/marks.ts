@@ -2,7 +2,7 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { HmacKey } from '../../crypto/sha256.ts';
 import { AppError } from '../../lib/errors.ts';
 import type { Session } from '../connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { ensureSealState, markKeyOf, readSealState } from './seal-key.ts';
 
 /*
@@ -98,18 +98,18 @@ export class Marker {
 }
 
 /** The marker of the installation; makes its key at the first call. Throws AppError ERR_SECRET_KEY. */
-export async function openMarker(session: Session, box: SecretBox): Promise<Marker> {
+export async function openMarker(session: Session, cipher: Cipher): Promise<Marker> {
   const there = await readSealState(session);
-  if (!there) await ensureSealState(session, box);
+  if (!there) await ensureSealState(session, cipher);
   const state = there ?? (await readSealState(session));
-  return new Marker(markKeyOf(state!, box));
+  return new Marker(markKeyOf(state!, cipher));
 }
 
 /** The same, and writes nothing: null where the installation has no key yet, or it does not open with these keys. */
-export async function readMarker(session: Session, box: SecretBox): Promise<Marker | null> {
+export async function readMarker(session: Session, cipher: Cipher): Promise<Marker | null> {
   const state = await readSealState(session);
   try {
-    return state ? new Marker(markKeyOf(state, box)) : null;
+    return state ? new Marker(markKeyOf(state, cipher)) : null;
   } catch (error) {
     if (error instanceof AppError && error.code === 'ERR_SECRET_KEY') return null;
     throw error;

@@ -9,7 +9,7 @@ import {
   type KeyObject,
 } from 'node:crypto';
 import type { Session } from '../connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { HmacKey } from '../../crypto/sha256.ts';
 import { AppError } from '../../lib/errors.ts';
 
@@ -48,9 +48,9 @@ const nothingSealed = {
  * Makes the key of the installation before its first entry. Throws AppError ERR_AUDIT where entries are there and no key: the first entry
  * needs one, so SQL took it away.
  */
-export async function ensureSealState(session: Session, box: SecretBox): Promise<void> {
+export async function ensureSealState(session: Session, cipher: Cipher): Promise<void> {
   if ((await session.rows('SELECT 1 FROM seal_state WHERE id = 1')).length > 0) return;
-  await makeSealKey(session, box, { onlyIfEmpty: true });
+  await makeSealKey(session, cipher, { onlyIfEmpty: true });
   if ((await session.rows('SELECT 1 FROM seal_state WHERE id = 1')).length > 0) return;
   throw new AppError(
     'ERR_AUDIT',
@@ -82,7 +82,7 @@ interface Making {
 }
 
 /** Makes a signing key, unless there is one. The private key lies in the clear unless encryption is configured. */
-export async function makeSealKey(session: Session, box: SecretBox, { onlyIfEmpty }: Making): Promise<void> {
+export async function makeSealKey(session: Session, cipher: Cipher, { onlyIfEmpty }: Making): Promise<void> {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const secret = privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64');
   await session.run(
@@ -90,7 +90,7 @@ export async function makeSealKey(session: Session, box: SecretBox, { onlyIfEmpt
      SELECT 1, ?, ?, ?, ?, ? FROM (SELECT 1 AS one) o ${onlyIfEmpty ? `WHERE NOT (${isUsed})` : ''}`,
     [
       publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
-      box.seal(secret, keyContext),
+      cipher.encrypt(secret, keyContext),
       storedText('seal_state.progress', nothingSealed),
       noHash,
       signText(privateKey, anchorText({ number: 0, hash: noHash }, 'empty')),
@@ -99,9 +99,9 @@ export async function makeSealKey(session: Session, box: SecretBox, { onlyIfEmpt
 }
 
 /** Seals the signing key with the present encryption key. Throws AppError ERR_SECRET_KEY when the former one is not configured. */
-export async function resealSealKey(session: Session, box: SecretBox, sealed: string): Promise<void> {
+export async function resealSealKey(session: Session, cipher: Cipher, sealed: string): Promise<void> {
   await session.run('UPDATE seal_state SET private_key = ? WHERE id = 1 AND private_key = ?', [
-    box.seal(box.open(sealed, keyContext), keyContext),
+    cipher.encrypt(cipher.decrypt(sealed, keyContext), keyContext),
     sealed,
   ]);
 }
@@ -128,17 +128,17 @@ export async function readSealState(
 }
 
 /** Throws AppError ERR_SECRET_KEY when it does not open with the configured encryption keys. */
-export function privateKeyOf({ privateKey }: Pick<SealState, 'privateKey'>, box: SecretBox): KeyObject {
-  return createPrivateKey({ key: privateBytes(privateKey, box), format: 'der', type: 'pkcs8' });
+export function privateKeyOf({ privateKey }: Pick<SealState, 'privateKey'>, cipher: Cipher): KeyObject {
+  return createPrivateKey({ key: privateBytes(privateKey, cipher), format: 'der', type: 'pkcs8' });
 }
 
 /** The key of the marks (src/db/proof/marks.ts): it follows from the private key. Throws as `privateKeyOf`. */
-export function markKeyOf({ privateKey }: Pick<SealState, 'privateKey'>, box: SecretBox): HmacKey {
-  return new HmacKey(new HmacKey(privateBytes(privateKey, box)).digest('marks of entries'));
+export function markKeyOf({ privateKey }: Pick<SealState, 'privateKey'>, cipher: Cipher): HmacKey {
+  return new HmacKey(new HmacKey(privateBytes(privateKey, cipher)).digest('marks of entries'));
 }
 
-function privateBytes(privateKey: string, box: SecretBox): Buffer {
-  return Buffer.from(box.open(privateKey, keyContext), 'base64');
+function privateBytes(privateKey: string, cipher: Cipher): Buffer {
+  return Buffer.from(cipher.decrypt(privateKey, keyContext), 'base64');
 }
 
 export function signText(key: KeyObject, text: string): string {
@@ -182,9 +182,9 @@ export function stageOf({ anchor, publicKey }: Pick<SealState, 'anchor' | 'publi
 }
 
 /** Signs that seals were made, and that every new row has its mark. */
-export async function signBegun(session: Session, state: SealState, box: SecretBox): Promise<void> {
+export async function signBegun(session: Session, state: SealState, cipher: Cipher): Promise<void> {
   const stage = stageOf(state);
   if (stage === null || stage === 'sealed') return;
-  const signature = signText(privateKeyOf(state, box), anchorText(state.anchor, 'sealed'));
+  const signature = signText(privateKeyOf(state, cipher), anchorText(state.anchor, 'sealed'));
   await session.run('UPDATE seal_state SET anchor_signature = ? WHERE id = 1', [signature]);
 }

@@ -58,7 +58,7 @@ const difference = withFields({ table: isText, column: orNull(isText), type: isT
 
 /**
  * What the documents of each JSON column look like that this program writes, as far as it relies on it. Those of `webhooks` are not
- * among them: people write them, and src/outbox/webhook judges them.
+ * among them: people write them, and src/outbox/webhook checks them.
  */
 const shapes = {
   'installation.decoder_check': withFields({

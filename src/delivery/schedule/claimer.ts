@@ -1,13 +1,13 @@
 import { monotonicMs } from '../../lib/clock.ts';
 import { type Background, createLoop, type Loop } from '../../lib/loop/loop.ts';
-import type { Reports } from '../../lib/loop/outages.ts';
+import type { FailureReporter } from '../../lib/loop/failure-log.ts';
 import type { ClaimedDelivery } from '../../outbox/types.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Endpoints } from './endpoints.ts';
-import type { DispatcherVerbs, Want } from '../types.ts';
+import type { DeliveryStore, Want } from '../types.ts';
 
 export interface ClaimerOptions {
-  claim: DispatcherVerbs['claim'];
+  claim: DeliveryStore['claim'];
   /** Done before every round, at least every `pollMs`. */
   beforeRound(): void;
   endpoints: Endpoints;
@@ -17,7 +17,7 @@ export interface ClaimerOptions {
   /** How often the store is asked when nothing is known to be due, ms. */
   pollMs: number;
   /** How the claiming goes. */
-  reports: Reports;
+  reports: FailureReporter;
 }
 
 /** What one claim asks for, over all webhooks: its transaction stays short. */

@@ -1,7 +1,7 @@
 import { monotonicMs, sleep } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
 import type { Background } from '../../lib/loop/loop.ts';
-import { Outages } from '../../lib/loop/outages.ts';
+import { FailureLog } from '../../lib/loop/failure-log.ts';
 import type { ClaimedDelivery, Webhook } from '../../outbox/types.ts';
 import { Attempts } from './attempts.ts';
 import type { BreakerOptions } from './breaker.ts';
@@ -12,10 +12,10 @@ import type { Sender } from '../send/send.ts';
 import { Settler } from './settler.ts';
 import type { Share } from './share.ts';
 import { Slots } from './slots.ts';
-import type { Attempted, DispatcherStats, DispatcherVerbs, Room, Settlement } from '../types.ts';
+import type { Attempted, DispatcherStats, DeliveryStore, Room, Settlement } from '../types.ts';
 
 export interface DispatcherOptions {
-  verbs: DispatcherVerbs;
+  verbs: DeliveryStore;
   sender: Sender;
   log: Log;
   /** Requests underway at once, over all webhooks. */
@@ -29,7 +29,7 @@ export interface DispatcherOptions {
   drainMs?: number;
   breaker?: Partial<BreakerOptions>;
   /** Where lasting failures are logged, together with other parts' failures. */
-  outages?: Outages;
+  outages?: FailureLog;
   /** Told of every attempt: metrics. */
   onAttempt?(attempted: Attempted): void;
 }
@@ -75,7 +75,7 @@ export class Dispatcher implements Background {
     this.#slots = new Slots(options.concurrency);
     this.#endpoints = new Endpoints({ breaker: toBreaker(options), taken: this.#slots.taken });
     this.#attempts = new Attempts(options);
-    const outages = options.outages ?? new Outages(options.log);
+    const outages = options.outages ?? new FailureLog(options.log);
     this.#settler = new Settler({
       verbs: options.verbs,
       onSettled: (written, due) => this.#afterSettling(written, due),

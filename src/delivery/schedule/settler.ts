@@ -1,15 +1,15 @@
 import { backoffMs } from '../../lib/loop/backoff.ts';
 import { monotonicMs, sleep } from '../../lib/clock.ts';
-import type { Reports } from '../../lib/loop/outages.ts';
+import type { FailureReporter } from '../../lib/loop/failure-log.ts';
 import type { ClaimedDelivery } from '../../outbox/types.ts';
-import type { Settlement, SettlerVerbs } from '../types.ts';
+import type { Settlement, OutcomeStore } from '../types.ts';
 
 export interface SettlerOptions {
-  verbs: SettlerVerbs;
+  verbs: OutcomeStore;
   /** Told after every batch: what the store knows now, and whether that made deliveries due. */
   onSettled(written: readonly ClaimedDelivery[], due: boolean): void;
   /** Told when the store refuses or does not answer: the batch is tried again. */
-  reports: Reports;
+  reports: FailureReporter;
 }
 
 const maximumBatch = 1_000;
@@ -116,7 +116,7 @@ export class Settler {
   }
 
   /** Does it until it succeeds; undefined when given up. */
-  async #persist<T>(write: (verbs: SettlerVerbs) => Promise<T>): Promise<T | undefined> {
+  async #persist<T>(write: (verbs: OutcomeStore) => Promise<T>): Promise<T | undefined> {
     const { signal } = this.#giveUp;
     for (let failures = 0; !signal.aborted; failures += 1) {
       try {

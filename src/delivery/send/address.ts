@@ -1,7 +1,7 @@
 import { networkInterfaces } from 'node:os';
 import ipaddr from 'ipaddr.js';
 
-/** An address as the judge sees it; its v4 form where it is only another spelling of one. */
+/** An address as the guard sees it; its v4 form where it is only another spelling of one. */
 export type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
 const network = (cidr: string): [Address, number] => ipaddr.parseCIDR(cidr);

@@ -38,7 +38,7 @@ export function readClientCertificate(name: string, files: CertificateFiles): Cl
 }
 
 /** Why the pair cannot be used, with the remedy; undefined when it can. */
-export function judgeCertificateFiles(files: CertificateFiles): string | undefined {
+export function checkCertificateFiles(files: CertificateFiles): string | undefined {
   const found = findPair(files);
   return typeof found === 'string' ? `cannot be used: ${found}; ${formOfPair}` : undefined;
 }

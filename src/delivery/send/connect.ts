@@ -42,13 +42,13 @@ export interface ConnectorOptions {
 }
 
 /** What is wrong with the answers of DNS: one bad address spoils all of them. */
-function judgeAnswers(
+function checkAnswers(
   addresses: readonly ResolvedAddress[],
   { guard, port }: ConnectorOptions,
 ): Error | undefined {
   if (addresses.length === 0) return Object.assign(new Error('the name has no address'), { code: 'ENODATA' });
   for (const { address } of addresses) {
-    const problem = guard.judgeAddress(address, port);
+    const problem = guard.checkAddress(address, port);
     if (problem !== undefined) return new ForbiddenAddressError(problem);
   }
   return undefined;
@@ -59,7 +59,7 @@ function guardedLookup(options: ConnectorOptions): LookupFunction {
   return (hostname, { all }, callback) => {
     options.resolve(hostname).then(
       (addresses) => {
-        const fault = judgeAnswers(addresses, options);
+        const fault = checkAnswers(addresses, options);
         if (fault !== undefined) callback(fault, []);
         else if (all) callback(null, addresses);
         else callback(null, addresses[0]!.address, addresses[0]!.family);
@@ -70,11 +70,11 @@ function guardedLookup(options: ConnectorOptions): LookupFunction {
 }
 
 /** What is wrong with the peer of a connected socket: the last word, whatever happened between lookup and connect. */
-function judgePeer(socket: Socket, { guard, port }: ConnectorOptions): Error | undefined {
+function checkPeer(socket: Socket, { guard, port }: ConnectorOptions): Error | undefined {
   if (socket.remoteAddress === undefined) {
     return Object.assign(new Error('the connection closed at once'), { code: 'ECONNRESET' });
   }
-  const problem = guard.judgeAddress(socket.remoteAddress, port);
+  const problem = guard.checkAddress(socket.remoteAddress, port);
   return problem === undefined ? undefined : new ForbiddenAddressError(problem);
 }
 
@@ -92,7 +92,7 @@ async function learnForbidden({ guard, resolve, port }: ConnectorOptions): Promi
 }
 
 /**
- * Opens connections to one origin, judged three times: a literal address before connecting (a socket calls no lookup
+ * Opens connections to one origin, checked three times: a literal address before connecting (a socket calls no lookup
  * for it), every answer of DNS, from which the socket then takes its address and asks no second time, and the peer.
  */
 export function createConnector(options: ConnectorOptions): buildConnector.connector {
@@ -106,8 +106,8 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
     ...(options.ca === undefined ? {} : { ca: [...options.ca] }),
     ...options.client,
   });
-  const connectJudged: buildConnector.connector = (target, callback) => {
-    const problem = isIP(target.hostname) === 0 ? undefined : guard.judgeAddress(target.hostname, port);
+  const connectChecked: buildConnector.connector = (target, callback) => {
+    const problem = isIP(target.hostname) === 0 ? undefined : guard.checkAddress(target.hostname, port);
     if (problem !== undefined) {
       queueMicrotask(() => callback(new ForbiddenAddressError(problem), null));
       return;
@@ -117,7 +117,7 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
         callback(error, null);
         return;
       }
-      const fault = judgePeer(socket, options);
+      const fault = checkPeer(socket, options);
       if (fault) {
         socket.destroy();
         callback(fault, null);
@@ -127,7 +127,7 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
     });
   };
   return (target, callback) => {
-    if (guard.forbiddenNames(port).length === 0) connectJudged(target, callback);
-    else void learnForbidden(options).then(() => connectJudged(target, callback));
+    if (guard.forbiddenNames(port).length === 0) connectChecked(target, callback);
+    else void learnForbidden(options).then(() => connectChecked(target, callback));
   };
 }

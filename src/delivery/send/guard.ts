@@ -37,12 +37,12 @@ export interface Target {
   port: number;
 }
 
-/** The judge of where deliveries go. Everything it says is a sentence for a person, with the key that would allow it. */
+/** Decides where deliveries may go. Everything it says is a sentence for a person, with the key that would allow it. */
 export interface Guard {
-  /** Judges a URL by its form: scheme, port, name, literal address. */
-  judgeUrl(url: string): { target: Target } | { problem: string };
-  /** Judges an address about to be connected to, or already connected to; undefined when it is allowed. */
-  judgeAddress(address: string, port: number): string | undefined;
+  /** Checks a URL by its form: scheme, port, name, literal address. */
+  checkUrl(url: string): { target: Target } | { problem: string };
+  /** Checks an address about to be connected to, or already connected to; undefined when it is allowed. */
+  checkAddress(address: string, port: number): string | undefined;
   /** The forbidden host names of a port: their addresses are looked up and passed to `learn` before connecting. */
   forbiddenNames(port: number): string[];
   learn(name: string, addresses: readonly string[]): void;
@@ -132,16 +132,16 @@ const portOf = (url: URL): number =>
   url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
 
 /** What is wrong with the text of a URL before any setting is asked. */
-function judgeText(text: string): string | undefined {
+function checkText(text: string): string | undefined {
   if (text.length > maximumUrlLength) return `the URL is longer than ${maximumUrlLength} characters`;
-  // The parser would drop tabs, line ends and invisible letters and turn backslashes round: what is judged must be what a
+  // The parser would drop tabs, line ends and invisible letters and turn backslashes round: what is checked must be what a
   // person reads.
   if (/[\p{C}\p{Z}\\]/u.test(text)) return 'the URL has a space, an invisible character or a backslash';
   return undefined;
 }
 
 /** What is wrong with a URL's scheme or its user name. */
-function judgeForm(url: URL, allowHttp: boolean): string | undefined {
+function checkForm(url: URL, allowHttp: boolean): string | undefined {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'the scheme must be https';
   if (url.protocol === 'http:' && !allowHttp) {
     return 'the scheme must be https: delivery.allow_http is off';
@@ -186,7 +186,7 @@ export function createGuard(options: GuardOptions): Guard {
   const isForbidden = (face: Address, port: number): boolean =>
     forbidden.some((place) => place.port === port && isAt(place, face));
 
-  function judgeAddress(text: string, port: number): string | undefined {
+  function checkAddress(text: string, port: number): string | undefined {
     const address = parseAddress(text);
     if (address === undefined) return `${text} is not an address`;
     const faces = facesOf(address);
@@ -207,13 +207,13 @@ export function createGuard(options: GuardOptions): Guard {
     return undefined;
   }
 
-  function judgeName(hostname: string, port: number): string | undefined {
+  function checkName(hostname: string, port: number): string | undefined {
     const name = plainName(hostname);
     if (metadataNames.includes(name)) return `${name} is a cloud's metadata service: never allowed`;
     if (forbidden.some((place) => place.port === port && place.name === name)) {
       return `${name}, port ${port}, belongs to odontology-webhooks or its database: never allowed`;
     }
-    // With a network opened, a name of the inside is what people write: its addresses are judged when connecting.
+    // With a network opened, a name of the inside is what people write: its addresses are checked when connecting.
     if (isInternal(name) && opened.length === 0) {
       return `${name} is a name of an internal network: delivery.allow_private_networks is empty`;
     }
@@ -223,18 +223,18 @@ export function createGuard(options: GuardOptions): Guard {
     return undefined;
   }
 
-  function judgeParsed(url: URL): string | undefined {
+  function checkParsed(url: URL): string | undefined {
     const port = portOf(url);
     const literal = literalOf(url.hostname);
-    return literal === undefined ? judgeName(url.hostname, port) : judgeAddress(literal, port);
+    return literal === undefined ? checkName(url.hostname, port) : checkAddress(literal, port);
   }
 
   return {
-    judgeAddress,
-    judgeUrl(text) {
+    checkAddress,
+    checkUrl(text) {
       const url = URL.parse(text);
       if (url === null) return { problem: 'the URL cannot be read' };
-      const problem = judgeText(text) ?? judgeForm(url, options.allowHttp) ?? judgeParsed(url);
+      const problem = checkText(text) ?? checkForm(url, options.allowHttp) ?? checkParsed(url);
       if (problem !== undefined) return { problem };
       // A URL saved before it was checked keeps the path that was sent then: the parser's.
       const written = writtenPath(text);
@@ -256,10 +256,10 @@ export function createGuard(options: GuardOptions): Guard {
 
 /**
  * Says what is wrong with a webhook's URL when it is saved: a courtesy to the person who types it, in sentences. The guard
- * proper judges again at every attempt, after DNS.
+ * proper checks again at every attempt, after DNS.
  */
 export function checkWebhookUrl(url: string, options: GuardOptions): string[] {
-  const verdict = createGuard(options).judgeUrl(url);
+  const verdict = createGuard(options).checkUrl(url);
   if ('problem' in verdict) return [verdict.problem];
   const written = writtenPath(url);
   return 'problem' in written ? [written.problem] : [];

@@ -28,7 +28,7 @@ const reserved = new Set([
 
 const reservedPrefixes = ['proxy-', 'webhook-', 'x-webhook-', 'x-forwarded-', ':'];
 
-function judgeHeader(name: string, value: string): string | undefined {
+function checkHeader(name: string, value: string): string | undefined {
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name))
     return `the name of a header has characters that no name may have, such as a space`;
   const lower = name.toLowerCase();
@@ -44,7 +44,7 @@ function judgeHeader(name: string, value: string): string | undefined {
 /** Says what is wrong with a webhook's own headers, in sentences that do not quote values; empty when all is well. */
 export function checkWebhookHeaders(headers: Readonly<Record<string, string>>): string[] {
   const entries = Object.entries(headers);
-  const problems = entries.flatMap(([name, value]) => judgeHeader(name, value) ?? []);
+  const problems = entries.flatMap(([name, value]) => checkHeader(name, value) ?? []);
   const lower = entries.map(([name]) => name.toLowerCase());
   const twice = new Set(lower.filter((name, index) => lower.indexOf(name) !== index));
   for (const name of twice) problems.push(`the header ${name} is given twice`);

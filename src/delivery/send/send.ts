@@ -52,8 +52,8 @@ function toHeaders(request: Request, body: Buffer, keys: readonly KeyObject[]): 
   };
 }
 
-/** Judges URLs and webhooks' own headers, each once: the rules are fixed for the sender's life. */
-class RequestJudge {
+/** Checks URLs and webhooks' own headers, each once: the rules are fixed for the sender's life. */
+class RequestChecker {
   readonly #guard: Guard;
   readonly #verdicts = new Map<string, Verdict>();
   readonly #headerProblems = new WeakMap<object, string>();
@@ -62,24 +62,24 @@ class RequestJudge {
     this.#guard = guard;
   }
 
-  judge({ url, headers }: Request): Verdict {
-    const verdict = this.#judgeUrl(url);
+  check({ url, headers }: Request): Verdict {
+    const verdict = this.#checkUrl(url);
     if ('problem' in verdict) return verdict;
-    const problem = this.#judgeHeaders(headers);
+    const problem = this.#checkHeaders(headers);
     return problem === '' ? verdict : { problem };
   }
 
-  #judgeUrl(url: string): Verdict {
+  #checkUrl(url: string): Verdict {
     const known = this.#verdicts.get(url);
     if (known) return known;
     if (this.#verdicts.size >= maximumVerdicts) this.#verdicts.clear();
-    const verdict = this.#guard.judgeUrl(url);
+    const verdict = this.#guard.checkUrl(url);
     this.#verdicts.set(url, verdict);
     return verdict;
   }
 
   /** The first problem of the webhook's own headers, or the empty string. */
-  #judgeHeaders(headers: Request['headers']): string {
+  #checkHeaders(headers: Request['headers']): string {
     const known = this.#headerProblems.get(headers);
     if (known !== undefined) return known;
     const problem = checkWebhookHeaders(headers)[0] ?? '';
@@ -89,8 +89,8 @@ class RequestJudge {
 }
 
 /**
- * Builds the sender: signs, judges the address, sends over a kept connection and returns what became of it. The form of
- * a URL and of a webhook's own headers is judged once for each (the rules are fixed for the sender's life), the address at
+ * Builds the sender: signs, checks the address, sends over a kept connection and returns what became of it. The form of
+ * a URL and of a webhook's own headers is checked once for each (the rules are fixed for the sender's life), the address at
  * every connection.
  */
 export function createSender(options: SenderOptions): Sender {
@@ -102,7 +102,7 @@ export function createSender(options: SenderOptions): Sender {
   });
   const certificates = new ClientCertificates(options.clientCertificates ?? {});
   const watch = new ConnectionWatch();
-  const judge = new RequestJudge(guard);
+  const check = new RequestChecker(guard);
   const keysOf = new WeakMap<Request['secrets'], KeyObject[]>();
 
   function signingKeys(secrets: Request['secrets']): KeyObject[] {
@@ -113,7 +113,7 @@ export function createSender(options: SenderOptions): Sender {
 
   return {
     send(request) {
-      const verdict = judge.judge(request);
+      const verdict = check.check(request);
       if ('problem' in verdict) {
         return Promise.resolve({ kind: 'forbidden', message: verdict.problem, durationMs: 0 });
       }

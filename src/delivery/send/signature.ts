@@ -130,7 +130,7 @@ function checkLegacy(options: VerifyOptions, secrets: readonly string[]): Signat
 }
 
 /**
- * Each of the two signatures judged by itself, to tell a person which one failed and how.
+ * Each of the two signatures checked by itself, to tell a person which one failed and how.
  * @throws TypeError when a secret is missing or empty.
  */
 export function inspectSignatures(options: VerifyOptions): {

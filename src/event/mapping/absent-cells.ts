@@ -1,13 +1,13 @@
-import { Tripwire } from '../../binlog/halt.ts';
+import { CaptureFault } from '../../binlog/halt.ts';
 import { acceptGapCommand, steps } from '../../binlog/remedy.ts';
 import type { Change } from '../../change/types.ts';
 import { setVariable } from '../../db/connection/set-variable.ts';
 
 /** A rule needs cells of this change that the log left out and that cannot be read again. */
-export function absentCells({ table, before, after }: Change): Tripwire {
+export function absentCells({ table, before, after }: Change): CaptureFault {
   const absent = table.columns.filter((_, i) => [before, after].some((row) => row && row[i] === undefined));
   const names = absent.map(({ name }) => name).join(', ');
-  return new Tripwire(
+  return new CaptureFault(
     'absent-columns',
     `a rule needs values of ${table.name} that the log left out and that cannot be read any more (${names})`,
     {

@@ -2,10 +2,10 @@ import type { SourceSchema } from '../../binlog/types.ts';
 import { createClinicZone } from '../../change/clinic-zone.ts';
 import { problemsError, type Problem } from '../../config/problems.ts';
 import { describeRules } from '../rule/describe.ts';
-import { holdsPassword, watchColumns } from '../rule/lookout.ts';
+import { holdsPassword, watchColumns } from '../rule/name-scope.ts';
 import { fieldShapes } from './field-shape.ts';
 import { createMap } from './map.ts';
-import { namedColumns } from '../rule/named.ts';
+import { referencedColumns } from '../rule/referenced-columns.ts';
 import { draftResolution } from '../rule/resolve.ts';
 import { SiblingRows, siblingsOf } from './siblings.ts';
 import type { RuleFile } from '../rule/rule-file.ts';
@@ -21,7 +21,7 @@ export interface CompileOptions {
 }
 
 /**
- * Compiles a rules file against the live schema: names are found, values judged, and every rule becomes plain functions.
+ * Compiles a rules file against the live schema: names are found, values checked, and every rule becomes plain functions.
  * Throws ERR_RULES with all mistakes, each with its line and the nearest right word; ERR_CONFIG for a zone that does not exist.
  */
 export function compileRules(file: RuleFile, options: CompileOptions): Rules {
@@ -30,7 +30,7 @@ export function compileRules(file: RuleFile, options: CompileOptions): Rules {
   return rules;
 }
 
-/** Rules as far as they fit the schema, with the mistakes of the others. With a mistake they may judge webhooks, and map nothing. */
+/** Rules as far as they fit the schema, with the mistakes of the others. With a mistake they may check webhooks, and map nothing. */
 export function draftRules(
   file: RuleFile,
   { schema, timeZone, filterNames = [] }: CompileOptions,
@@ -51,7 +51,7 @@ export function draftRules(
     mistakes,
     rules: {
       watch,
-      named: namedColumns(file, wanted),
+      named: referencedColumns(file, wanted),
       warnings,
       types: describeRules(file).map((each) => ({
         ...each,

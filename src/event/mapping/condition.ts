@@ -5,12 +5,12 @@ import { cellAt, compareNumbers, compileMatch } from './match.ts';
 import type { AcceptedValues, Check, Condition, ColumnName } from '../rule/rule.ts';
 
 /** A row's change as conditions and sources see it. */
-export type Scope = Pick<Change, 'op' | 'before' | 'after'>;
+export type RowContext = Pick<Change, 'op' | 'before' | 'after'>;
 
 /** undefined: it depends on a cell that the row images lack. */
 export type Verdict = boolean | undefined;
 
-export type Test = (scope: Scope) => Verdict;
+export type Test = (scope: RowContext) => Verdict;
 
 /** Something about one image of a row. */
 type Predicate = (row: Row) => Verdict;
@@ -30,13 +30,13 @@ export function all(tests: readonly Test[]): Test {
 }
 
 /** Compiles the conditions on one column for rows of a layout. */
-export function bindCondition({ column, checks }: Condition, layout: TableSchema): Test {
+export function compileCondition({ column, checks }: Condition, layout: TableSchema): Test {
   const index = indexOf(layout, column);
   return all(checks.map((check) => bindCheck(check, index, layout)));
 }
 
 /** At least one of the columns changes. */
-export function bindChanges(columns: readonly string[], layout: TableSchema): Test {
+export function compileChanges(columns: readonly string[], layout: TableSchema): Test {
   const indices = columns.map((column) => indexOf(layout, column));
   return (scope) => {
     let verdict: Verdict = false;
@@ -113,7 +113,7 @@ function leaves(predicate: Predicate, involved: readonly number[]): Test {
 }
 
 /** A partial image leaves out what did not change: what is in neither image cannot have entered or left anything. */
-function unlessUntouched({ before, after }: Scope, involved: readonly number[]): Verdict {
+function unlessUntouched({ before, after }: RowContext, involved: readonly number[]): Verdict {
   return involved.every(
     (index) => cellAt(before!, index) === undefined && cellAt(after!, index) === undefined,
   )
@@ -121,7 +121,7 @@ function unlessUntouched({ before, after }: Scope, involved: readonly number[]):
     : undefined;
 }
 
-function isChanged({ before, after }: Scope, index: number): Verdict {
+function isChanged({ before, after }: RowContext, index: number): Verdict {
   if (!before || !after) return false;
   const [old, now] = [cellAt(before, index), cellAt(after, index)];
   if (old !== undefined && now !== undefined) return !sameCell(old, now);

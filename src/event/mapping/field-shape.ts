@@ -1,7 +1,7 @@
 import type { SourceColumn } from '../../binlog/types.ts';
 import type { Rule, Source } from '../rule/rule.ts';
 
-/** What values a field of an event can have, as far as a filter can be judged by it. */
+/** What values a field of an event can have, as far as a filter can be checked by it. */
 export type FieldShape =
   | {
       kind:

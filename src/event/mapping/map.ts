@@ -3,9 +3,15 @@ import type { ClinicZone } from '../../change/clinic-zone.ts';
 import type { Change } from '../../change/types.ts';
 import { formatTimestamp } from '../body.ts';
 import { absentCells } from './absent-cells.ts';
-import { bindRules, choose, type BoundRule, type BoundTable, type Candidate } from './bound-rule.ts';
+import {
+  compileRules,
+  choose,
+  type CompiledRule,
+  type CompiledTable,
+  type Candidate,
+} from './compile-row-rule.ts';
 import { idPart } from '../event-id.ts';
-import { createFinder } from './find.ts';
+import { createRowLookup } from './lookup-rows.ts';
 import { MappedEvent, type Origin } from './mapped-event.ts';
 import type { Rule } from '../rule/rule.ts';
 import { siblingsAmong, siblingsOf } from './siblings.ts';
@@ -28,12 +34,12 @@ interface Transaction extends Run, Origin {
  */
 export function createMap(rules: readonly Rule[], zone: ClinicZone): Rules['map'] {
   const rulesOf = Map.groupBy(rules, (rule) => rule.table.name.toLowerCase());
-  const bound = new WeakMap<TableSchema, BoundTable | null>();
+  const bound = new WeakMap<TableSchema, CompiledTable | null>();
   const siblings = siblingsOf(rules);
 
-  function bindTable(layout: TableSchema): BoundTable | null {
+  function bindTable(layout: TableSchema): CompiledTable | null {
     const ofTable = rulesOf.get(layout.name.toLowerCase());
-    const table = ofTable ? bindRules(ofTable, layout, zone) : null;
+    const table = ofTable ? compileRules(ofTable, layout, zone) : null;
     bound.set(layout, table);
     return table;
   }
@@ -43,7 +49,7 @@ export function createMap(rules: readonly Rule[], zone: ClinicZone): Rules['map'
     let waiting: Promise<void>[] = [];
     let transaction: Transaction | undefined;
     let layout: TableSchema | undefined;
-    let table: BoundTable | null | undefined;
+    let table: CompiledTable | null | undefined;
     for (const change of changes) {
       if (change.table !== layout) {
         layout = change.table;
@@ -90,14 +96,14 @@ function begin(
     zone,
     idPart: idPart(context.lineage, context.transactionId),
     commitTime: formatTimestamp(context.committedAtMs),
-    find: createFinder(changes, context),
+    find: createRowLookup(changes, context),
     completed: new Map(),
   };
 }
 
 interface Firing {
   type: string;
-  rule: BoundRule;
+  rule: CompiledRule;
   change: Change;
 }
 

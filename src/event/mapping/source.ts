@@ -3,8 +3,8 @@ import type { ClinicZone } from '../../change/clinic-zone.ts';
 import { quoteJson } from '../../lib/exact-json.ts';
 import { sameCell } from '../../change/net-changes.ts';
 import { isZeroDate, jsonText } from '../../change/values.ts';
-import { indexOf, type Scope } from './condition.ts';
-import type { Finder } from './find.ts';
+import { indexOf, type RowContext } from './condition.ts';
+import type { RowLookup } from './lookup-rows.ts';
 import { jsonPath } from './json-path.ts';
 import { canonicalLiteral, type Scalar } from './match.ts';
 import type { Field, Find, Sibling, Source } from '../rule/rule.ts';
@@ -14,7 +14,7 @@ import type { Siblings } from '../types.ts';
 export interface Run {
   /** ISO 8601 in UTC. */
   commitTime: string;
-  find: Finder;
+  find: RowLookup;
   siblings: Pick<Siblings, 'find'>;
 }
 
@@ -23,8 +23,8 @@ type Text = string | undefined;
 
 /** Takes a value of the payload, as JSON text, out of a row's change. `asks`: it may have to ask the source. */
 export type Reader =
-  | { asks: false; read(scope: Scope, run: Run): Text }
-  | { asks: true; read(scope: Scope, run: Run): Promise<Text> };
+  | { asks: false; read(scope: RowContext, run: Run): Text }
+  | { asks: true; read(scope: RowContext, run: Run): Promise<Text> };
 
 /** What sources are compiled for: rows of a layout, in a clinic's zone. */
 export interface Binding {
@@ -33,7 +33,7 @@ export interface Binding {
 }
 
 /** Compiles a source for rows of a layout. */
-export function bindSource(source: Source, binding: Binding): Reader {
+export function compileSource(source: Source, binding: Binding): Reader {
   switch (source.kind) {
     case 'nothing':
       return constant('null');
@@ -50,11 +50,11 @@ export function bindSource(source: Source, binding: Binding): Reader {
     case 'minus':
       return bindMinus(source.column, binding);
     case 'translate':
-      return bindTranslate(source.words, bindSource(source.source, binding));
+      return bindTranslate(source.words, compileSource(source.source, binding));
     case 'first':
-      return bindFirst(source.sources.map((each) => bindSource(each, binding)));
+      return bindFirst(source.sources.map((each) => compileSource(each, binding)));
     case 'fields':
-      return bindFields(source.fields, binding);
+      return compileFields(source.fields, binding);
     case 'find':
       return bindFind(source.find, binding);
     case 'sibling':
@@ -65,7 +65,7 @@ export function bindSource(source: Source, binding: Binding): Reader {
 const constant = (text: string): Reader => ({ asks: false, read: () => text });
 
 /** A cell of the last image of the row, or of the one before; undefined when the images lack it. */
-export function bindCell(column: string, old: boolean, layout: TableSchema): (scope: Scope) => Cell {
+export function compileCell(column: string, old: boolean, layout: TableSchema): (scope: RowContext) => Cell {
   const index = indexOf(layout, column);
   if (index < 0) return () => null;
   if (old) return ({ before }) => (before ? before[index] : null);
@@ -80,7 +80,7 @@ function bindColumn(
   { layout, zone }: Binding,
 ): Extract<Reader, { asks: false }> {
   const name = column.name.toLowerCase();
-  const cellOf = bindCell(name, old, layout);
+  const cellOf = compileCell(name, old, layout);
   const toText = path.length > 0 ? jsonPath(path) : jsonText(kindOf(name, layout), zone);
   return {
     asks: false,
@@ -117,7 +117,7 @@ function bindChanged(names: readonly { name: string }[], { layout, zone }: Bindi
 /** The clinic's own date or time of day; of a TIMESTAMP, which is an instant, as the clinic's clock showed it. */
 function bindPart({ part, column }: Extract<Source, { kind: 'part' }>, { layout, zone }: Binding): Reader {
   const name = column.name.toLowerCase();
-  const cellOf = bindCell(name, false, layout);
+  const cellOf = compileCell(name, false, layout);
   const kind = kindOf(name, layout);
   return {
     asks: false,
@@ -184,10 +184,10 @@ function bindFirst(readers: readonly Reader[]): Reader {
 }
 
 /** Compiles several named values into one object, in their order. */
-export function bindFields(fields: readonly Field[], binding: Binding): Reader {
+export function compileFields(fields: readonly Field[], binding: Binding): Reader {
   const named = fields.map(({ name, source }, index) => ({
     label: `${index === 0 ? '' : ','}${quoteJson(name)}:`,
-    reader: bindSource(source, binding),
+    reader: compileSource(source, binding),
   }));
   const immediate = named.flatMap(({ label, reader }) => (reader.asks ? [] : { label, reader }));
   if (immediate.length === named.length) {
@@ -215,7 +215,7 @@ export function bindFields(fields: readonly Field[], binding: Binding): Reader {
 }
 
 function bindFind(find: Find, { layout, zone }: Binding): Reader {
-  const select = bindSource(find.select, { layout: find.layout, zone });
+  const select = compileSource(find.select, { layout: find.layout, zone });
   const rowsOf = bindQuestion(find, layout);
   return {
     asks: true,
@@ -229,9 +229,9 @@ function bindFind(find: Find, { layout, zone }: Binding): Reader {
 }
 
 function bindSibling(sibling: Sibling, { layout, zone }: Binding): Reader {
-  const select = bindSource(sibling.select, { layout: sibling.layout, zone });
+  const select = compileSource(sibling.select, { layout: sibling.layout, zone });
   const cellsOf = sibling.by.map(({ equals: { column, old } }) =>
-    bindCell(column.name.toLowerCase(), old, layout),
+    compileCell(column.name.toLowerCase(), old, layout),
   );
   return {
     asks: true,
@@ -248,10 +248,10 @@ function bindSibling(sibling: Sibling, { layout, zone }: Binding): Reader {
 function bindQuestion(
   find: Find,
   layout: TableSchema,
-): (scope: Scope, run: Run) => Promise<readonly Row[] | undefined> {
+): (scope: RowContext, run: Run) => Promise<readonly Row[] | undefined> {
   const by = find.by.map(({ column, equals }) => {
     if (!('column' in equals)) return { column, cellOf: () => equals.value };
-    return { column, cellOf: bindCell(equals.column.name.toLowerCase(), equals.old, layout) };
+    return { column, cellOf: compileCell(equals.column.name.toLowerCase(), equals.old, layout) };
   });
   return async (scope, run) => {
     const values: Record<string, string | number> = {};
@@ -267,17 +267,17 @@ function bindQuestion(
 }
 
 /** The cell at the end of a chain of look-ups, as its table has it; undefined when it depends on an absent cell. */
-export function bindLookedUpCell(
+export function compileLookedUpCell(
   source: Source,
   layout: TableSchema,
-): (scope: Scope, run: Run) => Promise<Cell> {
+): (scope: RowContext, run: Run) => Promise<Cell> {
   if (source.kind === 'column') {
-    const cellOf = bindCell(source.column.name.toLowerCase(), source.old, layout);
+    const cellOf = compileCell(source.column.name.toLowerCase(), source.old, layout);
     return (scope) => Promise.resolve(cellOf(scope));
   }
   if (source.kind !== 'find') return () => Promise.resolve(null);
   const rowsOf = bindQuestion(source.find, layout);
-  const select = bindLookedUpCell(source.find.select, source.find.layout);
+  const select = compileLookedUpCell(source.find.select, source.find.layout);
   return async (scope, run) => {
     const rows = await rowsOf(scope, run);
     if (rows === undefined) return undefined;
@@ -286,6 +286,6 @@ export function bindLookedUpCell(
 }
 
 /** A row that was found, for the sources over its columns. What was gone with the row that asked is not asked for later. */
-function foundRow(row: Row, { op }: Scope): Scope {
+function foundRow(row: Row, { op }: RowContext): RowContext {
   return op === 'delete' ? { op, before: row, after: null } : { op: 'update', before: null, after: row };
 }

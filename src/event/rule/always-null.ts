@@ -12,7 +12,7 @@ export interface Hopeless {
 /** Finds them in the payload of a rule, also inside the fields of look-ups. */
 export function findAlwaysNull({ ops, conditions, data }: Rule): Hopeless[] {
   const scope: Scope = { isNew: ops.has('insert') && ops.size === 1, isNull: nullColumns(conditions) };
-  return data.flatMap(({ name, source }) => judge(source, ['data', name], scope));
+  return data.flatMap(({ name, source }) => check(source, ['data', name], scope));
 }
 
 interface Scope {
@@ -36,14 +36,14 @@ function nullColumns(conditions: readonly Condition[]): Set<string> {
   return new Set(conditions.filter(demandsNull).flatMap(({ column }) => column ?? []));
 }
 
-function judge(source: Source, path: YamlPath, scope: Scope): Hopeless[] {
+function check(source: Source, path: YamlPath, scope: Scope): Hopeless[] {
   const why = whyNull(source, scope);
   if (why !== undefined) return [{ path, why }];
   if (source.kind === 'fields') {
-    return source.fields.flatMap((field) => judge(field.source, [...path, field.name], scope));
+    return source.fields.flatMap((field) => check(field.source, [...path, field.name], scope));
   }
-  if (source.kind === 'find') return judge(source.find.select, [...path, 'select'], elsewhere);
-  return source.kind === 'sibling' ? judge(source.sibling.select, [...path, 'select'], elsewhere) : [];
+  if (source.kind === 'find') return check(source.find.select, [...path, 'select'], elsewhere);
+  return source.kind === 'sibling' ? check(source.sibling.select, [...path, 'select'], elsewhere) : [];
 }
 
 /** Undefined for a source that may give a value, and for one that lacks a name: that is reported where the name is looked for. */

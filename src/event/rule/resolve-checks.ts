@@ -1,6 +1,6 @@
 import type { SourceColumn } from '../../binlog/types.ts';
 import type { YamlPath } from '../../config/problems.ts';
-import { findColumn, hint, type Lookout } from './lookout.ts';
+import { findColumn, hint, type NameScope } from './name-scope.ts';
 import { canonicalLiteral, isNumeric, notNull, type Scalar } from '../mapping/match.ts';
 import type { AcceptedValues, Check, ColumnName } from './rule.ts';
 import type { ConditionSpec, ThresholdSpec, ValuesSpec } from './rule-spec.ts';
@@ -12,27 +12,27 @@ interface GivenChecks {
   path: YamlPath;
 }
 
-/** Finds the names and judges the values in the conditions on one column. */
-export function resolveChecks({ given, column, path }: GivenChecks, lookout: Lookout): Check[] {
+/** Finds the names and checks the values in the conditions on one column. */
+export function resolveChecks({ given, column, path }: GivenChecks, scope: NameScope): Check[] {
   const checks: Check[] = [];
   for (const verb of ['becomes', 'leaves', 'is', 'was'] as const) {
     if (given[verb] === undefined) continue;
     const at = [...path, verb];
-    const values = resolveValues(given[verb], at, lookout);
-    if (column) judgeValues(values, { column, path: at }, lookout);
+    const values = resolveValues(given[verb], at, scope);
+    if (column) checkValues(values, { column, path: at }, scope);
     checks.push({ verb, values });
   }
   if (given.changes !== undefined) checks.push({ verb: 'changes', wanted: given.changes });
   for (const verb of ['falls_to', 'rises_to'] as const) {
     if (given[verb] === undefined) continue;
     const at = [...path, verb];
-    if (column) judgeOrder(column, at, lookout);
-    checks.push({ verb, threshold: resolveThreshold(given[verb], at, lookout) });
+    if (column) checkOrder(column, at, scope);
+    checks.push({ verb, threshold: resolveThreshold(given[verb], at, scope) });
   }
   return checks;
 }
 
-function resolveValues(spec: ValuesSpec, path: YamlPath, lookout: Lookout): AcceptedValues {
+function resolveValues(spec: ValuesSpec, path: YamlPath, scope: NameScope): AcceptedValues {
   const negated = isMap(spec) && 'not' in spec;
   const listed = negated ? spec.not : spec;
   const isList = Array.isArray(listed);
@@ -41,13 +41,13 @@ function resolveValues(spec: ValuesSpec, path: YamlPath, lookout: Lookout): Acce
     negated,
     listed: values.map((value, index) => {
       if (!isMap(value)) return value;
-      return resolveOperand(value.column, isList ? [...path, index, 'column'] : [...path, 'column'], lookout);
+      return resolveOperand(value.column, isList ? [...path, index, 'column'] : [...path, 'column'], scope);
     }),
   };
 }
 
-function resolveOperand(name: string, path: YamlPath, lookout: Lookout): ColumnName {
-  const column = findColumn(lookout, { name, path, consequence: 'it counts as NULL' });
+function resolveOperand(name: string, path: YamlPath, scope: NameScope): ColumnName {
+  const column = findColumn(scope, { name, path, consequence: 'it counts as NULL' });
   return { column: column?.name.toLowerCase() ?? null };
 }
 
@@ -55,12 +55,12 @@ function resolveOperand(name: string, path: YamlPath, lookout: Lookout): ColumnN
 function resolveThreshold(
   spec: ThresholdSpec,
   path: YamlPath,
-  lookout: Lookout,
+  scope: NameScope,
 ): number | string | ColumnName {
   if (typeof spec === 'number') return spec;
-  if (typeof spec === 'object') return resolveOperand(spec.column, [...path, 'column'], lookout);
+  if (typeof spec === 'object') return resolveOperand(spec.column, [...path, 'column'], scope);
   const number = spec.trim() === '' ? NaN : Number(spec);
-  if (Number.isNaN(number)) return resolveOperand(spec, path, lookout);
+  if (Number.isNaN(number)) return resolveOperand(spec, path, scope);
   // The digits themselves: a double would round those of a large number.
   return /^[+-]?\d+(\.\d+)?$/.test(spec.trim()) ? spec.trim() : number;
 }
@@ -74,10 +74,10 @@ interface Place {
 }
 
 /** Finds values that the column can never have. */
-function judgeValues(
+function checkValues(
   { listed, negated }: AcceptedValues,
   { column, path }: Place,
-  { report }: Lookout,
+  { report }: NameScope,
 ): void {
   const literals = listed.filter((value) => typeof value !== 'object').filter((value) => value !== notNull);
   const impossible = literals.filter((value) => !canHave(column, value));
@@ -104,7 +104,7 @@ export function canHave({ kind, labels }: SourceColumn, value: string | number |
   return wanted === '' || labels.some((label) => canonicalLiteral(kind, label) === wanted);
 }
 
-function judgeOrder({ name, kind }: SourceColumn, path: YamlPath, { report }: Lookout): void {
+function checkOrder({ name, kind }: SourceColumn, path: YamlPath, { report }: NameScope): void {
   if (isNumeric(kind) || kind === 'text') return;
   report.lacking(path, {
     message: `"${name}" is no column of numbers`,

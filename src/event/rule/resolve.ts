@@ -7,7 +7,14 @@ import {
   type YamlPath,
 } from '../../config/problems.ts';
 import { findAlwaysNull } from './always-null.ts';
-import { findColumn, findTable, peekColumn, watchColumns, type Lookout, type Report } from './lookout.ts';
+import {
+  findColumn,
+  findTable,
+  peekColumn,
+  watchColumns,
+  type NameScope,
+  type Report,
+} from './name-scope.ts';
 import { resolveChecks } from './resolve-checks.ts';
 import { resolveSource } from './resolve-source.ts';
 import type { Rule, Source } from './rule.ts';
@@ -78,7 +85,7 @@ interface GivenRule {
 
 function resolveRule(
   { type, path, spec }: GivenRule,
-  surroundings: Pick<Lookout, 'schema' | 'watch' | 'report'>,
+  surroundings: Pick<NameScope, 'schema' | 'watch' | 'report'>,
 ): Rule | undefined {
   const table = findTable(surroundings, {
     name: spec.table,
@@ -91,41 +98,41 @@ function resolveRule(
     surroundings.report.wrong([...path, 'table'], message);
   }
   const changed: SourceColumn[] = [];
-  const own: Lookout = { ...surroundings, table, changed, named: new Map() };
+  const own: NameScope = { ...surroundings, table, changed, named: new Map() };
   const borrowed = resolveBorrowed({ type, path, spec }, own);
   const columns = [...table.columns, ...borrowed.map(({ column }) => column)];
-  const lookout: Lookout = { ...own, table: { ...table, columns } };
+  const scope: NameScope = { ...own, table: { ...table, columns } };
   const rule: Rule = {
     type,
     table,
     borrowed,
     ops: new Set([spec.on ?? (['insert', 'update'] as const)].flat()),
-    conditions: resolveConditions({ type, path, spec }, lookout),
-    columns: resolveColumns({ type, path, spec }, lookout),
-    key: resolveKey({ type, path, spec }, lookout),
-    subject: spec.subject ? resolveSource({ spec: spec.subject, path: [...path, 'subject'] }, lookout) : null,
+    conditions: resolveConditions({ type, path, spec }, scope),
+    columns: resolveColumns({ type, path, spec }, scope),
+    key: resolveKey({ type, path, spec }, scope),
+    subject: spec.subject ? resolveSource({ spec: spec.subject, path: [...path, 'subject'] }, scope) : null,
     data: Object.entries(spec.data).map(([name, source]) => ({
       name,
-      source: resolveSource({ spec: source, path: [...path, 'data', name] }, lookout),
+      source: resolveSource({ spec: source, path: [...path, 'data', name] }, scope),
     })),
   };
   rule.subject ??= rule.data.find(({ name }) => name === subjectField)?.source ?? null;
-  for (const { column } of borrowed) lookout.named.delete(column.name.toLowerCase());
+  for (const { column } of borrowed) scope.named.delete(column.name.toLowerCase());
   // Without a list of its own, $changed reports all columns that the rule names.
-  changed.push(...(rule.columns ?? lookout.named.values()));
-  watchColumns(lookout.watch, table, [...lookout.named.keys(), ...table.key]);
+  changed.push(...(rule.columns ?? scope.named.values()));
+  watchColumns(scope.watch, table, [...scope.named.keys(), ...table.key]);
   return rule;
 }
 
-function resolveBorrowed({ path, spec }: GivenRule, lookout: Lookout): Rule['borrowed'] {
+function resolveBorrowed({ path, spec }: GivenRule, scope: NameScope): Rule['borrowed'] {
   return Object.entries(spec.with ?? {}).map(([name, given]) => {
     const at = [...path, 'with', name];
-    const source = resolveSource({ spec: given, path: at }, lookout);
+    const source = resolveSource({ spec: given, path: at }, scope);
     const found = source.kind === 'find' ? columnFound(source) : undefined;
-    if (peekColumn(lookout.table, name)) {
-      lookout.report.wrong(at, `table "${lookout.table.name}" has a column of this name`);
+    if (peekColumn(scope.table, name)) {
+      scope.report.wrong(at, `table "${scope.table.name}" has a column of this name`);
     } else if (!found && source.kind !== 'nothing') {
-      lookout.report.wrong(at, 'expected a look-up of one column');
+      scope.report.wrong(at, 'expected a look-up of one column');
     }
     return { source, column: { kind: 'text', labels: null, ...found, name, nullable: true } };
   });
@@ -137,28 +144,28 @@ function columnFound(source: Source): SourceColumn | undefined {
   return source.kind === 'column' && source.path.length === 0 ? source.column : undefined;
 }
 
-function resolveConditions({ type, path, spec }: GivenRule, lookout: Lookout): Rule['conditions'] {
+function resolveConditions({ type, path, spec }: GivenRule, scope: NameScope): Rule['conditions'] {
   return Object.entries(spec.when ?? {}).map(([name, given]) => {
     const at = [...path, 'when', name];
     const consequence = `it counts as NULL, so ${type} may never fire`;
-    const column = findColumn(lookout, { name, path: at, consequence });
+    const column = findColumn(scope, { name, path: at, consequence });
     return {
       column: column?.name.toLowerCase() ?? null,
-      checks: resolveChecks({ given, column, path: at }, lookout),
+      checks: resolveChecks({ given, column, path: at }, scope),
     };
   });
 }
 
-function resolveColumns({ path, spec }: GivenRule, lookout: Lookout): Rule['columns'] {
+function resolveColumns({ path, spec }: GivenRule, scope: NameScope): Rule['columns'] {
   if (!spec.columns) return null;
   return spec.columns.flatMap((name, index) => {
     const mention = { name, path: [...path, 'columns', index], consequence: 'its changes are not reported' };
-    return findColumn(lookout, mention) ?? [];
+    return findColumn(scope, mention) ?? [];
   });
 }
 
-function resolveKey({ path, spec }: GivenRule, lookout: Lookout): string | null {
+function resolveKey({ path, spec }: GivenRule, scope: NameScope): string | null {
   if (spec.key === undefined) return null;
   const mention = { name: spec.key, path: [...path, 'key'], consequence: 'the primary key is used' };
-  return findColumn(lookout, mention)?.name.toLowerCase() ?? null;
+  return findColumn(scope, mention)?.name.toLowerCase() ?? null;
 }

@@ -53,7 +53,7 @@ export function readRules(path: string): RuleFile {
 }
 
 /**
- * Reads a rules file as `readRules`, and returns its mistakes with what else can be judged. Throws ERR_RULES for a file that cannot be
+ * Reads a rules file as `readRules`, and returns its mistakes with what else can be checked. Throws ERR_RULES for a file that cannot be
  * read.
  */
 export function draftRuleFile(path: string): RuleFileDraft {

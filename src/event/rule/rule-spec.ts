@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { didYouMean } from '../../lib/suggest.ts';
 import { showKey } from '../../config/problems.ts';
-import { ownEventTypes } from '../own-events.ts';
+import { systemEventTypes } from '../system-events.ts';
 
 /**
  * The form of a rules file. One definition serves three purposes: it checks the file, it types what was read, and the JSON
@@ -224,7 +224,7 @@ const eventType = z
     /^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+$/,
     'an event type is written noun.verb, as in appointment.confirmed',
   )
-  .refine((type) => !ownEventTypes.includes(type), 'this event type is our own');
+  .refine((type) => !systemEventTypes.includes(type), 'this event type is our own');
 
 export const rulesFile = strict({
   missing: z

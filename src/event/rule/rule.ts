@@ -8,7 +8,7 @@ export interface Rule {
   table: SourceTable;
   ops: ReadonlySet<RowOp>;
   /** Columns of parent rows that conditions, key and data see as columns of the row itself. */
-  borrowed: readonly Borrowed[];
+  borrowed: readonly JoinedColumns[];
   conditions: readonly Condition[];
   /** At least one of these must change; null when the rule names none. */
   columns: readonly SourceColumn[] | null;
@@ -19,7 +19,7 @@ export interface Rule {
   data: readonly Field[];
 }
 
-export interface Borrowed {
+export interface JoinedColumns {
   /** Under its name in the rule. */
   column: SourceColumn;
   /** A look-up of one column, through one parent or several. */

@@ -58,7 +58,7 @@ export const auditRoutes: readonly ApiRoute[] = [
       const verification = await verifyLog(vault);
       const { ok, lastSeal } = verification;
       const details = { ok, last_seal: lastSeal };
-      await recordAct(vault.store, vault.box, { actor, action: 'audit.verify', details });
+      await recordAct(vault.store, vault.cipher, { actor, action: 'audit.verify', details });
       return { verification: toJson(verification) as object };
     },
   },
@@ -74,7 +74,7 @@ export const auditRoutes: readonly ApiRoute[] = [
       const asked = params['patient']!;
       const about = { patient: asked, ...periodOf(query) };
       const act = { actor, action: 'patient.access', target: storedKey(asked) };
-      await recordAct(vault.store, vault.box, act);
+      await recordAct(vault.store, vault.cipher, act);
       if (!(await knowsPatient(vault.store, asked))) throw unknownPatient([asked]);
       const { items, nextCursor } = await listAccess(vault, about, pagingOf(query));
       return { deliveries: toJson(items), next_cursor: nextCursor };

@@ -76,10 +76,10 @@ export const deliveryRoutes: readonly ApiRoute[] = [
     role: 'operator',
     summary: 'Sends one delivery again, under the same id.',
     params: { id },
-    async handle({ actor, params }, { vault: { store, box }, onQueued }) {
+    async handle({ actor, params }, { vault: { store, cipher }, onQueued }) {
       const target = params['id']!;
       const result = await retryDelivery(store, Number(target), async (tx) => {
-        await recordAct(tx, box, { actor, action: 'delivery.retry', target });
+        await recordAct(tx, cipher, { actor, action: 'delivery.retry', target });
       });
       onQueued();
       return { success: true, result };

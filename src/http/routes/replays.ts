@@ -108,8 +108,8 @@ export const replayRoutes: readonly ApiRoute[] = [
     role: 'operator',
     summary: 'Ends a replay; what it has put into the queue is still sent.',
     params: { id },
-    async handle({ actor, params }, { vault: { store, box } }) {
-      const cancelled = await cancelReplay(store, Number(params['id']), recordReplayEnd(box, actor));
+    async handle({ actor, params }, { vault: { store, cipher } }) {
+      const cancelled = await cancelReplay(store, Number(params['id']), recordReplayEnd(cipher, actor));
       return { success: true, cancelled };
     },
   },
@@ -127,14 +127,14 @@ interface ReplayBody {
 /** Throws AppError ERR_USAGE, ERR_NOT_FOUND. */
 async function toRequest(
   { webhook, events, entity, since, until, exhausted_only = false }: ReplayBody,
-  { vault, judge }: ApiContext,
+  { vault, check }: ApiContext,
 ): Promise<ReplayRequest> {
   const { sinceMs = 0, untilMs = systemClock.now() } = periodOf({
     since,
     ...(until !== undefined && { until }),
   });
   if (sinceMs >= untilMs) throw new AppError('ERR_USAGE', 'since must lie before until');
-  const problems = await judge({ events: events ?? [] });
+  const problems = await check({ events: events ?? [] });
   if (problems.length > 0) throw new AppError('ERR_USAGE', problems.join('\n'));
   return {
     webhookId: await findWebhookId(vault.store, webhook),
@@ -153,13 +153,13 @@ async function start({ actor, body }: ApiRequest, context: ApiContext): Promise<
     ...selected
   } = body as ReplayBody & { reason: string; rate?: number | string };
   const { since, until = null, events = null } = selected;
-  const { store, box } = context.vault;
+  const { store, cipher } = context.vault;
   const request = await toRequest(selected, context);
   const made = await createReplay(
     store,
     { ...request, requestedBy: actor.name, reason, ratePerSecond: rateOf(rate) },
     context.webhooks(),
-    recordReplay(box, request.webhookId, { actor, details: { reason, since, until, events } }),
+    recordReplay(cipher, request.webhookId, { actor, details: { reason, since, until, events } }),
   );
   context.onQueued();
   return { success: true, ...made };

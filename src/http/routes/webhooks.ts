@@ -23,7 +23,7 @@ import {
   loadWebhook,
   rotateSecret,
   updateWebhook,
-  type Along,
+  type AfterWrite,
 } from '../../outbox/webhook/webhook-registry.ts';
 import type { WebhookRecord } from '../../outbox/webhook/webhook-row.ts';
 import {
@@ -34,7 +34,7 @@ import {
 } from '../../outbox/webhook/webhook-state.ts';
 import { summarizeWebhook, summaryInWords } from '../../outbox/webhook/webhook-summary.ts';
 import { answering, done, standingAnswer, webhookAnswer, webhookMadeAnswer } from '../answers.ts';
-import { id, object, type ApiContext, type ApiRequest, type ApiRoute, type Judged } from '../route.ts';
+import { id, object, type ApiContext, type ApiRequest, type ApiRoute, type Checked } from '../route.ts';
 
 /** The subscriptions. Each change is on record in its own transaction, and in force before the answer. */
 export const webhookRoutes: readonly ApiRoute[] = [
@@ -162,11 +162,11 @@ export const webhookRoutes: readonly ApiRoute[] = [
 
 function changingStanding(
   action: `webhook.${string}`,
-  change: (store: Store, id: number, along: Along) => Promise<void>,
+  change: (store: Store, id: number, along: AfterWrite) => Promise<void>,
 ): ApiRoute['handle'] {
   return async ({ actor, params, body }, { vault, onWebhooksChanged, onQueued }) => {
     const webhookId = Number(params['id']);
-    await change(vault.store, webhookId, recordAlong(vault.box, { actor, action }));
+    await change(vault.store, webhookId, recordAlong(vault.cipher, { actor, action }));
     if (toObject(body)['missed'] === true) await sendMissed(vault, webhookId, actor);
     await onWebhooksChanged();
     onQueued();
@@ -186,7 +186,7 @@ async function create({ actor, body }: ApiRequest, context: ApiContext): Promise
   const made = await createWebhook(
     context.vault,
     { ...context.webhookDefaults(), ...rest, name, url, events },
-    recordAlong(context.vault.box, { actor, action: 'webhook.create', details: { name, url, events } }),
+    recordAlong(context.vault.cipher, { actor, action: 'webhook.create', details: { name, url, events } }),
   );
   await context.onWebhooksChanged();
   const problems = context.problems().get(made.id);
@@ -196,7 +196,7 @@ async function create({ actor, body }: ApiRequest, context: ApiContext): Promise
 async function update({ actor, params, body }: ApiRequest, context: ApiContext): Promise<object> {
   const webhookId = Number(params['id']);
   const { isActive, ...changes } = parseWebhookInput(toObject(body));
-  const { store, box } = context.vault;
+  const { store, cipher } = context.vault;
   if (Object.keys(changes).length === 0 && isActive === undefined)
     throw new AppError('ERR_USAGE', 'no change was named');
   if (changes.secret !== undefined) {
@@ -209,10 +209,10 @@ async function update({ actor, params, body }: ApiRequest, context: ApiContext):
   await requireFit({ ...(chooses && { events, filter, fields }), ...changes }, context);
   if (Object.keys(changes).length > 0) {
     await updateWebhook(
-      { store, box },
+      { store, cipher },
       webhookId,
       changes,
-      recordAlong(box, { actor, action: 'webhook.update', details: changeDetails(changes) }),
+      recordAlong(cipher, { actor, action: 'webhook.update', details: changeDetails(changes) }),
     );
   }
   if (isActive !== undefined) await setActive(webhookId, isActive, { actor, context });
@@ -220,7 +220,7 @@ async function update({ actor, params, body }: ApiRequest, context: ApiContext):
   return { success: true, webhook: present(await getWebhook(context.vault, webhookId), context) };
 }
 
-/** Keys that are judged together. */
+/** Keys that are checked together. */
 const choosing = ['events', 'filter', 'fields'] as const;
 
 async function setActive(
@@ -228,20 +228,20 @@ async function setActive(
   isActive: boolean,
   { actor, context }: { actor: ApiRequest['actor']; context: ApiContext },
 ): Promise<void> {
-  const { store, box } = context.vault;
+  const { store, cipher } = context.vault;
   const action = isActive ? 'webhook.enable' : 'webhook.disable';
   const set = isActive ? enableWebhook : disableWebhook;
-  await set(store, webhookId, recordAlong(box, { actor, action }));
+  await set(store, webhookId, recordAlong(cipher, { actor, action }));
   if (isActive) context.onQueued();
 }
 
 async function end(webhookId: number, { actor }: ApiRequest, context: ApiContext): Promise<object> {
-  const { store, box } = context.vault;
+  const { store, cipher } = context.vault;
   const { name } = await getWebhook(context.vault, webhookId);
   await deleteWebhook(
     store,
     webhookId,
-    recordAlong(box, { actor, action: 'webhook.delete', details: { name } }),
+    recordAlong(cipher, { actor, action: 'webhook.delete', details: { name } }),
   );
   await context.onWebhooksChanged();
   return { success: true };
@@ -254,7 +254,7 @@ async function rotate({ actor, params, body }: ApiRequest, context: ApiContext):
     context.vault,
     Number(params['id']),
     { overlapMs, ...(given !== undefined && { secret: given }) },
-    recordAlong(context.vault.box, { actor, action: 'webhook.rotate-secret', details: { overlap } }),
+    recordAlong(context.vault.cipher, { actor, action: 'webhook.rotate-secret', details: { overlap } }),
   );
   await context.onWebhooksChanged();
   return { success: true, secret, overlap };
@@ -269,12 +269,12 @@ async function tryOut({ actor, params }: ApiRequest, { vault, sender }: ApiConte
     target: String(webhook.id),
     details: { outcome: outcome.kind },
   };
-  await recordAct(vault.store, vault.box, act);
+  await recordAct(vault.store, vault.cipher, act);
   return { success: outcome.kind === 'delivered', outcome: toJson(outcome) };
 }
 
-async function requireFit(webhook: Judged, { judge }: ApiContext): Promise<void> {
-  const problems = await judge(webhook);
+async function requireFit(webhook: Checked, { check }: ApiContext): Promise<void> {
+  const problems = await check(webhook);
   if (problems.length > 0)
     throw new AppError('ERR_USAGE', problems.join('\n'), { remedy: 'Correct these fields.' });
 }

@@ -4,8 +4,8 @@ import type { Marker } from '../../db/proof/marks.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import type { Planned } from './fan-out.ts';
 import { storedKey } from './lane.ts';
-import { momentText } from '../moment.ts';
-import type { PayloadSealer } from '../payload/payload-sealer.ts';
+import { toSqlDatetime } from '../sql-datetime.ts';
+import type { PayloadEncryptor } from '../payload/payload-encryptor.ts';
 
 /** An event with its place in the log. */
 export interface PlacedEvent {
@@ -29,17 +29,17 @@ const eventColumns =
 interface EventInserts {
   /** As in the schema. */
   staging: number;
-  sealer: PayloadSealer;
+  encryptor: PayloadEncryptor;
   /** Events that are recorded without their payloads. */
   erased?: ReadonlySet<PlacedEvent>;
 }
 
 export function insertEvents(
   events: readonly PlacedEvent[],
-  { staging, sealer, erased = new Set() }: EventInserts,
+  { staging, encryptor, erased = new Set() }: EventInserts,
 ): string[] {
   const bodyOf = (placed: PlacedEvent): string =>
-    literal(erased.has(placed) ? null : sealer.seal(placed.event, placed.event.body));
+    literal(erased.has(placed) ? null : encryptor.encrypt(placed.event, placed.event.body));
   return insertRows(
     `event_log (${eventColumns})`,
     events.map((placed) => {
@@ -47,7 +47,7 @@ export function insertEvents(
       return (
         `(${seq},${literal(event.id)},${literal(event.type)},${literal(event.entity.table)},` +
         `${literal(storedKey(event.entity.key))},` +
-        `${literal(event.subject === null ? null : storedKey(event.subject))},${literal(transactionId)},'${momentText(event.occurredAtMs)}',` +
+        `${literal(event.subject === null ? null : storedKey(event.subject))},${literal(transactionId)},'${toSqlDatetime(event.occurredAtMs)}',` +
         `${staging},${literal(event.readLate?.length ? storedText('event_log.read_late', event.readLate) : null)},${bodyOf(placed)})`
       );
     }),
@@ -58,13 +58,13 @@ export function insertEvents(
 const outcomeReserve = ' '.repeat(16);
 
 interface DeliveryInserts {
-  sealer: PayloadSealer;
+  encryptor: PayloadEncryptor;
   marker: Marker;
 }
 
 export function insertDeliveries(
   deliveries: readonly PlacedDelivery[],
-  { sealer, marker }: DeliveryInserts,
+  { encryptor, marker }: DeliveryInserts,
 ): string[] {
   return insertRows(
     'delivery_log (id, webhook_id, event_seq, reserve, payload, mark)',
@@ -73,7 +73,7 @@ export function insertDeliveries(
       const marked = { id, webhookId, eventSeq: of.seq, eventId, eventType, body: payload ?? body };
       return (
         `(${id},${webhookId},${of.seq},'${outcomeReserve}',` +
-        `${literal(payload === null ? null : sealer.seal(of.event, payload))},X'${marker.ofDelivery(marked).toString('hex')}')`
+        `${literal(payload === null ? null : encryptor.encrypt(of.event, payload))},X'${marker.ofDelivery(marked).toString('hex')}')`
       );
     }),
   );

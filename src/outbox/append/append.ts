@@ -14,8 +14,8 @@ import { knowledgeStatements, positionAssignments, type Counters } from '../chec
 import type { Planned, Router } from './fan-out.ts';
 import { isDuplicate, openGuardedWriter, type Plan } from './guarded-writer.ts';
 import { laneText } from './lane.ts';
-import { LaneMemory } from './lane-memory.ts';
-import { SubjectKeyMemory, type PayloadSealer } from '../payload/payload-sealer.ts';
+import { LaneCache } from './lane-cache.ts';
+import { SubjectKeyCache, type PayloadEncryptor } from '../payload/payload-encryptor.ts';
 import { createFollowUp, type FollowUpOptions } from '../queue/promote.ts';
 import { lanesOf } from '../queue/queue-lanes.ts';
 import { placeEvents, witnessOf, type Appended, type Kept } from './place-events.ts';
@@ -45,7 +45,7 @@ export interface Appender {
     batch: { transactions: readonly AppendedTransaction[]; checkpoint: Checkpoint },
     options: AppendOptions,
   ): Promise<Appended>;
-  /** Throws a Tripwire for an event that is too large for the store. */
+  /** Throws a CaptureFault for an event that is too large for the store. */
   requireFit(events: readonly DomainEvent[]): Promise<void>;
   /** Moves the checkpoint, and runs further statements in the same transaction. */
   advance(checkpoint: Checkpoint, statements?: readonly string[]): Promise<void>;
@@ -71,15 +71,15 @@ export interface AppenderOptions extends FollowUpOptions {
  * signing key is missing.
  */
 export async function openAppender(claimant: Claimant, options: AppenderOptions): Promise<Appender> {
-  const { store, box } = claimant;
+  const { store, cipher } = claimant;
   // No entry is written before there is a signing key.
-  const marker = await openMarker(store, box);
+  const marker = await openMarker(store, cipher);
   const writer = await openGuardedWriter(store, options.fence);
   await discardStaged(store, writer);
   await queueStaged(claimant, writer, options.webhooks);
-  const memory = new LaneMemory(store);
-  const keys = new SubjectKeyMemory(store, box);
-  const erasures = new StandingErasures(store, box);
+  const memory = new LaneCache(store);
+  const keys = new SubjectKeyCache(store, cipher);
+  const erasures = new StandingErasures(store, cipher);
   const followUp = createFollowUp(store, options);
 
   return {
@@ -155,8 +155,8 @@ interface AppendInput extends AppendOptions {
   kept: Kept;
   checkpoint: Checkpoint;
   counters: Counters;
-  memory: LaneMemory;
-  keys: SubjectKeyMemory;
+  memory: LaneCache;
+  keys: SubjectKeyCache;
   erasures: StandingErasures;
   marker: Marker;
 }
@@ -175,7 +175,7 @@ async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<
   const planned = events.flatMap((of) => route(of.event).map((delivery) => ({ ...delivery, of })));
   const lanes = lanesOf(planned);
   const used = await memory.inUse(lanes, counters);
-  const sealer = await keys.sealerFor(
+  const encryptor = await keys.encryptorFor(
     events.map(({ event }) => event),
     counters,
   );
@@ -192,9 +192,9 @@ async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<
     set: positionAssignments(checkpoint),
     statements: [
       ...knowledgeStatements(checkpoint),
-      ...sealer.statements,
-      ...insertEvents(placed, { staging: 0, sealer, erased }),
-      ...insertDeliveries(deliveries, { sealer, marker }),
+      ...encryptor.statements,
+      ...insertEvents(placed, { staging: 0, encryptor, erased }),
+      ...insertDeliveries(deliveries, { encryptor, marker }),
       ...(deliveries.length === 0 ? [] : [claimVariables(claimant.claimMs)]),
       ...insertQueue(deliveries.map(toQueueRow), claimant.owner),
     ],
@@ -209,7 +209,7 @@ async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<
         deliveries: deliveries.length,
         fresh: deliveries
           .filter(({ state }) => state === 'sending')
-          .map((delivery) => toFresh(delivery, sealer)),
+          .map((delivery) => toFresh(delivery, encryptor)),
       },
       waitingLanes: lanesOf(deliveries.filter(({ lane }) => lane !== null && used.has(lane))),
     },
@@ -258,10 +258,10 @@ function toQueueRow({ id, webhookId, of, lane, state }: PlacedDelivery): QueueRo
 
 function toFresh(
   { id, webhookId, of, lane, payload }: PlacedDelivery,
-  sealer: PayloadSealer,
+  encryptor: PayloadEncryptor,
 ): ClaimedDelivery {
   const { event } = of;
-  const key = sealer.keyOf(event);
+  const key = encryptor.keyOf(event);
   return {
     id,
     webhookId,

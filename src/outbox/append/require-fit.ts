@@ -1,4 +1,4 @@
-import { Tripwire } from '../../binlog/halt.ts';
+import { CaptureFault } from '../../binlog/halt.ts';
 import { acceptGapCommand, steps } from '../../binlog/remedy.ts';
 import type { Store } from '../../db/connection/client.ts';
 import { packetMargin } from '../../db/connection/statements.ts';
@@ -13,7 +13,7 @@ const otherBytes = 16_384;
 const bytesOfUnit = 4;
 
 /** An event whose row is larger than a statement of the store may be. */
-export class EventTooLarge extends Tripwire {
+export class EventTooLarge extends CaptureFault {
   /** What its statement needs. */
   readonly bytes: number;
 
@@ -28,12 +28,12 @@ export class EventTooLarge extends Tripwire {
  * try for ever. The server is asked for its limit again first: it may have been raised since.
  */
 export async function requireFit(
-  { store, box }: Pick<Claimant, 'store' | 'box'>,
+  { store, cipher }: Pick<Claimant, 'store' | 'cipher'>,
   events: readonly DomainEvent[],
 ): Promise<void> {
   for (const event of events) {
     if (bytesOfUnit * event.body.length + otherBytes <= store.statementBytes) continue;
-    const bytes = storedBytes(event.body, box.forPatients.encrypts) + otherBytes;
+    const bytes = storedBytes(event.body, cipher.forPatients.encrypts) + otherBytes;
     if (bytes > store.statementBytes && bytes > (await store.measureStatement()))
       throw tooLarge(event, bytes, store);
   }

@@ -14,7 +14,7 @@ import { knowledgeStatements, positionAssignments, type Counters } from '../chec
 import type { Router } from './fan-out.ts';
 import type { GuardedWriter, Plan } from './guarded-writer.ts';
 import { laneOf } from './lane.ts';
-import type { SubjectKeyMemory } from '../payload/payload-sealer.ts';
+import type { SubjectKeyCache } from '../payload/payload-encryptor.ts';
 import { promoteLanes } from '../queue/promote.ts';
 import { lanesInUse, lanesOf } from '../queue/queue-lanes.ts';
 import type { StandingErasures } from '../payload/standing-erasures.ts';
@@ -37,7 +37,7 @@ const discardRows = 2_000;
 interface Staging {
   kept: Kept;
   route: Router;
-  keys: SubjectKeyMemory;
+  keys: SubjectKeyCache;
   erasures: StandingErasures;
   marker: Marker;
 }
@@ -64,7 +64,7 @@ async function planStage(
   const placed = placeEvents(kept, counters);
   const erased = await erasures.coveredBy(placed, counters);
   const events = placed.filter((each) => !erased.has(each));
-  const sealer = await keys.sealerFor(
+  const encryptor = await keys.encryptorFor(
     events.map(({ event }) => event),
     counters,
   );
@@ -84,9 +84,9 @@ async function planStage(
       `staged_from_delivery = COALESCE(staged_from_delivery, ${counters.nextDeliveryId})`,
     ],
     statements: [
-      ...sealer.statements,
-      ...insertEvents(placed, { staging: counters.staging, sealer, erased }),
-      ...insertDeliveries(deliveries, { sealer, marker }),
+      ...encryptor.statements,
+      ...insertEvents(placed, { staging: counters.staging, encryptor, erased }),
+      ...insertDeliveries(deliveries, { encryptor, marker }),
     ],
     after,
     webhookIds: new Set(deliveries.map(({ webhookId }) => webhookId)),

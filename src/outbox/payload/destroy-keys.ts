@@ -7,8 +7,8 @@ import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
  * Makes the key file at the first start; from then on the store knows it by its id. Throws AppError ERR_SECRET_KEY when it is not
  * there any more, or another one.
  */
-export async function ensureKeyFile({ store, box }: EncryptedStore): Promise<void> {
-  const { keyFile } = box.forPatients;
+export async function ensureKeyFile({ store, cipher }: EncryptedStore): Promise<void> {
+  const { keyFile } = cipher.forPatients;
   if (keyFile === null) return;
   if ((await readKnown(store)) === null) {
     await keyFile.create();
@@ -47,8 +47,8 @@ export interface Destroyed {
  * have come between, or an old copy of the file was put in its place. The table that names them is not believed: a key that is destroyed
  * for a wrong reason is lost for good.
  */
-export async function destroyKeys({ store, box }: EncryptedStore, erasures: Erasures): Promise<Destroyed> {
-  const { keyFile } = box.forPatients;
+export async function destroyKeys({ store, cipher }: EncryptedStore, erasures: Erasures): Promise<Destroyed> {
+  const { keyFile } = cipher.forPatients;
   const nothing = { destroyed: 0, unexplained: 0 };
   if (keyFile === null) return nothing;
   keyFile.reload();

@@ -1,5 +1,5 @@
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 
 /*
@@ -14,18 +14,21 @@ export const encryptedAction = 'payloads.encrypted';
 export const eraseAction = 'patient.erase';
 
 /** The last event whose payload may be in clear text in a store that encrypts; 0 for none. */
-export async function readClearTo(session: Session, box: SecretBox): Promise<number> {
-  const [last] = await readMarkedActs(session, box, { action: 'payloads.encrypt%', newest: 1 });
+export async function readClearTo(session: Session, cipher: Cipher): Promise<number> {
+  const [last] = await readMarkedActs(session, cipher, { action: 'payloads.encrypt%', newest: 1 });
   return last?.action === encryptAction ? Number(last.details?.['clear_to']) : 0;
 }
 
 /** By subject, the last event that was erased. */
 export async function readErasures(
   session: Session,
-  box: SecretBox,
+  cipher: Cipher,
   subjects: readonly string[],
 ): Promise<Map<string, number>> {
   if (subjects.length === 0) return new Map();
-  const acts = await readMarkedActs(session, box, { action: eraseAction, targets: [...new Set(subjects)] });
+  const acts = await readMarkedActs(session, cipher, {
+    action: eraseAction,
+    targets: [...new Set(subjects)],
+  });
   return new Map(acts.map(({ target, details }) => [target!, Number(details?.['last_event'])]));
 }

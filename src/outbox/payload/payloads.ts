@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { readClearTo, readErasures } from './payload-acts.ts';
 import { readPayloadKeys, subjectOf, type PayloadKey } from './subject-keys.ts';
 
@@ -35,11 +35,11 @@ export interface StoredPayload {
 export type OpenedPayload =
   { kind: 'readable'; text: string; key: PayloadKey | null } | { kind: 'gone' } | { kind: 'damaged' };
 
-export function sealPayload(key: PayloadKey, eventId: string, text: string): string {
+export function encryptPayload(key: PayloadKey, eventId: string, text: string): string {
   const iv = randomBytes(ivBytes);
   const cipher = createCipheriv(algorithm, key.secret, iv).setAAD(Buffer.from(eventId));
-  const sealed = Buffer.concat([iv, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]);
-  return `${payloadPrefix}${key.fingerprint}:${sealed.toString('base64')}`;
+  const encrypted = Buffer.concat([iv, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+  return `${payloadPrefix}${key.fingerprint}:${encrypted.toString('base64')}`;
 }
 
 /**
@@ -48,18 +48,22 @@ export function sealPayload(key: PayloadKey, eventId: string, text: string): str
  */
 export async function openPayloads(
   session: Session,
-  box: SecretBox,
+  cipher: Cipher,
   stored: readonly StoredPayload[],
 ): Promise<OpenedPayload[]> {
-  const sealed = stored.filter(({ payload }) => isSealed(payload));
-  const keys = await readPayloadKeys(session, box, new Set(sealed.map(({ subject }) => subjectOf(subject))));
+  const encrypted = stored.filter(({ payload }) => isEncrypted(payload));
+  const keys = await readPayloadKeys(
+    session,
+    cipher,
+    new Set(encrypted.map(({ subject }) => subjectOf(subject))),
+  );
   const erasedTo = await readErasures(
     session,
-    box,
+    cipher,
     stored.flatMap(({ payload, subject }) => (payload === null || subject === null ? [] : [subject])),
   );
   const isErased = (subject: string, eventSeq: number): boolean => eventSeq <= (erasedTo.get(subject) ?? -1);
-  return openKnownPayloads(session, box, { stored, keys, isErased });
+  return openKnownPayloads(session, cipher, { stored, keys, isErased });
 }
 
 /** Payloads with what opens them. */
@@ -73,10 +77,10 @@ export interface KnownPayloads {
 /** As `openPayloads`, where keys and erasures are known. */
 export async function openKnownPayloads(
   session: Session,
-  box: SecretBox,
+  cipher: Cipher,
   { stored, keys, isErased }: KnownPayloads,
 ): Promise<OpenedPayload[]> {
-  const mayBeClear = await readClearRule(session, box, stored);
+  const mayBeClear = await readClearRule(session, cipher, stored);
   return stored.map((row) => {
     const subject = subjectOf(row.subject);
     if (isErased(subject, row.eventSeq)) return { kind: 'gone' };
@@ -88,13 +92,13 @@ export async function openKnownPayloads(
 /** Which payloads may be unencrypted in the store. Asks the store only where one does in a store that encrypts. */
 async function readClearRule(
   session: Session,
-  box: SecretBox,
+  cipher: Cipher,
   stored: readonly StoredPayload[],
 ): Promise<(row: StoredPayload) => boolean> {
   const isClear = ({ payload }: StoredPayload): boolean =>
-    payload !== null && payload !== '' && !isSealed(payload);
-  if (!box.forPatients.encrypts || !stored.some(isClear)) return () => true;
-  const clearTo = await readClearTo(session, box);
+    payload !== null && payload !== '' && !isEncrypted(payload);
+  if (!cipher.forPatients.encrypts || !stored.some(isClear)) return () => true;
+  const clearTo = await readClearTo(session, cipher);
   return (row) => !isClear(row) || row.eventSeq <= clearTo;
 }
 
@@ -103,21 +107,21 @@ export function textOf(opened: OpenedPayload | undefined): string | null {
   return opened?.kind === 'readable' ? opened.text : null;
 }
 
-function isSealed(payload: string | null): payload is string {
+function isEncrypted(payload: string | null): payload is string {
   return payload?.startsWith(payloadPrefix) ?? false;
 }
 
 function openOne({ eventId, payload }: StoredPayload, key: PayloadKey | undefined): OpenedPayload {
   if (payload === null) return { kind: 'gone' };
-  if (!isSealed(payload)) return { kind: 'readable', text: payload, key: null };
-  const [fingerprint, sealed = ''] = payload.slice(payloadPrefix.length).split(':');
+  if (!isEncrypted(payload)) return { kind: 'readable', text: payload, key: null };
+  const [fingerprint, encrypted = ''] = payload.slice(payloadPrefix.length).split(':');
   if (key?.fingerprint !== fingerprint) return { kind: 'gone' };
-  const text = decrypt(key!, eventId, sealed);
+  const text = decrypt(key!, eventId, encrypted);
   return text === undefined ? { kind: 'damaged' } : { kind: 'readable', text, key: key! };
 }
 
-function decrypt({ secret }: PayloadKey, eventId: string, sealed: string): string | undefined {
-  const raw = Buffer.from(sealed, 'base64');
+function decrypt({ secret }: PayloadKey, eventId: string, encrypted: string): string | undefined {
+  const raw = Buffer.from(encrypted, 'base64');
   try {
     const decipher = createDecipheriv(algorithm, secret, raw.subarray(0, ivBytes), {
       authTagLength: tagBytes,

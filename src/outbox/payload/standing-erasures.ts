@@ -1,12 +1,12 @@
-import { judgePassage } from '../../binlog/gtid/passed.ts';
+import { readPassage } from '../../binlog/gtid/contains-position.ts';
 import type { Flavour, Position } from '../../binlog/types.ts';
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import type { Counters } from '../checkpoint.ts';
 import { storedKey } from '../append/lane.ts';
-import { momentMs } from '../moment.ts';
+import { fromSqlDatetime } from '../sql-datetime.ts';
 import { eraseAction } from './payload-acts.ts';
 
 /*
@@ -39,15 +39,15 @@ export interface ErasableEvent {
 
 export class StandingErasures {
   readonly #session: Session;
-  readonly #box: SecretBox;
+  readonly #cipher: Cipher;
   #expected: Counters | undefined;
   #newestAct = 0;
   #lineage: string | null = null;
   #bySubject = new Map<string, StandingErasure[]>();
 
-  constructor(session: Session, box: SecretBox) {
+  constructor(session: Session, cipher: Cipher) {
     this.#session = session;
-    this.#box = box;
+    this.#cipher = cipher;
   }
 
   /** Those of the events that an erasure covers, for a plan that starts from these counters. */
@@ -88,12 +88,12 @@ export class StandingErasures {
     );
     this.#lineage = row!.lineage;
     if (row!.newest === this.#newestAct) return;
-    const acts = await readMarkedActs(this.#session, this.#box, { action: eraseAction });
+    const acts = await readMarkedActs(this.#session, this.#cipher, { action: eraseAction });
     const bySubject = new Map<string, StandingErasure[]>();
     for (const { at, target, details } of acts) {
       const end = details?.['log_end'] as (LogEnd & { lineage: string | null }) | undefined;
       if (end === undefined || target === null) continue;
-      bySubject.set(target, [...(bySubject.get(target) ?? []), { ...end, atMs: momentMs(at) }]);
+      bySubject.set(target, [...(bySubject.get(target) ?? []), { ...end, atMs: fromSqlDatetime(at) }]);
     }
     this.#bySubject = bySubject;
     this.#newestAct = row!.newest;
@@ -107,7 +107,7 @@ export class StandingErasures {
     if (position === null) return isEarlier;
     // After a RESET or a restored backup the same places and GTIDs come again: that is another lineage.
     if (lineage === null ? !isEarlier : this.#lineage !== null && lineage !== this.#lineage) return false;
-    const passage = await judgePassage(position, flavour, transactionId);
+    const passage = await readPassage(position, flavour, transactionId);
     // After a promotion on MariaDB the numbers do not say it. An erased patient's payload must not be stored, nor a later event withheld.
     return passage === 'passed' || (passage === 'unclear' && isEarlier);
   }

@@ -1,4 +1,4 @@
-import { DoesNotOpenError } from '../../crypto/encryption.ts';
+import { DoesNotOpenError } from '../../crypto/cipher.ts';
 import { AppError } from '../../lib/errors.ts';
 
 /** A key of a patient does not open: SQL edited its row, or the encryption key is another one of its name. */

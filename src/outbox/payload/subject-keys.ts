@@ -1,6 +1,6 @@
 import { createSecretKey, hash, randomBytes, type KeyObject } from 'node:crypto';
 import type { Session } from '../../db/connection/client.ts';
-import { type PatientBox, type SecretBox, slotOf } from '../../crypto/encryption.ts';
+import { type PatientCipher, type Cipher, slotOf } from '../../crypto/cipher.ts';
 import { HmacKey } from '../../crypto/sha256.ts';
 import { idIn, literal, toBatches } from '../../db/connection/sql-text.ts';
 import { enterQueue } from '../append/enter-queue.ts';
@@ -34,27 +34,31 @@ const saltContext = (subject: string): string => `subject ${subject}`;
 const payloadContext = (subject: string): string => `payloads of subject ${subject}`;
 
 /** 32 new bytes, sealed for the store; `beside` is the other key of the row. */
-function newKey(box: PatientBox, context: string, beside?: string): { bytes: Buffer; sealed: string } {
+function newKey(
+  cipher: PatientCipher,
+  context: string,
+  beside?: string,
+): { bytes: Buffer; encrypted: string } {
   const bytes = randomBytes(32);
-  return { bytes, sealed: box.seal(bytes.toString('base64'), context, beside) };
+  return { bytes, encrypted: cipher.encrypt(bytes.toString('base64'), context, beside) };
 }
 
-function openKey(box: PatientBox, sealed: string, context: string): Buffer {
-  return Buffer.from(box.open(sealed, context), 'base64');
+function openKey(cipher: PatientCipher, encrypted: string, context: string): Buffer {
+  return Buffer.from(cipher.decrypt(encrypted, context), 'base64');
 }
 
 /** The salts of these subjects, made where they are missing: round trips more for the new ones of a batch. */
 export async function ensureSalts(
-  { store, box }: EncryptedStore,
+  { store, cipher }: EncryptedStore,
   subjects: ReadonlySet<string>,
 ): Promise<Map<string, HmacKey>> {
-  const salts = await readSalts(store, box, subjects);
+  const salts = await readSalts(store, cipher, subjects);
   const missing = subjects.difference(salts);
   if (missing.size === 0) return salts;
-  const { forPatients } = box;
+  const { forPatients } = cipher;
   const dead = (await readKeys(store, missing)).filter((row) => isDead(forPatients, row));
   const rows = [...missing].map((subject) => {
-    const salt = literal(newKey(forPatients, saltContext(subject)).sealed);
+    const salt = literal(newKey(forPatients, saltContext(subject)).encrypted);
     return `(${literal(subject)},${salt})`;
   });
   const inserts = toBatches(rows, (row) => Buffer.byteLength(row));
@@ -66,18 +70,18 @@ export async function ensureSalts(
   const entry = { statements, events: 0, deliveries: 0, result: undefined };
   if (!forPatients.encrypts) await store.script(statements);
   else await store.transaction((tx) => enterQueue(tx, () => Promise.resolve(entry)));
-  for (const [subject, salt] of await readSalts(store, box, missing)) salts.set(subject, salt);
+  for (const [subject, salt] of await readSalts(store, cipher, missing)) salts.set(subject, salt);
   return salts;
 }
 
 /** The salts of these subjects, as far as they are there: erasing a patient deletes the patient's. */
 export async function readSalts(
   session: Session,
-  { forPatients: box }: SecretBox,
+  { forPatients: cipher }: Cipher,
   subjects: ReadonlySet<string>,
 ): Promise<Map<string, HmacKey>> {
-  const rows = await readLiveKeys(session, box, subjects);
-  return new Map(rows.map((row) => [row.subject, openSalt(box, row)]));
+  const rows = await readLiveKeys(session, cipher, subjects);
+  return new Map(rows.map((row) => [row.subject, openSalt(cipher, row)]));
 }
 
 /** The keys of a subject, opened. */
@@ -90,38 +94,40 @@ export interface SubjectKeys {
 /** Both keys of these subjects, as far as they are there. Throws AppError ERR_SECRET_KEY. */
 export async function readSubjectKeys(
   session: Session,
-  { forPatients: box }: SecretBox,
+  { forPatients: cipher }: Cipher,
   subjects: ReadonlySet<string>,
 ): Promise<Map<string, SubjectKeys>> {
-  const rows = await readLiveKeys(session, box, subjects);
+  const rows = await readLiveKeys(session, cipher, subjects);
   return new Map(
-    rows.map((row) => [row.subject, { salt: openSalt(box, row), payload: openPayloadKey(box, row) }]),
+    rows.map((row) => [row.subject, { salt: openSalt(cipher, row), payload: openPayloadKey(cipher, row) }]),
   );
 }
 
 /** The keys that encrypt these subjects' payloads, as far as they are there. Throws AppError ERR_SECRET_KEY. */
 export async function readPayloadKeys(
   session: Session,
-  { forPatients: box }: SecretBox,
+  { forPatients: cipher }: Cipher,
   subjects: ReadonlySet<string>,
 ): Promise<Map<string, PayloadKey>> {
-  const rows = await readLiveKeys(session, box, subjects);
+  const rows = await readLiveKeys(session, cipher, subjects);
   return new Map(
     rows.flatMap((row) => {
-      const key = openPayloadKey(box, row);
+      const key = openPayloadKey(cipher, row);
       return key === null ? [] : [[row.subject, key] as const];
     }),
   );
 }
 
-function openSalt(box: PatientBox, row: KeyRow): HmacKey {
-  return openOfRow(row, 'key', () => new HmacKey(openKey(box, row.key, saltContext(row.subject))));
+function openSalt(cipher: PatientCipher, row: KeyRow): HmacKey {
+  return openOfRow(row, 'key', () => new HmacKey(openKey(cipher, row.key, saltContext(row.subject))));
 }
 
-function openPayloadKey(box: PatientBox, row: KeyRow): PayloadKey | null {
+function openPayloadKey(cipher: PatientCipher, row: KeyRow): PayloadKey | null {
   const { subject, payloadKey } = row;
   if (payloadKey === null) return null;
-  return openOfRow(row, 'payload_key', () => toPayloadKey(openKey(box, payloadKey, payloadContext(subject))));
+  return openOfRow(row, 'payload_key', () =>
+    toPayloadKey(openKey(cipher, payloadKey, payloadContext(subject))),
+  );
 }
 
 interface MadeKeys {
@@ -133,20 +139,20 @@ interface MadeKeys {
 /** New keys for these subjects' payloads, which have none. */
 export async function makePayloadKeys(
   session: Session,
-  { forPatients: box }: SecretBox,
+  { forPatients: cipher }: Cipher,
   subjects: ReadonlySet<string>,
 ): Promise<MadeKeys> {
   const found = await readKeys(session, subjects);
-  const dead = found.filter((row) => isDead(box, row));
+  const dead = found.filter((row) => isDead(cipher, row));
   const known = new Map(found.filter((row) => !dead.includes(row)).map(({ subject, key }) => [subject, key]));
   const keys = new Map<string, PayloadKey>();
   const statements = remove(dead);
   for (const subject of subjects) {
     const existing = known.get(subject);
-    const salt = existing ?? newKey(box, saltContext(subject)).sealed;
-    const { bytes, sealed } = newKey(box, payloadContext(subject), salt);
+    const salt = existing ?? newKey(cipher, saltContext(subject)).encrypted;
+    const { bytes, encrypted } = newKey(cipher, payloadContext(subject), salt);
     keys.set(subject, toPayloadKey(bytes));
-    const [whose, payloadKey] = [literal(subject), literal(sealed)];
+    const [whose, payloadKey] = [literal(subject), literal(encrypted)];
     statements.push(
       existing === undefined
         ? `INSERT INTO subject_keys (subject, \`key\`, payload_key) VALUES (${whose},${literal(salt)},${payloadKey})`
@@ -168,10 +174,10 @@ interface KeyRow {
 }
 
 /** A row of an erased patient that was put back from a copy: the key file has lost what opens it. */
-function isDead(box: PatientBox, row: KeyRow): boolean {
+function isDead(cipher: PatientCipher, row: KeyRow): boolean {
   const { key, payloadKey } = row;
-  if (openOfRow(row, 'key', () => box.isDestroyed(key))) return true;
-  return payloadKey !== null && openOfRow(row, 'payload_key', () => box.isDestroyed(payloadKey));
+  if (openOfRow(row, 'key', () => cipher.isDestroyed(key))) return true;
+  return payloadKey !== null && openOfRow(row, 'payload_key', () => cipher.isDestroyed(payloadKey));
 }
 
 function remove(rows: readonly KeyRow[]): string[] {
@@ -187,10 +193,10 @@ function remove(rows: readonly KeyRow[]): string[] {
 
 async function readLiveKeys(
   session: Session,
-  box: PatientBox,
+  cipher: PatientCipher,
   subjects: ReadonlySet<string>,
 ): Promise<KeyRow[]> {
-  return (await readKeys(session, subjects)).filter((row) => !isDead(box, row));
+  return (await readKeys(session, subjects)).filter((row) => !isDead(cipher, row));
 }
 
 async function readKeys(session: Session, subjects: ReadonlySet<string>): Promise<KeyRow[]> {
@@ -226,7 +232,7 @@ export async function giveUpKeys(
   const byName = new Map(
     rows
       .flatMap(({ key, payloadKey }) => [key, payloadKey ?? ''])
-      .flatMap((sealed) => slotOf(sealed) ?? [])
+      .flatMap((encrypted) => slotOf(encrypted) ?? [])
       .map((slot) => [`${slot.file} ${slot.slot}`, slot] as const),
   );
   const slots = [...byName.values()];
@@ -242,28 +248,28 @@ export async function giveUpKeys(
   };
 }
 
-const resealedAtOnce = 500;
+const reencryptedAtOnce = 500;
 
 /**
  * Seals all keys as the configuration says now; after that older encryption keys may go. Payloads stay as they are. Throws AppError
  * ERR_SECRET_KEY when there are payload keys that what is configured does not open. Returns how many were sealed anew.
  */
-export async function resealSubjectKeys({
+export async function reencryptSubjectKeys({
   store,
-  box: { forPatients: box },
+  cipher: { forPatients: cipher },
 }: EncryptedStore): Promise<number> {
-  await requirePayloadKeys(store, box);
-  if (!box.encrypts) return 0;
+  await requirePayloadKeys(store, cipher);
+  if (!cipher.encrypts) return 0;
   let resealed = 0;
   for (let after = 0; ;) {
     const rows = await store.rows<KeyRow>(
       'SELECT id, subject, `key`, payload_key AS payloadKey FROM subject_keys WHERE id > ? ORDER BY id LIMIT ?',
-      [after, resealedAtOnce],
+      [after, reencryptedAtOnce],
     );
     const stale = rows.filter(
-      ({ key, payloadKey }) => box.isStale(key) || (payloadKey && box.isStale(payloadKey)),
+      ({ key, payloadKey }) => cipher.isStale(key) || (payloadKey && cipher.isStale(payloadKey)),
     );
-    if (stale.length > 0) await store.commit(stale.map((row) => resealStatement(box, row)));
+    if (stale.length > 0) await store.commit(stale.map((row) => reencryptStatement(cipher, row)));
     resealed += stale.length;
     const last = rows.at(-1);
     if (last === undefined) return resealed;
@@ -272,10 +278,11 @@ export async function resealSubjectKeys({
 }
 
 /** Leaves alone what another process wrote meanwhile. */
-function resealStatement(box: PatientBox, { id, subject, key, payloadKey }: KeyRow): string {
-  const salt = box.seal(box.open(key, saltContext(subject)), saltContext(subject));
+function reencryptStatement(cipher: PatientCipher, { id, subject, key, payloadKey }: KeyRow): string {
+  const salt = cipher.encrypt(cipher.decrypt(key, saltContext(subject)), saltContext(subject));
   const context = payloadContext(subject);
-  const wrapped = payloadKey === null ? null : box.seal(box.open(payloadKey, context), context, salt);
+  const wrapped =
+    payloadKey === null ? null : cipher.encrypt(cipher.decrypt(payloadKey, context), context, salt);
   return (
     `UPDATE subject_keys SET \`key\` = ${literal(salt)}, payload_key = ${literal(wrapped)}` +
     ` WHERE id = ${id} AND \`key\` = ${literal(key)} AND payload_key <=> ${literal(payloadKey)}`
@@ -283,12 +290,12 @@ function resealStatement(box: PatientBox, { id, subject, key, payloadKey }: KeyR
 }
 
 /** One of each encryption key and each key file that payload keys are sealed with: `enc:v1:<id>:…`, `file:v1:<id>:…`. */
-async function requirePayloadKeys(session: Session, box: PatientBox): Promise<void> {
+async function requirePayloadKeys(session: Session, cipher: PatientCipher): Promise<void> {
   const samples = await session.rows<{ subject: string; payloadKey: string }>(
     `SELECT subject, payload_key AS payloadKey FROM subject_keys WHERE id IN
        (SELECT MIN(id) FROM subject_keys WHERE payload_key IS NOT NULL GROUP BY SUBSTRING_INDEX(payload_key, ':', 3))`,
   );
   for (const { subject, payloadKey } of samples) {
-    if (!box.isDestroyed(payloadKey)) openKey(box, payloadKey, payloadContext(subject));
+    if (!cipher.isDestroyed(payloadKey)) openKey(cipher, payloadKey, payloadContext(subject));
   }
 }

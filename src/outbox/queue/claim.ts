@@ -2,7 +2,7 @@ import type { Session } from '../../db/connection/client.ts';
 import { idIn, literal } from '../../db/connection/sql-text.ts';
 import { claimVariables } from '../append/append-statements.ts';
 import { laneText } from '../append/lane.ts';
-import { momentMs } from '../moment.ts';
+import { fromSqlDatetime } from '../sql-datetime.ts';
 import { provePlaced } from './placed-deliveries.ts';
 import { openPayloads, textOf, type OpenedPayload, type StoredPayload } from '../payload/payloads.ts';
 import { settle } from './settle.ts';
@@ -100,7 +100,10 @@ export function selectClaimable({ webhookId, room }: Want): string {
 }
 
 /** Opens the payloads before the commit: what needs a key that is not configured stays in the queue. */
-function claimRows({ store, box, owner, claimMs }: Claimant, wanted: readonly Want[]): Promise<OpenedRow[]> {
+function claimRows(
+  { store, cipher, owner, claimMs }: Claimant,
+  wanted: readonly Want[],
+): Promise<OpenedRow[]> {
   return store.transaction(async (tx) => {
     const found = await tx.script<{ id: number }>(wanted.map(selectClaimable));
     const ids = found.flat().map(({ id }) => id);
@@ -111,10 +114,10 @@ function claimRows({ store, box, owner, claimMs }: Claimant, wanted: readonly Wa
        WHERE ${idIn('delivery_id', ids)}`,
       selectBodies(ids),
     ]);
-    const opened = await openPayloads(tx, box, rows);
+    const opened = await openPayloads(tx, cipher, rows);
     const placed = await provePlaced(
       tx,
-      box,
+      cipher,
       rows.map((row, index) => ({ ...row, body: textOf(opened[index]) ?? '' })),
     );
     return rows.map((row, index) => ({ ...row, opened: opened[index]!, isPlaced: placed[index]! }));
@@ -158,7 +161,7 @@ function toClaimed(
     ...{ id, webhookId, attempt, eventId, eventType },
     lane: laneText(lane),
     body: text,
-    occurredAtMs: momentMs(occurredAt),
+    occurredAtMs: fromSqlDatetime(occurredAt),
     ...(key !== null && { key }),
   };
 }

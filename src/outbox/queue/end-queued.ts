@@ -17,7 +17,7 @@ export async function endQueued(store: Store, webhookId: number): Promise<number
         'SELECT deleted_at AS deletedAt FROM webhooks WHERE id = ?',
         [webhookId],
       );
-      await giveUp(
+      await exhaust(
         tx,
         rows.map(({ id }) => id),
         webhook?.deletedAt ?? null,
@@ -44,7 +44,7 @@ export async function endOrphans(store: Store): Promise<number> {
  * Ends deliveries without an attempt: exhausted, at the moment of what ended them (an erasure, the deletion of their webhook), by which
  * `audit verify` finds the reason. `at` is UTC as the store writes it; null for now.
  */
-export async function giveUp(tx: Session, ids: readonly number[], at: string | null): Promise<void> {
+export async function exhaust(tx: Session, ids: readonly number[], at: string | null): Promise<void> {
   if (ids.length === 0) return;
   const moment = at === null ? 'UTC_TIMESTAMP(3)' : literal(at);
   await tx.script([

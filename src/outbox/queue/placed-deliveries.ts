@@ -1,5 +1,5 @@
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { openMarker, type MarkedDelivery, type Marker } from '../../db/proof/marks.ts';
 
@@ -17,11 +17,11 @@ export interface ToProve extends MarkedDelivery {
  */
 export async function provePlaced(
   session: Session,
-  box: SecretBox | Marker,
+  cipher: Cipher | Marker,
   deliveries: readonly ToProve[],
 ): Promise<boolean[]> {
   if (deliveries.length === 0) return [];
-  const marker = 'seal' in box ? await openMarker(session, box) : box;
+  const marker = 'encrypt' in cipher ? await openMarker(session, cipher) : cipher;
   const marked = deliveries.map(({ mark, ...delivery }) => marker.isOfDelivery(mark, delivery));
   if (marked.every(Boolean)) return marked;
   const [act] = await readMarkedActs(session, marker, { action: adoptDeliveriesAction, newest: 1 });

@@ -3,8 +3,8 @@ import { openMarker, type MarkedAttempt } from '../../db/proof/marks.ts';
 import { idIn, insertRows, literal, toBatches } from '../../db/connection/sql-text.ts';
 import { exhaustedEvent } from './exhausted.ts';
 import { insertAttemptRows } from './insert-attempts.ts';
-import { momentText } from '../moment.ts';
-import { sealPayload } from '../payload/payloads.ts';
+import { toSqlDatetime } from '../sql-datetime.ts';
+import { encryptPayload } from '../payload/payloads.ts';
 import { makeDue } from './promote.ts';
 import { selectFreeHeads } from './queue-lanes.ts';
 import type { Claimant, Settlement } from '../types.ts';
@@ -44,11 +44,11 @@ const keptBodyCharacters = 4_096;
  * next due time, and the next of its lane. Repeating it after a lost answer does no harm: those it had settled count as lost.
  */
 export async function settle(
-  { store, box, owner }: Claimant,
+  { store, cipher, owner }: Claimant,
   settlements: readonly Settlement[],
 ): Promise<Settled> {
   if (settlements.length === 0) return { settled: 0, lost: 0, promoted: 0, begun: [] };
-  const marker = await openMarker(store, box);
+  const marker = await openMarker(store, cipher);
   return store.transaction(async (tx) => {
     const owned = await lockOwned(tx, owner, settlements);
     const lost = settlements.length - owned.length;
@@ -110,7 +110,7 @@ function toAttempt({
   return {
     delivery: delivery.id,
     number,
-    startedAt: momentText(endedAtMs - durationMs),
+    startedAt: toSqlDatetime(endedAtMs - durationMs),
     durationMs,
     outcome: outcome.kind,
     responseStatus: outcome.status ?? null,
@@ -128,7 +128,7 @@ function toAttempt({
 function updateLog(owned: readonly Owned[]): string[] {
   const groups = new Map<string, Owned[]>();
   for (const settlement of owned) {
-    const key = `${logAssignments(settlement)}, ${isSealed(settlement) ? '' : literal(answerOf(settlement))}`;
+    const key = `${logAssignments(settlement)}, ${isEncrypted(settlement) ? '' : literal(answerOf(settlement))}`;
     const group = groups.get(key);
     if (group) group.push(settlement);
     else groups.set(key, [settlement]);
@@ -143,13 +143,13 @@ function updateLog(owned: readonly Owned[]): string[] {
 }
 
 /** The server looks through the answers of a statement for each of its rows. */
-const sealedAtOnce = 100;
+const encryptedAtOnce = 100;
 
 function chunks(group: readonly Owned[]): (readonly Owned[])[] {
-  if (!isSealed(group[0]!)) return [group];
-  const count = Math.ceil(group.length / sealedAtOnce);
+  if (!isEncrypted(group[0]!)) return [group];
+  const count = Math.ceil(group.length / encryptedAtOnce);
   const parts = Array.from({ length: count }, (_, n) =>
-    group.slice(n * sealedAtOnce, (n + 1) * sealedAtOnce),
+    group.slice(n * encryptedAtOnce, (n + 1) * encryptedAtOnce),
   );
   // A sealed answer has up to 4 bytes for each character.
   return parts.flatMap((part) =>
@@ -162,14 +162,14 @@ function chunks(group: readonly Owned[]): (readonly Owned[])[] {
 
 /** SQL that sets the answer of each delivery. */
 function answersOf(chunk: readonly Owned[]): string {
-  if (!isSealed(chunk[0]!)) return literal(answerOf(chunk[0]!));
+  if (!isEncrypted(chunk[0]!)) return literal(answerOf(chunk[0]!));
   const cases = chunk.map(
     (settlement) => `WHEN ${settlement.delivery.id} THEN ${literal(answerOf(settlement))}`,
   );
   return `CASE id ${cases.join(' ')} END`;
 }
 
-function isSealed({ delivery, outcome }: Owned): boolean {
+function isEncrypted({ delivery, outcome }: Owned): boolean {
   return delivery.key !== undefined && (outcome.responseBody ?? '') !== '';
 }
 
@@ -177,7 +177,7 @@ function isSealed({ delivery, outcome }: Owned): boolean {
 function answerOf(settlement: Owned): string | null {
   const { delivery, outcome } = settlement;
   const answer = outcome.responseBody?.slice(0, keptBodyCharacters) ?? null;
-  return isSealed(settlement) ? sealPayload(delivery.key!, delivery.eventId, answer!) : answer;
+  return isEncrypted(settlement) ? encryptPayload(delivery.key!, delivery.eventId, answer!) : answer;
 }
 
 function logAssignments({ outcome, next, number }: Owned): string {

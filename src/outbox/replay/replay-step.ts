@@ -1,6 +1,6 @@
 import { parseExactJson } from '../../lib/exact-json.ts';
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { openMarker } from '../../db/proof/marks.ts';
 import { idIn } from '../../db/connection/sql-text.ts';
 import { matchesFilter } from '../../event/filter.ts';
@@ -9,8 +9,8 @@ import { claimVariables, insertDeliveries, type PlacedDelivery } from '../append
 import { enterQueue } from '../append/enter-queue.ts';
 import { plan } from '../append/fan-out.ts';
 import { laneOf } from '../append/lane.ts';
-import { momentMs } from '../moment.ts';
-import { createPayloadSealer } from '../payload/payload-sealer.ts';
+import { fromSqlDatetime } from '../sql-datetime.ts';
+import { createPayloadEncryptor } from '../payload/payload-encryptor.ts';
 import { openPayloads, type StoredPayload } from '../payload/payloads.ts';
 import { promoteLanes } from '../queue/promote.ts';
 import { lanesOf } from '../queue/queue-lanes.ts';
@@ -52,12 +52,12 @@ export interface ReplayStep {
  * one process at a time should do it, or its rate is multiplied.
  */
 export async function stepReplay(
-  { store, box }: EncryptedStore,
+  { store, cipher }: EncryptedStore,
   id: number,
   { webhooks, onEnd }: ReplayStepOptions,
 ): Promise<ReplayStep> {
   const { lanes, ...step } = await store.transaction(async (tx) => {
-    const { ended, ...within } = await stepWithin({ tx, box }, id, webhooks);
+    const { ended, ...within } = await stepWithin({ tx, cipher }, id, webhooks);
     if (ended) await onEnd?.(tx, id);
     return within;
   });
@@ -74,7 +74,7 @@ export interface ReplayStepOptions {
 /** The transaction of one step. */
 interface Within {
   tx: Session;
-  box: SecretBox;
+  cipher: Cipher;
 }
 
 async function stepWithin(
@@ -169,8 +169,8 @@ async function queueWindow(
 }
 
 /** The events that can be sent: the others have lost their payloads. */
-async function withBodies({ tx, box }: Within, events: readonly StoredEvent[]): Promise<EventRow[]> {
-  const opened = await openPayloads(tx, box, events);
+async function withBodies({ tx, cipher }: Within, events: readonly StoredEvent[]): Promise<EventRow[]> {
+  const opened = await openPayloads(tx, cipher, events);
   return events.flatMap((event, index) => {
     const payload = opened[index]!;
     return payload.kind === 'readable' ? [{ ...event, body: payload.text }] : [];
@@ -179,7 +179,7 @@ async function withBodies({ tx, box }: Within, events: readonly StoredEvent[]): 
 
 /** What has ended is opened again, what is under way is left alone, and what never was becomes a delivery. */
 function queueEvents(
-  { tx, box }: Within,
+  { tx, cipher }: Within,
   events: readonly EventRow[],
   { webhook, reopens }: { webhook: Subscription; reopens: boolean },
 ): Promise<Queued> {
@@ -203,17 +203,17 @@ function queueEvents(
     });
     const result = { queued: entering.length, lanes: lanesOf(entering) };
     if (entering.length === 0) return { statements: [], events: 0, deliveries: 0, result };
-    const sealer = await createPayloadSealer(
+    const encryptor = await createPayloadEncryptor(
       tx,
-      box,
+      cipher,
       created.map(({ of }) => of.event),
     );
-    const marker = await openMarker(tx, box);
+    const marker = await openMarker(tx, cipher);
     const statements = [
       claimVariables(0),
-      ...sealer.statements,
+      ...encryptor.statements,
       reopenLog(ended.map(({ id }) => id)),
-      ...insertDeliveries(created, { sealer, marker }),
+      ...insertDeliveries(created, { encryptor, marker }),
       ...(await enterStatements(tx, entering)),
     ];
     return { statements, events: 0, deliveries: created.length, result };
@@ -275,7 +275,7 @@ function toEvent(row: EventRow): DomainEvent {
   return {
     id: row.eventId,
     type: row.type,
-    occurredAtMs: momentMs(row.occurredAt),
+    occurredAtMs: fromSqlDatetime(row.occurredAt),
     entity: { table: row.entityTable, key: row.entityKey },
     subject: row.subject,
     body: row.body,

@@ -3,7 +3,7 @@ import { parseStored, storedText } from '../../db/proof/stored-json.ts';
 import { matchesPattern } from '../../event/subscription.ts';
 import { AppError } from '../../lib/errors.ts';
 import { storedKey } from '../append/lane.ts';
-import { momentMs, momentText, nullableMomentMs } from '../moment.ts';
+import { fromSqlDatetime, toSqlDatetime, fromNullableSqlDatetime } from '../sql-datetime.ts';
 import type { Subscription } from '../types.ts';
 
 /** Which past events are to be sent again, to one webhook. */
@@ -124,7 +124,11 @@ export async function createReplay(
           events === undefined ? null : storedText('replays.events', events),
           entity?.table ?? null,
         ],
-        ...[entity === undefined ? null : storedKey(entity.key), momentText(sinceMs), momentText(untilMs)],
+        ...[
+          entity === undefined ? null : storedKey(entity.key),
+          toSqlDatetime(sinceMs),
+          toSqlDatetime(untilMs),
+        ],
         ...[requestedBy, reason, ratePerSecond, request.exhaustedOnly ?? false, request.missedOnly ?? false],
         ...(range === undefined
           ? [found!.first ?? 1, found!.last ?? 0]
@@ -197,7 +201,7 @@ export function eventConditions(
     'e.occurred_at >= ? AND e.occurred_at < ? AND e.body IS NOT NULL',
     'e.staging < (SELECT c.staging FROM checkpoint c WHERE c.id = 1)',
   ];
-  const values: unknown[] = [momentText(sinceMs), momentText(untilMs)];
+  const values: unknown[] = [toSqlDatetime(sinceMs), toSqlDatetime(untilMs)];
   if (entity !== undefined) {
     conditions.push('e.entity_table = ? AND e.entity_key = ?');
     values.push(entity.table, storedKey(entity.key));
@@ -247,8 +251,8 @@ export function toReplay(row: ReplayRow): Replay {
     ...(row.entity_table === null || row.entity_key === null
       ? {}
       : { entity: { table: row.entity_table, key: row.entity_key } }),
-    sinceMs: momentMs(row.since),
-    untilMs: momentMs(row.until),
+    sinceMs: fromSqlDatetime(row.since),
+    untilMs: fromSqlDatetime(row.until),
     exhaustedOnly: row.exhausted_only === 1,
     missedOnly: row.missed_only === 1,
     requestedBy: row.requested_by,
@@ -257,7 +261,7 @@ export function toReplay(row: ReplayRow): Replay {
     state: row.state,
     total: row.total,
     queued: row.queued,
-    createdAtMs: momentMs(row.created_at),
-    finishedAtMs: nullableMomentMs(row.finished_at),
+    createdAtMs: fromSqlDatetime(row.created_at),
+    finishedAtMs: fromNullableSqlDatetime(row.finished_at),
   };
 }

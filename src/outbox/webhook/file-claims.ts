@@ -1,5 +1,5 @@
 import type { Session } from '../../db/connection/client.ts';
-import { aliveHolders } from '../queue/liveness.ts';
+import { aliveHolders } from '../queue/heartbeat.ts';
 
 /*
  * Daemons on one store may have different configuration files. Each says which webhooks its file defines and by which definition, in

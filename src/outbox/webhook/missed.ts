@@ -2,7 +2,7 @@ import type { Session, Store } from '../../db/connection/client.ts';
 import { idIn } from '../../db/connection/sql-text.ts';
 import { createReplay, previewReplay, type ReplayRequest } from '../replay/replay.ts';
 import type { Subscription } from '../types.ts';
-import type { Along } from './webhook-registry.ts';
+import type { AfterWrite } from './webhook-registry.ts';
 
 /*
  * Events that a webhook would have had while it was inactive, or while its row did not say which it wants. None of them has a delivery to it:
@@ -23,7 +23,11 @@ export interface MissedRange {
  * Notes the first event that is not queued for these webhooks. To be called before they are left out. `along` writes into the transaction of
  * each: the stretch decides what `enable --missed` sends.
  */
-export async function noteMissed(store: Store, webhookIds: readonly number[], along?: Along): Promise<void> {
+export async function noteMissed(
+  store: Store,
+  webhookIds: readonly number[],
+  along?: AfterWrite,
+): Promise<void> {
   await setMissed(store, webhookIds, {
     where: '(missed_from IS NULL OR missed_to IS NOT NULL)',
     set: `missed_from = COALESCE(missed_from, ${nextEventSeq}), missed_to = NULL`,
@@ -32,7 +36,11 @@ export async function noteMissed(store: Store, webhookIds: readonly number[], al
 }
 
 /** Notes the end, for webhooks whose events have been queued again for long enough. `along` as for `noteMissed`. */
-export async function closeMissed(store: Store, webhookIds: readonly number[], along?: Along): Promise<void> {
+export async function closeMissed(
+  store: Store,
+  webhookIds: readonly number[],
+  along?: AfterWrite,
+): Promise<void> {
   await setMissed(store, webhookIds, {
     where: `missed_from IS NOT NULL AND missed_to IS NULL
       AND updated_at < UTC_TIMESTAMP(3) - INTERVAL ${knownToAllMs * 1_000} MICROSECOND`,
@@ -47,7 +55,7 @@ interface SetMissed {
   /** Which of the webhooks; looked at again under the lock of the row. */
   where: string;
   set: string;
-  along: Along | undefined;
+  along: AfterWrite | undefined;
 }
 
 async function setMissed(
@@ -89,7 +97,7 @@ export async function countMissed(session: Session, webhook: Subscription): Prom
 export interface MissedReplay {
   requestedBy: string;
   /** Around the change of the webhook's row. */
-  along: Along;
+  along: AfterWrite;
   record(tx: Session, replay: number, total: number): Promise<void>;
 }
 

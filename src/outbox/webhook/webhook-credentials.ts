@@ -1,4 +1,4 @@
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { AppError } from '../../lib/errors.ts';
 import { mask, maskUrl } from '../../lib/mask-url.ts';
 import type { WebhookRow } from '../../db/schema/schema.ts';
@@ -16,19 +16,19 @@ import type { WebhookRow } from '../../db/schema/schema.ts';
 
 const urlContext = (id: number): string => `url of webhook ${id}`;
 const headersContext = (id: number): string => `headers of webhook ${id}`;
-const sealedPrefix = 'enc:v1:';
+const encryptedPrefix = 'enc:v1:';
 
-type Sealed = Pick<WebhookRow, 'id' | 'url' | 'sealedUrl' | 'headers'>;
+type Encrypted = Pick<WebhookRow, 'id' | 'url' | 'sealedUrl' | 'headers'>;
 
 /** The row with its URL and headers in the clear. Throws AppError ERR_SECRET_KEY. */
-export function openCredentials<Row extends Sealed>(row: Row, box: SecretBox): Row {
-  return { ...row, url: openUrl(row, box), headers: openHeaders(row, box) };
+export function decryptCredentials<Row extends Encrypted>(row: Row, cipher: Cipher): Row {
+  return { ...row, url: decryptUrl(row, cipher), headers: decryptHeaders(row, cipher) };
 }
 
-/** As `openCredentials`; what does not open stays as it is. */
-export function tryOpenCredentials<Row extends Sealed>(row: Row, box: SecretBox): Row {
+/** As `decryptCredentials`; what does not open stays as it is. */
+export function tryDecryptCredentials<Row extends Encrypted>(row: Row, cipher: Cipher): Row {
   try {
-    return openCredentials(row, box);
+    return decryptCredentials(row, cipher);
   } catch (error) {
     if (error instanceof AppError && error.code === 'ERR_SECRET_KEY') return row;
     throw error;
@@ -36,53 +36,55 @@ export function tryOpenCredentials<Row extends Sealed>(row: Row, box: SecretBox)
 }
 
 /** SQL may have written another URL over the masked one: then that one counts. */
-function openUrl({ id, url, sealedUrl }: Sealed, box: SecretBox): string {
+function decryptUrl({ id, url, sealedUrl }: Encrypted, cipher: Cipher): string {
   if (sealedUrl === null) return url;
-  const whole = box.open(sealedUrl, urlContext(id));
+  const whole = cipher.decrypt(sealedUrl, urlContext(id));
   return maskUrl(whole) === url ? whole : url;
 }
 
-function openHeaders({ id, headers }: Sealed, box: SecretBox): unknown {
-  if (typeof headers !== 'string' || !headers.startsWith(sealedPrefix)) return headers;
-  return JSON.parse(box.open(headers, headersContext(id))) as unknown;
+function decryptHeaders({ id, headers }: Encrypted, cipher: Cipher): unknown {
+  if (typeof headers !== 'string' || !headers.startsWith(encryptedPrefix)) return headers;
+  return JSON.parse(cipher.decrypt(headers, headersContext(id))) as unknown;
 }
 
 /** Columns as the store keeps them, from columns in the clear. */
-export function sealCredentials(
-  box: SecretBox,
+export function encryptCredentials(
+  cipher: Cipher,
   id: number,
   columns: Partial<WebhookRow>,
 ): Partial<WebhookRow> {
   const { url, headers } = columns;
   return {
     ...columns,
-    ...(url !== undefined && sealUrl(box, id, url)),
-    ...(headers !== undefined && { headers: sealHeaders(box, id, headers) }),
+    ...(url !== undefined && encryptUrl(cipher, id, url)),
+    ...(headers !== undefined && { headers: encryptHeaders(cipher, id, headers) }),
   };
 }
 
-function sealUrl(box: SecretBox, id: number, url: string): Pick<WebhookRow, 'url' | 'sealedUrl'> {
+function encryptUrl(cipher: Cipher, id: number, url: string): Pick<WebhookRow, 'url' | 'sealedUrl'> {
   const shown = maskUrl(url);
-  if (box.keyId === null || shown === url) return { url, sealedUrl: null };
-  return { url: shown, sealedUrl: box.seal(url, urlContext(id)) };
+  if (cipher.keyId === null || shown === url) return { url, sealedUrl: null };
+  return { url: shown, sealedUrl: cipher.encrypt(url, urlContext(id)) };
 }
 
-function sealHeaders(box: SecretBox, id: number, headers: unknown): unknown {
+function encryptHeaders(cipher: Cipher, id: number, headers: unknown): unknown {
   const isEmpty = typeof headers !== 'object' || headers === null || Object.keys(headers).length === 0;
-  return box.keyId === null || isEmpty ? headers : box.seal(JSON.stringify(headers), headersContext(id));
+  return cipher.keyId === null || isEmpty
+    ? headers
+    : cipher.encrypt(JSON.stringify(headers), headersContext(id));
 }
 
 /** What changes of the row where its credentials are in the clear or under an older key; empty where nothing does. */
-export function resealCredentials(row: WebhookRow, box: SecretBox): Partial<WebhookRow> {
-  if (box.keyId === null) return {};
-  const open = tryOpenCredentials(row, box);
+export function reencryptCredentials(row: WebhookRow, cipher: Cipher): Partial<WebhookRow> {
+  if (cipher.keyId === null) return {};
+  const open = tryDecryptCredentials(row, cipher);
   const isClearUrl = open.url === row.url && maskUrl(row.url) !== row.url && !row.url.includes(mask);
-  const isStaleUrl = row.sealedUrl !== null && open.url !== row.url && box.isStale(row.sealedUrl);
-  const isStaleHeaders = typeof row.headers !== 'string' || (open !== row && box.isStale(row.headers));
-  return sealCredentials(box, row.id, {
+  const isStaleUrl = row.sealedUrl !== null && open.url !== row.url && cipher.isStale(row.sealedUrl);
+  const isStaleHeaders = typeof row.headers !== 'string' || (open !== row && cipher.isStale(row.headers));
+  return encryptCredentials(cipher, row.id, {
     ...((isClearUrl || isStaleUrl) && { url: open.url }),
     ...(isStaleHeaders &&
-      sealHeaders(box, row.id, open.headers) !== row.headers &&
+      encryptHeaders(cipher, row.id, open.headers) !== row.headers &&
       typeof open.headers === 'object' &&
       open.headers !== null &&
       Object.keys(open.headers).length > 0 && { headers: open.headers }),

@@ -1,8 +1,8 @@
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
-import type { Reports } from '../../lib/loop/outages.ts';
+import type { FailureReporter } from '../../lib/loop/failure-log.ts';
 import { noteMissed } from './missed.ts';
 import { withReceivers } from './receivers.ts';
-import { loadWebhooks, readWebhooksVersion, type Along } from './webhook-registry.ts';
+import { loadWebhooks, readWebhooksVersion, type AfterWrite } from './webhook-registry.ts';
 import type { Subscription } from '../types.ts';
 import type { WebhookProblem } from './webhook-row.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
@@ -15,11 +15,11 @@ export interface WebhookFeedOptions {
    */
   explain?(): Promise<boolean>;
   /** Puts on record from which event on an inactive webhook has missed events. */
-  missed?: Along;
+  missed?: AfterWrite;
   /** Told of every new state, the first included. */
   onChange(webhooks: readonly Subscription[], problems: readonly WebhookProblem[]): void;
   /** How the reading goes. */
-  reports: Reports;
+  reports: FailureReporter;
   /** Default 1 s: an edit by plain SQL takes effect within 2. */
   pollMs?: number;
 }

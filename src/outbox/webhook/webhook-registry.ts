@@ -1,6 +1,6 @@
 import type { Session, Store } from '../../db/connection/client.ts';
 import { and, asc, eq, isNull, sql } from '../../db/schema/drizzle.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { webhooks } from '../../db/schema/schema.ts';
 import { webhookColumns } from '../../db/schema/webhook-columns.ts';
 import type { WebhookSettings } from '../../config/types.ts';
@@ -15,7 +15,12 @@ import {
 } from './webhook-row.ts';
 import type { WebhookRow } from '../../db/schema/schema.ts';
 import { maskUrl } from '../../lib/mask-url.ts';
-import { resealCredentials, sealCredentials, tryOpenCredentials, unmask } from './webhook-credentials.ts';
+import {
+  reencryptCredentials,
+  encryptCredentials,
+  tryDecryptCredentials,
+  unmask,
+} from './webhook-credentials.ts';
 import { describeRefused, isSameName, readRefused, refusedVersion, type Claim } from './file-claims.ts';
 import { endQueued } from '../queue/end-queued.ts';
 import { freesRetries, makeRetriesDue } from '../queue/owed.ts';
@@ -33,7 +38,7 @@ export interface NewWebhook extends Partial<WebhookSettings> {
 export type WebhookChanges = Partial<Omit<NewWebhook, 'secret'>>;
 
 /** Writes what belongs to a change (who made it) into the same transaction. */
-export interface Along {
+export interface AfterWrite {
   /** While the row is locked and as it was. What it throws refuses the change. */
   before(tx: Session, id: number): Promise<void>;
   after(tx: Session, id: number): Promise<void>;
@@ -47,25 +52,25 @@ const live = isNull(webhooks.deletedAt);
  */
 export async function loadWebhooks({
   store,
-  box,
+  cipher,
 }: EncryptedStore): Promise<{ webhooks: Subscription[]; problems: WebhookProblem[] }> {
   const rows = await selectRows(store);
   const among = { rows: rows.map(({ row }) => row), refused: await readRefused(store) };
-  const read = rows.map(({ row, overlapping }) => readRow(row, overlapping, box));
+  const read = rows.map(({ row, overlapping }) => readRow(row, overlapping, cipher));
   return {
     webhooks: read.map(({ webhook }) => webhook),
     problems: read.flatMap(({ record }) => {
-      const { id, name, problems } = judgeAmong(record, among);
+      const { id, name, problems } = checkAmong(record, among);
       return problems.map((message) => ({ id, name, message }));
     }),
   };
 }
 
 /** One webhook as it is sent to. Throws AppError ERR_NOT_FOUND, ERR_CONFIG with what keeps its row from being used. */
-export async function loadWebhook({ store, box }: EncryptedStore, id: number): Promise<Subscription> {
+export async function loadWebhook({ store, cipher }: EncryptedStore, id: number): Promise<Subscription> {
   const [found] = await selectRows(store, id);
   if (!found) throw notFound(id);
-  const { webhook, record } = readRow(found.row, found.overlapping, box);
+  const { webhook, record } = readRow(found.row, found.overlapping, cipher);
   if (!isSendable(webhook)) {
     throw new AppError(
       'ERR_CONFIG',
@@ -130,17 +135,17 @@ export async function readWebhooksVersion(session: Session): Promise<string> {
   return row!.version;
 }
 
-export async function listWebhooks({ store, box }: EncryptedStore): Promise<WebhookRecord[]> {
+export async function listWebhooks({ store, cipher }: EncryptedStore): Promise<WebhookRecord[]> {
   const rows = await selectRows(store);
   const among = { rows: rows.map(({ row }) => row), refused: await readRefused(store) };
-  return rows.map(({ row, overlapping }) => judgeAmong(readRow(row, overlapping, box).record, among));
+  return rows.map(({ row, overlapping }) => checkAmong(readRow(row, overlapping, cipher).record, among));
 }
 
 /** Throws AppError ERR_NOT_FOUND. */
-export async function getWebhook({ store, box }: EncryptedStore, id: number): Promise<WebhookRecord> {
+export async function getWebhook({ store, cipher }: EncryptedStore, id: number): Promise<WebhookRecord> {
   const [found] = await selectRows(store, id);
   if (!found) throw notFound(id);
-  return readRow(found.row, found.overlapping, box).record;
+  return readRow(found.row, found.overlapping, cipher).record;
 }
 
 /**
@@ -167,16 +172,16 @@ export async function findWebhookId(session: Session, idOrName: string): Promise
  * column's default. Throws AppError ERR_USAGE for a secret that is not fit, ERR_CONFLICT for a name that is taken.
  */
 export async function createWebhook(
-  { store, box }: EncryptedStore,
+  { store, cipher }: EncryptedStore,
   { secret = generateSecret(), ...input }: NewWebhook,
-  along?: Along,
+  along?: AfterWrite,
 ): Promise<{ id: number; secret: string }> {
   requireFitSecret(secret);
   unmask(input);
   return store.transaction(async (tx) => {
     await refuseTakenName(tx, input.name);
     const row = { ...toColumns(input), ...required(input), managedBy: 'database' } as const;
-    const id = await insertWebhook(tx, row, { box, secret });
+    const id = await insertWebhook(tx, row, { cipher, secret });
     await along?.after(tx, id);
     return { id, secret };
   });
@@ -187,18 +192,18 @@ export async function createWebhook(
  * ERR_NOT_FOUND, ERR_CONFLICT when the file manages it or the name is taken.
  */
 export async function updateWebhook(
-  { store, box }: EncryptedStore,
+  { store, cipher }: EncryptedStore,
   id: number,
   given: WebhookChanges,
-  along?: Along,
+  along?: AfterWrite,
 ): Promise<void> {
   const changes = await store.transaction(async (tx) => {
     if (given.name !== undefined) await refuseTakenName(tx, given.name, id);
-    const row = tryOpenCredentials(await lockEditable(tx, id), box);
+    const row = tryDecryptCredentials(await lockEditable(tx, id), cipher);
     const changes = unmask(given, row);
     await along?.before(tx, id);
     const moved = changes.url !== undefined && changes.url !== row.url;
-    const set = sealCredentials(box, id, { ...toColumns(changes), ...(moved ? freshStart : {}) });
+    const set = encryptCredentials(cipher, id, { ...toColumns(changes), ...(moved ? freshStart : {}) });
     if (Object.keys(set).length > 0) await tx.drizzle.update(webhooks).set(set).where(eq(webhooks.id, id));
     await along?.after(tx, id);
     return changes;
@@ -207,7 +212,7 @@ export async function updateWebhook(
 }
 
 /** Ends a webhook: nothing more is sent to it, what was waiting is given up, the log stays. Throws as `updateWebhook`. */
-export async function deleteWebhook(store: Store, id: number, along?: Along): Promise<void> {
+export async function deleteWebhook(store: Store, id: number, along?: AfterWrite): Promise<void> {
   await store.transaction(async (tx) => {
     await lockEditable(tx, id);
     await along?.before(tx, id);
@@ -225,16 +230,16 @@ export async function deleteWebhook(store: Store, id: number, along?: Along): Pr
  * an overlap drops the oldest. Throws as `updateWebhook`, and ERR_USAGE for a secret that is not fit.
  */
 export async function rotateSecret(
-  { store, box }: EncryptedStore,
+  { store, cipher }: EncryptedStore,
   id: number,
   { overlapMs, secret = generateSecret() }: { overlapMs: number; secret?: string },
-  along?: Along,
+  along?: AfterWrite,
 ): Promise<{ secret: string }> {
   requireFitSecret(secret);
   await store.transaction(async (tx) => {
     await lockEditable(tx, id);
     await along?.before(tx, id);
-    await replaceSecret(tx, { id, sealed: box.seal(secret, secretContext(id)), overlapMs });
+    await replaceSecret(tx, { id, encrypted: cipher.encrypt(secret, secretContext(id)), overlapMs });
     await along?.after(tx, id);
   });
   await makeRetriesDue(store, id);
@@ -245,17 +250,17 @@ export async function rotateSecret(
  * Seals what lies in the clear or under an older key, so that the older keys may go. What does not open is left as it is:
  * `loadWebhooks` reports it. Returns how many rows.
  */
-export async function resealSecrets({ store, box }: EncryptedStore): Promise<number> {
+export async function reencryptSecrets({ store, cipher }: EncryptedStore): Promise<number> {
   return store.transaction(async (tx) => {
     const rows = await tx.drizzle.select(webhookColumns).from(webhooks).where(live).for('update');
     let resealed = 0;
     for (const row of rows) {
       const { id, secret, previousSecret } = row;
-      const again = (stored: string) => reseal(box, id, stored);
+      const again = (stored: string) => reencrypt(cipher, id, stored);
       const set = {
         secret: again(secret),
         previousSecret: previousSecret === null ? null : again(previousSecret),
-        ...resealCredentials(row, box),
+        ...reencryptCredentials(row, cipher),
       };
       if (set.secret === secret && set.previousSecret === previousSecret && Object.keys(set).length === 2)
         continue;
@@ -269,10 +274,10 @@ export async function resealSecrets({ store, box }: EncryptedStore): Promise<num
   });
 }
 
-function reseal(box: SecretBox, id: number, stored: string): string {
-  if (stored === '' || !box.isStale(stored)) return stored;
+function reencrypt(cipher: Cipher, id: number, stored: string): string {
+  if (stored === '' || !cipher.isStale(stored)) return stored;
   try {
-    return box.seal(box.open(stored, secretContext(id)), secretContext(id));
+    return cipher.encrypt(cipher.decrypt(stored, secretContext(id)), secretContext(id));
   } catch (error) {
     if (error instanceof AppError && error.code === 'ERR_SECRET_KEY') return stored;
     throw error;
@@ -282,12 +287,12 @@ function reseal(box: SecretBox, id: number, stored: string): string {
 /** The former secret becomes the previous one, valid for `overlapMs` by the store's clock. */
 export async function replaceSecret(
   tx: Session,
-  { id, sealed, overlapMs }: { id: number; sealed: string; overlapMs: number },
+  { id, encrypted, overlapMs }: { id: number; encrypted: string; overlapMs: number },
 ): Promise<void> {
   await tx.run(
     `UPDATE webhooks SET previous_secret = secret, secret = ?,
        previous_secret_expires_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE id = ?`,
-    [sealed, overlapMs * 1_000, id],
+    [encrypted, overlapMs * 1_000, id],
   );
 }
 
@@ -318,17 +323,17 @@ export function toColumns(input: WebhookChanges): Partial<WebhookRow> {
 export async function insertWebhook(
   tx: Session,
   row: Partial<WebhookRow> & Pick<WebhookRow, 'name' | 'url' | 'events' | 'managedBy'>,
-  { box, secret }: { box: SecretBox; secret: string },
+  { cipher, secret }: { cipher: Cipher; secret: string },
 ): Promise<number> {
   const { headers = null, ...rest } = row;
-  const shown = box.keyId === null ? row.url : maskUrl(row.url);
+  const shown = cipher.keyId === null ? row.url : maskUrl(row.url);
   const [{ insertId }] = await tx.drizzle.insert(webhooks).values({ ...rest, url: shown, secret: '' });
   const id = row.id ?? insertId;
   await tx.drizzle
     .update(webhooks)
     .set({
-      ...sealCredentials(box, id, { url: row.url, headers }),
-      secret: box.seal(secret, secretContext(id)),
+      ...encryptCredentials(cipher, id, { url: row.url, headers }),
+      secret: cipher.encrypt(secret, secretContext(id)),
       updatedAt: sql`${webhooks.updatedAt}`,
     })
     .where(eq(webhooks.id, id));
@@ -387,7 +392,7 @@ interface Among {
  * Adds the problems that a webhook has with others: SQL can give a name twice (both are sent to), and daemons can define it differently in
  * their files.
  */
-function judgeAmong(record: WebhookRecord, { rows, refused }: Among): WebhookRecord {
+function checkAmong(record: WebhookRecord, { rows, refused }: Among): WebhookRecord {
   const twin = rows.find(({ id, name }) => id !== record.id && isSameName(name, record.name));
   const problems = [
     ...record.problems,

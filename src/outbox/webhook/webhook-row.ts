@@ -1,11 +1,11 @@
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { sql } from '../../db/schema/drizzle.ts';
 import { webhooks, type WebhookRow } from '../../db/schema/schema.ts';
 import { AppError } from '../../lib/errors.ts';
 import { mask, maskUrl } from '../../lib/mask-url.ts';
 import { checkSecret } from '../../lib/secret.ts';
 import type { Subscription, Webhook, WebhookStanding } from '../types.ts';
-import { maskHeaders, openCredentials } from './webhook-credentials.ts';
+import { maskHeaders, decryptCredentials } from './webhook-credentials.ts';
 import { readShape } from './webhook-shape.ts';
 
 /** A webhook as people see it: without its secrets, the URL and the values of headers masked. */
@@ -53,11 +53,11 @@ export interface ReadRow {
  * Reads a row, which may have been edited by SQL. What cannot be used is among the problems of the record; the webhook then stands as `unfit`
  * and nothing is sent by it. Its events are queued as long as the row says which.
  */
-export function readRow(row: WebhookRow, overlapping: boolean, box: SecretBox): ReadRow {
-  const { open, problem: sealedProblem } = openRow(row, box);
+export function readRow(row: WebhookRow, overlapping: boolean, cipher: Cipher): ReadRow {
+  const { open, problem: sealedProblem } = openRow(row, cipher);
   const { shape, problems, chooses } = readShape(open);
   if (sealedProblem !== undefined) problems.push(sealedProblem);
-  const { secrets, problem, weakness } = openSecrets(row, overlapping, box);
+  const { secrets, problem, weakness } = openSecrets(row, overlapping, cipher);
   if (problem !== undefined) problems.push(problem);
   const standing = standingOf(row, problems);
   const isActive = standing === 'active';
@@ -87,9 +87,9 @@ export function readRow(row: WebhookRow, overlapping: boolean, box: SecretBox): 
   return { webhook, record };
 }
 
-function openRow(row: WebhookRow, box: SecretBox): { open: WebhookRow; problem?: string } {
+function openRow(row: WebhookRow, cipher: Cipher): { open: WebhookRow; problem?: string } {
   try {
-    const open = openCredentials(row, box);
+    const open = decryptCredentials(row, cipher);
     return open.url.includes(mask)
       ? { open, problem: 'url has a masked part: write the whole URL' }
       : { open };
@@ -116,10 +116,10 @@ interface OpenedSecrets {
   weakness?: string | undefined;
 }
 
-function openSecrets(row: WebhookRow, overlapping: boolean, box: SecretBox): OpenedSecrets {
+function openSecrets(row: WebhookRow, overlapping: boolean, cipher: Cipher): OpenedSecrets {
   try {
     const stored = [row.secret, ...(overlapping && row.previousSecret !== null ? [row.previousSecret] : [])];
-    const secrets = stored.map((secret) => box.open(secret, secretContext(row.id)));
+    const secrets = stored.map((secret) => cipher.decrypt(secret, secretContext(row.id)));
     if (secrets[0] === '')
       return { secrets: [], problem: 'secret is empty: webhooks rotate-secret makes one' };
     return { secrets, weakness: checkSecret(secrets[0]!) };

@@ -89,7 +89,7 @@ export function readShape(row: WebhookRow): WebhookShape {
 
 class Unreadable extends Error {}
 
-/** What is wrong with the form of a URL, by the rules of the configuration file; where it leads is judged at each attempt. */
+/** What is wrong with the form of a URL, by the rules of the configuration file; where it leads is checked at each attempt. */
 export function urlProblem(url: string): string | undefined {
   try {
     parseWebhookInput({ url });

@@ -2,7 +2,7 @@ import type { Session, Store } from '../../db/connection/client.ts';
 import { and, eq, isNull } from '../../db/schema/drizzle.ts';
 import { webhooks } from '../../db/schema/schema.ts';
 import { webhookColumns } from '../../db/schema/webhook-columns.ts';
-import { freshStart, lockEditable, managedByFile, notFound, type Along } from './webhook-registry.ts';
+import { freshStart, lockEditable, managedByFile, notFound, type AfterWrite } from './webhook-registry.ts';
 import { makeRetriesDue } from '../queue/owed.ts';
 import type { DisableReason } from './webhook-row.ts';
 import type { WebhookRow } from '../../db/schema/schema.ts';
@@ -19,7 +19,7 @@ import { notActive } from './webhook-summary.ts';
  */
 
 /** Enables it, sends its waiting deliveries first, and ends a pause. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file says inactive. */
-export async function enableWebhook(store: Store, id: number, along?: Along): Promise<void> {
+export async function enableWebhook(store: Store, id: number, along?: AfterWrite): Promise<void> {
   await store.transaction(async (tx) => {
     const row = await lockLive(tx, id);
     if (!row.isActive && row.managedBy === 'file' && row.disabledReason === null)
@@ -38,17 +38,17 @@ export async function enableWebhook(store: Store, id: number, along?: Along): Pr
  * Has it wait: its events are queued and nothing is sent. Also one of the file. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when it is
  * disabled.
  */
-export function pauseWebhook(store: Store, id: number, along?: Along): Promise<void> {
+export function pauseWebhook(store: Store, id: number, along?: AfterWrite): Promise<void> {
   return setPaused(store, id, 'COALESCE(paused_at, UTC_TIMESTAMP(3))', along);
 }
 
 /** Sends what waits, in order. Throws as `pauseWebhook`. */
-export async function resumeWebhook(store: Store, id: number, along?: Along): Promise<void> {
+export async function resumeWebhook(store: Store, id: number, along?: AfterWrite): Promise<void> {
   await setPaused(store, id, 'NULL', along);
   await makeRetriesDue(store, id);
 }
 
-async function setPaused(store: Store, id: number, pausedAt: string, along?: Along): Promise<void> {
+async function setPaused(store: Store, id: number, pausedAt: string, along?: AfterWrite): Promise<void> {
   await store.transaction(async (tx) => {
     const row = await lockLive(tx, id);
     if (!row.isActive) throw notActive(row.name);
@@ -69,7 +69,7 @@ async function lockLive(tx: Session, id: number): Promise<WebhookRow> {
 }
 
 /** Stops it by a person's decision. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file manages it. */
-export async function disableWebhook(store: Store, id: number, along?: Along): Promise<void> {
+export async function disableWebhook(store: Store, id: number, along?: AfterWrite): Promise<void> {
   await store.transaction(async (tx) => {
     await lockEditable(tx, id);
     await along?.before(tx, id);

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Session } from '../../db/connection/client.ts';
 import { asc, eq, isNull } from '../../db/schema/drizzle.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { openMarker, type Marker } from '../../db/proof/marks.ts';
 import { webhooks } from '../../db/schema/schema.ts';
 import { webhookColumns } from '../../db/schema/webhook-columns.ts';
@@ -18,7 +18,7 @@ import {
   type Standing,
 } from './file-claims.ts';
 import { freshStart, insertWebhook, replaceSecret, toColumns } from './webhook-registry.ts';
-import { sealCredentials, tryOpenCredentials } from './webhook-credentials.ts';
+import { encryptCredentials, tryDecryptCredentials } from './webhook-credentials.ts';
 import { secretContext } from './webhook-row.ts';
 import type { WebhookRow } from '../../db/schema/schema.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
@@ -84,14 +84,14 @@ export function digestOf(marker: Marker, webhook: ConfiguredWebhook): string {
  * see file-claims.ts.
  */
 export async function syncWebhooks(
-  { store, box, owner }: EncryptedStore & { owner: string },
+  { store, cipher, owner }: EncryptedStore & { owner: string },
   configured: readonly ConfiguredWebhook[],
   options: SyncOptions,
 ): Promise<SyncResult> {
   const { result, freed } = await store.transaction(async (tx) => {
     // Any one row will do: two daemons that start together must not both insert.
     await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
-    const marker = await openMarker(tx, box);
+    const marker = await openMarker(tx, cipher);
     const others = (await readClaims(tx)).filter((claim) => claim.owner !== owner);
     const wanted = configured.map((webhook): Wanted => {
       const { name } = webhook;
@@ -99,7 +99,7 @@ export async function syncWebhooks(
       return { webhook, digest, isRefused: isRefused(others, { name, digest }) };
     });
     await options.before?.(tx, (name) => isNamed(others, name) && !isUsed(wanted, name));
-    const sync = new Sync(tx, { box, owner, others, options });
+    const sync = new Sync(tx, { cipher, owner, others, options });
     const standing = await sync.run(wanted);
     await writeClaims(tx, owner, standing.claims);
     await options.after?.(tx);
@@ -122,7 +122,7 @@ function isUsed(wanted: readonly Wanted[], name: string): boolean {
 }
 
 interface SyncParts {
-  box: SecretBox;
+  cipher: Cipher;
   owner: string;
   /** What other running daemons claim. */
   others: readonly Claim[];
@@ -175,13 +175,13 @@ class Sync {
     rows: readonly WebhookRow[],
     leaving: WebhookRow[],
   ): Promise<string | null> {
-    const { box, others, options } = this.#parts;
+    const { cipher, others, options } = this.#parts;
     const named = rows.filter(({ name }) => isSameName(name, webhook.name));
     const present = named.find(({ managedBy }) => managedBy === 'file') ?? named[0];
     if (isRefused) return present?.name ?? webhook.name;
-    const row = present ?? findRenamed(leaving, webhook, box);
+    const row = present ?? findRenamed(leaving, webhook, cipher);
     if (!row) {
-      const id = await create(this.#tx, { webhook, box, id: options.idOf?.(webhook.name) });
+      const id = await create(this.#tx, { webhook, cipher, id: options.idOf?.(webhook.name) });
       await options.record?.(this.#tx, { id, kind: 'create', webhook, changed: [] });
       this.synced.created.push(webhook.name);
       return null;
@@ -195,8 +195,8 @@ class Sync {
   }
 
   async #update(row: WebhookRow, webhook: ConfiguredWebhook): Promise<void> {
-    const { box, options } = this.#parts;
-    const changed = await update(this.#tx, { row, webhook, box, overlapMs: options.overlapMs });
+    const { cipher, options } = this.#parts;
+    const changed = await update(this.#tx, { row, webhook, cipher, overlapMs: options.overlapMs });
     if (changed.length === 0) return;
     if (freesRetries(changed)) this.freed.push(row.id);
     if (row.name === webhook.name) {
@@ -225,10 +225,10 @@ class Sync {
 function findRenamed(
   leaving: readonly WebhookRow[],
   webhook: ConfiguredWebhook,
-  box: SecretBox,
+  cipher: Cipher,
 ): WebhookRow | undefined {
   const alike = leaving.filter(
-    (row) => tryOpenCredentials(row, box).url === webhook.url && opensTo(box, row, webhook.secret),
+    (row) => tryDecryptCredentials(row, cipher).url === webhook.url && opensTo(cipher, row, webhook.secret),
   );
   return (
     alike.find(({ events }) => isDeepStrictEqual(events, webhook.events)) ??
@@ -238,23 +238,26 @@ function findRenamed(
 
 async function create(
   tx: Session,
-  { webhook, box, id }: { webhook: ConfiguredWebhook; box: SecretBox; id: number | undefined },
+  { webhook, cipher, id }: { webhook: ConfiguredWebhook; cipher: Cipher; id: number | undefined },
 ): Promise<number> {
   const { name, url, events } = webhook;
   const row = { ...toColumns(webhook), ...(id && { id }), name, url, events, managedBy: 'file' } as const;
-  return insertWebhook(tx, row, { box, secret: webhook.secret });
+  return insertWebhook(tx, row, { cipher, secret: webhook.secret });
 }
 
 interface UpdateInput {
   row: WebhookRow;
   webhook: ConfiguredWebhook;
-  box: SecretBox;
+  cipher: Cipher;
   overlapMs: number;
 }
 
 /** Returns what changed. */
-async function update(tx: Session, { row: stored, webhook, box, overlapMs }: UpdateInput): Promise<string[]> {
-  const row = tryOpenCredentials(stored, box);
+async function update(
+  tx: Session,
+  { row: stored, webhook, cipher, overlapMs }: UpdateInput,
+): Promise<string[]> {
+  const row = tryDecryptCredentials(stored, cipher);
   const wanted: Partial<WebhookRow> = { ...toColumns(webhook), managedBy: 'file' };
   const moved = row.url !== webhook.url;
   if (moved) Object.assign(wanted, freshStart);
@@ -266,21 +269,21 @@ async function update(tx: Session, { row: stored, webhook, box, overlapMs }: Upd
   if (Object.keys(changes).length > 0) {
     await tx.drizzle
       .update(webhooks)
-      .set(sealCredentials(box, row.id, changes))
+      .set(encryptCredentials(cipher, row.id, changes))
       .where(eq(webhooks.id, row.id));
   }
-  const rotated = !opensTo(box, row, webhook.secret);
+  const rotated = !opensTo(cipher, row, webhook.secret);
   if (rotated) {
-    const sealed = box.seal(webhook.secret, secretContext(row.id));
-    await replaceSecret(tx, { id: row.id, sealed, overlapMs });
+    const encrypted = cipher.encrypt(webhook.secret, secretContext(row.id));
+    await replaceSecret(tx, { id: row.id, encrypted, overlapMs });
   }
   return [...Object.keys(changes), ...(rotated ? ['secret'] : [])];
 }
 
 /** A stored secret that does not open, because its key is gone, is replaced by the file's. */
-function opensTo(box: SecretBox, row: WebhookRow, secret: string): boolean {
+function opensTo(cipher: Cipher, row: WebhookRow, secret: string): boolean {
   try {
-    return box.open(row.secret, secretContext(row.id)) === secret;
+    return cipher.decrypt(row.secret, secretContext(row.id)) === secret;
   } catch {
     return false;
   }

@@ -210,9 +210,9 @@ function judge(
 ): string | null {
   const parsed = parseStatement(Buffer.from(statement), dictionaryRules(flavour, ''));
   const alteration = readAlteration(parsed)!;
-  const judged = new Set(Object.keys(known).filter((name) => name === 'c'));
+  const compared = new Set(Object.keys(known).filter((name) => name === 'c'));
   const mode = { isStrict, padsChar: false };
-  return findValueChange(alteration, { known, judged, mode })?.column ?? null;
+  return findValueChange(alteration, { known, compared, mode })?.column ?? null;
 }
 
 it.each(around)('finds in %s what it does to the column c', (statement, column) => {

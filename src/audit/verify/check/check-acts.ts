@@ -5,7 +5,7 @@ import type { Marker } from '../../../db/proof/marks.ts';
 import { webhooks } from '../../../db/schema/schema.ts';
 import { webhookColumns } from '../../../db/schema/webhook-columns.ts';
 import type { SealState } from '../../../db/proof/seal-key.ts';
-import { momentMs } from '../../../outbox/moment.ts';
+import { fromSqlDatetime } from '../../../outbox/sql-datetime.ts';
 import type { KeySlot } from '../../../outbox/payload/subject-keys.ts';
 import { anchorSeal } from '../../seal/chain.ts';
 import { dropAction } from '../../seal/drop-seals.ts';
@@ -71,13 +71,13 @@ async function checkWebhooks(check: ActCheck): Promise<void> {
 }
 
 async function findWebhookFlaw({
-  vault: { store, box },
+  vault: { store, cipher },
   marker,
 }: ActCheck): Promise<WebhookFlaw | undefined> {
   const rows = await store.drizzle.select(webhookColumns).from(webhooks).orderBy(asc(webhooks.id));
   const recorded = await readRecordedStates(store, marker);
   for (const row of rows) {
-    const fields = differences(recorded.get(row.id) ?? null, toWebhookState(row, { box, marker }));
+    const fields = differences(recorded.get(row.id) ?? null, toWebhookState(row, { cipher, marker }));
     if (fields.length > 0) return { id: row.id, fields, isThere: true };
   }
   const ids = new Set(rows.map(({ id }) => id));
@@ -192,7 +192,7 @@ async function checkDropped({ vault: { store }, marker }: ActCheck, state: SealS
       seal: anchor.number,
     });
   }
-  const ageMs = momentMs(act.at) - momentMs(anchor.sealedAt);
+  const ageMs = fromSqlDatetime(act.at) - fromSqlDatetime(anchor.sealedAt);
   if (ageMs < Number(act.details?.['retention_ms'])) {
     fail('deleted', {
       message: `seal ${anchor.number} was dropped by retention before its time (act ${act.id})`,

@@ -23,7 +23,7 @@ const namedRefusals = 20;
  * because SQL had added or edited them.
  */
 export async function checkPlaced({ vault, marker, result }: PlacedCheck): Promise<void> {
-  const { store, box } = vault;
+  const { store, cipher } = vault;
   for (let after = Number.MIN_SAFE_INTEGER; ;) {
     const rows = await store.rows<QueuedRow>(
       `SELECT q.delivery_id AS id, d.webhook_id AS webhookId, e.seq AS eventSeq, e.id AS eventId, e.type AS eventType, e.subject,
@@ -32,7 +32,7 @@ export async function checkPlaced({ vault, marker, result }: PlacedCheck): Promi
        WHERE q.delivery_id > ? ORDER BY q.delivery_id LIMIT ?`,
       [after, deliveriesAtOnce],
     );
-    const opened = await openPayloads(store, box, rows);
+    const opened = await openPayloads(store, cipher, rows);
     // What has no payload is not sent.
     const readable = rows.flatMap((row, index) => {
       const body = textOf(opened[index]);

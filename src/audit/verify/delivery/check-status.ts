@@ -1,4 +1,4 @@
-import { momentMs } from '../../../outbox/moment.ts';
+import { fromSqlDatetime } from '../../../outbox/sql-datetime.ts';
 import { failDelivery, type DeliveryWalk } from './delivery-walk.ts';
 import { findLateness, findQueueFlaw } from './queue-flaw.ts';
 import type { Delivery } from './read-deliveries.ts';
@@ -85,7 +85,7 @@ function checkExhausted(walk: DeliveryWalk, delivery: Delivery): void {
 /** Whether an erasure or the deletion of its webhook ended it, at that moment. */
 function isGivenUp({ excuses, webhooks, progress }: DeliveryWalk, delivery: Delivery): boolean {
   const { subject, eventSeq, webhookId, exhaustedAt, id } = delivery;
-  const atMs = momentMs(exhaustedAt!);
+  const atMs = fromSqlDatetime(exhaustedAt!);
   const erasedAtMs = excuses.erasedAtMs(subject, eventSeq);
   const deletedAt = webhooks.get(webhookId)?.deleted_at ?? null;
   // Of version f84be48 the moments are not known exactly.
@@ -118,7 +118,7 @@ function checkPlace({ progress }: DeliveryWalk, delivery: Delivery): void {
   if (isQueued === 0) return;
   const found = findQueueFlaw({ ...delivery, attempt }, delivery.attempts.at(-1)?.number ?? 0);
   if (!found) return;
-  // How version f84be48 counted and ordered is not judged.
+  // How version f84be48 counted and ordered is not checked.
   const isOfOld = id <= progress.old.delivery_log && !isPlace(found.fields);
   if (!isOfOld) failDelivery(delivery, found.fields, found.why);
 }

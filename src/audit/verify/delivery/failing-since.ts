@@ -1,7 +1,7 @@
 import type { Session } from '../../../db/connection/client.ts';
 import { readMarkedActs } from '../../../db/proof/marked-acts.ts';
 import type { Marker } from '../../../db/proof/marks.ts';
-import { momentMs } from '../../../outbox/moment.ts';
+import { fromSqlDatetime } from '../../../outbox/sql-datetime.ts';
 import { fail } from '../flaw.ts';
 
 /** A webhook as its row says, and what its attempts say. */
@@ -81,7 +81,7 @@ export class FailingSince {
     if (!health || recordedAt === null) return;
     if (outcome === 'delivered') {
       if (recordedAt > health.deliveredAt) health.deliveredAt = recordedAt;
-      if (health.since !== null && momentMs(recordedAt) > momentMs(health.since) + overtakingMs)
+      if (health.since !== null && fromSqlDatetime(recordedAt) > fromSqlDatetime(health.since) + overtakingMs)
         failWebhook(webhook, 'it is set, and an attempt was delivered since');
     } else if (outcome !== 'lost') {
       if (recordedAt === health.since) health.isExplained = true;
@@ -96,8 +96,8 @@ export class FailingSince {
       if (since !== null && !isExplained)
         failWebhook(id, 'it is set, and no attempt that failed was recorded then');
       if (since !== null || failedAt === never) continue;
-      const failedMs = momentMs(failedAt);
-      if (deliveredAt !== never && failedMs <= momentMs(deliveredAt) + overtakingMs) continue;
+      const failedMs = fromSqlDatetime(failedAt);
+      if (deliveredAt !== never && failedMs <= fromSqlDatetime(deliveredAt) + overtakingMs) continue;
       if (!(await this.#wasReset(id, failedMs)))
         failWebhook(id, 'it is NULL, and attempts have failed since one was delivered');
     }
@@ -109,7 +109,7 @@ export class FailingSince {
     const acts = await readMarkedActs(session, marker, { action: 'webhook.%', targets: [String(webhook)] });
     return acts.some(
       ({ at, role, action }) =>
-        role !== 'sql' && !resetsNothing.has(action) && momentMs(at) > failedMs - overtakingMs,
+        role !== 'sql' && !resetsNothing.has(action) && fromSqlDatetime(at) > failedMs - overtakingMs,
     );
   }
 }

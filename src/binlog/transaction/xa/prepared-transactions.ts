@@ -1,5 +1,5 @@
 import { ByteReader } from '../../protocol/byte-reader.ts';
-import { Tripwire } from '../../halt.ts';
+import { CaptureFault } from '../../halt.ts';
 import type { LogEvent } from '../../protocol/log-event.ts';
 import { acceptGapCommand } from '../../remedy.ts';
 import type { Baseline, LogPlace, RowEvent, TransactionPart } from '../../types.ts';
@@ -93,8 +93,8 @@ export function startsXa(statement: string): boolean {
 }
 
 /** The rows of a committed XA transaction can no longer be read. */
-export function lostPrepared(): Tripwire {
-  return new Tripwire(
+export function lostPrepared(): CaptureFault {
+  return new CaptureFault(
     'xa-transaction',
     'an XA transaction was committed whose rows were prepared in a part of the log that the server no longer has',
     { remedy: acceptGapCommand('the prepared XA transaction was purged') },

@@ -4,7 +4,7 @@ import type { LogPlace, TransactionPart } from '../../types.ts';
 import type { AssemblerOptions } from '../assembler-options.ts';
 import { lostPrepared, PreparedTransactions, readXaPrepare } from './prepared-transactions.ts';
 import type { RowBuffer } from '../row-buffer.ts';
-import type { ShownColumns } from '../shown-columns.ts';
+import type { SchemaHistory } from '../schema-history.ts';
 
 /** Rows of an XA transaction that must be read again: the ones prepared under an xid, from a place where that is known. */
 export interface RowsToReread {
@@ -14,7 +14,7 @@ export interface RowsToReread {
 
 interface XaOptions extends Pick<AssemblerOptions, 'givesPrepared' | 'rereadPrepared'> {
   rows: RowBuffer;
-  shown: ShownColumns;
+  shown: SchemaHistory;
   parents: ParentRows | undefined;
 }
 
@@ -72,7 +72,7 @@ export class XaRows {
     return this.#options.rereadPrepared && { xid, place: prepared?.place };
   }
 
-  /** Reads rows again, as ones of the transaction under way, which begins at `end`. Throws a Tripwire when the log lacks them. */
+  /** Reads rows again, as ones of the transaction under way, which begins at `end`. Throws a CaptureFault when the log lacks them. */
   async reread(found: RowsToReread, { id, end }: { id: string; end: LogPlace }): Promise<void> {
     const { rereadPrepared, rows, shown } = this.#options;
     this.reset();

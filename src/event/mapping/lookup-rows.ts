@@ -1,16 +1,16 @@
 import type { Cell, Row, TableSchema } from '../../binlog/types.ts';
 import { cellText } from '../../change/net-changes.ts';
 import type { Change } from '../../change/types.ts';
-import type { Scope } from './condition.ts';
+import type { RowContext } from './condition.ts';
 import { compareNumbers } from './match.ts';
 import type { Find } from '../rule/rule.ts';
 import type { LookupRows, MapContext } from '../types.ts';
 
 /** The rows that a look-up finds, as `find.layout` describes them: at most one for a parent, in key order for children. */
-export type Finder = (
+export type RowLookup = (
   find: Find,
   by: Readonly<Record<string, string | number>>,
-  scope: Scope,
+  scope: RowContext,
 ) => Promise<readonly Row[]>;
 
 type FindContext = Pick<MapContext, 'resolve' | 'isPart'>;
@@ -20,7 +20,10 @@ type FindContext = Pick<MapContext, 'resolve' | 'isPart'>;
  * since; the rest is asked of it. A parent is in one place or the other. Children are all in the transaction when it inserted
  * or deleted their parent and has any of them; else the source is asked and the transaction's own rows are laid over the answer.
  */
-export function createFinder(changes: readonly Change[], { resolve, isPart = false }: FindContext): Finder {
+export function createRowLookup(
+  changes: readonly Change[],
+  { resolve, isPart = false }: FindContext,
+): RowLookup {
   let tables: Map<string, Change[]> | undefined;
   const indices = new Map<Find, Map<string, Image[]>>();
 

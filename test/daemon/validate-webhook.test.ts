@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
-import { clearBox } from '../../src/crypto/encryption.ts';
-import { createRowJudge, judgeInput } from '../../src/daemon/judge.ts';
+import { clearCipher } from '../../src/crypto/cipher.ts';
+import { createRowValidator, validateInput } from '../../src/daemon/validate-webhook.ts';
 import type { WebhookRow } from '../../src/db/schema/schema.ts';
 import { readRow } from '../../src/outbox/webhook/webhook-row.ts';
 import { testSecret } from '../support/receiver.ts';
@@ -12,12 +12,12 @@ describe('what is said of a webhook before it is saved', () => {
     const { file, remove } = await writeConfig('source: { url: "mysql://u@127.0.0.1/ontology_db" }');
     const config = loadConfig(file, {});
     await remove();
-    const judged = (url: string): string => judgeInput({ url }, config).join('\n');
-    expect(judged('http://93.184.215.14/hook')).toContain('allow_http');
-    expect(judged('https://10.0.0.5/hook')).toContain('allow_private_networks');
-    expect(judged('https://93.184.215.14:8443/hook')).toContain('allowed_ports');
-    expect(judged('https://93.184.215.14/hook')).toBe('');
-    expect(judgeInput({ events: ['payment.*', 'webhook.disabled', 'payments.*'] }, config)).toEqual([
+    const problems = (url: string): string => validateInput({ url }, config).join('\n');
+    expect(problems('http://93.184.215.14/hook')).toContain('allow_http');
+    expect(problems('https://10.0.0.5/hook')).toContain('allow_private_networks');
+    expect(problems('https://93.184.215.14:8443/hook')).toContain('allowed_ports');
+    expect(problems('https://93.184.215.14/hook')).toBe('');
+    expect(validateInput({ events: ['payment.*', 'webhook.disabled', 'payments.*'] }, config)).toEqual([
       'no event begins with "payments.", did you mean "payment.*"?',
     ]);
   });
@@ -65,11 +65,11 @@ const pairs = faults.flatMap((one, index) =>
 
 it('a row with two faults is shown with both', async () => {
   const { file, remove } = await writeConfig('source: { url: "mysql://u@127.0.0.1/ontology_db" }');
-  const judge = createRowJudge(loadConfig(file, {}));
+  const validateRow = createRowValidator(loadConfig(file, {}));
   await remove();
   const problemsOf = (change: Partial<WebhookRow>): string[] => {
-    const { webhook, record } = readRow({ ...sound, ...change }, false, clearBox);
-    return [...record.problems, ...judge(webhook)];
+    const { webhook, record } = readRow({ ...sound, ...change }, false, clearCipher);
+    return [...record.problems, ...validateRow(webhook)];
   };
   expect(problemsOf({})).toEqual([]);
   for (const [one, other] of pairs) {

@@ -1,5 +1,5 @@
 import { showColumn } from '../binlog/definition/shown-column.ts';
-import { Tripwire } from '../binlog/halt.ts';
+import { CaptureFault } from '../binlog/halt.ts';
 import {
   fractionOf,
   readDictionary,
@@ -17,12 +17,12 @@ import type { Change } from '../change/types.ts';
 import type { Config } from '../config/types.ts';
 import { problemsError, type Problem } from '../config/problems.ts';
 import { draftRules } from '../event/mapping/compile.ts';
-import { namedTables } from '../event/rule/named.ts';
+import { namedTables } from '../event/rule/referenced-columns.ts';
 import { builtInRulesFile, readRules, type RuleFile } from '../event/rule/rule-file.ts';
 import type { MapContext, Rules } from '../event/types.ts';
 
 /** What the source looks like now, and the rules compiled against it. Replaced whole, never changed. */
-export interface Clinic {
+export interface CompiledSource {
   identity: SourceIdentity;
   /** Of our store, on whatever server. */
   ownSchema: string;
@@ -36,7 +36,7 @@ export interface Clinic {
   filterNames: ReadonlySet<string>;
 }
 
-export interface ClinicOptions {
+export interface CompiledSourceOptions {
   filterNames: ReadonlySet<string>;
   /** What the log has shown of the tables up to where it is read next. */
   baseline?: Baseline;
@@ -45,22 +45,22 @@ export interface ClinicOptions {
 }
 
 /** Reads the live schema and compiles the rules against it. Throws ERR_RULES, ERR_SOURCE_*. */
-export async function readClinic(
+export async function readCompiledSource(
   source: Source,
   config: Config,
-  { ruleFile = readRules(config.rulesFile ?? builtInRulesFile), ...options }: ClinicOptions,
-): Promise<Clinic> {
-  const { clinic, mistakes } = await draftClinic(source, config, { ...options, ruleFile });
+  { ruleFile = readRules(config.rulesFile ?? builtInRulesFile), ...options }: CompiledSourceOptions,
+): Promise<CompiledSource> {
+  const { clinic, mistakes } = await draftCompiledSource(source, config, { ...options, ruleFile });
   if (mistakes.length > 0) throw problemsError('ERR_RULES', mistakes);
   return clinic;
 }
 
-/** As `readClinic`, with the mistakes of the rules beside what fits the schema. Throws ERR_SOURCE_*. */
-export async function draftClinic(
+/** As `readCompiledSource`, with the mistakes of the rules beside what fits the schema. Throws ERR_SOURCE_*. */
+export async function draftCompiledSource(
   source: Source,
   config: Config,
-  { filterNames, baseline = {}, ruleFile }: ClinicOptions & { ruleFile: RuleFile },
-): Promise<{ clinic: Clinic; mistakes: readonly Problem[] }> {
+  { filterNames, baseline = {}, ruleFile }: CompiledSourceOptions & { ruleFile: RuleFile },
+): Promise<{ clinic: CompiledSource; mistakes: readonly Problem[] }> {
   const identity = await source.identify();
   const dictionary = await readDictionary(source, identity, namedTables(ruleFile));
   const schema = withBaseline(dictionary.tables, baseline);
@@ -71,7 +71,7 @@ export async function draftClinic(
 }
 
 /** Tells one edit of the rules from another in the log. */
-export const nameOfRules = ({ ruleFile }: Pick<Clinic, 'ruleFile'>): string =>
+export const nameOfRules = ({ ruleFile }: Pick<CompiledSource, 'ruleFile'>): string =>
   ruleFile.fingerprint.slice(0, 12);
 
 /**
@@ -98,7 +98,7 @@ export function readingOf({
   dictionary,
   schema,
   rules,
-}: Pick<Clinic, 'identity' | 'ownSchema' | 'dictionary' | 'schema'> & {
+}: Pick<CompiledSource, 'identity' | 'ownSchema' | 'dictionary' | 'schema'> & {
   rules: Pick<Rules, 'watch' | 'named'>;
 }): WatchOptions & DecodingOptions & Pick<StreamOptions, 'ownSchema' | 'serverUuid' | 'hasShortTimestamps'> {
   const foldsNames = identity.lowerCaseTableNames !== 0;
@@ -160,7 +160,7 @@ function hintOf(name: string, kind: string, live: DictionaryTable['columnOf'] | 
 /** The questions of one batch of transactions to the source: each is asked once. */
 export function lookupsOf(
   source: Source,
-  { dictionary }: Pick<Clinic, 'dictionary'>,
+  { dictionary }: Pick<CompiledSource, 'dictionary'>,
   onAsked: (table: string, what: 'lookup' | 'reread') => void,
 ): Pick<MapContext, 'resolve' | 'reread'> {
   const lookUp = createLookUp(source, dictionary);
@@ -205,7 +205,7 @@ export function isWithin(inner: Watch, outer: Watch): boolean {
 }
 
 /** What a log that begins now shows of the tables at first: so that a column is missed that goes away before any row was seen. */
-export function firstBaseline({ dictionary, rules }: Pick<Clinic, 'dictionary' | 'rules'>): Baseline {
+export function firstBaseline({ dictionary, rules }: Pick<CompiledSource, 'dictionary' | 'rules'>): Baseline {
   return Object.fromEntries(
     [...rules.watch].flatMap(([table, wanted]) => {
       const known = dictionary.tables.get(table);
@@ -227,9 +227,9 @@ export function goneTables({ tables }: Pick<Dictionary, 'tables'>, baseline: Bas
   return Object.keys(baseline).filter((table) => !tables.has(table));
 }
 
-/** Throws a Tripwire when a table that was read, one of some if they are named, is not there any more. */
+/** Throws a CaptureFault when a table that was read, one of some if they are named, is not there any more. */
 export function requireTables(
-  { dictionary, rules }: Clinic,
+  { dictionary, rules }: CompiledSource,
   baseline: Baseline,
   among: readonly string[] = Object.keys(baseline),
 ): void {
@@ -239,10 +239,14 @@ export function requireTables(
 }
 
 /**
- * Throws a Tripwire when another table than before has one of the names: its namesake in other letter case was made, or is alone left.
+ * Throws a CaptureFault when another table than before has one of the names: its namesake in other letter case was made, or is alone left.
  * Only a server that distinguishes letter case has such tables.
  */
-export function requireSameTables(before: Clinic, after: Clinic, tables: readonly string[]): void {
+export function requireSameTables(
+  before: CompiledSource,
+  after: CompiledSource,
+  tables: readonly string[],
+): void {
   if (after.identity.lowerCaseTableNames !== 0) return;
   for (const table of tables.map((name) => name.toLowerCase())) {
     const [old, now] = [before, after].map(({ dictionary }) => dictionary.tables.get(table)?.name);
@@ -251,7 +255,7 @@ export function requireSameTables(before: Clinic, after: Clinic, tables: readonl
   }
 }
 
-/** Throws a Tripwire when a column that was to be read, and that the log has not shown yet, is not there any more. */
+/** Throws a CaptureFault when a column that was to be read, and that the log has not shown yet, is not there any more. */
 export function requireSameWatch(before: Watch, after: Watch, tables: readonly string[]): void {
   for (const table of tables.map((name) => name.toLowerCase())) {
     for (const column of before.get(table) ?? []) {
@@ -261,8 +265,8 @@ export function requireSameWatch(before: Watch, after: Watch, tables: readonly s
   }
 }
 
-function changed(table: string, message: string): Tripwire {
-  return new Tripwire('column-changed', message, {
+function changed(table: string, message: string): CaptureFault {
+  return new CaptureFault('column-changed', message, {
     table,
     remedy: changedRemedy(table),
   });

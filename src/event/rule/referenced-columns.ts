@@ -1,5 +1,5 @@
 import type { Watch } from '../../binlog/types.ts';
-import { isPasswordName } from './lookout.ts';
+import { isPasswordName } from './name-scope.ts';
 import { isSource } from './resolve-source.ts';
 import type { RuleFile } from './rule-file.ts';
 import type { ConditionSpec, FindSpec, RuleSpec, SiblingSpec, SourceSpec } from './rule-spec.ts';
@@ -16,7 +16,7 @@ interface Noting {
  * What a rules file names, table by table, whatever the schema has: all in lower case, and rather a name too many than one too
  * few. Columns of passwords are left out, which are never read.
  */
-export function namedColumns(file: Pick<RuleFile, 'events'>, filterNames: Iterable<string>): Watch {
+export function referencedColumns(file: Pick<RuleFile, 'events'>, filterNames: Iterable<string>): Watch {
   const named = new Map<string, Set<string>>();
   for (const [table, columns] of collectNames(file, filterNames)) {
     const lower = table.toLowerCase();

@@ -90,11 +90,11 @@ interface ExpiredRow extends ClaimRow {
  * Ends claims that expired: their process died or hung. The attempt, which may have reached the receiver, is recorded as
  * `lost`, and the delivery is due again. Returns how many were rescued; call again at once while that is `rescueRows`.
  */
-export async function rescueExpired({ store, box }: Pick<Claimant, 'store' | 'box'>): Promise<number> {
+export async function rescueExpired({ store, cipher }: Pick<Claimant, 'store' | 'cipher'>): Promise<number> {
   const expired = `FROM queue FORCE INDEX (queue_due) WHERE state = 'sending' AND due_at < UTC_TIMESTAMP(3) LIMIT ${rescueRows}`;
   const seen = await store.rows(`SELECT 1 ${expired}`);
   if (seen.length === 0) return 0;
-  const marker = await openMarker(store, box);
+  const marker = await openMarker(store, cipher);
   return store.transaction(async (tx) => {
     const locked = await tx.rows<ClaimRow>(`SELECT ${claimColumns} ${expired} FOR UPDATE SKIP LOCKED`);
     if (locked.length === 0) return 0;

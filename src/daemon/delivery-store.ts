@@ -1,12 +1,12 @@
-import type { DispatcherVerbs } from '../delivery/types.ts';
+import type { DeliveryStore } from '../delivery/types.ts';
 import type { Log } from '../lib/log.ts';
 import { claim } from '../outbox/queue/claim.ts';
-import { release } from '../outbox/queue/give-back.ts';
+import { release } from '../outbox/queue/release-claims.ts';
 import { settle } from '../outbox/queue/settle.ts';
 import type { Claimant } from '../outbox/types.ts';
 import type { DisableByEngine } from './disable-webhook.ts';
 
-export interface DeliveryVerbOptions {
+export interface DeliveryStoreOptions {
   claimant: Claimant;
   log: Log;
   nameOf(webhookId: number): string;
@@ -16,13 +16,13 @@ export interface DeliveryVerbOptions {
 }
 
 /** What the dispatcher needs of the store. */
-export function createDeliveryVerbs({
+export function createDeliveryStore({
   claimant,
   log,
   nameOf,
   disable,
   onRefused,
-}: DeliveryVerbOptions): DispatcherVerbs {
+}: DeliveryStoreOptions): DeliveryStore {
   return {
     async claim(wants) {
       const claimed = await claim(claimant, wants);

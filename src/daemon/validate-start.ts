@@ -1,5 +1,5 @@
 import {
-  judgeStore,
+  checkStore,
   runPreflight,
   type CheckResult,
   type PreflightReport,
@@ -11,7 +11,7 @@ import { problemsError, type Problem } from '../config/problems.ts';
 import type { Config } from '../config/types.ts';
 import { probeStore } from '../db/connection/probe-store.ts';
 import { AppError } from '../lib/errors.ts';
-import type { Clinic } from '../capture/clinic.ts';
+import type { CompiledSource } from '../capture/compiled-source.ts';
 import {
   configurationLine,
   daemonWebhooksLine,
@@ -21,26 +21,26 @@ import {
   webhooksLine,
 } from './configuration-lines.ts';
 import { readDraftRules, type DraftRules } from './draft-rules.ts';
-import { judgeFileWebhooks, PreflightError } from './judge.ts';
+import { validateFileWebhooks, PreflightError } from './validate-webhook.ts';
 import type { KnownState } from './known-state.ts';
 
-/** What `run` and `check` judge before anything is captured, by the same code. */
-export interface Judgement {
+/** What `run` and `check` check before anything is captured, by the same code. */
+export interface StartReport {
   /** Of the source and the store's server. */
   preflight: PreflightReport;
   /** Of the configuration: the file, rules, payloads, webhooks. */
   configuration: readonly CheckResult[];
   /** Null where the source does not answer, or the rules do not fit. */
-  clinic: Clinic | null;
+  clinic: CompiledSource | null;
   /** What `run` refuses to start with, all of it, in the order in which it is reported. */
   mistakes: readonly AppError[];
 }
 
-/** A configuration of which something can be judged. */
-export type JudgedDraft = ConfigDraft & { config: Config };
+/** A configuration of which something can be checked. */
+export type CheckedDraft = ConfigDraft & { config: Config };
 
 /** A configuration without a mistake. */
-export const soundDraft = (config: Config): JudgedDraft => ({
+export const soundDraft = (config: Config): CheckedDraft => ({
   config,
   problems: [],
   isReplaced: () => false,
@@ -55,15 +55,15 @@ interface Asked {
 }
 
 /**
- * Judges everything, and throws nothing for what is wrong; ERR_DRIVER for the installation itself. A mistake hides another one only where
- * that cannot be judged: without the source, what depends on its tables.
+ * Checks everything, and throws nothing for what is wrong; ERR_DRIVER for the installation itself. A mistake hides another one only where
+ * that cannot be checked: without the source, what depends on its tables.
  */
-export async function judgeStart(draft: JudgedDraft, { source, known }: Asked): Promise<Judgement> {
+export async function validateStart(draft: CheckedDraft, { source, known }: Asked): Promise<StartReport> {
   const { config } = draft;
   const rules = await readDraftRules(draft, { source, known });
   const { clinic } = rules;
   const preflight = source ? await askSource(source, { draft, clinic, known }) : await withoutSource(draft);
-  const unfit = judgeWebhooksOf(draft, rules);
+  const unfit = validateWebhooksOf(draft, rules);
   const problems = [...draft.problems, ...unfit];
   const mistakes = [
     ...(problems.length > 0 ? [problemsError('ERR_CONFIG', problems)] : []),
@@ -83,7 +83,7 @@ export async function judgeStart(draft: JudgedDraft, { source, known }: Asked): 
 }
 
 /** The address of the source has a mistake: the store can be asked where it has an address of its own. */
-async function withoutSource(draft: JudgedDraft): Promise<PreflightReport> {
+async function withoutSource(draft: CheckedDraft): Promise<PreflightReport> {
   const unknown: CheckResult = {
     id: 'connection',
     title: 'Connection',
@@ -92,7 +92,7 @@ async function withoutSource(draft: JudgedDraft): Promise<PreflightReport> {
     remedy: null,
   };
   const { probeStore } = storeProbe(draft);
-  const store = probeStore ? [await judgeStore(probeStore)] : [];
+  const store = probeStore ? [await checkStore(probeStore)] : [];
   return {
     ok: false,
     server: 'The source is unknown: its address has a mistake',
@@ -101,13 +101,13 @@ async function withoutSource(draft: JudgedDraft): Promise<PreflightReport> {
 }
 
 /** Nothing to ask where the address of the store has a mistake. */
-function storeProbe({ config, isStoreUnknown }: JudgedDraft): Pick<PreflightOptions, 'probeStore'> {
+function storeProbe({ config, isStoreUnknown }: CheckedDraft): Pick<PreflightOptions, 'probeStore'> {
   return isStoreUnknown ? {} : { probeStore: () => probeStore(config.store.url) };
 }
 
 function askSource(
   source: Source,
-  { draft, clinic, known }: { draft: JudgedDraft; clinic: Clinic | null; known: KnownState },
+  { draft, clinic, known }: { draft: CheckedDraft; clinic: CompiledSource | null; known: KnownState },
 ): Promise<PreflightReport> {
   const { watch, named } = clinic?.rules ?? { watch: new Map(), named: new Map() };
   return runPreflight({
@@ -142,7 +142,7 @@ function sourceMistakes({
 }
 
 /** What is wrong with the file's webhooks, except what follows from a mistake that is reported already. */
-function judgeWebhooksOf({ config, isReplaced }: JudgedDraft, rules: DraftRules): Problem[] {
+function validateWebhooksOf({ config, isReplaced }: CheckedDraft, rules: DraftRules): Problem[] {
   const guarding = ['allowed_ports', 'allow_private_networks', 'allow_http'];
   const isGuardUnknown = guarding.some((key) => isReplaced(['delivery', key]));
   const follows = ({ path }: Problem): boolean => {
@@ -153,7 +153,7 @@ function judgeWebhooksOf({ config, isReplaced }: JudgedDraft, rules: DraftRules)
       (path[2] === 'client_certificate' && isReplaced(['delivery', 'client_certificates', certificate]))
     );
   };
-  return judgeFileWebhooks(config, rules.known).filter((problem) => !follows(problem));
+  return validateFileWebhooks(config, rules.known).filter((problem) => !follows(problem));
 }
 
 /** Several mistakes, each with its remedy; the first is that of the error itself. */
@@ -172,7 +172,7 @@ export class MistakesError extends AppError {
  * fails before anything was captured. Later what fails is shown by /readyz, and what cannot be read halts capture: deliveries continue all
  * the same.
  */
-export function requireStart({ clinic, mistakes }: Judgement): Clinic {
+export function requireStart({ clinic, mistakes }: StartReport): CompiledSource {
   const [first, ...others] = mistakes;
   if (first) throw others.length === 0 ? first : new MistakesError([first, ...others]);
   return clinic!;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { AppError } from '../../src/lib/errors.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { createLoop } from '../../src/lib/loop/loop.ts';
-import { Outages } from '../../src/lib/loop/outages.ts';
+import { FailureLog } from '../../src/lib/loop/failure-log.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const away = new Error('connect ECONNREFUSED');
@@ -11,7 +11,7 @@ function setUp() {
   const lines: Record<string, unknown>[] = [];
   let nowMs = 0;
   const log = createLog('info', { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) });
-  const outages = new Outages(log, () => nowMs);
+  const outages = new FailureLog(log, () => nowMs);
   return {
     outages,
     lines,

@@ -2,12 +2,26 @@ import type { RowOp, TableSchema } from '../../binlog/types.ts';
 import type { ClinicZone } from '../../change/clinic-zone.ts';
 import { cellText } from '../../change/net-changes.ts';
 import type { Change } from '../../change/types.ts';
-import { all, bindChanges, bindCondition, isColumnName, type Scope, type Test } from './condition.ts';
+import {
+  all,
+  compileChanges,
+  compileCondition,
+  isColumnName,
+  type RowContext,
+  type Test,
+} from './condition.ts';
 import type { Condition, Rule } from '../rule/rule.ts';
-import { bindCell, bindFields, bindLookedUpCell, bindSource, type Reader, type Run } from './source.ts';
+import {
+  compileCell,
+  compileFields,
+  compileLookedUpCell,
+  compileSource,
+  type Reader,
+  type Run,
+} from './source.ts';
 
 /** A rule compiled for rows of one layout. */
-export interface BoundRule {
+export interface CompiledRule {
   /** All conditions, or only the ones that need no query to the source. */
   test: Test;
   /** What is to be asked for the others. */
@@ -30,14 +44,14 @@ interface Borrowing {
 /** The alternative rules of one event type for one operation: the first that holds fires. */
 export interface Candidate {
   type: string;
-  rules: readonly BoundRule[];
+  rules: readonly CompiledRule[];
 }
 
 /** By operation, in the order of the rules file. */
-export type BoundTable = Readonly<Record<RowOp, readonly Candidate[]>>;
+export type CompiledTable = Readonly<Record<RowOp, readonly Candidate[]>>;
 
 /** Compiles the rules of one table for rows of a layout, with column indices and codecs in place of names. */
-export function bindRules(rules: readonly Rule[], layout: TableSchema, zone: ClinicZone): BoundTable {
+export function compileRules(rules: readonly Rule[], layout: TableSchema, zone: ClinicZone): CompiledTable {
   const candidates = (op: RowOp): Candidate[] => {
     const byType = Map.groupBy(
       rules.filter(({ ops }) => ops.has(op)),
@@ -51,7 +65,7 @@ export function bindRules(rules: readonly Rule[], layout: TableSchema, zone: Cli
   return { insert: candidates('insert'), update: candidates('update'), delete: candidates('delete') };
 }
 
-function bindRule(rule: Rule, ownLayout: TableSchema, zone: ClinicZone): BoundRule {
+function bindRule(rule: Rule, ownLayout: TableSchema, zone: ClinicZone): CompiledRule {
   const { conditions, columns, borrowed, key, data, subject } = rule;
   const layout = withBorrowed(ownLayout, borrowed);
   const names = new Set(borrowed.map(({ column }) => column.name.toLowerCase()));
@@ -59,17 +73,17 @@ function bindRule(rule: Rule, ownLayout: TableSchema, zone: ClinicZone): BoundRu
   const later: Test[] = [];
   for (const condition of conditions) {
     const asks = columnsOf(condition).some((name) => names.has(name));
-    (asks ? later : now).push(bindCondition(condition, layout));
+    (asks ? later : now).push(compileCondition(condition, layout));
   }
   if (columns) {
     const listed = columns.map(({ name }) => name.toLowerCase());
-    now.push(bindChanges(listed, layout));
+    now.push(compileChanges(listed, layout));
   }
   return {
     test: all(now),
     borrowing: borrowed.length > 0 ? { extend: bindExtension(borrowed, ownLayout), test: all(later) } : null,
-    data: bindFields(data, { layout, zone }),
-    subject: bindSource(subject ?? { kind: 'nothing' }, { layout, zone }),
+    data: compileFields(data, { layout, zone }),
+    subject: compileSource(subject ?? { kind: 'nothing' }, { layout, zone }),
     keyOf: bindKey(key, layout),
   };
 }
@@ -92,7 +106,7 @@ function columnsOf({ column, checks }: Condition): readonly string[] {
 }
 
 function bindExtension(borrowed: Rule['borrowed'], layout: TableSchema): Borrowing['extend'] {
-  const readers = borrowed.map(({ source }) => bindLookedUpCell(source, layout));
+  const readers = borrowed.map(({ source }) => compileLookedUpCell(source, layout));
   return async (change, run) => {
     const cells = await Promise.all(readers.map((read) => read(change, run)));
     if (cells.includes(undefined)) return undefined;
@@ -101,9 +115,9 @@ function bindExtension(borrowed: Rule['borrowed'], layout: TableSchema): Borrowi
   };
 }
 
-function bindKey(column: string | null, layout: TableSchema): BoundRule['keyOf'] {
+function bindKey(column: string | null, layout: TableSchema): CompiledRule['keyOf'] {
   if (column === null) return (change) => change.key;
-  const cellOf = bindCell(column, false, layout);
+  const cellOf = compileCell(column, false, layout);
   return (change) => {
     const cell = cellOf(change);
     return cell === undefined ? undefined : cellText(cell);
@@ -111,7 +125,7 @@ function bindKey(column: string | null, layout: TableSchema): BoundRule['keyOf']
 }
 
 /** The first rule that holds, if any; unknown when the change alone does not show it. */
-export function choose({ rules }: Candidate, change: Scope): BoundRule | 'unknown' | undefined {
+export function choose({ rules }: Candidate, change: RowContext): CompiledRule | 'unknown' | undefined {
   for (const rule of rules) {
     const verdict = rule.test(change);
     if (verdict === undefined || (verdict && rule.borrowing)) return 'unknown';

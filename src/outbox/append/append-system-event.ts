@@ -1,5 +1,5 @@
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { openMarker } from '../../db/proof/marks.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import {
@@ -11,24 +11,24 @@ import {
 } from './append-statements.ts';
 import { enterQueue } from './enter-queue.ts';
 import type { Router } from './fan-out.ts';
-import { createPayloadSealer } from '../payload/payload-sealer.ts';
+import { createPayloadEncryptor } from '../payload/payload-encryptor.ts';
 import { lanesInUse, lanesOf } from '../queue/queue-lanes.ts';
 
 /**
  * Appends an event of our own (`webhook.disabled`, `audit.sealed`, `capture.gap`), which any process may do, within the
  * transaction that makes it true. Returns how many deliveries it has; 0 as well when the log has that event already.
  */
-export async function announce(
+export async function appendSystemEvent(
   tx: Session,
   event: DomainEvent,
-  { route, box }: { route: Router; box: SecretBox },
+  { route, cipher }: { route: Router; cipher: Cipher },
 ): Promise<number> {
   return enterQueue(tx, async ({ eventSeq, deliveryId }) => {
     const known = await tx.rows('SELECT 1 FROM event_log WHERE id = ?', [event.id]);
     if (known.length > 0) return { statements: [], events: 0, deliveries: 0, result: 0 };
     const placed = { seq: eventSeq, event, transactionId: 'odontology-webhooks' };
-    const sealer = await createPayloadSealer(tx, box, [event]);
-    const marker = await openMarker(tx, box);
+    const encryptor = await createPayloadEncryptor(tx, cipher, [event]);
+    const marker = await openMarker(tx, cipher);
     const planned = route(event);
     const used = await lanesInUse(tx, lanesOf(planned));
     const deliveries = planned.map((delivery, index): PlacedDelivery => ({
@@ -47,9 +47,9 @@ export async function announce(
     return {
       statements: [
         claimVariables(0),
-        ...sealer.statements,
-        ...insertEvents([placed], { staging: 0, sealer }),
-        ...insertDeliveries(deliveries, { sealer, marker }),
+        ...encryptor.statements,
+        ...insertEvents([placed], { staging: 0, encryptor }),
+        ...insertDeliveries(deliveries, { encryptor, marker }),
         ...insertQueue(rows, ''),
       ],
       events: 1,

@@ -2,7 +2,7 @@ import { isAtLeast } from './server-version.ts';
 import type { Source, SourceIdentity } from './source.ts';
 
 /** Readers under our server id; on MariaDB, where the list of replicas takes a further privilege, those under our user. */
-export async function countReaders(
+export async function countReplicas(
   source: Source,
   { flavour, version }: SourceIdentity,
   ours: number,

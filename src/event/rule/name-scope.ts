@@ -3,7 +3,7 @@ import type { YamlPath } from '../../config/problems.ts';
 import { didYouMean } from '../../lib/suggest.ts';
 
 /** Where the names of a rule are looked for. */
-export interface Lookout {
+export interface NameScope {
   schema: SourceSchema;
   /** The table whose columns the names are. */
   table: SourceTable;
@@ -41,7 +41,7 @@ export interface Mention {
 }
 
 export function findTable(
-  { schema, report }: Pick<Lookout, 'schema' | 'report'>,
+  { schema, report }: Pick<NameScope, 'schema' | 'report'>,
   { name, path, consequence }: Mention,
 ): SourceTable | undefined {
   const table = schema.get(name.toLowerCase());
@@ -64,9 +64,9 @@ export function findTable(
   return table;
 }
 
-/** Finds a column of the lookout's table, and has it read. */
-export function findColumn(lookout: Lookout, mention: Mention): SourceColumn | undefined {
-  const { table, report } = lookout;
+/** Finds a column of the scope's table, and has it read. */
+export function findColumn(scope: NameScope, mention: Mention): SourceColumn | undefined {
+  const { table, report } = scope;
   const { name, path, consequence } = mention;
   const column = peekColumn(table, name);
   if (column && holdsPassword(column)) {
@@ -77,7 +77,7 @@ export function findColumn(lookout: Lookout, mention: Mention): SourceColumn | u
     return undefined;
   }
   if (column) {
-    lookout.named.set(name.toLowerCase(), column);
+    scope.named.set(name.toLowerCase(), column);
     return column;
   }
   report.lacking(path, {
@@ -112,7 +112,7 @@ export function hint(word: string, known: readonly string[]): string {
   );
 }
 
-export function watchColumns(watch: Lookout['watch'], table: SourceTable, columns: Iterable<string>): void {
+export function watchColumns(watch: NameScope['watch'], table: SourceTable, columns: Iterable<string>): void {
   const name = table.name.toLowerCase();
   const watched = watch.get(name) ?? new Set();
   for (const column of columns) watched.add(column.toLowerCase());

@@ -17,7 +17,7 @@ const aliveMicroseconds = leaseTiming.ttlMs * 1_000;
  * written, and nothing logged, when its own row was written within `unlessWithinMs`, or that lease within twice that: each write is a
  * transaction of 500 bytes in the binlog. Its own row must exist all the same: without one, its lease would be taken for a stolen one.
  */
-export async function announceAlive(
+export async function registerProcess(
   { store, owner }: { store: Session; owner: string },
   { unlessWithinMs = 0 } = {},
 ): Promise<void> {
@@ -52,7 +52,7 @@ export async function extendAlive({ store, owner }: Pick<Claimant, 'store' | 'ow
 export const saidWithLeaseMs = 1_500;
 
 /** Unregisters this process. */
-export async function announceEnd({ store, owner }: Claimant): Promise<void> {
+export async function unregisterProcess({ store, owner }: Claimant): Promise<void> {
   await store.run('DELETE FROM leases WHERE name = ? AND holder = ?', [owner, owner]);
 }
 

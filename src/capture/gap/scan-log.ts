@@ -1,16 +1,16 @@
-import { haltOf, HaltError, Tripwire, type Halt } from '../../binlog/halt.ts';
+import { haltOf, HaltError, CaptureFault, type Halt } from '../../binlog/halt.ts';
 import type { Source } from '../../binlog/source/source.ts';
-import { OutgrownError } from '../../binlog/transaction/outgrown.ts';
+import { StaleSchemaError } from '../../binlog/transaction/stale-schema.ts';
 import type { BinlogStream, StreamOptions } from '../../binlog/stream.ts';
 import { openPastStream, readPast, type ReadingPlace } from '../../binlog/stream/read-past.ts';
 import type { Baseline, Position } from '../../binlog/types.ts';
-import { lookupsOf, readingOf, type Clinic } from '../clinic.ts';
+import { lookupsOf, readingOf, type CompiledSource } from '../compiled-source.ts';
 import { readTransactions, type Transaction } from '../transaction/read-transactions.ts';
 
-export interface SurveyOptions {
+export interface LogScanOptions {
   source: Source;
   /** The tables and the rules, as they are read once the log has shown so much. */
-  readTables(baseline: Baseline): Promise<Clinic>;
+  readTables(baseline: Baseline): Promise<CompiledSource>;
   /** Where capture stands. */
   position: Position;
   byFile: boolean;
@@ -20,14 +20,14 @@ export interface SurveyOptions {
 }
 
 /** What capture will meet from where it stands on. */
-export interface Survey {
+export interface LogScan {
   /** One for each transaction that cannot be read. */
   unreadable: Halt[];
   /** Transactions with changes of watched rows that can be read. */
   readable: number;
   /** Behind the last transaction that was looked at. */
   reached: Position;
-  /** Why the survey ended early: a definition of a watched table, which stands for all that comes after it. */
+  /** Why the scan ended early: a definition of a watched table, which stands for all that comes after it. */
   stoppedAt: Halt | null;
 }
 
@@ -35,21 +35,21 @@ export interface Survey {
  * Reads what was committed up to a moment as capture would, under an identity of its own, and passes over what cannot be read.
  * Nothing is written.
  */
-export async function surveyLog(options: SurveyOptions, untilMs: number): Promise<Survey> {
-  const run = new SurveyRun(options, untilMs);
+export async function scanLog(options: LogScanOptions, untilMs: number): Promise<LogScan> {
+  const run = new ScanRun(options, untilMs);
   await run.readAll();
-  return run.survey();
+  return run.scan();
 }
 
 /** What the server says against being read from a position; null when it sends its log. */
-export async function askForLog(options: SurveyOptions): Promise<Halt | null> {
+export async function askForLog(options: LogScanOptions): Promise<Halt | null> {
   const clinic = await options.readTables(options.baseline);
-  const stream = await openSurvey({ ...options, clinic, onUnreadable: () => undefined });
+  const stream = await openScan({ ...options, clinic, onUnreadable: () => undefined });
   try {
     await stream.take();
     return null;
   } catch (error) {
-    if (error instanceof OutgrownError) return null;
+    if (error instanceof StaleSchemaError) return null;
     if (error instanceof HaltError) return error.halt.transactionId === null ? error.halt : null;
     throw error;
   } finally {
@@ -57,12 +57,12 @@ export async function askForLog(options: SurveyOptions): Promise<Halt | null> {
   }
 }
 
-interface Opening extends SurveyOptions {
-  clinic: Clinic;
+interface Opening extends LogScanOptions {
+  clinic: CompiledSource;
   onUnreadable(halt: Halt): void;
 }
 
-function openSurvey({
+function openScan({
   source,
   clinic,
   position,
@@ -84,19 +84,19 @@ function openSurvey({
   });
 }
 
-class SurveyRun {
-  readonly #options: SurveyOptions;
+class ScanRun {
+  readonly #options: LogScanOptions;
   readonly #untilMs: number;
   readonly #waived: ReadonlySet<string>;
   /** By transaction: the reader is ahead of what is taken from it, and reports the same one again when it is reopened. */
   readonly #unreadable = new Map<string, Halt>();
   /** As the present reader knows the tables. */
-  #clinic: Clinic | undefined;
+  #clinic: CompiledSource | undefined;
   #readable = 0;
   #reached: Position;
   #stoppedAt: Halt | null = null;
 
-  constructor(options: SurveyOptions, untilMs: number) {
+  constructor(options: LogScanOptions, untilMs: number) {
     this.#options = options;
     this.#untilMs = untilMs;
     this.#waived = new Set(options.waived);
@@ -114,7 +114,7 @@ class SurveyRun {
       for await (const transaction of readTransactions(parts)) {
         if (!transaction) continue;
         if (transaction.commit.committedAtMs > this.#untilMs) return;
-        await this.#judge(transaction, this.#clinic!);
+        await this.#map(transaction, this.#clinic!);
       }
     } catch (error) {
       if (!(error instanceof HaltError)) throw error;
@@ -122,7 +122,7 @@ class SurveyRun {
     }
   }
 
-  survey(): Survey {
+  scan(): LogScan {
     const unreadable = [...this.#unreadable.values()].filter(
       ({ span }) => (span.fromMs ?? 0) <= this.#untilMs,
     );
@@ -131,7 +131,7 @@ class SurveyRun {
 
   async #open({ position, time = this.#options.time, baseline }: ReadingPlace): Promise<BinlogStream> {
     this.#clinic = await this.#options.readTables(baseline);
-    return openSurvey({
+    return openScan({
       ...this.#options,
       clinic: this.#clinic,
       position,
@@ -145,7 +145,7 @@ class SurveyRun {
     this.#unreadable.set(halt.transactionId!, halt);
   }
 
-  async #judge(transaction: Transaction, clinic: Clinic): Promise<void> {
+  async #map(transaction: Transaction, clinic: CompiledSource): Promise<void> {
     const { id, commit, isEmpty } = transaction;
     if (!isEmpty && !this.#waived.has(id) && !this.#unreadable.has(id)) {
       const halt = await this.#findAbsent(transaction, clinic);
@@ -156,7 +156,7 @@ class SurveyRun {
   }
 
   /** The halt of a rule that depends on what the log left out of a row, where that cannot be read late. */
-  async #findAbsent(transaction: Transaction, clinic: Clinic): Promise<Halt | null> {
+  async #findAbsent(transaction: Transaction, clinic: CompiledSource): Promise<Halt | null> {
     const { id, isPart } = transaction;
     const { committedAtMs } = transaction.commit;
     const { reread } = lookupsOf(this.#options.source, clinic, () => undefined);
@@ -175,7 +175,7 @@ class SurveyRun {
       }
       return null;
     } catch (error) {
-      if (!(error instanceof Tripwire)) throw error;
+      if (!(error instanceof CaptureFault)) throw error;
       return haltOf(error, this.#reached, { id, committedAtMs });
     }
   }

@@ -1,18 +1,18 @@
 import { isIP } from 'node:net';
 import { monotonicMs } from '../../lib/clock.ts';
 import { proveLineage } from '../position/lineage.ts';
-import { countReaders } from '../source/count-readers.ts';
+import { countReplicas } from '../source/count-replicas.ts';
 import type { DatabaseUrl } from '../../db/connection/database-url.ts';
 import { fail, pass, skip, warn, type Check, type Finding } from './check.ts';
 
 const sourceTls: Check = {
   id: 'tls',
   title: 'Encrypted connection',
-  run: ({ source: { url } }) => judgeTls(url, 'source.url'),
+  run: ({ source: { url } }) => checkTls(url, 'source.url'),
 };
 
 /** Whether what crosses the network to a database is encrypted, and its server known. `key`: where its address is configured. */
-export function judgeTls({ socketPath, host, tls }: DatabaseUrl, key: string): Finding {
+export function checkTls({ socketPath, host, tls }: DatabaseUrl, key: string): Finding {
   if (socketPath !== undefined || isLocal(host)) return pass('The server is on this machine.');
   if (!tls) {
     return warn(
@@ -66,7 +66,7 @@ const serverId: Check = {
         'Give the server another server_id in my.cnf and restart it.',
       );
     }
-    const readers = await countReaders(facts.source, identity, ours);
+    const readers = await countReplicas(facts.source, identity, ours);
     if (readers === null) return skip('The server does not tell who reads its log.');
     if (readers <= (facts.readerRuns ? 1 : 0)) return pass(`No other reader uses ${ours}.`);
     return warn(
@@ -90,4 +90,4 @@ const lineage: Check = {
 };
 
 /** The connection, the clock, other readers, and the checkpoint. */
-export const surroundingChecks: readonly Check[] = [sourceTls, clockSkew, serverId, lineage];
+export const environmentChecks: readonly Check[] = [sourceTls, clockSkew, serverId, lineage];

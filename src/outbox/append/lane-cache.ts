@@ -13,7 +13,7 @@ const loadEveryMs = 5_000;
  * without moving the counters, so a row that it did not put there, and that moved no counter, does not exist. It never
  * remembers too few lanes; a lane that has emptied since is found by a query.
  */
-export class LaneMemory {
+export class LaneCache {
   readonly #session: Session;
   #lanes: Set<number> | undefined;
   /** The counters after the last plan: other values mean that it failed, or that another process has put rows into the queue. */

@@ -6,7 +6,7 @@ import type { Baseline, ShownColumn } from '../types.ts';
  * A transaction has columns that the rules name and that this reader was not opened for, since the live schema has them not, or not
  * any more: another reader must read on, from before it.
  */
-export class OutgrownError extends Error {
+export class StaleSchemaError extends Error {
   /** What the log shows beyond what was known of it. */
   readonly shown: Baseline;
 
@@ -31,7 +31,7 @@ export class RetiredDomainError extends Error {
 
 /** Whether another reader can read what this one could not. A broken connection is no fault of the log either. */
 export function isForNextReader(error: unknown): boolean {
-  if (error instanceof OutgrownError || error instanceof RetiredDomainError) return true;
+  if (error instanceof StaleSchemaError || error instanceof RetiredDomainError) return true;
   return error instanceof AppError && !(error instanceof HaltError);
 }
 

@@ -1,20 +1,20 @@
 import { openSource } from '../../binlog/source/source.ts';
-import { judgeStart, type JudgedDraft, type Judgement } from '../../daemon/judge-start.ts';
+import { validateStart, type CheckedDraft, type StartReport } from '../../daemon/validate-start.ts';
 import { nothingKnown, readKnownState, type KnownState } from '../../daemon/known-state.ts';
 import { openStore } from '../../db/connection/client.ts';
 
-/** What `run` judges at its start, without a migration and without a daemon. */
-export async function judgeDraft(draft: JudgedDraft): Promise<Judgement> {
+/** What `run` checks at its start, without a migration and without a daemon. */
+export async function checkDraft(draft: CheckedDraft): Promise<StartReport> {
   const source = draft.isWrong(['source', 'url']) ? null : openSource(draft.config.source.url);
   try {
-    return await judgeStart(draft, { source, known: await readState(draft) });
+    return await validateStart(draft, { source, known: await readState(draft) });
   } finally {
     await source?.close();
   }
 }
 
 /** The state of a store that was not used before, or does not answer, is unknown: the preflight reports what keeps it from answering. */
-async function readState({ config, isStoreUnknown }: JudgedDraft): Promise<KnownState> {
+async function readState({ config, isStoreUnknown }: CheckedDraft): Promise<KnownState> {
   if (isStoreUnknown) return { ...nothingKnown, serverId: config.source.serverId };
   const store = openStore(config.store.url, { connections: 1 });
   try {

@@ -1,4 +1,4 @@
-import { ownEvents } from './own-events.ts';
+import { systemEvents } from './system-events.ts';
 import { bodySchema, closedObject, utcTime, type JsonSchema } from './rule/payload-schema.ts';
 
 const text: JsonSchema = { type: 'string' };
@@ -53,9 +53,9 @@ const fieldSchemas: Readonly<Record<string, Readonly<Record<string, JsonSchema>>
 };
 
 /** The JSON schema (draft 7) of the body of each of our own events, by event type. */
-export function ownEventSchemas(): ReadonlyMap<string, JsonSchema> {
+export function systemEventSchemas(): ReadonlyMap<string, JsonSchema> {
   return new Map(
-    ownEvents.map(({ type, fields }) => {
+    systemEvents.map(({ type, fields }) => {
       const data = fields.map((name) => [name, fieldSchemas[type]?.[name] ?? text] as const);
       return [type, bodySchema(type, closedObject(Object.fromEntries(data)))];
     }),

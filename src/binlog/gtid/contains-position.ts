@@ -6,16 +6,16 @@ import type { Flavour, Position } from '../types.ts';
 export type Passage = 'passed' | 'ahead' | 'unclear';
 
 /**
- * Where a transaction is as seen from a position: `hasPassed`, and for MariaDB also whether a promotion leaves it open. A server that was
+ * Where a transaction is as seen from a position: `containsPosition`, and for MariaDB also whether a promotion leaves it open. A server that was
  * promoted normally continues with the next number, so a number above the position's is ahead whichever server wrote it.
  * Rejects with an Error for a text that is no GTID.
  */
-export async function judgePassage(
+export async function readPassage(
   position: Position,
   flavour: Flavour,
   transactionId: string,
 ): Promise<Passage> {
-  if (await hasPassed(position, flavour, transactionId)) return 'passed';
+  if (await containsPosition(position, flavour, transactionId)) return 'passed';
   if (flavour === 'mysql' || position.gtid === null || isPlace.test(transactionId)) return 'ahead';
   const [transaction] = parseMariadbGtids(transactionId);
   const last = parseMariadbGtids(position.gtid).find(({ domain }) => domain === transaction?.domain);
@@ -29,9 +29,9 @@ const isPlace = /^(.+\.\d+):(\d+)$/;
 /**
  * Whether a position lies behind a transaction: a GTID, or `file:offset` of its start. A MariaDB transaction of another server id
  * than the last of its domain counts as still to come, because numbers may be lower after a promotion: where that would do harm, see
- * `judgePassage`. Rejects with an Error for a text that is no GTID.
+ * `readPassage`. Rejects with an Error for a text that is no GTID.
  */
-export async function hasPassed(
+export async function containsPosition(
   { gtid, file, offset }: Position,
   flavour: Flavour,
   transactionId: string,

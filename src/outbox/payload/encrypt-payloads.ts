@@ -1,26 +1,29 @@
 import type { Session } from '../../db/connection/client.ts';
-import type { SecretBox } from '../../crypto/encryption.ts';
+import type { Cipher } from '../../crypto/cipher.ts';
 import { literal } from '../../db/connection/sql-text.ts';
 import { enterQueue } from '../append/enter-queue.ts';
-import { createPayloadSealer } from './payload-sealer.ts';
+import { createPayloadEncryptor } from './payload-encryptor.ts';
 import { payloadPrefix } from './payloads.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /** Events that one step looks at: it holds up appends for that long. */
 const eventsAtOnce = 50;
 
-/** `sealed`: events that had something in the clear. `waits`: for a request under way, whose answer is still written in the clear. */
-export interface SealingStep {
-  kind: 'sealed' | 'waits' | 'done';
-  sealed: number;
+/** `encrypted`: events that had something in the clear. `waits`: for a request under way, whose answer is still written in the clear. */
+export interface EncryptionStep {
+  kind: 'encrypted' | 'waits' | 'done';
+  encrypted: number;
 }
 
 /**
  * Encrypts payloads and answers that were written before a key was configured, of the next events up to `lastSeq`, in one bounded
- * transaction; call again until it is `done`. `lastSeq` is the last event that may be in clear text, as is on record (payload-acts). The sealed log holds throughout: it remembers what was sent, not how it is stored.
+ * transaction; call again until it is `done`. `lastSeq` is the last event that may be in clear text, as is on record (payload-acts). The encrypted log holds throughout: it remembers what was sent, not how it is stored.
  */
-export async function sealPayloads({ store, box }: EncryptedStore, lastSeq: number): Promise<SealingStep> {
-  if (!box.forPatients.encrypts) return { kind: 'done', sealed: 0 };
+export async function encryptPayloads(
+  { store, cipher }: EncryptedStore,
+  lastSeq: number,
+): Promise<EncryptionStep> {
+  if (!cipher.forPatients.encrypts) return { kind: 'done', encrypted: 0 };
   return store.transaction(async (tx) => {
     const [installation] = await tx.rows<{ from: number }>(
       'SELECT payloads_sealed_to AS `from` FROM installation WHERE id = 1 FOR UPDATE',
@@ -31,15 +34,15 @@ export async function sealPayloads({ store, box }: EncryptedStore, lastSeq: numb
       [from, lastSeq, eventsAtOnce],
     );
     const last = window.at(-1);
-    if (last === undefined) return { kind: 'done', sealed: 0 };
-    const sealed = await sealRange({ tx, box }, from, last.seq);
+    if (last === undefined) return { kind: 'done', encrypted: 0 };
+    const encrypted = await encryptRange({ tx, cipher }, from, last.seq);
     const [sending] = await tx.rows<{ seq: number | null }>(
       "SELECT MIN(event_seq) AS seq FROM queue WHERE state = 'sending' AND event_seq > ? AND event_seq <= ?",
       [from, last.seq],
     );
     const to = sending?.seq == null ? last.seq : sending.seq - 1;
     await tx.run('UPDATE installation SET payloads_sealed_to = ? WHERE id = 1', [to]);
-    return { kind: to === last.seq ? 'sealed' : 'waits', sealed };
+    return { kind: to === last.seq ? 'encrypted' : 'waits', encrypted };
   });
 }
 
@@ -54,8 +57,8 @@ interface ClearRow {
 }
 
 /** Under the lock of the checkpoint's row, which destroying keys needs too. */
-async function sealRange(
-  { tx, box }: { tx: Session; box: SecretBox },
+async function encryptRange(
+  { tx, cipher }: { tx: Session; cipher: Cipher },
   from: number,
   to: number,
 ): Promise<number> {
@@ -63,18 +66,18 @@ async function sealRange(
   return enterQueue(tx, async () => {
     const rows = await readClear(tx, { from, to, lock: true });
     const events = rows.map(({ eventId, subject }) => ({ id: eventId, subject }));
-    const sealer = await createPayloadSealer(tx, box, events);
+    const encryptor = await createPayloadEncryptor(tx, cipher, events);
     const updates = rows.map((row, index) => {
-      const seal = (text: string | null): string =>
-        literal(isClear(text) ? sealer.seal(events[index]!, text) : text);
+      const encrypt = (text: string | null): string =>
+        literal(isClear(text) ? encryptor.encrypt(events[index]!, text) : text);
       return row.deliveryId === null
-        ? `UPDATE event_log SET body = ${seal(row.payload)} WHERE seq = ${row.seq}`
-        : `UPDATE delivery_log SET payload = ${seal(row.payload)}, response_body = ${seal(row.responseBody)}
+        ? `UPDATE event_log SET body = ${encrypt(row.payload)} WHERE seq = ${row.seq}`
+        : `UPDATE delivery_log SET payload = ${encrypt(row.payload)}, response_body = ${encrypt(row.responseBody)}
              WHERE id = ${row.deliveryId}`;
     });
     if (updates.length > 0) await tx.script(updates);
     const result = new Set(rows.map(({ seq }) => seq)).size;
-    return { statements: sealer.statements, events: 0, deliveries: 0, result };
+    return { statements: encryptor.statements, events: 0, deliveries: 0, result };
   });
 }
 

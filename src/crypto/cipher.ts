@@ -10,31 +10,31 @@ export interface EncryptionKey {
 }
 
 /** Seals short texts for the store. `context` is authenticated: a text moved to another row does not open. */
-interface TextBox {
-  seal(plain: string, context: string): string;
+interface TextCipher {
+  encrypt(plain: string, context: string): string;
   /** Opens what any of the keys sealed; a text in the clear comes back as it is. Throws AppError ERR_SECRET_KEY. */
-  open(stored: string, context: string): string;
+  decrypt(stored: string, context: string): string;
   /** Whether `seal` would store it differently: in the clear, or under an older key. */
   isStale(stored: string): boolean;
 }
 
 /** Seals secrets: those of webhooks, the key of the sealed log. */
-export interface SecretBox extends TextBox {
+export interface Cipher extends TextCipher {
   /** Null when texts are stored in the clear. */
   readonly keyId: string | null;
   /** The id of the key that sealed a text; null for one in the clear. */
   keyIdOf(stored: string): string | null;
   /** Seals the keys of patients. */
-  readonly forPatients: PatientBox;
+  readonly forPatients: PatientCipher;
 }
 
 /** With a key file each patient's keys are sealed under a key of their own out of it; without, as secrets are. */
-export interface PatientBox extends TextBox {
+export interface PatientCipher extends TextCipher {
   /** False when texts are stored in the clear: then payloads are too. */
   readonly encrypts: boolean;
   readonly keyFile: KeyFile | null;
   /** `beside`: the present value of the row, whose key is used again. */
-  seal(plain: string, context: string, beside?: string): string;
+  encrypt(plain: string, context: string, beside?: string): string;
   /** Whether the key file has lost the key that sealed it: nothing opens it any more. */
   isDestroyed(stored: string): boolean;
 }
@@ -49,12 +49,12 @@ const algorithm = 'aes-256-gcm';
 const ivBytes = 12;
 const tagBytes = 16;
 
-/** A box that stores in the clear: no key is configured. It still refuses what a key has sealed. */
-export const clearBox: SecretBox = createSecretBox([]);
+/** A cipher that stores in the clear: no key is configured. It still refuses what a key has sealed. */
+export const clearCipher: Cipher = createCipher([]);
 
 /** As the configuration says; the key file is read when it is needed. */
-export function openBox({ encryptionKeys, keyFile }: BoxOptions): SecretBox {
-  return createSecretBox(encryptionKeys, keyFile === null ? null : new KeyFile(keyFile));
+export function openCipher({ encryptionKeys, keyFile }: CipherOptions): Cipher {
+  return createCipher(encryptionKeys, keyFile === null ? null : new KeyFile(keyFile));
 }
 
 /** The key is configured, and the sealed text is not what it sealed for this place: it was edited, or the key is another one of the name. */
@@ -64,14 +64,14 @@ export class DoesNotOpenError extends AppError {
   }
 }
 
-interface BoxOptions {
+interface CipherOptions {
   encryptionKeys: readonly EncryptionKey[];
   /** Path of the key file; null without one. */
   keyFile: string | null;
 }
 
 /** The first key seals, all of them open: to rotate, put the new one first and keep the old until `reseal` has run. */
-export function createSecretBox(keys: readonly EncryptionKey[], keyFile: KeyFile | null = null): SecretBox {
+export function createCipher(keys: readonly EncryptionKey[], keyFile: KeyFile | null = null): Cipher {
   for (const { id, bytes } of keys) {
     if (!/^[\w-]{1,32}$/.test(id))
       throw new AppError('ERR_CONFIG', `"${id}" is not the id of an encryption key`);
@@ -79,12 +79,12 @@ export function createSecretBox(keys: readonly EncryptionKey[], keyFile: KeyFile
       throw new AppError('ERR_CONFIG', `the encryption key "${id}" must have 32 bytes`);
   }
   const current = keys[0];
-  const box: TextBox = {
-    seal: (plain, context) =>
-      current ? `${prefix}${current.id}:${encrypt(current.bytes, plain, context)}` : plain,
-    open(stored, context) {
+  const cipher: TextCipher = {
+    encrypt: (plain, context) =>
+      current ? `${prefix}${current.id}:${encryptWith(current.bytes, plain, context)}` : plain,
+    decrypt(stored, context) {
       if (!stored.startsWith(prefix)) return stored;
-      const [id = '', sealed = ''] = stored.slice(prefix.length).split(':');
+      const [id = '', ciphertext = ''] = stored.slice(prefix.length).split(':');
       const key = keys.find((candidate) => candidate.id === id);
       if (!key) {
         throw new AppError(
@@ -92,20 +92,20 @@ export function createSecretBox(keys: readonly EncryptionKey[], keyFile: KeyFile
           `a secret is sealed with the encryption key "${id}", which is not configured`,
         );
       }
-      return decrypt(key, sealed, context);
+      return decryptWith(key, ciphertext, context);
     },
     isStale: (stored) => (current ? !stored.startsWith(`${prefix}${current.id}:`) : false),
   };
   const keyId = current?.id ?? null;
   const keyIdOf = (stored: string): string | null =>
     stored.startsWith(prefix) ? (stored.slice(prefix.length).split(':')[0] ?? null) : null;
-  return { ...box, keyId, keyIdOf, forPatients: createPatientBox(box, keyId !== null, keyFile) };
+  return { ...cipher, keyId, keyIdOf, forPatients: createPatientCipher(cipher, keyId !== null, keyFile) };
 }
 
-function createPatientBox(box: TextBox, encrypts: boolean, keyFile: KeyFile | null): PatientBox {
-  const sealedUnder = (stored: string): { file: KeyFile; slot: string; sealed: string } => {
-    const { id, slot, sealed } = parseSealed(stored);
-    if (keyFile?.id === id) return { file: keyFile, slot, sealed };
+function createPatientCipher(cipher: TextCipher, encrypts: boolean, keyFile: KeyFile | null): PatientCipher {
+  const fileAndSlotOf = (stored: string): { file: KeyFile; slot: string; ciphertext: string } => {
+    const { id, slot, ciphertext } = parseCiphertext(stored);
+    if (keyFile?.id === id) return { file: keyFile, slot, ciphertext };
     throw new AppError(
       'ERR_SECRET_KEY',
       `patients' keys are sealed with the key file ${id}, ${describe(keyFile)}`,
@@ -115,27 +115,27 @@ function createPatientBox(box: TextBox, encrypts: boolean, keyFile: KeyFile | nu
       },
     );
   };
-  const open = (stored: string, context: string): string => {
-    if (!stored.startsWith(filePrefix)) return box.open(stored, context);
-    const { file, slot, sealed } = sealedUnder(stored);
+  const decrypt = (stored: string, context: string): string => {
+    if (!stored.startsWith(filePrefix)) return cipher.decrypt(stored, context);
+    const { file, slot, ciphertext } = fileAndSlotOf(stored);
     const bytes = file.keyOf(slot);
     if (!bytes) throw new AppError('ERR_SECRET_KEY', "this patient's key was destroyed");
-    return decrypt({ id: 'of the key file', bytes }, sealed, context);
+    return decryptWith({ id: 'of the key file', bytes }, ciphertext, context);
   };
   const isDestroyed = (stored: string): boolean => {
     if (!stored.startsWith(filePrefix)) return false;
-    const { file, slot } = sealedUnder(stored);
+    const { file, slot } = fileAndSlotOf(stored);
     return !file.has(slot);
   };
-  if (!keyFile) return { ...box, open, isDestroyed, encrypts, keyFile };
+  if (!keyFile) return { ...cipher, decrypt, isDestroyed, encrypts, keyFile };
   return {
-    open,
+    decrypt,
     isDestroyed,
     encrypts: true,
     keyFile,
-    seal(plain, context, beside) {
+    encrypt(plain, context, beside) {
       const slot = (beside && slotOf(beside)?.slot) ?? randomBytes(8).toString('hex');
-      return `${filePrefix}${keyFile.id}:${slot}:${encrypt(keyFile.keyOf(slot)!, plain, context)}`;
+      return `${filePrefix}${keyFile.id}:${slot}:${encryptWith(keyFile.keyOf(slot)!, plain, context)}`;
     },
     isStale: (stored) => !stored.startsWith(`${filePrefix}${keyFile.id}:`),
   };
@@ -148,25 +148,25 @@ function describe(keyFile: KeyFile | null): string {
 /** Where in which key file the key is that sealed this; undefined when no key file did. */
 export function slotOf(stored: string): { file: string; slot: string } | undefined {
   if (!stored.startsWith(filePrefix)) return undefined;
-  const { id, slot } = parseSealed(stored);
+  const { id, slot } = parseCiphertext(stored);
   return { file: id, slot };
 }
 
-function parseSealed(stored: string): { id: string; slot: string; sealed: string } {
-  const [id = '', slot = '', sealed = ''] = stored.slice(filePrefix.length).split(':');
+function parseCiphertext(stored: string): { id: string; slot: string; ciphertext: string } {
+  const [id = '', slot = '', ciphertext = ''] = stored.slice(filePrefix.length).split(':');
   if (!/^[0-9a-f]{16}$/.test(slot)) throw new DoesNotOpenError("a patient's key in the store is damaged");
-  return { id, slot, sealed };
+  return { id, slot, ciphertext };
 }
 
-function encrypt(bytes: Uint8Array, plain: string, context: string): string {
+function encryptWith(bytes: Uint8Array, plain: string, context: string): string {
   const iv = randomBytes(ivBytes);
   const cipher = createCipheriv(algorithm, bytes, iv).setAAD(Buffer.from(context));
-  const sealed = Buffer.concat([iv, cipher.update(plain, 'utf8'), cipher.final(), cipher.getAuthTag()]);
-  return sealed.toString('base64');
+  const ciphertext = Buffer.concat([iv, cipher.update(plain, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+  return ciphertext.toString('base64');
 }
 
-function decrypt({ id, bytes }: EncryptionKey, sealed: string, context: string): string {
-  const raw = Buffer.from(sealed, 'base64');
+function decryptWith({ id, bytes }: EncryptionKey, ciphertext: string, context: string): string {
+  const raw = Buffer.from(ciphertext, 'base64');
   try {
     const decipher = createDecipheriv(algorithm, bytes, raw.subarray(0, ivBytes), { authTagLength: tagBytes })
       .setAAD(Buffer.from(context))

@@ -4,21 +4,21 @@ import type { Source } from '../binlog/source/source.ts';
 import {
   checkWebhooks,
   guessEventPattern,
-  judgeEventPatterns,
+  checkEventPatterns,
   type EventTypes,
 } from '../config/check-webhooks.ts';
 import type { Watch } from '../binlog/types.ts';
 import { problemsError, type Problem } from '../config/problems.ts';
 import type { Config } from '../config/types.ts';
-import { checkClientCertificate, judgeCertificateFiles } from '../delivery/send/client-certificates.ts';
+import { checkClientCertificate, checkCertificateFiles } from '../delivery/send/client-certificates.ts';
 import { checkWebhookUrl, type GuardOptions } from '../delivery/send/guard.ts';
 import { checkWebhookHeaders } from '../delivery/send/headers.ts';
 import { describeRules } from '../event/rule/describe.ts';
-import { ownEventTypes } from '../event/own-events.ts';
+import { systemEventTypes } from '../event/system-events.ts';
 import { builtInRulesFile, readRules } from '../event/rule/rule-file.ts';
 import {
   findUnsent,
-  judgeSelection,
+  checkSelection,
   matchesPattern,
   type Selection,
   type SelectionProblem,
@@ -27,7 +27,7 @@ import type { CompiledEventType, EventTypeInfo } from '../event/types.ts';
 import { AppError, appErrorWithin } from '../lib/errors.ts';
 import type { Subscription } from '../outbox/types.ts';
 import { urlProblem } from '../outbox/webhook/webhook-shape.ts';
-import { readClinic, type Clinic } from '../capture/clinic.ts';
+import { readCompiledSource, type CompiledSource } from '../capture/compiled-source.ts';
 
 /** The source is not ready to be read; `report` has the remedies. */
 export class PreflightError extends AppError {
@@ -58,7 +58,7 @@ export function guardOptions({ delivery, http, source, store }: Config): GuardOp
   };
 }
 
-/** What is known of the rules when the file's webhooks are judged. */
+/** What is known of the rules when the file's webhooks are checked. */
 export interface KnownRules {
   types: readonly (EventTypeInfo & Partial<CompiledEventType>)[];
   /** Events whose rules have a mistake of form: what they send is unknown. */
@@ -72,25 +72,25 @@ export interface KnownRules {
  * Event names, URLs, headers, filters, fields and client certificates of the file's webhooks. Throws ERR_CONFIG with each mistake and its
  * line.
  */
-export function requireFitWebhooks(config: Config, { rules }: Clinic): void {
-  const problems = judgeFileWebhooks(config, { ...rules, unread: [], withoutColumns: [] });
+export function requireFitWebhooks(config: Config, { rules }: CompiledSource): void {
+  const problems = validateFileWebhooks(config, { ...rules, unread: [], withoutColumns: [] });
   if (problems.length > 0) throw problemsError('ERR_CONFIG', problems);
 }
 
-/** The mistakes of the file's webhooks, as far as they can be judged by what is known. `rules`: null where nothing is. */
-export function judgeFileWebhooks(config: Config, rules: KnownRules | null): Problem[] {
+/** The mistakes of the file's webhooks, as far as they can be checked by what is known. `rules`: null where nothing is. */
+export function validateFileWebhooks(config: Config, rules: KnownRules | null): Problem[] {
   const eventTypes = rules && eventTypesOf(rules);
   const guard = guardOptions(config);
   const webhooks = checkWebhooks(config.webhooks, {
     eventTypes,
     // With http:// refused already, what else is wrong with the URL.
-    judgeUrl: (url) => checkWebhookUrl(guard.allowHttp ? url : url.replace(/^http:/i, 'https:'), guard),
-    judgeHeaders: (headers) => checkWebhookHeaders(headers),
-    judgeClientCertificate: (name) => checkClientCertificate(name, config.delivery.clientCertificates),
-    judgeSelection: (webhook) => (rules && eventTypes ? judgeKnown(webhook, rules, eventTypes) : []),
+    checkUrl: (url) => checkWebhookUrl(guard.allowHttp ? url : url.replace(/^http:/i, 'https:'), guard),
+    checkHeaders: (headers) => checkWebhookHeaders(headers),
+    checkClientCertificate: (name) => checkClientCertificate(name, config.delivery.clientCertificates),
+    checkSelection: (webhook) => (rules && eventTypes ? validateKnown(webhook, rules, eventTypes) : []),
   });
   const told = webhooks.map((problem) => ({ ...problem, ...openingRemedy(problem, config) }));
-  return [...told, ...judgeCertificates(config)];
+  return [...told, ...validateCertificates(config)];
 }
 
 /** `127.0.0.1/32:9000`, as `allow_private_networks` has it; of a name, which may have several addresses, an example of a network. */
@@ -112,7 +112,7 @@ function openingRemedy({ path, message }: Problem, { webhooks }: Config): Pick<P
 }
 
 /** What `filter` and `fields` name that cannot be right. An entry of `events` that names no event does not hide it. */
-function judgeKnown(
+function validateKnown(
   { events, filter, fields }: Selection,
   { types, unread, withoutColumns, watch }: KnownRules,
   eventTypes: EventTypes,
@@ -120,49 +120,54 @@ function judgeKnown(
   const meant = events.map((pattern) => guessEventPattern(pattern, eventTypes));
   const isMeant = (type: string): boolean => meant.some((pattern) => matchesPattern(pattern, type));
   if (unread.some(isMeant)) return [];
-  const problems = judgeSelection({ events: meant, filter, fields }, { types, watch });
+  const problems = checkSelection({ events: meant, filter, fields }, { types, watch });
   return problems.filter(({ key }) => key !== 'filter' || !withoutColumns.some(isMeant));
 }
 
-function judgeCertificates({ delivery, certificatePositions }: Config): Problem[] {
+function validateCertificates({ delivery, certificatePositions }: Config): Problem[] {
   return Object.entries(delivery.clientCertificates).flatMap(([name, files]) => {
-    const message = judgeCertificateFiles(files);
+    const message = checkCertificateFiles(files);
     const path = ['delivery', 'client_certificates', name];
     return message === undefined ? [] : [{ path, position: certificatePositions[name]!, message }];
   });
 }
 
-type JudgedRow = Pick<Subscription, 'events' | 'filter' | 'fields' | 'url' | 'headers' | 'clientCertificate'>;
+type ValidatedRow = Pick<
+  Subscription,
+  'events' | 'filter' | 'fields' | 'url' | 'headers' | 'clientCertificate'
+>;
 
 /** What a webhook names that the rules do not make or have, and what the guard refuses: sentences about a row that SQL may have written. */
-export function judgeWebhook(
-  { events, filter, fields, ...row }: JudgedRow,
-  { config, clinic: { rules } }: { config: Config; clinic: Clinic },
+export function validateWebhook(
+  { events, filter, fields, ...row }: ValidatedRow,
+  { config, clinic: { rules } }: { config: Config; clinic: CompiledSource },
 ): string[] {
   return [
-    ...judgeRow({ events, ...row }, config, rules.types),
-    ...judgeSelection({ events, filter, fields }, rules).map(({ key, message }) => `${key}: ${message}`),
+    ...validateRow({ events, ...row }, config, rules.types),
+    ...checkSelection({ events, filter, fields }, rules).map(({ key, message }) => `${key}: ${message}`),
     ...findUnsent({ events, filter }, rules),
   ];
 }
 
 /**
- * The same without the source. `types`: those of the rules; null where they cannot be read, and names of events are not judged.
+ * The same without the source. `types`: those of the rules; null where they cannot be read, and names of events are not checked.
  */
-function judgeRow(
-  { events, url, headers, clientCertificate }: Omit<JudgedRow, 'filter' | 'fields'>,
+function validateRow(
+  { events, url, headers, clientCertificate }: Omit<ValidatedRow, 'filter' | 'fields'>,
   config: Config,
   types: readonly EventTypeInfo[] | null,
 ): string[] {
   // What is wrong with its form is among the problems of the row.
   const address = urlProblem(url) === undefined ? checkWebhookUrl(url, guardOptions(config)) : [];
-  const unknown = types === null ? [] : judgeEventPatterns(events, eventTypesOf({ types }));
+  const unknown = types === null ? [] : checkEventPatterns(events, eventTypesOf({ types }));
   const certificate = checkClientCertificate(clientCertificate, config.delivery.clientCertificates);
   return [...address, ...unknown, ...checkWebhookHeaders(headers), ...certificate];
 }
 
-/** `judgeRow` for a command, with the configuration's rules. */
-export function createRowJudge(config: Config): (row: Omit<JudgedRow, 'filter' | 'fields'>) => string[] {
+/** `validateRow` for a command, with the configuration's rules. */
+export function createRowValidator(
+  config: Config,
+): (row: Omit<ValidatedRow, 'filter' | 'fields'>) => string[] {
   let types: readonly EventTypeInfo[] | null = null;
   try {
     types = describedRules(config);
@@ -170,18 +175,18 @@ export function createRowJudge(config: Config): (row: Omit<JudgedRow, 'filter' |
     // `check` says what is wrong with the rules: the list of webhooks is printed all the same.
     if (!appErrorWithin(error)) throw error;
   }
-  return (row) => judgeRow(row, config, types);
+  return (row) => validateRow(row, config, types);
 }
 
 function eventTypesOf({ types, unread = [] }: Pick<KnownRules, 'types'> & Partial<KnownRules>): EventTypes {
-  return { domain: [...types.map(({ type }) => type), ...unread], own: ownEventTypes };
+  return { domain: [...types.map(({ type }) => type), ...unread], own: systemEventTypes };
 }
 
 /**
  * What is wrong with a webhook that a person writes at the command line or by the API, without asking the source. `types`: those of
  * the rules in force; without them, the configuration's rules are read.
  */
-export function judgeInput(
+export function validateInput(
   {
     url,
     events,
@@ -194,7 +199,7 @@ export function judgeInput(
   const eventTypes = eventTypesOf({ types });
   return [
     ...(url === undefined ? [] : checkWebhookUrl(url, guardOptions(config))),
-    ...judgeEventPatterns(events ?? [], eventTypes),
+    ...checkEventPatterns(events ?? [], eventTypes),
     ...(headers === undefined ? [] : checkWebhookHeaders(headers)),
     ...checkClientCertificate(clientCertificate, config.delivery.clientCertificates),
   ];
@@ -213,11 +218,11 @@ export interface SelectionContext {
   /** A source for one question, which the caller closes. */
   source: Source;
   /** The rules in force; without them, the configuration's are read. */
-  clinic?: Clinic;
+  clinic?: CompiledSource;
 }
 
-/** What `judgeInputSelection` finds: what is refused, and what is said and accepted. */
-export interface JudgedSelection {
+/** What `validateInputSelection` finds: what is refused, and what is said and accepted. */
+export interface CheckedSelection {
   problems: string[];
   /** Events that are never sent, because the filter asks of what they lack. */
   notes: string[];
@@ -227,22 +232,22 @@ export interface JudgedSelection {
  * What is wrong with `filter` and `fields` of such a webhook. The source is asked about a filter, whose names may be columns and whose
  * values must fit their kinds; when it does not answer, the daemon warns of what does not fit.
  */
-export async function judgeInputSelection(
+export async function validateInputSelection(
   selection: Selection,
   { config, source, clinic }: SelectionContext,
-): Promise<JudgedSelection> {
+): Promise<CheckedSelection> {
   let rules: Pick<KnownRules, 'types' | 'watch'> = clinic?.rules ?? {
     types: describedRules(config),
     watch: new Map(),
   };
-  let problems = judgeSelection(selection, rules);
+  let problems = checkSelection(selection, rules);
   let notes = clinic === undefined ? [] : findUnsent(selection, rules);
   if (selection.filter !== null && (clinic === undefined || problems.some(({ key }) => key === 'filter'))) {
     try {
       const names = new Set([...Object.keys(selection.filter ?? {}), ...(clinic?.filterNames ?? [])]);
       const options = { filterNames: names, ...(clinic && { ruleFile: clinic.ruleFile }) };
-      ({ rules } = await readClinic(source, config, options));
-      problems = judgeSelection(selection, rules);
+      ({ rules } = await readCompiledSource(source, config, options));
+      problems = checkSelection(selection, rules);
       notes = findUnsent(selection, rules);
     } catch (error) {
       if (!appErrorWithin(error)?.code.startsWith('ERR_SOURCE_')) throw error;

@@ -3,7 +3,7 @@ import { eventId, idPart } from './event-id.ts';
 import type { DomainEvent, EventTypeInfo } from './types.ts';
 
 /** Events about this installation itself: sent only to webhooks that name them, never for `*` or `noun.*`. */
-export const ownEvents: readonly EventTypeInfo[] = [
+export const systemEvents: readonly EventTypeInfo[] = [
   {
     type: 'webhook.disabled',
     table: 'webhooks',
@@ -80,9 +80,9 @@ export const ownEvents: readonly EventTypeInfo[] = [
   },
 ];
 
-export const ownEventTypes: readonly string[] = ownEvents.map(({ type }) => type);
+export const systemEventTypes: readonly string[] = systemEvents.map(({ type }) => type);
 
-export interface OwnEvent {
+export interface SystemEvent {
   type:
     | 'webhook.disabled'
     | 'webhook.failing'
@@ -103,7 +103,7 @@ export interface OwnEvent {
 }
 
 /** An event of our own, ready for the outbox. */
-export function createOwnEvent({ type, installation, occasion, ...rest }: OwnEvent): DomainEvent {
+export function createSystemEvent({ type, installation, occasion, ...rest }: SystemEvent): DomainEvent {
   return {
     ...rest,
     id: eventId(idPart(installation), idPart(...occasion), type),

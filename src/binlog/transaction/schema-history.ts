@@ -5,15 +5,15 @@ import { formerKeysOf, keyText, withFormerKeys } from '../definition/former-keys
 import type { CopyDefinition } from '../definition/possible-copies.ts';
 import { findValueChange, followAlteration, isConverted } from '../definition/value-change.ts';
 import { mergeShown } from '../definition/shown-column.ts';
-import { Tripwire } from '../halt.ts';
-import { OutgrownError } from './outgrown.ts';
+import { CaptureFault } from '../halt.ts';
+import { StaleSchemaError } from './stale-schema.ts';
 import type { MappedTable, TableMapContext } from '../decode/table-map.ts';
 import type { TableDefinitions } from '../statement/statement-policy.ts';
 import { changedRemedy, convertedRemedy, keylessRemedy, rekeyedRemedy } from '../remedy.ts';
 import type { Baseline, ShownColumn } from '../types.ts';
 
 /** What the log has shown of the tables so far, against which each table map and each ALTER TABLE is held. */
-export class ShownColumns {
+export class SchemaHistory {
   #baseline: Baseline;
   #changed = false;
 
@@ -32,19 +32,19 @@ export class ShownColumns {
     return changed ? this.#baseline : undefined;
   }
 
-  /** Throws an OutgrownError when a table has columns that the rules name and that were not known to be there. */
+  /** Throws a StaleSchemaError when a table has columns that the rules name and that were not known to be there. */
   requireKnown({ schema: { name }, unread, shown }: MappedTable): void {
     const known = this.#baseline[name.toLowerCase()] ?? {};
     const unknown = unread.filter((column) => !Object.hasOwn(known, column));
     if (unknown.length === 0) return;
-    throw new OutgrownError(
+    throw new StaleSchemaError(
       name.toLowerCase(),
       Object.fromEntries(unknown.map((column) => [column, shown[column]!])),
     );
   }
 
   /**
-   * Throws a Tripwire when a wanted column that was there is gone, or has changed its kind; also when its type is one that does not keep
+   * Throws a CaptureFault when a wanted column that was there is gone, or has changed its kind; also when its type is one that does not keep
    * each value of the former, although no definition in the log said so: an online schema change, a session with `sql_log_bin=0`; and
    * when the table had a key and has none any more, or has one again that it had before rows were written under another one: what became
    * of the rows under the former key was not reported. Another key is no fault: its rows come with the key in force when they were written.
@@ -70,7 +70,7 @@ export class ShownColumns {
   }
 
   /**
-   * Follows a definition. Throws a Tripwire where a watched column may have other values after an ALTER TABLE, or after a RENAME that
+   * Follows a definition. Throws a CaptureFault where a watched column may have other values after an ALTER TABLE, or after a RENAME that
    * brings a copy, unless a person accepted the loss of the statement.
    */
   follow(
@@ -89,15 +89,15 @@ export class ShownColumns {
   }
 
   /**
-   * Follows an ALTER TABLE. Throws a Tripwire when a watched column, or one of the key, may have other values after it than before, for
+   * Follows an ALTER TABLE. Throws a CaptureFault when a watched column, or one of the key, may have other values after it than before, for
    * which no row was logged. Of an unknown table nothing was reported.
    */
   #alter(altered: AlteredTable, wanted: ReadonlySet<string>): void {
     const { schema, table, alteration, mode } = altered;
     const known = this.#baseline[table.toLowerCase()];
     if (!known) return;
-    const judged = judgedOf(known, wanted);
-    const found = findValueChange(alteration, { known, judged, mode });
+    const compared = comparedOf(known, wanted);
+    const found = findValueChange(alteration, { known, compared, mode });
     if (found?.kind === 'remove') {
       const message = `the watched column ${schema}.${table}.${found.column} ${found.what}`;
       throw changed(`${schema}.${table}`, found.column, message);
@@ -106,10 +106,10 @@ export class ShownColumns {
     this.#set(table, followAlteration(alteration, known, mode));
   }
 
-  /** Throws a Tripwire where a copy takes the place of a watched table with other values in a watched column, or in one of the key. */
+  /** Throws a CaptureFault where a copy takes the place of a watched table with other values in a watched column, or in one of the key. */
   #swap({ schema, table, copy }: CopyDefinition['swapped'][number], wanted: ReadonlySet<string>): void {
     const known = this.#baseline[table.toLowerCase()] ?? {};
-    const swapped = findSwapped(known, judgedOf(known, wanted), copy);
+    const swapped = findSwapped(known, comparedOf(known, wanted), copy);
     if (swapped) throw converted(`${schema}.${table}`, swapped.column, swapped.what);
   }
 
@@ -132,34 +132,34 @@ export class ShownColumns {
   }
 }
 
-const judgedOf = (known: Baseline[string], wanted: ReadonlySet<string>): Set<string> =>
+const comparedOf = (known: Baseline[string], wanted: ReadonlySet<string>): Set<string> =>
   new Set(Object.keys(known).filter((column) => wanted.has(column) || known[column]!.isKey === true));
 
-function changed(table: string, column: string, message: string): Tripwire {
-  return new Tripwire('column-changed', message, {
+function changed(table: string, column: string, message: string): CaptureFault {
+  return new CaptureFault('column-changed', message, {
     table,
     remedy: changedRemedy(`${table.split('.').at(-1)!}.${column}`),
   });
 }
 
-function keyless(table: string): Tripwire {
-  return new Tripwire(
+function keyless(table: string): CaptureFault {
+  return new CaptureFault(
     'column-changed',
     `the watched table ${table} has no primary key any more: the log does not show which row is which`,
     { table, remedy: keylessRemedy(table) },
   );
 }
 
-function rekeyed(table: string): Tripwire {
-  return new Tripwire(
+function rekeyed(table: string): CaptureFault {
+  return new CaptureFault(
     'column-changed',
     `the watched table ${table} has a key again that it had before: rows that were written in between were reported under another key`,
     { table, remedy: rekeyedRemedy(table) },
   );
 }
 
-function converted(table: string, column: string, what: string): Tripwire {
-  return new Tripwire(
+function converted(table: string, column: string, what: string): CaptureFault {
+  return new CaptureFault(
     'column-changed',
     `the watched column ${table}.${column} ${what}: it may have other values now, which no row of the log shows`,
     { table, remedy: convertedRemedy(`${table.split('.').at(-1)!}.${column}`) },

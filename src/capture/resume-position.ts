@@ -1,23 +1,23 @@
-import { haltOf, HaltError, Tripwire } from '../binlog/halt.ts';
+import { haltOf, HaltError, CaptureFault } from '../binlog/halt.ts';
 import { proveLineage } from '../binlog/position/lineage.ts';
 import { lineageHalt, startOfReading } from '../binlog/position/verdict.ts';
-import { hasPassed } from '../binlog/gtid/passed.ts';
+import { containsPosition } from '../binlog/gtid/contains-position.ts';
 import { currentPosition, listLogFiles, oldestPosition } from '../binlog/source/log-file.ts';
 import type { Source, SourceIdentity } from '../binlog/source/source.ts';
 import type { Baseline, LogPlace, Position } from '../binlog/types.ts';
 import type { Config } from '../config/types.ts';
 import { AppError } from '../lib/errors.ts';
-import { keepWaived } from '../outbox/checkpoint.ts';
+import { keepSkipped } from '../outbox/checkpoint.ts';
 import type { Appender } from '../outbox/append/append.ts';
 import type { CaptureState, Checkpoint, Claimant } from '../outbox/types.ts';
-import { firstBaseline, type Clinic } from './clinic.ts';
+import { firstBaseline, type CompiledSource } from './compiled-source.ts';
 import { learnSchema, locateSchema, type LiveSchema } from './transaction/live-schema.ts';
 
 interface Proving {
   config: Config;
   source: Source;
   claimant: Claimant;
-  clinic: Clinic;
+  clinic: CompiledSource;
   state: CaptureState;
   appender: Appender;
 }
@@ -38,7 +38,7 @@ interface Proven {
  * The checkpoint, proved to belong to this server, and the tables as the log has shown them up to it; at the first run both are
  * made as the configuration says. Throws a HaltError when the log does not continue from it.
  */
-export async function provenCheckpoint({
+export async function verifyCheckpoint({
   config,
   source,
   claimant,
@@ -96,8 +96,8 @@ async function forgetPassed({ store }: Claimant, { checkpoint, waived, epoch }: 
   if (!checkpoint) return;
   const ahead: string[] = [];
   for (const id of waived)
-    if (!(await hasPassed(checkpoint.position, checkpoint.flavour, id))) ahead.push(id);
-  if (ahead.length < waived.length) await keepWaived(store, ahead, epoch);
+    if (!(await containsPosition(checkpoint.position, checkpoint.flavour, id))) ahead.push(id);
+  if (ahead.length < waived.length) await keepSkipped(store, ahead, epoch);
 }
 
 /** Before everything that is in the log. */
@@ -113,7 +113,7 @@ function learnedAt(
   try {
     return learnSchema(live, { place, baseline });
   } catch (error) {
-    throw error instanceof Tripwire ? new HaltError(haltOf(error, position)) : error;
+    throw error instanceof CaptureFault ? new HaltError(haltOf(error, position)) : error;
   }
 }
 

@@ -3,7 +3,7 @@ import { type AppError, appErrorWithin, codeOf, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 
 /** What a part that is tried again and again says of how it goes. */
-export interface Reports {
+export interface FailureReporter {
   onError(error: unknown): void;
   /** It works; called after every success, or after the first success that follows a failure. */
   onRecovered(): void;
@@ -14,7 +14,7 @@ interface Outage {
   tellAgainMs: number;
   intervalMs: number;
   /** The parts that failed for this reason and have not worked since. */
-  parts: Set<Reports>;
+  parts: Set<FailureReporter>;
   /** False while it may be over at the next try: see `isPassing`. */
   isLogged: boolean;
   message: string;
@@ -38,7 +38,7 @@ const maximumIntervalMs = 3_600_000;
  * Logs lasting failures: when one begins, at growing intervals while it lasts, and when it ends. Parts that fail for the
  * same reason, as all of them do when the store is away, are one outage.
  */
-export class Outages {
+export class FailureLog {
   readonly #log: Log;
   readonly #nowMs: () => number;
   /** By the text of the error. */
@@ -50,8 +50,8 @@ export class Outages {
   }
 
   /** The reports of one part; `message` says what it could not do. */
-  part(message: string): Reports {
-    const part: Reports = {
+  part(message: string): FailureReporter {
+    const part: FailureReporter = {
       onError: (error) => this.#failed(part, error, message),
       onRecovered: () => this.#recovered(part),
     };
@@ -66,7 +66,7 @@ export class Outages {
     });
   }
 
-  #failed(part: Reports, error: unknown, message: string): void {
+  #failed(part: FailureReporter, error: unknown, message: string): void {
     const text = messageOf(error);
     const nowMs = this.#nowMs();
     const known = this.#outages.get(text);
@@ -90,7 +90,7 @@ export class Outages {
     this.#log.warn({ ...told(error), for_s: secondsSince(known, nowMs), parts: known.parts.size }, message);
   }
 
-  #recovered(part: Reports): void {
+  #recovered(part: FailureReporter): void {
     for (const [error, outage] of this.#outages) {
       if (!outage.parts.delete(part) || outage.parts.size > 0) continue;
       this.#outages.delete(error);
