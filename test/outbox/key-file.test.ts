@@ -182,7 +182,7 @@ describe.each(servers)('a key file on %s', (variant) => {
     await forge(eraseAction);
     await forge('store.adopt');
     expect(await destroy()).toEqual(refused);
-    // While acts of SQL are in the log nothing is sealed: an erasure is on record, and its key goes once it is sealed.
+    // While acts of SQL are in the log nothing is encrypted: an erasure is on record, and its key goes once it is sealed.
     expect(await erase(me, '45')).toMatchObject({ events: 1, keyFile: null });
     expect(await destroy()).toEqual({ destroyed: 0, unexplained: 2 });
     await test.schema.query('DELETE FROM audit_log WHERE mark IS NULL');
@@ -290,9 +290,9 @@ describe.each(servers)('a key file on %s', (variant) => {
     const proved = { ok: true, flaw: null, payloads: { proved: 2, pruned: 0, erased: 0 } };
     expect(await verifyLog(me)).toMatchObject(proved);
     // The request that is under way was given out in the clear: its answer would be written so.
-    expect(await encryptPayloads(me, last)).toEqual({ kind: 'waits', sealed: 50 });
+    expect(await encryptPayloads(me, last)).toEqual({ kind: 'waits', encrypted: 50 });
     expect(await verifyLog(me)).toMatchObject(proved);
-    expect(await encryptPayloads(me, last)).toEqual({ kind: 'waits', sealed: 2 });
+    expect(await encryptPayloads(me, last)).toEqual({ kind: 'waits', encrypted: 2 });
     await test.schema.query(
       "UPDATE queue SET state = 'pending', attempt = attempt - 1 WHERE state = 'sending'",
     );

@@ -296,7 +296,7 @@ describe.each(servers)('payloads at rest, on %s', (variant) => {
     expect(await getDelivery(me, 1)).toMatchObject({ payload: null });
     expect(await encryptPayloads(me, await readClearTo(me.store, me.cipher))).toEqual({
       kind: 'done',
-      sealed: 0,
+      encrypted: 0,
     });
   });
 

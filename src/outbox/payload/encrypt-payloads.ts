@@ -17,7 +17,7 @@ export interface EncryptionStep {
 
 /**
  * Encrypts payloads and answers that were written before a key was configured, of the next events up to `lastSeq`, in one bounded
- * transaction; call again until it is `done`. `lastSeq` is the last event that may be in clear text, as is on record (payload-acts). The encrypted log holds throughout: it remembers what was sent, not how it is stored.
+ * transaction; call again until it is `done`. `lastSeq` is the last event that may be in clear text, as is on record (payload-acts). The sealed log holds throughout: it remembers what was sent, not how it is stored.
  */
 export async function encryptPayloads(
   { store, cipher }: EncryptedStore,
