@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFailed } from 'vitest';
 import { loadClinic } from '../../src/demo/clinic.ts';
 import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
 import { runCli, startDaemonProcess, type CliResult, type DaemonProcess } from '../support/daemon.ts';
@@ -204,6 +204,12 @@ ${receiver.delivery}
     scene.admin.destroy();
     await clinic.drop();
     await Promise.all([server.stop(), replica.stop()]);
+  });
+  beforeEach(() => {
+    onTestFailed(() => {
+      const last = daemon.log.slice(-30).map((line) => `${JSON.stringify(line)}\n`);
+      process.stderr.write(last.join(''));
+    });
   });
 
   async function connectAdmin(): Promise<Connection> {
