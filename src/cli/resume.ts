@@ -1,12 +1,14 @@
 import { Command } from 'commander';
 import type { TimeSpan } from '../binlog/halt.ts';
+import type { Source } from '../binlog/source/source.ts';
 import type { Position } from '../binlog/types.ts';
 import { acceptGap, countGivenUp, countReasons, gapInWords } from '../capture/gap/accept-gap.ts';
 import { findGap, type Gap, type Transactions } from '../capture/gap/gap.ts';
+import { findFailingChecks } from '../daemon/check/find-failing-checks.ts';
 import { AppError, appErrorWithin } from '../lib/errors.ts';
 import { refusalWithin } from '../lib/server-error.ts';
 import type { OpenedStore } from './argument/with-store.ts';
-import { findFailingChecks, formatFailingChecks } from './check/failing-checks.ts';
+import { formatFailingChecks } from './check/format-failing-checks.ts';
 import { momentValue, readQueryValue, reasonValue } from '../config/setting/query-value.ts';
 import { configOption, type ConfigOptions } from './argument/config-option.ts';
 import { confirm, yesDescription, yesFlag, type ConfirmOptions } from './terminal/confirm.ts';
@@ -87,7 +89,7 @@ function resume(options: ResumeOptions, reason: string): Promise<void> {
 }
 
 /** Where no halt keeps the daemon from being ready, a check may; and where the source refuses a question, a check says what is missing. */
-async function withFailingChecks(error: unknown, opened: OpenedStore): Promise<unknown> {
+async function withFailingChecks(error: unknown, opened: OpenedStore & { source: Source }): Promise<unknown> {
   const known = appErrorWithin(error);
   const notHalted = known?.code === 'ERR_NOT_HALTED' ? known : undefined;
   // Another error of ours has its own remedy, such as that of a dropped schema.

@@ -2,9 +2,10 @@ import { Command } from 'commander';
 import type { CheckResult } from '../binlog/preflight/preflight.ts';
 import { freeLease } from '../capture/capture-lease.ts';
 import { createRowValidator } from '../daemon/validate-webhook.ts';
-import { readStatus, type InstallationStatus } from '../daemon/status.ts';
+import { findFailingChecks } from '../daemon/check/find-failing-checks.ts';
+import { readStatus, shownByStatus, type InstallationStatus } from '../daemon/status.ts';
 import { formatDuration } from '../lib/duration.ts';
-import { findFailingChecks, formatFailingChecks } from './check/failing-checks.ts';
+import { formatFailingChecks } from './check/format-failing-checks.ts';
 import { configOption, type ConfigOptions } from './argument/config-option.ts';
 import { print, printJson } from './terminal/output.ts';
 import { Lines, styled } from './terminal/styled.ts';
@@ -19,25 +20,19 @@ export function statusCommand(): Command {
     .addOption(configOption())
     .option('--json', 'print it as JSON')
     .action(async (options: ConfigOptions & { json?: true }) => {
-      const { status, failing } = await withDatabases(options, async ({ source, ...vault }) => {
-        const problemsOf = createRowValidator(vault.config);
+      const { status, failing } = await withDatabases(options, async (opened) => {
+        const problemsOf = createRowValidator(opened.config);
         const status = await readStatus(
-          source,
-          vault,
+          opened.source,
+          opened,
           (rows) => new Map(rows.map((row) => [row.id, problemsOf(row)])),
         );
-        return { status, failing: await findFailingChecks(vault, shownBefore(status)) };
+        return { status, failing: await findFailingChecks(opened, shownByStatus(status)) };
       });
       if (options.json) printJson({ ...status, failing_checks: failing });
       else print(formatStatus(status, failing));
     });
 }
-
-/** What the status itself says already: a source that does not answer, and a halt. */
-const shownBefore = ({ source, capture }: InstallationStatus): string[] => [
-  ...('error' in source ? ['connection'] : []),
-  ...(capture.halt ? ['lineage'] : []),
-];
 
 function formatStatus(
   { daemon, capture, source, webhooks }: InstallationStatus,

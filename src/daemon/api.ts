@@ -10,7 +10,8 @@ import type { LiveState } from './live-state.ts';
 import { validateInput, validateInputSelection } from './validate-webhook.ts';
 import { webhookProblems } from './webhook-problems.ts';
 import { readBacklog } from '../capture/log-end.ts';
-import { readStatus } from './status.ts';
+import { findFailingChecks } from './check/find-failing-checks.ts';
+import { readStatus, shownByStatus } from './status.ts';
 import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
 
 export interface ApiParts {
@@ -45,7 +46,10 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
     onQueued: () => dispatcher.wake(),
     backlog: () => readBacklog(source, vault.store),
     async status() {
-      const { capture, ...status } = await readStatus(source, vault, () => webhookProblems(inForce));
+      const shown = await readStatus(source, vault, () => webhookProblems(inForce));
+      const { capture, ...status } = shown;
+      const { config } = inForce;
+      const failing = await findFailingChecks({ config, source, store: vault.store }, shownByStatus(shown));
       const { role, lastError, failures, silentMs, readers, blockedBy } = captureLoop.status();
       return {
         ...status,
@@ -53,6 +57,7 @@ export function createApiContext({ vault, sender, inForce, feed, ...parts }: Api
           ...{ ...capture, role, last_error: lastError, failures, silent_ms: silentMs, readers },
           blocked_by: blockedBy,
         },
+        failing_checks: failing,
         dispatch: toJson(dispatcher.stats()),
       };
     },

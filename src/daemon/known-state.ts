@@ -27,7 +27,7 @@ export interface KnownState {
 }
 
 /** Of a store that was not used before. */
-export const nothingKnown: KnownState = {
+const nothingKnown: KnownState = {
   checkpoint: null,
   cleanStop: null,
   baseline: {},
@@ -54,6 +54,21 @@ export async function readKnownState(store: Store, config: Config): Promise<Know
     webhooks: await loadWebhooks({ store, cipher }),
     refused: await readRefusedNames(store, config, cipher),
   };
+}
+
+/** Of a store that cannot be asked. */
+export const unknownState = ({ source }: Config): KnownState => ({
+  ...nothingKnown,
+  serverId: source.serverId,
+});
+
+/** As `readKnownState`, for a report: of a store that does not answer nothing is known, and the preflight says what keeps it from answering. */
+export async function tryReadKnownState(store: Store, config: Config): Promise<KnownState> {
+  try {
+    return await readKnownState(store, config);
+  } catch {
+    return unknownState(config);
+  }
 }
 
 /** Nothing where the encryption key is not the store's: that is a mistake of its own. */

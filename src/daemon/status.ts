@@ -89,6 +89,15 @@ export async function readStatus(
   return { daemon, capture, source: log, webhooks };
 }
 
+/** The ids of checks that a status repeats: a source that does not answer, and a halt. */
+export const shownByStatus = ({
+  source,
+  capture,
+}: Pick<InstallationStatus, 'source' | 'capture'>): string[] => [
+  ...('error' in source ? ['connection'] : []),
+  ...(capture.halt ? ['lineage'] : []),
+];
+
 async function readSourceStatus(
   source: Source,
   { checkpoint }: CaptureState,

@@ -230,6 +230,15 @@ export const statusAnswer = answering({
       last_error: orNull(string),
     }),
   ),
+  failing_checks: listOf(
+    answering({
+      id: { ...string, description: 'Stays the same between versions.' },
+      title: string,
+      level: { const: 'fail' },
+      detail: string,
+      remedy: orNull(string),
+    }),
+  ),
   dispatch: answering({
     in_flight: integer,
     queued: integer,

@@ -6,7 +6,7 @@ import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
 import { sealedErasures } from '../../src/audit/act/sealed-erasures.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { inspectSealedLog } from '../../src/cli/check/sealed-log.ts';
+import { inspectSealedLog } from '../../src/daemon/check/inspect-sealed-log.ts';
 import { openAppender } from '../../src/outbox/append/append.ts';
 import { claimant } from '../outbox/support.ts';
 import { flavours } from '../support/server.ts';

@@ -17,7 +17,7 @@ import {
 import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { verifyLog } from '../../src/audit/verify.ts';
-import { inspectSealedLog } from '../../src/cli/check/sealed-log.ts';
+import { inspectSealedLog } from '../../src/daemon/check/inspect-sealed-log.ts';
 import { HmacKey } from '../../src/crypto/sha256.ts';
 import { Marker } from '../../src/db/proof/marks.ts';
 import {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
 import { formatReport } from '../../src/cli/check/report.ts';
-import { inspectSealedLog } from '../../src/cli/check/sealed-log.ts';
+import { inspectSealedLog } from '../../src/daemon/check/inspect-sealed-log.ts';
 import { openStore } from '../../src/db/connection/client.ts';
 import { clearCipher, createCipher } from '../../src/crypto/cipher.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';

@@ -19,7 +19,11 @@ interface Size {
 const sizes: readonly Size[] = [
   // It just fits into a packet, where MySQL's own text of it, with a space behind each comma, does not.
   { name: 'as large as', bytes: packetBytes - 60_000, columns: ['events'] },
-  { name: 'twice as large as', bytes: 2 * packetBytes, columns: ['events'] },
+  {
+    name: 'with four documents, each larger than',
+    bytes: packetBytes + 60_000,
+    columns: ['events', 'filter', 'fields', 'headers'],
+  },
 ];
 
 describe.each(servers)('a webhook row %s', { timeout: 180_000 }, (variant) => {
@@ -69,7 +73,8 @@ ${receiver.delivery}`,
   };
 
   it.each(sizes)('$name a packet is one bad row, on record once', async ({ name: size, bytes, columns }) => {
-    const names = JSON.stringify(Array.from({ length: bytes / 6 }, () => 'a.b'));
+    // No column can be read, whether a session reads the whole of it or not: it has the same problems for all.
+    const names = JSON.stringify([...Array.from({ length: bytes / 6 }, () => 'a.b'), 1]);
     await large.query(
       `INSERT INTO webhooks (name, url, secret, ${columns.join(', ')}) VALUES (?, ?, ?${', ?'.repeat(columns.length)})`,
       [size, receiver.url, testSecret, ...columns.map(() => names)],

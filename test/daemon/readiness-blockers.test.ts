@@ -81,6 +81,10 @@ describe.each(servers)('what keeps the daemon from being ready, on %s', { timeou
     const status = await cli(['status'], daemon.configFile, urls);
     const resume = await cli(['resume', '--accept-gap', '--reason', 'x', '--yes'], daemon.configFile, urls);
     expect([status.code, resume.code]).toEqual([0, 1]);
+    const { failing_checks: shown } = JSON.parse((await daemon.get('/api/status')).body) as {
+      failing_checks: CheckResult[];
+    };
+    expect(shown).toEqual(failing);
     for (const id of Object.keys(blocked)) {
       const { title, detail, remedy } = failing.find((each) => each.id === id)!;
       const reason = readyz.reasons.find((each) => each.startsWith(`the check ${id} fails`));

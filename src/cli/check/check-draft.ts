@@ -1,6 +1,6 @@
 import { openSource } from '../../binlog/source/source.ts';
 import { validateStart, type CheckedDraft, type StartReport } from '../../daemon/validate-start.ts';
-import { nothingKnown, readKnownState, type KnownState } from '../../daemon/known-state.ts';
+import { tryReadKnownState, unknownState, type KnownState } from '../../daemon/known-state.ts';
 import { openStore } from '../../db/connection/client.ts';
 
 /** What `run` checks at its start, without a migration and without a daemon. */
@@ -13,14 +13,11 @@ export async function checkDraft(draft: CheckedDraft): Promise<StartReport> {
   }
 }
 
-/** The state of a store that was not used before, or does not answer, is unknown: the preflight reports what keeps it from answering. */
 async function readState({ config, isStoreUnknown }: CheckedDraft): Promise<KnownState> {
-  if (isStoreUnknown) return { ...nothingKnown, serverId: config.source.serverId };
+  if (isStoreUnknown) return unknownState(config);
   const store = openStore(config.store.url, { connections: 1 });
   try {
-    return await readKnownState(store, config);
-  } catch {
-    return { ...nothingKnown, serverId: config.source.serverId };
+    return await tryReadKnownState(store, config);
   } finally {
     await store.close();
   }

@@ -1,5 +1,7 @@
 import { Command } from 'commander';
 import type { CheckResult, PreflightReport } from '../../binlog/preflight/preflight.ts';
+import { checkStoreSchema } from '../../daemon/check/check-store-schema.ts';
+import { inspectSealedLog } from '../../daemon/check/inspect-sealed-log.ts';
 import type { CheckedDraft } from '../../daemon/validate-start.ts';
 import { openStore } from '../../db/connection/client.ts';
 import type { AppError } from '../../lib/errors.ts';
@@ -15,9 +17,7 @@ import {
 import { checkListening } from './listening.ts';
 import { checkDraft } from './check-draft.ts';
 import { formatReport } from './report.ts';
-import { inspectSealedLog } from './sealed-log.ts';
 import { checkStorePrivacy } from './store-privacy.ts';
-import { checkStoreSchema } from './store-schema.ts';
 import { configOf, configOption, draftOf, type ConfigOptions } from '../argument/config-option.ts';
 import { print, printExact, printJson } from '../terminal/output.ts';
 
