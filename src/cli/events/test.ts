@@ -31,6 +31,7 @@ import { formatTable } from '../terminal/table.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { sinceOption, untilOption } from '../argument/query-option.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
+import { definitionNotes } from './definition-notes.ts';
 
 const clockSkewMs = 60_000;
 
@@ -206,11 +207,8 @@ function formatReport({ range, ...report }: DryRunReport): string {
     each.removed,
   ]);
   const notes = [
-    ...warnings,
-    ...definitions.map(
-      ({ at, tables }) =>
-        `${at}: a statement defined ${tables.join(', ')} anew; rows before it are read by the tables as they are now`,
-    ),
+    ...new Set(warnings),
+    ...definitionNotes(definitions),
     ...(lookups > 0 ? [`${lookups} questions to the database were answered with rows as they are now`] : []),
   ];
   const unread = halts.map(({ message, remedy }) => `${styled('red', 'not read')}  ${message}\n${remedy}`);
