@@ -71,17 +71,17 @@ import { reencryptSecrets } from './outbox/webhook/webhook-registry.ts';
 /** A claim outlasts the wait in memory (30 s), the longest request (5 min) and its settlement. */
 const CLAIM_MS = 6 * 60_000;
 
-/** What a test puts in place of the real parts. */
+/** Replacements of real parts in tests. */
 type Seams = Pick<SecondReadingOptions, 'compare'>;
 
 export interface Daemon {
-  /** Where it listens. */
+  /** The address of the HTTP server. */
   readonly url: string;
-  /** Whether capture makes progress: what /readyz answers. */
+  /** Whether capture makes progress; /readyz reports it. */
   isReady(): boolean;
-  /** Reads the configuration and the rules again; an edit that is not valid is refused in the log. */
+  /** Reads the configuration and the rules again; refuses an invalid edit with a log line. */
   reload(): void;
-  /** Ends in reverse: no new changes, what is under way is sent and recorded, then the connections. */
+  /** Stops in reverse order: stops capture, finishes and records deliveries in progress, then closes the connections. */
   stop(): Promise<void>;
 }
 
@@ -101,7 +101,7 @@ interface Parts {
 }
 
 /**
- * The whole story: migrates the store, checks the source, then captures, delivers and listens until stopped.
+ * Migrates the store, checks the source, then captures, delivers and listens until stopped.
  * Throws AppError: configuration, rules, preflight (PreflightError), store, port.
  */
 export async function startDaemon(config: Config, log: Log, seams: Seams = {}): Promise<Daemon> {
@@ -119,7 +119,7 @@ async function start(
   config: Config,
   { log, stack, seams }: { log: Log; stack: AsyncDisposableStack; seams: Seams },
 ): Promise<Omit<Daemon, 'stop'>> {
-  // Created before the files are read, so that no edit falls between; started last.
+  // Created before the files are read, so that no edit is missed; started last.
   const watcher = watchConfig(config, {
     onChange: (change) => reload(parts, { change, feed, captureLoop }),
     onInvalid: (error) =>
@@ -276,17 +276,17 @@ async function prepare(
   return parts;
 }
 
-/** Puts on record what SQL did to webhooks, and puts back those of the file. Returns whether there was anything. */
+/** Records changes that SQL made to webhooks, and restores the webhooks of the file. Returns whether anything changed. */
 async function explainEdits(parts: Parts): Promise<boolean> {
   const { claimant, fileSync } = parts;
   if (!(await areWebhooksEdited(claimant.store, claimant.cipher))) return false;
   await fileSync.again();
-  // What SQL wrote is in clear text.
+  // A secret written by SQL is in clear text.
   await reencryptSecrets(claimant);
   return true;
 }
 
-/** The tables and the rules, with the columns that any webhook's filter may name. */
+/** The tables and the rules, including the columns that any webhook's filter may name. */
 function clinicNow(
   { source, inForce }: Parts,
   ruleFile: RuleFile,
@@ -396,7 +396,7 @@ function createCapture(
   });
 }
 
-/** Sections that are read once, at the start. */
+/** Sections that are read only at the start. */
 const fixedSections = ['source', 'store', 'delivery', 'http', 'audit', 'retention', 'log'] as const;
 
 interface Reload {
@@ -405,7 +405,7 @@ interface Reload {
   captureLoop: CaptureLoop;
 }
 
-/** Takes a valid edit: webhooks at once, rules from the next transaction on. Throws what makes the edit unfit. */
+/** Applies a valid edit: webhooks at once, rules from the next transaction on. Throws the reason for which it refuses an edit. */
 async function reload(parts: Parts, { change, feed, captureLoop }: Reload): Promise<void> {
   const { inForce, log, source, store } = parts;
   const { baseline } = await readCaptureState(store);

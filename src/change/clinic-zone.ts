@@ -6,9 +6,9 @@ export interface ClinicZone {
   readonly name: string;
   /**
    * `2026-03-07 15:30:00` → `2026-03-07T15:30:00.000-04:00`: at least milliseconds, more where the column has more.
-   * The clock's own text is never altered, only the offset is added. A time that a DST change skips or repeats gets the
-   * offset that was in force before the change: a skipped one then means the instant that the clock would have shown,
-   * had it not been moved; of a repeated one the earlier is taken. (The same choice as Temporal's `compatible`.)
+   * The text of the local time is never altered, only the offset is added. A time that a DST change skips or repeats gets the offset that was in force
+   * before the change: a skipped time means the instant that an unchanged clock would have shown, and a repeated time means its first occurrence. (The
+   * same choice as Temporal's `compatible`.)
    */
   toIso(localTime: string): string;
   /** What the clinic's clock showed at an instant: `2026-03-07 19:30:00` in UTC → `2026-03-07 15:30:00`, fraction kept. */
@@ -17,12 +17,12 @@ export interface ClinicZone {
 
 const dayMs = 86_400_000;
 
-/** Days kept with their offset; a clinic's columns rarely mention more than a few hundred different ones at a time. */
+/** Cached days with their offset; a clinic's columns rarely contain more than a few hundred different days at a time. */
 const maxDays = 4_096;
 
 /**
  * The clinic's zone, by IANA name (`America/Santo_Domingo`) or offset (`-04:00`). Asking Intl for an offset takes 2.4 µs,
- * so the answer is kept per day, except for the days on which the offset changes.
+ * so the answer is cached per day, except for the days on which the offset changes.
  * Throws ERR_CONFIG for a zone that does not exist.
  */
 export function createClinicZone(name: string): ClinicZone {
@@ -95,7 +95,7 @@ function parseOffset(formatted: string): number {
   return (match[1] === '-' ? -1_000 : 1_000) * seconds;
 }
 
-/** `-04:00`; the odd seconds of a zone before standard time are cut, ISO 8601 has no place for them. */
+/** `-04:00`; the seconds of an offset from before standard time are cut, because ISO 8601 has no place for them. */
 function formatOffset(offsetMs: number): string {
   const minutes = Math.floor(Math.abs(offsetMs) / 60_000);
   const two = (n: number): string => String(n).padStart(2, '0');

@@ -5,19 +5,17 @@ import type { Change } from './types.ts';
 /**
  * Reduces the row events of one transaction to the net change of each row, in the order in which the rows first appear:
  * INSERT then UPDATE is an INSERT with the last image, UPDATEs collapse into one, INSERT then DELETE is nothing, DELETE
- * then INSERT of the same key is an UPDATE, a change that ends where it began is nothing. The primary key is the row's
- * identity: an UPDATE that changes it is a DELETE of the old key and an INSERT of the new one, in this order. Rows of a
- * table without a primary key are identified by all their watched columns: rows with equal values in them are
- * interchangeable, so their net changes still add up.
+ * then INSERT of the same key is an UPDATE, a change whose last image equals the first is nothing. The primary key is the row's
+ * identity: an UPDATE that changes it is a DELETE of the old key and an INSERT of the new one, in this order. A row of a table without a primary key is
+ * identified by the values of all its watched columns. Rows with equal values are interchangeable, so their net changes still add up.
  *
- * Cells that are absent from the after image of an update are unchanged and taken from the image before it; what no
- * image has stays undefined. Pure, and linear in the number of rows.
+ * Cells that are absent from the after image of an update are unchanged and taken from the before image; a cell that no image has stays undefined. Pure, and linear in the number of rows.
  *
  * @param firstOrdinal ordinal of `rows[0]` among the transaction's watched rows
  */
 export function netChanges(rows: readonly RowEvent[], firstOrdinal = 0): Change[] {
   const [first] = rows;
-  // Nearly every transaction of the application writes one watched row: no maps for those.
+  // Nearly every transaction of the application writes one watched row, and needs no maps.
   if (first && rows.length === 1 && !changesKey(first)) {
     const change = toChange(first, firstOrdinal);
     return isNoOp(change, false) ? [] : [change];
@@ -42,7 +40,7 @@ export function netChanges(rows: readonly RowEvent[], firstOrdinal = 0): Change[
 /** A row's net change while its transaction is being read. */
 interface Net {
   change: Change;
-  /** An older one under the same key: only rows without a primary key can be that alike. */
+  /** An older net change under the same key: only a table without a primary key can have equal rows. */
   under: Net | undefined;
   /** DELETE then INSERT: absent cells of the new row are defaults that the log does not name, not the old values. */
   replaced: boolean;
@@ -83,14 +81,14 @@ function changesKey({ table, before, after }: RowEvent): boolean {
   return false;
 }
 
-/** The same, with what the transaction has shown of the old row. */
+/** The same, with the old row completed from earlier events of the transaction. */
 function splitKnown(state: TableNet, row: RowEvent): readonly RowEvent[] {
   if (!changesKey(row)) return [row];
   const known = state.live.get(keyOf(row.table, row.before ?? []))?.change.after ?? [];
   return splitKeyChange({ ...row, after: fillAbsent(row.after ?? [], known) });
 }
 
-/** Lets one row event act on its table. Returns the net change that begins with it, if one does. */
+/** Applies one row event to its table. Returns the net change that begins with the event, if any. */
 function apply(state: TableNet, row: RowEvent, ordinal: number): Net | undefined {
   const known = row.before ? pop(state.live, keyOf(row.table, row.before)) : undefined;
   if (known) {
@@ -166,18 +164,18 @@ function isNoOp({ op, before, after }: Change, replaced: boolean): boolean {
   return true;
 }
 
-/** Whether two cells hold the same value; absent is the same as absent only. */
+/** Whether two cells hold the same value; absent equals only absent. */
 export function sameCell(a: Cell, b: Cell): boolean {
   if (a === b) return true;
   return a instanceof Uint8Array && b instanceof Uint8Array && Buffer.compare(a, b) === 0;
 }
 
-/** `row` with the cells that it lacks taken from `source`; `row` itself where it lacks none. */
+/** `row` with its missing cells taken from `source`; `row` itself when no cell is missing. */
 function fillAbsent(row: Row, source: Row): Row {
   return row.includes(undefined) ? row.map((cell, i) => (cell === undefined ? source[i] : cell)) : row;
 }
 
-/** A first image, completed by what a later event of the row has of cells that were not changed in between. */
+/** A first image, completed with cells from a later event of the row that were not changed in between. */
 function learn(before: Row, between: Row, later: Row): Row {
   if (!before.includes(undefined)) return before;
   return before.map((cell, i) => (cell === undefined && between[i] === undefined ? later[i] : cell));
@@ -191,7 +189,7 @@ export function keyOf(table: TableSchema, row: Row): string {
   return key.map((index) => escaped(row[index])).join(',');
 }
 
-/** One of several cells, unmistakable whatever commas and backslashes its text has. */
+/** One of several cells as text, with commas and backslashes escaped. */
 function escaped(cell: Cell): string {
   if (cell === null) return '\\N';
   if (cell === undefined) return '\\U';

@@ -14,8 +14,8 @@ export interface Change {
   /** null on delete. */
   after: Row | null;
   /**
-   * Where the key first appeared among the transaction's watched rows: with key and type it makes the event id. The DELETE and
-   * the INSERT of one change of key share it; the DELETE comes first.
+   * Where the key first appeared among the transaction's watched rows: with key and type it makes the event id. The DELETE and the INSERT of one key
+   * change share it; the DELETE comes first.
    */
   ordinal: number;
 }

@@ -2,14 +2,14 @@ import type { Cell, ColumnKind } from '../binlog/types.ts';
 import { withMilliseconds, type ClinicZone } from './clinic-zone.ts';
 import { parseExactJson, quoteJson } from '../lib/exact-json.ts';
 
-/** A cell as the JSON text that stands for it in a payload. An absent cell is null, as SQL NULL is. */
+/** Returns the JSON text of a cell for a payload. An absent cell is null, as SQL NULL is. */
 export type ToJsonText = (cell: Cell) => string;
 
 /**
  * The codec of a kind of column: DECIMAL is exact, an integer is a number while safe and a string beyond 2^53, DATE is
  * `YYYY-MM-DD`, TIME `HH:MM:SS` with its fraction, TIMESTAMP ISO 8601 in UTC, DATETIME ISO 8601 with the clinic's
- * offset, ENUM and SET their labels, JSON itself, binary base64. A date with a zero month or day is no date: null.
- * It writes text rather than values because a payload is read far less often than it is sent.
+ * offset, ENUM and SET their labels, JSON itself, binary base64. A date with a zero month or day becomes null.
+ * It writes text rather than values, because a payload is sent far more often than it is read.
  */
 export function jsonText(kind: ColumnKind, zone: ClinicZone): ToJsonText {
   switch (kind) {
@@ -41,7 +41,7 @@ export function jsonText(kind: ColumnKind, zone: ClinicZone): ToJsonText {
   }
 }
 
-/** Whether a date or time of day is one that does not exist: its month or day is zero. */
+/** Whether a date does not exist because its month or day is zero. */
 export function isZeroDate(cell: Cell): boolean {
   return typeof cell === 'string' && /^\d{4}-(?:00|\d\d-00)/.test(cell);
 }
@@ -54,7 +54,7 @@ function integerText(cell: Cell): string {
 
 const jsonNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/;
 
-/** Exact. JSON has no leading zeros, which a SELECT prints for ZEROFILL columns. */
+/** Exact. JSON allows no leading zeros, which a SELECT prints for ZEROFILL columns. */
 function decimalText(cell: Cell): string {
   if (typeof cell !== 'string') return floatText(cell);
   if (jsonNumber.test(cell)) return cell;
@@ -66,7 +66,7 @@ function floatText(cell: Cell): string {
   return typeof cell === 'number' && Number.isFinite(cell) ? String(cell) : 'null';
 }
 
-/** Text as it is; bytes as base64, also where text is expected but the character set is unknown: never as garbled text. */
+/** Text as it is; bytes as base64, also text whose character set is unknown, so that no garbled text is sent. */
 function textText(cell: Cell): string {
   if (typeof cell === 'string') return quoteJson(cell);
   if (typeof cell === 'number') return String(cell);

@@ -2,34 +2,34 @@ import { didYouMean, nearest } from '../lib/suggest.ts';
 import type { Problem, YamlPath } from './problems.ts';
 import type { ConfiguredWebhook } from './types.ts';
 
-/** The event types there are. */
+/** All event types. */
 export interface EventTypes {
-  /** The event types that the rules can make: what `*` and `noun.*` match. */
+  /** The event types that the rules can produce: `*` and `noun.*` match these. */
   domain: readonly string[];
-  /** Our own (`webhook.disabled`), which are sent only to webhooks that name them. */
+  /** System events (`webhook.disabled`), which are sent only to webhooks that name them. */
   own: readonly string[];
 }
 
-/** What an entry of `events` may have meant: the nearest right word, else all events. */
+/** Suggests a correction for an entry of `events`: the nearest known word, else all events. */
 export function guessEventPattern(pattern: string, types: EventTypes): string {
   if (namesEvent(pattern, types)) return pattern;
   return nearest(pattern, [...types.domain, ...types.own]) ?? '*';
 }
 
-/** What only later rooms know about webhooks. Each verb returns sentences about what is wrong, which quote no value. */
+/** Checks of a webhook that need later rooms. Each returns sentences about mistakes, which quote no value. */
 export interface WebhookChecks {
-  /** Null where the rules cannot be read: names of events are not checked. */
+  /** Null when the rules cannot be read: then event names are not checked. */
   eventTypes: EventTypes | null;
   checkUrl(url: string): readonly string[];
   checkHeaders(headers: Readonly<Record<string, string>>): readonly string[];
   checkClientCertificate(name: string | null): readonly string[];
-  /** What `filter` and `fields` name that none of its events has. */
+  /** Names in `filter` and `fields` that none of its events has. */
   checkSelection(
     webhook: Pick<ConfiguredWebhook, 'events' | 'filter' | 'fields'>,
   ): readonly { key: 'filter' | 'fields'; message: string }[];
 }
 
-/** Says what is wrong with an entry of a webhook's `events`; undefined when it names something. */
+/** Says what is wrong with an entry of a webhook's `events`; undefined when it names at least one event. */
 export function checkEventPattern(pattern: string, types: EventTypes): string | undefined {
   return namesEvent(pattern, types) ? undefined : unknownEvent(pattern, types);
 }
@@ -51,10 +51,10 @@ function unknownEvent(given: string, { domain, own }: EventTypes): string {
   return `no event begins with "${pattern.slice(0, -1)}"${didYouMean(pattern, known)}`;
 }
 
-/** A row edited by SQL may name thousands that there are not: so many are quoted, and the others counted. */
+/** A row edited by SQL may name thousands of unknown events: this many are quoted, the others are counted. */
 const quotedEvents = 5;
 
-/** Sentences about the entries of `events` that name nothing, in bounded number and length. */
+/** Sentences about the entries of `events` that name no event, bounded in number and length. */
 export function checkEventPatterns(patterns: readonly string[], types: EventTypes): string[] {
   const wrong = patterns.filter((pattern) => !namesEvent(pattern, types));
   const rest = wrong.length - quotedEvents;
@@ -65,8 +65,7 @@ export function checkEventPatterns(patterns: readonly string[], types: EventType
 }
 
 /**
- * Checks the file's webhooks against what stands to the right of this room: the event types of the compiled rules, the guard of
- * addresses, the rules for headers. Returns all problems with their places; `problemsError('ERR_CONFIG', …)` makes an error of them.
+ * Checks the file's webhooks against later rooms: the event types of the compiled rules, the address guard, the rules for headers. Returns all problems with their places; `problemsError('ERR_CONFIG', …)` makes an error of them.
  */
 export function checkWebhooks(webhooks: readonly ConfiguredWebhook[], checks: WebhookChecks): Problem[] {
   return webhooks.flatMap((webhook, index) => {

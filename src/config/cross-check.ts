@@ -5,15 +5,15 @@ import { type Environment, findProxies } from './yaml/env.ts';
 import { isMap, valueAt } from './yaml/layer.ts';
 import { formatPath, type Problems, type YamlPath } from './problems.ts';
 
-/** What the values of the file depend on besides each other. */
+/** Everything outside the file on which its values depend. */
 export interface Surroundings {
   baseDir: string;
   env: Environment;
 }
 
 /**
- * Checks what one key alone cannot tell. Works on the values as YAML gave them, whatever else is wrong with them, so that these
- * problems are reported together with all others.
+ * Checks that involve more than one key. They run on the raw YAML values, even when the file has other mistakes, so that all problems are reported
+ * together.
  */
 export function crossCheck(value: unknown, { baseDir, env }: Surroundings, problems: Problems): void {
   checkSchemas(value, baseDir, problems);
@@ -40,7 +40,7 @@ function parsed(url: unknown, baseDir: string): DatabaseUrl | undefined {
   try {
     return typeof url === 'string' ? parseDatabaseUrl(url, { baseDir }) : undefined;
   } catch {
-    // Told by the schema of the key.
+    // The schema of this key reports it.
     return undefined;
   }
 }
@@ -89,9 +89,9 @@ function checkProxy(value: unknown, env: Environment, problems: Problems): void 
 
 interface Uniqueness {
   value: unknown;
-  /** Of a list of maps. */
+  /** The values of one key in a list of maps. */
   path: YamlPath;
-  /** Which may not have the same value twice, in whatever case. */
+  /** The key whose value must be unique; letter case is ignored. */
   key: string;
 }
 

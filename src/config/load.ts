@@ -11,31 +11,30 @@ import type { Config } from './types.ts';
 import { validate } from './setting/validate.ts';
 import { readYamlFile } from './yaml/yaml-file.ts';
 
-/** The defaults. The same way up from `src/config` and from `dist/config`. */
+/** The defaults. The relative path is the same from `src/config` and from `dist/config`. */
 const defaultsFile = fileURLToPath(new URL('../../config/default.yaml', import.meta.url));
 
-/** A configuration file as far as it can be read, with all its mistakes. */
+/** The readable part of a configuration file, with all its mistakes. */
 export interface ConfigDraft {
   /**
-   * The configuration with stand-ins for the values that have a mistake, so that everything else can be checked. It is in force only without
-   * a problem. Null where no stand-in helps.
+   * The configuration with placeholders for the values that have a mistake, so that everything else can be checked. It is used only when there is no
+   * problem. Null when no placeholder is possible.
    */
   config: Config | null;
   problems: readonly Problem[];
-  /** Whether a stand-in is at this path: what is wrong with it says nothing about the file. */
+  /** Whether a placeholder is at this path: problems of a placeholder are not problems of the file. */
   isReplaced(path: YamlPath): boolean;
-  /** Whether the value at this path, or one that it is part of, has a mistake. */
+  /** Whether the value at this path, or a value that contains it, has a mistake. */
   isWrong(path: YamlPath): boolean;
-  /** Whether the address of the store has a mistake; without one of its own it is that of the source. */
+  /** Whether the address of the store has a mistake; without `store.url` it is the address of the source. */
   isStoreUnknown: boolean;
 }
 
 /**
- * Reads the configuration: the user's file over `config/default.yaml`, with the environment put in, checked whole and frozen.
+ * Reads the configuration: the user's file over `config/default.yaml`, with environment variables substituted, checked whole and frozen.
  * @param file path of the user's file; paths inside it are relative to it.
  * @param env the environment; default: that of the process.
- * @throws AppError ERR_CONFIG, whose message has one line for every problem: `file:line:column key: what is wrong`. No value
- * is ever repeated in it.
+ * @throws AppError ERR_CONFIG, whose message has one line for every problem: `file:line:column key: what is wrong`. The message never contains a value.
  */
 export function loadConfig(file: string, env: Environment = process.env): Config {
   const { config, problems } = draftConfig(file, env);
@@ -44,7 +43,7 @@ export function loadConfig(file: string, env: Environment = process.env): Config
 }
 
 /**
- * Reads the configuration as `loadConfig`, and returns its mistakes with what else can be checked.
+ * Reads the configuration like `loadConfig`, but returns the mistakes together with the rest of the configuration.
  * @throws AppError ERR_CONFIG for a file that cannot be read, is not YAML or is not a map: nothing in it can be checked.
  */
 export function draftConfig(file: string, env: Environment = process.env): ConfigDraft {
@@ -88,7 +87,7 @@ export function draftConfig(file: string, env: Environment = process.env): Confi
 const isPrefix = (prefix: YamlPath, path: YamlPath): boolean =>
   prefix.every((step, index) => step === path[index]);
 
-/** Lays every webhook over `webhook_defaults`. Its filter and headers replace those of the defaults whole. */
+/** Lays every webhook over `webhook_defaults`. Its filter and headers replace the default filter and headers; they are not merged. */
 function withWebhookDefaults(raw: unknown): unknown {
   const defaults = valueAt(raw, ['webhook_defaults']);
   const webhooks = valueAt(raw, ['webhooks']);
@@ -102,7 +101,7 @@ function withWebhookDefaults(raw: unknown): unknown {
   return { ...raw, webhooks: complete };
 }
 
-/** Whether a webhook has the value at `path` from `webhook_defaults`, where its problems are reported once. */
+/** Whether a webhook inherits the value at `path` from `webhook_defaults`, where its problems are reported once. */
 function isInherited(path: YamlPath, user: unknown, raw: unknown): boolean {
   const [section, index, key] = path;
   return (
@@ -114,7 +113,7 @@ function isInherited(path: YamlPath, user: unknown, raw: unknown): boolean {
   );
 }
 
-/** Freezes maps and lists all the way down; a key object is left as it is. */
+/** Freezes maps and lists recursively; key objects are not frozen. */
 function freeze<T>(value: T): T {
   if (Array.isArray(value) || Object.getPrototypeOf(value ?? 0) === Object.prototype) {
     for (const inner of Object.values(value as object)) freeze(inner);

@@ -1,21 +1,21 @@
 import { AppError, errorCatalogue, type ErrorCode } from '../lib/errors.ts';
 
-/** The way to a value in a YAML file: map keys and list indices from the top. */
+/** The path of a value in a YAML file: map keys and list indices from the top. */
 export type YamlPath = readonly (string | number)[];
 
-/** A place in a file, as editors count: the first line and the first column are 1. */
+/** A position in a file; the first line and the first column are 1, as in editors. */
 export interface Position {
   file: string;
   line: number;
   column: number;
 }
 
-/** One mistake in a YAML file. The message names no value, because a value may be a secret. */
+/** One mistake in a YAML file. The message contains no value, because a value may be a secret. */
 export interface Problem {
   path: YamlPath;
   position: Position;
   message: string;
-  /** What to write instead, where the message does not say it. */
+  /** What to write instead, unless the message says it. */
   remedy?: string;
   /** The last key of the path is not shown. */
   hidesKey?: boolean;
@@ -23,16 +23,16 @@ export interface Problem {
 
 /** Collects all mistakes of one file, so that one error reports them. */
 export interface Problems {
-  /** Adds one, at the place of `path`. A path that already has a problem, or lies inside one that has, is left out: it follows from it. */
+  /** Adds one, at the place of `path`. A problem inside a path that already has a problem is left out, because it follows from the first. */
   add(path: YamlPath, message: string, shown?: Pick<Problem, 'hidesKey'>): void;
-  /** In the order of the file. */
+  /** All problems, in the order of the file. */
   list(): Problem[];
 }
 
-/** More mistakes of one file are not listed. */
+/** At most this many mistakes of one file are listed. */
 export const maxProblems = 100;
 
-/** Starts a collector over one file: `at` finds the place of a path (see readYamlFile), `found` are problems known already. */
+/** Starts a collector over one file: `at` finds the place of a path (see readYamlFile), `found` are the problems found so far. */
 export function createProblems({
   at,
   problems: found,
@@ -60,19 +60,19 @@ const inFileOrder = (problems: readonly Problem[]): Problem[] =>
 
 /** The longest name of an event type. */
 const maxKeyLength = 128;
-/** What secrets look like that were written as a key: our own, those in a URL, and tokens in hex or base64. */
+/** The form of a secret that was written as a key: our own secrets, credentials in a URL, and tokens in hex or base64. */
 const secretForm = /whsec_|\/|@|^(?=.*\d)[\w+=-]{32,}$/i;
 
 /**
- * A key as messages may show it. `{ secret:whsec_… }`, without a space, is one key that holds the value: what follows the colon is
- * left out, and so is a key that looks like a secret itself.
+ * Returns a key in a form that messages may show. `{ secret:whsec_… }`, without a space, is one key that contains the value: the text after the colon is
+ * left out. A key that looks like a secret is left out, too.
  */
 export function showKey(key: string): string {
   const name = key.replace(/:.*$/s, ':…');
   return name.length > maxKeyLength || secretForm.test(name) ? '…' : name;
 }
 
-/** `webhooks[0].events[1]`; the empty path is the empty text. Keys are shown by showKey. */
+/** `webhooks[0].events[1]`; an empty path gives an empty text. showKey formats the keys. */
 export function formatPath(path: YamlPath, { hidesKey = false }: Pick<Problem, 'hidesKey'> = {}): string {
   const shown = hidesKey ? [...path.slice(0, -1), '…'] : path;
   return shown
@@ -81,7 +81,7 @@ export function formatPath(path: YamlPath, { hidesKey = false }: Pick<Problem, '
     .replace(/^\./, '');
 }
 
-/** `file:line:column key: message`: a place that terminals and editors make clickable. */
+/** `file:line:column key: message`: a form that terminals and editors make clickable. */
 export function formatProblem({ path, position, message, hidesKey = false }: Problem): string {
   const { file, line, column } = position;
   const key = formatPath(path, { hidesKey });

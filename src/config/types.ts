@@ -5,7 +5,7 @@ import type { Position } from './problems.ts';
 
 /** The configuration, complete, checked and frozen. Times are milliseconds, sizes bytes. */
 export interface Config {
-  /** The file it was read from, as given. */
+  /** Path of the configuration file, as given. */
   file: string;
   /** SHA-256 of that file's bytes. */
   fingerprint: string;
@@ -14,10 +14,10 @@ export interface Config {
   /** Absolute path of the rules file; null for the built-in catalogue. */
   rulesFile: string | null;
   webhooks: readonly ConfiguredWebhook[];
-  /** What a webhook has that does not say otherwise, those made by API and command line included. */
+  /** Defaults of every webhook, also of webhooks created by API and command line. */
   webhookDefaults: WebhookSettings;
   delivery: DeliveryConfig;
-  /** Where each entry of `delivery.client_certificates` is in the file. */
+  /** The position of each entry of `delivery.client_certificates` in the file. */
   certificatePositions: Readonly<Record<string, Position>>;
   http: HttpConfig;
   audit: { sealIntervalMs: number };
@@ -26,31 +26,31 @@ export interface Config {
 }
 
 interface SourceConfig {
-  /** With the schema that is read in `database`. */
+  /** `database` is the schema that is read. */
   url: DatabaseUrl;
   /** Where a first run begins. */
   startFrom: 'now' | 'oldest';
   /** IANA name of the clinic's zone. */
   timezone: string;
-  /** Replication server id; null for one derived from the installation. */
+  /** Replication server id; null to derive it from the installation. */
   serverId: number | null;
-  /** How often the server and our canary row must be heard. */
+  /** How often a heartbeat of the server and our canary row must arrive. */
   heartbeatMs: number;
-  /** What capture may hold in memory. */
+  /** The memory limit of capture. */
   bufferBytes: number;
 }
 
 interface StoreConfig {
   url: DatabaseUrl;
-  /** The first encrypts, every one decrypts. Empty without encryption at rest. */
+  /** The first key encrypts, all keys decrypt. Empty without encryption at rest. */
   encryptionKeys: readonly EncryptionKey[];
-  /** Of the file with which patients' keys are sealed; null where the encryption key does it. */
+  /** Path of the file whose keys encrypt patients' keys; null when the encryption key encrypts them. */
   keyFile: string | null;
 }
 
 export type FilterValue = string | number | boolean;
 
-/** All that are given must hold. A value that is null meets only `exists: false`. */
+/** All given conditions must hold. A null value meets only `exists: false`. */
 export interface FilterOperators {
   gt?: string | number;
   gte?: string | number;
@@ -65,17 +65,17 @@ export interface FilterOperators {
 /** Field of data, or column of the changed row → the values that it may have, or what must hold of its value. */
 export type Filter = Readonly<Record<string, readonly FilterValue[] | FilterOperators>>;
 
-/** What is optional in a webhook. */
+/** The optional settings of a webhook. */
 export interface WebhookSettings {
   isActive: boolean;
-  /** null lets everything pass. */
+  /** null accepts every event. */
   filter: Filter | null;
   /** The fields of `data` that are sent; null for all. */
   fields: readonly string[] | null;
   headers: Readonly<Record<string, string>>;
   order: 'entity' | 'none';
   maxInFlight: number;
-  /** Requests a second; null is without a limit. */
+  /** Requests a second; null for no limit. */
   ratePerSecond: number | null;
   timeoutMs: number;
   legacySignature: boolean;
@@ -83,19 +83,19 @@ export interface WebhookSettings {
   clientCertificate: string | null;
 }
 
-/** A webhook of the file, which manages it. */
+/** A webhook that the configuration file manages. */
 export interface ConfiguredWebhook extends WebhookSettings {
   name: string;
   url: string;
   /** Event types, `noun.*` or `*`, as written: checkWebhooks compares them with the catalogue. */
   events: readonly string[];
   secret: string;
-  /** Where its parts stand, for messages: `''` is the webhook itself, then `url`, `events[0]`, `headers.X-Clinic`, … */
+  /** Positions of its parts in the file, for messages: `''` is the webhook itself, then `url`, `events[0]`, `headers.X-Clinic`, … */
   positions: Readonly<Record<string, Position>>;
 }
 
 interface DeliveryConfig {
-  /** Requests in flight at most, of all webhooks together. */
+  /** Maximum number of requests in flight, over all webhooks. */
   concurrency: number;
   /** Delays before the second, third, … attempt. */
   retryScheduleMs: readonly number[];
@@ -105,11 +105,11 @@ interface DeliveryConfig {
   allowHttp: boolean;
   allowPrivateNetworks: readonly PrivateNetwork[];
   allowedPorts: readonly number[];
-  /** The proxies that check addresses in our place, by the target's scheme; null for direct connections. */
+  /** The proxies that check target addresses instead of us, by the target's scheme; null for direct connections. */
   proxies: { https: string | null; http: string | null; exempt: readonly string[] } | null;
-  /** Certificate authorities (PEM) trusted beside the system's. */
+  /** Certificate authorities (PEM) trusted in addition to the system's. */
   ca: string | null;
-  /** Files of the certificates with which receivers know us, by name. */
+  /** Files of the client certificates that identify us to receivers, by name. */
   clientCertificates: Readonly<Record<string, CertificateFiles>>;
 }
 
@@ -119,7 +119,7 @@ export interface CertificateFiles {
   keyFile: string;
 }
 
-/** A network opened to deliveries, all allowed ports or one of its own. */
+/** A network to which deliveries are allowed, with all allowed ports or one specific port. */
 export interface PrivateNetwork {
   cidr: string;
   port?: number;
@@ -129,7 +129,7 @@ export interface HttpConfig {
   host: string;
   /** 0 for any free port. */
   port: number;
-  /** Further names, in lower case, under which the API may be asked. */
+  /** Further host names of the API, in lower case. */
   hosts: readonly string[];
   tokens: readonly ApiToken[];
 }

@@ -1,17 +1,17 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 
-/** Ears on the folders of some files. */
+/** Watches the folders of a set of files. */
 export interface FolderWatch {
-  /** Listens for these files from now on, and for no others. */
+  /** Watches these files from now on, and no others. */
   follow(files: readonly string[]): void;
   close(): void;
 }
 
 /**
- * Calls `onEvent` when something happens to one of the files. It listens to their folders, because editors and Kubernetes
- * replace a file by renaming another one over it, which ends a watch on the file itself. It is a hint: a folder that is
- * not there, or whose file system reports nothing, stays silent.
+ * Calls `onEvent` when something happens to one of the files. It watches their folders, because editors and Kubernetes replace a file by renaming another
+ * one over it, which ends a watch on the file itself. The events are only hints: a missing folder, or a file system without notifications, causes no
+ * event.
  */
 export function watchFolders(onEvent: () => void): FolderWatch {
   const watchers = new Map<string, FSWatcher>();
@@ -20,7 +20,7 @@ export function watchFolders(onEvent: () => void): FolderWatch {
   function listen(folder: string): void {
     try {
       const watcher = watch(folder, (_event, name) => {
-        // Kubernetes turns a link called ..data to a folder with the new files.
+        // Kubernetes points a link called ..data to a folder with the new files.
         if (name === null || names.has(name) || name.startsWith('..')) onEvent();
       });
       watcher.on('error', () => forget(folder));

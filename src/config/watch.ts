@@ -10,18 +10,17 @@ import { watchFolders } from './watch-folders.ts';
 
 export interface ConfigChange {
   config: Config;
-  /** Whether the rules are to be read again: their file was edited, or is another one now. */
+  /** Whether the rules must be read again: their file was edited, or the configuration names another file. */
   rulesChanged: boolean;
 }
 
 export interface WatchOptions {
   /**
-   * Told of every valid edit. It may refuse one by throwing an AppError (an unknown event, rules that do not compile): that goes
-   * to `onInvalid` and the edit is not brought again. Any other error goes there too, and the edit is brought again,
-   * with growing delays, until it is taken.
+   * Called for every valid edit. It may refuse an edit by throwing an AppError (an unknown event, rules that do not compile): the error goes to
+   * `onInvalid` and the edit is not retried. Any other error goes there too, and the edit is retried with growing delays until it is accepted.
    */
   onChange(change: ConfigChange): Promise<void> | void;
-  /** Told why an edit was refused; what was in force stays in force. */
+  /** Called with the reason why an edit was refused; the present configuration stays in force. */
   onInvalid(error: unknown): void;
   env?: Environment;
 }
@@ -31,22 +30,22 @@ export interface ConfigWatch extends Background {
   reload(): void;
 }
 
-/** SHA-256 of both files; null for one that is not there. */
+/** SHA-256 of both files; null for a missing file. */
 interface Fingerprints {
   config: string | null;
   rules: string | null;
 }
 
-/** A file must stay as it is for so long: editors write in several steps. */
+/** A file must stay unchanged this long, because editors write in several steps. */
 const settleMs = 100;
-/** Finds what the system does not tell: network file systems, bind mounts of containers, folders that come and go. */
+/** Polling finds edits for which the system sends no event: network file systems, bind mounts of containers, folders that are removed and created again. */
 const pollMs = 2_000;
 
 /**
- * Watches the configuration file and its rules file. Create it with the configuration in force before its rules are
- * read, so that no edit falls between; `start` it when changes can be taken.
+ * Watches the configuration file and its rules file. Create it before the rules of the present configuration are read, so that no edit is missed; `start`
+ * it when changes can be applied.
  *
- * An edit is: seen → settled → loaded (else refused) → taken by `onChange` (else refused).
+ * An edit is: seen → settled → loaded (else refused) → accepted by `onChange` (else refused).
  */
 export function watchConfig(
   initial: Config,
@@ -55,10 +54,10 @@ export function watchConfig(
   let inForce = { config: initial, rules: fingerprintOf(initial.rulesFile) };
   /** The rules file of the last configuration that could be loaded, in force or not. */
   let rulesFile = initial.rulesFile;
-  /** What was last loaded and brought to `onChange`; undefined when it has to be brought again. */
+  /** The files last passed to `onChange`; undefined when it must be called again. */
   let checked: Fingerprints | undefined = { config: initial.fingerprint, rules: inForce.rules };
   let settling: { fingerprints: Fingerprints; sinceMs: number } | undefined;
-  /** Why the file cannot be loaded. It is tried again at every step: a file that it names may have been what was missing. */
+  /** Why the file cannot be loaded. Every step retries, because a file that it names may have been missing. */
   let refusal: string | undefined;
 
   async function step(): Promise<number> {

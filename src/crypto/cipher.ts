@@ -2,40 +2,40 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { AppError } from '../lib/errors.ts';
 import { KeyFile } from './key-file.ts';
 
-/** A key of 32 bytes and the name under which its ciphertexts are found again. */
+/** A key of 32 bytes and the name that its ciphertexts carry. */
 export interface EncryptionKey {
   /** Letters, digits, `-` and `_`. */
   id: string;
   bytes: Uint8Array;
 }
 
-/** Seals short texts for the store. `context` is authenticated: a text moved to another row does not open. */
+/** Encrypts short texts for the store. `context` is authenticated: a ciphertext moved to another row cannot be decrypted. */
 interface TextCipher {
   encrypt(plain: string, context: string): string;
-  /** Opens what any of the keys sealed; a text in the clear comes back as it is. Throws AppError ERR_SECRET_KEY. */
+  /** Decrypts a text of any of the keys; returns a text in the clear unchanged. Throws AppError ERR_SECRET_KEY. */
   decrypt(stored: string, context: string): string;
-  /** Whether `seal` would store it differently: in the clear, or under an older key. */
+  /** Whether the text should be encrypted again: it is in the clear, or under an older key. */
   isStale(stored: string): boolean;
 }
 
-/** Seals secrets: those of webhooks, the key of the sealed log. */
+/** Encrypts the secrets of webhooks and the key of the sealed log. */
 export interface Cipher extends TextCipher {
   /** Null when texts are stored in the clear. */
   readonly keyId: string | null;
-  /** The id of the key that sealed a text; null for one in the clear. */
+  /** The id of the key that encrypted a text; null for a text in the clear. */
   keyIdOf(stored: string): string | null;
-  /** Seals the keys of patients. */
+  /** Encrypts the keys of patients. */
   readonly forPatients: PatientCipher;
 }
 
-/** With a key file each patient's keys are sealed under a key of their own out of it; without, as secrets are. */
+/** With a key file, each patient's keys are encrypted with a key of its own from that file; without one, like secrets. */
 export interface PatientCipher extends TextCipher {
-  /** False when texts are stored in the clear: then payloads are too. */
+  /** False when texts are stored in the clear; then payloads are stored in the clear, too. */
   readonly encrypts: boolean;
   readonly keyFile: KeyFile | null;
-  /** `beside`: the present value of the row, whose key is used again. */
+  /** `beside`: the present value of the row, whose key is reused. */
   encrypt(plain: string, context: string, beside?: string): string;
-  /** Whether the key file has lost the key that sealed it: nothing opens it any more. */
+  /** Whether the key that encrypted the text was destroyed in the key file: then it can never be decrypted. */
   isDestroyed(stored: string): boolean;
 }
 
@@ -49,15 +49,15 @@ const algorithm = 'aes-256-gcm';
 const ivBytes = 12;
 const tagBytes = 16;
 
-/** A cipher that stores in the clear: no key is configured. It still refuses what a key has sealed. */
+/** A cipher that stores in the clear, used when no key is configured. It still refuses texts that a key encrypted. */
 export const clearCipher: Cipher = createCipher([]);
 
-/** As the configuration says; the key file is read when it is needed. */
+/** Creates the cipher from the configuration; the key file is read on first use. */
 export function openCipher({ encryptionKeys, keyFile }: CipherOptions): Cipher {
   return createCipher(encryptionKeys, keyFile === null ? null : new KeyFile(keyFile));
 }
 
-/** The key is configured, and the sealed text is not what it sealed for this place: it was edited, or the key is another one of the name. */
+/** The key is configured, but the ciphertext does not authenticate: it was edited or moved to another row, or the key is a different one of the same name. */
 export class DoesNotOpenError extends AppError {
   constructor(message: string, cause?: unknown) {
     super('ERR_SECRET_KEY', message, { cause });
@@ -70,7 +70,7 @@ interface CipherOptions {
   keyFile: string | null;
 }
 
-/** The first key seals, all of them open: to rotate, put the new one first and keep the old until `reseal` has run. */
+/** The first key encrypts, all keys decrypt. To rotate, put the new key first and keep the old one until everything is encrypted again. */
 export function createCipher(keys: readonly EncryptionKey[], keyFile: KeyFile | null = null): Cipher {
   for (const { id, bytes } of keys) {
     if (!/^[\w-]{1,32}$/.test(id))
@@ -89,7 +89,7 @@ export function createCipher(keys: readonly EncryptionKey[], keyFile: KeyFile | 
       if (!key) {
         throw new AppError(
           'ERR_SECRET_KEY',
-          `a secret is sealed with the encryption key "${id}", which is not configured`,
+          `a secret is encrypted with the encryption key "${id}", which is not configured`,
         );
       }
       return decryptWith(key, ciphertext, context);
@@ -108,7 +108,7 @@ function createPatientCipher(cipher: TextCipher, encrypts: boolean, keyFile: Key
     if (keyFile?.id === id) return { file: keyFile, slot, ciphertext };
     throw new AppError(
       'ERR_SECRET_KEY',
-      `patients' keys are sealed with the key file ${id}, ${describe(keyFile)}`,
+      `patients' keys are encrypted with the key file ${id}, ${describe(keyFile)}`,
       {
         remedy:
           'Let store.key_file name that file, or put the latest copy of it there: every daemon on this store needs the same.',
@@ -145,7 +145,7 @@ function describe(keyFile: KeyFile | null): string {
   return keyFile ? `and ${keyFile.path} is the key file ${keyFile.id}` : 'and store.key_file names none';
 }
 
-/** Where in which key file the key is that sealed this; undefined when no key file did. */
+/** The key file and slot of the key that encrypted this text; undefined when no key file was used. */
 export function slotOf(stored: string): { file: string; slot: string } | undefined {
   if (!stored.startsWith(filePrefix)) return undefined;
   const { id, slot } = parseCiphertext(stored);
@@ -174,6 +174,6 @@ function decryptWith({ id, bytes }: EncryptionKey, ciphertext: string, context: 
     const plain = decipher.update(raw.subarray(ivBytes, raw.length - tagBytes));
     return Buffer.concat([plain, decipher.final()]).toString('utf8');
   } catch (error) {
-    throw new DoesNotOpenError(`a secret does not open with the encryption key "${id}"`, error);
+    throw new DoesNotOpenError(`a secret cannot be decrypted with the encryption key "${id}"`, error);
   }
 }

@@ -6,7 +6,7 @@ import { AppError, codeOf, messageOf } from '../lib/errors.ts';
 import { deriveKey, destroyKey, hasKey, type KeyTree } from './key-tree.ts';
 
 interface Content {
-  /** Tells one file from another; it stays when keys are destroyed. */
+  /** Identifies the file; it does not change when keys are destroyed. */
   id: string;
   tree: KeyTree;
 }
@@ -16,8 +16,8 @@ const about =
   'database. Erasing a patient changes it: then make a new copy and destroy the old ones.';
 
 /**
- * The file outside of the database from which the keys come that wrap patients' keys. It is what makes an erasure reach copies of
- * the database: to read such a copy, this file is needed too, and the erasure removes one key from it.
+ * The file outside of the database whose keys wrap patients' keys. Through it an erasure (crypto-shredding) reaches copies of the database: reading a copy
+ * requires this file, and the erasure removes one key from it.
  */
 export class KeyFile {
   readonly path: string;
@@ -27,12 +27,12 @@ export class KeyFile {
     this.path = path;
   }
 
-  /** Throws AppError ERR_SECRET_KEY when it is not there, ERR_CONFIG when it cannot be used; so do the others. */
+  /** Throws AppError ERR_SECRET_KEY when the file is missing, ERR_CONFIG when it cannot be used; so do the other methods. */
   get id(): string {
     return this.#read().id;
   }
 
-  /** The key of a slot (16 hex digits); undefined when it was destroyed. */
+  /** The key of a slot (16 hex digits); undefined when destroyed. */
   keyOf(slot: string): Uint8Array | undefined {
     return deriveKey(this.#read().tree, slot);
   }
@@ -41,13 +41,13 @@ export class KeyFile {
     return hasKey(this.#read().tree, slot);
   }
 
-  /** Takes note of what other processes destroyed. */
+  /** Reads which keys other processes destroyed. */
   reload(): void {
     this.#content = undefined;
     this.#read();
   }
 
-  /** Makes it, unless it is there. */
+  /** Creates the file if it does not exist. */
   async create(): Promise<void> {
     const root = new Map([['', randomBytes(32)]]);
     const text = format({ id: randomBytes(8).toString('hex'), tree: root });
@@ -61,8 +61,8 @@ export class KeyFile {
   }
 
   /**
-   * Destroys keys: when this resolves the disk has the file without them. One process at a time: the caller holds a lock. One that
-   * was frozen and has lost the lock writes nothing: its new file was taken away by the next.
+   * Destroys keys: when this resolves, the disk has the file without them. The caller holds a lock, so only one process runs this at a time. A process
+   * that was frozen and lost the lock writes nothing, because the next process removed its new file.
    */
   async destroy(slots: readonly string[]): Promise<void> {
     const next = `${this.path}.${randomBytes(6).toString('hex')}${unfinished}`;
@@ -94,7 +94,7 @@ const unfinished = '.unfinished';
 
 function read(path: string): Content {
   const text = readText(path);
-  // Zeros: it was replaced while we read it.
+  // Only zeros: the file was replaced while we read it.
   return parse(text.startsWith('\0') ? readText(path) : text, path);
 }
 
@@ -148,7 +148,7 @@ async function writeNew(path: string, text: string): Promise<void> {
   }
 }
 
-/** What stood there is overwritten, as far as the disk lets us, once the new file cannot be lost any more. */
+/** Overwrites the old contents, as far as the disk allows it, after the new file is durable. */
 async function replace(path: string, next: string): Promise<void> {
   const old = await open(path, 'r+');
   try {
@@ -171,7 +171,7 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** What a process left that was killed while it wrote: it has keys that the file will lose. */
+/** A temporary file of a process that was killed while writing: it contains keys that the file will lose. */
 async function removeUnfinished(path: string): Promise<void> {
   for (const name of await readdir(dirname(path))) {
     const isOurs = name.startsWith(`${basename(path)}.`) && name.endsWith(unfinished);

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 
 /*
- * From one secret come 2^64 keys, of which each can be destroyed by itself (a puncturable pseudorandom function):
+ * Derives 2^64 keys from one secret; each key can be destroyed separately (a puncturable pseudorandom function, GGM tree):
  *
  *            root             a child is the hash of its parent: neither the parent nor the other child can be computed from a child
  *          /      \
@@ -11,7 +11,7 @@ import { hash } from 'node:crypto';
  *                             instead: every other leaf is derived from these as before, and 01 from none of them
  */
 
-/** The nodes that are kept, by the way to them: a text of 0 and 1, '' for the root. No node is on the way to another. */
+/** The stored nodes by path: a text of 0 and 1, '' for the root. No node is an ancestor of another. */
 export type KeyTree = ReadonlyMap<string, Uint8Array>;
 
 const depth = 64;
@@ -26,12 +26,12 @@ export function deriveKey(tree: KeyTree, slot: string): Uint8Array | undefined {
   return secret;
 }
 
-/** Whether a key is left; costs nothing, where deriving it takes 64 hashes. */
+/** Whether a key still exists; cheap, while deriving the key takes 64 hashes. */
 export function hasKey(tree: KeyTree, slot: string): boolean {
   return nodeOnWay(tree, toWay(slot)) !== undefined;
 }
 
-/** The tree without one key; the same tree when it has been destroyed before. */
+/** The tree without one key; the same tree when the key was destroyed before. */
 export function destroyKey(tree: KeyTree, slot: string): KeyTree {
   const way = toWay(slot);
   const from = nodeOnWay(tree, way);
@@ -55,7 +55,7 @@ function toWay(slot: string): string {
   return BigInt(`0x${slot}`).toString(2).padStart(depth, '0');
 }
 
-/** The node that the way passes; undefined when none is left. */
+/** The stored node on the path; undefined when the key was destroyed. */
 function nodeOnWay(tree: KeyTree, way: string): string | undefined {
   for (let length = 0; length <= depth; length += 1) {
     const start = way.slice(0, length);

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 
 /*
- * SHA-256 and HMAC-SHA-256 of short texts, of which the sealed log needs some ten for each attempt. The same values as `hash` and
+ * SHA-256 and HMAC-SHA-256 of short texts; the sealed log computes about ten for each attempt. The same values as `hash` and
  * `createHmac` of node:crypto, at half the cost: an output of type Buffer takes 1.0 µs more than one of type string, and a Hmac object
  * is created and destroyed for each text (Node 24: 1.4 and 2.7 µs, here 0.55 and 1.35).
  */

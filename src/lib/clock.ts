@@ -1,6 +1,6 @@
 import { setImmediate, setTimeout as delay } from 'node:timers/promises';
 
-/** Where time comes from: passed in, so that tests of pure parts can choose it. */
+/** The source of time; a parameter, so that tests can set the time. */
 export interface Clock {
   /** Milliseconds since 1970-01-01 UTC. */
   now(): number;
@@ -8,7 +8,7 @@ export interface Clock {
 
 export const systemClock: Clock = { now: () => Date.now() };
 
-/** Milliseconds of a clock that never goes back, for measuring durations. */
+/** Milliseconds of a monotonic clock, for measuring durations. */
 export function monotonicMs(): number {
   return performance.now();
 }

@@ -43,7 +43,7 @@ export const errorCatalogue = {
   ERR_SERVER_ID_TAKEN: {
     exit: 1,
     cause:
-      'Another reader is connected to the source under our replication server id; this one stands aside while it is.',
+      'Another reader is connected to the source under our replication server id; this daemon does not capture meanwhile.',
     remedy: 'Stop the other daemon; give a copy of this installation a store of its own.',
   },
   ERR_STORE_UNREACHABLE: {
@@ -75,20 +75,20 @@ export const errorCatalogue = {
   ERR_SECRET_KEY: {
     exit: 1,
     cause:
-      'A secret in the store was sealed with an encryption key or a key file that is not configured, or with another one of the same name.',
+      'A secret in the store was encrypted with an encryption key or a key file that is not configured, or with a different one of the same name.',
     remedy:
-      'Put the key back, under store.old_encryption_keys, or the key file; a key may be removed once everything is sealed with the new one.',
+      'Put the key back, under store.old_encryption_keys, or the key file; a key may be removed once everything is encrypted with the new key.',
   },
   ERR_AUDIT: {
     exit: 1,
     cause:
-      'The sealed log in the store is not as it was sealed: something other than this program changed it. Nothing is sealed or dropped.',
+      'The sealed log in the store was changed after it was sealed, and not by this program. Nothing is sealed or dropped.',
     remedy:
       'Run `audit verify`; put the rows that it names back from a backup of the store, and keep a copy of both as evidence.',
   },
   ERR_LEASE_LOST: {
     exit: 1,
-    cause: 'Another process captures now, or the position was moved by a person.',
+    cause: 'Another process captures now, or an operator moved the position.',
     remedy: 'Nothing to do: this process becomes a standby or reads the new position.',
   },
   ERR_PORT_IN_USE: {
@@ -103,28 +103,28 @@ export const errorCatalogue = {
   },
   ERR_UNKNOWN_PATIENT: {
     exit: 1,
-    cause: 'Nothing is known about a patient of this number.',
+    cause: 'The store has no data of a patient with this number.',
     remedy:
       'Check the number: it is compared exactly, with its zeros and spaces. An erasure is on record all the same, and covers what was committed before it and is not captured yet.',
   },
   ERR_CONFLICT: {
     exit: 1,
-    cause: 'The webhook is managed by the configuration file, or its name is that of another one.',
+    cause: 'The webhook is managed by the configuration file, or another webhook has its name.',
     remedy: 'Edit it in the file, or choose another name.',
   },
   ERR_UNAUTHENTICATED: {
     exit: 1,
-    cause: 'The request of the API has no token, or one that is not known.',
+    cause: 'The API request has no token, or an unknown token.',
     remedy: 'Send a token whose hash is in http.tokens: Authorization: Bearer …',
   },
   ERR_FORBIDDEN: {
     exit: 1,
-    cause: 'The token has a role that may not do this.',
+    cause: 'The role of the token does not allow this.',
     remedy: 'Use a token with the role that the remedy names.',
   },
   ERR_RATE_LIMITED: {
     exit: 1,
-    cause: 'Too many requests with tokens that are not known came from this address.',
+    cause: 'Too many requests with unknown tokens came from this address.',
     remedy: 'Wait a minute, then send a token whose hash is in http.tokens.',
   },
   ERR_HOST: {
@@ -134,7 +134,7 @@ export const errorCatalogue = {
   },
   ERR_METHOD: {
     exit: 1,
-    cause: 'The address of the API does not have this method.',
+    cause: 'The path of the API does not have this method.',
     remedy: 'Use a method of the header `Allow`.',
   },
   ERR_MEDIA_TYPE: {
@@ -150,12 +150,12 @@ export const errorCatalogue = {
   ERR_REQUEST_TIMEOUT: {
     exit: 1,
     cause: 'The request did not arrive in time.',
-    remedy: 'Send it again, at once and whole.',
+    remedy: 'Send the whole request again, without pauses.',
   },
   ERR_HALTED: {
     exit: 1,
-    cause: 'Capture is halted: going on would lose, invent or misread a change.',
-    remedy: 'Fix the cause, or accept the gap on record: `resume --accept-gap --reason "…"`.',
+    cause: 'Capture is halted: if it continued, it would lose, invent or misread a change.',
+    remedy: 'Fix the cause, or accept the gap, which is recorded: `resume --accept-gap --reason "…"`.',
   },
   ERR_NOT_HALTED: {
     exit: 1,
@@ -185,11 +185,11 @@ export interface AppErrorOptions {
   /** The statement or the edit that fixes it, ready to paste. Default: the catalogue's remedy. */
   remedy?: string;
   cause?: unknown;
-  /** Whether a later retry can succeed without a person's action. */
+  /** Whether a retry can succeed without an operator's action. */
   retryable?: boolean;
 }
 
-/** An error for a person to read: what happened and how to fix it. Its text never holds patient data. */
+/** An error with a message for operators: what happened and how to fix it. Its text never contains patient data. */
 export class AppError extends Error {
   override readonly name = 'AppError';
   readonly code: ErrorCode;
@@ -203,7 +203,7 @@ export class AppError extends Error {
     this.retryable = options.retryable ?? false;
   }
 
-  /** 2 for usage and configuration, 1 for the world. */
+  /** Exit code: 2 for usage and configuration, 1 for everything else. */
   get exitCode(): 1 | 2 {
     return errorCatalogue[this.code].exit;
   }
@@ -217,8 +217,8 @@ export function appErrorWithin(error: unknown): AppError | undefined {
 }
 
 /**
- * The text of anything thrown, on one line, without a stack. What a database server said against a statement comes in our own
- * words: its text, the statement and the parameters may hold patient data.
+ * The text of anything thrown, on one line, without a stack. An error of a database server is reported in our own words, because its text, the statement
+ * and the parameters may contain patient data.
  */
 export function messageOf(error: unknown): string {
   if (error instanceof AppError) return error.message;
@@ -227,7 +227,7 @@ export function messageOf(error: unknown): string {
   return told instanceof Error ? told.message : String(told);
 }
 
-/** The word code of a Node or mysql2 error (`ECONNREFUSED`, `ER_ACCESS_DENIED_ERROR`), where it has one. */
+/** The word code of a Node or mysql2 error (`ECONNREFUSED`, `ER_ACCESS_DENIED_ERROR`), if it has one. */
 export function codeOf(error: unknown): string | undefined {
   const told = error instanceof AppError ? error : (refusalWithin(error) ?? error);
   if (typeof told !== 'object' || told === null || !('code' in told)) return undefined;

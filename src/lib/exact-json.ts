@@ -1,5 +1,5 @@
 /**
- * JSON whose numbers keep every digit they were written with: `500.00` stays `500.00`, and 20 digits stay 20 digits.
+ * JSON whose numbers keep all their digits: `500.00` stays `500.00`, and 20 digits stay 20 digits.
  * As values such numbers are raw JSON, which only `JSON.stringify` and numberText can read.
  */
 
@@ -19,7 +19,7 @@ interface ExactJson {
 
 const exactJson = JSON as unknown as ExactJson;
 
-/** Like `JSON.parse`, but a number that a double would round, or print otherwise, is a raw JSON value. Throws SyntaxError. */
+/** Like `JSON.parse`, but a number that a double would round, or print differently, is a raw JSON value. Throws SyntaxError. */
 export function parseExactJson(text: string): unknown {
   return exactJson.parse(text, (_key, value, { source }) =>
     typeof value === 'number' && source !== undefined && String(value) !== source
@@ -48,7 +48,7 @@ export function toExactNumber(source: string): number | RawJson {
       );
 }
 
-/** A double has exponents up to 324; a longer one is left as it is, so that no text makes the answer long. */
+/** A double has exponents up to 324; a number with a larger exponent is returned unchanged, so that the result stays short. */
 const maxExponent = 400;
 
 /** `12.5e3` is `12500`: a number written without its exponent. */
@@ -71,7 +71,7 @@ function significantDigits(source: string): string {
     .replace(/^0+|0+$/g, '');
 }
 
-/** Reads what a person wrote: like `JSON.parse`, but a number that a double would round is a raw JSON value. Throws SyntaxError. */
+/** Reads JSON written by a person: like `JSON.parse`, but a number that a double would round is a raw JSON value. Throws SyntaxError. */
 export function parseInputJson(text: string): unknown {
   return exactJson.parse(text, (_key, value, { source }) =>
     typeof value === 'number' && source !== undefined ? toExactNumber(source) : value,
@@ -92,7 +92,7 @@ export function numberText(value: unknown): string | undefined {
 /** Printable ASCII without quotes and backslashes. */
 const plain = /^[ !#-[\]-~]*$/;
 
-/** A string in JSON. Most need no escapes: for those it takes a third of the time of `JSON.stringify`. */
+/** A string in JSON. Most strings need no escapes: then it takes a third of the time of `JSON.stringify`. */
 export function quoteJson(text: string): string {
   return plain.test(text) ? `"${text}"` : JSON.stringify(text);
 }

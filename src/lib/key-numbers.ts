@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto';
 
-/** Words of 32 bits that a key is kept by: of a million keys two are taken for one in one of 10^17 transactions. */
+/** Number of 32-bit hash words stored for a key: with a million keys, two keys collide in one of 10^17 transactions. */
 const WORDS = 3;
 const EMPTY = 0;
-/** The key was here and is no more: what was put behind it must still be found. */
+/** A deleted key (tombstone): keys that were inserted after it in the probe sequence must still be found. */
 const LEFT = 0xffff_ffff;
-/** Of the slots, as many may be in use. */
+/** The maximum load factor. */
 const FULLEST = 0.7;
 
 /**
@@ -16,7 +16,7 @@ export class KeyNumbers {
   #hashes = new Uint32Array(64 * WORDS);
   /** The number + 1, EMPTY or LEFT. */
   #values = new Uint32Array(64);
-  /** Slots that are not empty. */
+  /** Number of slots that are not empty. */
   #used = 0;
   #digestOf = '';
   #digest = new Uint32Array(WORDS);
@@ -47,7 +47,7 @@ export class KeyNumbers {
     if (this.#values[slot] !== EMPTY) this.#values[slot] = LEFT;
   }
 
-  /** Where a key stands, or the empty slot where it would. */
+  /** The slot of a key, or the empty slot for it. */
   #slotOf(digest: Uint32Array): number {
     const mask = this.#values.length - 1;
     let slot = digest[0]! & mask;
@@ -76,15 +76,15 @@ export class KeyNumbers {
       this.#values[to] = value;
       this.#used += 1;
     }
-    // Given back at once: the garbage collector comes late to what is not in the heap.
+    // Freed at once, because the garbage collector frees memory outside the heap late.
     hashes.buffer.transfer(0);
     values.buffer.transfer(0);
   }
 
-  /** The last one is kept: a key is looked for and then left. */
+  /** The last lookup is cached, because a key is looked up and then deleted. */
   #hash(key: string): Uint32Array {
     if (key === this.#digestOf) return this.#digest;
-    // As text: a buffer of its own for each key would be memory outside the heap as well.
+    // The hash is read as text, because a buffer for each key would be memory outside the heap as well.
     const hex = hash('sha1', key, 'hex');
     for (let word = 0; word < WORDS; word += 1)
       this.#digest[word] = parseInt(hex.slice(word * 8, (word + 1) * 8), 16);

@@ -4,7 +4,7 @@ import { escapeJson, escapeJsonTwice } from './terminal-text.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
-/** What every room may say to the operator. Fields are names and numbers, never values of rows. */
+/** The log of every room. Fields are names and numbers, never values of rows. */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -30,7 +30,7 @@ export function createLog(level: LogLevel, stream: LogStream = pino.destination(
   );
 }
 
-/** Lines that wait for a full disk: more than these are dropped, so that a full disk neither stops the daemon nor fills its memory. */
+/** Maximum number of lines that wait while the disk is full. Further lines are dropped, so that a full disk neither stops the daemon nor fills its memory. */
 const MAX_WAITING_BYTES = 1024 * 1024;
 
 export interface LogOutputOptions {

@@ -4,9 +4,8 @@ export const mask = '***';
 const parts = /^([a-z][a-z0-9+.-]*:\/\/)([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$/is;
 
 /**
- * A URL as people may see it: scheme, host, port and the words of its path stay, so that the receiver is known. User and password, values
- * of the query, and parts of the path that look like a token (as Slack, Discord and others give them out) are masked. Nothing else
- * changes, not a byte.
+ * Masks a URL for display: scheme, host, port and the words of its path stay, so that the receiver can be identified. User and password, values of the
+ * query, and parts of the path that look like a token (as in the URLs of Slack and Discord) are masked. All other bytes stay.
  */
 export function maskUrl(url: string): string {
   const [, scheme, authority = '', path = '', query, fragment] = parts.exec(url) ?? [];
@@ -18,7 +17,7 @@ export function maskUrl(url: string): string {
   return `${scheme}${host}${segments.join('/')}${query === undefined ? '' : maskQuery(query)}${fragment === undefined ? '' : `#${mask}`}`;
 }
 
-/** Names of parameters stay; one without a value may be the credential itself. */
+/** Names of parameters stay, but a name without a value may be the credential itself. */
 function maskQuery(query: string): string {
   const parameters = query
     .slice(1)

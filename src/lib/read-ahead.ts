@@ -1,6 +1,6 @@
 /**
- * Reads for `plans`, in order, up to `depth` at the same time, while the caller works on what came before. What a plan or a read throws is
- * thrown when its turn comes. Waits for the reads under way when the caller stops.
+ * Runs the reads of `plans`, up to `depth` at the same time, and yields the results in order while the caller works on earlier ones. An error of a plan or
+ * a read is thrown at its place in the order. Waits for running reads when the caller stops.
  */
 export async function* readAhead<P, R>(
   plans: AsyncGenerator<P, void, undefined>,

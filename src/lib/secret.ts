@@ -17,8 +17,7 @@ export function generateSecret(): string {
 
 /**
  * What is wrong with a signing secret, as a sentence that does not quote it; undefined when it is good: canonical base64
- * of at least 24 bytes, with or without `whsec_` before it. Anything else is a secret that receivers' libraries
- * decode differently from each other, or one that can be guessed.
+ * of at least 24 bytes, with or without `whsec_` before it. Any other secret can be guessed, or receivers' libraries decode it in different ways.
  */
 export function checkSecret(secret: string): string | undefined {
   const key = decodeCanonical(secret.startsWith(prefix) ? secret.slice(prefix.length) : secret);
@@ -32,8 +31,7 @@ export function checkSecret(secret: string): string | undefined {
 
 /**
  * The HMAC key of a secret under Standard Webhooks: the base64-decoded part after `whsec_`. A secret that is not canonical
- * base64 (which `checkSecret` refuses, but a row edited by SQL can hold) stands for its own bytes, which the libraries
- * verify with `format: 'raw'`.
+ * base64 (which `checkSecret` refuses, but a row edited by SQL can hold) is used as raw bytes, which the libraries verify with `format: 'raw'`.
  */
 export function secretKey(secret: string): Buffer {
   const encoded = secret.startsWith(prefix) ? secret.slice(prefix.length) : secret;

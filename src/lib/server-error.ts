@@ -1,4 +1,4 @@
-/** What a server's refusal means, by its number; those of both servers, which agree on these. */
+/** The meaning of a server's error by its number. MySQL and MariaDB agree on these numbers. */
 const meanings: Readonly<Record<number, string>> = {
   1021: 'the disk of the server is full',
   1022: 'a row with this key is there already',
@@ -40,7 +40,7 @@ const meanings: Readonly<Record<number, string>> = {
   4025: 'a check constraint refuses the row',
 };
 
-/** From here on the two servers give the same number to different errors, and mysql2 names them from MySQL's table. */
+/** From this number on the two servers use the same numbers for different errors, and mysql2 names them from MySQL's table. */
 const firstAmbiguous = 1_900;
 
 interface Refusal {
@@ -50,14 +50,14 @@ interface Refusal {
 }
 
 /**
- * A refusal of the server in our own words. Its own text, the statement and the parameters, which may hold patient data, are left
- * behind: this is what the rest of the program sees.
+ * An error of the server in our own words. The server's text, the statement and the parameters are dropped, because they may contain patient data; the
+ * rest of the program sees only this error.
  */
 export class ServerError extends Error {
   override readonly name = 'ServerError';
   /** The server's number: 1062. */
   readonly errno: number;
-  /** mysql2's word for it: `ER_DUP_ENTRY`. */
+  /** mysql2's name for it: `ER_DUP_ENTRY`. */
   readonly code: string;
   readonly sqlState: string;
 
@@ -71,7 +71,7 @@ export class ServerError extends Error {
   }
 }
 
-/** The refusal within an error or its causes (Drizzle wraps it); undefined when no server sent one. */
+/** The server error within an error or its causes (Drizzle wraps it); undefined when no server sent one. */
 export function refusalWithin(error: unknown): ServerError | undefined {
   for (let inner = error; inner instanceof Error; inner = inner.cause) {
     if (inner instanceof ServerError) return inner;
@@ -81,8 +81,8 @@ export function refusalWithin(error: unknown): ServerError | undefined {
 }
 
 /**
- * What a failed statement throws on to the rest of the program: a refusal as a ServerError, anything else without what mysql2 and
- * Drizzle add to it, the statement and its parameters.
+ * Converts the error of a failed statement for the rest of the program: a server error becomes a ServerError; any other error loses the statement and the
+ * parameters that mysql2 and Drizzle add to it.
  */
 export function withoutValues(error: unknown): unknown {
   const refusal = refusalWithin(error);

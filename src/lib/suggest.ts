@@ -1,6 +1,6 @@
 import { distance } from 'fastest-levenshtein';
 
-/** The nearest known word, when one is near enough to be a typing mistake; else undefined. */
+/** The nearest known word, when the given word may be a mistyped form of it; else undefined. */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;

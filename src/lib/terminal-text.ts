@@ -1,6 +1,6 @@
 /*
- * What a terminal obeys instead of showing it: control characters (C0, DEL, C1), by which a name could move the cursor, hide a line or open
- * a link (OSC 8); characters that turn the direction of text, or are not seen; lone surrogates. They are printed as \u001b.
+ * Characters that a terminal interprets instead of showing: control characters (C0, DEL, C1), with which a name could move the cursor, hide a line or open
+ * a link (OSC 8); characters that change the direction of text or are invisible; lone surrogates. They are printed as \u001b.
  */
 
 const hidden =
@@ -14,17 +14,17 @@ function escapeCharacter(character: string): string {
   return point > 0xffff ? `\\u{${point.toString(16)}}` : `\\u${point.toString(16).padStart(4, '0')}`;
 }
 
-/** Text as a terminal may have it; line ends and tabs stay. */
+/** Escapes text for a terminal; line ends and tabs stay. */
 export function escapeControls(text: string): string {
   return text.replace(controls, escapeCharacter);
 }
 
-/** Text that is a part of one line, such as a cell of a table. */
+/** Escapes text that is part of one line, such as a cell of a table. */
 export function escapeLine(text: string): string {
   return text.replace(controlsOfLine, escapeCharacter);
 }
 
-/** JSON with the same meaning, without the characters that JSON allows in the clear and a terminal obeys. */
+/** Escapes characters in JSON that JSON allows and a terminal interprets; the meaning of the JSON stays. */
 export function escapeJson(json: string): string {
   return json.replace(controls, (character) =>
     [...Array(character.length).keys()]
@@ -33,7 +33,7 @@ export function escapeJson(json: string): string {
   );
 }
 
-/** JSON whose texts, once they are parsed, hold the escapes instead of the characters: for what prints them as they are. */
+/** JSON whose parsed texts contain the escapes instead of the characters: for programs that print parsed texts unchanged. */
 export function escapeJsonTwice(json: string): string {
   return escapeJson(json).replace(/\\(?:(["\\/nt])|([bfr]|u[0-9a-f]{4}))/gi, (escape, _kept, control) =>
     control === undefined ? escape : `\\${escape}`,

@@ -5,8 +5,8 @@ import { parseInputJson } from './exact-json.ts';
 const maxShownKey = 100;
 
 /**
- * Reads JSON that a person or a client wrote, with exact numbers. Throws AppError ERR_USAGE when it is not JSON, and for a key that an
- * object has twice: JSON.parse keeps the last one, other readers the first, so that one of the two values would be lost silently.
+ * Reads JSON that a person or a client wrote, with exact numbers. Throws AppError ERR_USAGE when it is not JSON, and for a duplicate key in an object:
+ * JSON.parse keeps the last value, other readers the first, so that one of the two values would be lost silently.
  */
 export function parseWrittenJson(text: string): unknown {
   let value: unknown;
@@ -22,11 +22,11 @@ export function parseWrittenJson(text: string): unknown {
   });
 }
 
-/** The first key that an object of a valid JSON text has twice, however it is escaped. */
+/** The first duplicate key of an object in a valid JSON text, after unescaping. */
 function findRepeatedKey(json: string): string | undefined {
   const open: Set<string>[] = [];
   let text = '';
-  // A text is a key when a colon follows it; texts and these signs are all that matters.
+  // A text is a key when a colon follows it; only texts and these signs matter.
   for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|[{}:]/g)) {
     if (token === '{') open.push(new Set());
     else if (token === '}') open.pop();

@@ -53,7 +53,7 @@ describe('the JSON schema of the configuration', () => {
   it('describes every key with its comment in default.yaml', () => {
     const text = JSON.stringify(schema);
     const properties = [...text.matchAll(/"description":"([^"\\]*)/g)].map(([, description]) => description);
-    expect(properties).toContain('What capture may hold in memory when the store is slower than the server.');
+    expect(properties).toContain('The memory limit of capture when the store is slower than the server.');
     expect(properties).not.toContain('');
   });
 });

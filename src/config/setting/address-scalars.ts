@@ -63,7 +63,7 @@ export function hostName() {
   });
 }
 
-/** Whether http:// is allowed and where it may lead is checked later, with the settings of `delivery`. */
+/** Whether http:// and the target address are allowed is checked later, with the settings of `delivery`. */
 export function webhookUrl() {
   return scalar<string>({
     mustBe: 'a URL such as https://api.example.com/webhooks, of at most 2048 characters',

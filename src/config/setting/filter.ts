@@ -11,18 +11,18 @@ const operators = [...orderOperators, 'not', 'prefix', 'exists'] as const;
 type Operator = (typeof operators)[number];
 
 const forms = `a value, a list of values, or a map of ${operators.join(', ')}`;
-/** `> 100`, a comparison written as a text: which would be compared letter by letter. */
+/** `> 100`, a comparison written as a text, which would be compared as text. */
 const comparison = /^\s*(>=|<=|<>|!=|==|>|<|=)\s*(-?\d\S*)\s*$/;
 const written: Readonly<Record<string, string>> = { '>': 'gt', '>=': 'gte', '<': 'lt', '<=': 'lte' };
 
 const noComparison = { not: { type: 'string', pattern: comparison.source } };
 const valueSchema = { type: ['string', 'number', 'boolean'], ...noComparison };
 const valuesSchema = { anyOf: [valueSchema, { type: 'array', minItems: 1, items: valueSchema }] };
-/** A text with a character that is no space; `pattern` holds for texts alone. */
+/** A text that is not blank; `pattern` applies only to texts. */
 const notBlank = { pattern: `[^${space}]` };
 const orderSchema = { type: ['string', 'number'], ...notBlank, ...noComparison };
 
-/** What a filter demands of one field: see FilterOperators. A single value is a list of one afterwards. */
+/** The condition of a filter on one field: see FilterOperators. A single value becomes a list with one item. */
 export function filterTest() {
   return scalar<readonly FilterValue[] | FilterOperators>({
     mustBe: `${forms}; a value is text, a number, true or false`,
@@ -39,7 +39,7 @@ export function filterTest() {
             prefix: { type: 'string', ...notBlank },
             exists: { type: 'boolean' },
           },
-          // Without a value there is nothing that another operator could hold of.
+          // No other operator can match a field without a value.
           anyOf: [{ maxProperties: 1 }, { properties: { exists: { const: true } } }],
         },
       ],
@@ -48,10 +48,10 @@ export function filterTest() {
   });
 }
 
-/** Entries of a filter that an error lists: SQL can write any number. */
+/** An error lists at most this many entries of a filter, because SQL can write any number. */
 const maxNamed = 20;
 
-/** A filter as the store has it, where it may have been written by SQL. Throws AppError ERR_CONFIG with what is wrong, of each entry. */
+/** Reads a filter from the store, where SQL may have written it. Throws AppError ERR_CONFIG with the problem of each entry. */
 export function parseStoredFilter(stored: unknown): Filter {
   if (!isMap(stored)) throw new AppError('ERR_CONFIG', `must be a map of field: ${forms}`);
   const problems: string[] = [];
@@ -73,7 +73,7 @@ export function parseStoredFilter(stored: unknown): Filter {
   return Object.fromEntries(entries);
 }
 
-/** `isThere`: what `exists` says in place of a null. */
+/** `isThere`: the operand of `exists` that replaces a null. */
 function parseValues(input: unknown, isThere = false): readonly FilterValue[] | undefined {
   const given: readonly unknown[] = Array.isArray(input) ? input : [input];
   if (given.includes(null)) {
@@ -83,7 +83,7 @@ function parseValues(input: unknown, isThere = false): readonly FilterValue[] | 
   return values.length > 0 && values.every((value) => value !== undefined) ? values : undefined;
 }
 
-/** A number beyond what a double holds is kept as the text of its digits, which is compared by value like a number. */
+/** A number that a double cannot hold is kept as the text of its digits, which is compared by value like a number. */
 function toValue(input: unknown): FilterValue | undefined {
   if (isExactNumber(input)) return numberText(input)!;
   if (typeof input === 'string') refuseComparison(input);

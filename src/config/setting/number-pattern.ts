@@ -1,10 +1,10 @@
 /**
- * A regular expression, without anchors, for the whole numbers from `least` to `most` without leading zeros: what a JSON schema can say
- * of a number that is written in a text.
+ * Returns a regular expression, without anchors, for the whole numbers from `least` to `most` without leading zeros: a JSON schema describes a number
+ * inside a text this way.
  */
 export function numberPattern(least: number, most: number): string {
   const parts: string[] = [];
-  // One part for each number of digits, as the range of each is a product of ranges of digits.
+  // One part for each number of digits, because numbers of equal length are described digit by digit.
   for (let digits = String(least).length; digits <= String(most).length; digits += 1) {
     const from = Math.max(least, digits === 1 ? 0 : 10 ** (digits - 1));
     const to = Math.min(most, 10 ** digits - 1);
@@ -13,7 +13,7 @@ export function numberPattern(least: number, most: number): string {
   return parts.length === 1 ? parts[0]! : `(${parts.join('|')})`;
 }
 
-/** Patterns for the numbers between two of the same length. */
+/** Patterns for the numbers between two numbers of the same length. */
 function sameLength(from: string, to: string): string[] {
   const rest = from.length - 1;
   if (rest === 0) return [digit(Number(from), Number(to))];

@@ -4,12 +4,12 @@ import { AppError } from '../../lib/errors.ts';
 import { didYouMean } from '../../lib/suggest.ts';
 import { ifText, scalar } from './scalar.ts';
 
-/** What `String.trim` removes, for a class of a pattern that reads the same in every language. */
+/** The characters that `String.trim` removes, as a character class that every regular expression dialect reads alike. */
 export const space = '\\t-\\r \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff';
-/** A text that is not empty and has no space at its ends, as a pattern. */
+/** Pattern of a text that is not empty and has no space at its ends. */
 export const trimmedPattern = `^[^${space}]([\\s\\S]*[^${space}])?$`;
 
-/** Why a text is not one of 1 to `maximum` characters, as the store counts them, without a space at its ends. Throws AppError. */
+/** Checks that a text has 1 to `maximum` characters, as the store counts them, and no space at its ends. Throws AppError. */
 export function requireTrimmed(given: string, maximum: number): string | undefined {
   if (given.trim() !== given)
     throw new AppError('ERR_CONFIG', 'has a space at its beginning or its end: leave it out');
@@ -25,7 +25,7 @@ export function text(maximum: number) {
   });
 }
 
-/** One of some words. */
+/** One of a list of words. */
 export function oneOf<const Word extends string>(words: readonly Word[]) {
   return scalar<Word>({
     mustBe: `one of ${words.join(', ')}`,
@@ -61,7 +61,7 @@ export function integer(minimum: number, maximum: number) {
   });
 }
 
-/** `15s`, `5m`, `2h` → milliseconds, within bounds that are written the same way. */
+/** `15s`, `5m`, `2h` → milliseconds, within bounds written in the same form. */
 export function duration(minimum: string, maximum: string) {
   const [least, most] = [parseDuration(minimum) ?? 0, parseDuration(maximum) ?? Infinity];
   return scalar<number>({
@@ -75,8 +75,8 @@ export function duration(minimum: string, maximum: string) {
 }
 
 /**
- * What a schema says of durations within bounds: every whole number of a unit, and fractions where the next whole number fits too. Those
- * of less than one unit (0.5m) are read as well.
+ * The schema pattern of durations within bounds: every whole number of a unit, and fractions when the next whole number fits as well. The parser also
+ * reads fractions below one unit (0.5m).
  */
 export function durationPattern(leastMs: number, mostMs: number): string {
   const forms = Object.entries(unitMs).flatMap(([unit, ms]) => {

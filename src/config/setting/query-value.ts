@@ -6,14 +6,14 @@ import { numberPattern } from './number-pattern.ts';
 import { durationPattern } from './plain-scalars.ts';
 
 /*
- * What people ask for at the command line (`--since 2h`) and by the API (`?since=2h`). Both read it by the same value here, so that they
- * accept the same texts and refuse the others in the same words.
+ * Values of query options on the command line (`--since 2h`) and in the API (`?since=2h`). Both use the same parser, so that they accept the same texts
+ * and refuse others with the same message.
  */
 
 export interface QueryValue<T> {
   /** Ends the sentence "… must be". */
   mustBe: string;
-  /** The JSON schema of what `parse` accepts. */
+  /** The JSON schema of the texts that `parse` accepts. */
   json: Readonly<Record<string, unknown>>;
   /** Undefined when the text does not fit `json`. `nowMs`: for durations, which are counted back from then. */
   parse(text: string, nowMs: number): T | undefined;
@@ -46,7 +46,7 @@ function matching<T>(
   };
 }
 
-/** Days of the calendar from 1970 to 2999, leap years included; what is no day, such as 0000-00-00, does not fit. */
+/** Days of the calendar from 1970 to 2999, leap years included; a date that does not exist, such as 0000-00-00, is refused. */
 const year = '(19[7-9][0-9]|2[0-9]{3})';
 const leapYear = '(19(7[26]|8[048]|9[26])|2[0-9](0[48]|[2468][048]|[13579][26])|2[048]00)';
 const monthDay =
@@ -56,7 +56,7 @@ const offset = '(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])';
 const moment = `(${year}-${monthDay}|${leapYear}-02-29)(${clock}${offset}?)?`;
 const longestAgo = parseDuration('50y')!;
 
-/** `2h` (so long ago), `2026-03-07`, `2026-03-07T15:30:00Z` → milliseconds since 1970. A moment without an offset is UTC. */
+/** `2h` (so long ago), `2026-03-07`, `2026-03-07T15:30:00Z` → milliseconds since 1970. A time without an offset is UTC. */
 export const momentValue = matching(`^(${moment}|${durationPattern(0, longestAgo).slice(1, -1)})$`, {
   mustBe:
     'a duration such as 2h (so long ago), a date such as 2026-03-07, or a time such as 2026-03-07T15:30:00Z',
@@ -70,7 +70,7 @@ function toMoment(text: string, nowMs: number): number {
   return Date.parse(text.replace(' ', 'T') + (isComplete ? '' : 'Z'));
 }
 
-/** Throws AppError ERR_USAGE for a period in which nothing can lie: an empty list would look like an answer. */
+/** Throws AppError ERR_USAGE for an empty period: an empty list would look like an answer. */
 export function requirePeriod(
   { since, until }: { since?: number | undefined; until?: number | undefined },
   prefix = '',
@@ -84,7 +84,7 @@ export const limitValue = matching(`^${numberPattern(1, 500)}$`, {
   toValue: Number,
 });
 
-/** A number that a double holds exactly: a longer one would be read as that of another row. */
+/** A number that a double holds exactly: a longer number would be rounded to the number of another row. */
 export const idValue = matching(`^${numberPattern(1, Number.MAX_SAFE_INTEGER)}$`, {
   mustBe: 'the number that a list shows',
   toValue: Number,
@@ -111,7 +111,7 @@ export const entityValue = matching('^[^:]+:[\\s\\S]+$', {
   },
 });
 
-/** A text that is compared or kept as it is. */
+/** A text that is compared or stored unchanged. */
 function textValue(maxLength: number): QueryValue<string> {
   return {
     mustBe: `text of 1 to ${maxLength} characters`,
@@ -129,9 +129,9 @@ export function wordValue<Word extends string>(words: readonly Word[]): QueryVal
 }
 
 export const eventValue = textValue(128);
-/** A webhook's id or name, who acted, on what, a patient's number. */
+/** A webhook's id or name, the actor, the object of an action, a patient's number. */
 export const nameValue = textValue(255);
-/** What was done: names of actions are ASCII in the store, which refuses to compare them with anything else. */
+/** An action: action names are ASCII in the store, which refuses to compare them with other characters. */
 export const actionValue = matching('^[!-~]{1,64}$', {
   mustBe: 'an action such as webhook.update, or all of a noun: "webhook.*"',
   toValue: (text) => text,

@@ -4,9 +4,9 @@ import type { createConfigSchema, ParsedConfig } from './schema.ts';
 import { validate } from './validate.ts';
 
 interface Repaired {
-  /** Null where no stand-in helps. */
+  /** Null when no placeholder is possible. */
   parsed: ParsedConfig | null;
-  /** Where a stand-in is, and where a key was left out. */
+  /** Paths of the placeholders and of the keys that were removed. */
   replaced: readonly YamlPath[];
 }
 
@@ -16,14 +16,14 @@ interface Given {
   defaults: unknown;
 }
 
-/** A stand-in may uncover a further mistake: a section that is replaced has values of its own. */
+/** A placeholder may uncover a further mistake, because a replaced section has values of its own. */
 const rounds = 5;
-/** Of a file with more mistakes nothing else is checked: each stand-in copies what it is in, and 20,000 took over a minute. */
+/** A file with more mistakes than this is not checked further: each placeholder copies the value around it, and 20,000 took over a minute. */
 const maxWrong = 50;
 
 /**
- * Puts a stand-in for every value that the schema refuses, so that the others can be checked: the default, else a value of the right
- * form that is never used. An unknown key is left out.
+ * Replaces every value that the schema refuses with a placeholder, so that the other values can be checked: the default, else a value of the right form
+ * that is never used. Unknown keys are removed.
  */
 export function repair(schema: ReturnType<typeof createConfigSchema>, { raw, defaults }: Given): Repaired {
   const replaced: YamlPath[] = [];
@@ -34,7 +34,7 @@ export function repair(schema: ReturnType<typeof createConfigSchema>, { raw, def
     if (parsed !== undefined) return { parsed, replaced };
     if (wrong.length > maxWrong) break;
     for (const given of wrong) {
-      // A stand-in that did not help: what it is part of is replaced.
+      // This placeholder was refused as well: the value that contains it is replaced.
       const path = replaced.some((other) => other.join('.') === given.join('.')) ? given.slice(0, -1) : given;
       const standIn = findStandIn(path, value, defaults);
       value = replaceAt(value, standIn.path, standIn.value);
@@ -52,7 +52,7 @@ const requiredOfWebhook: Readonly<Record<string, unknown>> = {
 
 interface StandIn {
   path: YamlPath;
-  /** undefined takes the key away. */
+  /** undefined removes the key. */
   value: unknown;
 }
 
@@ -61,7 +61,7 @@ function findStandIn(path: YamlPath, value: unknown, defaults: unknown): StandIn
   if (path.join('.') === 'source.url') return { path, value: 'mysql://user@source.invalid/schema' };
   const usual = valueAt(defaults, path);
   if (usual !== undefined) return { path, value: usual };
-  // Of a list, the other items are left out as well.
+  // In a list, the other items are removed as well.
   const above = path.slice(0, -1);
   if (isMap(valueAt(value, above))) return { path, value: undefined };
   return { path: above, value: valueAt(defaults, above) };
@@ -71,14 +71,14 @@ function ofWebhook(path: YamlPath, value: unknown, defaults: unknown): StandIn {
   const [, index, key, item] = path;
   const name = `webhooks[${index}]`;
   if (key === undefined) return { path, value: { name, ...requiredOfWebhook } };
-  // A pattern of its own: an entry may not stand twice.
+  // A different pattern for each entry, because an entry must not occur twice.
   if (key === 'events' && item !== undefined) return { path, value: `entry.number_${item}` };
   if (item !== undefined && isMap(valueAt(value, path.slice(0, -1)))) return { path, value: undefined };
   const required = key === 'name' ? name : requiredOfWebhook[String(key)];
   return { path: path.slice(0, 3), value: required ?? valueAt(defaults, ['webhook_defaults', key]) };
 }
 
-/** A copy with another value at a path; undefined takes the key of a map away. */
+/** Returns a copy with another value at a path; undefined removes the key of a map. */
 function replaceAt(value: unknown, [step, ...rest]: YamlPath, put: unknown): unknown {
   if (step === undefined) return put;
   if (Array.isArray(value)) {

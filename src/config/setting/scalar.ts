@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { AppError } from '../../lib/errors.ts';
 
 /*
- * The kinds of single values in the configuration. Each takes what YAML gave (or the text that an environment variable
- * held), says in one sentence what it must be, never repeats the value, and describes itself for editors.
+ * The kinds of single values in the configuration. Each parses the YAML value (or the text of an environment variable), describes in one sentence what the
+ * value must be, never repeats the value, and has a JSON schema for editors.
  */
 
 interface Kind<T> {
@@ -11,11 +11,11 @@ interface Kind<T> {
   mustBe: string;
   /** JSON Schema of a literal value; a reference to the environment is added. */
   json: Record<string, unknown>;
-  /** The value; undefined when it is not of the kind. Throws an AppError where there is more to say than `mustBe`. */
+  /** Returns the value; undefined when it is not of this kind. Throws an AppError when a more precise message than `mustBe` exists. */
   parse(input: unknown): T | undefined;
 }
 
-/** What an editor accepts in the place of any value. */
+/** The JSON schema that allows a reference to the environment in place of any value. */
 export const referenceToEnvironment = { type: 'string', pattern: String.raw`\$\{env:` };
 
 /** The zod schema of a kind of value. */
@@ -38,7 +38,7 @@ export function scalar<T>({ mustBe, json, parse }: Kind<T>) {
     });
 }
 
-/** Lets only text through to `parse`. */
+/** Passes only text to `parse`. */
 export const ifText =
   <T>(parse: (text: string) => T | undefined) =>
   (input: unknown) =>

@@ -7,7 +7,7 @@ import { eventPattern, headerValue, webhookName } from './webhook-scalars.ts';
 
 const mebibyte = 2 ** 20;
 
-/** Each entry's place in the file is looked up: 20,000 headers took 10 s. */
+/** The position of each entry in the file is looked up: 20,000 headers took 10 s. */
 const maxEntries = 100;
 
 function bounded<Map extends z.ZodRecord>(map: Map): Map {
@@ -33,15 +33,15 @@ const webhookSettings = {
   client_certificate: text(64).nullable(),
 };
 
-/** More entries than there are event types by far; a list of 200,000 stalled the process for 8.5 s. */
+/** Far more entries than event types exist; a list of 200,000 entries stalled the process for 8.5 s. */
 export const maximumEvents = 1_000;
 
 /** The keys of a webhook, each with its check. */
 export const webhookShape = {
   name: webhookName().describe(
-    'How people and the log call it; it must not be used twice, nor be digits alone, which are an id.',
+    'Its name for people and in the log; it must be unique, and must not consist of digits alone, because these are an id.',
   ),
-  url: webhookUrl().describe('Where its events are sent.'),
+  url: webhookUrl().describe('The URL that receives its events.'),
   events: z
     .array(eventPattern())
     .min(1, 'is empty: name at least one event, or "*" for all')
@@ -54,13 +54,13 @@ export const webhookShape = {
 };
 
 const token = z.strictObject({
-  name: text(255).describe('Who it is, for the audit log.'),
-  role: oneOf(['admin', 'operator', 'auditor']).describe('What it may do.'),
+  name: text(255).describe('The name of its holder, for the audit log.'),
+  role: oneOf(['admin', 'operator', 'auditor']).describe('The permissions of the token.'),
   sha256: sha256().describe('The SHA-256 of the token, in hex; never the token itself.'),
 });
 
 /**
- * The shape of the configuration after the defaults are laid under it. Paths in it are relative to `baseDir`.
+ * The shape of the configuration after the defaults are merged into it. Paths in it are relative to `baseDir`.
  * `parse` returns milliseconds, bytes, parsed addresses; toConfig names them.
  */
 export function createConfigSchema(baseDir: string) {
@@ -96,7 +96,7 @@ export function createConfigSchema(baseDir: string) {
         text(64),
         z.strictObject({
           cert_file: text(4_096).describe(
-            'The certificate in PEM form, with the intermediate ones behind it.',
+            'The certificate in PEM form, followed by the intermediate certificates.',
           ),
           key_file: text(4_096).describe('Its private key in PEM form, without a password.'),
         }),

@@ -7,8 +7,8 @@ import { checkSecret } from '../../lib/secret.ts';
 import { ifText, scalar } from './scalar.ts';
 
 /**
- * 32 bytes as base64 or hex, or `file:PATH` of a file with either; PATH is relative to `baseDir`. The key's id is the beginning of its
- * SHA-256: it stays with the key wherever the configuration names it, and reveals nothing about it.
+ * 32 bytes as base64 or hex, or `file:PATH` of a file that contains one of these; PATH is relative to `baseDir`. The key's id is the beginning of its
+ * SHA-256: it does not depend on where the configuration names the key, and reveals nothing about it.
  */
 export function encryptionKey(baseDir: string) {
   return scalar<EncryptionKey>({
@@ -63,7 +63,7 @@ export function sha256() {
   });
 }
 
-/** Base64 of 24 bytes or more whose last character has no bits that are not used, optionally after `whsec_`. */
+/** Base64 of 24 bytes or more whose last character has no unused bits set, optionally after `whsec_`. */
 const canonicalBase64 =
   '^(whsec_)?([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$';
 

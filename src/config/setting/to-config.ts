@@ -15,7 +15,7 @@ export interface Parsed {
   env: Environment;
 }
 
-/** Gives the checked values of the file the names that the code uses, with units in them. */
+/** Maps the checked values of the file to the names that the code uses, which include units. */
 export function toConfig({ parsed, yaml, baseDir, env }: Parsed): Config {
   const { source, store, delivery, http } = parsed;
   return {

@@ -4,7 +4,7 @@ import type { Problems, YamlPath } from '../problems.ts';
 import { valueAt } from '../yaml/layer.ts';
 
 /**
- * Checks a value from YAML against a zod schema and adds every problem, with our words and one for each unknown key.
+ * Checks a value from YAML against a zod schema and adds every problem in our own words, one for each unknown key.
  * Returns the parsed value, undefined when there was a problem.
  */
 export function validate<Schema extends z.ZodType>(
@@ -29,15 +29,15 @@ export function validate<Schema extends z.ZodType>(
   return undefined;
 }
 
-/** Of one map: the nearest right word is looked for once for each. */
+/** At most this many unknown keys of one map are reported, because each is compared with all known keys. */
 const maxUnknownKeys = 100;
 
-/** What our keys look like: words in lower case. */
+/** The form of our keys: words in lower case. */
 const keyForm = /^[a-z][a-z0-9]{0,15}(?:_[a-z0-9]{1,16}){0,4}$/;
 
 /**
- * Whether an unknown key may be a secret in the wrong place: it has no value (`{ TOKEN }`), or another form than our keys (`secret TOKEN: x`).
- * One that is close to a known key is a typing mistake and is shown.
+ * Whether an unknown key may be a secret in the wrong place: it has no value (`{ TOKEN }`), or its form differs from our keys (`secret TOKEN: x`). A key
+ * that is close to a known key is a typing mistake and is shown.
  */
 function mayBeSecret(key: string, { value, known }: { value: unknown; known: readonly string[] }): boolean {
   const isBare = value === null || value === undefined || value === '';
@@ -46,7 +46,7 @@ function mayBeSecret(key: string, { value, known }: { value: unknown; known: rea
 
 function describeUnknownKey(key: string, known: readonly string[]): string {
   return key.includes(':')
-    ? 'is not a known key: a colon needs a space behind it'
+    ? 'is not a known key: a colon needs a space after it'
     : `is not a known key${didYouMean(key, known)}`;
 }
 

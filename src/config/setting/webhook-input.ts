@@ -7,7 +7,7 @@ import { webhookShape } from './schema.ts';
 import type { WebhookSettings } from '../types.ts';
 import { validate } from './validate.ts';
 
-/** What a person says of a webhook outside the file: any of its keys. */
+/** The input for a webhook outside the file: any of its keys. */
 export interface WebhookInput extends Partial<WebhookSettings> {
   name?: string;
   url?: string;
@@ -21,12 +21,12 @@ const inputShape = { ...sameShape, is_active: active };
 type Shape = typeof inputShape;
 type Raw = Readonly<Record<string, unknown>>;
 
-/** What must be said to make one. */
+/** The keys required to create a webhook. */
 export const requiredKeys = ['name', 'url', 'events'] as const;
 
 /**
- * Reads keys of a webhook, written as in the configuration file (`active` as `is_active`, which is what is read); those of `required` must be there. Throws AppError ERR_USAGE with
- * all problems, which quote no value.
+ * Reads keys of a webhook, written as in the configuration file (`active` as `is_active`, the name in answers); the keys of `required` must be present. Throws AppError ERR_USAGE with
+ * all problems; it quotes no value.
  */
 export function parseWebhookInput(raw: Raw, required: readonly (keyof Shape)[] = []): WebhookInput {
   const { is_active, max_in_flight, rate_limit, timeout, legacy_signature, client_certificate, ...same } =
@@ -45,7 +45,7 @@ export function parseWebhookInput(raw: Raw, required: readonly (keyof Shape)[] =
 
 const rotation = z.strictObject({ secret: webhookShape.secret, overlap: duration('0s', '90d') }).partial();
 
-/** Reads what a rotation may be given. Throws as `parseWebhookInput`. */
+/** Reads the input of a secret rotation. Throws like `parseWebhookInput`. */
 export function parseRotationInput(raw: Raw): { secret?: string; overlapMs?: number } {
   const { secret, overlap } = parseInput(rotation, raw);
   return {
@@ -54,17 +54,17 @@ export function parseRotationInput(raw: Raw): { secret?: string; overlapMs?: num
   };
 }
 
-/** The JSON schema of what makes a webhook. */
+/** The JSON schema of the input that creates a webhook. */
 export const webhookInputSchema = (): Record<string, unknown> => toJsonSchema(inputSchema(requiredKeys));
 
-/** The JSON schema of what changes one: its secret is changed by a rotation alone. */
+/** The JSON schema of the input that changes a webhook; only a rotation changes the secret. */
 export const webhookChangeSchema = (): Record<string, unknown> =>
   toJsonSchema(inputSchema([]).omit({ secret: true }));
 
-/** The JSON schema of what `parseRotationInput` reads. */
+/** The JSON schema of the input of `parseRotationInput`. */
 export const rotationInputSchema = (): Record<string, unknown> => toJsonSchema(rotation);
 
-/** All keys but the required ones may be left out. */
+/** All keys but the required keys are optional. */
 function inputSchema(required: readonly (keyof Shape)[]) {
   const asked = Object.fromEntries(required.map((key) => [key, true as const]));
   return z
@@ -84,7 +84,7 @@ function parseInput<Schema extends z.ZodObject>(schema: Schema, raw: Raw): Parti
   return parsed;
 }
 
-/** Nothing is taken from the environment here. */
+/** Values here never come from the environment. */
 function toJsonSchema(schema: z.ZodType): Record<string, unknown> {
   const json = z.toJSONSchema(schema, {
     io: 'input',

@@ -4,7 +4,7 @@ import { ifText, scalar } from './scalar.ts';
 
 const longestName = 255;
 
-/** A name that cannot be taken for an id. */
+/** A name that cannot be confused with an id. */
 export function webhookName() {
   return scalar<string>({
     mustBe: `text of 1 to ${longestName} characters, in quotes where YAML would read something else`,
@@ -26,7 +26,7 @@ export function webhookName() {
 
 const eventPatternForm = /^(\*|[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*\.(\*|[A-Za-z0-9_-]+))$/;
 
-/** `*`, `noun.*` or `noun.verb`: what checkWebhooks compares with the catalogue. */
+/** `*`, `noun.*` or `noun.verb`: checkWebhooks compares it with the catalogue. */
 export function eventPattern() {
   return scalar<string>({
     mustBe: 'an event such as payment.received, all events of a noun such as "payment.*", or "*"',
@@ -35,7 +35,7 @@ export function eventPattern() {
   });
 }
 
-/** The value of a header; which headers are allowed is checked by checkWebhooks. */
+/** The value of a header; checkWebhooks checks which headers are allowed. */
 export function headerValue() {
   return scalar<string>({
     mustBe: 'text, in quotes where YAML would read something else',

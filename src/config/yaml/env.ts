@@ -1,4 +1,4 @@
-/** The environment as it is handed in: never read from `process` by what uses it. */
+/** The environment as a parameter: functions that use it never read `process`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export type Substitution = { text: string } | { problem: string };
@@ -6,9 +6,9 @@ export type Substitution = { text: string } | { problem: string };
 const reference = /\$(\$?)\{([^}]*)\}?/g;
 
 /**
- * Puts the values of environment variables in place of `${env:NAME}` in a text; `$${` stands for a plain `${`. Anything else
- * in `${…}`, and a variable that is not defined, is a problem: a typing mistake must not become a password. The problem
- * names the variable, where its name is in capitals, and never a value.
+ * Puts the values of environment variables in place of `${env:NAME}` in a text; `$${` stands for a plain `${`. Anything else in `${…}`, and an undefined
+ * variable, is a problem: a typing mistake must not become a password. The problem names the variable if its name is in capitals, and never contains a
+ * value.
  */
 export function substituteEnvironment(text: string, env: Environment): Substitution {
   let problem: string | undefined;
@@ -27,10 +27,10 @@ export function substituteEnvironment(text: string, env: Environment): Substitut
   return problem === undefined ? { text: substituted } : { problem };
 }
 
-/** A secret that was written in the place of a variable's name is not quoted: names are written in capitals. */
+/** Only names in capitals are quoted, so that a secret in the place of a variable's name is not shown. */
 const isPlainName = (name: string): boolean => /^[A-Z_][A-Z0-9_]{0,63}$/.test(name);
 
-/** A proxy variable of the environment, and what is wrong with its value. */
+/** A proxy variable of the environment, and the problem of its value. */
 export interface ProxyProblem {
   variable: string;
   problem: string;
@@ -46,13 +46,13 @@ export interface FoundProxies {
   problems: readonly ProxyProblem[];
 }
 
-/** By the target's scheme, the first that is set counts, as for curl. */
+/** By the target's scheme; the first variable that is set is used, as in curl. */
 const proxyVariables = {
   https: ['https_proxy', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY'],
   http: ['http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'],
 } as const;
 
-/** The proxies that the environment asks for; null when it asks for none. A value without a scheme is an http proxy, as for curl. */
+/** The proxies that the environment sets; null when it sets none. A value without a scheme is an http proxy, as for curl. */
 export function findProxies(env: Environment): FoundProxies | null {
   const problems: ProxyProblem[] = [];
   const variables = new Set<string>();
@@ -75,7 +75,7 @@ export function findProxies(env: Environment): FoundProxies | null {
 const toProxyUrl = (value: string): string =>
   /^[a-z][a-z0-9+.-]*:\/\//i.test(value) ? value : `http://${value}`;
 
-/** The value is not repeated: it may hold a password. */
+/** The message does not contain the value, which may hold a password. */
 function proxyProblem(value: string): string | undefined {
   const url = URL.parse(toProxyUrl(value));
   if (url === null || url.hostname === '') return 'is not a URL: write it as http://proxy.example.com:3128';

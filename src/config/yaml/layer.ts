@@ -8,8 +8,8 @@ export function isMap(value: unknown): value is YamlMap {
 }
 
 /**
- * Lays one value over another: maps are merged key by key, anything else replaces. A key that is left empty, as when all
- * beneath it is commented out, leaves a map or a list as it was.
+ * Lays one value over another: maps are merged key by key, anything else replaces. An empty key, for example when everything below it is commented out,
+ * leaves a map or a list unchanged.
  */
 export function layer(base: unknown, over: unknown): unknown {
   if (over === undefined) return base;

@@ -2,24 +2,24 @@ import { maxProblems } from '../problems.ts';
 import { isCollection, isMap, isScalar, visit, type Document, type Node } from 'yaml';
 
 /*
- * What a file may cost to read. People do not write such files, programs do, by mistake or on purpose; without bounds 20,000 keys took
- * 16 s, and 10,000 brackets the stack.
+ * Bounds on the cost of reading a file. Programs write such files, by mistake or on purpose; without bounds 20,000 keys took 16 s, and 10,000 brackets
+ * overflowed the stack.
  */
 
-/** Clinics with hundreds of webhooks and rules stay below a tenth of these. */
+/** A configuration with hundreds of webhooks and rules stays below a tenth of these bounds. */
 export const maxBytes = 4 * 2 ** 20;
 const maxNodes = 100_000;
 const maxDepth = 64;
 
 export const tooDeep = `the file is nested more than ${maxDepth} levels deep`;
 
-/** A mistake, and the offset in the file at which it stands. */
+/** A mistake, and its offset in the file. */
 export interface ShapeProblem {
   offset: number;
   message: string;
 }
 
-/** Keys that stand twice, and what is beyond the bounds. */
+/** Finds duplicate keys and values beyond the bounds. */
 export function checkShape(document: Document): ShapeProblem[] {
   const problems: ShapeProblem[] = [];
   let nodes = 0;
@@ -44,7 +44,7 @@ export function checkShape(document: Document): ShapeProblem[] {
   return problems;
 }
 
-/** The second of each two keys that are the same; the merge key may stand more than once. */
+/** The second key of each equal pair; the merge key may occur more than once. */
 function findDoubleKeys(pairs: readonly { key: unknown }[]): Node[] {
   const seen = new Set<string>();
   return pairs.flatMap(({ key }) => {

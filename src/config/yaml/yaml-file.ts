@@ -18,17 +18,17 @@ import { type Environment, substituteEnvironment } from './env.ts';
 import type { Position, Problem, YamlPath } from '../problems.ts';
 import { checkShape, maxBytes, tooDeep } from './yaml-bounds.ts';
 
-/** A YAML file read: its value with the environment put in, and where each part of it stands. */
+/** A parsed YAML file: its value with environment variables substituted, and the position of each part. */
 export interface YamlFile {
-  /** The path as it was given, which messages repeat. */
+  /** The path as given; messages show it. */
   file: string;
   /** Plain JavaScript; null for an empty file, and when `problems` has a mistake of syntax. */
   value: unknown;
-  /** Where a path stands: the key of a map's entry, the item of a list. What is not in the file is looked for one step up. */
+  /** The position of a path: the key of a map's entry, the item of a list. For a path that is not in the file, the position of its nearest parent. */
   at(path: YamlPath): Position;
-  /** Mistakes of syntax and of `${env:…}`. They are not thrown, so that they are reported with all others. */
+  /** Mistakes of syntax and of `${env:…}`. They are not thrown, so that they are reported together with all other problems. */
   problems: readonly Problem[];
-  /** SHA-256 of the bytes, to see whether the file has changed. */
+  /** SHA-256 of the bytes, to detect a changed file. */
   fingerprint: string;
 }
 
@@ -87,7 +87,7 @@ function parse(
   { file, code }: { file: string; code: ErrorCode },
 ): Document {
   try {
-    // The library compares each key with all before it: 20,000 keys took 16 s. validateShape finds duplicate keys.
+    // The library compares each key with all earlier keys: 20,000 keys took 16 s. validateShape finds duplicate keys.
     return parseDocument(text, {
       lineCounter,
       prettyErrors: false,
@@ -96,7 +96,7 @@ function parse(
       uniqueKeys: false,
     });
   } catch (error) {
-    // Its parser calls itself for each level.
+    // Its parser is recursive.
     if (error instanceof RangeError) throw new AppError(code, `${file}: ${tooDeep}`);
     throw error;
   }
@@ -130,13 +130,13 @@ function decodeUtf8(bytes: Uint8Array, path: string, code: ErrorCode): string {
 
 const maxAliases = 200;
 
-/** An alias must stand for something that comes before it and does not contain it: a value is a tree. */
+/** An alias must refer to an earlier node that does not contain it, because a value is a tree. */
 function checkAliases(document: Document, at: (path: YamlPath) => Position): Problem[] {
   const problems: Problem[] = [];
   let count = 0;
   visit(document, {
     Alias(_key, node, ancestors) {
-      // Each is looked for from the beginning of the document: 8,000 of them took half a minute.
+      // The library searches for each from the beginning of the document: 8,000 aliases took half a minute.
       count += 1;
       if (count > maxAliases) {
         problems.push({
@@ -175,7 +175,7 @@ function substitute(document: Document, env: Environment, at: (path: YamlPath) =
   return problems;
 }
 
-/** Puts a raw JSON value in the place of a number that a double would round: a filter must not let another number pass. */
+/** Replaces a number that a double would round with a raw JSON value: otherwise a filter would match another number. */
 function keepDigits(document: Document): void {
   visit(document, {
     Scalar(_key, node) {
@@ -185,7 +185,7 @@ function keepDigits(document: Document): void {
   });
 }
 
-/** The path of a visited node from the nodes above it. */
+/** The path of a visited node, built from its ancestors. */
 function pathOf(node: Node, ancestors: readonly unknown[]): (string | number)[] {
   const chain = [...ancestors, node];
   return chain.flatMap((ancestor, index): (string | number)[] => {
@@ -199,7 +199,7 @@ function pathOf(node: Node, ancestors: readonly unknown[]): (string | number)[] 
   });
 }
 
-/** Where a path's entry begins, as an offset; of a path that is not there, the nearest one above it. */
+/** The offset at which a path's entry begins; for a missing path, the offset of its nearest parent. */
 function offsetOf(document: Document, path: YamlPath): number {
   let node: unknown = document.contents;
   let offset = startOf(node) ?? 0;
@@ -230,14 +230,14 @@ function toValue(document: Document, file: string, code: ErrorCode): unknown {
   try {
     return document.toJS();
   } catch (error) {
-    // What is left to fail here: the library unfolds at most a hundred aliases of aliases.
+    // The only remaining cause of an error here: the library expands at most a hundred aliases of aliases.
     throw new AppError(code, `${file} has too many aliases (*name)`, { cause: error });
   }
 }
 
 const unresolvedAlias = 'a value that begins with * must be in quotes, as in "*"';
 
-/** The library's messages, except where they quote the file's contents, or where a better hint is known. */
+/** The library's message, unless it quotes the file's contents or a better hint exists. */
 function describe({ code, message, pos }: YAMLError, text: string): string {
   if (text.slice(pos[0] - 1, pos[0] + 1) === '${') return 'inside [ ] or { }, ${…} must be in quotes';
   switch (code) {
@@ -252,7 +252,7 @@ function describe({ code, message, pos }: YAMLError, text: string): string {
     case 'BAD_DQ_ESCAPE':
       return 'a \\ inside "…" must be written \\\\, or the text put in single quotes';
     case 'UNEXPECTED_TOKEN':
-      // Some of them end with the text they stumbled over.
+      // Some messages end with the text that caused the mistake.
       return message.replace(/: .*$/s, '');
     case 'MULTIPLE_DOCS':
       return 'only one document a file: remove what follows "---"';
@@ -260,7 +260,7 @@ function describe({ code, message, pos }: YAMLError, text: string): string {
       return 'a line that begins with % must be in quotes';
     default:
       if (message.startsWith('Maximum call stack')) return tooDeep;
-      // A message that repeats a word of the file may repeat a secret.
+      // A message that quotes a word of the file may quote a secret.
       return message.match(/\S{8,}/g)?.some((word) => text.includes(word)) ? 'this is not YAML' : message;
   }
 }

@@ -2,10 +2,10 @@ import { monotonicMs } from '../clock.ts';
 import { type AppError, appErrorWithin, codeOf, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 
-/** What a part that is tried again and again says of how it goes. */
+/** Reports the success or failure of a part that is retried. */
 export interface FailureReporter {
   onError(error: unknown): void;
-  /** It works; called after every success, or after the first success that follows a failure. */
+  /** Called after every success, or only after the first success that follows a failure. */
   onRecovered(): void;
 }
 
@@ -13,35 +13,35 @@ interface Outage {
   sinceMs: number;
   tellAgainMs: number;
   intervalMs: number;
-  /** The parts that failed for this reason and have not worked since. */
+  /** The parts that failed for this reason and have not succeeded since. */
   parts: Set<FailureReporter>;
-  /** False while it may be over at the next try: see `isPassing`. */
+  /** False while the failure may be over at the next try: see `isPassing`. */
   isLogged: boolean;
   message: string;
   error: unknown;
 }
 
-/** An outage that lasts. */
+/** A lasting outage. */
 export interface PresentOutage {
-  /** What could not be done, in the words of the part that met it first. */
+  /** The failed operation, as described by the first part that reported it. */
   message: string;
   error: AppError;
 }
 
-/** A lock that another session holds is mostly free again at the next try: it is an outage when the same part fails twice. */
+/** A lock that another session holds is usually free at the next try: it is an outage only when the same part fails twice. */
 const isPassing = (error: unknown): boolean => codeOf(appErrorWithin(error)) === 'ERR_STORE_LOCKED';
 
 const firstIntervalMs = 60_000;
 const maximumIntervalMs = 3_600_000;
 
 /**
- * Logs lasting failures: when one begins, at growing intervals while it lasts, and when it ends. Parts that fail for the
- * same reason, as all of them do when the store is away, are one outage.
+ * Logs lasting failures: when one begins, at growing intervals while it lasts, and when it ends. Parts that fail for the same reason, such as an
+ * unreachable store, are one outage.
  */
 export class FailureLog {
   readonly #log: Log;
   readonly #nowMs: () => number;
-  /** By the text of the error. */
+  /** Keyed by the text of the error. */
   readonly #outages = new Map<string, Outage>();
 
   constructor(log: Log, nowMs: () => number = monotonicMs) {
@@ -49,7 +49,7 @@ export class FailureLog {
     this.#nowMs = nowMs;
   }
 
-  /** The reports of one part; `message` says what it could not do. */
+  /** The reporter of one part; `message` names the failed operation. */
   part(message: string): FailureReporter {
     const part: FailureReporter = {
       onError: (error) => this.#failed(part, error, message),
@@ -58,7 +58,7 @@ export class FailureLog {
     return part;
   }
 
-  /** What has been logged and is not over, where it has a remedy. */
+  /** The outages that were logged, have a remedy and are not over. */
   present(): PresentOutage[] {
     return [...this.#outages.values()].flatMap(({ isLogged, message, error }) => {
       const known = appErrorWithin(error);
@@ -100,7 +100,7 @@ export class FailureLog {
   }
 }
 
-/** What a line says of an error: its text, and what ends it where that is known. */
+/** The log fields of an error: its text, and its remedy if known. */
 function told(error: unknown): { error: string; remedy?: string } {
   const remedy = appErrorWithin(error)?.remedy;
   return { error: messageOf(error), ...(remedy !== undefined && { remedy }) };

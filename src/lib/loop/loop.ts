@@ -12,13 +12,13 @@ export interface LoopVerbs {
   step(signal: AbortSignal): Promise<number>;
   /** Called with every error of a step; the loop then waits by `backoff` and continues. */
   onError(error: unknown, failures: number): void;
-  /** Told of every step that passes. */
+  /** Called after every successful step. */
   onRecovered?(): void;
   backoff?: BackoffOptions;
 }
 
 export interface Loop extends Background {
-  /** Ends the present wait, so that the next step runs at once. */
+  /** Ends the current wait, so that the next step runs at once. */
   wake(): void;
 }
 
@@ -68,7 +68,7 @@ export function createLoop({
       running = undefined;
     },
     wake() {
-      // Once a step: each abort makes an error with its stack, a tenth of the time of a full queue that wakes at every answer.
+      // At most once a step: each abort creates an error with a stack, which took a tenth of the time of a full queue that wakes at every response.
       if (woken) return;
       woken = true;
       waiting.abort();
