@@ -2,7 +2,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { ConfiguredWebhook } from '../../src/config/types.ts';
 import { clearCipher } from '../../src/crypto/cipher.ts';
 import { registerProcess } from '../../src/outbox/queue/heartbeat.ts';
-import { isOutdated, readClaims, type Standing } from '../../src/outbox/webhook/file-claims.ts';
+import { EndedClaims } from '../../src/outbox/webhook/ended-claims.ts';
+import { isOutdated, type Standing } from '../../src/outbox/webhook/file-claims.ts';
 import { listWebhooks, readWebhooksVersion } from '../../src/outbox/webhook/webhook-registry.ts';
 import { syncWebhooks, type Synced } from '../../src/outbox/webhook/webhook-sync.ts';
 import { testSecret } from '../support/receiver.ts';
@@ -27,6 +28,8 @@ function webhook(name: string, changes: Partial<ConfiguredWebhook> = {}): Config
 describe.each(flavours)('files of daemons on one store, on %s', (flavour) => {
   let test: TestStore;
   const standings = new Map<string, Standing>();
+  let nowMs: number;
+  let memory: EndedClaims;
 
   beforeAll(async () => {
     test = await openTestStore(flavour);
@@ -34,6 +37,8 @@ describe.each(flavours)('files of daemons on one store, on %s', (flavour) => {
   afterAll(() => test.close());
   beforeEach(async () => {
     standings.clear();
+    nowMs = 0;
+    memory = new EndedClaims(() => nowMs);
     for (const owner of ['a', 'b', 'c']) await registerProcess({ store: test.store, owner });
   });
   afterEach(async () => {
@@ -49,16 +54,21 @@ describe.each(flavours)('files of daemons on one store, on %s', (flavour) => {
       configured,
       {
         overlapMs: 0,
+        memory,
       },
     );
     standings.set(owner, standing);
     return Object.fromEntries(Object.entries(synced).filter(([, names]) => names.length > 0));
   }
 
-  const end = (owner: string): Promise<unknown> =>
-    test.store.run('DELETE FROM leases WHERE name = ?', [owner]);
+  /** Ends it, as the others have seen it to run `agoMs` ago. */
+  async function end(owner: string, agoMs = 30_000): Promise<void> {
+    await memory.read(test.store);
+    await test.store.run('DELETE FROM leases WHERE name = ?', [owner]);
+    nowMs += agoMs;
+  }
   const isDue = async (owner: string): Promise<boolean> =>
-    isOutdated(await readClaims(test.store), owner, standings.get(owner)!);
+    isOutdated(await memory.read(test.store), owner, standings.get(owner)!);
   const urls = async (): Promise<Record<string, string>> => {
     const rows = await test.store.rows<{ name: string; url: string; active: number }>(
       'SELECT name, url, is_active AS active FROM webhooks ORDER BY id',
@@ -182,6 +192,40 @@ describe.each(flavours)('files of daemons on one store, on %s', (flavour) => {
     await end('a');
     expect(await isDue('b')).toBe(true);
     expect(await sync('b', y)).toEqual({ deactivated: ['X'] });
+  });
+
+  it('a webhook of a daemon that restarts stays: it counts as named for 30 s', async () => {
+    await sync('a', x, y);
+    expect(await sync('b', y)).toEqual({ kept: ['X'] });
+    await end('a', 29_999);
+    expect(await isDue('b')).toBe(false);
+    expect(await sync('b', y)).toEqual({ kept: ['X'] });
+    // Its next life has another owner.
+    await registerProcess({ store: test.store, owner: 'c' });
+    expect(await sync('c', x, y)).toEqual({});
+    nowMs += 30_000;
+    expect(await isDue('b')).toBe(false);
+    expect(await sync('b', y)).toEqual({ kept: ['X'] });
+    expect(await urls()).toEqual({ X: x.url, Y: y.url });
+  });
+
+  it('a daemon that has just ended refuses no definition', async () => {
+    await sync('a', x);
+    await sync('b', moved);
+    await end('a', 0);
+    expect(await isDue('b')).toBe(true);
+    expect(await sync('b', moved)).toEqual({ updated: ['X'] });
+  });
+
+  it('a renaming waits for a daemon that restarts with the former name', async () => {
+    const renamed = { ...x, name: 'Z' };
+    await sync('a', x);
+    await sync('b', renamed);
+    await end('a', 29_999);
+    expect(await isDue('b')).toBe(false);
+    nowMs += 1;
+    expect(await isDue('b')).toBe(true);
+    expect(await sync('b', renamed)).toEqual({ renamed: [{ from: 'X', to: 'Z' }] });
   });
 
   it('a renaming waits for the daemon that has the former name, and then moves the webhook', async () => {

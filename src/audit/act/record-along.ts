@@ -21,7 +21,7 @@ export function recordMissed(cipher: Cipher): AfterWrite {
   return recordAlong(cipher, { actor: engine, action: 'webhook.missed' });
 }
 
-interface RecordedSync extends Required<Omit<SyncOptions, 'overlapMs'>> {
+interface RecordedSync extends Required<Omit<SyncOptions, 'overlapMs' | 'memory'>> {
   bySql: readonly SqlChange[];
   /** Webhooks that left the file. */
   left: { id: number; name: string }[];

@@ -5,7 +5,8 @@ import { createLoop, type Background } from '../../lib/loop/loop.ts';
 import type { FailureLog } from '../../lib/loop/failure-log.ts';
 import { countOwed, freesRetries, makeRetriesDue } from '../../outbox/queue/owed.ts';
 import type { Claimant } from '../../outbox/types.ts';
-import { isOutdated, readClaims, type Standing } from '../../outbox/webhook/file-claims.ts';
+import { EndedClaims } from '../../outbox/webhook/ended-claims.ts';
+import { isOutdated, type Standing } from '../../outbox/webhook/file-claims.ts';
 import { syncWebhooks, type Synced } from '../../outbox/webhook/webhook-sync.ts';
 
 /** How soon what another daemon kept us from is done, after it has ended or its lease has expired. */
@@ -28,12 +29,13 @@ export interface FileSync extends Background {
 export function createFileSync({ claimant, log, outages }: FileSyncOptions): FileSync {
   let last: { config: Config; synced: Synced; standing: Standing } | undefined;
   let syncing: Promise<unknown> = Promise.resolve();
+  const memory = new EndedClaims();
 
   /** `choose` is asked when the sync before has ended. */
   function enqueue(choose: () => Config): Promise<Synced> {
     const next = syncing.then(async () => {
       const config = choose();
-      const { synced, standing } = await syncRecorded({ claimant, log }, config);
+      const { synced, standing } = await syncRecorded({ claimant, log, memory }, config);
       logOthers(log, synced, last?.synced);
       last = { config, synced, standing };
       return synced;
@@ -51,7 +53,8 @@ export function createFileSync({ claimant, log, outages }: FileSyncOptions): Fil
       'the webhooks of the file could not be compared with those of other daemons, trying again',
     ),
     async step() {
-      if (last && isOutdated(await readClaims(claimant.store), claimant.owner, last.standing)) await again();
+      const claims = await memory.read(claimant.store);
+      if (last && isOutdated(claims, claimant.owner, last.standing)) await again();
       return lookEveryMs;
     },
   });
@@ -68,12 +71,16 @@ export function createFileSync({ claimant, log, outages }: FileSyncOptions): Fil
  * the same transaction. Whatever fails, nothing is sent by an edit of SQL to a webhook of the file.
  */
 async function syncRecorded(
-  { claimant, log }: Pick<FileSyncOptions, 'claimant' | 'log'>,
+  { claimant, log, memory }: Pick<FileSyncOptions, 'claimant' | 'log'> & { memory: EndedClaims },
   { webhooks, delivery, fingerprint }: Config,
 ): ReturnType<typeof syncWebhooks> {
   const { store } = claimant;
   const { bySql, left, ...record } = recordSync(claimant.cipher, fingerprint);
-  const result = await syncWebhooks(claimant, webhooks, { overlapMs: delivery.secretOverlapMs, ...record });
+  const result = await syncWebhooks(claimant, webhooks, {
+    overlapMs: delivery.secretOverlapMs,
+    memory,
+    ...record,
+  });
   for (const { id, name, kind, changed, isOfFile } of bySql) {
     const what = isOfFile ? 'was changed by SQL and is put back' : 'was changed by SQL';
     log.warn({ webhook: name, id, kind, changed }, `a webhook ${what}: audit log --actor SQL`);

@@ -6,7 +6,8 @@ import { aliveHolders } from '../queue/heartbeat.ts';
  * `webhook_claims`; what a daemon says counts while it lives (queue/liveness.ts).
  *
  * A definition is used, unless another running daemon uses another one for the same name: then it is refused until that daemon has ended
- * or has the same. A webhook is deactivated when no file of a running daemon names it any more.
+ * or has the same. A webhook is deactivated when no file of a running daemon names it any more, and none that has just ended
+ * (ended-claims.ts): it may be restarting.
  */
 
 /** One webhook of the file of one running daemon. */
@@ -93,18 +94,31 @@ export interface Standing {
   kept: readonly string[];
 }
 
+/** What daemons on one store claim. */
+export interface ClaimsNow {
+  /** Of daemons that run, this one included. */
+  present: readonly Claim[];
+  /** Of daemons that have just ended: they still name webhooks, and refuse none. */
+  ended: readonly Claim[];
+}
+
 /** Whether a sync would come to another result now, because another daemon has ended, or claims something else. */
-export function isOutdated(present: readonly Claim[], owner: string, { claims, kept }: Standing): boolean {
+export function isOutdated(
+  { present, ended }: ClaimsNow,
+  owner: string,
+  { claims, kept }: Standing,
+): boolean {
   const others = present.filter((claim) => claim.owner !== owner);
+  const naming = [...others, ...ended];
   const own = present.filter((claim) => claim.owner === owner);
   return (
-    kept.some((name) => !isNeeded(others, name)) ||
+    kept.some((name) => !isNeeded(naming, name)) ||
     claims.some((claim) => {
       if (!own.some((row) => isSameClaim(row, claim))) return true;
       if (claim.refusedFor === null) return isRefused(others, claim);
       return isSameName(claim.refusedFor, claim.name)
         ? !isRefused(others, claim)
-        : !isNamed(others, claim.refusedFor);
+        : !isNamed(naming, claim.refusedFor);
     })
   );
 }

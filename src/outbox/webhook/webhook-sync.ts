@@ -7,12 +7,12 @@ import { webhooks } from '../../db/schema/schema.ts';
 import { webhookColumns } from '../../db/schema/webhook-columns.ts';
 import type { ConfiguredWebhook } from '../../config/types.ts';
 import { freesRetries, makeRetriesDue } from '../queue/owed.ts';
+import { EndedClaims } from './ended-claims.ts';
 import {
   isNamed,
   isNeeded,
   isRefused,
   isSameName,
-  readClaims,
   writeClaims,
   type Claim,
   type Standing,
@@ -36,6 +36,8 @@ export interface SyncedChange {
 
 export interface SyncOptions {
   overlapMs: number;
+  /** Knows what those daemons claimed that have just ended; without it they count as gone. */
+  memory?: EndedClaims;
   /**
    * At the beginning of the transaction of the sync, before the webhooks are read. `isOfOther` says by name which webhooks the file of
    * another running daemon defines, and this one does not.
@@ -92,14 +94,16 @@ export async function syncWebhooks(
     // Any one row will do: two daemons that start together must not both insert.
     await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
     const marker = await openMarker(tx, cipher);
-    const others = (await readClaims(tx)).filter((claim) => claim.owner !== owner);
+    const { present, ended } = await (options.memory ?? new EndedClaims()).read(tx);
+    const others = present.filter((claim) => claim.owner !== owner);
+    const naming = [...others, ...ended];
     const wanted = configured.map((webhook): Wanted => {
       const { name } = webhook;
       const digest = digestOf(marker, webhook);
       return { webhook, digest, isRefused: isRefused(others, { name, digest }) };
     });
-    await options.before?.(tx, (name) => isNamed(others, name) && !isUsed(wanted, name));
-    const sync = new Sync(tx, { cipher, owner, others, options });
+    await options.before?.(tx, (name) => isNamed(naming, name) && !isUsed(wanted, name));
+    const sync = new Sync(tx, { cipher, owner, naming, options });
     const standing = await sync.run(wanted);
     await writeClaims(tx, owner, standing.claims);
     await options.after?.(tx);
@@ -124,8 +128,8 @@ function isUsed(wanted: readonly Wanted[], name: string): boolean {
 interface SyncParts {
   cipher: Cipher;
   owner: string;
-  /** What other running daemons claim. */
-  others: readonly Claim[];
+  /** What other daemons claim that run or have just ended. */
+  naming: readonly Claim[];
   options: SyncOptions;
 }
 
@@ -145,7 +149,7 @@ class Sync {
   }
 
   async run(wanted: readonly Wanted[]): Promise<Standing> {
-    const { owner, others } = this.#parts;
+    const { owner, naming } = this.#parts;
     const rows = await this.#tx.drizzle
       .select(webhookColumns)
       .from(webhooks)
@@ -163,7 +167,7 @@ class Sync {
       claims.push({ owner, name: webhook.name, digest, refusedFor });
     }
     for (const row of leaving) {
-      if (isNeeded(others, row.name)) this.synced.kept.push(row.name);
+      if (isNeeded(naming, row.name)) this.synced.kept.push(row.name);
       else await this.#deactivate(row);
     }
     return { claims, kept: this.synced.kept };
@@ -175,7 +179,7 @@ class Sync {
     rows: readonly WebhookRow[],
     leaving: WebhookRow[],
   ): Promise<string | null> {
-    const { cipher, others, options } = this.#parts;
+    const { cipher, naming, options } = this.#parts;
     const named = rows.filter(({ name }) => isSameName(name, webhook.name));
     const present = named.find(({ managedBy }) => managedBy === 'file') ?? named[0];
     if (isRefused) return present?.name ?? webhook.name;
@@ -187,7 +191,7 @@ class Sync {
       return null;
     }
     if (row !== present) {
-      if (isNamed(others, row.name)) return row.name;
+      if (isNamed(naming, row.name)) return row.name;
       leaving.splice(leaving.indexOf(row), 1);
     }
     await this.#update(row, webhook);
