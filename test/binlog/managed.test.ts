@@ -1,6 +1,8 @@
 import { createConnection } from 'mysql2/promise';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { recogniseProvider, toManagedRemedy, type Provider } from '../../src/binlog/preflight/managed.ts';
+import type { Facts } from '../../src/binlog/preflight/check.ts';
+import { retention } from '../../src/binlog/preflight/retention.ts';
 import { runPreflight } from '../../src/binlog/preflight/preflight.ts';
 import { openSource } from '../../src/binlog/source/source.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
@@ -165,5 +167,48 @@ describe('check of a server that refuses what it would print', () => {
       retention: expect.stringContaining('--retained-transaction-log-days=7'),
     });
     expect(remedies.map(([, remedy]) => remedy).join('\n')).not.toMatch(/SET (PERSIST|GLOBAL)|my\.cnf|SUPER/);
+
+    // As Amazon's servers have it; whatever the variables say, this is in force.
+    await root.query(
+      "CREATE TABLE mysql.rds_configuration (name VARCHAR(100), value VARCHAR(100), description VARCHAR(300)); INSERT INTO mysql.rds_configuration VALUES ('binlog retention hours', NULL, ''); GRANT SELECT ON mysql.rds_configuration TO hooks",
+    );
+    const kept = async (): Promise<unknown> =>
+      (await runPreflight({ source, watch: new Map() })).checks.find(({ id }) => id === 'retention');
+    const call = "CALL mysql.rds_set_configuration('binlog retention hours', 168);";
+    expect(await kept()).toMatchObject({
+      level: 'warn',
+      detail: expect.stringContaining('`binlog retention hours` is NULL'),
+      remedy: call,
+    });
+    await root.query("UPDATE mysql.rds_configuration SET value = '24'");
+    expect(await kept()).toMatchObject({
+      level: 'warn',
+      detail: expect.stringContaining('The log is kept for 1d (`binlog retention hours`)'),
+      remedy: call,
+    });
+    await root.query("UPDATE mysql.rds_configuration SET value = '168'");
+    expect(await kept()).toMatchObject({
+      level: 'pass',
+      detail: 'The log is kept for 7d (`binlog retention hours`).',
+      remedy: null,
+    });
+  });
+
+  it.each([
+    ['aurora_version', '3.08.0'],
+    ['basedir', '/rdsdbbin/mysql-8.0.40.R2/'],
+  ])('names the right that is missing to read how RDS keeps the log (%s)', async (name, value) => {
+    const facts = (variables: [string, string][]) =>
+      ({
+        rdsRetention: 'denied',
+        variables: new Map([['binlog_expire_logs_seconds', '2592000'], ...variables]),
+        identity: { flavour: 'mysql', account: '`hooks`@`%`', version: { text: '8.0.40' } },
+        source: { url: { host: 'db.example' } },
+      }) as unknown as Facts;
+    expect(await retention.run(facts([[name, value]]))).toMatchObject({
+      level: 'warn',
+      remedy: expect.stringContaining('GRANT SELECT ON mysql.rds_configuration TO `hooks`@`%`;'),
+    });
+    expect(await retention.run(facts([]))).toMatchObject({ level: 'pass' });
   });
 });

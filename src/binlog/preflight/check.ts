@@ -55,6 +55,8 @@ export interface Facts {
   dictionary: Dictionary;
   /** Global variables by name; one that may not be read is not there. */
   variables: ReadonlyMap<string, string>;
+  /** How RDS and Aurora keep the log beyond what backups need, as the table of their procedures says; 'unknown' where there is none to read. */
+  rdsRetention: { hours: number | null } | 'denied' | 'unknown';
   log: { state: 'on'; status: LogStatus } | { state: 'off' } | { state: 'denied' };
   tables: readonly TableFacts[];
   /** Tables that the rules name and that our user does not see: they are not there, or nothing is granted on them. */

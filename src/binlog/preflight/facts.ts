@@ -52,6 +52,7 @@ export async function collectFacts(
     identity,
     dictionary,
     variables: await readVariables(source),
+    rdsRetention: await readRdsRetention(source),
     log: await readLogState(source, identity),
     tables: await Promise.all(wanted.map((each) => probeTable(source, dictionary, each))),
     unseen: [...(options.named?.keys() ?? [])].filter((name) => !dictionary.tables.has(name.toLowerCase())),
@@ -80,6 +81,21 @@ async function readVariables(source: Source): Promise<Map<string, string>> {
       throw error;
     });
   return new Map(rows.map((row) => [String(row['Variable_name']), String(row['Value'])]));
+}
+
+/**
+ * What `CALL mysql.rds_set_configuration` has set on RDS and Aurora. NULL, as it is at first: the log is purged as soon as backups do not need it
+ * (AWS, "mysql.rds_set_configuration"). An account without a right on the table is refused (1142) whether there is one or not.
+ */
+async function readRdsRetention(source: Source): Promise<Facts['rdsRetention']> {
+  try {
+    const [row] = await source.query(
+      "SELECT value FROM mysql.rds_configuration WHERE name = 'binlog retention hours'",
+    );
+    return row === undefined ? 'unknown' : { hours: row['value'] === null ? null : Number(row['value']) };
+  } catch (error) {
+    return denied.has(errnoOf(error) ?? 0) ? 'denied' : 'unknown';
+  }
 }
 
 async function readLogState(source: Source, identity: SourceIdentity): Promise<Facts['log']> {

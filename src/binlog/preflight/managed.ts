@@ -87,7 +87,7 @@ function inGroup(command: string, group: string): Ways['set'] {
     ].join('\n');
 }
 
-const rdsRetention = "CALL mysql.rds_set_configuration('binlog retention hours', 168);";
+export const rdsRetention = "CALL mysql.rds_set_configuration('binlog retention hours', 168);";
 
 const ways: Readonly<Record<Provider, Ways>> = {
   rds: {

@@ -1,7 +1,8 @@
 import { formatDuration } from '../../lib/duration.ts';
 import { setVariable } from '../../db/connection/set-variable.ts';
 import { toLogLimits } from '../position/runway.ts';
-import { pass, unreadable, warn, type Check } from './check.ts';
+import { pass, unreadable, warn, type Check, type Facts, type Finding } from './check.ts';
+import { providerOf, rdsRetention } from './managed.ts';
 
 /** A long weekend: a halted daemon may stay unnoticed for that long. */
 const shortMs = 72 * 3_600_000;
@@ -11,6 +12,8 @@ export const retention: Check = {
   title: 'How long the log is kept',
   run(facts) {
     const { variables, identity } = facts;
+    const byProvider = checkRds(facts);
+    if (byProvider) return byProvider;
     if (!variables.has('binlog_expire_logs_seconds') && !variables.has('expire_logs_days')) {
       return unreadable(facts, 'binlog_expire_logs_seconds');
     }
@@ -38,3 +41,27 @@ export const retention: Check = {
     );
   },
 };
+
+/** RDS and Aurora purge the log by a setting of their own, whatever the variables say. Null where that is not known to be the server. */
+function checkRds(facts: Facts): Finding | null {
+  const { rdsRetention: found, identity } = facts;
+  const provider = providerOf(facts);
+  if (found === 'unknown') return null;
+  if (found === 'denied') {
+    if (provider !== 'rds' && provider !== 'aurora') return null;
+    return warn(
+      "Amazon's server purges the log when its backups do not need it, unless `binlog retention hours` is set, which this account may not read.",
+      `${rdsRetention}\nGRANT SELECT ON mysql.rds_configuration TO ${identity.account};`,
+    );
+  }
+  if (found.hours === null)
+    return warn(
+      "`binlog retention hours` is NULL: Amazon's server purges the log as soon as its backups do not need it, often within minutes. What a daemon that stands still has not read is lost.",
+      rdsRetention,
+    );
+  const ms = found.hours * 3_600_000;
+  const kept = `The log is kept for ${formatDuration(ms)} (\`binlog retention hours\`)`;
+  return ms < shortMs
+    ? warn(`${kept}: when the daemon stands still for longer, changes are lost.`, rdsRetention)
+    : pass(`${kept}.`);
+}
