@@ -21,7 +21,8 @@ export type HaltReason =
   | 'diverged'
   | 'purged'
   | 'ahead-of-source'
-  | 'decoder-difference';
+  | 'decoder-difference'
+  | 'checkpoint-edited';
 
 export interface Halt {
   reason: HaltReason;

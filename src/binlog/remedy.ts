@@ -35,6 +35,13 @@ export function droppedSchemaRemedy(schema: string): string {
   );
 }
 
+/** Of a checkpoint that SQL has edited. */
+export const editedCheckpointRemedy = steps(
+  "Put the row of the store's table checkpoint back from a backup, with all its columns: capture then continues.",
+  'Or let capture continue from where the row stands now, which may be set by UPDATE to an earlier place of the log first, so that nothing is lost:',
+  acceptGapCommand('the checkpoint was edited by SQL'),
+);
+
 /** Of a log that is not the one that was read, or that has lost its end. */
 export function backRemedy(kind: 'diverged' | 'ahead-of-source'): string {
   return steps(

@@ -25,6 +25,7 @@ import type { Log } from '../lib/log.ts';
 import { openAppender, type Appender } from '../outbox/append/append.ts';
 import { cleanStopStatement, readCaptureState } from '../outbox/checkpoint.ts';
 import type { Checkpoint, Claimant, Subscription } from '../outbox/types.ts';
+import { findCheckpointEdit } from './gap/edited-checkpoint.ts';
 import type { CascadeWatch } from './cascade-watch.ts';
 import type { CompiledSource } from './compiled-source.ts';
 import { readingOptions } from './reading-options.ts';
@@ -94,8 +95,9 @@ async function moveToEnd(options: ClosingOptions, identity: SourceIdentity, leas
     onError: () => undefined,
   });
   try {
-    const { checkpoint, cleanStop, halt, ...state } = await readCaptureState(claimant.store);
-    if (!checkpoint || halt) return;
+    const stored = await readCaptureState(claimant.store);
+    const { checkpoint, cleanStop, halt, ...state } = stored;
+    if (!checkpoint || halt || (await findCheckpointEdit(claimant, stored))) return;
     const clinic = await options.reload(state.baseline);
     const lineage = await proveLineage(source, clinic.identity, {
       ...checkpoint,

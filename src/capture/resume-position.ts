@@ -11,6 +11,7 @@ import { keepSkipped } from '../outbox/checkpoint.ts';
 import type { Appender } from '../outbox/append/append.ts';
 import type { CaptureState, Checkpoint, Claimant } from '../outbox/types.ts';
 import { firstBaseline, type CompiledSource } from './compiled-source.ts';
+import { requireOwnCheckpoint } from './gap/edited-checkpoint.ts';
 import { learnSchema, locateSchema, type LiveSchema } from './transaction/live-schema.ts';
 
 interface Proving {
@@ -48,6 +49,7 @@ export async function verifyCheckpoint({
 }: Proving): Promise<Proven> {
   const { identity } = clinic;
   const { checkpoint, epoch, baseline } = state;
+  await requireOwnCheckpoint(claimant, state);
   const live = await locateSchema(source, clinic);
   if (!checkpoint) {
     const position = await (config.source.startFrom === 'now' ? currentPosition : oldestPosition)(

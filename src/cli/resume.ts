@@ -113,10 +113,13 @@ function describeGap(gap: Gap): string {
   const { halt, from } = gap;
   const rows: [string, string][] = [
     ['Why capture stopped', `${halt.reason}: ${halt.message}`],
-    ['Where', placeOf(from.position)],
+    [
+      'Where',
+      from ? placeOf(from.position) : 'no position: capture begins as at a first run (source.start_from)',
+    ],
     ...(halt.table === null ? [] : [['Table', halt.table] as [string, string]]),
     ['What is given up', lossOf(gap)],
-    ...(gap.kind === 'definition' || gap.kind === 'decoder'
+    ...(gap.kind === 'definition' || gap.kind === 'decoder' || gap.kind === 'edited'
       ? []
       : [['Committed', spanOf(gap)] as [string, string]]),
     ...(gap.kind === 'interval'
@@ -134,6 +137,8 @@ function lossOf(gap: Gap): string {
       return `every change in ${halt.missing ?? 'the log between, whose changes are not known more closely'}`;
     case 'transaction':
       return `every change of ${whichOf(gap)}${ofGone(gap.gone) || ', and nothing else'}`;
+    case 'edited':
+      return 'what was committed between where capture had come to, which is not known, and this place. If this place is the earlier one, those changes are read again, and none is sent twice while its event is in the log';
     case 'decoder':
       return 'no change: these columns are delivered as our decoder reads them. They do not stop capture again';
     case 'definition':

@@ -3,6 +3,8 @@ import type { Halt } from '../binlog/halt.ts';
 import type { Session } from '../db/connection/client.ts';
 import { idIn, literal } from '../db/connection/sql-text.ts';
 import { parseStored, storedText } from '../db/proof/stored-json.ts';
+import type { Marker } from '../db/proof/marks.ts';
+import { markedCheckpoint } from './checkpoint-mark.ts';
 import { fromSqlDatetime, toSqlDatetime, fromNullableSqlDatetime } from './sql-datetime.ts';
 import type { CaptureState, Checkpoint, KeysInForce } from './types.ts';
 
@@ -35,13 +37,14 @@ interface CheckpointRow {
   store: string;
   is_clean: number;
   state: string | null;
+  mark: Buffer | null;
 }
 
 /** Reads where capture stands. Throws AppError ERR_AUDIT where SQL has edited a document into another shape. */
 export async function readCaptureState(session: Session): Promise<CaptureState> {
   const [row] = await session.rows<CheckpointRow>(
     `SELECT c.epoch, lineage, flavour, server_uuid, gtid, c.file, c.\`offset\`, file_created_at, committed_at, passed_at, updated_at,
-       halt, halted_at, waived, baseline, keys_in_force, DATABASE() AS store, s.id IS NOT NULL AS is_clean, state
+       halt, halted_at, waived, mark, baseline, keys_in_force, DATABASE() AS store, s.id IS NOT NULL AS is_clean, state
      FROM checkpoint c LEFT JOIN known_tables k ON k.id = c.id
        LEFT JOIN clean_stop s ON (s.id, s.epoch, s.file, s.\`offset\`) = (1, c.epoch, c.file, c.\`offset\`)
      WHERE c.id = 1`,
@@ -65,6 +68,7 @@ export async function readCaptureState(session: Session): Promise<CaptureState> 
         }
       : null,
     epoch: row!.epoch,
+    mark: row!.mark,
     updatedAtMs: fromSqlDatetime(row!.updated_at),
     waived: row!.waived === null ? [] : (parseStored('checkpoint.waived', row!.waived, 1) as string[]),
     baseline: row!.baseline === null ? {} : readBaseline(row!.baseline),
@@ -136,8 +140,14 @@ export function guardedUpdate(
 
 const noHalt = ['halt = NULL', 'halted_at = NULL'];
 
-/** Assignments that move the position. Going on is what ends a halt. */
-export function positionAssignments(checkpoint: Checkpoint): string[] {
+/** By which a position is marked: the key, and the epoch in which it counts. */
+export interface Marking {
+  marker: Marker;
+  epoch: number;
+}
+
+/** Assignments that move the position, with its mark. Reading on ends a halt. */
+export function positionAssignments(checkpoint: Checkpoint, marking: Marking): string[] {
   const { position, committedAtMs, passedMs } = checkpoint;
   return [
     `lineage = ${literal(checkpoint.lineage)}`,
@@ -148,9 +158,19 @@ export function positionAssignments(checkpoint: Checkpoint): string[] {
     `\`offset\` = ${literal(position.offset)}`,
     `file_created_at = ${literal(position.fileCreatedAt ?? null)}`,
     `committed_at = ${literal(committedAtMs === null ? null : toSqlDatetime(committedAtMs))}`,
-    ...(passedMs === null ? [] : [`passed_at = ${literal(toSqlDatetime(passedMs))}`]),
+    `passed_at = ${literal(passedMs === null ? null : toSqlDatetime(passedMs))}`,
+    markAssignment(checkpoint, marking),
     ...noHalt,
   ];
+}
+
+function markAssignment(checkpoint: Checkpoint | null, { marker, epoch }: Marking): string {
+  return `mark = X'${marker.ofCheckpoint(markedCheckpoint(epoch, checkpoint)).toString('hex')}'`;
+}
+
+/** Marks the position where it stands: at the beginning of a log. */
+export async function writeMark(session: Session, { from, ...marking }: Leaving): Promise<void> {
+  await session.run(`UPDATE checkpoint SET ${markAssignment(from, marking)} WHERE id = 1`);
 }
 
 /** Statements of the same transaction that keep what a checkpoint says of the source's tables; none where it says nothing new. */
@@ -194,37 +214,58 @@ export async function endHalt(session: Session, epoch: number): Promise<void> {
   await session.run(`UPDATE checkpoint SET ${noHalt.join(', ')} WHERE id = 1 AND epoch = ?`, [epoch]);
 }
 
+/** The checkpoint as a person has seen it, and the key that marks what takes its place. */
+export interface Leaving extends Marking {
+  from: Checkpoint | null;
+}
+
 /**
  * Moves the position by hand: a person accepts a gap. What was known of single transactions and of the tables goes with the
  * log that it was read from.
  */
-export function moveCheckpoint(session: Session, checkpoint: Checkpoint): Promise<void> {
-  const set = ['waived = NULL', 'passed_at = NULL', ...positionAssignments(checkpoint)];
-  return beginEpoch(session, set, ['DELETE FROM known_tables', ...knowledgeStatements(checkpoint)]);
+export function moveCheckpoint(session: Session, to: Checkpoint, marking: Marking): Promise<void> {
+  const set = ['waived = NULL', ...positionAssignments(to, next(marking))];
+  return beginEpoch(session, set, ['DELETE FROM known_tables', ...knowledgeStatements(to)]);
 }
 
 /** Lets capture pass over these transactions: a person accepts their loss. The position stays. */
 export function skipTransactions(
   session: Session,
-  ids: readonly string[],
-  baseline: Baseline,
+  { ids, baseline }: { ids: readonly string[]; baseline: Baseline },
+  leaving: Leaving,
 ): Promise<void> {
-  const set = [`waived = ${literal(storedText('checkpoint.waived', ids))}`, ...noHalt];
-  return beginEpoch(session, set, knowledgeStatements({ baseline }));
+  return stayAt(session, leaving, [waivedAssignment(ids)], knowledgeStatements({ baseline }));
 }
 
 /** Keeps only these transactions on the list of those to pass over: the others lie behind. */
 export async function keepSkipped(session: Session, ids: readonly string[], epoch: number): Promise<void> {
-  await session.run('UPDATE checkpoint SET waived = ? WHERE id = 1 AND epoch = ?', [
-    ids.length === 0 ? null : storedText('checkpoint.waived', ids),
-    epoch,
-  ]);
+  await session.run(`UPDATE checkpoint SET ${waivedAssignment(ids)} WHERE id = 1 AND epoch = ?`, [epoch]);
 }
 
 /** Takes the tables as they are now: a person accepts that columns went away or changed their kind. The position stays. */
-export function acceptBaseline(session: Session, baseline: Baseline): Promise<void> {
-  return beginEpoch(session, noHalt, knowledgeStatements({ baseline }));
+export function acceptBaseline(session: Session, baseline: Baseline, leaving: Leaving): Promise<void> {
+  return stayAt(session, leaving, [], knowledgeStatements({ baseline }));
 }
+
+/** Takes the position and the list of transactions to pass over as they are now: a person accepts that SQL edited them. */
+export function acceptPosition(session: Session, waived: readonly string[], leaving: Leaving): Promise<void> {
+  return stayAt(session, leaving, [waivedAssignment(waived)], []);
+}
+
+function waivedAssignment(ids: readonly string[]): string {
+  return `waived = ${literal(ids.length === 0 ? null : storedText('checkpoint.waived', ids))}`;
+}
+
+function stayAt(
+  session: Session,
+  leaving: Leaving,
+  set: readonly string[],
+  along: readonly string[],
+): Promise<void> {
+  return beginEpoch(session, [...set, markAssignment(leaving.from, next(leaving)), ...noHalt], along);
+}
+
+const next = ({ marker, epoch }: Marking): Marking => ({ marker, epoch: epoch + 1 });
 
 /** The growing epoch makes a process that still captures fail at its next append (ERR_LEASE_LOST) and read the row anew. */
 async function beginEpoch(session: Session, set: readonly string[], along: readonly string[]): Promise<void> {

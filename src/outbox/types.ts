@@ -138,6 +138,8 @@ export interface CaptureState {
   checkpoint: Checkpoint | null;
   /** How often a person moved the position. */
   epoch: number;
+  /** Of the epoch and the position (checkpoint-mark.ts). */
+  mark: Buffer | null;
   updatedAtMs: number;
   /** Ids of transactions whose loss a person accepted. */
   waived: readonly string[];

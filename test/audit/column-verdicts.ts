@@ -29,6 +29,10 @@ const act = (column: string, value: string): Verdict => [
   `UPDATE audit_log SET ${column} = ${value} WHERE action = 'delivery.read'`,
   { kind: 'edited', log: 'audit_log', fields: [column] },
 ];
+const position = (column: string, value: string): Verdict => [
+  `UPDATE checkpoint SET ${column} = ${value}`,
+  { kind: 'edited', fields: ['position'] },
+];
 const queued = (field: string): Partial<Flaw> => ({ kind: 'edited', delivery: 4, fields: [field] });
 const engine =
   'working state of the engine: it decides when a process sends or reads, and no list states it as a fact about the past';
@@ -214,26 +218,26 @@ export const verdicts: Readonly<Record<string, Readonly<Record<string, Verdict>>
         ...[
           'id',
           'fence',
-          'epoch',
-          'lineage',
-          'flavour',
-          'server_uuid',
-          'gtid',
-          'file',
-          'offset',
-          'file_created_at',
-        ],
-        ...[
-          'committed_at',
           'updated_at',
           'staged_from_seq',
           'staged_from_delivery',
           'unqueued_from',
           'unqueued_to',
         ],
-        ...['halt', 'halted_at', 'passed_at'],
+        ...['halt', 'halted_at'],
       ].map((name): [string, Verdict] => [name, [engine]]),
     ),
+    epoch: position('epoch', 'epoch + 1'),
+    lineage: position('lineage', "'mysql/9'"),
+    flavour: position('flavour', "'mariadb'"),
+    server_uuid: position('server_uuid', 'NULL'),
+    gtid: position('gtid', "'b8b5e0a4-0000-4000-8000-000000000001:1-900'"),
+    file: position('file', "'binlog.000009'"),
+    offset: position('`offset`', '900'),
+    file_created_at: position('file_created_at', '1'),
+    committed_at: position('committed_at', "'2020-01-01'"),
+    passed_at: position('passed_at', "'2020-01-01'"),
+    mark: position('mark', 'NULL'),
     next_event_seq: ['UPDATE checkpoint SET next_event_seq = 2', { kind: 'inserted', log: 'event_log' }],
     next_delivery_id: ['UPDATE checkpoint SET next_delivery_id = 2', { kind: 'inserted', delivery: 2 }],
     staging: ['UPDATE checkpoint SET staging = 0', { kind: 'edited', log: 'event_log', fields: ['staging'] }],

@@ -59,6 +59,20 @@ describe.each(flavours)('the line of check about the sealed log, on %s', (flavou
     await away.close();
   });
 
+  it.each(['epoch = 5', "lineage = 'x', flavour = 'mysql', file = 'f', `offset` = 4", 'mark = NULL'])(
+    'fails where SQL edited the checkpoint: %s',
+    async (edit) => {
+      await act();
+      await seal();
+      await test.schema.query(`UPDATE checkpoint SET ${edit}`);
+      expect(await judge()).toMatchObject({
+        level: 'fail',
+        detail: expect.stringContaining('was edited by SQL'),
+        remedy: expect.stringContaining('resume --accept-gap'),
+      });
+    },
+  );
+
   it('warns of a signing key in the clear', async () => {
     await act(clearCipher);
     await seal(clearCipher);

@@ -80,6 +80,15 @@ async function restore(scene: Scene): Promise<void> {
   await schema.query(`SET GLOBAL ${variable} = ?`, [row!['gtid']]);
 }
 
+/** Moves the checkpoint by SQL to the end of the log, past a change. */
+const skipByEdit: Case['provoke'] = async ({ schema, clinic, flavour }) => {
+  await schema.query(insert('skipped by an edit'));
+  const [end] = await schema.query(flavour === 'mysql' ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS');
+  const gtid = flavour === 'mysql' ? '@@gtid_executed' : '@@gtid_binlog_pos';
+  const edit = `UPDATE ${clinic.storeName}.checkpoint SET gtid = ${gtid}, file = ?, \`offset\` = ?`;
+  await schema.query(edit, [end!['File'], end!['Position']]);
+};
+
 const largeDocument = "JSON_QUOTE(REPEAT('x', 1200000))";
 
 /** Leaves the store's server with a limit of 1 MiB, and a change whose event is larger. */
@@ -274,6 +283,12 @@ const reasons: Readonly<Record<HaltReason, Record<Flavour, Cases>>> = {
   }),
   'ahead-of-source': both({ name: 'a log that was reset', down: true, provoke: reset }),
   diverged: both({ name: 'a server that was restored from a backup', down: true, provoke: restore }),
+  'checkpoint-edited': both({
+    name: 'a checkpoint that was moved by SQL',
+    down: true,
+    provoke: skipByEdit,
+    lost: ['skipped by an edit'],
+  }),
   'foreign-server': both({
     name: 'another server',
     down: true,

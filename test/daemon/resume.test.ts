@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkOwnEvent } from '../support/check-own-event.ts';
+import { markCheckpoint } from '../support/mark-checkpoint.ts';
 import type { TestSchema } from '../support/server.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { modes } from '../binlog/modes.ts';
@@ -212,6 +213,7 @@ describe.each(modes)('resume, on $name', { timeout: 180_000 }, (mode) => {
           ? `UPDATE ${clinic.storeName}.checkpoint SET gtid = CONCAT(@@server_uuid, ':1-900000')`
           : `UPDATE ${clinic.storeName}.checkpoint SET gtid = CONCAT('0-', @@server_id, '-900000')`,
     );
+    await markCheckpoint(`${clinic.server.url}/${clinic.storeName}`);
     await clinic.start();
     await clinic.untilHalted('ahead-of-source');
     const gap = await clinic.accept('restored from the backup');
@@ -240,6 +242,7 @@ describe.each(modes)('resume, on $name', { timeout: 180_000 }, (mode) => {
           : // Among the zeros behind the server's version, in the format description: no event is 0 bytes long.
             `UPDATE ${clinic.storeName}.checkpoint SET offset = 40`,
       );
+      await markCheckpoint(`${clinic.server.url}/${clinic.storeName}`);
       await clinic.start();
       await clinic.untilHalted('diverged');
       expect(await clinic.accept('the log was tampered with')).toMatchObject({

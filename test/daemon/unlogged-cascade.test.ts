@@ -8,6 +8,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { startDaemon, type Daemon } from '../../src/daemon.ts';
 import { createLog } from '../../src/lib/log.ts';
 import { checkOwnEvent } from '../support/check-own-event.ts';
+import { markCheckpoint } from '../support/mark-checkpoint.ts';
 import { runCli, writeConfig } from '../support/daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from '../support/receiver.ts';
 import {
@@ -202,6 +203,7 @@ ${receiver.delivery}`);
       before!['file'],
       before!['offset'],
     ]);
+    await markCheckpoint(env['STORE_DATABASE_URL']!);
     await start();
     expect(await delivered()).toEqual([]);
   });

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { clearCipher } from '../../src/crypto/cipher.ts';
+import { openMarker } from '../../src/db/proof/marks.ts';
 import type { Store } from '../../src/db/connection/client.ts';
 import { acquireLease } from '../../src/db/connection/lease.ts';
 import { claim } from '../../src/outbox/queue/claim.ts';
@@ -290,7 +292,8 @@ describe.each(servers)('append on %s', (variant) => {
   it('fails once a person has moved the position', async () => {
     const { append } = await openTestAppender(claimant(test.store), test.vault);
     await append([eventOf('a')]);
-    await moveCheckpoint(test.another(), checkpointAt(1_000));
+    const marker = await openMarker(test.store, clearCipher);
+    await moveCheckpoint(test.another(), checkpointAt(1_000), { marker, epoch: 0 });
     await expect(append([eventOf('b')])).rejects.toMatchObject({ code: 'ERR_LEASE_LOST' });
     expect(await readCaptureState(test.store)).toMatchObject({ epoch: 1, checkpoint: checkpointAt(1_000) });
   });

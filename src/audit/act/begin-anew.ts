@@ -3,6 +3,7 @@ import { openMarker } from '../../db/proof/marks.ts';
 import type { Session } from '../../db/connection/client.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 import { AppError } from '../../lib/errors.ts';
+import { acceptPosition, readCaptureState } from '../../outbox/checkpoint.ts';
 import { proveEnd } from '../seal/chain.ts';
 import { beginAnewAction, type AcceptedEntries } from '../seal/accepted-entries.ts';
 import { adoptStore } from './adopt.ts';
@@ -73,12 +74,15 @@ export async function beginAnew(
       `SELECT COALESCE((SELECT MAX(id) FROM attempts), 0) AS attempts, COALESCE((SELECT MAX(id) FROM audit_log), 0) AS audit_log,
          COALESCE((SELECT MAX(id) FROM delivery_log), 0) AS delivery_log`,
     );
-    const details = { reason, lost: found.lost, taken_over: taken! };
-    await writeAct(tx, await openMarker(tx, cipher), { actor, action: beginAnewAction, details });
+    const { checkpoint, epoch, waived } = await readCaptureState(tx);
+    const position = checkpoint?.position ?? null;
+    const details = { reason, lost: found.lost, taken_over: taken!, position };
+    const marker = await openMarker(tx, cipher);
+    await writeAct(tx, marker, { actor, action: beginAnewAction, details });
     await adoptStore(tx, cipher, { kind: 'lost', to: taken! });
     await adoptDeliveries(tx, cipher);
     // A process that captures with the former key reads the row anew.
-    await tx.run('UPDATE checkpoint SET epoch = epoch + 1 WHERE id = 1');
+    await acceptPosition(tx, waived, { marker, epoch, from: checkpoint });
     return found;
   });
 }

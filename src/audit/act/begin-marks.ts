@@ -4,14 +4,28 @@ import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { openMarker } from '../../db/proof/marks.ts';
 import { stageOf, type SealState } from '../../db/proof/seal-key.ts';
 import { adoptDeliveriesAction } from '../../outbox/queue/placed-deliveries.ts';
+import { readCaptureState, writeMark } from '../../outbox/checkpoint.ts';
 import { engine, writeAct } from './record-act.ts';
 
 /**
- * In a store of version f84be48, writes the act up to which delivery no marks are expected. Called before the beginning of the log is
- * signed anew; after that the store counts as one whose deliveries all have marks.
+ * Before the beginning of the log is signed as that of one whose rows all have marks: in a store of version f84be48, writes the act up to
+ * which delivery none is expected, and marks the checkpoint where it stands; in a new one, marks that nothing was captured.
  */
 export async function beginMarks(tx: Session, state: SealState, cipher: Cipher): Promise<void> {
-  if (stageOf(state) === 'old') await adoptDeliveries(tx, cipher);
+  const stage = stageOf(state);
+  if (stage === 'old') await adoptDeliveries(tx, cipher);
+  if (stage === 'old' || stage === 'empty') await markCheckpoint(tx, cipher, { evenMoved: stage === 'old' });
+}
+
+async function markCheckpoint(
+  tx: Session,
+  cipher: Cipher,
+  { evenMoved }: { evenMoved: boolean },
+): Promise<void> {
+  await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
+  const { epoch, checkpoint, mark } = await readCaptureState(tx);
+  if (mark !== null || (checkpoint !== null && !evenMoved)) return;
+  await writeMark(tx, { marker: await openMarker(tx, cipher), epoch, from: checkpoint });
 }
 
 /** Writes the act by which the existing deliveries are believed without a mark, unless the present log has it already. */

@@ -1,6 +1,8 @@
 import { recordAct, type Actor } from '../../audit/act/record-act.ts';
 import type { Halt } from '../../binlog/halt.ts';
+import { isDeepStrictEqual } from 'node:util';
 import type { Session } from '../../db/connection/client.ts';
+import { openMarker, type Marker } from '../../db/proof/marks.ts';
 import { createSystemEvent } from '../../event/system-events.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -8,15 +10,17 @@ import { AppError } from '../../lib/errors.ts';
 import { appendSystemEvent } from '../../outbox/append/append-system-event.ts';
 import {
   acceptBaseline,
+  acceptPosition,
   moveCheckpoint,
   readCaptureState,
   skipTransactions,
 } from '../../outbox/checkpoint.ts';
+import { isPositionProved } from '../../outbox/checkpoint-mark.ts';
 import { acceptDifferences } from '../../outbox/decoder-record.ts';
 import { createRouter } from '../../outbox/append/fan-out.ts';
 import { loadWebhooks } from '../../outbox/webhook/webhook-registry.ts';
 import { nameOf } from '../second-reading.ts';
-import type { Decoder, Gap, Transactions } from './gap.ts';
+import type { Gap, Transactions } from './gap.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 export interface Acceptance {
@@ -36,8 +40,8 @@ export async function acceptGap(
 ): Promise<void> {
   const { webhooks } = await loadWebhooks(vault);
   await vault.store.transaction(async (tx) => {
-    await requireSamePlace(tx, gap);
-    await goOn(tx, gap);
+    await requireSamePlace(tx, vault, gap);
+    await moveOn(tx, gap, await openMarker(tx, vault.cipher));
     const told = gapInWords(gap);
     await recordAct(tx, vault.cipher, {
       actor,
@@ -54,33 +58,32 @@ export async function acceptGap(
   });
 }
 
-async function requireSamePlace(tx: Session, gap: Gap): Promise<void> {
+async function requireSamePlace(tx: Session, { cipher }: EncryptedStore, gap: Gap): Promise<void> {
   await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
-  const { checkpoint, epoch } = await readCaptureState(tx);
-  const { gtid, file, offset } = gap.from.position;
-  const now = checkpoint?.position;
-  if (epoch === gap.epoch && now?.gtid === gtid && now.file === file && now.offset === offset) return;
+  const state = await readCaptureState(tx);
+  const isSame =
+    state.epoch === gap.epoch && isDeepStrictEqual(state.checkpoint?.position, gap.from?.position);
+  if (isSame && (gap.kind === 'edited' || (await isPositionProved(tx, cipher, state)))) return;
   throw new AppError('ERR_LEASE_LOST', 'Capture has moved since: what is missing is not what was shown.', {
     remedy: 'Look again: odontology-webhooks status',
   });
 }
 
-function goOn(tx: Session, gap: Gap): Promise<void> {
+async function moveOn(tx: Session, gap: Gap, marker: Marker): Promise<void> {
+  const leaving = { marker, epoch: gap.epoch, from: gap.from };
   switch (gap.kind) {
     case 'interval':
-      return moveCheckpoint(tx, gap.to);
+      return moveCheckpoint(tx, gap.to, leaving);
     case 'transaction':
-      return skipTransactions(tx, gap.waived, gap.baseline);
+      return skipTransactions(tx, { ids: gap.waived, baseline: gap.baseline }, leaving);
     case 'decoder':
-      return acceptDecoder(tx, gap);
+      await acceptDifferences(tx, gap.differences);
+      return acceptBaseline(tx, gap.baseline, leaving);
     case 'definition':
-      return acceptBaseline(tx, gap.baseline);
+      return acceptBaseline(tx, gap.baseline, leaving);
+    case 'edited':
+      return acceptPosition(tx, gap.waived, leaving);
   }
-}
-
-async function acceptDecoder(tx: Session, { differences, baseline }: Decoder): Promise<void> {
-  await acceptDifferences(tx, differences);
-  await acceptBaseline(tx, baseline);
 }
 
 function gapEvent(installation: string, epoch: number, data: DomainEvent['data']): DomainEvent {
@@ -112,13 +115,15 @@ export function gapInWords(gap: Gap): Readonly<Record<string, unknown>> {
     missing: halt.missing,
     since: moment(span.fromMs),
     until: moment(span.untilMs),
-    from: from.position,
-    to: kind === 'interval' ? gap.to.position : (scan?.reached ?? from.position),
+    from: from?.position ?? null,
+    to: kind === 'interval' ? gap.to.position : (scan?.reached ?? from?.position ?? null),
   };
 }
 
 function givenUp(gap: Gap): string | null {
   if (gap.kind === 'decoder') return null;
+  // Which changes lie between the two places is not known.
+  if (gap.kind === 'edited') return 'unknown';
   if (gap.kind !== 'definition') return gap.kind;
   return gap.gone.length > 0 ? 'table' : null;
 }

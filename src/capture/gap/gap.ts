@@ -16,11 +16,12 @@ import type { CaptureState, Checkpoint } from '../../outbox/types.ts';
 import { loadWebhooks } from '../../outbox/webhook/webhook-registry.ts';
 import { filterNames, goneTables, readCompiledSource, type CompiledSource } from '../compiled-source.ts';
 import { lineageName } from '../resume-position.ts';
+import { acceptedTransactions, findCheckpointEdit } from './edited-checkpoint.ts';
 import { askForLog, scanLog, type LogScan, type LogScanOptions } from './scan-log.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /** What resuming would cost, found before the question is asked. */
-export type Gap = Interval | Transactions | Definition | Decoder;
+export type Gap = Interval | Transactions | Definition | Decoder | Edited;
 
 interface Found {
   halt: Halt;
@@ -56,6 +57,15 @@ export interface Decoder extends Found {
   baseline: Baseline;
 }
 
+/** SQL has edited the checkpoint: capture continues from where it stands now. */
+export interface Edited extends Omit<Found, 'from'> {
+  kind: 'edited';
+  /** Null where SQL removed the position: capture begins as at a first run. */
+  from: Checkpoint | null;
+  /** The transactions to pass over that acts on record gave up. */
+  waived: readonly string[];
+}
+
 interface Forgotten {
   /** Tables that were read and no longer exist: nothing is known of their rows. */
   gone: readonly string[];
@@ -75,6 +85,9 @@ export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
   const { source, store } = places;
   const state = await readCaptureState(store);
   const { checkpoint: from, cleanStop, epoch, halt } = state;
+  const edit = await findCheckpointEdit(places, state);
+  if (edit)
+    return { kind: 'edited', halt: edit, from, epoch, waived: await acceptedTransactions(places, state) };
   if (!from) throw notHalted('Nothing was captured yet.');
   const identity = await source.identify().catch((error: unknown) => {
     throw isSchemaMissing(error) ? withRemedyOf(error, halt, source.url) : error;

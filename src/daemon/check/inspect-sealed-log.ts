@@ -1,11 +1,14 @@
 import { broken, proveEnd, readLastSeal } from '../../audit/seal/chain.ts';
 import { isSealingStopped, readUnsealedAge, unsealedLimitMs } from '../../audit/seal/unsealed-age.ts';
+import { editedCheckpointRemedy } from '../../binlog/remedy.ts';
 import type { CheckResult } from '../../binlog/preflight/preflight.ts';
 import type { Config } from '../../config/types.ts';
 import type { Session } from '../../db/connection/client.ts';
 import { openCipher } from '../../crypto/cipher.ts';
 import { isStoreUsed, lostRemedy, readSealState } from '../../db/proof/seal-key.ts';
 import { isInForce } from '../../db/connection/lease.ts';
+import { readCaptureState } from '../../outbox/checkpoint.ts';
+import { isPositionProved } from '../../outbox/checkpoint-mark.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import { appErrorWithin } from '../../lib/errors.ts';
 import { refusalWithin } from '../../lib/server-error.ts';
@@ -57,7 +60,7 @@ async function isMigrated(store: Session): Promise<boolean> {
   return found.length > 0;
 }
 
-/** The key and the end of the chain. Null when they hold. Throws AppError ERR_AUDIT and ERR_SECRET_KEY, as sealing does. */
+/** The key, the end of the chain and the checkpoint. Null when they hold. Throws AppError ERR_AUDIT and ERR_SECRET_KEY, as sealing does. */
 async function checkChain(store: Session, { store: { encryptionKeys, keyFile } }: SealedLogConfig) {
   const cipher = openCipher({ encryptionKeys, keyFile });
   const state = await readSealState(store);
@@ -66,7 +69,8 @@ async function checkChain(store: Session, { store: { encryptionKeys, keyFile } }
     return pass('Nothing is to be sealed yet: the signing key is made with the first entry.');
   }
   await proveEnd(store, state, { cipher, memory: {} });
-  return null;
+  if (await isPositionProved(store, cipher, await readCaptureState(store))) return null;
+  return fail('The position of capture (checkpoint) was edited by SQL.', editedCheckpointRemedy);
 }
 
 /** How far sealing is behind, and what weakens it. */

@@ -53,6 +53,20 @@ export interface MarkedDelivery {
   body: string;
 }
 
+/** What the mark of the checkpoint covers: where capture continues, and the times that it reckons from. */
+export interface MarkedCheckpoint {
+  epoch: number;
+  lineage: string | null;
+  flavour: string | null;
+  serverUuid: string | null;
+  gtid: string | null;
+  file: string | null;
+  offset: number | null;
+  fileCreatedAt: number | null;
+  committedAtMs: number | null;
+  passedMs: number | null;
+}
+
 export class Marker {
   readonly #key: HmacKey;
 
@@ -76,6 +90,19 @@ export class Marker {
 
   isOfDelivery(mark: Buffer | null, delivery: MarkedDelivery): boolean {
     return mark !== null && isSame(mark, this.ofDelivery(delivery));
+  }
+
+  ofCheckpoint(checkpoint: MarkedCheckpoint): Buffer {
+    const { epoch, lineage, flavour, serverUuid, gtid, file, offset } = checkpoint;
+    const { fileCreatedAt, committedAtMs, passedMs } = checkpoint;
+    return this.#mark([
+      ...['checkpoint', epoch, lineage, flavour, serverUuid, gtid, file, offset],
+      ...[fileCreatedAt, committedAtMs, passedMs],
+    ]);
+  }
+
+  isOfCheckpoint(mark: Buffer | null, checkpoint: MarkedCheckpoint): boolean {
+    return mark !== null && isSame(mark, this.ofCheckpoint(checkpoint));
   }
 
   isOfAttempt(mark: Buffer | null, attempt: MarkedAttempt): boolean {

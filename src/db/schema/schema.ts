@@ -304,6 +304,8 @@ export const checkpoint = mysqlTable('checkpoint', {
   /** Ids of transactions whose loss a person accepted: they are passed over. */
   waived: json(),
   haltedAt: utcMoment('halted_at'),
+  /** Proves that this program wrote the epoch and the position (src/db/proof/marks.ts). Null before the first seal of a new store. */
+  mark: attemptMark(),
 });
 
 /**

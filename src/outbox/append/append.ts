@@ -96,7 +96,7 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
     advance: (checkpoint, statements = []) =>
       writer.commit((counters) =>
         Promise.resolve({
-          set: positionAssignments(checkpoint),
+          set: positionAssignments(checkpoint, { marker, epoch: counters.epoch }),
           statements: [...knowledgeStatements(checkpoint), ...statements],
           after: counters,
           result: undefined,
@@ -105,7 +105,7 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
     stage: (part, route) =>
       withoutCopies(claimant, [part], (kept) => stageEvents(writer, { kept, route, keys, erasures, marker })),
     async flip(checkpoint, webhooks) {
-      await flipStaged(writer, checkpoint);
+      await flipStaged(writer, checkpoint, marker);
       memory.forget();
       await queueStaged(claimant, writer, webhooks);
     },
@@ -189,7 +189,7 @@ async function planAppend(claimant: Claimant, input: AppendInput): Promise<Plan<
   keys.remember(after);
   erasures.remember(after);
   return {
-    set: positionAssignments(checkpoint),
+    set: positionAssignments(checkpoint, { marker, epoch: counters.epoch }),
     statements: [
       ...knowledgeStatements(checkpoint),
       ...encryptor.statements,

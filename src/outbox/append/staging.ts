@@ -100,12 +100,16 @@ async function planStage(
  * staging number: when it is planned again and the number is higher, the answer to the first commit was lost, and a second
  * flip would forget what is still to be queued.
  */
-export async function flipStaged(writer: GuardedWriter, checkpoint: Checkpoint): Promise<void> {
+export async function flipStaged(
+  writer: GuardedWriter,
+  checkpoint: Checkpoint,
+  marker: Marker,
+): Promise<void> {
   const { staging } = writer.counters;
   await writer.commit((counters) =>
     Promise.resolve({
       set: [
-        ...positionAssignments(checkpoint),
+        ...positionAssignments(checkpoint, { marker, epoch: counters.epoch }),
         ...(counters.staging > staging
           ? []
           : [

@@ -5,8 +5,11 @@ import type { Marker } from '../../../db/proof/marks.ts';
 import { webhooks } from '../../../db/schema/schema.ts';
 import { webhookColumns } from '../../../db/schema/webhook-columns.ts';
 import type { SealState } from '../../../db/proof/seal-key.ts';
+import { readCaptureState } from '../../../outbox/checkpoint.ts';
+import { isPositionProved } from '../../../outbox/checkpoint-mark.ts';
 import { fromSqlDatetime } from '../../../outbox/sql-datetime.ts';
 import type { KeySlot } from '../../../outbox/payload/subject-keys.ts';
+import { findUnaccepted } from '../../act/accepted-transactions.ts';
 import { anchorSeal } from '../../seal/chain.ts';
 import { dropAction } from '../../seal/drop-seals.ts';
 import type { Excuses } from '../excuses.ts';
@@ -34,6 +37,7 @@ export async function checkActs(check: ActCheck, state: SealState): Promise<void
   await checkReplays(check);
   await checkKeys(check);
   await checkCursors(check);
+  await checkPosition(check);
   await checkDropped(check, state);
 }
 
@@ -157,25 +161,24 @@ async function checkCursors({ vault: { store }, marker, excuses }: ActCheck): Pr
     });
   }
   const waived = row.waived === null ? [] : (parseStored('checkpoint.waived', row.waived, 1) as string[]);
-  if (waived.length === 0) return;
-  const acts = [
-    ...(await readMarkedActs(store, marker, { action: 'capture.accept-gap' })),
-    ...(await readMarkedActs(store, marker, { action: 'store.adopt' })),
-  ];
-  const accepted = new Set(
-    acts.flatMap(({ details }) => [
-      details?.['transaction'],
-      ...((details?.['transaction_ids'] ?? []) as unknown[]),
-      ...((details?.['waived'] ?? []) as unknown[]),
-    ]),
-  );
-  const wrong = waived.find((id) => !accepted.has(id));
+  const [wrong] = await findUnaccepted(store, marker, waived);
   if (wrong !== undefined) {
     fail('unexplained', {
       message: `checkpoint: waived names the transaction ${wrong}, which no act on record gave up`,
       fields: ['waived'],
     });
   }
+}
+
+/** Elsewhere capture loses changes, or sends them again. A running daemon writes its own position over it. */
+async function checkPosition({ vault: { store, cipher } }: ActCheck): Promise<void> {
+  if (await isPositionProved(store, cipher, await readCaptureState(store))) return;
+  fail('edited', {
+    message:
+      'checkpoint: the position of capture was not written by odontology-webhooks under the key of this installation: SQL moved it. ' +
+      'Changes may be lost, or sent again (remedy: odontology-webhooks resume shows where capture stands, and accepts it on record)',
+    fields: ['position'],
+  });
 }
 
 /** Retention may have dropped the beginning of the chain: on record, and only what was old enough then. */

@@ -1,0 +1,1 @@
+ALTER TABLE `checkpoint` ADD `mark` binary(16);
