@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { requirePinnedKey } from './audit/seal/pinned-key.ts';
 import { recordKeyChange } from './audit/act/change-key.ts';
 import { adoptBeforeSealing, beginEncryption } from './audit/act/adopt.ts';
 import { areWebhooksEdited } from './audit/act/explain-webhooks.ts';
@@ -210,6 +211,7 @@ async function prepare(
   config: Config,
   { log, store, source }: Pick<Parts, 'log' | 'store' | 'source'>,
 ): Promise<Parts> {
+  await requirePinnedKey(store, config.audit.key);
   const installation = await ensureInstallation(store);
   const serverId = config.source.serverId ?? installation.serverId;
   const known = await readKnownState(store, config);

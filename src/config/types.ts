@@ -20,7 +20,8 @@ export interface Config {
   /** The position of each entry of `delivery.client_certificates` in the file. */
   certificatePositions: Readonly<Record<string, Position>>;
   http: HttpConfig;
-  audit: { sealIntervalMs: number };
+  /** `key`: the fingerprint that the sealed log's public key must have; null for any. */
+  audit: { sealIntervalMs: number; key: string | null };
   retention: { payloadsMs: number; logMs: number };
   log: { level: LogLevel };
 }

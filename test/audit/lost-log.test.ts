@@ -43,7 +43,10 @@ describe.each(flavours)('a store whose log was taken away by SQL, on %s', (flavo
   afterAll(() => test.close());
   afterEach(() => test.restore());
 
-  const config = { audit: { sealIntervalMs: 10_000 }, store: { encryptionKeys: [], keyFile: null } };
+  const config = {
+    audit: { sealIntervalMs: 10_000, key: null },
+    store: { encryptionKeys: [], keyFile: null },
+  };
 
   it.each([
     ['the key', noKey],

@@ -113,7 +113,10 @@ describe.each(flavours)('a store of version f84be48 on %s', (flavour) => {
 
   it('is warned of by check until it is taken over', async () => {
     await test.schema.query('DELETE FROM leases');
-    const config = { audit: { sealIntervalMs: 10_000 }, store: { encryptionKeys: [], keyFile: null } };
+    const config = {
+      audit: { sealIntervalMs: 10_000, key: null },
+      store: { encryptionKeys: [], keyFile: null },
+    };
     expect(await inspectSealedLog(test.store, config)).toMatchObject({
       level: 'warn',
       detail: expect.stringContaining('Seal 1 is of version 1'),

@@ -96,6 +96,21 @@ describe.each(flavours)('audit on %s', (flavour) => {
     await writeFile(pinned, 'no key');
     expect(await audit('verify', '--key', pinned)).toMatchObject({ code: 2 });
 
+    // Pinned in the configuration, by the line that `audit head` prints.
+    const written = await readFile(config.file, 'utf8');
+    const line = exported.stdout.split('\n').find((each) => each.startsWith('audit: '))!;
+    await writeFile(config.file, `${written}\n${line}\n`);
+    expect((await audit('verify')).stdout.startsWith(`Not proved: ${end}; ${always}untouched`)).toBe(true);
+    expect((await audit('head')).stdout).not.toContain('audit: ');
+    await writeFile(config.file, `${written}\n${line.replace(/"..../, '"0000')}\n`);
+    expect((await audit('verify')).stdout).toContain('rewritten: the log is signed by the key');
+    const refused = await audit('log');
+    expect(refused).toMatchObject({ code: 1, stdout: '' });
+    expect(refused.stderr).toContain('ERR_AUDIT');
+    await writeFile(config.file, `${written}\naudit: { key: "0123" }\n`);
+    expect((await audit('log')).stderr).toContain('audit.key: must be the fingerprint of the sealed log');
+    await writeFile(config.file, written);
+
     await writeFile(join(config.folder, 'edited.json'), JSON.stringify({ ...head, entries: 3 }));
     expect(await audit('verify', '--head', join(config.folder, 'edited.json'))).toMatchObject({ code: 2 });
 

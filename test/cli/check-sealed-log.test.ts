@@ -1,3 +1,4 @@
+import { fingerprintOf, readSealState } from '../../src/db/proof/seal-key.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { recordAct, type Actor } from '../../src/audit/act/record-act.ts';
 import { sealOnce } from '../../src/audit/seal/seal.ts';
@@ -22,8 +23,8 @@ describe.each(flavours)('the line of check about the sealed log, on %s', (flavou
   afterAll(() => test.close());
   beforeEach(() => emptyTables(test));
 
-  const configOf = (keys = encryptionKeys) => ({
-    audit: { sealIntervalMs: 10_000 },
+  const configOf = (keys = encryptionKeys, key: string | null = null) => ({
+    audit: { sealIntervalMs: 10_000, key },
     store: { encryptionKeys: keys, keyFile: null },
   });
   const judge = (keys = encryptionKeys) => inspectSealedLog(test.store, configOf(keys));
@@ -45,6 +46,25 @@ describe.each(flavours)('the line of check about the sealed log, on %s', (flavou
     const judged = await judge();
     expect(judged).toMatchObject({ id: 'sealed-log', level: 'pass', remedy: null });
     expect(judged.detail).toMatch(/^Up to date, \d+m?s after seal 1\. The signing key opens\.$/);
+  });
+
+  it('fails where the log is not the one that audit.key names, or is gone', async () => {
+    const pinned = (key: string) => inspectSealedLog(test.store, configOf(encryptionKeys, key));
+    const other = Array.from({ length: 16 }, () => '0000').join(':');
+    expect(await pinned(other)).toMatchObject({
+      level: 'fail',
+      detail: expect.stringContaining('no sealed log'),
+    });
+    await act();
+    await seal();
+    const own = fingerprintOf((await readSealState(test.store))!.publicKey);
+    expect(await pinned(own)).toMatchObject({ level: 'pass' });
+    expect(await pinned(other)).toMatchObject({
+      level: 'fail',
+      detail: expect.stringContaining(`audit.key names ${other}`),
+    });
+    await emptyTables(test);
+    expect(await pinned(own)).toMatchObject({ level: 'fail' });
   });
 
   it('passes before the migration, and skips a store that does not answer', async () => {

@@ -1,3 +1,4 @@
+import { requirePinnedKey } from '../../audit/seal/pinned-key.ts';
 import type { Config } from '../../config/types.ts';
 import { openStore, type Store } from '../../db/connection/client.ts';
 import { openCipher, type Cipher } from '../../crypto/cipher.ts';
@@ -10,15 +11,22 @@ export interface OpenedStore {
   cipher: Cipher;
 }
 
-/** Opens the store that the configuration names, up to date, for one command. */
+interface Opening {
+  /** For commands that verify the log, or begin another: a log of another key than `audit.key` is opened as well. */
+  anyLog?: boolean;
+}
+
+/** Opens the store that the configuration names, up to date, for one command. Throws as `requirePinnedKey`. */
 export async function withStore<T>(
   options: ConfigOptions,
   work: (opened: OpenedStore) => Promise<T>,
+  { anyLog = false }: Opening = {},
 ): Promise<T> {
   const config = configOf(options);
   await migrateStore(config.store.url);
   const store = openStore(config.store.url, { connections: 4 });
   try {
+    if (!anyLog) await requirePinnedKey(store, config.audit.key);
     return await work({ config, store, cipher: openCipher(config.store) });
   } finally {
     await store.close();

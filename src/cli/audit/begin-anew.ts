@@ -1,6 +1,8 @@
 import { Command } from 'commander';
 import { beginAnew, checkLostLog, type NewBeginning } from '../../audit/act/begin-anew.ts';
 import { toJson } from '../../audit/to-json.ts';
+import { fingerprintOf, readSealState } from '../../db/proof/seal-key.ts';
+import { pinningLine } from './head.ts';
 import { configOption, type ConfigOptions } from '../argument/config-option.ts';
 import { localActor } from '../argument/local-actor.ts';
 import { withStore } from '../argument/with-store.ts';
@@ -32,16 +34,22 @@ Example:
   $ odontology-webhooks audit begin-anew --reason "seal tables dropped by mistake, no backup"`,
     )
     .action(async (options: BeginAnewOptions) => {
-      const begun = await withStore(options, async (vault) => {
-        const found = await checkLostLog(vault.store, vault.cipher);
-        if (!options.json) printError(describe(found));
-        await confirm('Begin a new log, and take these over without proof?', options);
-        return beginAnew(vault, { actor: localActor(), reason: options.reason });
-      });
+      const begun = await withStore(
+        options,
+        async (vault) => {
+          const found = await checkLostLog(vault.store, vault.cipher);
+          if (!options.json) printError(describe(found));
+          await confirm('Begin a new log, and take these over without proof?', options);
+          const begun = await beginAnew(vault, { actor: localActor(), reason: options.reason });
+          return { ...begun, key: fingerprintOf((await readSealState(vault.store))!.publicKey) };
+        },
+        { anyLog: true },
+      );
       if (options.json) printJson(toJson(begun));
       else
         print(
-          'A new log begins; it is on record in the audit log. Restart the daemon, and note its new key elsewhere.',
+          'A new log begins; it is on record in the audit log. Pin its new key in the configuration, and restart the daemon:\n' +
+            pinningLine(begun.key),
         );
     });
 }

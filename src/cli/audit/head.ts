@@ -31,18 +31,27 @@ Example:
   $ odontology-webhooks audit head --out /mnt/notary/head-$(date +%F).json`,
     )
     .action(async (options: HeadOptions) => {
-      const head = await withStore(options, async (vault) => {
+      const { head, isPinned } = await withStore(options, async ({ config, ...vault }) => {
         // What happened up to this moment belongs to it.
         const installation = await ensureInstallation(vault.store);
         const { webhooks } = await loadWebhooks(vault);
         while ((await sealAndTell(vault, installation, { route: createRouter(webhooks) })).seal);
-        return readHead(vault.store);
+        return { head: await readHead(vault.store), isPinned: config.audit.key !== null };
       });
       if (!head)
         throw new AppError('ERR_NOT_FOUND', 'nothing has been sealed yet', { remedy: 'Start `run` first.' });
       if (options.out !== undefined)
         writeNewFile(options.out, `${JSON.stringify(headJson(head), null, 2)}\n`);
       if (options.json) printJson(headJson(head));
-      else print(`Head ${head.number} ${head.hash}\nSealed ${head.sealedAt} UTC\nKey ${head.fingerprint}`);
+      else {
+        print(`Head ${head.number} ${head.hash}\nSealed ${head.sealedAt} UTC\nKey ${head.fingerprint}`);
+        if (!isPinned)
+          print(
+            `\nSo that run, check and audit verify refuse another log, add to the configuration:\n${pinningLine(head.fingerprint)}`,
+          );
+      }
     });
 }
+
+/** For the configuration file. */
+export const pinningLine = (fingerprint: string): string => `audit: { key: "${fingerprint}" }`;

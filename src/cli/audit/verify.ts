@@ -29,7 +29,7 @@ export function auditVerifyCommand(): Command {
     )
     .option(
       '--key <file>',
-      'the public key that must have signed it, as `audit head` showed it earlier, or a head',
+      'the public key that must have signed it, as `audit head` showed it earlier, or a head (default: audit.key)',
     )
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -46,12 +46,17 @@ Examples:
       const head = options.head === undefined ? undefined : parseHead(readTextFile(options.head));
       const key = options.key === undefined ? undefined : parsePinnedKey(readTextFile(options.key));
       const progress = createProgress('verifying');
-      const verification = await withStore(options, (vault) =>
-        verifyLog(vault, {
-          ...(head && { head }),
-          ...(key !== undefined && { fingerprint: key }),
-          onProgress: (done, total) => progress.update(done, total),
-        }),
+      const verification = await withStore(
+        options,
+        ({ config, ...vault }) => {
+          const fingerprint = key ?? config.audit.key;
+          return verifyLog(vault, {
+            ...(head && { head }),
+            ...(fingerprint !== null && { fingerprint }),
+            onProgress: (done, total) => progress.update(done, total),
+          });
+        },
+        { anyLog: true },
       ).finally(() => progress.end());
       if (options.json) printJson(toJson(verification));
       else print(formatVerification(verification));

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { databaseUrl, hostName, listenAddress, network, webhookUrl } from './address-scalars.ts';
 import { duration, flag, integer, oneOf, rate, size, text, timezone } from './plain-scalars.ts';
-import { certificates, encryptionKey, sha256, signingSecret } from './secret-scalars.ts';
+import { certificates, encryptionKey, keyFingerprint, sha256, signingSecret } from './secret-scalars.ts';
 import { filterTest } from './filter.ts';
 import { eventPattern, headerValue, webhookName } from './webhook-scalars.ts';
 
@@ -103,7 +103,7 @@ export function createConfigSchema(baseDir: string) {
       ),
     }),
     http: z.strictObject({ listen: listenAddress(), hosts: z.array(hostName()), tokens: z.array(token) }),
-    audit: z.strictObject({ seal_interval: duration('1s', '1d') }),
+    audit: z.strictObject({ seal_interval: duration('1s', '1d'), key: keyFingerprint().nullable() }),
     retention: z.strictObject({ payloads: duration('1m', '100y'), log: duration('1m', '100y') }),
     log: z.strictObject({ level: oneOf(['debug', 'info', 'warn', 'error', 'silent']) }),
   });

@@ -63,6 +63,17 @@ export function sha256() {
   });
 }
 
+/** Of the sealed log's public key, as `audit head` prints it. */
+export function keyFingerprint() {
+  const pattern = '^([0-9a-f]{4}:){15}[0-9a-f]{4}$';
+  return scalar<string>({
+    mustBe:
+      "the fingerprint of the sealed log's key in quotes, as `odontology-webhooks audit head` prints it",
+    json: { type: 'string', pattern },
+    parse: ifText((given) => (new RegExp(pattern).test(given) ? given : undefined)),
+  });
+}
+
 /** Base64 of 24 bytes or more whose last character has no unused bits set, optionally after `whsec_`. */
 const canonicalBase64 =
   '^(whsec_)?([A-Za-z0-9+/]{4}){8,}([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$';

@@ -56,7 +56,7 @@ export function toConfig({ parsed, yaml, baseDir, env }: Parsed): Config {
       ]),
     ),
     http: { ...http.listen, hosts: http.hosts, tokens: http.tokens },
-    audit: { sealIntervalMs: parsed.audit.seal_interval },
+    audit: { sealIntervalMs: parsed.audit.seal_interval, key: parsed.audit.key },
     retention: { payloadsMs: parsed.retention.payloads, logMs: parsed.retention.log },
     log: parsed.log,
   };

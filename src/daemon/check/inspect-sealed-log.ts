@@ -1,4 +1,5 @@
 import { broken, proveEnd, readLastSeal } from '../../audit/seal/chain.ts';
+import { missingLog, requirePinnedKey } from '../../audit/seal/pinned-key.ts';
 import { isSealingStopped, readUnsealedAge, unsealedLimitMs } from '../../audit/seal/unsealed-age.ts';
 import { editedCheckpointRemedy } from '../../binlog/remedy.ts';
 import type { CheckResult } from '../../binlog/preflight/preflight.ts';
@@ -33,13 +34,13 @@ export async function inspectSealedLog(store: Session, config: SealedLogConfig):
 
 async function check(store: Session, config: SealedLogConfig): Promise<Finding> {
   try {
-    if (!(await isMigrated(store))) return pass('Sealing begins with the first `run`.');
+    if (!(await isMigrated(store))) return unmade(config);
     return (await checkChain(store, config)) ?? (await checkAge(store, config));
   } catch (error) {
     // A schema that is missing refuses the connection: the number stands among the causes of ERR_STORE_UNREACHABLE.
     const number = refusalWithin(error)?.errno;
     const known = appErrorWithin(error);
-    if (number === noSchema) return pass('Sealing begins with the first `run`.');
+    if (number === noSchema) return unmade(config);
     if (number === noTable) return fail('A table of the sealed log is missing.', missingRemedy);
     if (number === noColumn)
       return warn('The tables are of an older version.', 'odontology-webhooks migrate');
@@ -48,6 +49,13 @@ async function check(store: Session, config: SealedLogConfig): Promise<Finding> 
     if (number === undefined && !known) throw error;
     return skip('The store cannot be asked.');
   }
+}
+
+/** Of a store that has no tables. */
+function unmade({ audit: { key } }: SealedLogConfig): Finding {
+  if (key === null) return pass('Sealing begins with the first `run`.');
+  const { message, remedy } = missingLog(key);
+  return fail(`${message}.`, remedy);
 }
 
 const missingRemedy =
@@ -61,7 +69,8 @@ async function isMigrated(store: Session): Promise<boolean> {
 }
 
 /** The key, the end of the chain and the checkpoint. Null when they hold. Throws AppError ERR_AUDIT and ERR_SECRET_KEY, as sealing does. */
-async function checkChain(store: Session, { store: { encryptionKeys, keyFile } }: SealedLogConfig) {
+async function checkChain(store: Session, { audit, store: { encryptionKeys, keyFile } }: SealedLogConfig) {
+  await requirePinnedKey(store, audit.key);
   const cipher = openCipher({ encryptionKeys, keyFile });
   const state = await readSealState(store);
   if (!state) {
