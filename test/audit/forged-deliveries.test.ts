@@ -98,6 +98,19 @@ describe.each(flavours)('deliveries that SQL places, on %s', (flavour) => {
     expect(await verifyLog(test.vault)).toMatchObject({ ok: true, refused: [9] });
   });
 
+  it('sends an edited one again once its row is put back and a person retries it, and verifies then', async () => {
+    await test.schema.query('CREATE TABLE backup AS SELECT * FROM delivery_log');
+    await test.schema.query(`UPDATE delivery_log SET payload = '{"event":"x"}' WHERE id = 4`);
+    expect(await send()).toMatchObject({ refused: [4], deliveries: [] });
+    await test.schema.query(
+      'UPDATE delivery_log d JOIN backup b USING (id) SET d.payload = b.payload WHERE id = 4; DROP TABLE backup',
+    );
+    expect(await retryDelivery(test.store, 4)).toBe('reopened');
+    expect(await send()).toMatchObject({ refused: [], deliveries: [{ id: 4 }] });
+    while (await sealOnce(test.vault));
+    expect(await verifyLog(test.vault)).toMatchObject({ ok: true });
+  });
+
   it('sends none that a person sends again', async () => {
     await test.schema.query(
       `${deliver(9, 4, 1)}; UPDATE delivery_log SET status = 'exhausted' WHERE id = 9`

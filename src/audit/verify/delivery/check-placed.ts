@@ -14,6 +14,11 @@ interface PlacedCheck {
 
 type QueuedRow = StoredPayload & Omit<ToProve, 'body'>;
 
+/** Of a delivery of ours that SQL edited, and of one that SQL made. */
+const forgedRemedy =
+  'put the edited columns of its rows of event_log and delivery_log back from a backup of the store; a daemon that has refused it meanwhile sends it after ' +
+  '`deliveries retry ID`. Where there is no backup, or SQL made the delivery, nothing is to be done: a daemon ends it without sending it';
+
 /** With their payloads. */
 const deliveriesAtOnce = 200;
 const namedRefusals = 20;
@@ -42,7 +47,7 @@ export async function checkPlaced({ vault, marker, result }: PlacedCheck): Promi
     const forged = readable.find((_row, index) => !placed[index]);
     if (forged) {
       fail('forged', {
-        message: `delivery ${forged.id} was not placed by odontology-webhooks, or not with the payload that it has: it is not sent`,
+        message: `delivery ${forged.id} was not placed by odontology-webhooks, or not with the payload that it has: it is not sent (remedy: ${forgedRemedy})`,
         ...{ log: 'delivery_log', entryId: forged.id, delivery: forged.id, fields: ['mark'] },
       });
     }
