@@ -10,13 +10,13 @@ import type { Claimant } from '../outbox/types.ts';
 import type { CaptureStatus } from './capture-status.ts';
 
 /*
- * Whether capture makes progress, which neither silence nor a heartbeat shows:
+ * Detects whether capture makes progress, which neither silence nor a heartbeat shows:
  *
- *   our row of `leases` was written within 1.5 s, or is now ─▶ the source is asked where its log ends now ─▶ capture has read and mapped that far: it is back
+ *   our row of `leases` was written within 1.5 s, or is written now ─▶ the canary asks the source where its log ends ─▶ capture has read and mapped up to there: the canary returned
  *
- * Where the store is on the source server, the row itself is in the log before that end, so that it must arrive even when
- * the clinic is idle. Where it is not, the log ends where the application left it: heartbeats then detect a dead connection,
- * and the canary detects a reader or an outbox that is stuck. It is found by its place, so nothing of ours is watched or decoded.
+ * If the store is on the source server, the row itself is in the log before that end, so that it must arrive even when the clinic is idle. Otherwise the
+ * log ends with the last write of the application: heartbeats then detect a dead connection, and the canary detects a stuck reader or outbox. The canary
+ * is identified by its log position, so none of our own tables is watched or decoded.
  */
 
 export interface CanaryOptions {
@@ -24,18 +24,18 @@ export interface CanaryOptions {
   source: Source;
   identity(): SourceIdentity;
   capture(): CaptureStatus;
-  /** The source's address leads to another server than the one that capture was opened on. */
+  /** The source's address now leads to a different server than the one that capture reads. */
   onMoved(): void;
-  /** The source's log ends before what was read of it: it was reset under the reader, which the server may not notice. */
+  /** The source's log ends before the position that was read: it was reset under the reader, which the server may not notice. */
   onShortened(end: LogPlace): void;
   everyMs: number;
   outages: FailureLog;
 }
 
 export interface CanaryStatus {
-  /** Since the last one that came back was sent. */
+  /** Time since the last returned canary was sent. */
   ageMs: number;
-  /** Since the oldest one that has not come back was sent; 0 when none is under way. */
+  /** Time since the oldest pending canary was sent; 0 when none is pending. */
   lagMs: number;
 }
 
@@ -44,14 +44,14 @@ export interface Canary extends Background {
   status(): CanaryStatus | null;
 }
 
-/** So many are under way at most, the oldest for the lag and the newest: after a RESET or a failover only those can come back. */
+/** Maximum number of pending canaries: the oldest measure the lag; after a RESET or a failover only the newest can return. */
 const MAXIMUM_SENT = 100;
 
 export function createCanary(options: CanaryOptions): Canary {
   const { claimant, source, identity, capture, onMoved, onShortened, everyMs, outages } = options;
-  /** Under way, oldest first. */
+  /** Pending canaries, oldest first. */
   let sent: { atMs: number; end: LogPlace }[] = [];
-  /** When the last one that came back was sent; at the beginning, when capture began. */
+  /** Time at which the last returned canary was sent; at first, the time at which capture began. */
   let returnedMs: number | null = null;
 
   function status(): CanaryStatus | null {
@@ -73,10 +73,10 @@ export function createCanary(options: CanaryOptions): Canary {
       if (status() === null) return everyMs;
       const atMs = monotonicMs();
       await registerProcess(claimant, { unlessWithinMs: saidWithLeaseMs });
-      // Our reader's connection may outlive a failover, and hear the demoted server's heartbeats for ever.
+      // Our reader's connection may survive a failover and receive the demoted server's heartbeats forever.
       const { serverUuid } = await source.identify();
       if (capture().role === 'capturing' && serverUuid !== identity().serverUuid) onMoved();
-      // Read before the end is asked for: an answer that was under way while the reader read on would be behind it.
+      // Read before asking for the end: the reader continues while the answer is pending and could be past that end.
       const { doneTo } = capture();
       const end = await readLogStatus(source, identity());
       if (end && doneTo && endsBefore(end, doneTo)) onShortened(end);

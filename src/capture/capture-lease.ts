@@ -16,14 +16,14 @@ import type { Claimant } from '../outbox/types.ts';
 interface Taking {
   claimant: Claimant;
   log: Log;
-  /** How the extending goes. */
+  /** Success and failure of extending the lease. */
   reports: FailureReporter;
   signal: AbortSignal;
 }
 
 /**
- * Runs `work` while this process has the capture lease; its signal aborts when the lease passes to another, or could not be
- * extended in time. Returns false at once when another process has it.
+ * Runs `work` while this process has the capture lease. The signal aborts when another process takes the lease, or when it could not be extended in time.
+ * Returns false at once when another process has the lease.
  */
 export async function withCaptureLease(
   { claimant, log, reports, signal }: Taking,
@@ -35,7 +35,7 @@ export async function withCaptureLease(
   if (lease.forgedBy !== undefined) {
     log.warn(
       { holder: lease.forgedBy },
-      'the lease to capture named a holder that is no running daemon, or expired later than any daemon sets: something other than this ' +
+      'the capture lease named a holder that is no running daemon, or expired later than any daemon sets: something other than this ' +
         'program wrote it; this daemon captures',
     );
   }
@@ -47,14 +47,14 @@ export async function withCaptureLease(
   } finally {
     over.abort();
     await renewing;
-    // Without the lease, its own row alone says that this process lives.
+    // Without the lease, only the process's own row shows that it is alive.
     await extendAlive(claimant);
     await releaseLease(store, lease);
   }
   return true;
 }
 
-/** Extends the lease until the signal aborts, or until it is lost. */
+/** Extends the lease until the signal aborts or the lease is lost. */
 async function renewWhile(
   signal: AbortSignal,
   { claimant: { store }, reports, lease }: { claimant: Claimant; reports: FailureReporter; lease: Lease },
@@ -74,12 +74,12 @@ async function renewWhile(
   }
 }
 
-/** A process that has taken the lease begins to capture within a second, and one that was killed loses it within 6. */
+/** A process begins to capture within 1 s after it took the lease, and a killed process loses the lease within 6 s. */
 const IDLE_AFTER_MS = 15_000;
 
 /**
- * Watches, for a standby, whether the holder of the lease captures. `look` returns its name once it has not for `IDLE_AFTER_MS`,
- * and logs that once; null while all is well.
+ * Watches, on a standby, whether the holder of the lease captures. `look` returns the holder's name when it has not captured for `IDLE_AFTER_MS`, and logs
+ * this once; otherwise null.
  */
 export function createIdleHolderWatch(session: Session, log: Log): { look(): Promise<string | null> } {
   let idle: { holder: string; sinceMs: number; isLogged: boolean } | null = null;
@@ -97,6 +97,6 @@ export function createIdleHolderWatch(session: Session, log: Log): { look(): Pro
   };
 }
 
-/** What an operator does about a lease whose holder does not capture. */
+/** The remedy for a lease whose holder does not capture. */
 export const freeLease =
   "Stop the process that writes it, then free the lease in the schema of the store: DELETE FROM leases WHERE name = 'capture';";

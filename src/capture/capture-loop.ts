@@ -36,9 +36,9 @@ export interface CaptureLoopOptions {
   webhooks(): readonly Subscription[];
   /** Reads the live schema anew and compiles the rules against it: at every connect. */
   reload(baseline: Baseline): Promise<CompiledSource>;
-  /** A reader was opened in place of another. */
+  /** Called when a reader was opened in place of another. */
   onReconnected(): void;
-  /** A delivery became due without being handed over: it is to be claimed. */
+  /** Called when a delivery became due without being handed over: it must be claimed. */
   onDue(): void;
   secondReading: SecondReading;
   steps: Omit<
@@ -51,9 +51,9 @@ export interface CaptureLoopOptions {
 
 export interface CaptureLoop extends Background {
   status(): CaptureStatus;
-  /** Opens a new reader from the checkpoint: what is to be read has changed. */
+  /** Opens a new reader from the checkpoint, because the tables or columns to read have changed. */
   reopen(): void;
-  /** After `stop`, and after every other part has written to the store for the last time: see closeCapture. */
+  /** Call it after `stop`, and after the last write of every other part to the store: see closeCapture. */
   close(): Promise<void>;
 }
 
@@ -61,7 +61,7 @@ export function createCaptureLoop(options: CaptureLoopOptions): CaptureLoop {
   return new ReadingLoop(options);
 }
 
-/** Captures while this process has the lease: one reader after another, each from the checkpoint; while halted it tries again. */
+/** Captures while this process has the lease: one reader after another, each from the checkpoint. It retries while halted. */
 class ReadingLoop implements CaptureLoop {
   readonly #options: CaptureLoopOptions;
   readonly #outage: FailureReporter;
@@ -70,11 +70,11 @@ class ReadingLoop implements CaptureLoop {
   readonly #loop: Loop;
   readonly #reader = new CurrentReader();
   #status = firstStatus;
-  /** Of the checkpoint that the present reader began from. */
+  /** From the checkpoint at which the present reader began. */
   #epoch = 0;
   /** See AssemblerOptions. */
   #trustedFile = '';
-  /** Set while another reader may have our server id: each of the two would disconnect the other, for ever. */
+  /** Set while another reader may use our server id: otherwise the two would disconnect each other forever. */
   #displaced: AppError | undefined;
 
   constructor(options: CaptureLoopOptions) {
@@ -126,7 +126,7 @@ class ReadingLoop implements CaptureLoop {
     this.#note({ kind: 'standby' });
     this.#note({ kind: 'blocked', by: await this.#idleHolder.look() });
     this.#outage.onRecovered();
-    // The lease is another process's.
+    // Another process has the lease.
     this.#renewal.onRecovered();
     return leaseTiming.pollMs;
   }
@@ -152,7 +152,7 @@ class ReadingLoop implements CaptureLoop {
     const { asked } = this.#reader;
     const state = await readCaptureState(this.#options.claimant.store);
     this.#epoch = state.epoch;
-    // Accepted while another try was under way: what fails from here on is not that halt.
+    // The gap was accepted during another try: a failure from here on is not that halt.
     if (this.#status.halt && !state.halt) this.#note({ kind: 'resumed' });
     const reopen = (): void => this.reopen();
     const trustedFile = this.#trustedFile;
@@ -177,16 +177,16 @@ class ReadingLoop implements CaptureLoop {
     if (this.#status.readers > 0) this.#options.onReconnected();
     this.#note({ kind: 'capturing' });
     const { file, offset } = proven.checkpoint.position;
-    // Where an edit of the rules takes effect: it decides about every transaction behind this position, and about none before.
+    // An edit of the rules takes effect here: it applies to every transaction after this position, and to none before.
     log.info({ file, offset, server: clinic.identity.hostname, rules: nameOfRules(clinic) }, 'capturing');
-    // Of the log as a whole this is the proof; of a transaction or a table, only that it was read.
+    // This proves the log as a whole; for a transaction or a table it proves only that it was read.
     if (halt?.transactionId === null && halt.reason !== 'column-changed') {
       await endGoneHalt(this.#options, this.#epoch);
       this.#note({ kind: 'resumed' });
     }
   }
 
-  /** Returns the file that is known to be whole, as `capture` does. */
+  /** Returns the file that is known to be complete, as `capture` does. */
   #capture(stream: BinlogStream, { clinic, proven }: Prepared, appender: Appender): Promise<string> {
     const { checkpoint, ...shown } = proven;
     const { steps, secondReading } = this.#options;
@@ -206,7 +206,7 @@ class ReadingLoop implements CaptureLoop {
   async #waitHalted(halted: HaltError, signal: AbortSignal): Promise<void> {
     const { halt } = halted;
     const { claimant, log } = this.#options;
-    // Every attempt halts again: it is logged once.
+    // Every retry halts again, but only the first halt is logged.
     if (this.#status.halt?.message !== halt.message)
       log.error({ reason: halt.reason, table: halt.table, remedy: halt.remedy }, halt.message);
     this.#note({ kind: 'halted', halt });
@@ -230,7 +230,7 @@ interface Preparing {
   reopen(): void;
 }
 
-/** Proves the checkpoint, and finds out what must be known to read on behind it. All answers are of one server. */
+/** Verifies the checkpoint, and reads what the reader must know to continue after it. All answers come from one server. */
 async function prepareReading(
   options: CaptureLoopOptions,
   { state, appender, signal, trustedFile, reopen }: Preparing,

@@ -11,28 +11,28 @@ export type CaptureRole = 'standby' | 'connecting' | 'capturing' | 'halted';
 
 export interface CaptureStatus {
   role: CaptureRole;
-  /** Until reading continues past it: also while it is tried again. */
+  /** Set until reading continues past it, also during retries. */
   halt: Halt | null;
-  /** Why the last reader ended, while there is no other. */
+  /** Why the last reader ended; null while a reader is open. */
   lastError: string | null;
-  /** What ends that. */
+  /** The remedy. */
   lastRemedy: string | null;
-  /** Tries that have failed since the checkpoint was last moved. */
+  /** Failed tries since the checkpoint last moved. */
   failures: number;
-  /** Milliseconds since the source was last heard; null while no reader is open. */
+  /** Milliseconds since the last packet from the source; null while no reader is open. */
   silentMs: number | null;
-  /** How far the log is read and its changes are with the outbox; null while no reader is open. */
+  /** The position up to which the log is read and its changes are in the outbox; null while no reader is open. */
   doneTo: LogPlace | null;
   /** Readers opened so far. */
   readers: number;
-  /** Who keeps this standby from capturing and does not capture, once that lasts; null else. */
+  /** The process that holds the lease but has not captured for some time; otherwise null. */
   blockedBy: string | null;
 }
 
-/** What the loop itself knows: the rest is asked of the reader. */
+/** The part of the status that the loop knows; the rest comes from the reader. */
 export type LoopStatus = Readonly<Omit<CaptureStatus, 'silentMs' | 'doneTo'>>;
 
-/** What happens in the loop. */
+/** Events of the loop. */
 export type CaptureEvent =
   /** Another process has the lease. */
   | { kind: 'standby' }
@@ -60,7 +60,7 @@ export const firstStatus: LoopStatus = {
   blockedBy: null,
 };
 
-/** The status behind an event. */
+/** Returns the status after an event. */
 export function nextStatus(status: LoopStatus, event: CaptureEvent): LoopStatus {
   switch (event.kind) {
     case 'standby':
@@ -81,7 +81,7 @@ export function nextStatus(status: LoopStatus, event: CaptureEvent): LoopStatus 
       return {
         ...status,
         ...failureOf(event.error),
-        // A standby that cannot ask for the lease would not notice that it is free.
+        // A standby that cannot query the lease would not notice that it is free.
         role: status.role === 'halted' ? 'halted' : 'connecting',
         failures: status.failures + 1,
       };

@@ -13,21 +13,21 @@ import { readTransactions, type Transaction } from './transaction/read-transacti
 type Lookups = Pick<MapContext, 'resolve' | 'reread'>;
 
 export interface CaptureOptions extends BatcherOptions, FollowedSchemaOptions {
-  /** For one batch: look-ups are asked once within it. */
+  /** For one batch; each look-up runs once within it. */
   lookups(): Lookups;
-  /** Where reading begins in the log of this server, or a place before it. */
+  /** The position in the log of this server where reading begins, or a position before it. */
   place: LogPlace;
-  /** Of the server that is read: with the first transaction that is read from it, the checkpoint is one of it. */
+  /** UUID of the server that is read: the first transaction that is read from it makes the checkpoint a position of this server. */
   serverUuid: string;
   cascades: Pick<CascadeWatch, 'follow' | 'reach' | 'eventsOf'>;
-  /** Everything that the reader returns, before it is mapped. */
+  /** Called with everything that the reader returns, before it is mapped. */
   onRead?(parts: readonly TransactionPart[]): void;
 }
 
 /**
- * Reads until the reader ends: parts → net changes → events → one commit with the checkpoint → dispatch. Ends by itself where
- * another reader must continue: after a definition that adds columns to read, before a transaction that has more to read.
- * Returns the file of the log whose list lacks a retired domain where that ended the reader, otherwise an empty string. Throws what
+ * Reads until the reader ends: parts → net changes → events → one commit with the checkpoint → dispatch. Ends when another reader must continue: after a
+ * definition that adds columns to read, or before a transaction that has more columns to read. If a retired domain ended the reader, returns the log file
+ * whose list lacks this domain, otherwise an empty string. Throws what
  * the reader throws; a HaltError has the position before the transaction that cannot be read.
  */
 export async function capture(
@@ -45,11 +45,11 @@ export async function capture(
     return '';
   } catch (error) {
     if (error instanceof RetiredDomainError) {
-      // The checkpoint moves before the file: the next reader's proof looks at the files behind it.
+      // The checkpoint moves before the file, because the next reader's proof examines the files after it.
       await session.settle();
       return error.file;
     }
-    // The proof that a statement was harmless holds now: after a restart, later definitions may have removed it.
+    // The proof that a statement was harmless holds only now: after a restart, later definitions may have removed it.
     if (error instanceof HaltError) await session.settle();
     if (!(error instanceof StaleSchemaError)) throw error;
     await session.grow(error.shown);
@@ -77,7 +77,7 @@ class CaptureSession {
   readonly #lineage: string;
   readonly #schema: FollowedSchema;
   readonly #batcher: AppendBatcher;
-  /** Of the transactions that have arrived together. */
+  /** Counts over the transactions that arrived together. */
   #lookups: Lookups | undefined;
 
   constructor(from: Checkpoint, options: CaptureOptions) {
@@ -85,11 +85,11 @@ class CaptureSession {
     this.#options = options;
     this.#lineage = from.lineage;
     this.#schema = new FollowedSchema(options);
-    // The keys are written with the next move: a halt must not end before reading continues.
+    // The keys are written with the next move of the checkpoint: a halt must not end before reading continues.
     this.#batcher = new AppendBatcher(keys ? { ...from, keys } : from, options);
   }
 
-  /** True when a new reader must read what comes next. */
+  /** True when a new reader must read the next transaction. */
   async handle(transaction: Transaction): Promise<boolean> {
     const { ddl, definition } = transaction.part;
     let isOutgrown = false;
@@ -99,7 +99,7 @@ class CaptureSession {
       await this.#take(transaction);
       isOutgrown = this.#learn() || isOutgrown;
     } catch (error) {
-      // What came before the unreadable transaction is written first.
+      // Transactions before the unreadable one are written first.
       await this.#batcher.flush();
       throw toHalt(error, transaction, this.#batcher.reached);
     }
@@ -114,12 +114,12 @@ class CaptureSession {
     await this.#batcher.pause(arrivals);
   }
 
-  /** Moves the checkpoint behind the last transaction that was mapped: other rules must not check it again. */
+  /** Moves the checkpoint past the last mapped transaction, so that other rules do not map it again. */
   async settle(): Promise<void> {
     await this.#batcher.flush();
   }
 
-  /** Notes what the log shows beyond what was known of the tables, for the reader that is opened next. */
+  /** Records what the log newly showed about the tables, for the next reader. */
   async grow(shown: Baseline): Promise<void> {
     this.#batcher.learn({ baseline: this.#schema.grow(shown) });
     await this.#batcher.flush();
@@ -129,7 +129,7 @@ class CaptureSession {
     await this.#batcher.end();
   }
 
-  /** Notes what is in force behind the transaction; true when that shows more than the reader knows. */
+  /** Records the schema in force after the transaction; true when it has more than the reader knows. */
   #learn(): boolean {
     const baseline = this.#schema.learn(this.#batcher.reached.position);
     if (baseline) this.#batcher.learn({ baseline });
@@ -140,7 +140,7 @@ class CaptureSession {
 
   async #take(transaction: Transaction): Promise<void> {
     const { id, commit, isEmpty, part } = transaction;
-    // The staging takes its place in the log behind what came before it.
+    // The staged transaction must follow the transactions before it.
     if (transaction.isPart) await this.#batcher.flush();
     this.#schema.follow(commit.baseline);
     const context: MapContext = {
@@ -152,7 +152,7 @@ class CaptureSession {
     const next = { ...this.#batcher.reached, ...commit, serverUuid: this.#options.serverUuid };
     const own = this.#cascadesOf(transaction, context);
     const cascades = own.map(({ entity }) => entity.key);
-    // One that was undone had rows in earlier parts.
+    // A rolled back transaction may have had rows in earlier parts.
     const isEstimated = commit.isEstimated && (!isEmpty || part.isUndone === true);
     if (transaction.isPart) {
       const { changes, ...staged } = await this.#writeApart(transaction, { context, own, next });
@@ -162,7 +162,7 @@ class CaptureSession {
     }
     const changes = transaction.changesAtOnce();
     const events = changes.length > 0 ? await this.#map(changes, context) : [];
-    // Only now: a transaction that could not be mapped must not move the checkpoint.
+    // Only now, because a transaction that could not be mapped must not move the checkpoint.
     this.#batcher.add(
       {
         id,
@@ -201,7 +201,7 @@ class CaptureSession {
       counts.erased += staged.erased;
     };
     await appender.discard();
-    // Rows that belong together may be in another batch: what looks for them asks the source as well.
+    // Related rows may be in another batch, so look-ups query the source as well.
     const siblings = rules.gatherSiblings(context);
     const part: MapContext = { ...context, isPart: true, siblings };
     for await (const changes of transaction.changes((all) => siblings.add(all))) {
@@ -216,7 +216,7 @@ class CaptureSession {
   }
 }
 
-/** A CaptureFault of the rules or of the live schema, with the place where it happened. */
+/** A CaptureFault of the rules or of the live schema, with the position at which it happened. */
 function toHalt(error: unknown, { id, commit }: Transaction, reached: Checkpoint): unknown {
   if (!(error instanceof CaptureFault)) return error;
   return new HaltError(haltOf(error, reached.position, { id, committedAtMs: commit.committedAtMs }), error);

@@ -15,14 +15,14 @@ import type { CompiledSource } from './compiled-source.ts';
 import { isInForce } from './transaction/live-schema.ts';
 
 /*
- * Which foreign keys and triggers were there at a place in the log:
+ * Tracks which foreign keys and triggers existed at a position in the log:
  *
- *   at the checkpoint     as it was kept with the checkpoint
- *   behind a definition   of the tables that it names, the keys as they are now; triggers of ours as the statement says
- *   behind the place at which the log ended when the dictionary was read: all as it is now
+ *   at the checkpoint     as stored with the checkpoint
+ *   behind a definition   keys of the tables that it names as they are now; our triggers as the statement says
+ *   behind the end of the log at the time of reading the dictionary: everything as it is now
  */
 
-/** What the dictionary said, and where the log ended afterwards. */
+/** The contents of the dictionary, and the end of the log after reading it. */
 interface Look extends KeysInForce {
   end: LogPlace | undefined;
 }
@@ -34,13 +34,13 @@ export interface CascadeContext {
   position: Position;
 }
 
-/** Knows which keys are in force where capture reads, and turns changes of parents into events. */
+/** Knows which keys are in force at capture's position, and turns changes of parents into events. */
 export interface CascadeWatch {
-  /** Looks at the keys anew, for the reader that is about to be opened behind a checkpoint. */
+  /** Reads the keys again, for the reader that is about to be opened at a checkpoint. */
   begin(kept: KeysInForce | null): Promise<ParentReading>;
-  /** Follows a definition. True when there is more to read than the present reader knows. */
+  /** Follows a definition. True when more columns must be read than the present reader knows. */
   follow(definition: KeyDefinition): Promise<boolean>;
-  /** Behind a transaction: what is to be kept with the checkpoint, where that has changed. */
+  /** Called after a transaction: returns the state to store with the checkpoint, if it changed. */
   reach(position: LogPlace): KeysInForce | null;
   /** One event for each parent and kind of change whose cascade reaches a watched table. */
   eventsOf(parents: readonly ParentChange[], context: CascadeContext): DomainEvent[];
@@ -73,7 +73,7 @@ export function createCascadeWatch({ source, installation, clinic }: CascadeWatc
     return { graph, triggers: [...triggers], end: await readLogStatus(source, clinic().identity) };
   }
 
-  /** Parents by what is in force now and by what will be, as far as that is known. */
+  /** Parents by the keys in force now and by the known later keys. */
   function parentsToRead(): typeof reading {
     return reachOf(mergeGraphs(inForce.graph, live?.graph ?? {})).parents();
   }
@@ -154,7 +154,7 @@ function followDefinition(
   };
 }
 
-/** Of the tables that a definition names the keys as they are now; of the others as they were. */
+/** Keys of the tables that a definition names as they are now; other keys as they were. */
 function followTables(before: KeyGraph, now: KeyGraph, names: ReadonlySet<string>): KeyGraph {
   const isNamed = ([, { table }]: [string, DefinedTable]): boolean => names.has(table.toLowerCase());
   return Object.fromEntries([
@@ -163,7 +163,7 @@ function followTables(before: KeyGraph, now: KeyGraph, names: ReadonlySet<string
   ]);
 }
 
-/** The log itself says which of our triggers were made and dropped. */
+/** The log shows which of our triggers were created and dropped. */
 function followTriggers(before: readonly string[], { names, trigger }: KeyDefinition): string[] {
   if (trigger === null) return [...before];
   const named = [...names].filter((name) => name.startsWith(triggerPrefix));

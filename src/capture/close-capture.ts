@@ -30,7 +30,7 @@ import type { CascadeWatch } from './cascade-watch.ts';
 import type { CompiledSource } from './compiled-source.ts';
 import { readingOptions } from './reading-options.ts';
 
-/** What is unread at a stop are this process's last writes: more than that is left to the next start. */
+/** At a stop only this process's last writes are unread: a longer rest is left to the next start. */
 const TIME_MS = 4_000;
 
 export interface ClosingOptions {
@@ -47,11 +47,10 @@ export interface ClosingOptions {
 }
 
 /**
- * For a store on the source server, after everything else of this process has written to it for the last time: moves the checkpoint
- * behind those writes, so that the log may be purged up to its end before the next start. The lease is given back in the same
- * transaction, the only one that the next start cannot read then; binlog/position/clean-stop.ts proves it to be ours. Does nothing
- * where this process did not capture, where another one does, or where the log holds a change that is not captured yet. After that,
- * as after a failure, the next start reads from the checkpoint as it is.
+ * For a store on the source server, after everything else of this process has written to it for the last time: moves the checkpoint past those writes, so
+ * that the log may be purged up to its end before the next start. The same transaction releases the lease. It is the only transaction that the next start
+ * cannot read then; binlog/position/clean-stop.ts proves that it is ours. Does nothing when this process did not capture, when another process captures,
+ * or when the log has a change that is not captured yet. Then, as after a failure, the next start reads from the unchanged checkpoint.
  */
 export async function closeCapture(options: ClosingOptions): Promise<void> {
   const { claimant, log, source, hasCaptured } = options;
@@ -76,7 +75,7 @@ export async function closeCapture(options: ClosingOptions): Promise<void> {
   }
 }
 
-/** Whether what is written to the store gets into the log that capture reads, under GTIDs of that server. */
+/** Whether writes to the store appear in the log that capture reads, under GTIDs of that server. */
 async function isLoggedBySource(store: Session, source: Source, identity: SourceIdentity): Promise<boolean> {
   if (identity.gtidMode !== 'on') return false;
   const [session] = await store.rows<{ logged: number }>('SELECT @@SESSION.sql_log_bin AS logged');
@@ -108,7 +107,7 @@ async function moveToEnd(options: ClosingOptions, identity: SourceIdentity, leas
     const parents = await options.steps.cascades.begin(state.keys);
     const known = { ...state, checkpoint, byFile: false, trustedFile: '', parents };
     const reading = readingOptions(options, clinic, known);
-    // Asked before the log is read to its end, so that all of it is read.
+    // Queried before the log is read to its end, so that all of it is read.
     const gtids = identity.flavour === 'mariadb' ? await globalVariable(source, 'gtid_binlog_state') : null;
     const reached = await readToEnd(reading, checkpoint);
     if (reached) await writeLast(appender, { reached, lease, epoch: state.epoch, gtids });
@@ -117,7 +116,7 @@ async function moveToEnd(options: ClosingOptions, identity: SourceIdentity, leas
   }
 }
 
-/** Behind the last transaction of the log; null where one on the way must be captured, or there is no time. */
+/** The position after the last transaction of the log; null when a transaction before it must be captured, or when time has run out. */
 async function readToEnd(reading: StreamOptions, from: Checkpoint): Promise<Checkpoint | null> {
   const stream = await openStream({ ...reading, endsWithLog: true });
   let isLate = false;

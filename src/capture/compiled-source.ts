@@ -21,26 +21,26 @@ import { namedTables } from '../event/rule/referenced-columns.ts';
 import { builtInRulesFile, readRules, type RuleFile } from '../event/rule/rule-file.ts';
 import type { MapContext, Rules } from '../event/types.ts';
 
-/** What the source looks like now, and the rules compiled against it. Replaced whole, never changed. */
+/** The present schema of the source, and the rules compiled against it. Immutable; it is replaced as a whole. */
 export interface CompiledSource {
   identity: SourceIdentity;
-  /** Of our store, on whatever server. */
+  /** The schema of our store, on any server. */
   ownSchema: string;
   dictionary: Dictionary;
-  /** What the rules are compiled against: the live schema with what the log has shown besides. */
+  /** The schema against which the rules are compiled: the live schema plus tables and columns seen only in the log. */
   schema: SourceSchema;
-  /** The rules as they were read: an edit that was refused is not in force. */
+  /** The rules in force; a refused edit is not included. */
   ruleFile: RuleFile;
   rules: Rules;
-  /** The names in webhooks' filters that were known when it was decided which columns are read. */
+  /** The names in webhooks' filters at the time when the columns to read were chosen. */
   filterNames: ReadonlySet<string>;
 }
 
 export interface CompiledSourceOptions {
   filterNames: ReadonlySet<string>;
-  /** What the log has shown of the tables up to where it is read next. */
+  /** The tables as the log showed them up to the next position to read. */
   baseline?: Baseline;
-  /** Rules that were read before; else those of the configuration's file are read. */
+  /** Rules that were read before; default: read the rules file of the configuration. */
   ruleFile?: RuleFile;
 }
 
@@ -55,7 +55,7 @@ export async function readCompiledSource(
   return clinic;
 }
 
-/** As `readCompiledSource`, with the mistakes of the rules beside what fits the schema. Throws ERR_SOURCE_*. */
+/** As `readCompiledSource`, together with the mistakes of the rules. Throws ERR_SOURCE_*. */
 export async function draftCompiledSource(
   source: Source,
   config: Config,
@@ -70,13 +70,12 @@ export async function draftCompiledSource(
   return { clinic: { identity, ownSchema, dictionary, schema, ruleFile, rules, filterNames }, mistakes };
 }
 
-/** Tells one edit of the rules from another in the log. */
+/** Identifies an edit of the rules in the log. */
 export const nameOfRules = ({ ruleFile }: Pick<CompiledSource, 'ruleFile'>): string =>
   ruleFile.fingerprint.slice(0, 12);
 
 /**
- * A column that went away is still in the rows that were written before: the rules keep reading it until the log itself shows
- * the table without it, which stops the stream.
+ * A dropped column is still in rows that were written before: the rules keep reading it until the log shows the table without it, which stops the stream.
  */
 function withBaseline(live: SourceSchema, baseline: Baseline): SourceSchema {
   const tables = new Map(live);
@@ -91,7 +90,7 @@ function withBaseline(live: SourceSchema, baseline: Baseline): SourceSchema {
   return tables;
 }
 
-/** How the stream is to read this clinic's tables. */
+/** How the stream reads the tables of this source. */
 export function readingOf({
   identity,
   ownSchema,
@@ -104,11 +103,11 @@ export function readingOf({
   const foldsNames = identity.lowerCaseTableNames !== 0;
   const fold = (name: string): string => (foldsNames ? name.toLowerCase() : name);
   const ours = fold(dictionary.schema);
-  /** A missing one is found in any spelling: how it was written is unknown. */
+  /** A missing table is matched in any letter case, because its original spelling is unknown. */
   const find = (of: Watch, database: string, table: string): ReadonlySet<string> | undefined => {
     const lower = table.toLowerCase();
     const live = dictionary.tables.get(lower);
-    // The log may have changes of a table that the rules spell exactly, and whose namesake is the only one left.
+    // The log may have changes of a table that the rules spell exactly, while only a table with another letter case still exists.
     const isMeant = !live || fold(live.name) === fold(table) || dictionary.spelled.has(table);
     return fold(database) === ours && isMeant ? of.get(lower) : undefined;
   };
@@ -132,7 +131,7 @@ export function readingOf({
     },
     isWatchedSchema: (name) => fold(name) === ours,
     foldsNames,
-    // Those too that are not there yet: the definition that makes one must be noticed.
+    // Also tables that do not exist yet: capture must notice the definition that creates one.
     watchedTables: () =>
       [...new Set([...rules.watch.keys(), ...rules.named.keys()])].map(
         (table) => dictionary.tables.get(table)?.name ?? table,
@@ -157,7 +156,7 @@ function hintOf(name: string, kind: string, live: DictionaryTable['columnOf'] | 
   return kind === 'inet' && type !== undefined ? [[name, type === 'inet4' ? 'inet4' : 'inet6']] : [];
 }
 
-/** The questions of one batch of transactions to the source: each is asked once. */
+/** The look-ups of one batch of transactions: each query to the source runs once. */
 export function lookupsOf(
   source: Source,
   { dictionary }: Pick<CompiledSource, 'dictionary'>,
@@ -184,7 +183,7 @@ async function reread(
   const known = dictionary.tables.get(table.name.toLowerCase());
   const image = after ?? before;
   if (!known || !image || table.key.length === 0) return null;
-  // A column that is there no more cannot be read late: that is not NULL.
+  // A dropped column cannot be read late; its value is unknown, not NULL.
   const isLost = ({ name }: Column, index: number): boolean =>
     image[index] === undefined && !known.columnOf.has(name.toLowerCase());
   if (table.columns.some(isLost)) return null;
@@ -199,12 +198,12 @@ async function reread(
   return row && select.map((name) => row[name.toLowerCase()] ?? null);
 }
 
-/** Whether everything of one watch is in the other. */
+/** Whether one watch contains everything of the other. */
 export function isWithin(inner: Watch, outer: Watch): boolean {
   return [...inner].every(([table, columns]) => columns.isSubsetOf(outer.get(table) ?? new Set()));
 }
 
-/** What a log that begins now shows of the tables at first: so that a column is missed that goes away before any row was seen. */
+/** The initial schema history of a log that begins now, so that capture notices a column that is dropped before its first row. */
 export function firstBaseline({ dictionary, rules }: Pick<CompiledSource, 'dictionary' | 'rules'>): Baseline {
   return Object.fromEntries(
     [...rules.watch].flatMap(([table, wanted]) => {
@@ -222,12 +221,12 @@ export function firstBaseline({ dictionary, rules }: Pick<CompiledSource, 'dicti
   );
 }
 
-/** Tables that the log has shown and that are not there any more. */
+/** Tables that the log has shown and that no longer exist. */
 export function goneTables({ tables }: Pick<Dictionary, 'tables'>, baseline: Baseline): string[] {
   return Object.keys(baseline).filter((table) => !tables.has(table));
 }
 
-/** Throws a CaptureFault when a table that was read, one of some if they are named, is not there any more. */
+/** Throws a CaptureFault when a table that was read no longer exists; checks only the given names, if any. */
 export function requireTables(
   { dictionary, rules }: CompiledSource,
   baseline: Baseline,
@@ -239,7 +238,7 @@ export function requireTables(
 }
 
 /**
- * Throws a CaptureFault when another table than before has one of the names: its namesake in other letter case was made, or is alone left.
+ * Throws a CaptureFault when a name now means a different table: a table with another letter case was created, or only that table still exists.
  * Only a server that distinguishes letter case has such tables.
  */
 export function requireSameTables(
@@ -255,7 +254,7 @@ export function requireSameTables(
   }
 }
 
-/** Throws a CaptureFault when a column that was to be read, and that the log has not shown yet, is not there any more. */
+/** Throws a CaptureFault when a required column that the log has not shown yet no longer exists. */
 export function requireSameWatch(before: Watch, after: Watch, tables: readonly string[]): void {
   for (const table of tables.map((name) => name.toLowerCase())) {
     for (const column of before.get(table) ?? []) {
@@ -276,7 +275,7 @@ interface Filtered {
   filter: Readonly<Record<string, unknown>> | null;
 }
 
-/** The names in webhooks' filters: each may be a column, which then must be read. */
+/** The names in webhooks' filters: each may be a column that must be read. */
 export function filterNames(...webhooks: readonly (readonly Filtered[])[]): Set<string> {
   return new Set(webhooks.flat().flatMap(({ filter }) => Object.keys(filter ?? {})));
 }

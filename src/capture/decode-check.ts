@@ -13,34 +13,34 @@ import { monotonicMs } from '../lib/clock.ts';
 import { AppError } from '../lib/errors.ts';
 import { readingOf, type CompiledSource } from './compiled-source.ts';
 
-/** What both readers may keep of the rows: more makes the comparison no better. */
+/** Maximum number of rows that both readers keep: more rows do not improve the comparison. */
 const MAX_BYTES = 8 * 1024 * 1024;
 
 export interface DecodeCheckOptions {
   source: Source;
   clinic: Pick<CompiledSource, 'identity' | 'ownSchema' | 'dictionary' | 'schema' | 'rules'>;
   sinceMs: number;
-  /** At most so many watched rows. */
+  /** Maximum number of watched rows. */
   rows: number;
   /** For both readers together. */
   timeMs: number;
-  /** A longer log is not read. */
+  /** Maximum number of bytes of the log that are read. */
   logBytes?: number;
   signal?: AbortSignal;
-  /** A test puts a fault into what it is given. */
+  /** A test injects a fault here. */
   compare?: typeof runSecondReader;
 }
 
 export interface DecodeCheck extends Comparison {
   from: LogPlace;
   until: LogPlace;
-  /** Whether the log goes back to the moment that was asked for. */
+  /** Whether the log goes back to the requested time. */
   reachesBack: boolean;
-  /** Watched tables of which nothing was compared. */
+  /** Watched tables without a compared row. */
   withoutRows: string[];
-  /** Transactions that capture would halt at: nothing in them was compared. */
+  /** Transactions at which capture would halt; they were not compared. */
   halts: RecordedRange['halts'];
-  /** `end`: the log as it was at the beginning. */
+  /** `end`: the end of the log at the beginning. */
   stoppedBy: RecordedRange['stoppedBy'] | Exclude<Compared['end'], 'reached'>;
 }
 
@@ -95,7 +95,7 @@ const nothing: Comparison = { tables: {}, differences: [], leftOut: [] };
 /** The lower-case table of `schema.table`. */
 export const tableName = (name: string): string => name.slice(name.indexOf('.') + 1).toLowerCase();
 
-/** Of each watched table every column that our decoder can read. */
+/** Every column that our decoder can read, for each watched table. */
 function wholeTables({ rules, dictionary }: Pick<CompiledSource, 'rules' | 'dictionary'>): Watch {
   return new Map(
     [...rules.watch].map(([name, columns]) => {

@@ -11,15 +11,15 @@ import { readCaptureState, recordHalt } from '../outbox/checkpoint.ts';
 interface Halting {
   /** Uuid of the installation. */
   installation: string;
-  /** Of the checkpoint that the reader began from. */
+  /** From the checkpoint at which the reader began. */
   epoch: number;
   route: Router;
   cipher: Cipher;
 }
 
 /**
- * Records why capture stopped, with the event `capture.halted` in the same transaction. Of the tries while capture is halted, and after
- * a restart, the first one has the event. Returns the deliveries that it made.
+ * Records why capture stopped, with the event `capture.halted` in the same transaction. Only the first try while capture is halted writes the event, also
+ * across restarts. Returns the deliveries that it created.
  */
 export async function recordAndAnnounceHalt(
   tx: Session,

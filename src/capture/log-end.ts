@@ -10,15 +10,15 @@ import type { LogEnd } from '../outbox/payload/standing-erasures.ts';
 /** How far capture is behind the end of the source's log. */
 export interface Backlog {
   logEnd: LogEnd;
-  /** Bytes that are not captured yet; 0 when all is, null when that cannot be told. */
+  /** Bytes that are not captured yet; 0 when everything is captured, null when unknown. */
   behindBytes: number | null;
   /** Why capture is halted; null while it is not. */
   halted: string | null;
-  /** Why the source could not be asked. */
+  /** Why the source did not answer. */
   problem: string | null;
 }
 
-/** Asks where the source's log ends and how far capture is. A source that does not answer is part of the answer. */
+/** Queries the end of the source's log and the progress of capture. When the source does not answer, the result says so. */
 export async function readBacklog(source: Source, session: Session): Promise<Backlog> {
   const { checkpoint, halt } = await readCaptureState(session);
   const halted = halt?.reason ?? null;
@@ -28,7 +28,7 @@ export async function readBacklog(source: Source, session: Session): Promise<Bac
     const logEnd = { flavour: identity.flavour, position };
     const at = checkpoint?.position;
     if (position === null || !at) return { logEnd, behindBytes: null, halted, problem: null };
-    // The log was reset or cut: what it holds now was not captured.
+    // The log was reset or truncated: its present contents were not captured.
     if (endsBefore(position, at)) return { logEnd, behindBytes: null, halted, problem: null };
     if (hasReached(at, position)) return { logEnd, behindBytes: 0, halted, problem: null };
     return { logEnd, behindBytes: (await estimateRunway(source, at)).behindBytes, halted, problem: null };

@@ -15,7 +15,7 @@ type Known = Pick<CaptureState, 'waived' | 'baseline'> &
   Required<Pick<StreamOptions, 'byFile' | 'trustedFile'>> &
   Pick<StreamOptions, 'parents'> & { checkpoint: Checkpoint };
 
-/** How capture reads the log behind a checkpoint. */
+/** How capture reads the log after a checkpoint. */
 export function readingOptions(
   { config, installation, source }: Reader,
   clinic: CompiledSource,

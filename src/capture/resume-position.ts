@@ -24,20 +24,20 @@ interface Proving {
 }
 
 interface Proven {
-  /** Of the server that it was read from, until something is read from this one: its file and offset belong to that server. */
+  /** Its file and offset belong to the server from which it was read, until something is read from this server. */
   checkpoint: Checkpoint;
-  /** Where reading begins in this server's log, or before that where only GTIDs tell it. */
+  /** Where reading begins in this server's log; if only GTIDs tell that, an earlier position. */
   place: LogPlace;
-  /** MariaDB: whether the log is asked for by the checkpoint's file and offset, and not by its GTIDs. */
+  /** MariaDB: whether the log is requested by the checkpoint's file and offset instead of its GTIDs. */
   byFile: boolean;
-  /** The tables as the log has shown them up to the checkpoint. */
+  /** The tables as the log showed them up to the checkpoint. */
   baseline: Baseline;
   live: LiveSchema;
 }
 
 /**
- * The checkpoint, proved to belong to this server, and the tables as the log has shown them up to it; at the first run both are
- * made as the configuration says. Throws a HaltError when the log does not continue from it.
+ * Returns the checkpoint, verified to belong to this server, and the tables as the log showed them up to it; the first run creates both according to the
+ * configuration. Throws a HaltError when the log does not continue from it.
  */
 export async function verifyCheckpoint({
   config,
@@ -57,7 +57,7 @@ export async function verifyCheckpoint({
       identity,
     );
     const first = firstCheckpoint(identity, position, epoch);
-    // The oldest log was written while the tables were others: it shows them itself.
+    // The tables may have been different when the oldest log was written, and the log itself shows them.
     const shown = config.source.startFrom === 'now' ? firstBaseline(clinic) : baseline;
     await appender.advance({ ...first, baseline: shown });
     return { checkpoint: first, place: first.position, byFile: false, baseline: shown, live };
@@ -78,12 +78,12 @@ export async function verifyCheckpoint({
       : checkpoint.lineage,
   };
   await forgetPassed(claimant, state);
-  // Later acceptances must not take numbers that are used again for ones that lie behind.
+  // Later acceptances must not treat reused numbers as transactions that were already read.
   if (lineage.retired) await appender.advance(proven);
   const isSame = checkpoint.serverUuid === identity.serverUuid;
   const place = isSame ? start.position : await startOfLog(source);
   const learned = learnedAt(place, { live, baseline, position });
-  // It is written with the next move: a halt must not end before reading continues.
+  // It is written with the next move of the checkpoint: a halt must not end before reading continues.
   return {
     checkpoint: learned ? { ...proven, baseline: learned } : proven,
     place,
@@ -93,7 +93,7 @@ export async function verifyCheckpoint({
   };
 }
 
-/** Of the transactions whose loss was accepted only those are of interest that are still to come. */
+/** Keeps only accepted losses that lie after the checkpoint. */
 async function forgetPassed({ store }: Claimant, { checkpoint, waived, epoch }: CaptureState): Promise<void> {
   if (!checkpoint) return;
   const ahead: string[] = [];
@@ -102,7 +102,7 @@ async function forgetPassed({ store }: Claimant, { checkpoint, waived, epoch }: 
   if (ahead.length < waived.length) await keepSkipped(store, ahead, epoch);
 }
 
-/** Before everything that is in the log. */
+/** The position before everything in the log. */
 async function startOfLog(source: Source): Promise<LogPlace> {
   const [oldest] = await listLogFiles(source);
   return { file: oldest?.name ?? '', offset: 0 };
@@ -140,8 +140,8 @@ function firstCheckpoint(
 }
 
 /**
- * What distinguishes one history from another in the event ids. GTIDs are the same on every server of a history, so a failover changes
- * nothing; a file and offset means something on its own server only. An accepted gap begins a new epoch.
+ * The part of event ids that distinguishes histories. GTIDs are the same on every server of a history, so a failover changes nothing; a file and offset is
+ * valid only on its own server. An accepted gap begins a new epoch.
  */
 export function lineageName({ flavour, gtidMode, serverUuid }: SourceIdentity, epoch: number): string {
   return gtidMode === 'on' ? `${flavour}/${epoch}` : `${serverUuid}/${epoch}`;

@@ -15,11 +15,11 @@ import { noteComparison, readDecoderRecord, type DecoderRecord } from '../outbox
 import type { CompiledSource } from './compiled-source.ts';
 import { checkDecoder, countCompared, tableName } from './decode-check.ts';
 
-/** What a first run reads of the past, before anything is sent: a larger log is compared beside capture. */
+/** How much of the past a first run compares before anything is sent: a larger log is compared while capture runs. */
 const RECENT = { sinceMs: 2 * 3_600_000, rows: 1_000, timeMs: 5_000, logBytes: 64 * 1024 * 1024 };
-/** Beside capture: rows are gathered for so long, or until there are so many, and then compared. */
+/** While capture runs: rows are gathered for this long, or up to this number, and then compared. */
 const BESIDE = { gatherMs: 2_000, rows: 1_000, bytes: 8 * 1024 * 1024, timeMs: 30_000 };
-/** A table of which zongji reads nothing is tried so often while the process lives. */
+/** Maximum number of tries in one process for a table of which zongji reads nothing. */
 const MAX_TRIES = 3;
 
 const { version, dependencies } = createRequire(import.meta.url)('../../package.json') as {
@@ -42,20 +42,20 @@ export interface Beginning {
   /** Nothing was captured before. */
   isFirst: boolean;
   signal: AbortSignal;
-  /** A difference was found beside capture: the reader must be opened again, which throws the halt. */
+  /** Called when a difference was found while capture runs: the reader must be opened again, which throws the halt. */
   onDifference(): void;
 }
 
 /**
- * Compares our decoder with zongji until rows of every watched table were compared once with these versions: at a first run before
- * anything is captured, otherwise beside capture.
+ * Compares our decoder with zongji until rows of every watched table were compared once with these versions: at a first run before anything is captured,
+ * otherwise while capture runs.
  */
 export interface SecondReading {
-  /** Before a reader is opened. Throws a HaltError while a difference is neither accepted nor gone with another version. */
+  /** Before a reader is opened. Throws a HaltError while a difference exists with this version and is not accepted. */
   begin(clinic: CompiledSource, beginning: Beginning): Promise<void>;
   /** Everything that the reader returns, in order. */
   take(parts: readonly TransactionPart[]): void;
-  /** Ends the comparison that is under way; `begin` starts anew. */
+  /** Ends the running comparison; `begin` starts a new one. */
   pause(): Promise<void>;
 }
 
@@ -156,7 +156,7 @@ class Comparing implements SecondReading {
     clinic: CompiledSource,
     { onDifference }: Beginning,
   ): Promise<void> {
-    // None fitted: the next one that does is compared.
+    // No transaction fitted: the next fitting one is compared.
     if (recorder.transactions.length === 0) return;
     const { compare = runSecondReader, source } = this.#options;
     const { signal } = this.#abort;
@@ -192,7 +192,7 @@ class Comparing implements SecondReading {
     } catch (error) {
       log.warn(
         { error: messageOf(error) },
-        'the decoder was not compared with zongji: it is, beside capture',
+        'the decoder was not compared with zongji before capture: it is compared while capture runs',
       );
       return null;
     }

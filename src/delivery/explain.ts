@@ -3,14 +3,14 @@ import { escapeLine } from '../lib/terminal-text.ts';
 import type { Outcome } from './types.ts';
 
 /*
- * Why an attempt failed, in words that may be stored, logged and shown. They are our own: of an error its code and address are used, of
- * an answer its status. Messages of libraries and answers of receivers may hold anything.
+ * Explains why an attempt failed, in our own words, which may be stored, logged and shown. Only the code and address of an error and the status of an
+ * answer are used: messages of libraries and answers of receivers may contain anything.
  */
 
 /** Fits in the column `attempts.explanation`. */
 const maximumCharacters = 400;
 
-/** Why the outcome is no success; null where it is one. */
+/** Why the outcome is no success; null for a success. */
 export function explainOutcome(outcome: Outcome): string | null {
   switch (outcome.kind) {
     case 'delivered':
@@ -33,13 +33,13 @@ export function explainOutcome(outcome: Outcome): string | null {
   }
 }
 
-/** Our own name of a status, never the phrase that was received. */
+/** Our own name of a status, never the received phrase. */
 export function describeStatus(status: number): string {
   const name = STATUS_CODES[status];
   return name === undefined ? String(status) : `${status} ${name}`;
 }
 
-/** A text on one line, without control characters, that fits in the store. */
+/** Converts a text to one line without control characters that fits in the store. */
 export function toExplanation(text: string): string {
   return Array.from(escapeLine(text)).slice(0, maximumCharacters).join('');
 }

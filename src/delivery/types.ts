@@ -1,6 +1,6 @@
 import type { ClaimedDelivery, Webhook } from '../outbox/types.ts';
 
-/** What is to be sent once: everything an attempt needs, no more. */
+/** One request to send: everything that an attempt needs. */
 export interface Request {
   eventId: string;
   eventType: string;
@@ -11,7 +11,7 @@ export interface Request {
   headers: Readonly<Record<string, string>>;
   timeoutMs: number;
   legacySignature: boolean;
-  /** By which of `delivery.client_certificates` the receiver knows us; null for none. */
+  /** The name of the certificate in `delivery.client_certificates`; null for none. */
   clientCertificate: string | null;
 }
 
@@ -19,7 +19,7 @@ export interface Request {
 export type FailureReason =
   'dns' | 'refused' | 'unreachable' | 'reset' | 'tls' | 'timeout' | 'protocol' | 'local' | 'other';
 
-/** How an attempt ended. Expected ends are values; only a fault of ours throws. */
+/** How an attempt ended. Expected outcomes are values; only an internal error throws. */
 export type Outcome =
   | { kind: 'delivered'; status: number; responseBody: string; durationMs: number }
   /** Any other answer than 2xx. `retryAfterMs` is what the receiver asked for, not yet clamped. */
@@ -33,13 +33,13 @@ export type Outcome =
       message: string;
       durationMs: number;
       status?: number;
-      /** A connection that had been idle died before a byte of the answer came: nothing is known of the endpoint. */
+      /** An idle connection died before a byte of the answer arrived: nothing is known about the endpoint. */
       idleConnectionDied?: true;
     }
   /** The address is not allowed; nothing was sent. */
   | { kind: 'forbidden'; message: string; durationMs: number };
 
-/** What the store is to record of an attempt. */
+/** The record of an attempt for the store. */
 export interface Settlement {
   delivery: ClaimedDelivery;
   outcome: Outcome;
@@ -53,36 +53,36 @@ export interface Settlement {
     | { kind: 'retry'; delayMs: number }
     /** The schedule is used up: visible, replayable, no longer tried; the next of its lane may go. */
     | { kind: 'exhausted' };
-  /** Name and URL that it was sent to: a row of the store. Absent where nothing was sent. */
+  /** Name and URL of the target: a row of the store. Absent when nothing was sent. */
   receiver?: number;
 }
 
 export interface OutcomeStore {
   /** Records outcomes in one transaction. Returns whether that made other deliveries due (the next of their lanes). */
   settle(settlements: readonly Settlement[]): Promise<boolean>;
-  /** Takes back claims that were not sent: due again at once, behind an earlier one of their lane. */
+  /** Releases claims that were not sent: they are due again at once, behind earlier deliveries of their lane. */
   release(deliveries: readonly ClaimedDelivery[]): Promise<void>;
-  /** Disables a webhook that answered 410; its deliveries wait until a person enables it. */
+  /** Disables a webhook that answered 410; its deliveries wait until an operator enables it. */
   disable(webhookId: number): Promise<void>;
 }
 
-/** How many deliveries of one webhook the dispatcher takes now. */
+/** How many deliveries of one webhook the dispatcher accepts now. */
 export interface Want {
   webhookId: number;
   room: number;
-  /** The last claim left some behind: it need not be asked first whether anything is due. */
+  /** The last claim left some due deliveries: no query is needed whether anything is due. */
   hungry?: boolean;
 }
 
 export interface Claimed {
   /** Those of one lane in the order in which they are to be sent. */
   deliveries: readonly ClaimedDelivery[];
-  /** When the next one of the wanted webhooks is due, ms from now; undefined when none is pending. */
+  /** When the next delivery of these webhooks is due, ms from now; undefined when none is pending. */
   nextDueInMs: number | undefined;
 }
 
 export interface DeliveryStore extends OutcomeStore {
-  /** Claims what is due: retries, what a restart left, what capture found no room for. */
+  /** Claims due deliveries: retries, deliveries left by a restart, and those for which capture found no capacity. */
   claim(wants: readonly Want[]): Promise<Claimed>;
 }
 
@@ -103,7 +103,7 @@ export interface Room {
 export interface DispatcherStats {
   inFlight: number;
   queued: number;
-  /** Results that the store does not have yet. */
+  /** Results that are not recorded in the store yet. */
   unsettled: number;
   webhooks: { webhookId: number; inFlight: number; queued: number; breaker: 'closed' | 'open' | 'probing' }[];
 }

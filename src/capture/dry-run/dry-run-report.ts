@@ -2,23 +2,23 @@ import type { Halt } from '../../binlog/halt.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import type { JsonValue } from '../../lib/exact-json.ts';
 
-/** What other rules would have made of the past, beside what the present ones make of it. */
+/** Compares the events that new rules would have produced in the past with those of the present rules. */
 export interface DryRunReport {
-  /** Where reading began and ended: a log file and a moment, ISO 8601 in UTC. */
+  /** Where reading began and ended: a log file and a time, ISO 8601 in UTC. */
   range: { file: string; since: string; until: string };
   transactions: number;
-  /** Net row changes of tables that either of the two watches. */
+  /** Net row changes of tables that either list of rules watches. */
   changes: number;
   /** In the order of the new rules, then the events that they no longer have. */
   events: readonly TypeCount[];
   differences: readonly Difference[];
-  /** What of the new rules' events one webhook would be sent; there when a webhook was named. */
+  /** The events of the new rules that one webhook would receive; present when a webhook was named. */
   webhook?: WebhookCount;
-  /** What could not be read: what it held is missing from all counts. */
+  /** Transactions that could not be read; their changes are missing from all counts. */
   halts: readonly HaltInRange[];
   /** Definition statements on watched tables: rows before them are checked by rules compiled for the tables as they are now. */
   definitions: readonly { at: string; transaction: string; tables: readonly string[] }[];
-  /** Rows that the source was asked for: as they are now, not as they were. */
+  /** Rows that were looked up in the source: as they are now, not as they were. */
   lookups: number;
   /** Sentences about the range and the rules. */
   warnings: readonly string[];
@@ -36,7 +36,7 @@ export interface TypeCount {
 
 export interface WebhookCount {
   name: string;
-  /** By event type that it subscribes to: how many there were, and how many pass its filter. */
+  /** For each subscribed event type: how many events occurred, and how many pass its filter. */
   events: readonly { event: string; subscribed: number; passed: number }[];
 }
 
@@ -44,7 +44,7 @@ export interface HaltInRange extends Pick<Halt, 'reason' | 'message' | 'remedy' 
   transaction: string | null;
 }
 
-/** An example of a difference. The values of its data are left out unless they were asked for. */
+/** An example of a difference. The values of its data are left out unless requested. */
 export interface Difference {
   kind: 'added' | 'removed' | 'changed';
   event: string;
@@ -53,7 +53,7 @@ export interface Difference {
   at: string;
   table: string;
   key: string;
-  /** Of a changed one, which fields differ and how; else the fields of its data. */
+  /** For a changed event, which fields differ and how; otherwise the fields of its data. */
   fields: readonly string[];
   present?: Readonly<Record<string, JsonValue>>;
   new?: Readonly<Record<string, JsonValue>>;
@@ -62,7 +62,7 @@ export interface Difference {
 }
 
 export interface TallyOptions {
-  /** Event types in the order in which they are to be told. */
+  /** Event types in the order of the report. */
   types: readonly string[];
   /** Examples of each kind of difference for each type. */
   limit: number;
@@ -73,7 +73,7 @@ export interface TallyOptions {
 /** False for an event of a patient who was erased after it. */
 export type MayShow = (event: DomainEvent) => boolean;
 
-/** Counts events of two lists of rules against each other, and keeps a few of the differences. */
+/** Compares the events of two lists of rules, and keeps a few of the differences. */
 export class Tally {
   readonly #options: TallyOptions;
   readonly #counts: Map<string, TypeCount>;
@@ -90,7 +90,7 @@ export class Tally {
     return [...this.#counts.values()];
   }
 
-  /** Takes what both made of the same changes of one transaction. */
+  /** Adds the events of both lists for the same changes of one transaction. */
   compare(present: readonly DomainEvent[], next: readonly DomainEvent[]): void {
     const open = new Map(present.map((event) => [identityOf(event), event]));
     for (const event of next) {
@@ -143,7 +143,7 @@ const noCount = (event: string): TypeCount => ({
   removed: 0,
 });
 
-/** The same row in the same transaction, whatever the rules call its entity. */
+/** Identifies the same row in the same transaction, even when the rules name its entity differently. */
 const identityOf = ({ type, entity, rowKey }: DomainEvent): string =>
   `${type}\0${entity.table}\0${rowKey ?? ''}`;
 

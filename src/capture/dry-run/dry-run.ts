@@ -20,7 +20,7 @@ export interface DryRunOptions {
   source: Source;
   /** The rules to try, against the schema as it is now. */
   next: CompiledSource;
-  /** Those in force; null when they do not fit the schema. */
+  /** The rules in force; null when they do not fit the schema. */
   present: Rules | null;
   from: PositionAt;
   sinceMs: number;
@@ -30,7 +30,7 @@ export interface DryRunOptions {
   limit: number;
   /** Whether to show the data of an event; null to show none. */
   mayShow: MayShow | null;
-  /** Counts what this webhook would be sent. */
+  /** Counts the events that this webhook would receive. */
   webhook?: TestedWebhook;
   onProgress(progress: Progress): void;
 }
@@ -50,7 +50,7 @@ export interface DryRunResult {
 
 /**
  * Reads past binlog under an identity of its own and maps it by both lists of rules. Nothing is sent and nothing is written,
- * neither at the source nor in the store. What cannot be read is passed over whole and reported.
+ * neither at the source nor in the store. Transactions that cannot be read are skipped and reported.
  */
 export async function dryRun(options: DryRunOptions): Promise<DryRunResult> {
   const run = new DryRun(options);
@@ -58,7 +58,7 @@ export async function dryRun(options: DryRunOptions): Promise<DryRunResult> {
   return { report: run.report(), shownPatients: run.shownPatients };
 }
 
-/** One list of rules, and what it would have read. */
+/** One list of rules, and the columns that it would have read. */
 interface Side {
   rules: Rules;
   projection: Projection;
@@ -76,7 +76,7 @@ class DryRun {
   #transactions = 0;
   #changes = 0;
   #lookups = 0;
-  /** What only the log has, and not the present schema: it is reported, and not read. */
+  /** Columns that exist only in the log, not in the present schema: they are reported and not read. */
   #beyond: Baseline = {};
   #position: Position;
 
@@ -173,7 +173,7 @@ class DryRun {
     const { ddl } = transaction.part;
     const { committedAtMs } = transaction.commit;
     if (committedAtMs < this.#options.sinceMs) {
-      // What could not be read so far was before the range as well.
+      // The transactions that could not be read so far were before the range as well.
       this.#halts = [];
       return;
     }
@@ -196,7 +196,7 @@ class DryRun {
       const [present, next] = await Promise.all(
         [this.#sides.present, this.#sides.next].map((side) => this.#map(side, changes, contextOf(side))),
       );
-      // What one of the two cannot check is not compared.
+      // Changes that one of the two lists cannot check are not compared.
       if (present && next) this.#tally.compare(present, next);
       if (next) this.#count(next);
     }

@@ -4,14 +4,14 @@ import type { Change } from '../../change/types.ts';
 
 /** The net changes as a reader of fewer tables and columns sees them. */
 export interface Projection {
-  /** Takes note of the transaction's rows, in their order and before its changes are asked for. */
+  /** Adds the transaction's rows, in their order and before its changes are requested. */
   note(rows: readonly RowEvent[]): void;
   project(changes: readonly Change[]): Change[];
-  /** Forgets the rows: the next ones are of another transaction. */
+  /** Drops the rows before the next transaction. */
   reset(): void;
 }
 
-/** What two lists of rules read is read once; each of them is then given what it would have been given alone. */
+/** The rows for two lists of rules are read once; each list then gets the changes that it would have got alone. */
 export function createProjection(watch: Watch): Projection {
   const layouts = new Map<TableSchema, Layout | null>();
   /** Ordinals of rows that this reader does not see, ascending. */

@@ -25,12 +25,12 @@ import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 export interface Acceptance {
   actor: Actor;
-  /** Why: kept in the audit log alone, it may name people. */
+  /** The reason: stored only in the audit log, because it may name people. */
   reason: string;
 }
 
 /**
- * Lets capture resume, and records who accepted what and why in the same transaction. Throws AppError ERR_LEASE_LOST when the
+ * Lets capture resume, and in the same transaction records who accepted which gap and why. Throws AppError ERR_LEASE_LOST when the
  * position has moved since the gap was found.
  */
 export async function acceptGap(
@@ -97,7 +97,7 @@ function gapEvent(installation: string, epoch: number, data: DomainEvent['data']
   });
 }
 
-/** The gap in plain words and values: for the audit log, the event and `--json`. */
+/** The gap as plain values: for the audit log, the event and `--json`. */
 export function gapInWords(gap: Gap): Readonly<Record<string, unknown>> {
   const { halt, from, kind } = gap;
   const scan = kind === 'transaction' ? gap.scan : null;
@@ -128,7 +128,7 @@ function givenUp(gap: Gap): string | null {
   return gap.gone.length > 0 ? 'table' : null;
 }
 
-/** How many transactions an acceptance passes over. */
+/** How many transactions an acceptance skips. */
 export function countGivenUp({ scan }: Transactions): number {
   return scan?.unreadable.length ?? 1;
 }
@@ -140,7 +140,7 @@ export function countReasons(halts: readonly Halt[]): Record<string, number> {
   return counts;
 }
 
-/** Each transaction by its id: for the audit log alone, they may be thousands. */
+/** Each transaction by its id: only for the audit log, because there may be thousands. */
 function listOf(gap: Gap): Readonly<Record<string, unknown>> {
   if (gap.kind !== 'transaction' || !gap.scan) return {};
   return { transaction_ids: gap.scan.unreadable.map(({ transactionId }) => transactionId) };

@@ -20,7 +20,7 @@ import { acceptedTransactions, findCheckpointEdit } from './edited-checkpoint.ts
 import { askForLog, scanLog, type LogScan, type LogScanOptions } from './scan-log.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
-/** What resuming would cost, found before the question is asked. */
+/** What resuming would lose, determined before the operator confirms. */
 export type Gap = Interval | Transactions | Definition | Decoder | Edited;
 
 interface Found {
@@ -30,22 +30,22 @@ interface Found {
   epoch: number;
 }
 
-/** A stretch of the log is not there: the position moves over it. */
+/** A part of the log is missing: the position moves past it. */
 export interface Interval extends Found {
   kind: 'interval';
   to: Checkpoint;
   why: string;
 }
 
-/** One transaction or several cannot be read: they are passed over, whole. */
+/** One or several transactions cannot be read: they are skipped as a whole. */
 export interface Transactions extends Found, Forgotten {
   kind: 'transaction';
   waived: readonly string[];
-  /** Where the log was read further, to find all of them. */
+  /** The position up to which the log was read to find all of them. */
   scan: (LogScan & { span: TimeSpan }) | null;
 }
 
-/** A watched table is not what it was: it is read as it is now. */
+/** A watched table was changed: it is read as it is now. */
 export interface Definition extends Found, Forgotten {
   kind: 'definition';
 }
@@ -67,7 +67,7 @@ export interface Edited extends Omit<Found, 'from'> {
 }
 
 interface Forgotten {
-  /** Tables that were read and no longer exist: nothing is known of their rows. */
+  /** Tables that were read and no longer exist: their rows are unknown. */
   gone: readonly string[];
   baseline: Baseline;
 }
@@ -78,8 +78,8 @@ export interface Places extends EncryptedStore {
 }
 
 /**
- * Finds what must be given up so that capture can resume: at the first place where it cannot, or, with `untilMs`, all that cannot
- * be read of what was committed up to then. Throws AppError ERR_NOT_HALTED when there is nothing to accept.
+ * Finds the changes that must be given up so that capture can resume: those at the first position that cannot be read or, with `untilMs`, all unreadable
+ * transactions that were committed up to that time. Throws AppError ERR_NOT_HALTED when there is nothing to accept.
  */
 export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
   const { source, store } = places;
@@ -123,14 +123,14 @@ export async function findGap(places: Places, untilMs?: number): Promise<Gap> {
   } as const;
   if (untilMs === undefined) return { ...found, waived: [...state.waived, transactionId], scan: null };
   const scan = await scanLog(await scanOptionsOf(places, state, start), untilMs);
-  // The one at which capture stands is given up in any case, though it lie beyond the moment.
+  // The transaction at which capture stands is given up in any case, even if it was committed after that time.
   const isFound = scan.unreadable.some((each) => each.transactionId === transactionId);
   const unreadable = isFound ? scan.unreadable : [halt, ...scan.unreadable];
   const waived = [...state.waived, ...unreadable.map((each) => each.transactionId!)];
   return { ...found, waived, scan: { ...scan, unreadable, span: spanOf(unreadable) } };
 }
 
-/** Without the schema there is no connection: what a halt at its DROP says comes first then. */
+/** Without the schema no connection is possible: then a halt at its DROP is reported first. */
 function withRemedyOf(error: AppError, halt: Halt | null, { database }: Source['url']): AppError {
   // The log may have the name in other letter case.
   if (halt?.remedy.toLowerCase() !== droppedSchemaRemedy(database).toLowerCase()) return error;
@@ -147,7 +147,7 @@ function definitionAt(
 
 const tableOf = ({ table }: Halt): string | undefined => table?.split('.').at(-1)?.toLowerCase();
 
-/** The table that a halt concerns, where it is not there any more. */
+/** The table that a halt concerns, if it no longer exists. */
 async function goneOf(
   halt: Halt,
   { source, identity, state }: { source: Source; identity: SourceIdentity; state: CaptureState },
@@ -166,7 +166,7 @@ interface Refused {
   start: ScanStart;
 }
 
-/** The log is there to all appearances: whether the server sends it, only it can tell. */
+/** The log seems to exist: only the server can tell whether it sends it. */
 async function refusedAt(
   halt: Halt,
   from: Checkpoint,
@@ -217,7 +217,7 @@ async function intervalOf({
   if (!next) throw new AppError('ERR_PREFLIGHT', 'The source writes no binary log.');
   const { position, sameHistory, why, atMs } = next;
   const to: Checkpoint = {
-    // Another history may have the same numbers for other transactions: their events must not be taken for copies.
+    // Another history may have the same numbers for other transactions: their events must not be treated as duplicates.
     lineage: sameHistory ? from.lineage : lineageName(identity, epoch + 1),
     flavour: identity.flavour,
     serverUuid: identity.serverUuid,
@@ -228,7 +228,7 @@ async function intervalOf({
   return { kind: 'interval', from, epoch, to, why, atMs };
 }
 
-/** From the first to the last of what is given up. */
+/** The period from the first to the last given-up transaction. */
 function spanOf(halts: readonly Halt[]): TimeSpan {
   const times = halts.flatMap(({ span }) => span.fromMs ?? []).toSorted((a, b) => a - b);
   return { fromMs: times[0] ?? null, untilMs: times.at(-1) ?? null };

@@ -9,7 +9,7 @@ import { readTransactions, type Transaction } from '../transaction/read-transact
 
 export interface LogScanOptions {
   source: Source;
-  /** The tables and the rules, as they are read once the log has shown so much. */
+  /** Reads the tables and the rules for what the log has shown so far. */
   readTables(baseline: Baseline): Promise<CompiledSource>;
   /** Where capture stands. */
   position: Position;
@@ -19,20 +19,20 @@ export interface LogScanOptions {
   baseline: Baseline;
 }
 
-/** What capture will meet from where it stands on. */
+/** What capture will find from its position on. */
 export interface LogScan {
   /** One for each transaction that cannot be read. */
   unreadable: Halt[];
   /** Transactions with changes of watched rows that can be read. */
   readable: number;
-  /** Behind the last transaction that was looked at. */
+  /** The position after the last scanned transaction. */
   reached: Position;
-  /** Why the scan ended early: a definition of a watched table, which stands for all that comes after it. */
+  /** Why the scan ended early: a definition of a watched table, after which nothing was scanned. */
   stoppedAt: Halt | null;
 }
 
 /**
- * Reads what was committed up to a moment as capture would, under an identity of its own, and passes over what cannot be read.
+ * Reads what was committed up to a moment as capture would, under an identity of its own, and skips what cannot be read.
  * Nothing is written.
  */
 export async function scanLog(options: LogScanOptions, untilMs: number): Promise<LogScan> {
@@ -41,7 +41,7 @@ export async function scanLog(options: LogScanOptions, untilMs: number): Promise
   return run.scan();
 }
 
-/** What the server says against being read from a position; null when it sends its log. */
+/** The server's error when the log is requested from a position; null when it sends its log. */
 export async function askForLog(options: LogScanOptions): Promise<Halt | null> {
   const clinic = await options.readTables(options.baseline);
   const stream = await openScan({ ...options, clinic, onUnreadable: () => undefined });
@@ -88,9 +88,9 @@ class ScanRun {
   readonly #options: LogScanOptions;
   readonly #untilMs: number;
   readonly #waived: ReadonlySet<string>;
-  /** By transaction: the reader is ahead of what is taken from it, and reports the same one again when it is reopened. */
+  /** Keyed by transaction, because the reader reads ahead and reports the same transaction again when it is reopened. */
   readonly #unreadable = new Map<string, Halt>();
-  /** As the present reader knows the tables. */
+  /** The tables as the present reader knows them. */
   #clinic: CompiledSource | undefined;
   #readable = 0;
   #reached: Position;
@@ -155,7 +155,7 @@ class ScanRun {
     this.#reached = commit.position;
   }
 
-  /** The halt of a rule that depends on what the log left out of a row, where that cannot be read late. */
+  /** The halt of a rule that depends on columns missing from the log, when they cannot be read late. */
   async #findAbsent(transaction: Transaction, clinic: CompiledSource): Promise<Halt | null> {
     const { id, isPart } = transaction;
     const { committedAtMs } = transaction.commit;

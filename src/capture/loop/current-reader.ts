@@ -1,12 +1,12 @@
 import type { BinlogStream } from '../../binlog/stream.ts';
 import type { CaptureStatus } from '../capture-status.ts';
 
-/** The reader that is open now, if any. */
+/** The open reader, if any. */
 export class CurrentReader {
   #stream: BinlogStream | undefined;
   #asked = 0;
 
-  /** How often another reader was asked for: one that is just being opened may have begun with what was in force before. */
+  /** How often another reader was requested: a reader that is just being opened may have begun with the former configuration. */
   get asked(): number {
     return this.#asked;
   }
@@ -17,7 +17,7 @@ export class CurrentReader {
     this.#stream?.close();
   }
 
-  /** Reads from a stream, which is closed at the end, at `signal`, or at once if another reader was asked for after `asked`. */
+  /** Reads from a stream, which is closed at the end, at `signal`, or at once if another reader was requested after `asked`. */
   async use<T>(
     stream: BinlogStream,
     { signal, asked }: { signal: AbortSignal; asked: number },

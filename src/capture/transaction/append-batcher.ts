@@ -7,21 +7,21 @@ import type { Appended } from '../../outbox/append/place-events.ts';
 import type { Router } from '../../outbox/append/fan-out.ts';
 import type { Checkpoint, ClaimedDelivery, Room, Subscription } from '../../outbox/types.ts';
 
-/** A burst commits so many events together; a lone one commits at once. */
+/** Maximum number of events in one commit of a burst; a single event commits at once. */
 const BATCH_EVENTS = 1_000;
 /**
- * Two appends begin at least so far apart, unless a batch is full: what comes faster shares its commit, and spares the server one.
- * The pace slackens with the load, by so much for each transaction of the batch before: at 1,000 changes a second there are 17
+ * Minimum time between the starts of two appends, unless a batch is full: events that arrive faster share a commit. The time grows with the load, by this
+ * much for each transaction of the previous batch: at 1,000 changes a second there are 17
  * commits, below 333 each change has its own.
  */
 const PACE_MS = { least: 3, most: 60, eachTransaction: 3 };
 /**
- * Transactions without an event move the checkpoint only so often; our own alone (one every 2 s) less often: to read them again after
- * a crash costs nothing, and each move is 1.8 KB of binlog for an account that cannot choose what is logged.
+ * How often transactions without an event move the checkpoint; our own transactions (one every 2 s) move it less often. Reading them again after a crash
+ * costs nothing, and each move is 1.8 KB of binlog for an account that cannot choose what is logged.
  */
 const ADVANCE_EVERY_MS = { any: 5_000, ownAlone: 30_000 };
 
-/** Everything that one transaction is mapped with: taken anew at every transaction, so that a reload falls between two. */
+/** Everything that is needed to map one transaction: read for every transaction, so that a reload takes effect between two transactions. */
 export interface Mapping {
   rules: Rules;
   route: Router;
@@ -41,7 +41,7 @@ export interface BatcherOptions {
   onAppended(appended: Appended, batch: AppendedBatch): void;
 }
 
-/** What the transactions of a batch had, for metrics. */
+/** Counts of the transactions of a batch, for metrics. */
 export interface Counts {
   transactions: number;
   changes: number;
@@ -71,20 +71,20 @@ export interface MappedTransaction {
 export type Arrivals = Pick<BinlogStream, 'hasMore' | 'untilMore'>;
 
 /**
- * Gathers mapped transactions and writes them, and the checkpoint behind them, batch by batch: one is written while the next one is
- * mapped. After a failed append nothing is written behind it: every further call throws its error.
+ * Gathers mapped transactions and writes them with the new checkpoint, batch by batch: one batch is written while the next one is mapped. After a failed
+ * append nothing more is written, and every further call throws its error.
  */
 export class AppendBatcher {
   readonly #options: BatcherOptions;
   readonly #pace = new Pace();
   #batch: Batch = emptyBatch();
-  /** Position behind the last transaction that was added. */
+  /** Position after the last added transaction. */
   #reached: Checkpoint;
-  /** That of the last batch that was begun to be written. */
+  /** Position of the last batch whose write has begun. */
   #written: Checkpoint;
-  /** The append under way, or the one that failed. */
+  /** The running append, or the failed one. */
   #writing: Promise<void> | undefined;
-  /** Long ago: so that the first progress after a start is written at once. */
+  /** Initially long ago, so that the first progress after a start is written at once. */
   #advancedAt = -Infinity;
 
   constructor(from: Checkpoint, options: BatcherOptions) {
@@ -113,12 +113,12 @@ export class AppendBatcher {
     this.#reached = next;
   }
 
-  /** What is known of the tables goes with the next move of the checkpoint. */
+  /** The schema history is written with the next move of the checkpoint. */
   learn(knowledge: Pick<Checkpoint, 'baseline' | 'keys'>): void {
     this.#reached = { ...this.#reached, ...knowledge };
   }
 
-  /** Everything that had arrived was added: writes it, unless the pace requires to wait and more arrives meanwhile. */
+  /** Called when everything that had arrived was added: writes it, unless the pace requires waiting and more arrives meanwhile. */
   async pause(arrivals: Arrivals): Promise<void> {
     const hasEvents = this.#batch.events > 0;
     if (hasEvents && (await this.#isGrowing(arrivals))) return;
@@ -132,7 +132,7 @@ export class AppendBatcher {
     await this.#writing;
   }
 
-  /** Notes a transaction that was written apart from the batches, with its checkpoint. Everything before it must be written. */
+  /** Records a transaction that was written outside the batches, with its checkpoint. Everything before it must be written. */
   noteWritten(appended: Pick<Appended, 'events' | 'erased'>, counts: Counts, checkpoint: Checkpoint): void {
     this.#reached = checkpoint;
     this.#report({ copies: 0, deliveries: 0, fresh: [], ...appended }, counts, checkpoint);
@@ -140,14 +140,14 @@ export class AppendBatcher {
     this.#moved();
   }
 
-  /** Resolves when nothing is being written any more: another batcher must not write beside this one. */
+  /** Resolves when no write is running: two batchers must not write at the same time. */
   async end(): Promise<void> {
     await this.#writing?.catch(() => undefined);
   }
 
   /**
-   * Whether the batch keeps growing: the last append is under way or began just now, and more has come before the next may begin.
-   * What comes is mapped at once: rows that wait are copied again and again by the garbage collector (a third of the time).
+   * Whether the batch keeps growing: the last append is running or began just now, and more arrived before the next may begin. Arriving rows are mapped at
+   * once, because the garbage collector copies waiting rows repeatedly (a third of the time).
    */
   async #isGrowing(arrivals: Arrivals): Promise<boolean> {
     for (;;) {
@@ -166,7 +166,7 @@ export class AppendBatcher {
     return monotonicMs() - this.#advancedAt >= everyMs;
   }
 
-  /** Begins to write what was added, as soon as what came before it is written: the next transactions are mapped meanwhile. */
+  /** Writes the added transactions as soon as the previous write ends; the next transactions are mapped meanwhile. */
   async #write(): Promise<void> {
     await this.#writing;
     if (this.#reached === this.#written) return;
@@ -212,7 +212,7 @@ export class AppendBatcher {
     this.#options.onAppended(appended, { transactions, changes, estimated, cascades, committedAtMs });
   }
 
-  /** Begins a new batch behind what was added. */
+  /** Begins a new batch. */
   #begin(): void {
     this.#reached = this.#written = withoutKnowledge(this.#reached);
     this.#batch = emptyBatch();
@@ -221,7 +221,7 @@ export class AppendBatcher {
 
 /** When the next append may begin. */
 class Pace {
-  /** When the last one began, by the monotonic clock. */
+  /** When the last append began, by the monotonic clock. */
   #begunAt = -Infinity;
   #ms = PACE_MS.least;
 
@@ -230,7 +230,7 @@ class Pace {
     this.#begunAt = monotonicMs();
   }
 
-  /** Resolves when it may; undefined when it may now. */
+  /** Resolves when the next append may begin; undefined when it may begin now. */
   wait(): Promise<void> | undefined {
     const waitMs = this.#ms - (monotonicMs() - this.#begunAt);
     return waitMs > 0 ? sleep(waitMs) : undefined;
@@ -252,7 +252,7 @@ function emptyBatch(): Batch {
   return { transactions: [], events: 0, changes: 0, estimated: 0, cascades: [], hasOthers: false };
 }
 
-/** What is known of the tables is written once, with the checkpoint that it belongs to. */
+/** The schema history is written once, with its checkpoint. */
 function withoutKnowledge(checkpoint: Checkpoint): Checkpoint {
   const rest = { ...checkpoint };
   delete rest.baseline;

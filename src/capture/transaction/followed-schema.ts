@@ -4,18 +4,18 @@ import type { Baseline, Position } from '../../binlog/types.ts';
 import { isInForce, learnSchema, type LiveSchema } from './live-schema.ts';
 
 export interface FollowedSchemaOptions {
-  /** What the log has shown of the watched tables up to where reading begins. */
+  /** The watched tables as the log showed them up to the position where reading begins. */
   baseline: Baseline;
   /** As it was when the reader was opened. */
   live: LiveSchema;
   /**
-   * A definition named watched tables: looks at the live schema again, and throws a CaptureFault when it no longer fits. Null when
-   * there is more to read than the reader was opened for.
+   * Called when a definition named watched tables: reads the live schema again, and throws a CaptureFault when it no longer fits. Null when more columns
+   * must be read than the reader was opened for.
    */
   redefine(tables: readonly string[], baseline: Baseline): Promise<LiveSchema | null>;
 }
 
-/** What is known of the watched tables where capture stands: by what the log has shown, and by the live schema once it is in force. */
+/** The watched tables at capture's position: as the log showed them, and as in the live schema once it is in force. */
 export class FollowedSchema {
   readonly #redefine: FollowedSchemaOptions['redefine'];
   #baseline: Baseline;
@@ -28,24 +28,24 @@ export class FollowedSchema {
     this.#live = live;
   }
 
-  /** Follows a transaction, which may have shown more. */
+  /** Follows a transaction, which may have shown more columns. */
   follow(shown: Baseline | undefined): void {
     this.#baseline = shown ?? this.#baseline;
   }
 
-  /** Follows a definition. True when there is more to read than the reader knows. */
+  /** Follows a definition. True when more columns must be read than the reader knows. */
   async define(tables: readonly string[], shown: Baseline | undefined): Promise<boolean> {
     this.#live = await this.#redefine(tables, shown ?? this.#baseline);
     return this.#live === null;
   }
 
-  /** What is known together with what the log has shown besides. */
+  /** The known tables plus what the log showed in addition. */
   grow(shown: Baseline): Baseline {
     this.#baseline = mergeBaselines(this.#baseline, shown);
     return this.#baseline;
   }
 
-  /** Looks whether reading has come so far that the live schema is in force. Returns what it shows beyond what the reader knows, or null. */
+  /** Checks whether reading has reached the position at which the live schema is in force. Returns what it has beyond the reader's knowledge, or null. */
   learn(place: Position): Baseline | null {
     if (!this.#live || !isInForce(this.#live, place)) return null;
     try {

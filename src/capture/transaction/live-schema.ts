@@ -6,7 +6,7 @@ import type { Baseline, LogPlace, ShownColumn } from '../../binlog/types.ts';
 import { sleep } from '../../lib/clock.ts';
 import { firstBaseline, isWithin, requireTables, type CompiledSource } from '../compiled-source.ts';
 
-/** The live schema, and where the log ended after it was read: there it is in force, unless a definition stands before. */
+/** The live schema, and the end of the log after reading it: the schema is in force there, unless a definition comes before. */
 export interface LiveSchema {
   clinic: CompiledSource;
   /** Undefined when the binary log is off. */
@@ -17,11 +17,11 @@ export async function locateSchema(source: Source, clinic: CompiledSource): Prom
   return { clinic, end: await readLogStatus(source, clinic.identity) };
 }
 
-/** While ALTER TABLE puts its copy in the place of a table, MariaDB 11.8 shows neither for a moment. */
+/** While ALTER TABLE replaces a table with its copy, MariaDB 11.8 shows neither for a moment. */
 const LOOKS = 4;
 const LOOK_AGAIN_MS = 250;
 
-/** Reads the live schema; where it lacks something that is required, once more after a moment. Throws what `require` throws in the end. */
+/** Reads the live schema; if something required is missing, reads it once more after a pause. Rethrows the last error of `require`. */
 export async function readSettled(
   read: () => Promise<CompiledSource>,
   require: (clinic: CompiledSource) => void,
@@ -39,9 +39,9 @@ export async function readSettled(
 }
 
 /**
- * What is known of the tables at a place at which the live schema is in force: of a table or a column without a row so far, what a
- * row would show, so that it is missed when it goes away. Null where nothing is known, or nothing is new. Throws a CaptureFault when a
- * table that the log has shown is not there any more, though nothing in the log took it away.
+ * What is known of the tables at a place at which the live schema is in force: of a table or a column without a row so far, what a row would show, so that
+ * capture notices when it is dropped. Null when nothing is known, or nothing is new. Throws a CaptureFault when a table that the log has shown no longer
+ * exists, although nothing in the log dropped it.
  */
 export function learnSchema(
   { clinic, end }: LiveSchema,
@@ -57,7 +57,7 @@ export function isInForce({ end }: Pick<LiveSchema, 'end'>, place: LogPlace): bo
   return end !== undefined && hasReached(place, end);
 }
 
-/** Each column, and once more with its type where that is known. */
+/** Each column by name, and again with its type if known. */
 function columnsOf(baseline: Baseline): Map<string, Set<string>> {
   const namesOf = ([name, { type }]: [string, ShownColumn]): string[] =>
     type === undefined ? [name] : [name, `${name} with type`];

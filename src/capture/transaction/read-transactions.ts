@@ -3,7 +3,7 @@ import { netChanges } from '../../change/net-changes.ts';
 import type { Change } from '../../change/types.ts';
 import { SpilledTransaction } from './spilled-transaction.ts';
 
-/** Up to so many bytes of rows a transaction is held in memory; a larger one goes through files. */
+/** A transaction with up to this many bytes of rows is held in memory; a larger one is written to files. */
 const IN_MEMORY_BYTES = 8 * 1024 * 1024;
 
 type LastPart = TransactionPart & { commit: Commit };
@@ -26,17 +26,17 @@ export class Transaction {
     return this.part.commit;
   }
 
-  /** Whether no watched row is left of it. */
+  /** Whether it has no watched row. */
   get isEmpty(): boolean {
     return !(this.#rows instanceof SpilledTransaction) && this.#rows.length === 0;
   }
 
-  /** Whether the net changes come in parts: what belongs together may be in another one. */
+  /** Whether the net changes come in parts; related changes may be in another part. */
   get isPart(): boolean {
     return this.#rows instanceof SpilledTransaction;
   }
 
-  /** The net changes in order. Where they come in parts, `note` is called with all of them before the first part is given. */
+  /** The net changes in order. If they come in parts, `note` is called with all of them before the first part is returned. */
   async *changes(
     note?: (changes: readonly Change[]) => Promise<void>,
   ): AsyncGenerator<Change[], void, undefined> {
@@ -53,15 +53,15 @@ export class Transaction {
 
 export interface TransactionReading {
   /**
-   * Called with the rows of each transaction in their order, before it is given. `isFirst` with its first ones: what came before is
-   * another transaction's, or is read again.
+   * Called with the rows of each transaction in their order, before it is returned. `isFirst` marks its first rows: earlier rows belong to another
+   * transaction, or are read again.
    */
   onRows?(rows: readonly RowEvent[], isFirst: boolean): void;
 }
 
 /**
- * Reads one whole transaction after another; each can be used until the next one is asked for. Gives null when all that had arrived was
- * given: the next transaction may take long. Throws what the parts throw.
+ * Reads one whole transaction after another; each is valid until the next one is requested. Yields null when everything that had arrived was returned: the
+ * next transaction may take long. Throws what the parts throw.
  */
 export async function* readTransactions(
   parts: AsyncIterable<readonly TransactionPart[]>,
@@ -72,7 +72,7 @@ export async function* readTransactions(
     for await (const arrived of parts) {
       for (const part of arrived) {
         const isFirst = part.firstOrdinal === 0;
-        // The one before was cut off: another reader begins it again.
+        // The previous transaction was cut off: another reader begins it again.
         if (isFirst && !pending.isEmpty) await pending.clear();
         onRows?.(part.rows, isFirst);
         if (isLast(part) && pending.isEmpty) {

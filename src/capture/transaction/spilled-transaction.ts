@@ -13,15 +13,15 @@ import { KeyNumbers } from '../../lib/key-numbers.ts';
  *
  *   rows ──▶ 256 partitions by the row's key ──▶ each one's net changes, by itself ──▶ merged by order ──▶ batches
  *
- * All rows of one key are in one partition, so a partition's net changes are the transaction's: a change of key is in the
- * partition of the old key as a DELETE and in that of the new one as an INSERT. Both steps go through a file
- * that has no name any more when it is written, and that only this process can decrypt: it ends with us, however we end.
+ * All rows of one key are in one partition, so a partition's net changes are the transaction's: a change of key is a DELETE in the partition of the old
+ * key and an INSERT in the partition of the new one. Both steps use a file that is unlinked before it is written, and that only this process can decrypt:
+ * it disappears with the process, even after a crash.
  */
 
 const PARTITIONS = 256;
 /** Changes that are mapped and staged together. */
 const BATCH_CHANGES = 500;
-/** Net changes of one partition that the merge holds at a time: 256 × 32 in all. */
+/** Number of net changes of one partition that the merge holds at a time: 256 × 32 in all. */
 const MERGE_CHANGES = 32;
 
 /** `order` sorts rows and changes: twice the ordinal of the row, plus 1 for the INSERT of a change of key. */
@@ -40,7 +40,7 @@ export class SpilledTransaction {
   readonly #changes: ChunkFile;
   readonly #tables: TableSchema[] = [];
   readonly #tableIndex = new Map<TableSchema, number>();
-  /** Present image → partition, of a row without a primary key that has changed within the transaction. */
+  /** Present image → partition, for rows without a primary key that changed within the transaction. */
   #moved = new KeyNumbers();
   #ordinal = 0;
 
@@ -69,8 +69,8 @@ export class SpilledTransaction {
   }
 
   /**
-   * The transaction's net changes in order, in batches: no row may be added after. `note` is called with all of them before the first
-   * batch is given, in another order.
+   * The transaction's net changes in order, in batches; no row may be added after this call. `note` is called with all of them, in another order, before
+   * the first batch is returned.
    */
   async *changes(
     note: (changes: readonly Change[]) => Promise<void> = () => Promise.resolve(),
@@ -101,7 +101,7 @@ export class SpilledTransaction {
     return index;
   }
 
-  /** A row without a primary key stays in the partition of its first image, so that an UPDATE does not part it from its past. */
+  /** A row without a primary key stays in the partition of its first image, so that an UPDATE does not separate it from its earlier changes. */
   #partitionOf(table: TableSchema, before: Row | null, after: Row | null): number {
     const keyAfter = after && `${table.name}\0${keyOf(table, filled(after, before))}`;
     const key = before ? `${table.name}\0${keyOf(table, before)}` : (keyAfter ?? '');
@@ -156,7 +156,7 @@ export class SpilledTransaction {
   }
 }
 
-/** The next change of one partition, and where the others come from. */
+/** The next change of one partition, and the source of the following ones. */
 interface Head {
   chunk: StoredChange[];
   at: number;
@@ -195,7 +195,7 @@ function hashOf(text: string): number {
   return hash >>> 0;
 }
 
-/** Lists of values, each kept under a number, in one nameless encrypted file. */
+/** Lists of values, each stored under a number, in one unlinked encrypted file. */
 class ChunkFile {
   readonly #file: FileHandle;
   readonly #key = randomBytes(32);

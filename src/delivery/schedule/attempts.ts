@@ -19,7 +19,7 @@ export interface EndedAttempt {
   settlement: Settlement;
   /** The receiver answered 410. */
   disables: boolean;
-  /** An idle connection died, which says nothing of the endpoint: the delivery is tried once more at once. */
+  /** An idle connection died, which says nothing about the endpoint: the delivery is retried once at once. */
   triesAgain: boolean;
 }
 
@@ -37,12 +37,12 @@ function toRequest(delivery: ClaimedDelivery, webhook: Webhook): Request {
   };
 }
 
-/** What the store records: a disabled webhook's delivery stays alive, it waits like a retry. */
+/** The outcome for the store: a delivery of a disabled webhook waits like a retry. */
 function toRecordedStep(step: NextStep): Settlement['next'] {
   return step.kind === 'disable' ? { kind: 'retry', delayMs: step.delayMs } : step;
 }
 
-/** Makes the attempts, one request each, and decides what becomes of their deliveries. */
+/** Makes the attempts, one request each, and decides the next step of their deliveries. */
 export class Attempts {
   readonly #options: AttemptsOptions;
   /** Deliveries whose next attempt is their second try on a new connection. */
@@ -52,7 +52,7 @@ export class Attempts {
     this.#options = options;
   }
 
-  /** Sends a delivery once. Never rejects: a fault of ours is an outcome, too. */
+  /** Sends a delivery once. Never rejects: an internal error is an outcome, too. */
   async make(webhook: Webhook, delivery: ClaimedDelivery): Promise<EndedAttempt> {
     const outcome = await this.#send(toRequest(delivery, webhook));
     const isSecondTry = this.#secondTries.delete(delivery.id);
@@ -67,7 +67,7 @@ export class Attempts {
     return { settlement, disables: step.kind === 'disable', triesAgain };
   }
 
-  /** Schedules the second try, on a new connection. It is an attempt of its own on record. */
+  /** Schedules the second try, on a new connection. It is recorded as a separate attempt. */
   #tryAgain({ id }: ClaimedDelivery): NextStep {
     this.#secondTries.add(id);
     return { kind: 'retry', delayMs: 0 };

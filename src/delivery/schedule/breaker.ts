@@ -1,5 +1,5 @@
 export interface BreakerOptions {
-  /** Failures in a row that open it. */
+  /** Consecutive failures that open it. */
   threshold: number;
   /** How long it stays open the first time; doubles with every failed probe, up to `maxMs`. */
   firstMs: number;
@@ -7,7 +7,7 @@ export interface BreakerOptions {
 }
 
 /**
- * Keeps a dead endpoint from being asked for everything that is parked for it:
+ * Prevents requests to a dead endpoint for all its waiting deliveries:
  *
  *   closed ──(threshold failures in a row)──▶ open ──(its time is over)──▶ probing
  *     ▲                                        ▲                             │
@@ -24,12 +24,12 @@ export class Breaker {
     this.#options = options;
   }
 
-  /** When the next probe may go, by the clock that is passed in; undefined while closed. */
+  /** When the next probe may be sent, by the given clock; undefined while closed. */
   get openUntilMs(): number | undefined {
     return this.#openUntilMs;
   }
 
-  /** Failures in a row. */
+  /** Number of consecutive failures. */
   get failures(): number {
     return this.#failures;
   }
@@ -46,7 +46,7 @@ export class Breaker {
     this.#openUntilMs = undefined;
   }
 
-  /** Returns whether this failure opened it (again). Failures of requests that were under way when it opened do not count. */
+  /** Returns whether this failure opened it (again). Failures of requests that were in flight when it opened do not count. */
   fail(nowMs: number): boolean {
     this.#failures += 1;
     if (this.#failures < this.#options.threshold || this.state(nowMs) === 'open') return false;

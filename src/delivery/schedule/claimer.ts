@@ -8,7 +8,7 @@ import type { DeliveryStore, Want } from '../types.ts';
 
 export interface ClaimerOptions {
   claim: DeliveryStore['claim'];
-  /** Done before every round, at least every `pollMs`. */
+  /** Called before every round, at least every `pollMs`. */
   beforeRound(): void;
   endpoints: Endpoints;
   /** How many deliveries fit into memory, over all endpoints. */
@@ -16,23 +16,23 @@ export interface ClaimerOptions {
   accept(deliveries: readonly ClaimedDelivery[]): void;
   /** How often the store is asked when nothing is known to be due, ms. */
   pollMs: number;
-  /** How the claiming goes. */
+  /** Success and failure of claims. */
   reports: FailureReporter;
 }
 
-/** What one claim asks for, over all webhooks: its transaction stays short. */
+/** Maximum number of deliveries in one claim, over all webhooks, so that its transaction stays short. */
 const maximumClaim = 1_000;
-/** The shortest pause after a claim that left something due which it could not have: another instance holds it. */
+/** The shortest pause after a claim that could not take all due deliveries because another instance holds them. */
 const idleClaimMs = 200;
 
 /**
- * Fetches what is due in the store: at once for an endpoint that has used up half its stock and is known to have more, for
- * all endpoints when the next retry is due, when woken, and else every `pollMs`.
+ * Claims due deliveries from the store: at once for an endpoint that has sent half of its prefetched deliveries and is known to have more; for all
+ * endpoints when the next retry is due, when woken, and otherwise every `pollMs`.
  */
 export class Claimer implements Background {
   readonly #options: ClaimerOptions;
   readonly #loop: Loop;
-  /** When all endpoints are claimed for next, by the monotonic clock. */
+  /** Time of the next claim for all endpoints, by the monotonic clock. */
   #nextAskMs = 0;
 
   constructor(options: ClaimerOptions) {
@@ -48,7 +48,7 @@ export class Claimer implements Background {
     await this.#loop.stop();
   }
 
-  /** Claims for all endpoints in so many ms, if not sooner. */
+  /** Schedules a claim for all endpoints in at most this many ms. */
   askIn(delayMs: number): void {
     const askMs = monotonicMs() + delayMs;
     if (askMs >= this.#nextAskMs) return;
@@ -56,7 +56,7 @@ export class Claimer implements Background {
     this.#loop.wake();
   }
 
-  /** Asks for one endpoint's deliveries when the store is known to have some and half the stock is used up. */
+  /** Claims one endpoint's deliveries when the store is known to have some and half of the prefetched ones are sent. */
   feed(endpoint: Endpoint): void {
     if (endpoint.isHungry && this.#room(endpoint, monotonicMs()) > 0) this.#loop.wake();
   }
@@ -79,7 +79,7 @@ export class Claimer implements Background {
     return Math.max(1, this.#nextAskMs - monotonicMs());
   }
 
-  /** What to claim, for all endpoints or for the hungry ones, each for its share of what one claim and memory can take, at most. */
+  /** What to claim, for all endpoints or for endpoints that need more; each gets at most its share of the limits of one claim and of memory. */
   #wants(nowMs: number, all: boolean): Want[] {
     const wants: Want[] = [];
     for (const endpoint of this.#options.endpoints) {
@@ -92,14 +92,14 @@ export class Claimer implements Background {
     return wants.map((want) => ({ ...want, room: Math.min(want.room, share) }));
   }
 
-  /** What an endpoint takes now: nothing before half its stock is used up, so that claims come in worthwhile sizes. */
+  /** How many deliveries an endpoint takes now: none before half of the prefetched ones are sent, so that claims are not too small. */
   #room(endpoint: Endpoint, nowMs: number): number {
     const room = endpoint.room(nowMs);
     return room >= endpoint.stock(nowMs) / 2 ? room : 0;
   }
 
   /**
-   * Claims again, as soon as there is room, for an endpoint whose claim was full, or partly full while more is due. An empty
+   * Claims again, as soon as there is capacity, for an endpoint whose claim was full, or partly full while more is due. An empty
    * claim is not repeated: another instance has locked what is due.
    */
   #noteHunger(wants: readonly Want[], deliveries: readonly ClaimedDelivery[], moreIsDue: boolean): void {

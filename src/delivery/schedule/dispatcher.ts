@@ -18,19 +18,19 @@ export interface DispatcherOptions {
   verbs: DeliveryStore;
   sender: Sender;
   log: Log;
-  /** Requests underway at once, over all webhooks. */
+  /** Maximum number of requests in flight, over all webhooks. */
   concurrency: number;
   retryScheduleMs: readonly number[];
   /** How often the store is asked when nothing is known to be due, ms. Default 1,000. */
   pollMs?: number;
   /** How long a delivery waits here before its claim is handed back, ms: claims must outlast it and the request. Default 30,000. */
   holdMs?: number;
-  /** How long `stop` waits for requests underway before it cuts them, ms. Default 10,000. */
+  /** How long `stop` waits for requests in flight before it aborts them, ms. Default 10,000. */
   drainMs?: number;
   breaker?: Partial<BreakerOptions>;
-  /** Where lasting failures are logged, together with other parts' failures. */
+  /** Logs lasting failures, together with those of other parts. */
   outages?: FailureLog;
-  /** Told of every attempt: metrics. */
+  /** Called for every attempt: metrics. */
   onAttempt?(attempted: Attempted): void;
 }
 
@@ -43,7 +43,7 @@ const looksPerHold = 30;
 /** How long `stop` waits for the store. */
 const settleBoundMs = 5_000;
 
-/** The breaker's pauses are never longer than the schedule's: where that is short, so are they. */
+/** The breaker's pauses are never longer than the delays of the retry schedule. */
 function toBreaker({ retryScheduleMs, breaker }: DispatcherOptions): BreakerOptions {
   const firstMs = Math.min(5_000, retryScheduleMs[0] ?? 5_000);
   const maxMs = Math.min(60_000, Math.max(firstMs, ...retryScheduleMs));
@@ -51,8 +51,8 @@ function toBreaker({ retryScheduleMs, breaker }: DispatcherOptions): BreakerOpti
 }
 
 /**
- * The engine in memory: takes claimed deliveries (fresh ones from capture by `accept`, all others by claiming), sends them
- * within every limit, and settles what became of them. It knows no SQL: the store is behind its verbs.
+ * The engine in memory: takes claimed deliveries (fresh ones from capture by `accept`, all others by claiming), sends them within every limit, and records
+ * their outcomes. It knows no SQL: it reaches the store through the DeliveryStore interface.
  *
  *   accept, claim ──▶ lanes of the endpoint ──▶ its turn for a slot ──▶ sent ──▶ settled: delivered | retry | exhausted
  *                        └── too old, webhook gone, endpoint failing, stopping ──▶ released
@@ -64,7 +64,7 @@ export class Dispatcher implements Background {
   readonly #claimer: Claimer;
   readonly #endpoints: Endpoints;
   readonly #attempts: Attempts;
-  /** Everything that was accepted and whose end the store does not know yet. */
+  /** Accepted deliveries whose outcome is not recorded in the store yet. */
   readonly #held = new Set<ClaimedDelivery>();
   #lookAgainMs = 0;
   #stopping = false;
@@ -97,7 +97,7 @@ export class Dispatcher implements Background {
     this.#claimer.start();
   }
 
-  /** Returns waiting deliveries to the queue, lets requests under way end, aborts slow ones, and records all outcomes. */
+  /** Returns waiting deliveries to the queue, waits for requests in flight, aborts slow ones, and records all outcomes. */
   async stop(): Promise<void> {
     this.#stopping = true;
     await this.#claimer.stop();
@@ -109,18 +109,18 @@ export class Dispatcher implements Background {
     await this.#settler.flush(settleBoundMs);
   }
 
-  /** Takes over the present subscriptions. What waits for a webhook that is deleted or inactive is handed back. */
+  /** Applies the present subscriptions. Deliveries that wait for a deleted or inactive webhook are released. */
   setWebhooks(webhooks: readonly Webhook[]): void {
     this.#settler.release(this.#endpoints.setWebhooks(webhooks, monotonicMs()));
     this.wake();
   }
 
-  /** Takes this process's part of each webhook's limits, which hold for all processes together. */
+  /** Sets this process's share of each webhook's limits, which apply to all processes together. */
   setShare(share: Share): void {
     const nowMs = monotonicMs();
     if (!this.#endpoints.setShare(share, nowMs)) return;
     for (const endpoint of this.#endpoints) {
-      // What this process may not send is for the others.
+      // Deliveries that this process may not send are left to other processes.
       if (endpoint.stock(nowMs) === 0) this.#settler.release(endpoint.takeAll());
       else this.#enlist(endpoint, nowMs);
     }
@@ -137,7 +137,7 @@ export class Dispatcher implements Background {
     };
   }
 
-  /** Takes deliveries that this process has claimed, those of a lane in order. What it cannot send goes back at once. */
+  /** Accepts deliveries that this process has claimed, those of a lane in order. It releases at once deliveries that it cannot send. */
   accept(deliveries: readonly ClaimedDelivery[]): void {
     const nowMs = monotonicMs();
     for (const delivery of deliveries) this.#held.add(delivery);
@@ -146,12 +146,12 @@ export class Dispatcher implements Background {
     this.#pump();
   }
 
-  /** Ids of all that this process has claimed, as far as it knows: what the store has under its name besides was forgotten. */
+  /** Ids of all deliveries that this process knows it has claimed: any other claim under its name in the store is orphaned. */
   held(): Set<number> {
     return new Set([...this.#held].map(({ id }) => id));
   }
 
-  /** Says that the store may have something due: asks it at once. */
+  /** Signals that the store may have something due: queries it at once. */
   wake(): void {
     this.#claimer.askIn(0);
   }
@@ -171,7 +171,7 @@ export class Dispatcher implements Background {
     };
   }
 
-  /** The most that one endpoint may have underway. */
+  /** The maximum number of requests in flight for one endpoint. */
   get #cap(): number {
     return this.#slots.cap(this.#endpoints.count);
   }
@@ -200,13 +200,13 @@ export class Dispatcher implements Background {
     for (const endpoint of this.#endpoints) this.#settler.release(endpoint.takeOlder(nowMs - boundMs));
   }
 
-  /** Queues an endpoint for a slot if it has work and may send; else the end of a request or its timer enlists it again. */
+  /** Queues an endpoint for a slot if it has work and may send; otherwise the end of a request or its timer queues it again. */
   #enlist(endpoint: Endpoint, nowMs: number): void {
     if (endpoint.hasWork && endpoint.inFlight < endpoint.limit(nowMs, this.#cap))
       this.#slots.enlist(endpoint);
   }
 
-  /** Sends as much as the limits allow. */
+  /** Sends as many deliveries as the limits allow. */
   #pump(): void {
     if (this.#stopping || this.#isOverfull) return;
     for (let endpoint = this.#slots.next(); endpoint !== undefined; endpoint = this.#slots.next()) {
@@ -265,7 +265,7 @@ export class Dispatcher implements Background {
     }
   }
 
-  /** The breaker opened: what waits goes back. The endpoint is fed again when it is time for a probe. */
+  /** The breaker opened: waiting deliveries are released. The endpoint gets deliveries again when a probe is due. */
   #pause(endpoint: Endpoint, nowMs: number): void {
     const pauseMs = (endpoint.pausedUntilMs ?? nowMs) - nowMs;
     const { webhook, failures } = endpoint;

@@ -8,21 +8,21 @@ import { TokenBucket } from './token-bucket.ts';
 import type { Outcome } from '../types.ts';
 
 const quickMs = 1_000;
-/** How many requests a new endpoint may have underway before its first answer. */
+/** Maximum number of requests in flight for a new endpoint before its first answer. */
 const firstWindow = 8;
-/** How much work waits in memory: what the endpoint can do in this time. */
+/** The prefetch: as many deliveries wait in memory as the endpoint can take in this time. */
 const stockMs = 3_000;
 const maximumStock = 4_096;
 /** Weight of the newest attempt in the average duration. */
 const newestWeight = 0.2;
 
-/** Whether the endpoint itself is in trouble: no answer, 5xx, or too many requests. Other answers concern one delivery. */
+/** Whether the endpoint itself fails: no answer, 5xx, or too many requests. Other answers concern one delivery. */
 function isTrouble(outcome: Outcome): boolean {
   if (outcome.kind === 'rejected') return outcome.status >= 500 || outcome.status === 429;
   return outcome.kind === 'failed' || outcome.kind === 'forbidden';
 }
 
-/** Whether an edit changes what decides that a request arrives. The end of a rotation does not: the present secret stays. */
+/** Whether an edit may make failing requests succeed. The end of a rotation does not: the present secret stays. */
 function mayArriveNow(before: Webhook, after: Webhook): boolean {
   return (
     before.url !== after.url ||
@@ -36,8 +36,8 @@ function mayArriveNow(before: Webhook, after: Webhook): boolean {
 }
 
 /**
- * One webhook as the dispatcher drives it: what waits for it, what is underway, and how it performs. All of that changes only in
- * its methods; what it holds of the slots is entered into `taken` with each change.
+ * The state of one webhook in the dispatcher: its waiting deliveries, its requests in flight, and its performance. Only its methods change this state;
+ * each change updates its slots in `taken`.
  */
 export class Endpoint {
   readonly #lanes = new Lanes();
@@ -48,7 +48,7 @@ export class Endpoint {
   #window: number;
   #share = wholeShare;
   #averageMs: number | undefined;
-  /** Known to fail from before a restart: it does not get the benefit of the doubt again. */
+  /** It failed before a restart, so it does not start as a new endpoint. */
   #wasFailing: boolean;
   #inFlight = 0;
   #isHungry = true;
@@ -69,32 +69,32 @@ export class Endpoint {
     return this.#webhook;
   }
 
-  /** Requests underway. */
+  /** Requests in flight. */
   get inFlight(): number {
     return this.#inFlight;
   }
 
-  /** Deliveries that wait here. */
+  /** Number of waiting deliveries. */
   get queued(): number {
     return this.#lanes.size;
   }
 
-  /** Characters of the bodies that wait here. */
+  /** Characters of the bodies of waiting deliveries. */
   get queuedCharacters(): number {
     return this.#lanes.characters;
   }
 
-  /** The store may have more for it than the last claim brought. */
+  /** The store may have more deliveries for it than the last claim returned. */
   get isHungry(): boolean {
     return this.#isHungry;
   }
 
-  /** A delivery waits that need not wait for another one of its lane. */
+  /** A waiting delivery exists that no other delivery of its lane blocks. */
   get hasWork(): boolean {
     return !this.#isBlocked && this.#lanes.readyCount > 0;
   }
 
-  /** Failures in a row. */
+  /** Consecutive failures. */
   get failures(): number {
     return this.#breaker.failures;
   }
@@ -108,7 +108,7 @@ export class Endpoint {
     return this.#breaker.state(nowMs);
   }
 
-  /** Takes over an edited subscription. After a change that may be a correction the endpoint is taken for a new one. */
+  /** Applies an edited subscription. After a change that may be a correction the endpoint counts as new. */
   update(webhook: Webhook, nowMs: number): void {
     const previous = this.#webhook;
     this.#webhook = webhook;
@@ -119,19 +119,19 @@ export class Endpoint {
       this.#setRate(nowMs);
   }
 
-  /** Takes another part of the limits, after a process began or ended. */
+  /** Sets another share of the limits, after a process began or ended. */
   setShare(share: Share, nowMs: number): void {
     const isPaced = share.of !== this.#share.of;
     this.#share = share;
     if (isPaced) this.#setRate(nowMs);
   }
 
-  /** This process's part of `max_in_flight`; 0 where there are more processes than requests allowed. */
+  /** This process's share of `max_in_flight`; 0 when there are more processes than allowed requests. */
   get #mostInFlight(): number {
     return shareOf(this.#webhook.maxInFlight, this.#share);
   }
 
-  /** This process's part of the rate: every process that may send has the same. */
+  /** This process's share of the rate: every process that may send has the same share. */
   get #ratePerSecond(): number | null {
     const { maxInFlight, ratePerSecond } = this.#webhook;
     return ratePerSecond && ratePerSecond / Math.min(this.#share.of, maxInFlight);
@@ -143,7 +143,7 @@ export class Endpoint {
     return this.#averageMs <= quickMs ? 'quick' : 'slow';
   }
 
-  /** How many requests may be underway now, of `cap` that the dispatcher would give to any one endpoint. */
+  /** How many requests may be in flight now; `cap` is the dispatcher's limit for one endpoint. */
   limit(nowMs: number, cap: number): number {
     switch (this.#breaker.state(nowMs)) {
       case 'open':
@@ -156,8 +156,8 @@ export class Endpoint {
   }
 
   /**
-   * Asks to send one request: 0 when it may go (a token of the rate limit is then used up), else how long it must wait, ms;
-   * Infinity when something underway must end first.
+   * Asks to send one request: returns 0 when it may be sent (this uses a token of the rate limit), otherwise the time to wait, ms; Infinity when a request
+   * in flight must end first.
    */
   admit(nowMs: number, cap: number): number {
     if (this.#inFlight >= this.limit(nowMs, cap)) return Infinity;
@@ -165,7 +165,7 @@ export class Endpoint {
     return this.#bucket.waitMs;
   }
 
-  /** How many deliveries it is worth having in memory: what goes out in 3 s at its present pace. */
+  /** How many deliveries to hold in memory: as many as it sends in 3 s at its present pace. */
   stock(nowMs: number): number {
     if (this.#isBlocked) return 0;
     const limit = this.limit(nowMs, Infinity);
@@ -176,27 +176,27 @@ export class Endpoint {
     return Math.min(maximumStock, Math.max(1, Math.ceil(paced * stockMs)));
   }
 
-  /** How many more deliveries it takes into memory now. */
+  /** How many more deliveries it accepts now. */
   room(nowMs: number): number {
     const taken = this.#lanes.size + (this.#breaker.state(nowMs) === 'closed' ? 0 : this.#inFlight);
     return Math.max(0, this.stock(nowMs) - taken);
   }
 
-  /** Takes a delivery in; false when the endpoint is blocked. */
+  /** Adds a delivery; false when the endpoint is blocked. */
   put(delivery: ClaimedDelivery, nowMs: number): boolean {
     if (this.#isBlocked) return false;
     this.#lanes.put(delivery, nowMs);
     return true;
   }
 
-  /** Begins a request: takes out the delivery to send, which is underway until `end`; undefined when none is ready. */
+  /** Begins a request: removes the delivery to send, which is in flight until `end`; undefined when none is ready. */
   begin(): ClaimedDelivery | undefined {
     const delivery = this.#lanes.next();
     if (delivery !== undefined) this.#enter(() => (this.#inFlight += 1));
     return delivery;
   }
 
-  /** Ends a request. What becomes of its delivery in its lane is for `finish` or `giveBack`. */
+  /** Ends a request. `finish` or `giveBack` then decides about its delivery in its lane. */
   end(): void {
     this.#enter(() => (this.#inFlight -= 1));
   }
@@ -211,37 +211,37 @@ export class Endpoint {
     return this.#lanes.giveBack(delivery);
   }
 
-  /** Takes out all that came in before `beforeMs`, with everything behind it in its lane. */
+  /** Removes all deliveries that arrived before `beforeMs`, and everything behind them in their lanes. */
   takeOlder(beforeMs: number): ClaimedDelivery[] {
     return this.queued === 0 ? [] : this.#lanes.takeOlder(beforeMs);
   }
 
-  /** Takes out all that waits, and cancels `resumeIn`. */
+  /** Removes all waiting deliveries, and cancels `resumeIn`. */
   takeAll(): ClaimedDelivery[] {
     clearTimeout(this.#timer);
     return this.takeOlder(Infinity);
   }
 
-  /** Takes in no more until the next `update`: the webhook is being disabled. Returns whether that is news. */
+  /** Accepts no more deliveries until the next `update`, because the webhook is being disabled. Returns false if it was blocked already. */
   block(): boolean {
     const isNews = !this.#isBlocked;
     this.#isBlocked = true;
     return isNews;
   }
 
-  /** Takes note of a claim: whether the store may have more than it brought. */
+  /** Records a claim: whether the store may have more than it returned. */
   noteClaim(mayHaveMore: boolean): void {
     this.#isHungry = mayHaveMore;
   }
 
-  /** Calls `resume` in so many ms, in place of an earlier one: the rate limit or the breaker lets the next request go then. */
+  /** Calls `resume` after this many ms, replacing an earlier timer: the rate limit or the breaker then allows the next request. */
   resumeIn(waitMs: number, resume: () => void): void {
     clearTimeout(this.#timer);
     // A timer may fire a fraction of a millisecond early.
     this.#timer = setTimeout(resume, Math.ceil(waitMs) + 1);
   }
 
-  /** Learns from an outcome. Returns whether the breaker opened: then one delivery is to be claimed for the probe. */
+  /** Records an outcome. Returns whether the breaker opened: then one delivery must be claimed for the probe. */
   record(outcome: Outcome, nowMs: number): boolean {
     return this.#enter(() => {
       if (!isTrouble(outcome)) {
@@ -269,7 +269,7 @@ export class Endpoint {
     this.#window = firstWindow;
   }
 
-  /** Makes a change that may alter the pace or the requests underway, and enters it into the slots taken. */
+  /** Makes a change that may alter the pace or the requests in flight, and updates the taken slots. */
   #enter<T>(change: () => T): T {
     const before = { pace: this.pace, inFlight: this.#inFlight };
     const result = change();

@@ -31,7 +31,7 @@ export class Endpoints {
     return this.#byWebhook.get(webhookId);
   }
 
-  /** How many deliveries wait, and how many characters their bodies have. */
+  /** The number of waiting deliveries, and of characters in their bodies. */
   queued(): { deliveries: number; characters: number } {
     let deliveries = 0;
     let characters = 0;
@@ -42,7 +42,7 @@ export class Endpoints {
     return { deliveries, characters };
   }
 
-  /** Takes over the present subscriptions. Returns what waited for a webhook that is deleted or inactive now. */
+  /** Applies the present subscriptions. Returns the deliveries that waited for a webhook that is now deleted or inactive. */
   setWebhooks(webhooks: readonly Webhook[], nowMs: number): ClaimedDelivery[] {
     const active = new Map(
       webhooks.filter((webhook) => webhook.isActive).map((webhook) => [webhook.id, webhook]),
@@ -57,7 +57,7 @@ export class Endpoints {
     return left;
   }
 
-  /** Gives all endpoints another share of their limits. Returns whether it differs from the one before. */
+  /** Sets the share of all endpoints. Returns whether it changed. */
   setShare(share: Share, nowMs: number): boolean {
     if (share.rank === this.#share.rank && share.of === this.#share.of) return false;
     this.#share = share;

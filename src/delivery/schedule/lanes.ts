@@ -1,15 +1,15 @@
 import type { ClaimedDelivery } from '../../outbox/types.ts';
 
-/** A delivery in memory, with the time it came in, by the monotonic clock. */
+/** A delivery in memory, with its time of arrival, by the monotonic clock. */
 interface Queued {
   delivery: ClaimedDelivery;
   sinceMs: number;
 }
 
 /**
- * The order of one webhook's deliveries: deliveries of one lane go one after the other, in the order they came; lanes do not wait
- * for each other, and deliveries without a lane do not wait at all. The store hands out a delivery only when the one before it
- * in its lane has ended or was given to this process before it: so between processes there is nothing to watch here.
+ * The order of one webhook's deliveries: deliveries of one lane (ordering key) are sent one after the other, in the order of arrival; lanes do not wait
+ * for each other, and deliveries without a lane do not wait at all. The store hands out a delivery only when the previous delivery of its lane has ended
+ * or was given to this process earlier: so no coordination between processes is needed here.
  *
  *   put → ready ──next──▶ underway ──finish──▶ gone; the lane's next is ready
  *           │                └──────giveBack──▶ gone, with all behind it
@@ -17,17 +17,17 @@ interface Queued {
  */
 export class Lanes {
   #ready: Queued[] = [];
-  /** Those behind the one that is ready or underway, by lane. An empty list is a lane whose head has no follower. */
+  /** By lane, the deliveries behind the one that is ready or in flight. An empty list is a lane whose head has no follower. */
   readonly #behind = new Map<string, Queued[]>();
   #size = 0;
   #characters = 0;
 
-  /** How many are here and not underway. */
+  /** Number of deliveries that are not in flight. */
   get size(): number {
     return this.#size;
   }
 
-  /** Characters of the bodies that are here and not underway. */
+  /** Characters of the bodies that are not in flight. */
   get characters(): number {
     return this.#characters;
   }
@@ -36,7 +36,7 @@ export class Lanes {
     return this.#ready.length;
   }
 
-  /** Takes a delivery in. */
+  /** Adds a delivery. */
   put(delivery: ClaimedDelivery, nowMs: number): void {
     const queued = { delivery, sinceMs: nowMs };
     const behind = this.#behind.get(delivery.lane);
@@ -49,7 +49,7 @@ export class Lanes {
     this.#count(queued, 1);
   }
 
-  /** The next one to send, now underway. */
+  /** Removes the next delivery to send; it is now in flight. */
   next(): ClaimedDelivery | undefined {
     const queued = this.#ready.shift();
     if (queued === undefined) return undefined;
@@ -64,7 +64,7 @@ export class Lanes {
     else this.#ready.push(next);
   }
 
-  /** Ends one that was underway and will be tried again later. Returns those behind it, which must go back too. */
+  /** Ends a delivery in flight that will be retried later. Returns the deliveries behind it, which must be released too. */
   giveBack({ lane }: ClaimedDelivery): ClaimedDelivery[] {
     const behind = this.#behind.get(lane) ?? [];
     this.#behind.delete(lane);
@@ -72,7 +72,7 @@ export class Lanes {
     return behind.map((queued) => queued.delivery);
   }
 
-  /** Takes out all that came in before `beforeMs`, with everything that stands behind them. */
+  /** Removes all deliveries that arrived before `beforeMs`, and everything behind them. */
   takeOlder(beforeMs: number): ClaimedDelivery[] {
     const old = this.#ready.filter((queued) => queued.sinceMs < beforeMs);
     if (old.length > 0) this.#ready = this.#ready.filter((queued) => queued.sinceMs >= beforeMs);
@@ -83,7 +83,7 @@ export class Lanes {
     for (const [lane, [first]] of this.#behind) {
       if (first === undefined || first.sinceMs >= beforeMs) continue;
       taken.push(...this.giveBack(first.delivery));
-      // The head of this lane is underway, or young and ready.
+      // The head of this lane is in flight, or ready and recent.
       this.#behind.set(lane, []);
     }
     return taken;

@@ -28,7 +28,7 @@ export function parseRetryAfter(value: string | undefined, nowMs: number): numbe
   return date === undefined ? undefined : Math.max(0, date - nowMs);
 }
 
-/** What becomes of a delivery after an attempt. */
+/** The next step of a delivery after an attempt. */
 export type NextStep =
   | { kind: 'delivered' }
   | { kind: 'retry'; delayMs: number }
@@ -38,13 +38,13 @@ export type NextStep =
   | { kind: 'disable'; delayMs: number };
 
 export interface RetryOptions {
-  /** Delay after the first, the second, … failed attempt, ms; one attempt more than it has entries. */
+  /** Delay after the first, the second, … failed attempt, ms; the number of attempts is one more than the number of entries. */
   scheduleMs: readonly number[];
   /** 0 ≤ x < 1, for the jitter. */
   random?: () => number;
 }
 
-/** The schedule's delay after attempt `attempt` (1 is the first) with ±20 % jitter; undefined when it is used up. */
+/** The schedule's delay after attempt `attempt` (1 is the first) with ±20 % jitter; undefined after its last entry. */
 function scheduledDelayMs(
   attempt: number,
   { scheduleMs, random = Math.random }: RetryOptions,

@@ -6,24 +6,23 @@ import type { Settlement, OutcomeStore } from '../types.ts';
 
 export interface SettlerOptions {
   verbs: OutcomeStore;
-  /** Told after every batch: what the store knows now, and whether that made deliveries due. */
+  /** Called after every batch, with the recorded results and whether they made deliveries due. */
   onSettled(written: readonly ClaimedDelivery[], due: boolean): void;
-  /** Told when the store refuses or does not answer: the batch is tried again. */
+  /** Called when the store refuses or does not answer; the batch is retried. */
   reports: FailureReporter;
 }
 
 const maximumBatch = 1_000;
 /**
- * Two batches begin at least so far apart: outcomes that come faster share a commit, and spare the store one. The pace slackens
- * with the load, by so much for each outcome of the batch before.
+ * Minimum time between the starts of two batches: outcomes that arrive faster share a commit. The time grows with the load, by this much for each outcome
+ * of the previous batch.
  */
 const pace = { leastMs: 50, mostMs: 100, eachMs: 1 };
 const backoff = { firstMs: 100, maxMs: 5_000 };
 
 /**
- * Writes what happened into the store, one batch at a time: a lone result goes at once, and what comes in while a batch is
- * underway makes up the next one, so that a burst shares its commits. Nothing is dropped: a batch that fails is tried again
- * until it passes or the process ends.
+ * Writes outcomes to the store, one batch at a time: a single result is written at once, and results that arrive during a write form the next batch, so
+ * that a burst shares its commits. Nothing is dropped: a failed batch is retried until it succeeds or the process ends.
  */
 export class Settler {
   readonly #options: SettlerOptions;
@@ -62,7 +61,7 @@ export class Settler {
     this.#start();
   }
 
-  /** Resolves when everything is in the store, or after `boundMs`: then what is left stays claimed until its claim expires. */
+  /** Resolves when everything is in the store, or after `boundMs`: then the remaining deliveries stay claimed until their claims expire. */
   async flush(boundMs: number): Promise<void> {
     const bound = new AbortController();
     const expired = sleep(boundMs, bound.signal);
@@ -96,7 +95,7 @@ export class Settler {
       this.#writing = settlements.length + releases.length;
       this.#paceMs = Math.min(pace.mostMs, Math.max(pace.leastMs, this.#writing * pace.eachMs));
       let due = false;
-      // Settled first: a release must find the one before it in its lane already marked for its retry.
+      // Outcomes are settled first: a release must find the previous delivery of its lane already marked for its retry.
       if (settlements.length > 0) due = (await this.#persist((verbs) => verbs.settle(settlements))) ?? false;
       due ||= settlements.some(({ next }) => next.kind === 'retry' && next.delayMs === 0);
       if (releases.length > 0) await this.#persist((verbs) => verbs.release(releases));
@@ -115,7 +114,7 @@ export class Settler {
     this.#begunMs = monotonicMs();
   }
 
-  /** Does it until it succeeds; undefined when given up. */
+  /** Retries an operation until it succeeds; undefined when given up. */
   async #persist<T>(write: (verbs: OutcomeStore) => Promise<T>): Promise<T | undefined> {
     const { signal } = this.#giveUp;
     for (let failures = 0; !signal.aborted; failures += 1) {

@@ -4,12 +4,11 @@ import { type Pace, TakenSlots } from './taken-slots.ts';
 const paces = ['quick', 'slow', 'failing'] as const;
 
 /**
- * Decides which endpoint uses one of the `concurrency` slots next. Endpoints with work are in the ring of their pace and take
- * turns. Failing endpoints together hold at most a quarter of the slots, failing and slow ones three quarters. So a quarter is
+ * Decides which endpoint uses one of the `concurrency` slots next. Endpoints with work wait in one ring per pace and take turns. Failing endpoints together hold at most a quarter of the slots, failing and slow ones three quarters. So a quarter is
  * always left to fast endpoints, and a healthy endpoint gets a slot at once.
  */
 export class Slots {
-  /** The slots in use. Every endpoint that takes part is created with it. */
+  /** The slots in use, shared with every endpoint. */
   readonly taken = new TakenSlots();
   readonly #concurrency: number;
   readonly #reserve: number;
@@ -22,7 +21,7 @@ export class Slots {
     this.#reserve = Math.floor(concurrency / 4);
   }
 
-  /** The most that one endpoint of `endpoints` may hold: all when it is alone, else a quarter is left to the others. */
+  /** The maximum number of slots for one of `endpoints` endpoints: all when it is the only one, otherwise a quarter is left to the others. */
   cap(endpoints: number): number {
     return endpoints <= 1 ? this.#concurrency : Math.max(1, this.#concurrency - this.#reserve);
   }
@@ -34,7 +33,7 @@ export class Slots {
     this.#rings[endpoint.pace].push(endpoint);
   }
 
-  /** Takes out the endpoint whose turn it is, of the rings that may use a slot in turn; undefined when no endpoint may. */
+  /** Removes the next endpoint from the rings that may use a slot; undefined when no endpoint may. */
   next(): Endpoint | undefined {
     for (let tried = 0; tried < paces.length; tried += 1) {
       const pace = paces[this.#turn]!;
@@ -43,7 +42,7 @@ export class Slots {
       if (endpoint === undefined) continue;
       this.#enlisted.delete(endpoint);
       if (endpoint.pace === pace) return endpoint;
-      // Its pace changed while it waited: it moves to the end of the right ring, and all rings are looked at again.
+      // Its pace changed while it waited: it moves to the end of the right ring, and all rings are checked again.
       this.enlist(endpoint);
       tried = -1;
     }
@@ -53,7 +52,7 @@ export class Slots {
   #mayGo(pace: Pace): boolean {
     if (this.taken.total >= this.#concurrency) return false;
     const failing = this.taken.of('failing');
-    // One at least for each, or with a small concurrency they would never be tried again.
+    // At least one for each, because with a small concurrency they would never be retried.
     if (pace === 'failing' && failing >= Math.max(1, this.#reserve)) return false;
     return (
       pace === 'quick' || this.taken.of('slow') + failing < Math.max(1, this.#concurrency - this.#reserve)

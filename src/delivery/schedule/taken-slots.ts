@@ -4,13 +4,13 @@
  */
 export type Pace = 'quick' | 'slow' | 'failing';
 
-/** The requests of one endpoint that are underway, counted under its pace. */
+/** The requests in flight of one endpoint, counted under its pace. */
 export interface Holding {
   pace: Pace;
   inFlight: number;
 }
 
-/** The requests underway of all endpoints together, by pace. `Endpoint` alone writes it: each change of its state enters here. */
+/** The requests in flight of all endpoints, by pace. Only `Endpoint` writes it, with each change of its state. */
 export class TakenSlots {
   readonly #byPace: Record<Pace, number> = { quick: 0, slow: 0, failing: 0 };
 
@@ -22,7 +22,7 @@ export class TakenSlots {
     return this.#byPace[pace];
   }
 
-  /** Replaces what one endpoint held before a change by what it holds after it. */
+  /** Replaces the slots of one endpoint before a change with those after it. */
   replace(before: Holding, after: Holding): void {
     this.#byPace[before.pace] -= before.inFlight;
     this.#byPace[after.pace] += after.inFlight;

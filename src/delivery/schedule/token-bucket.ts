@@ -1,4 +1,4 @@
-/** Lets `ratePerSecond` things a second pass, with a burst of at most a tenth of a second's worth. */
+/** Allows `ratePerSecond` requests a second, with a burst of at most a tenth of a second. */
 export class TokenBucket {
   readonly #perMs: number;
   readonly #capacity: number;
@@ -16,13 +16,13 @@ export class TokenBucket {
   take(nowMs: number): boolean {
     this.#tokens = Math.min(this.#capacity, this.#tokens + (nowMs - this.#filledMs) * this.#perMs);
     this.#filledMs = nowMs;
-    // The clock's fractions add up to a hair less than a whole now and then.
+    // Rounding may leave the sum of the clock's fractions slightly below a whole token.
     if (this.#tokens < 1 - 1e-9) return false;
     this.#tokens -= 1;
     return true;
   }
 
-  /** How long until there is a token, ms. Only meaningful right after `take` said no. */
+  /** How long until there is a token, ms. Valid only right after `take` returned false. */
   get waitMs(): number {
     return Math.ceil((1 - this.#tokens) / this.#perMs);
   }

@@ -1,14 +1,14 @@
 import { networkInterfaces } from 'node:os';
 import ipaddr from 'ipaddr.js';
 
-/** An address as the guard sees it; its v4 form where it is only another spelling of one. */
+/** An address as the guard checks it; in its v4 form if it is a v6 notation of a v4 address. */
 export type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
 const network = (cidr: string): [Address, number] => ipaddr.parseCIDR(cidr);
 
 /**
- * Where clouds answer with credentials. Link-local is refused whole: providers put their services on ever other addresses of
- * it (169.254.169.254, .170.2, .170.23, .42.42, .0.23), and no receiver of webhooks lives there.
+ * Addresses where clouds serve credentials. The whole link-local range is refused: providers use various addresses of it (169.254.169.254, .170.2,
+ * .170.23, .42.42, .0.23), and no webhook receiver uses one.
  */
 const metadataNetworks = [
   '169.254.0.0/16',
@@ -22,16 +22,16 @@ const metadataNetworks = [
   'fd00:c1::a9fe:a9fe/128', // Oracle
 ].map(network);
 
-/** `::a.b.c.d`, which the library calls plain unicast. */
+/** `::a.b.c.d`, which the library classifies as unicast. */
 const v4Compatible = network('::/96');
 const globalUnicastV6 = network('2000::/3');
 const nat64 = network('64:ff9b::/96');
 
-/** Reads an address; undefined when the text is none. A zone id (`fe80::1%eth0`) is ignored. */
+/** Parses an address; undefined for any other text. A zone id (`fe80::1%eth0`) is ignored. */
 export function parseAddress(text: string): Address | undefined {
   const bare = text.replace(/%.*$/s, '');
   if (!bare.includes(':')) return ipaddr.IPv4.isValid(bare) ? ipaddr.IPv4.parse(bare) : undefined;
-  // Spelled anew by the URL parser: ipaddr.js reads ::8.8.8.8 as if it were ::ffff:8.8.8.8.
+  // The URL parser normalizes it first, because ipaddr.js reads ::8.8.8.8 as ::ffff:8.8.8.8.
   const canonical = URL.parse(`http://[${bare}]/`)?.hostname.slice(1, -1);
   return canonical === undefined ? undefined : ipaddr.IPv6.parse(canonical);
 }
@@ -45,13 +45,13 @@ function v4At(bytes: readonly number[], offset: number, mask = 0): Address {
   return new ipaddr.IPv4(bytes.slice(offset, offset + 4).map((byte) => byte ^ mask));
 }
 
-/** The IPv4 addresses that an IPv6 one carries, by every scheme that puts one inside. */
+/** The IPv4 addresses embedded in an IPv6 address, for every embedding scheme. */
 function embedded(address: ipaddr.IPv6): Address[] {
   const bytes = address.toByteArray();
   const range = address.range();
   if (range === 'ipv4Mapped' || range === 'rfc6145' || range === 'rfc6052') return [v4At(bytes, 12)];
   if (range === '6to4') return [v4At(bytes, 2)];
-  // Teredo holds its server in the clear and its client with every bit turned.
+  // Teredo contains its server's address unchanged and its client's address with every bit inverted.
   if (range === 'teredo') return [v4At(bytes, 4), v4At(bytes, 12, 0xff)];
   if (range === 'unicast' && isWithin(address, v4Compatible)) return [v4At(bytes, 12)];
   const isatap = (bytes[8]! & 0xfd) === 0 && bytes[9] === 0 && bytes[10] === 0x5e && bytes[11] === 0xfe;
@@ -59,8 +59,8 @@ function embedded(address: ipaddr.IPv6): Address[] {
 }
 
 /**
- * All that an address stands for, each of which must be allowed: itself and the v4 addresses inside it. A mapped or a
- * NAT64 address is only another way to reach its v4 address, so that alone counts.
+ * All addresses that an address represents, each of which must be allowed: itself and the v4 addresses embedded in it. A mapped or NAT64 address only
+ * leads to its v4 address, so only the v4 address counts.
  */
 export function facesOf(address: Address): Address[] {
   if (address.kind() === 'ipv4') return [address];
@@ -70,7 +70,7 @@ export function facesOf(address: Address): Address[] {
   return onlySpelling ? inside : [v6, ...inside];
 }
 
-/** Whether it is a metadata service of a cloud, also behind a NAT64 prefix of the network's own. */
+/** Whether it is a metadata service of a cloud, also behind a network-specific NAT64 prefix. */
 export function isMetadata(address: Address): boolean {
   const bytes = address.toByteArray();
   return (
@@ -79,7 +79,7 @@ export function isMetadata(address: Address): boolean {
   );
 }
 
-/** The name of the reason why an address is not one of the public internet; undefined when it is. */
+/** The reason why an address is not public; undefined for a public address. */
 export function privateRange(address: Address): string | undefined {
   const range = address.range();
   if (range !== 'unicast') return range;

@@ -7,17 +7,17 @@ import { ForbiddenAddressError } from './guard.ts';
 import { parseRetryAfter } from '../schedule/retry.ts';
 import type { Outcome } from '../types.ts';
 
-/** How much of a response's body is read. */
+/** Maximum number of bytes of a response's body that are read. */
 const maximumResponseBytes = 16_384;
-/** More interim answers (1xx) than this and the peer is playing with us. */
+/** More interim responses (1xx) than this are treated as an attack. */
 const maximumInterimResponses = 16;
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 /**
- * One request underway, as undici's handler: the leanest way to an answer (no stream, no promise in between), and the only one
- * that can cut the response off after 16 KiB and at the deadline. It settles once: by the answer's end, by the 16 KiB,
- * by an error or by the deadline, whichever comes first; all that comes later is dropped.
+ * One request in flight, as an undici handler: the cheapest way to a response (no stream, no promise in between), and the only one that can cut the
+ * response off after 16 KiB and at the deadline. It settles once: at the end of the response, after 16 KiB, on an error or at the deadline, whichever
+ * comes first; later events are ignored.
  *
  *   waiting for a connection → sent → headers → body → settled
  *          └───────────┴─────────┴────────┴── deadline, error → settled

@@ -7,7 +7,7 @@ import { didYouMean } from '../../lib/suggest.ts';
 
 export type NamedCertificates = Readonly<Record<string, CertificateFiles>>;
 
-/** A certificate and its key, PEM. Another object after the files have been renewed. */
+/** A certificate and its key, PEM. A new object after the files were renewed. */
 export interface ClientCertificate {
   cert: string;
   key: string;
@@ -19,10 +19,10 @@ interface Known {
   lookedMs: number;
 }
 
-/** The files are looked at so often, at most. */
+/** Minimum time between two checks of the files. */
 const lookEveryMs = 1_000;
 
-/** What is wrong with the name that a webhook has as its `client_certificate`. */
+/** The problem of the name in a webhook's `client_certificate`. */
 export function checkClientCertificate(name: string | null, named: NamedCertificates): string[] {
   if (name === null || Object.hasOwn(named, name)) return [];
   return [
@@ -30,7 +30,7 @@ export function checkClientCertificate(name: string | null, named: NamedCertific
   ];
 }
 
-/** Reads the pair. Throws AppError ERR_CONFIG when a file cannot be read, or the key is not that of the certificate. */
+/** Reads the pair. Throws AppError ERR_CONFIG when a file cannot be read, or the key does not belong to the certificate. */
 export function readClientCertificate(name: string, files: CertificateFiles): ClientCertificate {
   const found = findPair(files);
   if (typeof found === 'string') throw unusable(name, found);
@@ -43,7 +43,7 @@ export function checkCertificateFiles(files: CertificateFiles): string | undefin
   return typeof found === 'string' ? `cannot be used: ${found}; ${formOfPair}` : undefined;
 }
 
-/** The pair, or why there is none. */
+/** The pair, or why it is missing. */
 function findPair({ certFile, keyFile }: CertificateFiles): ClientCertificate | string {
   try {
     const [cert, key] = [readFileSync(certFile, 'utf8'), readFileSync(keyFile, 'utf8')];
@@ -63,7 +63,7 @@ function unusable(name: string, why: string): AppError {
   });
 }
 
-/** Keeps the pairs as they were last read. While renewed files do not fit each other, the former pair counts. */
+/** Caches the pairs. While renewed files do not match each other, the former pair is used. */
 export class ClientCertificates {
   readonly #named: NamedCertificates;
   readonly #known = new Map<string, Known>();
@@ -93,7 +93,7 @@ export class ClientCertificates {
   }
 }
 
-/** Changes with the files. */
+/** Changes when the files change. */
 function stampOf({ certFile, keyFile }: CertificateFiles): string {
   return [certFile, keyFile]
     .map((path) => {

@@ -9,12 +9,12 @@ export interface ResolvedAddress {
   family: number;
 }
 
-/** Asks DNS (or whatever the system asks) for all addresses of a name. */
+/** Asks the system's resolver for all addresses of a name. */
 export type Resolve = (hostname: string) => Promise<ResolvedAddress[]>;
 
 /**
- * The system's resolver, with one question at a time for a name: 8 connections opened at once to one endpoint would
- * otherwise hold twice the 4 threads that all lookups and files of the process share.
+ * The system's resolver, with one query at a time for a name: otherwise 8 connections opened at once to one endpoint would need twice the 4 threads that
+ * all lookups and file operations of the process share.
  */
 export function createResolve(): Resolve {
   const underway = new Map<string, Promise<ResolvedAddress[]>>();
@@ -33,15 +33,15 @@ export interface ConnectorOptions {
   guard: Guard;
   resolve: Resolve;
   port: number;
-  /** From the question to DNS to the end of the TLS handshake. */
+  /** From the DNS query to the end of the TLS handshake. */
   timeoutMs: number;
   /** Certificate authorities (PEM) that are trusted; the system's when undefined. */
   ca: readonly string[] | undefined;
-  /** With which the receiver knows us. */
+  /** The client certificate. */
   client: ClientCertificate | undefined;
 }
 
-/** What is wrong with the answers of DNS: one bad address spoils all of them. */
+/** The problem of the DNS answers: one forbidden address refuses all of them. */
 function checkAnswers(
   addresses: readonly ResolvedAddress[],
   { guard, port }: ConnectorOptions,
@@ -54,7 +54,7 @@ function checkAnswers(
   return undefined;
 }
 
-/** A lookup for the socket that answers only what the guard allows. */
+/** A lookup for the socket that returns only addresses that the guard allows. */
 function guardedLookup(options: ConnectorOptions): LookupFunction {
   return (hostname, { all }, callback) => {
     options.resolve(hostname).then(
@@ -69,7 +69,7 @@ function guardedLookup(options: ConnectorOptions): LookupFunction {
   };
 }
 
-/** What is wrong with the peer of a connected socket: the last word, whatever happened between lookup and connect. */
+/** The problem of a connected socket's peer: the final check, whatever happened between lookup and connect. */
 function checkPeer(socket: Socket, { guard, port }: ConnectorOptions): Error | undefined {
   if (socket.remoteAddress === undefined) {
     return Object.assign(new Error('the connection closed at once'), { code: 'ECONNRESET' });
@@ -78,7 +78,7 @@ function checkPeer(socket: Socket, { guard, port }: ConnectorOptions): Error | u
   return problem === undefined ? undefined : new ForbiddenAddressError(problem);
 }
 
-/** Looks up the names that must not be reached by this port: nearly always none, since no receiver shares a database's port. */
+/** Looks up the names that are forbidden with this port: nearly always none, because no receiver shares a database's port. */
 async function learnForbidden({ guard, resolve, port }: ConnectorOptions): Promise<void> {
   for (const name of guard.forbiddenNames(port)) {
     // A name that cannot be looked up now keeps the addresses it had.
@@ -93,14 +93,14 @@ async function learnForbidden({ guard, resolve, port }: ConnectorOptions): Promi
 
 /**
  * Opens connections to one origin, checked three times: a literal address before connecting (a socket calls no lookup
- * for it), every answer of DNS, from which the socket then takes its address and asks no second time, and the peer.
+ * for it), every answer of DNS, from which the socket takes its address without a second query, and the peer.
  */
 export function createConnector(options: ConnectorOptions): buildConnector.connector {
   const { guard, port } = options;
   const connect = buildConnector({
     lookup: guardedLookup(options),
     timeout: options.timeoutMs,
-    // HTTP/1.1 only: a second protocol would double what a hostile peer can play with.
+    // HTTP/1.1 only: a second protocol would double the attack surface.
     allowH2: false,
     maxCachedSessions: 4,
     ...(options.ca === undefined ? {} : { ca: [...options.ca] }),

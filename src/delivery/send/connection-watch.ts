@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 
-/** Where undici says on which socket it sends a request (undici 7, docs/api/DiagnosticsChannel). */
+/** The channel on which undici reports the socket of a request (undici 7, docs/api/DiagnosticsChannel). */
 const channel = 'undici:client:sendHeaders';
 
 interface Sending {
@@ -9,9 +9,9 @@ interface Sending {
   socket: Socket;
 }
 
-/** The connection that a request is sent on. */
+/** The connection of a request. */
 export interface SentOn {
-  /** Whether the connection was open before this request, and not a byte has come since: it may have been dead when the request was sent. */
+  /** Whether the connection was open before this request and no byte has arrived since: it may have been dead when the request was sent. */
   isSilentReuse(): boolean;
 }
 

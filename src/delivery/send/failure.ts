@@ -11,7 +11,7 @@ const otherName = 'the certificate is for another name';
 const unknownAuthority =
   'the certificate cannot be verified: the receiver does not send that of its authority, or delivery.ca_file does not hold it';
 
-/** What the codes of Node, OpenSSL and undici mean. A code that is not here has the words of its reason. */
+/** The meaning of codes of Node, OpenSSL and undici. Any other code gets the text of its reason. */
 const words: Readonly<Record<string, Words>> = {
   ENOTFOUND: ['dns', 'the name does not exist'],
   EAI_NONAME: ['dns', 'the name does not exist'],
@@ -76,7 +76,7 @@ const byReason: Readonly<Record<FailureReason, string>> = {
   other: 'the request failed',
 };
 
-/** An attempt that we aborted, with words of ours. */
+/** An attempt that we aborted, with our own message. */
 export class AttemptError extends Error {
   readonly code: 'ERR_DEADLINE' | 'ERR_RESPONSE' | 'ERR_READ_ENOUGH';
 
@@ -99,8 +99,8 @@ function reasonOf(error: unknown, code: string | undefined): FailureReason {
 }
 
 /**
- * The word and the words for an error of the connection: `10.0.0.1:443: the connection was refused (ECONNREFUSED)`. Of several addresses
- * that failed, the last one counts. Of an error that is not our own, only the code and the address are used: its message may hold anything.
+ * The reason and the explanation of a connection error: `10.0.0.1:443: the connection was refused (ECONNREFUSED)`. If several addresses failed, the last
+ * one is named. Only the code and the address of a foreign error are used, because its message may contain anything.
  */
 export function toFailure(error: unknown): { reason: FailureReason; message: string } {
   const last: unknown =
@@ -121,14 +121,14 @@ function inWords(error: unknown, reason: FailureReason, code: string | undefined
   return `${place === undefined ? '' : `${place}: `}${what}${isWord ? ` (${code})` : ''}`;
 }
 
-/** The status with which a proxy refused a tunnel: undici gives it in the message alone. */
+/** The status with which a proxy refused a tunnel: undici returns it only in the message. */
 function proxyStatusOf(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined;
   const [, status] = /^Proxy response \((\d{3})\) /.exec(error.message) ?? [];
   return status === undefined ? undefined : Number(status);
 }
 
-/** Where it was connecting to, or the name that was looked up, as Node has them beside the code. */
+/** The address of the connection, or the name that was looked up, from the fields of Node's error. */
 function placeOf(error: unknown): string | undefined {
   const { address, port, hostname, host } = Object(error) as Record<string, unknown>;
   if (typeof address === 'string' && typeof port === 'number')

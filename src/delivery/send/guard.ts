@@ -13,22 +13,22 @@ import {
   privateRange,
 } from './address.ts';
 
-/** What deliveries may reach: the section `delivery` of the configuration, and what this process itself must be spared. */
+/** The rules for targets: the section `delivery` of the configuration, and addresses of this process that are forbidden. */
 export interface GuardOptions {
   allowHttp: boolean;
-  /** Networks opened although they are not public; with `port`, for that port only. */
+  /** Networks that are allowed although they are not public; with `port`, for that port only. */
   allowPrivateNetworks: readonly { cidr: string; port?: number | undefined }[];
   allowedPorts: readonly number[];
   /**
-   * Addresses (or host names) with ports that are never reached: our own HTTP port and the databases. One that is on this
-   * machine stands for every address of this machine, whatever spelling or interface leads there.
+   * Addresses (or host names) with ports that are never reached: our own HTTP port and the databases. An entry on this machine forbids every address of
+   * this machine, in any notation and on any interface.
    */
   forbidden: readonly { address: string; port: number }[];
-  /** The proxies that check addresses in our place (`delivery.proxy_is_guard`); without one we connect directly. */
+  /** The proxies that check addresses instead of us (`delivery.proxy_is_guard`); without one we connect directly. */
   proxies?: Proxies | undefined;
 }
 
-/** Where a URL leads, its form approved. */
+/** The target of a URL whose form was checked. */
 export interface Target {
   /** `https://api.example.com:8443` */
   origin: string;
@@ -37,7 +37,7 @@ export interface Target {
   port: number;
 }
 
-/** Decides where deliveries may go. Everything it says is a sentence for a person, with the key that would allow it. */
+/** Decides which targets are allowed. It returns problems as sentences for people, with the key that would allow the target. */
 export interface Guard {
   /** Checks a URL by its form: scheme, port, name, literal address. */
   checkUrl(url: string): { target: Target } | { problem: string };
@@ -58,7 +58,7 @@ export class ForbiddenAddressError extends Error {
 
 const maximumUrlLength = 2_048;
 
-/** Names that stand for the inside of a network. They resolve to what the search list or a local server says. */
+/** Names of internal networks. They resolve by the search list or a local server. */
 const internalSuffixes = [
   'localhost',
   'local',
@@ -90,7 +90,7 @@ interface OpenNetwork {
 interface ForbiddenPlace {
   /** Lower case, without a trailing dot. */
   name: string;
-  /** Whether it is a name, whose addresses must be asked for. */
+  /** Whether it is a name, whose addresses must be looked up. */
   isName: boolean;
   port: number;
   addresses: Address[];
@@ -131,16 +131,15 @@ function literalOf(hostname: string): string | undefined {
 const portOf = (url: URL): number =>
   url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
 
-/** What is wrong with the text of a URL before any setting is asked. */
+/** The problem of a URL's text, independent of settings. */
 function checkText(text: string): string | undefined {
   if (text.length > maximumUrlLength) return `the URL is longer than ${maximumUrlLength} characters`;
-  // The parser would drop tabs, line ends and invisible letters and turn backslashes round: what is checked must be what a
-  // person reads.
+  // The parser would drop tabs, line ends and invisible letters and replace backslashes: the checked URL must be the one that a person reads.
   if (/[\p{C}\p{Z}\\]/u.test(text)) return 'the URL has a space, an invisible character or a backslash';
   return undefined;
 }
 
-/** What is wrong with a URL's scheme or its user name. */
+/** The problem of a URL's scheme or user name. */
 function checkForm(url: URL, allowHttp: boolean): string | undefined {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'the scheme must be https';
   if (url.protocol === 'http:' && !allowHttp) {
@@ -152,14 +151,14 @@ function checkForm(url: URL, allowHttp: boolean): string | undefined {
   return undefined;
 }
 
-/** Whether a name is one of the inside of a network. */
+/** Whether a name belongs to an internal network. */
 function isInternal(name: string): boolean {
   return (
     !name.includes('.') || internalSuffixes.some((suffix) => name === suffix || name.endsWith(`.${suffix}`))
   );
 }
 
-/** Whether an address leads to a forbidden place, its port aside. */
+/** Whether an address is forbidden, regardless of its port. */
 function isAt(place: ForbiddenPlace, face: Address): boolean {
   return (
     place.addresses.some((address) => address.toString() === face.toString()) ||
@@ -168,8 +167,8 @@ function isAt(place: ForbiddenPlace, face: Address): boolean {
 }
 
 /**
- * Builds the guard against server-side request forgery. It is asked about the URL's form, about literal addresses, about
- * every answer of DNS and about the peer once connected, at every connection (see connect.ts).
+ * Builds the guard against server-side request forgery. It checks the URL's form, literal addresses, every DNS answer and the connected peer, at every
+ * connection (see connect.ts).
  * @throws AppError ERR_CONFIG when a network cannot be read.
  */
 export function createGuard(options: GuardOptions): Guard {
@@ -213,7 +212,7 @@ export function createGuard(options: GuardOptions): Guard {
     if (forbidden.some((place) => place.port === port && place.name === name)) {
       return `${name}, port ${port}, belongs to odontology-webhooks or its database: never allowed`;
     }
-    // With a network opened, a name of the inside is what people write: its addresses are checked when connecting.
+    // When private networks are allowed, internal names are legitimate: their addresses are checked when connecting.
     if (isInternal(name) && opened.length === 0) {
       return `${name} is a name of an internal network: delivery.allow_private_networks is empty`;
     }
@@ -236,7 +235,7 @@ export function createGuard(options: GuardOptions): Guard {
       if (url === null) return { problem: 'the URL cannot be read' };
       const problem = checkText(text) ?? checkForm(url, options.allowHttp) ?? checkParsed(url);
       if (problem !== undefined) return { problem };
-      // A URL saved before it was checked keeps the path that was sent then: the parser's.
+      // A URL that was saved before this check existed keeps the path that was sent then: that of the parser.
       const written = writtenPath(text);
       const path = 'path' in written ? written.path : url.pathname + url.search;
       return { target: { origin: url.origin, path, port: portOf(url) } };
@@ -255,8 +254,8 @@ export function createGuard(options: GuardOptions): Guard {
 }
 
 /**
- * Says what is wrong with a webhook's URL when it is saved: a courtesy to the person who types it, in sentences. The guard
- * proper checks again at every attempt, after DNS.
+ * Returns the problems of a webhook's URL as sentences when it is saved. This only helps the person who types it: the guard checks again at every attempt,
+ * after DNS.
  */
 export function checkWebhookUrl(url: string, options: GuardOptions): string[] {
   const verdict = createGuard(options).checkUrl(url);

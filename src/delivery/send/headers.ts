@@ -1,7 +1,7 @@
 const maximumHeaders = 20;
 const maximumBytes = 4_096;
 
-/** Headers that frame or route the request, or that we set: a webhook's own may not touch them. */
+/** Headers that frame or route the request, or that we set: a webhook may not set them. */
 const reserved = new Set([
   'accept-encoding',
   'connection',
@@ -35,13 +35,13 @@ function checkHeader(name: string, value: string): string | undefined {
   if (reserved.has(lower) || reservedPrefixes.some((prefix) => lower.startsWith(prefix))) {
     return `the header ${name} would change the request: it is not for webhooks to set`;
   }
-  // Printable ASCII and tabs: a line end would begin another header, anything else arrives in unknown letters.
+  // Printable ASCII and tabs: a line end would begin another header, and the encoding of other characters is undefined.
   if (!/^[\t\x20-\x7e]*$/.test(value))
     return `the value of the header ${name} has characters that are not printable ASCII`;
   return undefined;
 }
 
-/** Says what is wrong with a webhook's own headers, in sentences that do not quote values; empty when all is well. */
+/** Returns the problems of a webhook's own headers as sentences that do not quote values; empty without a problem. */
 export function checkWebhookHeaders(headers: Readonly<Record<string, string>>): string[] {
   const entries = Object.entries(headers);
   const problems = entries.flatMap(([name, value]) => checkHeader(name, value) ?? []);

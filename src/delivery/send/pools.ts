@@ -9,11 +9,11 @@ export interface PoolsOptions {
   resolve: Resolve;
   /** Certificate authorities (PEM) that are trusted; the system's when undefined. */
   ca: readonly string[] | undefined;
-  /** How many pools may stand open; more only while every one of them is in use. */
+  /** Maximum number of open pools; exceeded only while all of them are in use. */
   maximum?: number;
 }
 
-/** For what connections are used: they are shared only by requests of which both are the same. */
+/** Two requests share connections only if these values are equal. */
 interface Use {
   timeoutMs: number;
   client: ClientCertificate | undefined;
@@ -28,7 +28,7 @@ export interface OriginPool {
 }
 
 const idleMs = 60_000;
-/** A busy connection never asks DNS again: after this long its pool makes room for a new one that does. */
+/** A busy connection never queries DNS again: after this time a new pool replaces its pool. */
 const maximumAgeMs = 300_000;
 const sweepEveryMs = 10_000;
 const maximumHeaderBytes = 16_384;
@@ -42,7 +42,7 @@ function createDispatcher(
     allowH2: false,
     pipelining: 1,
     maxHeaderSize: maximumHeaderBytes,
-    // The attempt's one deadline stands for both.
+    // The attempt's single deadline covers both.
     headersTimeout: 0,
     bodyTimeout: 0,
   };
@@ -75,7 +75,7 @@ export class Pools {
     this.#options = options;
   }
 
-  /** How many pools stand open. */
+  /** Number of open pools. */
   get size(): number {
     return this.#pools.size;
   }
@@ -109,7 +109,7 @@ export class Pools {
     pool.inFlight -= 1;
   }
 
-  /** Opens new connections for what comes next; what is under way on the present ones ends there. */
+  /** Opens new connections for the next requests; requests in flight end on the present ones. */
   retire(pool: OriginPool): void {
     for (const [key, each] of this.#pools) if (each === pool) this.#close(key, pool);
   }
@@ -120,7 +120,7 @@ export class Pools {
     await Promise.all(pools.map((pool) => pool.dispatcher.destroy()));
   }
 
-  /** A renewed certificate is another object: it gets connections of its own. */
+  /** A renewed certificate is another object and gets separate connections. */
   #clientKey(client: ClientCertificate | undefined): string {
     if (client === undefined) return '';
     const known = this.#clientKeys.get(client) ?? String((this.#clients += 1));
@@ -135,7 +135,7 @@ export class Pools {
     }
   }
 
-  /** Closes the pools idle for longest until one more fits; those in use stay, even when there are too many. */
+  /** Closes the pools that were idle longest until one more fits; pools in use stay, even when there are too many. */
   #makeRoom(): void {
     const surplus = this.#pools.size + 1 - (this.#options.maximum ?? 256);
     if (surplus <= 0) return;
@@ -146,7 +146,7 @@ export class Pools {
 
   #close(key: string, pool: OriginPool): void {
     this.#pools.delete(key);
-    // Waits for requests under way; the caller does not wait for this.
+    // Waits for requests in flight; the caller does not wait for this.
     pool.dispatcher.close().catch(() => undefined);
   }
 }

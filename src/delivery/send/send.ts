@@ -16,17 +16,17 @@ export interface SenderOptions {
   guard: GuardOptions;
   /** Default: the system's resolver. */
   resolve?: Resolve;
-  /** Certificate authorities (PEM) that are trusted beside the system's. */
+  /** Certificate authorities (PEM) that are trusted in addition to the system's. */
   ca?: string | undefined;
-  /** Certificates with which receivers know us, by the name that a webhook has. */
+  /** Client certificates, by the name that webhooks use. */
   clientCertificates?: NamedCertificates;
 }
 
 /** Sends one request once. */
 export interface Sender {
-  /** Never rejects: whatever the receiver does is an outcome. */
+  /** Never rejects: every reaction of the receiver is an outcome. */
   send(request: Request): Promise<Outcome>;
-  /** Cuts what is underway (each ends as an outcome) and closes all connections. */
+  /** Aborts requests in flight (each ends with an outcome) and closes all connections. */
   close(): Promise<void>;
 }
 
@@ -89,7 +89,7 @@ class RequestChecker {
 }
 
 /**
- * Builds the sender: signs, checks the address, sends over a kept connection and returns what became of it. The form of
+ * Builds the sender: signs, checks the address, sends over a pooled connection and returns the outcome. The form of
  * a URL and of a webhook's own headers is checked once for each (the rules are fixed for the sender's life), the address at
  * every connection.
  */
@@ -128,7 +128,7 @@ export function createSender(options: SenderOptions): Sender {
         const body = Buffer.from(request.body);
         const attempt = new Attempt(request.timeoutMs, watch.follow(body), (outcome) => {
           pools.release(pool);
-          // The other idle connections may be as dead: the second try gets a new one.
+          // The other idle connections may be dead, too: the second try gets a new one.
           if (outcome.kind === 'failed' && outcome.idleConnectionDied) pools.retire(pool);
           resolve(outcome);
         });

@@ -2,7 +2,7 @@ import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'no
 import { systemClock } from '../../lib/clock.ts';
 import { secretKey } from '../../lib/secret.ts';
 
-/** What is signed: the exact bytes of one attempt. */
+/** The signed input: the exact bytes of one attempt. */
 export interface SignedMessage {
   /** `webhook-id`. */
   id: string;
@@ -11,7 +11,7 @@ export interface SignedMessage {
   body: string | Buffer;
 }
 
-/** The key of a secret, ready for use. Node takes five times as long to make one (12 µs) as to sign with it: keep it. */
+/** The key object of a secret. Node takes five times as long to create one (12 µs) as to sign with it, so cache it. */
 export function standardKey(secret: string): KeyObject {
   return createSecretKey(secretKey(secret));
 }
@@ -48,7 +48,7 @@ export interface SignOptions {
   timestampSeconds: number;
   /** Current secret first. Each adds a standard signature; the legacy header has room for the first only. */
   secrets: readonly string[];
-  /** `standardKey` of each secret, from a caller who keeps them. */
+  /** `standardKey` of each secret, if the caller caches them. */
   keys?: readonly KeyObject[];
   legacySignature: boolean;
 }
@@ -69,7 +69,7 @@ export function signatureHeaders(options: SignOptions): SignatureHeaders {
   return headers;
 }
 
-/** How one of the two signatures of a request looks: `expired` is a right signature with a timestamp out of tolerance. */
+/** The result for one of the two signatures of a request: `expired` is a valid signature with a timestamp out of tolerance. */
 export type SignatureCheck = 'valid' | 'mismatch' | 'expired' | 'malformed' | 'missing';
 
 export interface VerifyOptions {
@@ -130,7 +130,7 @@ function checkLegacy(options: VerifyOptions, secrets: readonly string[]): Signat
 }
 
 /**
- * Each of the two signatures checked by itself, to tell a person which one failed and how.
+ * Checks each of the two signatures separately, to report which one failed and why.
  * @throws TypeError when a secret is missing or empty.
  */
 export function inspectSignatures(options: VerifyOptions): {
@@ -139,7 +139,7 @@ export function inspectSignatures(options: VerifyOptions): {
 } {
   const secrets = typeof options.secret === 'string' ? [options.secret] : options.secret;
   if (secrets.length === 0 || secrets.some((secret) => typeof secret !== 'string' || secret === '')) {
-    // An undefined environment variable must not become a key that is publicly known.
+    // An undefined environment variable must not become a publicly known key.
     throw new TypeError('verifyWebhookSignature needs a secret that is not empty');
   }
   return { standard: checkStandard(options, secrets), legacy: checkLegacy(options, secrets) };
@@ -148,8 +148,8 @@ export function inspectSignatures(options: VerifyOptions): {
 /**
  * Whether a received webhook is genuine: signed with the secret, and recent. Comparison takes constant time.
  *
- * `webhook-signature` (Standard Webhooks) must be valid whenever it is there, so that a bad one is never rescued by a good
- * `x-webhook-signature`; the latter alone counts only with `allowLegacy`. Never throws for anything a request can hold;
+ * `webhook-signature` (Standard Webhooks) must be valid whenever it is there, so that a valid `x-webhook-signature` never compensates for an invalid one;
+ * the latter alone counts only with `allowLegacy`. Never throws for any content of a request;
  * throws a TypeError when there is no secret.
  *
  * ```js

@@ -7,7 +7,7 @@ import type { Outcome } from '../types.ts';
 /** The type of the event that a person sends to try a webhook; it is not recorded in the log. */
 const testEventType = 'webhook.test';
 
-/** Sends one signed event without any data of a patient, once, by the same way as all others. */
+/** Sends one signed event without any data of a patient, once, through the same code as all others. */
 export function testWebhook(sender: Sender, webhook: Webhook): Promise<Outcome> {
   const { id, name, url, secrets, headers, timeoutMs, legacySignature, clientCertificate } = webhook;
   const timestamp = new Date(systemClock.now()).toISOString();

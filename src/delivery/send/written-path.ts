@@ -1,7 +1,7 @@
-/** Path and query of a URL as they are sent, or what is wrong with the way they are written. */
+/** Path and query of a URL as they are sent, or the problem of their text. */
 export type WrittenPath = { path: string } | { problem: string };
 
-/** Everything behind the authority, up to a fragment. */
+/** Everything after the authority, up to a fragment. */
 const form = /^https?:\/\/[^/?#]*([^#]*)(#?)/i;
 /** What RFC 3986 (sections 3.3 and 3.4) allows in a path and a query, percent signs apart. */
 const notAllowed = /[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]/u;
@@ -11,8 +11,8 @@ const dotSegment = /(?:^|\/)(?:\.|%2e){1,2}(?=\/|$)/i;
 
 /**
  * Takes path and query from the text of a URL: they are sent byte for byte as written, because a receiver may compare or sign
- * them, while a URL parser would rewrite them (drop a lone `?`, resolve `/../`, encode `{`). What HTTP cannot carry as it is
- * written is a problem, with what to write. Neither repeats more of the URL than the character: a path may hold a key.
+ * them, while a URL parser would rewrite them (drop a lone `?`, resolve `/../`, encode `{`). Text that HTTP cannot carry unchanged is a problem, reported
+ * with a correction. Neither quotes more of the URL than the character, because a path may contain a key.
  */
 export function writtenPath(text: string): WrittenPath {
   const [, written, fragment] = form.exec(text) ?? [];
