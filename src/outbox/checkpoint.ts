@@ -8,12 +8,12 @@ import { markedCheckpoint } from './checkpoint-mark.ts';
 import { fromSqlDatetime, toSqlDatetime, fromNullableSqlDatetime } from './sql-datetime.ts';
 import type { CaptureState, Checkpoint, KeysInForce } from './types.ts';
 
-/** The part of the checkpoint's row that every append must find unchanged, and moves on. */
+/** The part of the checkpoint's row that every append must find unchanged, and then increases. */
 export interface Counters {
   epoch: number;
   nextEventSeq: number;
   nextDeliveryId: number;
-  /** Number that staged events carry: those with a lower one are visible. */
+  /** Staging number: events with a lower number are visible. */
   staging: number;
 }
 
@@ -40,7 +40,7 @@ interface CheckpointRow {
   mark: Buffer | null;
 }
 
-/** Reads where capture stands. Throws AppError ERR_AUDIT where SQL has edited a document into another shape. */
+/** Reads the position of capture. Throws AppError ERR_AUDIT where SQL has edited a document into another shape. */
 export async function readCaptureState(session: Session): Promise<CaptureState> {
   const [row] = await session.rows<CheckpointRow>(
     `SELECT c.epoch, lineage, flavour, server_uuid, gtid, c.file, c.\`offset\`, file_created_at, committed_at, passed_at, updated_at,
@@ -87,7 +87,7 @@ export async function readCaptureState(session: Session): Promise<CaptureState> 
   };
 }
 
-/** Version 0.1.0 before its release kept the kind alone of a column. */
+/** Pre-release versions of 0.1.0 stored only the kind of a column. */
 function readBaseline(text: string): Baseline {
   const stored = parseStored('known_tables.baseline', text, 1) as Record<
     string,
@@ -118,9 +118,9 @@ export function selectDisabled(webhookIds: Iterable<number>): string {
 
 /**
  * The first statement of everything that capture writes. It fails with ER_BAD_NULL_ERROR, and with it the whole script,
- * when another process has taken over (`fence`), a person has moved the position (`epoch`), another process has put rows
- * into the queue meanwhile (the counters), or one of the webhooks that it queues for was disabled by a person. So the whole append is one
- * round trip, and holds no lock across two.
+ * when another process has taken over (`fence`), an operator has moved the position (`epoch`), another process has inserted rows into the queue meanwhile
+ * (the counters), or an operator has disabled one of the webhooks that it queues for. So the whole append is one round trip, and holds no lock between
+ * round trips.
  */
 export function guardedUpdate(
   { fence, webhookIds = [] }: { fence: number; webhookIds?: Iterable<number> },
@@ -173,7 +173,7 @@ export async function writeMark(session: Session, { from, ...marking }: Leaving)
   await session.run(`UPDATE checkpoint SET ${markAssignment(from, marking)} WHERE id = 1`);
 }
 
-/** Statements of the same transaction that keep what a checkpoint says of the source's tables; none where it says nothing new. */
+/** Statements of the same transaction that store the schema history of a checkpoint; none if it is unchanged. */
 export function knowledgeStatements({ baseline, keys }: Pick<Checkpoint, 'baseline' | 'keys'>): string[] {
   return [
     ...(baseline === undefined ? [] : [keepKnown('baseline', storedText('known_tables.baseline', baseline))]),
@@ -189,8 +189,8 @@ function keepKnown(column: 'baseline' | 'keys_in_force', text: string): string {
 }
 
 /**
- * Records why capture stopped, so that it survives restarts; the position stays. False when a person has resumed capture
- * meanwhile: then the finding is out of date.
+ * Records why capture stopped, so that it survives restarts; the position stays. False when an operator has resumed capture meanwhile: then the halt is
+ * out of date.
  */
 export async function recordHalt(session: Session, halt: Halt, epoch: number): Promise<boolean> {
   const { affectedRows } = await session.run(
@@ -201,8 +201,7 @@ export async function recordHalt(session: Session, halt: Halt, epoch: number): P
 }
 
 /**
- * Written with the last move of the checkpoint of a process that stops, where the store is on the source server: the transaction
- * that it is part of lies behind the checkpoint. `state`: see CleanStop.
+ * Written with the last move of the checkpoint by a process that stops, if the store is on the source server: its transaction lies behind the checkpoint. `state`: see CleanStop.
  */
 export function cleanStopStatement({ position }: Checkpoint, epoch: number, state: string | null): string {
   const values = [1, epoch, position.file, position.offset, state].map(literal).join(', ');
@@ -220,15 +219,14 @@ export interface Leaving extends Marking {
 }
 
 /**
- * Moves the position by hand: a person accepts a gap. What was known of single transactions and of the tables goes with the
- * log that it was read from.
+ * Moves the position because an operator accepts a gap. Accepted transactions and the schema history are deleted, because they belong to the former log.
  */
 export function moveCheckpoint(session: Session, to: Checkpoint, marking: Marking): Promise<void> {
   const set = ['waived = NULL', ...positionAssignments(to, next(marking))];
   return beginEpoch(session, set, ['DELETE FROM known_tables', ...knowledgeStatements(to)]);
 }
 
-/** Lets capture pass over these transactions: a person accepts their loss. The position stays. */
+/** Makes capture skip these transactions: an operator accepts their loss. The position stays. */
 export function skipTransactions(
   session: Session,
   { ids, baseline }: { ids: readonly string[]; baseline: Baseline },
@@ -237,12 +235,12 @@ export function skipTransactions(
   return stayAt(session, leaving, [waivedAssignment(ids)], knowledgeStatements({ baseline }));
 }
 
-/** Keeps only these transactions on the list of those to pass over: the others lie behind. */
+/** Keeps only these transactions in the list of transactions to skip: the others lie behind the position. */
 export async function keepSkipped(session: Session, ids: readonly string[], epoch: number): Promise<void> {
   await session.run(`UPDATE checkpoint SET ${waivedAssignment(ids)} WHERE id = 1 AND epoch = ?`, [epoch]);
 }
 
-/** Takes the tables as they are now: a person accepts that columns went away or changed their kind. The position stays. */
+/** Accepts the tables as they are now: an operator accepts that columns were dropped or changed their kind. The position stays. */
 export function acceptBaseline(session: Session, baseline: Baseline, leaving: Leaving): Promise<void> {
   return stayAt(session, leaving, [], knowledgeStatements({ baseline }));
 }
@@ -267,7 +265,7 @@ function stayAt(
 
 const next = ({ marker, epoch }: Marking): Marking => ({ marker, epoch: epoch + 1 });
 
-/** The growing epoch makes a process that still captures fail at its next append (ERR_LEASE_LOST) and read the row anew. */
+/** The higher epoch makes a process that still captures fail at its next append (ERR_LEASE_LOST) and read the row again. */
 async function beginEpoch(session: Session, set: readonly string[], along: readonly string[]): Promise<void> {
   const all = ['epoch = epoch + 1', ...set, 'updated_at = UTC_TIMESTAMP(3)'];
   await session.script([`UPDATE checkpoint SET ${all.join(', ')} WHERE id = 1`, ...along]);

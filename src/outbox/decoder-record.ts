@@ -2,19 +2,19 @@ import type { Difference } from '../binlog/second-reader/compare/comparison.ts';
 import type { Session, Store } from '../db/connection/client.ts';
 import { parseStored, storedText } from '../db/proof/stored-json.ts';
 
-/** What is known of the decoder on this installation, by its comparison with zongji. */
+/** The results of comparing our decoder with zongji on this installation. */
 export interface DecoderRecord {
-  /** Ours and zongji's: another version of one of them is compared anew. */
+  /** Our version and zongji's: a new version of either is compared again. */
   versions: string;
   /** Lower-case names of the tables of which rows were compared. */
   tables: readonly string[];
-  /** Found and not accepted: capture halts. */
+  /** Differences that are not accepted: capture halts. */
   differences: readonly Difference[];
-  /** Accepted on record: they do not halt again. */
+  /** Accepted differences: they do not halt again. */
   accepted: readonly Pick<Difference, 'table' | 'column' | 'type'>[];
 }
 
-/** Reads the record, locked until the end of the transaction; an empty one where nothing was compared with these versions. */
+/** Reads the record, locked until the end of the transaction; an empty record if nothing was compared with these versions. */
 export async function readDecoderRecord(session: Session, versions: string): Promise<DecoderRecord> {
   const [row] = await session.rows<{ record: string | null }>(
     'SELECT decoder_check AS record FROM installation WHERE id = 1 FOR UPDATE',
@@ -25,7 +25,7 @@ export async function readDecoderRecord(session: Session, versions: string): Pro
   return known.versions === versions ? known : { ...empty, accepted: known.accepted };
 }
 
-/** Adds what a comparison found. Returns the record as it is then. */
+/** Adds the results of a comparison. Returns the new record. */
 export function noteComparison(
   store: Store,
   versions: string,
@@ -59,7 +59,7 @@ export async function acceptDifferences(session: Session, differences: readonly 
   });
 }
 
-/** What stopped capture, for who is to accept it. */
+/** The differences that stopped capture, for the operator who accepts them. */
 export async function readDifferences(session: Session): Promise<readonly Difference[]> {
   const [row] = await session.rows<{ record: string | null }>(
     'SELECT decoder_check AS record FROM installation WHERE id = 1',

@@ -1,18 +1,18 @@
 import type { Session } from '../db/connection/client.ts';
 import { fromSqlDatetime } from './sql-datetime.ts';
 
-/** A halt of capture that was announced and is over, while its end has not been announced. */
+/** A halt of capture that is over and has the event `capture.halted`, but no `capture.resumed` yet. */
 export interface EndedHalt {
   /** Id of the event `capture.halted`. */
   haltedEvent: string;
   haltedAtMs: number;
-  /** Whether a person accepted a gap since. */
+  /** Whether an operator has accepted a gap since. */
   isAccepted: boolean;
 }
 
 /**
- * The last halt, when it is over: `capture.halted` is in the log, `capture.resumed` of it is not, and capture is not halted. Of older
- * halts nothing is owed: each ended before the next began.
+ * The last halt, when it is over: `capture.halted` is in the log, `capture.resumed` of it is not, and capture is not halted. Older halts need no event,
+ * because each ended before the next began.
  */
 export async function findEndedHalt(session: Session): Promise<EndedHalt | undefined> {
   const [row] = await session.rows<{ id: string; type: string; occurredAt: string; accepted: number }>(

@@ -2,19 +2,19 @@ import type { Session, Store } from '../db/connection/client.ts';
 import { idIn } from '../db/connection/sql-text.ts';
 
 export interface PruneOptions {
-  /** What was recorded longer ago than this goes. */
+  /** Rows recorded longer ago than this are removed. */
   olderThanMs: number;
-  /** Rows that one transaction looks at, at most. Default 250. */
+  /** Maximum number of rows in one transaction. Default 250. */
   batch?: number;
-  /** The last event that may be touched, as is on record. Default: none is too young but by its age. */
+  /** The last event that may be changed, according to the audit log. Default: only the age decides. */
   upTo?: number;
-  /** Proves that events are as they were sealed, their moments too; nothing is touched from the first that is not among them on. */
+  /** Returns the events that are unchanged since they were sealed, including their times; pruning stops at the first other event. */
   prove?(tx: Session, seqs: readonly number[]): Promise<ReadonlySet<number>>;
 }
 
 const defaultBatch = 250;
 
-/** How many events are older than each, as far as they have not been looked at for their payloads, or are there at all. */
+/** The number of events that are older than each limit and were not pruned yet. */
 export async function countPrunable(
   session: Session,
   { payloadsMs, logMs }: { payloadsMs: number; logMs: number },
@@ -31,8 +31,8 @@ export async function countPrunable(
 
 /**
  * Removes the payloads and the answers of the next events that are too old, in one bounded transaction; the record of what was
- * sent stays. An event that is still owed to a webhook keeps its payload until it is delivered: `pruneKept` prunes it later.
- * Returns how many events it looked at; call again while that is the whole batch.
+ * sent stays. An event that is still to be delivered to a webhook keeps its payload until then: `pruneKept` prunes it later. Returns the number of
+ * examined events; call again while that is a full batch.
  */
 export async function prunePayloads(store: Store, options: PruneOptions): Promise<number> {
   return store.transaction(async (tx) => {
@@ -56,8 +56,7 @@ export async function prunePayloads(store: Store, options: PruneOptions): Promis
 }
 
 /**
- * Removes the payloads that were kept for a delivery which has ended since, of events up to `upTo`. Returns how many; call again while
- * that is a batch.
+ * Removes payloads of events up to `upTo` that were kept for a delivery which has ended since. Returns how many; call again while that is a full batch.
  */
 export async function pruneKept(
   store: Store,
@@ -82,9 +81,8 @@ export async function pruneKept(
 }
 
 /**
- * Removes the oldest events that are too old for the log, with their deliveries: a whole range from the beginning, which ends
- * before the first that is still owed to a webhook, or whose attempts the sealed log still has. Returns how many events went; call
- * again while that is the whole batch.
+ * Removes the oldest events that are too old for the log, with their deliveries: a range from the beginning, which ends before the first event that is
+ * still to be delivered, or whose attempts the sealed log still has. Returns how many events were removed; call again while that is a full batch.
  */
 export async function pruneLog(store: Store, options: PruneOptions): Promise<number> {
   return store.transaction(async (tx) => {
@@ -104,7 +102,7 @@ export async function pruneLog(store: Store, options: PruneOptions): Promise<num
   });
 }
 
-/** The events that follow in the log, up to the first that is young enough. */
+/** The next events of the log, up to the first that is recent enough. */
 async function oldEvents(
   tx: Session,
   afterSeq: number,
@@ -134,7 +132,7 @@ function beginning<Row extends { isOld: number }>(rows: readonly Row[]): readonl
   return young < 0 ? rows : rows.slice(0, young);
 }
 
-/** The events with unfinished deliveries. Locks their deliveries, so that none is reopened meanwhile. */
+/** The events with unfinished deliveries. Locks their deliveries, so that none is reopened during the transaction. */
 async function openAmong(tx: Session, seqs: readonly number[]): Promise<Set<number>> {
   const rows = await tx.rows<{ seq: number; status: string }>(
     `SELECT event_seq AS seq, status FROM delivery_log WHERE ${idIn('event_seq', seqs)} FOR UPDATE`,

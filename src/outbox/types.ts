@@ -7,7 +7,7 @@ import type { Store } from '../db/connection/client.ts';
 import type { Cipher } from '../crypto/cipher.ts';
 import type { PayloadKey } from './payload/subject-keys.ts';
 
-/** A subscription, as the engine uses it. Secrets are in the clear here and nowhere else. */
+/** A subscription, as the engine uses it. Only here are secrets in the clear. */
 export interface Webhook {
   id: number;
   name: string;
@@ -23,31 +23,31 @@ export interface Webhook {
   headers: Readonly<Record<string, string>>;
   order: 'entity' | 'none';
   maxInFlight: number;
-  /** Requests a second; null is without a limit. */
+  /** Requests a second; null for no limit. */
   ratePerSecond: number | null;
   timeoutMs: number;
   legacySignature: boolean;
   /** A name in `delivery.client_certificates`; null for none. */
   clientCertificate: string | null;
-  /** Since when every attempt has failed, ms since 1970 UTC; null or absent while it is well. */
+  /** Time of the first failure after the last success, ms since 1970 UTC; null or absent while deliveries succeed. */
   failingSinceMs?: number | null;
-  /** Its present name and URL as a row of `receivers`; absent where nothing is sent by this object. */
+  /** Its present name and URL as a row of `receivers`; absent if this object is not used for sending. */
   receiver?: number;
 }
 
 /**
- * Whether it is sent to: `active`; `paused` or `inactive` by a person, `disabled` by the engine; `unfit`: a column of its row cannot be used, and its
- * deliveries wait until that is corrected.
+ * Whether events are sent to it: `active`; `paused` or `inactive` by an operator, `disabled` by the engine; `unfit`: a column of its row cannot be used,
+ * and its deliveries wait until it is corrected.
  */
 export type WebhookStanding = 'active' | 'paused' | 'inactive' | 'disabled' | 'unfit';
 
-/** A webhook with what only the outbox and the daemon need to know of it. */
+/** A webhook with the fields that only the outbox and the daemon need. */
 export interface Subscription extends Webhook {
   /** Whether its events are queued: while it is active, and while the engine has disabled it (they wait until it is enabled). */
   collects: boolean;
-  /** Why it is sent nothing, or `active`. */
+  /** Why nothing is sent to it, or `active`. */
   standing: WebhookStanding;
-  /** Since when every attempt has failed, ms UTC; null while it is well. */
+  /** Time of the first failure after the last success, ms UTC; null while deliveries succeed. */
   failingSinceMs: number | null;
 }
 
@@ -57,45 +57,45 @@ export interface ClaimedDelivery {
   webhookId: number;
   eventId: string;
   eventType: string;
-  /** Deliveries of one lane and webhook go one after the other; empty when the webhook has `order: none`. */
+  /** Deliveries of one lane and webhook are sent one after the other; empty when the webhook has `order: none`. */
   lane: string;
   body: string;
-  /** 1 for the first; counted anew when a person has the delivery sent again. */
+  /** 1 for the first; restarts when a person sends the delivery again. */
   attempt: number;
   /** When the change was committed at the source, ms UTC: for the latency histogram. */
   occurredAtMs: number;
-  /** Encrypts the answer as it did the body; without one, both are kept in the clear. */
+  /** Encrypts the answer like the body; absent when both are stored in the clear. */
   key?: PayloadKey;
 }
 
 /** A process that claims. */
 export interface Claimant {
   store: Store;
-  /** Opens and seals what the store has. */
+  /** Decrypts and encrypts stored values. */
   cipher: Cipher;
-  /** A name that no other process has, nor this one's next life: at most 64 ASCII characters. */
+  /** A unique name, different after each start: at most 64 ASCII characters. */
   owner: string;
   /** How long a claim holds, ms: longer than a delivery waits in memory and its request may take together. */
   claimMs: number;
 }
 
-/** How many fresh deliveries the claimant takes at once. */
+/** How many new deliveries the claimant accepts at once. */
 export interface Room {
   total: number;
   of(webhookId: number): number;
 }
 
-/** How an attempt ended, as far as the log records it. */
+/** The outcome of an attempt as the log records it. */
 export interface AttemptOutcome {
   kind: 'delivered' | 'rejected' | 'gone' | 'failed' | 'forbidden';
   durationMs: number;
   status?: number;
   responseBody?: string;
-  /** A stable word, where there was no answer. */
+  /** A stable word, when there was no answer. */
   reason?: string;
 }
 
-/** What the store is to record of an attempt. */
+/** The record of an attempt for the store. */
 export interface Settlement {
   delivery: ClaimedDelivery;
   outcome: AttemptOutcome;
@@ -104,28 +104,28 @@ export interface Settlement {
   /** When the outcome was known, ms UTC. */
   endedAtMs: number;
   next: { kind: 'delivered' } | { kind: 'retry'; delayMs: number } | { kind: 'exhausted' };
-  /** Name and URL that it was sent to: a row of `receivers`. Absent where nothing was sent. */
+  /** Name and URL of the target: a row of `receivers`. Absent when nothing was sent. */
   receiver?: number;
 }
 
-/** Where capture continues, and whose log that is. */
+/** The position from which capture continues, and the lineage of the log. */
 export interface Checkpoint {
   lineage: string;
   flavour: Flavour;
-  /** Null where the server has none (MariaDB). */
+  /** Null if the server has none (MariaDB). */
   serverUuid: string | null;
   position: Position;
   /** Commit time at the source of the last transaction before it, ms UTC; null before the first. */
   committedAtMs: number | null;
-  /** A moment that the source's clock had passed before what follows was committed, ms UTC; null where none is known. */
+  /** A time that the source's clock had passed before the next transactions were committed, ms UTC; null if unknown. */
   passedMs: number | null;
-  /** Where it has changed since the last checkpoint: what the log has shown of the watched tables. */
+  /** The schema history of the watched tables, if it has changed since the last checkpoint. */
   baseline?: Baseline;
-  /** Where they have changed since the last checkpoint: the foreign keys and triggers in force. */
+  /** The foreign keys and triggers in force, if they have changed since the last checkpoint. */
   keys?: KeysInForce;
 }
 
-/** The foreign keys of watched tables and of their parents at a place in the log, and the triggers that are in their place. */
+/** The foreign keys of watched tables and of their parents at a position in the log, and the triggers that replace them. */
 export interface KeysInForce {
   graph: KeyGraph;
   /** Names, as triggerName returns them. */
@@ -136,18 +136,18 @@ export interface KeysInForce {
 export interface CaptureState {
   /** Null before the first run. */
   checkpoint: Checkpoint | null;
-  /** How often a person moved the position. */
+  /** How often an operator moved the position. */
   epoch: number;
   /** Of the epoch and the position (checkpoint-mark.ts). */
   mark: Buffer | null;
   updatedAtMs: number;
-  /** Ids of transactions whose loss a person accepted. */
+  /** Ids of transactions whose loss an operator accepted. */
   waived: readonly string[];
-  /** What the log has shown of the watched tables up to the checkpoint. */
+  /** The schema history of the watched tables up to the checkpoint. */
   baseline: Baseline;
   /** The foreign keys and triggers at the checkpoint; null before they were first read. */
   keys: KeysInForce | null;
-  /** How capture was stopped, where no process has moved the checkpoint since; else null. */
+  /** How capture was stopped, if no process has moved the checkpoint since; otherwise null. */
   cleanStop: CleanStop | null;
   /** Why capture stopped; null while it runs. */
   halt: (Halt & { atMs: number }) | null;

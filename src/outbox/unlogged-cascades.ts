@@ -2,11 +2,11 @@ import type { Session } from '../db/connection/client.ts';
 import { cascadeEntity } from '../event/unlogged-cascade.ts';
 import { fromSqlDatetime } from './sql-datetime.ts';
 
-/** How often a parent's rows were deleted or re-keyed without the log showing what went with them. */
+/** How often a parent's rows were deleted or re-keyed while the log did not show the cascaded changes. */
 export interface UnloggedCascadeCount {
-  /** The parent, with its schema where that is not the watched one. */
+  /** The parent, with its schema if that is not the watched schema. */
   table: string;
-  /** Transactions, as far back as the log is kept; one that both deletes and re-keys counts twice. */
+  /** Number of transactions within the retention of the log; one that both deletes and re-keys counts twice. */
   count: number;
   lastAtMs: number;
 }

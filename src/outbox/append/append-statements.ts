@@ -7,7 +7,7 @@ import { storedKey } from './lane.ts';
 import { toSqlDatetime } from '../sql-datetime.ts';
 import type { PayloadEncryptor } from '../payload/payload-encryptor.ts';
 
-/** An event with its place in the log. */
+/** An event with its position in the log. */
 export interface PlacedEvent {
   seq: number;
   event: DomainEvent;
@@ -16,7 +16,7 @@ export interface PlacedEvent {
 
 export type QueueState = 'sending' | 'pending' | 'waiting';
 
-/** A delivery with its place in the log and in the queue. */
+/** A delivery with its position in the log and in the queue. */
 export interface PlacedDelivery extends Planned {
   id: number;
   of: PlacedEvent;
@@ -54,7 +54,7 @@ export function insertEvents(
   );
 }
 
-/** As long as what an outcome adds to the row: its moment, its status and a short answer. */
+/** Reserves the space that an outcome adds to the row: its time, its status and a short answer. */
 const outcomeReserve = ' '.repeat(16);
 
 interface DeliveryInserts {
@@ -85,13 +85,13 @@ export interface QueueRow {
   eventSeq: number;
   lane: number | null;
   state: QueueState;
-  /** Attempts that it had before it was opened again; 0 for a new one. */
+  /** Number of attempts before it was reopened; 0 for a new delivery. */
   attemptsBefore?: number;
 }
 
 /**
- * INSERTs of queue rows. Rows that are sending are claimed by `owner`; in the others its name reserves the space for a later claim.
- * They need `claimVariables` in the same script.
+ * INSERTs of queue rows. Rows in state `sending` are claimed by `owner`; in other rows its name reserves the space for a later claim. Requires
+ * `claimVariables` in the same script.
  */
 export function insertQueue(rows: readonly QueueRow[], owner: string): string[] {
   const claimed = `@now,${literal(owner)}`;

@@ -15,8 +15,8 @@ import { createPayloadEncryptor } from '../payload/payload-encryptor.ts';
 import { lanesInUse, lanesOf } from '../queue/queue-lanes.ts';
 
 /**
- * Appends an event of our own (`webhook.disabled`, `audit.sealed`, `capture.gap`), which any process may do, within the
- * transaction that makes it true. Returns how many deliveries it has; 0 as well when the log has that event already.
+ * Appends a system event (`webhook.disabled`, `audit.sealed`, `capture.gap`) within the transaction that causes it. Any process may do this. Returns the
+ * number of its deliveries; 0 also when the log already has the event.
  */
 export async function appendSystemEvent(
   tx: Session,

@@ -38,8 +38,8 @@ export interface AppendOptions {
 /** Writes the outbox for as long as this process has the capture lease. One call at a time. */
 export interface Appender {
   /**
-   * Writes events, their deliveries and the checkpoint in one transaction. Throws StaleRoute, and writes nothing, when a person has disabled
-   * a webhook that `route` has deliveries for: its events are not queued from the moment of that act on.
+   * Writes events, their deliveries and the checkpoint in one transaction. Throws StaleRoute, and writes nothing, when an operator has disabled a webhook
+   * that `route` has deliveries for: from that act on its events are not queued.
    */
   append(
     batch: { transactions: readonly AppendedTransaction[]; checkpoint: Checkpoint },
@@ -49,13 +49,13 @@ export interface Appender {
   requireFit(events: readonly DomainEvent[]): Promise<void>;
   /** Moves the checkpoint, and runs further statements in the same transaction. */
   advance(checkpoint: Checkpoint, statements?: readonly string[]): Promise<void>;
-  /** Writes a part of a huge transaction, invisible, in bounded transactions. */
+  /** Writes a part of a huge transaction as invisible rows, in bounded transactions. */
   stage(part: AppendedTransaction, route: Router): Promise<Pick<Appended, 'events' | 'copies' | 'erased'>>;
-  /** Shows all that was staged at once, together with the checkpoint; then puts its deliveries into the queue. */
+  /** Makes all staged rows visible at once, together with the checkpoint; then puts their deliveries into the queue. */
   flip(checkpoint: Checkpoint, webhooks: readonly Subscription[]): Promise<void>;
-  /** Forgets what was staged: the source's transaction is going to be read again. */
+  /** Discards the staged rows: the source's transaction will be read again. */
   discard(): Promise<void>;
-  /** Waits for the work that follows an append. */
+  /** Waits for the background work that follows an append. */
   close(): Promise<void>;
 }
 
@@ -66,9 +66,8 @@ export interface AppenderOptions extends FollowUpOptions {
 }
 
 /**
- * Takes over the writing: from here on every append of an earlier holder fails. Removes what a crashed one left staged, and
- * finishes what it had flipped. Throws AppError ERR_LEASE_LOST, as do all verbs, when a later holder was faster, and ERR_AUDIT when the
- * signing key is missing.
+ * Takes over writing: from here on every append of an earlier holder fails. Removes the staged rows of a crashed holder, and queues the deliveries that it
+ * had made visible. Throws AppError ERR_LEASE_LOST, as all methods do, when a later holder was faster, and ERR_AUDIT when the signing key is missing.
  */
 export async function openAppender(claimant: Claimant, options: AppenderOptions): Promise<Appender> {
   const { store, cipher } = claimant;
@@ -115,8 +114,8 @@ export async function openAppender(claimant: Claimant, options: AppenderOptions)
 }
 
 /**
- * Tries without asking which events are there already, because after a restart the checkpoint and the events agree; when the
- * server finds one that is, asks, and tries again without the copies.
+ * Tries without a query for existing events, because after a restart the checkpoint and the events agree. When the server reports a duplicate, it queries
+ * the existing events and retries without them.
  */
 async function withoutCopies<T>(
   { store }: Claimant,
@@ -163,7 +162,7 @@ interface AppendInput extends AppendOptions {
 
 interface Planning {
   result: Appended;
-  /** Lanes with a delivery that waits for one of an earlier append. */
+  /** Lanes with a delivery that waits for a delivery of an earlier append. */
   waitingLanes: Set<number>;
 }
 
@@ -223,8 +222,8 @@ interface Placing {
 }
 
 /**
- * Decides for each delivery where it stands: behind an earlier append's in its lane it waits; else it is claimed for this
- * process while there is room. Of a lane, those claimed are a beginning: after one that was not, none is.
+ * Decides the state of each delivery: it waits if its lane has a delivery of an earlier append; otherwise this process claims it while it has capacity.
+ * The claimed deliveries of a lane are always the first ones: after an unclaimed delivery none is claimed.
  */
 function placeDeliveries(
   planned: readonly (Planned & { of: PlacedEvent })[],

@@ -1,6 +1,6 @@
 import type { Session } from '../../db/connection/client.ts';
 
-/** Places in the log that may be used, and what to write there. */
+/** Free positions in the log, and the rows to write there. */
 export interface Entry<T> {
   statements: readonly string[];
   events: number;
@@ -9,8 +9,8 @@ export interface Entry<T> {
 }
 
 /**
- * Puts rows into the log or the queue beside the process that captures: under the lock of the checkpoint's row, and moving
- * its counters, which makes an append that was planned meanwhile plan again. Call it within a transaction.
+ * Inserts rows into the log or the queue while another process may capture. It holds the lock of the checkpoint's row and moves its counters, so that an
+ * append planned meanwhile is planned again. Call it within a transaction.
  */
 export async function enterQueue<T>(
   tx: Session,
@@ -23,7 +23,7 @@ export async function enterQueue<T>(
   if (statements.length > 0) {
     await tx.script([
       ...statements,
-      // At least one: a delivery that is opened again takes no number, but enters the queue.
+      // At least one, because a reopened delivery takes no number but enters the queue.
       `UPDATE checkpoint SET next_event_seq = next_event_seq + ${events},
          next_delivery_id = next_delivery_id + ${Math.max(1, deliveries)} WHERE id = 1`,
     ]);

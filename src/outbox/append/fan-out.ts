@@ -4,19 +4,19 @@ import type { DomainEvent } from '../../event/types.ts';
 import { laneOf } from './lane.ts';
 import type { Subscription } from '../types.ts';
 
-/** A delivery to be: one event to one webhook. */
+/** A planned delivery: one event to one webhook. */
 export interface Planned {
   webhookId: number;
-  /** Null when it has no ordering. */
+  /** Null without ordering. */
   lane: number | null;
-  /** The body, where it is not the event's own. */
+  /** The body, if it differs from the event's body. */
   payload: string | null;
 }
 
 /** Plans deliveries for one snapshot of the subscriptions. */
 export type Router = (event: DomainEvent) => Planned[];
 
-/** Which webhooks want which type is looked up once a type, not once an event. */
+/** The webhooks of a type are looked up once for each type, not for each event. */
 export function createRouter(webhooks: readonly Subscription[]): Router {
   const byType = new Map<string, readonly Subscription[]>();
   const collecting = webhooks.filter((webhook) => webhook.collects);
@@ -36,7 +36,7 @@ export function createRouter(webhooks: readonly Subscription[]): Router {
   };
 }
 
-/** The delivery of an event to a webhook that is known to want it. */
+/** The delivery of an event to a webhook that subscribes to it. */
 export function plan(webhook: Subscription, event: DomainEvent): Planned {
   return {
     webhookId: webhook.id,

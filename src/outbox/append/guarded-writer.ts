@@ -2,32 +2,32 @@ import type { Session, Store } from '../../db/connection/client.ts';
 import { AppError, codeOf } from '../../lib/errors.ts';
 import { guardedUpdate, readCounters, selectDisabled, type Counters } from '../checkpoint.ts';
 
-/** One guarded transaction: what to write when the counters stand as they were planned for. */
+/** One guarded transaction: the rows to write if the counters are unchanged since planning. */
 export interface Plan<T> {
-  /** Assignments to the checkpoint's row, the counters left out. */
+  /** Assignments to the checkpoint's row, without the counters. */
   set: readonly string[];
   statements: readonly string[];
-  /** The webhooks that it has deliveries for. */
+  /** The webhooks of its deliveries. */
   webhookIds?: ReadonlySet<number>;
-  /** The counters after it. */
+  /** The counters after the transaction. */
   after: Counters;
-  /** An event that it writes: if it exists, a commit passed whose answer was lost. */
+  /** An event of the transaction: if it exists, an earlier commit succeeded but its answer was lost. */
   witness?: { seq: number; id: string };
   result: T;
 }
 
-/** Writes what only the holder of the capture lease may write. */
+/** Writes rows that only the holder of the capture lease may write. */
 export interface GuardedWriter {
   /**
-   * Commits a plan in one transaction. When another process moved the counters meanwhile, it is planned again with the new ones.
-   * Throws AppError ERR_LEASE_LOST when this process may write no more, StaleRoute when a person has disabled a webhook that it has
-   * deliveries for, else the server's error, each with nothing written.
+   * Commits a plan in one transaction. When another process moved the counters meanwhile, it plans again with the new counters. Throws AppError
+   * ERR_LEASE_LOST when this process may no longer write, StaleRoute when an operator has disabled a webhook of its deliveries, otherwise the server's
+   * error; nothing is written in these cases.
    */
   commit<T>(plan: (counters: Counters) => Promise<Plan<T>>): Promise<T>;
   readonly counters: Counters;
 }
 
-/** The events were routed by webhooks as they were before a person disabled one of them. */
+/** The events were routed before an operator disabled one of the webhooks. */
 export class StaleRoute extends Error {}
 
 const planTries = 20;
@@ -65,7 +65,7 @@ export async function openGuardedWriter(store: Store, fence: number): Promise<Gu
   };
 }
 
-/** Fences off the process that captured before: waits for its last append, if one is being committed, and fails all later ones. */
+/** Fences off the process that captured before: waits for its running append, if any, and makes all later ones fail. */
 async function claimFence(store: Store, fence: number): Promise<Counters> {
   await store.run('UPDATE checkpoint SET fence = ? WHERE id = 1 AND fence <= ?', [fence, fence]);
   const counters = await readCounters(store);
@@ -107,7 +107,7 @@ function sameCounters(a: Counters, b: Counters): boolean {
   );
 }
 
-/** Whether the server refused a row because its key is there already. */
+/** Whether the server refused a row because of a duplicate key. */
 export function isDuplicate(error: unknown): boolean {
   return codeOf(error) === 'ER_DUP_ENTRY';
 }

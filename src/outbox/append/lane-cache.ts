@@ -3,20 +3,20 @@ import { monotonicMs } from '../../lib/clock.ts';
 import type { Counters } from '../checkpoint.ts';
 import { lanesInUse } from '../queue/queue-lanes.ts';
 
-/** More lanes than this are not remembered: then the store is asked. */
+/** Maximum number of cached lanes; the store is queried for the others. */
 const maximumLanes = 100_000;
 const loadEveryMs = 5_000;
 
 /**
  * Which lanes may have a delivery in the queue, so that an append of entities without recent events needs no query: that
  * query would delay every webhook. Only the capturing process puts rows into the queue
- * without moving the counters, so a row that it did not put there, and that moved no counter, does not exist. It never
- * remembers too few lanes; a lane that has emptied since is found by a query.
+ * without moving the counters, so every other new row moves the counters. The cache never lacks a lane with deliveries; a query finds lanes that became
+ * empty.
  */
 export class LaneCache {
   readonly #session: Session;
   #lanes: Set<number> | undefined;
-  /** The counters after the last plan: other values mean that it failed, or that another process has put rows into the queue. */
+  /** The counters after the last plan: different values mean that the plan failed, or that another process has inserted rows into the queue. */
   #expected: Counters | undefined;
   #loadAgainAt = 0;
 
@@ -29,7 +29,7 @@ export class LaneCache {
     this.#lanes = undefined;
   }
 
-  /** Those of the lanes that have a delivery in the queue, for a plan that starts from these counters. */
+  /** The lanes among these that have a delivery in the queue, for a plan that starts from these counters. */
   async inUse(lanes: ReadonlySet<number>, counters: Counters): Promise<Set<number>> {
     if (!this.#expects(counters)) this.forget();
     await this.#load();
@@ -39,7 +39,7 @@ export class LaneCache {
     return asked.size === 0 ? asked : lanesInUse(this.#session, asked);
   }
 
-  /** Takes note of a plan before it is written, whether that succeeds or not. */
+  /** Records a plan before it is written, whether the write succeeds or not. */
   remember(lanes: ReadonlySet<number>, after: Counters): void {
     this.#expected = after;
     for (const lane of lanes) this.#lanes?.add(lane);

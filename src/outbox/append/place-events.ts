@@ -4,31 +4,31 @@ import type { ClaimedDelivery } from '../types.ts';
 import type { PlacedEvent } from './append-statements.ts';
 import type { Plan } from './guarded-writer.ts';
 
-/** What an append wrote. */
+/** The result of an append. */
 export interface Appended {
   /** Events that were new. */
   events: number;
-  /** Events that the log had already, refused. */
+  /** Events that the log already had; they were not written. */
   copies: number;
   deliveries: number;
   /** Events that an erasure covers: recorded without their payloads, and not sent. */
   erased: number;
-  /** Claimed by this process within the same commit: to be sent now, those of a lane in order. */
+  /** Deliveries that this process claimed in the same commit, to be sent now; those of a lane in order. */
   fresh: ClaimedDelivery[];
 }
 
-/** Events of a batch that are to be written, and how many were left out. */
+/** Events of a batch to write, and how many were left out. */
 export interface Kept {
   events: readonly { event: DomainEvent; transactionId: string }[];
   copies: number;
 }
 
-/** Gives events their places in the log. */
+/** Assigns positions in the log to events. */
 export function placeEvents(kept: Kept, counters: Counters): PlacedEvent[] {
   return kept.events.map((entry, index) => ({ ...entry, seq: counters.nextEventSeq + index }));
 }
 
-/** What proves, after a lost answer, that the plan was committed. */
+/** The proof, after a lost answer, that the plan was committed. */
 export function witnessOf(events: readonly PlacedEvent[]): Pick<Plan<unknown>, 'witness'> {
   const first = events[0];
   return first === undefined ? {} : { witness: { seq: first.seq, id: first.event.id } };

@@ -7,14 +7,14 @@ import { raisePacket } from '../../db/connection/store-error.ts';
 import type { DomainEvent } from '../../event/types.ts';
 import type { Claimant } from '../types.ts';
 
-/** The columns of an event's row beside the body: keys of 255 characters and their like. */
+/** Size of the columns of an event's row without the body: keys of 255 characters and similar values. */
 const otherBytes = 16_384;
 /** At most this many bytes of a statement come from one UTF-16 unit of a body: 3 of UTF-8, by 4/3 of base64. */
 const bytesOfUnit = 4;
 
 /** An event whose row is larger than a statement of the store may be. */
 export class EventTooLarge extends CaptureFault {
-  /** What its statement needs. */
+  /** Size of its statement in bytes. */
   readonly bytes: number;
 
   constructor(bytes: number, message: string, options: { remedy: string; table: string }) {
@@ -24,8 +24,8 @@ export class EventTooLarge extends CaptureFault {
 }
 
 /**
- * Throws EventTooLarge when an event's row is larger than a statement of the store may be: it could never be written, and capture would
- * try for ever. The server is asked for its limit again first: it may have been raised since.
+ * Throws EventTooLarge when an event's row is larger than a statement of the store may be: it could never be written, and capture would retry forever. It
+ * first reads the server's limit again, because it may have been raised.
  */
 export async function requireFit(
   { store, cipher }: Pick<Claimant, 'store' | 'cipher'>,
@@ -39,7 +39,7 @@ export async function requireFit(
   }
 }
 
-/** Whether an event's row that takes so many bytes fits into a statement of a session that begins now. */
+/** Whether an event's row of this size fits into a statement of a new session. */
 export async function fitsNow(store: Store, bytes: number): Promise<boolean> {
   const [row] = await store.rows<{ limit: number }>('SELECT @@GLOBAL.max_allowed_packet AS `limit`');
   return row!.limit - packetMargin >= bytes;

@@ -21,7 +21,7 @@ import type { StandingErasures } from '../payload/standing-erasures.ts';
 import type { Checkpoint, Claimant, Subscription } from '../types.ts';
 
 /*
- * A source transaction of any size, in store transactions of a bounded one:
+ * Writes a source transaction of any size in store transactions of bounded size:
  *
  *   stage  (many)   events and deliveries under the present staging number: no view shows them, nothing is queued
  *   flip   (one)    raises the staging number and moves the checkpoint: one row changes, and everything is visible
@@ -42,7 +42,7 @@ interface Staging {
   marker: Marker;
 }
 
-/** Writes a part's events and deliveries, invisible, at most `stageRows` events a transaction. */
+/** Writes a part's events and deliveries as invisible rows, at most `stageRows` events a transaction. */
 export async function stageEvents(
   writer: GuardedWriter,
   { kept, ...staging }: Staging,
@@ -96,9 +96,8 @@ async function planStage(
 }
 
 /**
- * Makes everything staged visible together with the checkpoint, by changing one row. Only the holder of the lease raises the
- * staging number: when it is planned again and the number is higher, the answer to the first commit was lost, and a second
- * flip would forget what is still to be queued.
+ * Makes all staged rows visible together with the checkpoint, by changing one row. Only the holder of the lease raises the staging number. If it is higher
+ * when the flip is planned again, the first commit succeeded but its answer was lost, and a second flip would lose the deliveries that are not queued yet.
  */
 export async function flipStaged(
   writer: GuardedWriter,
@@ -161,7 +160,7 @@ async function stagedSeqs(session: Session, fromSeq: number, staging: number): P
   return rows.map(({ seq }) => seq);
 }
 
-/** Puts the deliveries of the last flip into the queue, as far as they are not there yet. */
+/** Puts the deliveries of the last flip into the queue, unless they are already there. */
 export async function queueStaged(
   claimant: Claimant,
   writer: GuardedWriter,
@@ -201,7 +200,7 @@ interface Unqueued {
   entityKey: string;
 }
 
-/** Only those of the staging: a replay may have put deliveries between them. */
+/** Only deliveries of the staged transaction: a replay may have inserted others between them. */
 function readUnqueued(
   session: Session,
   { from, to, staging }: { from: number; to: number; staging: number },
@@ -215,7 +214,7 @@ function readUnqueued(
   );
 }
 
-/** The rows to insert, and the lanes in which they stand behind something that was in the queue already. */
+/** The rows to insert, and the lanes in which they wait for deliveries that were already in the queue. */
 async function toQueueRows(
   session: Session,
   unqueued: readonly Unqueued[],

@@ -4,8 +4,8 @@ import { AppError } from '../../lib/errors.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /**
- * Makes the key file at the first start; from then on the store knows it by its id. Throws AppError ERR_SECRET_KEY when it is not
- * there any more, or another one.
+ * Creates the key file at the first start; from then on the store knows its id. Throws AppError ERR_SECRET_KEY when it is missing, or when it is a
+ * different file.
  */
 export async function ensureKeyFile({ store, cipher }: EncryptedStore): Promise<void> {
   const { keyFile } = cipher.forPatients;
@@ -33,19 +33,19 @@ async function readKnown(session: Session): Promise<string | null> {
   return row?.id ?? null;
 }
 
-/** Keys of a key file that may be destroyed: erasures that gave them up are on record and sealed. */
+/** Keys of a key file that may be destroyed, because their erasures are recorded and sealed. */
 export type Erasures = (session: Session, slots: readonly string[]) => Promise<ReadonlySet<string>>;
 
 export interface Destroyed {
   destroyed: number;
-  /** Keys that the store names and no sealed erasure does: nothing is done to them. */
+  /** Keys that the store names but no sealed erasure: they are not changed. */
   unexplained: number;
 }
 
 /**
- * Takes the keys that erasures gave up out of the key file: the erasure itself does, and every daemon now and then, because a crash may
- * have come between, or an old copy of the file was put in its place. The table that names them is not believed: a key that is destroyed
- * for a wrong reason is lost for good.
+ * Removes the keys of erased patients from the key file. The erasure itself calls it, and every daemon repeats it from time to time, because a crash may
+ * have interrupted it, or an old copy of the file may have been restored. It does not trust the table that names the keys, because a wrongly destroyed key
+ * is lost forever.
  */
 export async function destroyKeys({ store, cipher }: EncryptedStore, erasures: Erasures): Promise<Destroyed> {
   const { keyFile } = cipher.forPatients;
@@ -54,7 +54,7 @@ export async function destroyKeys({ store, cipher }: EncryptedStore, erasures: E
   keyFile.reload();
   if ((await readPending(store, keyFile)).length === 0) return nothing;
   return store.transaction(async (tx) => {
-    // One process at a time replaces the file.
+    // Only one process at a time replaces the file.
     await tx.rows('SELECT id FROM installation WHERE id = 1 FOR UPDATE');
     keyFile.reload();
     const pending = await readPending(tx, keyFile);

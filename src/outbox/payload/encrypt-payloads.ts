@@ -6,10 +6,10 @@ import { createPayloadEncryptor } from './payload-encryptor.ts';
 import { payloadPrefix } from './payloads.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
-/** Events that one step looks at: it holds up appends for that long. */
+/** Number of events in one step, which blocks appends while it runs. */
 const eventsAtOnce = 50;
 
-/** `encrypted`: events that had something in the clear. `waits`: for a request under way, whose answer is still written in the clear. */
+/** `encrypted`: events that had a payload or an answer in the clear. `waits`: it waits for a request in flight, whose answer will be written in the clear. */
 export interface EncryptionStep {
   kind: 'encrypted' | 'waits' | 'done';
   encrypted: number;
@@ -17,7 +17,7 @@ export interface EncryptionStep {
 
 /**
  * Encrypts payloads and answers that were written before a key was configured, of the next events up to `lastSeq`, in one bounded
- * transaction; call again until it is `done`. `lastSeq` is the last event that may be in clear text, as is on record (payload-acts). The sealed log holds throughout: it remembers what was sent, not how it is stored.
+ * transaction; call again until it is `done`. `lastSeq` is the last event that may be in clear text according to the audit log (payload-acts). The sealed log stays valid, because it covers what was sent, not how it is stored.
  */
 export async function encryptPayloads(
   { store, cipher }: EncryptedStore,
@@ -56,7 +56,7 @@ interface ClearRow {
   responseBody: string | null;
 }
 
-/** Under the lock of the checkpoint's row, which destroying keys needs too. */
+/** Under the lock of the checkpoint's row, which destroying keys requires, too. */
 async function encryptRange(
   { tx, cipher }: { tx: Session; cipher: Cipher },
   from: number,

@@ -3,11 +3,11 @@ import type { Cipher } from '../../crypto/cipher.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 
 /*
- * Acts that say which payloads may be there, and how. They count when this program wrote them (their marks are right): the columns that
- * say the same are cursors, and SQL can change them.
+ * Acts (audit entries) that determine which payloads may exist, and whether they are encrypted. They are trusted when this program wrote them (their marks
+ * are valid): the columns with the same information are only cursors, which SQL can change.
  */
 
-/** Puts on record that payloads are encrypted from now on: payloads of events up to `clear_to` are in clear text until that is finished. */
+/** Records that payloads are encrypted from now on: payloads of events up to `clear_to` stay in clear text until they are encrypted. */
 export const encryptAction = 'payloads.encrypt';
 /** All payloads are encrypted. */
 export const encryptedAction = 'payloads.encrypted';

@@ -7,12 +7,12 @@ import { makePayloadKeys, readPayloadKeys, subjectOf, type PayloadKey } from './
 
 type About = Pick<DomainEvent, 'id' | 'subject'>;
 
-/** Turns the payloads that one transaction writes into what the store keeps. */
+/** Encrypts the payloads that one transaction writes. */
 export interface PayloadEncryptor {
-  /** Keys that are new: they belong into the same transaction. */
+  /** New keys, which must be written in the same transaction. */
   statements: readonly string[];
   encrypt(event: About, payload: string): string;
-  /** What seals the answers too; null in the clear. */
+  /** Encrypts the answers, too; null when they are stored in the clear. */
   keyOf(event: About): PayloadKey | null;
 }
 
@@ -22,7 +22,7 @@ const clearEncryptor: PayloadEncryptor = {
   keyOf: () => null,
 };
 
-/** For who writes events or deliveries under the lock of the checkpoint's row (`enterQueue`). */
+/** For callers that write events or deliveries under the lock of the checkpoint's row (`enterQueue`). */
 export async function createPayloadEncryptor(
   session: Session,
   cipher: Cipher,
@@ -33,17 +33,17 @@ export async function createPayloadEncryptor(
   return encryptorOf(keys, await fetchKeys({ session, cipher, keys }, events));
 }
 
-/** More keys than this are not remembered: some 5 MB. */
+/** Maximum number of cached keys: about 5 MB. */
 const maximumKeys = 10_000;
 
 /**
- * Remembers the keys of the patients who had an event lately, for the process that captures: it must not ask before each append.
- * The cache is valid while the counters are as its last append left them (src/outbox/payload/subject-keys.ts).
+ * Caches the keys of patients with recent events, so that the capturing process needs no query before each append. The cache is valid while the counters
+ * are unchanged since its last append (src/outbox/payload/subject-keys.ts).
  */
 export class SubjectKeyCache {
   readonly #session: Session;
   readonly #cipher: Cipher;
-  /** Least lately used first. */
+  /** Least recently used first. */
   readonly #keys = new Map<string, PayloadKey>();
   #expected: Counters | undefined;
 
@@ -60,7 +60,7 @@ export class SubjectKeyCache {
     return encryptorOf(keys, await fetchKeys({ session: this.#session, cipher: this.#cipher, keys }, events));
   }
 
-  /** Takes note of a plan before it is written, whether that succeeds or not. */
+  /** Records a plan before it is written, whether the write succeeds or not. */
   remember(after: Counters): void {
     this.#expected = after;
     for (const subject of this.#keys.keys()) {
@@ -80,13 +80,13 @@ interface KeySource {
   keys: Map<string, PayloadKey>;
 }
 
-/** Completes the keys by those of the events, and returns what makes the new ones. */
+/** Adds the keys of the events, and returns the statements that create the new ones. */
 async function fetchKeys({ session, cipher, keys }: KeySource, events: readonly About[]): Promise<string[]> {
   const subjects = new Set(events.map(({ subject }) => subjectOf(subject)));
   for (const subject of subjects) {
     const key = keys.get(subject);
     if (key === undefined) continue;
-    // To the end: it is needed again.
+    // Moves it to the end, because it was used.
     keys.delete(subject);
     keys.set(subject, key);
   }

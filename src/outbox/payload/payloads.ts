@@ -9,9 +9,9 @@ import { readPayloadKeys, subjectOf, type PayloadKey } from './subject-keys.ts';
  *
  *   in the clear    {"event":…                                    without store.encryption_key, and from before it was set
  *   encrypted       aes:v1:<fingerprint of the key>:<base64>      AES-256-GCM under the key of the patient; the event's id is
- *                                                                 authenticated with it, so that it opens in no other row
+ *                                                                 authenticated with it, so that it cannot be decrypted in another row
  *
- * The fingerprint distinguishes a destroyed key from the one that the patient got afterwards.
+ * The fingerprint distinguishes a destroyed key from a later key of the patient.
  */
 
 export const payloadPrefix = 'aes:v1:';
@@ -19,18 +19,18 @@ const algorithm = 'aes-256-gcm';
 const ivBytes = 12;
 const tagBytes = 16;
 
-/** A payload or an answer as the store has it. */
+/** A payload or an answer as stored. */
 export interface StoredPayload {
   eventId: string;
   eventSeq: number;
-  /** As the store has it: null for an event about no patient. */
+  /** As stored: null for an event about no patient. */
   subject: string | null;
   payload: string | null;
 }
 
 /**
- * `gone`: pruned or erased, by row or by key, or on record as erased, whatever the row holds. `damaged`: the row does not hold
- * what was written: it does not open, or it is in clear text where everything written is encrypted.
+ * `gone`: pruned or erased, by row or by key, or on record as erased, regardless of the row. `damaged`: the row was changed: it cannot be decrypted, or it
+ * is in clear text although everything is written encrypted.
  */
 export type OpenedPayload =
   { kind: 'readable'; text: string; key: PayloadKey | null } | { kind: 'gone' } | { kind: 'damaged' };
@@ -43,8 +43,8 @@ export function encryptPayload(key: PayloadKey, eventId: string, text: string): 
 }
 
 /**
- * Opens what the store has, in order; asks it for the keys of what is encrypted. Throws AppError ERR_SECRET_KEY when a patient's
- * key cannot be unwrapped with the configured keys: that must be fixed, and loses nothing.
+ * Decrypts stored payloads, in order; reads the keys of encrypted ones from the store. Throws AppError ERR_SECRET_KEY when a patient's
+ * key cannot be unwrapped with the configured keys: an operator must fix this; no data is lost.
  */
 export async function openPayloads(
   session: Session,
@@ -66,7 +66,7 @@ export async function openPayloads(
   return openKnownPayloads(session, cipher, { stored, keys, isErased });
 }
 
-/** Payloads with what opens them. */
+/** Payloads with their keys. */
 export interface KnownPayloads {
   stored: readonly StoredPayload[];
   /** By subject. */
@@ -74,7 +74,7 @@ export interface KnownPayloads {
   isErased(subject: string, eventSeq: number): boolean;
 }
 
-/** As `openPayloads`, where keys and erasures are known. */
+/** Like `openPayloads`, with known keys and erasures. */
 export async function openKnownPayloads(
   session: Session,
   cipher: Cipher,
@@ -89,7 +89,7 @@ export async function openKnownPayloads(
   });
 }
 
-/** Which payloads may be unencrypted in the store. Asks the store only where one does in a store that encrypts. */
+/** Which payloads may be unencrypted in the store. Queries the store only if one of them is unencrypted in a store that encrypts. */
 async function readClearRule(
   session: Session,
   cipher: Cipher,
@@ -102,7 +102,7 @@ async function readClearRule(
   return (row) => !isClear(row) || row.eventSeq <= clearTo;
 }
 
-/** For who only shows it: null for what is gone or damaged. */
+/** For callers that only display it: null for a missing or damaged payload. */
 export function textOf(opened: OpenedPayload | undefined): string | null {
   return opened?.kind === 'readable' ? opened.text : null;
 }

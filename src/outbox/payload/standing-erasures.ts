@@ -10,15 +10,15 @@ import { fromSqlDatetime } from '../sql-datetime.ts';
 import { eraseAction } from './payload-acts.ts';
 
 /*
- * An erasure also covers what was committed before it and is read after it: capture may be down, halted or behind. Its act on record says
- * where the log ended. An event about the patient from before that place is recorded without its payload, and is not sent.
+ * An erasure also covers changes that were committed before it and are read after it, because capture may be down, halted or behind. The act (audit entry)
+ * of the erasure records where the log ended. An event about the patient from before that position is recorded without its payload, and is not sent.
  *
- * The act stands: it is looked at whenever an event about that patient is written, so a restart, another process or a transaction that is
- * read again changes nothing. An erasure moves the counters of the log under the lock of the checkpoint's row. An append that was planned
- * without it therefore fails, and is planned again with it.
+ * The act stays valid: it is checked whenever an event about that patient is written, also after a restart, by another process, and for a transaction that
+ * is read again. An erasure moves the counters of the log under the lock of the checkpoint's row. An append that was planned without the erasure therefore
+ * fails, and is planned again with it.
  */
 
-/** Where the source's log ended at an erasure: a part of its act. */
+/** The end of the source's log at an erasure: a part of its act. */
 export interface LogEnd {
   flavour: Flavour;
   /** Null when the source did not answer: then the time of the erasure counts. */
@@ -26,12 +26,12 @@ export interface LogEnd {
 }
 
 interface StandingErasure extends LogEnd {
-  /** Whose log the position is in; null before the first run. */
+  /** The lineage of the log of the position; null before the first run. */
   lineage: string | null;
   atMs: number;
 }
 
-/** What capture writes, as far as an erasure needs it. */
+/** The parts of a captured event that an erasure needs. */
 export interface ErasableEvent {
   event: DomainEvent;
   transactionId: string;
@@ -50,7 +50,7 @@ export class StandingErasures {
     this.#cipher = cipher;
   }
 
-  /** Those of the events that an erasure covers, for a plan that starts from these counters. */
+  /** The events among these that an erasure covers, for a plan that starts from these counters. */
   async coveredBy<Event extends ErasableEvent>(
     events: readonly Event[],
     counters: Counters,
@@ -65,7 +65,7 @@ export class StandingErasures {
     return covered;
   }
 
-  /** Takes note of a plan before it is written, whether that succeeds or not. */
+  /** Records a plan before it is written, whether the write succeeds or not. */
   remember(after: Counters): void {
     this.#expected = after;
   }
@@ -105,10 +105,10 @@ export class StandingErasures {
   ): Promise<boolean> {
     const isEarlier = event.occurredAtMs <= atMs;
     if (position === null) return isEarlier;
-    // After a RESET or a restored backup the same places and GTIDs come again: that is another lineage.
+    // After a RESET or a restored backup the same positions and GTIDs are used again, in another lineage.
     if (lineage === null ? !isEarlier : this.#lineage !== null && lineage !== this.#lineage) return false;
     const passage = await readPassage(position, flavour, transactionId);
-    // After a promotion on MariaDB the numbers do not say it. An erased patient's payload must not be stored, nor a later event withheld.
+    // After a promotion on MariaDB the numbers do not decide it. An erased patient's payload must not be stored, and a later event must not be withheld.
     return passage === 'passed' || (passage === 'unclear' && isEarlier);
   }
 }

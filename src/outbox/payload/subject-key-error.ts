@@ -1,7 +1,7 @@
 import { DoesNotOpenError } from '../../crypto/cipher.ts';
 import { AppError } from '../../lib/errors.ts';
 
-/** A key of a patient does not open: SQL edited its row, or the encryption key is another one of its name. */
+/** A key of a patient cannot be decrypted: SQL edited its row, or the encryption key is a different one of the same name. */
 export class SubjectKeyError extends AppError {
   readonly column: string;
 
@@ -15,7 +15,7 @@ export class SubjectKeyError extends AppError {
   }
 }
 
-/** Opens a key of a row of `subject_keys` with `read`. Throws SubjectKeyError, which names the row and not the patient. */
+/** Decrypts a key of a row of `subject_keys` with `read`. Throws SubjectKeyError, which names the row and not the patient. */
 export function openOfRow<T>(row: { id: number }, column: 'key' | 'payload_key', read: () => T): T {
   try {
     return read();

@@ -10,18 +10,18 @@ import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /*
  * Each patient has a row with two keys, and so have events about no patient (subject ''): one salts the hashes of the sealed log,
- * one encrypts the payloads. Erasing the patient deletes the row.
+ * one encrypts the payloads. Erasing the patient deletes the row (crypto-shredding).
  *
- * An append must not write under a key that is destroyed at that moment: its events would be lost, although they came after the
- * erasure. So keys are made and deleted under the lock of the checkpoint's row, and the counters are moved: an append that
- * was planned with other keys fails, and is planned again with the present ones.
+ * An append must not write under a key that is being destroyed: its events would be lost, although they came after the erasure. So keys are created and
+ * deleted under the lock of the checkpoint's row, and the counters are moved: an append that
+ * was planned with other keys fails, and is planned again with the present keys.
  */
 
 /** Encrypts the payloads of one patient. */
 export interface PayloadKey {
-  /** Made once: a cipher begins twice as fast with it as with the bytes. */
+  /** Created once: a cipher starts twice as fast with a key object as with the bytes. */
   secret: KeyObject;
-  /** Tells it from the patient's later ones. */
+  /** Distinguishes it from later keys of the patient. */
   fingerprint: string;
 }
 
@@ -33,7 +33,7 @@ export function subjectOf(subject: string | null): string {
 const saltContext = (subject: string): string => `subject ${subject}`;
 const payloadContext = (subject: string): string => `payloads of subject ${subject}`;
 
-/** 32 new bytes, sealed for the store; `beside` is the other key of the row. */
+/** 32 new bytes, encrypted for the store; `beside` is the other key of the row. */
 function newKey(
   cipher: PatientCipher,
   context: string,
@@ -47,7 +47,7 @@ function openKey(cipher: PatientCipher, encrypted: string, context: string): Buf
   return Buffer.from(cipher.decrypt(encrypted, context), 'base64');
 }
 
-/** The salts of these subjects, made where they are missing: round trips more for the new ones of a batch. */
+/** The salts of these subjects; creates missing ones, with further round trips for the new ones of a batch. */
 export async function ensureSalts(
   { store, cipher }: EncryptedStore,
   subjects: ReadonlySet<string>,
@@ -64,7 +64,7 @@ export async function ensureSalts(
   const inserts = toBatches(rows, (row) => Buffer.byteLength(row));
   const statements = [
     ...remove(dead),
-    // Another process may have made one meanwhile: its key is the one.
+    // Another process may have created one meanwhile: then its key is used.
     ...inserts.map((batch) => `INSERT IGNORE INTO subject_keys (subject, \`key\`) VALUES ${batch.join(',')}`),
   ];
   const entry = { statements, events: 0, deliveries: 0, result: undefined };
@@ -74,7 +74,7 @@ export async function ensureSalts(
   return salts;
 }
 
-/** The salts of these subjects, as far as they are there: erasing a patient deletes the patient's. */
+/** The existing salts of these subjects: erasing a patient deletes the salt. */
 export async function readSalts(
   session: Session,
   { forPatients: cipher }: Cipher,
@@ -84,14 +84,14 @@ export async function readSalts(
   return new Map(rows.map((row) => [row.subject, openSalt(cipher, row)]));
 }
 
-/** The keys of a subject, opened. */
+/** The decrypted keys of a subject. */
 export interface SubjectKeys {
   salt: HmacKey;
   /** Null without encryption at rest. */
   payload: PayloadKey | null;
 }
 
-/** Both keys of these subjects, as far as they are there. Throws AppError ERR_SECRET_KEY. */
+/** Both keys of these subjects, if they exist. Throws AppError ERR_SECRET_KEY. */
 export async function readSubjectKeys(
   session: Session,
   { forPatients: cipher }: Cipher,
@@ -103,7 +103,7 @@ export async function readSubjectKeys(
   );
 }
 
-/** The keys that encrypt these subjects' payloads, as far as they are there. Throws AppError ERR_SECRET_KEY. */
+/** The existing keys that encrypt these subjects' payloads. Throws AppError ERR_SECRET_KEY. */
 export async function readPayloadKeys(
   session: Session,
   { forPatients: cipher }: Cipher,
@@ -132,11 +132,11 @@ function openPayloadKey(cipher: PatientCipher, row: KeyRow): PayloadKey | null {
 
 interface MadeKeys {
   keys: Map<string, PayloadKey>;
-  /** They belong into the transaction that writes what is encrypted with them. */
+  /** The statements must run in the transaction that writes the encrypted payloads. */
   statements: string[];
 }
 
-/** New keys for these subjects' payloads, which have none. */
+/** New keys for the payloads of these subjects, which have none. */
 export async function makePayloadKeys(
   session: Session,
   { forPatients: cipher }: Cipher,
@@ -173,7 +173,7 @@ interface KeyRow {
   payloadKey: string | null;
 }
 
-/** A row of an erased patient that was put back from a copy: the key file has lost what opens it. */
+/** A row of an erased patient that was restored from a copy: its key in the key file was destroyed. */
 function isDead(cipher: PatientCipher, row: KeyRow): boolean {
   const { key, payloadKey } = row;
   if (openOfRow(row, 'key', () => cipher.isDestroyed(key))) return true;
@@ -218,8 +218,8 @@ export interface KeySlot {
 }
 
 /**
- * What destroys the keys of a patient, for a transaction that holds the lock of the checkpoint's row: in the store at once, in the
- * key file by what is put on record for `destroyKeys`. `slots` belong into the act of the erasure.
+ * Statements that destroy the keys of a patient, for a transaction that holds the lock of the checkpoint's row: in the store at once, in the key file
+ * through the record for `destroyKeys`. `slots` must be part of the act of the erasure.
  */
 export async function giveUpKeys(
   tx: Session,
@@ -251,8 +251,8 @@ export async function giveUpKeys(
 const reencryptedAtOnce = 500;
 
 /**
- * Seals all keys as the configuration says now; after that older encryption keys may go. Payloads stay as they are. Throws AppError
- * ERR_SECRET_KEY when there are payload keys that what is configured does not open. Returns how many were sealed anew.
+ * Encrypts all keys again with the present configuration; then older encryption keys may be removed. Payloads do not change. Throws AppError
+ * ERR_SECRET_KEY when the configured keys cannot decrypt a payload key. Returns how many keys were encrypted again.
  */
 export async function reencryptSubjectKeys({
   store,
@@ -277,7 +277,7 @@ export async function reencryptSubjectKeys({
   }
 }
 
-/** Leaves alone what another process wrote meanwhile. */
+/** Does not overwrite changes of another process. */
 function reencryptStatement(cipher: PatientCipher, { id, subject, key, payloadKey }: KeyRow): string {
   const salt = cipher.encrypt(cipher.decrypt(key, saltContext(subject)), saltContext(subject));
   const context = payloadContext(subject);
@@ -289,7 +289,7 @@ function reencryptStatement(cipher: PatientCipher, { id, subject, key, payloadKe
   );
 }
 
-/** One of each encryption key and each key file that payload keys are sealed with: `enc:v1:<id>:…`, `file:v1:<id>:…`. */
+/** One example of each encryption key and each key file that payload keys are encrypted with: `enc:v1:<id>:…`, `file:v1:<id>:…`. */
 async function requirePayloadKeys(session: Session, cipher: PatientCipher): Promise<void> {
   const samples = await session.rows<{ subject: string; payloadKey: string }>(
     `SELECT subject, payload_key AS payloadKey FROM subject_keys WHERE id IN

@@ -13,16 +13,16 @@ import type { ClaimedDelivery, Claimant, Settlement } from '../types.ts';
 export interface Want {
   webhookId: number;
   room: number;
-  /** The last claim left some behind: it need not be asked first whether anything is due. */
+  /** The last claim left some due deliveries: no query is needed whether anything is due. */
   hungry?: boolean;
 }
 
 export interface Claimed {
-  /** Of each lane at most one. */
+  /** At most one of each lane. */
   deliveries: ClaimedDelivery[];
-  /** When the next one of the wanted webhooks is due, ms from now; undefined when none is pending. 0 when all got as much as they wanted. */
+  /** When the next delivery of these webhooks is due, ms from now; undefined when none is pending. 0 when all requests were filled. */
   nextDueInMs: number | undefined;
-  /** Deliveries that SQL added or edited: they ended unsent, each with an attempt that says so. */
+  /** Deliveries that SQL added or edited: they ended unsent, each with an attempt that records it. */
   refused: number[];
 }
 
@@ -44,8 +44,8 @@ interface ClaimRow extends StoredPayload {
 type OpenedRow = ClaimRow & { opened: OpenedPayload; isPlaced: boolean };
 
 /**
- * Claims what is due, for the wanted webhooks alone: one index look-up for each webhook, whatever else is in the queue, and
- * a transaction only when something is due. Other processes' claims are skipped, not waited for.
+ * Claims due deliveries, only for the given webhooks: one index look-up for each webhook, regardless of the rest of the queue, and a transaction only when
+ * something is due. It skips claims of other processes and does not wait for them.
  */
 export async function claim(claimant: Claimant, wants: readonly Want[]): Promise<Claimed> {
   const { store } = claimant;
@@ -59,7 +59,7 @@ export async function claim(claimant: Claimant, wants: readonly Want[]): Promise
   );
   if (wanted.length === 0) return { deliveries: [], nextDueInMs: earliest(due), refused: [] };
   const rows = await claimRows(claimant, wanted);
-  // Under load that is so nearly always. The look for what is due next goes past all that was claimed a moment ago.
+  // Under load this is nearly always the case. The query for the next due delivery reads past all recently claimed rows.
   const isFull = rows.length === wants.reduce((sum, { room }) => sum + room, 0);
   const nextDueInMs = isFull ? 0 : earliest(await store.rows<DueRow>(selectDue(wants)));
   const refused = rows.filter(({ opened, isPlaced }) => opened.kind === 'readable' && !isPlaced);
@@ -72,9 +72,8 @@ export async function claim(claimant: Claimant, wants: readonly Want[]): Promise
 
 /**
  * When the next unclaimed delivery of each webhook is due, ms from now. The webhooks are literals: for an id that
- * comes from another table MySQL 9.7 reads all entries, 200 ms for a million in the queue. And it locks, for as long as it takes: a
- * read without a lock looks up the row behind each entry that a claim has left in the index for the purge, 7 ms after 20 claims of 200
- * instead of 2.
+ * comes from another table MySQL 9.7 reads all entries, 200 ms for a million in the queue. And it locks: a read without a lock looks up the row of each
+ * index entry that a claim has left for the purge, which takes 7 ms after 20 claims of 200 instead of 2.
  */
 function selectDue(wants: readonly Want[]): string {
   const each = wants.map(({ webhookId }) => {
@@ -99,7 +98,7 @@ export function selectClaimable({ webhookId, room }: Want): string {
   );
 }
 
-/** Opens the payloads before the commit: what needs a key that is not configured stays in the queue. */
+/** Decrypts the payloads before the commit: deliveries whose key is not configured stay in the queue. */
 function claimRows(
   { store, cipher, owner, claimMs }: Claimant,
   wanted: readonly Want[],
@@ -132,7 +131,7 @@ function selectBodies(ids: readonly number[]): string {
     WHERE ${idIn('q.delivery_id', ids)} ORDER BY q.due_at, q.event_seq`;
 }
 
-/** What has lost its payload (pruned or erased) cannot be sent, nor can what was changed in the store: it is ended here, on record. */
+/** A delivery without its payload (pruned or erased), or one that was changed in the store, cannot be sent: it is ended here, with a recorded attempt. */
 async function withBodies(claimant: Claimant, rows: readonly OpenedRow[]): Promise<ClaimedDelivery[]> {
   const claimed: ClaimedDelivery[] = [];
   const unsendable: Settlement[] = [];
@@ -188,7 +187,7 @@ function toUnsendable(row: ClaimRow, reason: keyof typeof unsendableWords): Sett
   };
 }
 
-/** Extends claims that will be needed for longer. Returns how many are still ours. */
+/** Extends claims that are needed longer. Returns how many are still ours. */
 export async function renewClaims(
   { store, owner, claimMs }: Claimant,
   deliveries: readonly Pick<ClaimedDelivery, 'id'>[],
@@ -225,7 +224,7 @@ export async function readQueueDepths(session: Session): Promise<QueueDepth[]> {
   );
 }
 
-/** By webhook, how the last attempt ended of the newest delivery that is to be tried again: a status or a word. */
+/** For each webhook, the outcome of the last attempt of its newest delivery that will be retried: a status or a word. */
 export async function readQueueErrors(session: Session): Promise<Map<number, string>> {
   const rows = await session.rows<{ webhookId: number; error: string }>(
     `SELECT q.webhook_id AS webhookId, CAST(COALESCE(a.response_status, a.reason, a.outcome) AS CHAR) AS error

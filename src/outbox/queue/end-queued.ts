@@ -3,7 +3,7 @@ import { idIn, literal } from '../../db/connection/sql-text.ts';
 
 const endRows = 1_000;
 
-/** Gives up everything that waits for a deleted webhook, in bounded transactions. What is being sent is left to its settlement. */
+/** Ends all waiting deliveries of a deleted webhook, in bounded transactions. Requests in flight end with their settlement. */
 export async function endQueued(store: Store, webhookId: number): Promise<number> {
   let ended = 0;
   for (;;) {
@@ -29,7 +29,7 @@ export async function endQueued(store: Store, webhookId: number): Promise<number
   }
 }
 
-/** Ends the deliveries of deleted webhooks that were appended by a process which did not know yet. Returns how many. */
+/** Ends deliveries of deleted webhooks that a process appended before it noticed the deletion. Returns how many. */
 export async function endOrphans(store: Store): Promise<number> {
   const rows = await store.rows<{ id: number }>(
     `SELECT w.id FROM webhooks w WHERE w.deleted_at IS NOT NULL AND EXISTS
@@ -41,8 +41,8 @@ export async function endOrphans(store: Store): Promise<number> {
 }
 
 /**
- * Ends deliveries without an attempt: exhausted, at the moment of what ended them (an erasure, the deletion of their webhook), by which
- * `audit verify` finds the reason. `at` is UTC as the store writes it; null for now.
+ * Ends deliveries without an attempt: their state becomes exhausted, at the time of the act that ended them (an erasure, the deletion of their webhook);
+ * `audit verify` finds the reason by this time. `at` is UTC as the store writes it; null for now.
  */
 export async function exhaust(tx: Session, ids: readonly number[], at: string | null): Promise<void> {
   if (ids.length === 0) return;

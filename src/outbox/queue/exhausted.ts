@@ -2,7 +2,7 @@ import type { Session } from '../../db/connection/client.ts';
 
 export const exhaustedEvent = 'delivery.exhausted';
 
-/** A delivery that was given up, with its last attempt. */
+/** An exhausted delivery, with its last attempt. */
 export interface Exhausted {
   deliveryId: number;
   attempt: number;
@@ -17,7 +17,7 @@ export interface Exhausted {
   recordedAt: string;
 }
 
-/** Those whose event is not in the log yet, in the order in which they were made, at most 500. */
+/** Exhausted deliveries whose event is not in the log yet, in the order of their creation, at most 500. */
 export function listExhausted(session: Session): Promise<Exhausted[]> {
   return session.rows<Exhausted>(
     `SELECT x.delivery_id AS deliveryId, x.attempt, d.webhook_id AS webhookId, w.name AS webhookName, e.id AS eventId,
@@ -28,7 +28,7 @@ export function listExhausted(session: Session): Promise<Exhausted[]> {
   );
 }
 
-/** Forgets this giving up: its event is in the log. False when another process was faster. */
+/** Removes the entry, because its event is in the log. False when another process was faster. */
 export async function forgetExhausted(
   session: Session,
   { deliveryId, attempt }: Exhausted,
@@ -40,7 +40,7 @@ export async function forgetExhausted(
   return affectedRows === 1;
 }
 
-/** Forgets these, for no webhook wants their events. */
+/** Removes these entries, because no webhook subscribes to their events. */
 export async function dropExhausted(session: Session, unwanted: readonly Exhausted[]): Promise<void> {
   if (unwanted.length === 0) return;
   const pairs = unwanted.map(({ deliveryId, attempt }) => [deliveryId, attempt]);

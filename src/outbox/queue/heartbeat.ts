@@ -2,20 +2,20 @@ import type { Session } from '../../db/connection/client.ts';
 import { isForged, isInForce, leaseTiming } from '../../db/connection/lease.ts';
 import type { Claimant } from '../types.ts';
 
-/** The rows that say that their holder lives: its own, and the lease to capture where there is one of its own. */
+/** The rows that prove that a process is alive: its own row, and the capture lease if the process also has its own row. */
 const signOfLife = "(name = holder OR (name = 'capture' AND holder IN (SELECT own.name FROM leases own)))";
 
-/** SQL of the processes that live. */
+/** SQL that selects the live processes. */
 export const aliveHolders = `SELECT holder FROM leases WHERE ${signOfLife} AND ${isInForce}`;
 
-/** A process that was not heard for so long is dead, whatever its claims say. */
+/** A process without a heartbeat for this time is dead, regardless of its claims. */
 const aliveMicroseconds = leaseTiming.ttlMs * 1_000;
 
 /**
- * Says that this process lives, for as long as a lease; again every `leaseTiming.renewMs`. Its claims outlast a whole request
- * (minutes), so those of a killed process must not be waited for. A process also lives while it holds the lease to capture. Nothing is
- * written, and nothing logged, when its own row was written within `unlessWithinMs`, or that lease within twice that: each write is a
- * transaction of 500 bytes in the binlog. Its own row must exist all the same: without one, its lease would be taken for a stolen one.
+ * Registers this process as alive for the time of a lease; repeat it every `leaseTiming.renewMs`. Claims last longer than a whole request (minutes), which
+ * is too long to wait for after a process is killed. A process is also alive while it holds the capture lease. Nothing is written when its own row was
+ * written within `unlessWithinMs`, or the lease within twice that time: each write is a transaction of 500 bytes in the binlog. Its own row must exist
+ * nevertheless: without it, the lease would look stolen.
  */
 export async function registerProcess(
   { store, owner }: { store: Session; owner: string },
@@ -38,8 +38,7 @@ export async function registerProcess(
 }
 
 /**
- * Says once more that this process lives, where it was said before and not taken back: for a process that gives up a lease and may be
- * at its end.
+ * Renews the registration of this process, if it is registered: for a process that gives up a lease and may be about to end.
  */
 export async function extendAlive({ store, owner }: Pick<Claimant, 'store' | 'owner'>): Promise<void> {
   await store.run(
@@ -48,7 +47,7 @@ export async function extendAlive({ store, owner }: Pick<Claimant, 'store' | 'ow
   );
 }
 
-/** The process that captures renews its lease every 2 s, which says it as well: it writes nothing else. */
+/** The capturing process renews its lease every 2 s, which also proves that it is alive: it writes nothing else. */
 export const saidWithLeaseMs = 1_500;
 
 /** Unregisters this process. */
@@ -57,8 +56,8 @@ export async function unregisterProcess({ store, owner }: Claimant): Promise<voi
 }
 
 /**
- * Lets the claims of dead processes expire at once, so that the rescue takes them, and claims that end later than any process sets.
- * Removes the rows of processes that are dead for an hour, and forged rows. Returns how many of these there were.
+ * Expires the claims of dead processes at once, so that the rescue takes them, and claims that end later than any process sets. Removes the rows of
+ * processes that have been dead for an hour, and forged rows. Returns how many of these there were.
  */
 export async function expireOrphans({
   store,
@@ -71,7 +70,7 @@ export async function expireOrphans({
     [2 * claimMs * 1_000],
   );
   await store.run(
-    // A process that has captured for an hour lives by its lease, and needs its own row when it gives that up.
+    // A process that has captured for an hour is alive by its lease, and needs its own row when it releases the lease.
     `DELETE FROM leases WHERE name = holder AND expires_at < UTC_TIMESTAMP(3) - INTERVAL 1 HOUR
        AND holder NOT IN (SELECT holder FROM (${aliveHolders}) alive)`,
   );
@@ -80,19 +79,18 @@ export async function expireOrphans({
 }
 
 /**
- * How many processes live on the store, and which of them this one is, in the order of their names, from 0. One that has just stopped to
- * announce itself counts as well.
+ * The number of live processes on the store, and the rank of this one by name, from 0. A process that stopped its heartbeat very recently still counts.
  */
 export async function readRank({ store, owner }: Claimant): Promise<{ rank: number; of: number }> {
   const rows = await store.rows<{ holder: string }>(
     `SELECT DISTINCT holder FROM leases WHERE ${signOfLife} AND ${isInForce} ORDER BY holder`,
   );
   const rank = rows.findIndex(({ holder }) => holder === owner);
-  // Not announced yet: the last of them.
+  // Not registered yet: it ranks last.
   return rank === -1 ? { rank: rows.length, of: rows.length + 1 } : { rank, of: rows.length };
 }
 
-/** Processes that live, and whether one of them captures. */
+/** The number of live processes, and whether one of them captures. */
 export async function countAlive(session: Session): Promise<{ running: number; capturing: boolean }> {
   const [row] = await session.rows<{ running: number; capturing: number }>(
     `SELECT COUNT(DISTINCT IF(${signOfLife}, holder, NULL)) AS running, COUNT(IF(name = 'capture', 1, NULL)) AS capturing

@@ -3,17 +3,17 @@ import type { Cipher } from '../../crypto/cipher.ts';
 import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { openMarker, type MarkedDelivery, type Marker } from '../../db/proof/marks.ts';
 
-/** The act that names the last delivery that is believed without a mark. */
+/** The act that names the last delivery that is trusted without a mark. */
 export const adoptDeliveriesAction = 'store.adopt-deliveries';
 
-/** A delivery that is to be sent, with its mark. */
+/** A delivery to send, with its mark. */
 export interface ToProve extends MarkedDelivery {
   mark: Buffer | null;
 }
 
 /**
- * Whether each of some deliveries was placed by this program, with the body that it has. Rows of earlier versions have no
- * marks: they are believed up to the number that the act names. Throws AppError ERR_SECRET_KEY.
+ * Checks for each delivery whether this program placed it, with its present body. Rows of earlier versions have no marks: they are trusted up to the
+ * number in the act. Throws AppError ERR_SECRET_KEY.
  */
 export async function provePlaced(
   session: Session,

@@ -9,39 +9,39 @@ export function makeDue(ids: readonly number[]): string {
 }
 
 /**
- * Makes the first delivery of each of these lanes due, where it no longer waits for another. Returns how many.
+ * Makes the first delivery of each of these lanes due, unless it still waits for another delivery. Returns how many.
  *
- * An append that put a delivery behind another cannot know whether that one was being settled at the same moment: neither
- * transaction sees the other's rows. So the append looks again after its commit, and waits for such a settlement to end:
- * either that one came later and has seen the follower, or it is over and this look sees that its delivery is gone.
+ * An append that put a delivery behind another cannot know whether the other was being settled at the same time: neither transaction sees the other's
+ * rows. So after its commit the append checks again, and waits for such a settlement to end: either the settlement came later and saw the follower, or it
+ * is over and this check sees that its delivery is gone.
  */
 export async function promoteLanes(store: Store, lanes: ReadonlySet<number>): Promise<number> {
   if (lanes.size === 0) return 0;
   const active = await readActive(store, lanes);
-  // Nothing is done with these locks: getting them means that no settlement of these deliveries is under way.
+  // The locks are used only to wait: once they are granted, no settlement of these deliveries is running.
   await store.rows(`SELECT 1 FROM queue WHERE ${idIn('delivery_id', active)} LOCK IN SHARE MODE`);
   return promoteFree(store, lanes);
 }
 
 export interface FollowUp {
-  /** Looks after these lanes soon. */
+  /** Checks these lanes soon. */
   add(lanes: ReadonlySet<number>): void;
-  /** Waits for the look that is still to be made. */
+  /** Waits for the pending check. */
   close(): Promise<void>;
 }
 
 export interface FollowUpOptions {
-  /** Told when a look made a delivery due. */
+  /** Called when a check made a delivery due. */
   onDue(): void;
-  /** Told when the store did not answer; the sweep finds later what was left waiting. */
+  /** Called when the store did not answer; the sweep finds the waiting deliveries later. */
   onError(error: unknown): void;
-  /** Called after every look that passed, and at the end. */
+  /** Called after every successful check, and at the end. */
   onRecovered?(): void;
 }
 
 /**
- * Appends that follow each other closely share a look: it asks the store three times, which at 1,500 changes a second, one in ten
- * of them behind another of its lane, was half of all that capture asked.
+ * Appends in quick succession share a check, which runs three queries: at 1,500 changes a second, with one in ten behind another of its lane, these were
+ * half of all queries of capture.
  */
 const gatherMs = 50;
 
@@ -78,8 +78,8 @@ export function createFollowUp(store: Store, { onDue, onError, onRecovered }: Fo
 }
 
 /**
- * A step of the sweep that finds what was left waiting by a process that died between a commit and its look afterwards. Goes
- * through the lanes in order of number; returns where the next step begins, null after the last.
+ * A step of the sweep for deliveries that were left waiting by a process that died between a commit and its check. It goes through the lanes in the order
+ * of their numbers; returns where the next step begins, null after the last.
  */
 export async function sweepLanes(
   store: Store,

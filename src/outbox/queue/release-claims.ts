@@ -16,7 +16,7 @@ interface ClaimRow {
 const claimColumns = 'delivery_id AS id, lane, attempt, attempts_before AS attemptsBefore';
 const rescueRows = 500;
 
-/** Takes back claims that were not sent: due again at once, behind an earlier one of their lane. No attempt is recorded. */
+/** Releases claims that were not sent: they are due again at once, behind earlier deliveries of their lane. No attempt is recorded. */
 export async function release(
   { store, owner }: Claimant,
   deliveries: readonly ClaimedDelivery[],
@@ -38,14 +38,14 @@ export async function release(
 }
 
 /**
- * Takes back this process's own claims that it knows nothing of: the answer to the commit that made them was lost,
- * so no process sends them. Not before `afterMs`, because until then an answer may still be coming. Returns how many.
+ * Releases orphaned claims of this process: the answer to the commit that made them was lost, so no process sends them. It waits `afterMs`, because until
+ * then the answer may still arrive. Returns how many.
  */
 export async function releaseForgotten(
   { store, owner }: Claimant,
   { held, afterMs }: { held: () => ReadonlySet<number>; afterMs: number },
 ): Promise<number> {
-  // A moment that is missing, or that the clock has not reached, was written by SQL: it would keep the delivery for ever.
+  // A missing time, or a time in the future, was written by SQL: it would block the delivery forever.
   const old = `state = 'sending' AND claimed_by = ?
     AND (claimed_at IS NULL OR ABS(TIMESTAMPDIFF(MICROSECOND, claimed_at, UTC_TIMESTAMP(3))) > ?)`;
   const values = [owner, afterMs * 1_000];
@@ -69,7 +69,7 @@ export async function releaseForgotten(
        )} AND ${old} ORDER BY delivery_id FOR UPDATE`,
       values,
     );
-    // Asked again: what was held meanwhile may have been settled and claimed anew.
+    // Checked again, because a locked delivery may have been settled and claimed again meanwhile.
     const forgotten = withoutHeld(locked);
     await putBack(tx, forgotten, 'attempt - 1');
     return forgotten.length;
@@ -102,7 +102,7 @@ export async function rescueExpired({ store, cipher }: Pick<Claimant, 'store' | 
     const rows = await tx.rows<ExpiredRow>(selectExpired(ids));
     await tx.script([
       ...insertAttemptRows(rows.map(toLost), marker),
-      // The stored answer belongs to the attempt before.
+      // The stored answer belongs to the previous attempt.
       `UPDATE delivery_log d JOIN queue q ON q.delivery_id = d.id
        SET d.failed_at = ${literal(rows[0]!.now)}, d.retry_count = q.attempt - 1, d.response_status = NULL, d.response_body = NULL
        WHERE ${idIn('q.delivery_id', ids)}`,
@@ -134,7 +134,7 @@ function toLost({ id, attempt, claimedAt, durationMs, now, ...row }: ExpiredRow)
   };
 }
 
-/** All that have a lane wait, then the first of each lane is due: several of one lane may have been claimed. */
+/** First all deliveries with a lane wait, then the first of each lane becomes due, because several of one lane may have been claimed. */
 async function putBack(
   tx: Session,
   rows: readonly ClaimRow[],

@@ -7,7 +7,7 @@ import { laneOf } from '../append/lane.ts';
 import { promoteLanes } from './promote.ts';
 import { lanesInUse, lanesOf } from './queue-lanes.ts';
 
-/** A delivery that enters the queue from the log: a new one, or one that had ended. */
+/** A delivery that enters the queue from the log: a new delivery, or an ended one. */
 export interface Entering {
   id: number;
   webhookId: number;
@@ -18,8 +18,7 @@ export interface Entering {
 }
 
 /**
- * Statements that put deliveries into the queue, given in the order of the log, each behind what is already in its lane. They
- * need `claimVariables`; `promoteLanes` must follow the commit.
+ * Statements that put deliveries into the queue, in the order of the log, each behind the deliveries already in its lane. They require `claimVariables`; `promoteLanes` must follow the commit.
  */
 export async function enterStatements(tx: Session, entering: readonly Entering[]): Promise<string[]> {
   const held = await lanesInUse(tx, lanesOf(entering));
@@ -31,7 +30,7 @@ export async function enterStatements(tx: Session, entering: readonly Entering[]
   return insertQueue(rows, '');
 }
 
-/** UPDATE that marks ended deliveries as open again. */
+/** UPDATE that reopens ended deliveries. */
 export function reopenLog(ids: readonly number[]): string {
   return `UPDATE delivery_log SET status = 'open', delivered_at = NULL, failed_at = NULL, exhausted_at = NULL
     WHERE ${idIn('id', ids)}`;
@@ -45,13 +44,13 @@ interface DeliveryRow extends Omit<Entering, 'lane'> {
   deliveryOrder: 'entity' | 'none' | null;
 }
 
-/** What `retryDelivery` did: opened it again, made its next attempt due now, or left it as it is, because it is under way. */
+/** What `retryDelivery` did: reopened the delivery, made its next attempt due now, or did nothing because it is in progress. */
 export type Retried = 'reopened' | 'due' | 'unchanged';
 
 /**
- * Sends one delivery again: the same id, with the whole retry schedule before it. One that is waiting for its retry is due
- * at once; one that is being sent or waits for another is left as it is. `record` writes into the same transaction. Throws
- * AppError ERR_NOT_FOUND when it, its webhook or its payload is gone.
+ * Sends one delivery again: the same id, with a new retry schedule. A delivery that waits for its retry becomes due at once; one that is being sent or
+ * waits for another is not changed. `record` writes in the same transaction. Throws AppError ERR_NOT_FOUND when the delivery, its webhook or its payload
+ * no longer exists.
  */
 export async function retryDelivery(
   store: Store,

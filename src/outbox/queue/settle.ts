@@ -11,11 +11,11 @@ import type { Claimant, Settlement } from '../types.ts';
 
 export interface Settled {
   settled: number;
-  /** Claims that had expired and were rescued meanwhile: nothing is recorded for them, another process has them. */
+  /** Claims that expired and were rescued meanwhile: nothing is recorded for them, because another process has them. */
   lost: number;
-  /** Deliveries that waited for one of these and are due now. */
+  /** Deliveries that waited for a settled one and are due now. */
   promoted: number;
-  /** The first failure of each webhook that has failed since its last success, and had not before. */
+  /** The first failure of each webhook whose failures began in this batch. */
   begun: Settlement[];
 }
 
@@ -24,24 +24,24 @@ interface OwnedRow {
   lane: number | null;
   attempt: number;
   attemptsBefore: number;
-  /** The store's clock: the same in all rows. */
+  /** The time of the store, the same in all rows. */
   now: string;
 }
 
-/** A settlement whose claim still holds, with what the queue has of it. */
+/** A settlement whose claim is still valid, with its row of the queue. */
 interface Owned extends Settlement {
   lane: number | null;
-  /** Of the attempt, over all openings. */
+  /** Number of the attempt, counted over all reopenings. */
   number: number;
   recordedAt: string;
 }
 
-/** What is kept of an answer: enough to see what a receiver complains of. */
+/** Maximum length of a stored answer: enough to see a receiver's error message. */
 const keptBodyCharacters = 4_096;
 
 /**
- * Records what became of attempts, many in one transaction: the attempt in the log, the delivery's outcome, its end or its
- * next due time, and the next of its lane. Repeating it after a lost answer does no harm: those it had settled count as lost.
+ * Records the outcomes of attempts, many in one transaction: the attempt in the log, the delivery's outcome, its end or its next due time, and the next
+ * delivery of its lane. Repeating it after a lost answer is harmless: deliveries that were already settled count as lost.
  */
 export async function settle(
   { store, cipher, owner }: Claimant,
@@ -79,7 +79,7 @@ function idsOf(settlements: readonly Settlement[]): number[] {
   return settlements.map(({ delivery }) => delivery.id);
 }
 
-/** Locks the claims, in the order of their ids, so that two settlements cannot lock each other out. */
+/** Locks the claims in the order of their ids, so that two settlements cannot deadlock. */
 async function lockOwned(tx: Session, owner: string, settlements: readonly Settlement[]): Promise<Owned[]> {
   const rows = await tx.rows<OwnedRow>(
     `SELECT delivery_id AS id, lane, attempt, attempts_before AS attemptsBefore, UTC_TIMESTAMP(3) AS now
@@ -90,7 +90,7 @@ async function lockOwned(tx: Session, owner: string, settlements: readonly Settl
   const byId = new Map(rows.map((row) => [row.id, row]));
   return settlements.flatMap((settlement) => {
     const row = byId.get(settlement.delivery.id);
-    // The same owner may have claimed it a second time, after a rescue: then it is another attempt.
+    // The same owner may have claimed it again after a rescue: then it is another attempt.
     if (row === undefined || row.attempt - row.attemptsBefore !== settlement.delivery.attempt) return [];
     byId.delete(row.id);
     return [{ ...settlement, lane: row.lane, number: row.attempt, recordedAt: row.now }];
@@ -124,7 +124,7 @@ function toAttempt({
   };
 }
 
-/** One UPDATE for all that have the same to record: mostly one for the whole batch. Encrypted answers differ, and go by the hundred. */
+/** One UPDATE for all deliveries with the same values: usually one for the whole batch. Encrypted answers differ, and are written a hundred at a time. */
 function updateLog(owned: readonly Owned[]): string[] {
   const groups = new Map<string, Owned[]>();
   for (const settlement of owned) {
@@ -142,7 +142,7 @@ function updateLog(owned: readonly Owned[]): string[] {
   );
 }
 
-/** The server looks through the answers of a statement for each of its rows. */
+/** For each row, the server searches all answers of the statement. */
 const encryptedAtOnce = 100;
 
 function chunks(group: readonly Owned[]): (readonly Owned[])[] {
@@ -151,7 +151,7 @@ function chunks(group: readonly Owned[]): (readonly Owned[])[] {
   const parts = Array.from({ length: count }, (_, n) =>
     group.slice(n * encryptedAtOnce, (n + 1) * encryptedAtOnce),
   );
-  // A sealed answer has up to 4 bytes for each character.
+  // An encrypted answer has up to 4 bytes for each character.
   return parts.flatMap((part) =>
     toBatches(
       part,
@@ -173,7 +173,7 @@ function isEncrypted({ delivery, outcome }: Owned): boolean {
   return delivery.key !== undefined && (outcome.responseBody ?? '') !== '';
 }
 
-/** Encrypted as the payload is: a receiver may echo what it was sent. */
+/** Encrypted like the payload, because a receiver may echo it. */
 function answerOf(settlement: Owned): string | null {
   const { delivery, outcome } = settlement;
   const answer = outcome.responseBody?.slice(0, keptBodyCharacters) ?? null;
@@ -214,7 +214,7 @@ function updateQueue(owned: readonly Owned[], ended: readonly Owned[]): string[]
   return statements;
 }
 
-/** For the event `delivery.exhausted`, which has none of its own: one of a dead webhook would cause the next. */
+/** For the event `delivery.exhausted`. An exhausted delivery of such an event causes no further event: otherwise each would cause the next. */
 function noteExhausted(owned: readonly Owned[]): string[] {
   const rows = owned
     .filter(({ next, delivery }) => next.kind === 'exhausted' && delivery.eventType !== exhaustedEvent)
@@ -222,7 +222,7 @@ function noteExhausted(owned: readonly Owned[]): string[] {
   return rows.length === 0 ? [] : insertRows('exhausted_deliveries (delivery_id, attempt)', rows);
 }
 
-/** Webhooks by how these attempts ended: at least one success, or failures only. */
+/** Webhooks by the outcome of these attempts: at least one success, or only failures. */
 interface Health {
   well: ReadonlySet<number>;
   failing: ReadonlySet<number>;
@@ -236,12 +236,12 @@ function healthOf(owned: readonly Owned[]): Health {
   return { well, failing: new Set(all.filter((id) => !well.has(id))) };
 }
 
-/** Maintains `failing_since`: set on the first failure after a success, cleared on success. Selects those for which it is set. */
+/** Maintains `failing_since`: set on the first failure after a success, cleared on success. Selects the webhooks for which it is set. */
 function updateHealth({ well, failing }: Health): string[] {
   const update = (ids: ReadonlySet<number>, value: string, where: string): string[] =>
     ids.size === 0
       ? []
-      : // A row that is edited by the engine has not been edited.
+      : // A change by the engine does not count as an edit.
         [
           `UPDATE webhooks SET failing_since = ${value}, updated_at = updated_at WHERE ${idIn('id', ids)} AND ${where}`,
         ];

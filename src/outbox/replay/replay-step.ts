@@ -31,9 +31,9 @@ interface StoredEvent extends StoredPayload {
 
 type EventRow = StoredEvent & { body: string };
 
-/** Events of the log that one step looks at, whether they match or not: it must be short. */
+/** Maximum number of log events in one step, matching or not, so that the step is short. */
 const windowEvents = 2_000;
-/** A replay puts no more before new events than this many of the webhook's deliveries. */
+/** A replay queues at most this many of the webhook's deliveries ahead of new events. */
 const backlogDeliveries = 2_000;
 const stepDeliveries = 500;
 const backlogWaitMs = 250;
@@ -43,13 +43,13 @@ const endWaitMs = 1_000;
 export interface ReplayStep {
   /** Deliveries that the step put into the queue. */
   queued: number;
-  /** When the next step is worth its while, ms; null when the replay has ended. */
+  /** Time until the next step, ms; null when the replay has ended. */
   waitMs: number | null;
 }
 
 /**
- * Continues a replay by one bounded transaction. It keeps the webhook's queue short, so that new events are not far behind;
- * one process at a time should do it, or its rate is multiplied.
+ * Continues a replay with one bounded transaction. It keeps the webhook's queue short, so that new events are not delayed much. Only one process at a time
+ * should run it, because otherwise its rate is multiplied.
  */
 export async function stepReplay(
   { store, cipher }: EncryptedStore,
@@ -67,7 +67,7 @@ export async function stepReplay(
 
 export interface ReplayStepOptions {
   webhooks: readonly Subscription[];
-  /** Writes into the transaction of the step that ends it. */
+  /** Writes in the transaction of the step that ends the replay. */
   onEnd?(tx: Session, id: number): Promise<void>;
 }
 
@@ -112,7 +112,7 @@ async function stepWithin(
   return { queued, lanes, waitMs: isAtEnd ? Math.max(endWaitMs, pacedMs) : pacedMs, ended: false };
 }
 
-/** Of a replay of missed events the end is known once every process queues for the webhook again. */
+/** The end of a replay of missed events is known once every process queues for the webhook again. */
 async function readEnd(
   tx: Session,
   { last_seq: lastSeq, webhook_id }: ReplayRow,
@@ -136,7 +136,7 @@ async function waitForWebhook(tx: Session, { id, webhook_id }: ReplayRow): Promi
 
 interface Queued {
   queued: number;
-  /** Lanes in which something may be free to go. */
+  /** Lanes in which a delivery may have become due. */
   lanes: Set<number>;
 }
 
@@ -168,7 +168,7 @@ async function queueWindow(
   return { ...(await queueEvents(within, kept, { webhook, reopens: !request.missedOnly })), nextSeq };
 }
 
-/** The events that can be sent: the others have lost their payloads. */
+/** The events that can be sent; the payloads of the others were removed. */
 async function withBodies({ tx, cipher }: Within, events: readonly StoredEvent[]): Promise<EventRow[]> {
   const opened = await openPayloads(tx, cipher, events);
   return events.flatMap((event, index) => {
@@ -177,7 +177,7 @@ async function withBodies({ tx, cipher }: Within, events: readonly StoredEvent[]
   });
 }
 
-/** What has ended is opened again, what is under way is left alone, and what never was becomes a delivery. */
+/** Reopens ended deliveries, leaves running ones unchanged, and creates missing ones. */
 function queueEvents(
   { tx, cipher }: Within,
   events: readonly EventRow[],
@@ -220,7 +220,7 @@ function queueEvents(
   });
 }
 
-/** The filter sees what the log has of an event: its data. */
+/** The filter sees the logged data of an event. */
 function createDeliveries(
   events: readonly EventRow[],
   webhook: Subscription,
@@ -269,7 +269,7 @@ function toLane(webhook: Subscription, { entityTable, entityKey }: EventRow): nu
   return webhook.order === 'none' ? null : laneOf(webhook.id, { table: entityTable, key: entityKey });
 }
 
-/** An event as the log has it: the row's columns that are not in its data are gone. */
+/** An event from the log; columns of the row that are not in its data are unknown. */
 function toEvent(row: EventRow): DomainEvent {
   const { data } = parseExactJson(row.body) as { data: DomainEvent['data'] };
   return {

@@ -6,24 +6,24 @@ import { storedKey } from '../append/lane.ts';
 import { fromSqlDatetime, toSqlDatetime, fromNullableSqlDatetime } from '../sql-datetime.ts';
 import type { Subscription } from '../types.ts';
 
-/** Which past events are to be sent again, to one webhook. */
+/** Selects the past events to send again to one webhook. */
 export interface ReplayRequest {
   webhookId: number;
-  /** Types or patterns; without them, all that the webhook subscribes to. */
+  /** Types or patterns; default: everything that the webhook subscribes to. */
   events?: readonly string[];
   entity?: { table: string; key: string };
   /** Commit time of the change: from (inclusive) and to (exclusive), ms UTC. */
   sinceMs: number;
   untilMs: number;
-  /** Only what was given up: the recovery after an outage. */
+  /** Only exhausted deliveries: for the recovery after an outage. */
   exhaustedOnly?: boolean;
-  /** Only what was never queued for this webhook. */
+  /** Only events that were never queued for this webhook. */
   missedOnly?: boolean;
 }
 
-/** What a replay would do, to be shown before it begins. */
+/** What a replay would send, shown before it begins. */
 export interface ReplayPreview {
-  /** At most so many: the webhook's filter and its deliveries under way are looked at event by event. */
+  /** An upper bound: the webhook's filter and its deliveries in progress are checked event by event. */
   total: number;
   byType: { type: string; count: number }[];
 }
@@ -32,7 +32,7 @@ export interface Replay extends ReplayRequest {
   id: number;
   requestedBy: string;
   reason: string;
-  /** Deliveries a second that it puts into the queue at most; null for as fast as they are sent. */
+  /** Maximum number of deliveries that it queues a second; null for as fast as they are sent. */
   ratePerSecond: number | null;
   state: 'running' | 'done' | 'cancelled';
   total: number;
@@ -93,11 +93,11 @@ export async function previewReplay(
 }
 
 interface NewReplay extends ReplayRequest, Pick<Replay, 'requestedBy' | 'reason' | 'ratePerSecond'> {
-  /** For what was missed. While its end is not known, the replay ends with the last event that was missed. */
+  /** For missed events. While the end is unknown, the replay ends with the last missed event. */
   range?: Range;
 }
 
-/** Puts a replay on record; `stepReplay` does it. It ends with the last event that there is now. `record`
+/** Records a replay, which `stepReplay` executes. It ends with the last present event. `record`
  * writes into the same transaction. Throws as `previewReplay`. */
 export async function createReplay(
   store: Store,
@@ -141,7 +141,7 @@ export async function createReplay(
   });
 }
 
-/** Newest first, from below the id `cursor`. */
+/** Newest first, starting below the id `cursor`. */
 export async function listReplays(
   session: Session,
   { limit, cursor = Number.MAX_SAFE_INTEGER }: { limit: number; cursor?: number },
@@ -160,7 +160,7 @@ export async function getReplay(session: Session, id: number): Promise<Replay> {
   return toReplay(row);
 }
 
-/** Ends a replay; what it has put into the queue is still sent. Returns whether it was running. */
+/** Ends a replay; deliveries that it has queued are still sent. Returns whether it was running. */
 export async function endReplay(session: Session, id: number): Promise<boolean> {
   const { affectedRows } = await session.run(
     "UPDATE replays SET state = 'cancelled', finished_at = UTC_TIMESTAMP(3) WHERE id = ? AND state = 'running'",
@@ -169,7 +169,7 @@ export async function endReplay(session: Session, id: number): Promise<boolean> 
   return affectedRows === 1;
 }
 
-/** A person ends it: `record` writes into the same transaction, where it was running. Throws AppError ERR_NOT_FOUND. */
+/** An operator ends it: if it was running, `record` writes in the same transaction. Throws AppError ERR_NOT_FOUND. */
 export async function cancelReplay(
   store: Store,
   id: number,
@@ -191,7 +191,7 @@ export async function listRunningReplays(session: Session): Promise<number[]> {
   return rows.map(({ id }) => id);
 }
 
-/** Events that are visible and still have their payload. */
+/** Visible events that still have their payload. */
 export function eventConditions(
   request: ReplayRequest,
   { from, to }: Range = wholeLog,
@@ -229,7 +229,7 @@ export function eventConditions(
   return { text: conditions.join(' AND '), values };
 }
 
-/** Whether a type is asked for, and the webhook names it. */
+/** Whether a type is requested and the webhook subscribes to it. */
 export function wantedTypes({ events }: ReplayRequest, webhook: Subscription): (type: string) => boolean {
   const patterns = events ?? webhook.events;
   return (type) =>

@@ -2,8 +2,8 @@ import type { Session } from '../../db/connection/client.ts';
 import { aliveHolders } from '../queue/heartbeat.ts';
 
 /*
- * Daemons on one store may have different configuration files. Each says which webhooks its file defines and by which definition, in
- * `webhook_claims`; what a daemon says counts while it lives (queue/liveness.ts).
+ * Daemons on one store may have different configuration files. Each daemon records in `webhook_claims` which webhooks its file defines, and with which
+ * definition. Its claims count while it is alive (queue/heartbeat.ts).
  *
  * A definition is used, unless another running daemon uses another one for the same name: then it is refused until that daemon has ended
  * or has the same. A webhook is deactivated when no file of a running daemon names it any more, and none that has just ended
@@ -20,12 +20,12 @@ export interface Claim {
   refusedFor: string | null;
 }
 
-/** Names are compared without regard to case. */
+/** Names are compared case-insensitively. */
 export const isSameName = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
 
 const running = `owner IN (${aliveHolders})`;
 
-/** The claims of daemons that run. */
+/** The claims of running daemons. */
 export async function readClaims(session: Session): Promise<Claim[]> {
   return session.rows<Claim>(
     `SELECT owner, name, digest, refused_for AS refusedFor FROM webhook_claims WHERE ${running} ORDER BY owner, name`,
@@ -37,11 +37,11 @@ export async function readRefused(session: Session): Promise<Claim[]> {
   return (await readClaims(session)).filter(({ refusedFor }) => refusedFor !== null);
 }
 
-/** SQL of a number that changes with what `readRefused` returns. */
+/** SQL of a checksum of the result of `readRefused`. */
 export const refusedVersion = `SELECT COALESCE(SUM(CRC32(CONCAT_WS('|', name, refused_for))), 0) FROM webhook_claims
   WHERE refused_for IS NOT NULL AND ${running}`;
 
-/** Writes what this process claims, in place of what it claimed before, and removes what ended processes left. */
+/** Replaces the claims of this process, and removes those of ended processes. */
 export async function writeClaims(tx: Session, owner: string, claims: readonly Claim[]): Promise<void> {
   const rows = await tx.rows<Claim>(
     'SELECT owner, name, digest, refused_for AS refusedFor FROM webhook_claims WHERE owner = ?',
@@ -86,9 +86,9 @@ export function isNeeded(others: readonly Claim[], name: string): boolean {
   return isNamed(others, name) || others.some(({ refusedFor }) => refusedFor === name);
 }
 
-/** What a sync left as other daemons have it. */
+/** Webhooks that a sync left unchanged because of other daemons. */
 export interface Standing {
-  /** What this process claims. */
+  /** The claims of this process. */
   claims: readonly Claim[];
   /** Webhooks that are not in its file, and stay active because another file names them. */
   kept: readonly string[];
@@ -102,7 +102,7 @@ export interface ClaimsNow {
   ended: readonly Claim[];
 }
 
-/** Whether a sync would come to another result now, because another daemon has ended, or claims something else. */
+/** Whether a sync would now have another result, because another daemon has ended or changed its claims. */
 export function isOutdated(
   { present, ended }: ClaimsNow,
   owner: string,

@@ -5,23 +5,23 @@ import type { Subscription } from '../types.ts';
 import type { AfterWrite } from './webhook-registry.ts';
 
 /*
- * Events that a webhook would have had while it was inactive, or while its row did not say which it wants. None of them has a delivery to it:
- * so they are the matching events from `missed_from` on without one. Each process notes the beginning before it stops to queue; the end is
- * noted when every process has been queueing again for a while, and may lie too late without harm.
+ * Events that a webhook did not get while it was inactive, or while its row did not name its events. They are the matching events from `missed_from` on
+ * that have no delivery to it. Each process records the beginning before it stops queueing; the end is recorded when every process has queued again for a
+ * while, and may be late without harm.
  */
 
-/** After so long every process knows that a webhook is active again: they look each second. */
+/** After this time every process knows that a webhook is active again: they poll each second. */
 export const knownToAllMs = 10_000;
 
-/** A stretch of the log: from (inclusive) to (exclusive, null while it is open). */
+/** A range of the log: from (inclusive) to (exclusive, null while it is open). */
 export interface MissedRange {
   from: number;
   to: number | null;
 }
 
 /**
- * Notes the first event that is not queued for these webhooks. To be called before they are left out. `along` writes into the transaction of
- * each: the stretch decides what `enable --missed` sends.
+ * Records the first event that is not queued for these webhooks. Call it before they are left out. `along` writes in the transaction of each: the range
+ * decides what `enable --missed` sends.
  */
 export async function noteMissed(
   store: Store,
@@ -35,7 +35,7 @@ export async function noteMissed(
   });
 }
 
-/** Notes the end, for webhooks whose events have been queued again for long enough. `along` as for `noteMissed`. */
+/** Records the end, for webhooks whose events have been queued again for long enough. `along` as for `noteMissed`. */
 export async function closeMissed(
   store: Store,
   webhookIds: readonly number[],
@@ -52,7 +52,7 @@ export async function closeMissed(
 const nextEventSeq = '(SELECT next_event_seq FROM checkpoint WHERE checkpoint.id = 1)';
 
 interface SetMissed {
-  /** Which of the webhooks; looked at again under the lock of the row. */
+  /** Selects the webhooks; checked again under the lock of the row. */
   where: string;
   set: string;
   along: AfterWrite | undefined;
@@ -78,7 +78,7 @@ async function setMissed(
   }
 }
 
-/** Null when there is nothing that was not queued. */
+/** Null when no event was missed. */
 export async function readMissed(session: Session, webhookId: number): Promise<MissedRange | null> {
   const [row] = await session.rows<{ from: number | null; to: number | null }>(
     'SELECT missed_from AS `from`, missed_to AS `to` FROM webhooks WHERE id = ?',
@@ -87,7 +87,7 @@ export async function readMissed(session: Session, webhookId: number): Promise<M
   return row === undefined || row.from === null ? null : { from: row.from, to: row.to };
 }
 
-/** Counts them by type; the webhook's filter is applied only when they are sent, so this is the most. */
+/** Counts them by type; the webhook's filter is applied only when they are sent, so this is an upper bound. */
 export async function countMissed(session: Session, webhook: Subscription): Promise<number> {
   const range = await readMissed(session, webhook.id);
   if (range === null) return 0;
@@ -101,7 +101,7 @@ export interface MissedReplay {
   record(tx: Session, replay: number, total: number): Promise<void>;
 }
 
-/** Begins a replay of them; null when there is nothing. The daemon does it. */
+/** Begins a replay of them, which the daemon executes; null when there is none. */
 export async function replayMissed(
   store: Store,
   webhook: Subscription,
@@ -126,7 +126,7 @@ export async function replayMissed(
   );
 }
 
-/** Any time: the range of the log says which. */
+/** No time limit: the range of the log selects the events. */
 function requestOf({ id }: Subscription): ReplayRequest {
   return { webhookId: id, sinceMs: 0, untilMs: Date.parse('9999-12-31T00:00:00Z'), missedOnly: true };
 }

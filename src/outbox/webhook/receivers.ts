@@ -10,8 +10,8 @@ interface Receiver {
 }
 
 /**
- * The webhooks, each with its present name and URL as a row of `receivers`, by which attempts say where they went. A new row is written
- * before anything is sent to it, the URL masked, so that also an attempt whose process died is known by the receiver of its time.
+ * The webhooks, each with its present name and URL as a row of `receivers`, to which attempts refer. A new row, with a masked URL, is written before
+ * anything is sent to it, so that the receiver of an attempt is known even if its process died.
  */
 export async function withReceivers(
   store: Store,

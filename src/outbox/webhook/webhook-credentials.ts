@@ -4,14 +4,14 @@ import { mask, maskUrl } from '../../lib/mask-url.ts';
 import type { WebhookRow } from '../../db/schema/schema.ts';
 
 /*
- * Credentials beside the secret: values of headers, and what of the URL is one. With an encryption key
+ * Credentials other than the secret: values of headers, and parts of the URL. With an encryption key
  *
  *   url          masked: what identifies the receiver
- *   sealed_url   the whole, sealed; null where nothing of it is a credential
- *   headers      a JSON text: the sealed JSON of the map
+ *   sealed_url   the whole URL, encrypted; null if no part of it is a credential
+ *   headers      a JSON text: the encrypted JSON of the map
  *
- * Without a key all is in clear text, as secrets are. A URL or headers that SQL wrote are taken as they are, and sealed by
- * `resealSecrets`. They are written and never shown: what is read has masks in their places.
+ * Without a key everything is in clear text, like secrets. A URL or headers that SQL wrote are used unchanged, and encrypted by `reencryptSecrets`. They
+ * are write-only: reading returns masks in their place.
  */
 
 const urlContext = (id: number): string => `url of webhook ${id}`;
@@ -25,7 +25,7 @@ export function decryptCredentials<Row extends Encrypted>(row: Row, cipher: Ciph
   return { ...row, url: decryptUrl(row, cipher), headers: decryptHeaders(row, cipher) };
 }
 
-/** As `decryptCredentials`; what does not open stays as it is. */
+/** Like `decryptCredentials`, but values that cannot be decrypted stay unchanged. */
 export function tryDecryptCredentials<Row extends Encrypted>(row: Row, cipher: Cipher): Row {
   try {
     return decryptCredentials(row, cipher);
@@ -35,7 +35,7 @@ export function tryDecryptCredentials<Row extends Encrypted>(row: Row, cipher: C
   }
 }
 
-/** SQL may have written another URL over the masked one: then that one counts. */
+/** SQL may have replaced the masked URL: then the new URL is used. */
 function decryptUrl({ id, url, sealedUrl }: Encrypted, cipher: Cipher): string {
   if (sealedUrl === null) return url;
   const whole = cipher.decrypt(sealedUrl, urlContext(id));
@@ -47,7 +47,7 @@ function decryptHeaders({ id, headers }: Encrypted, cipher: Cipher): unknown {
   return JSON.parse(cipher.decrypt(headers, headersContext(id))) as unknown;
 }
 
-/** Columns as the store keeps them, from columns in the clear. */
+/** Columns for the store, from columns in the clear. */
 export function encryptCredentials(
   cipher: Cipher,
   id: number,
@@ -74,7 +74,7 @@ function encryptHeaders(cipher: Cipher, id: number, headers: unknown): unknown {
     : cipher.encrypt(JSON.stringify(headers), headersContext(id));
 }
 
-/** What changes of the row where its credentials are in the clear or under an older key; empty where nothing does. */
+/** Changes of a row whose credentials are in the clear or under an older key; empty if none. */
 export function reencryptCredentials(row: WebhookRow, cipher: Cipher): Partial<WebhookRow> {
   if (cipher.keyId === null) return {};
   const open = tryDecryptCredentials(row, cipher);
@@ -101,8 +101,8 @@ interface Changes {
 }
 
 /**
- * Puts the present credentials in the places of masks: what was read can be sent back. Throws AppError ERR_USAGE for a mask that stands for
- * nothing.
+ * Replaces masks with the present credentials, so that a webhook that was read can be sent back. Throws AppError ERR_USAGE for a mask without a
+ * credential.
  */
 export function unmask<Given extends Changes>(
   given: Given,

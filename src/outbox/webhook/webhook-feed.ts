@@ -10,15 +10,15 @@ import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 export interface WebhookFeedOptions {
   vault: EncryptedStore;
   /**
-   * Puts on record what SQL changed, and puts back what the file manages, before anything is sent by it. Returns whether it wrote: then
-   * the webhooks are read again.
+   * Records changes by SQL, and restores webhooks that the file manages, before anything is sent with them. Returns whether it wrote: then the webhooks
+   * are read again.
    */
   explain?(): Promise<boolean>;
-  /** Puts on record from which event on an inactive webhook has missed events. */
+  /** Records from which event on an inactive webhook has missed events. */
   missed?: AfterWrite;
-  /** Told of every new state, the first included. */
+  /** Called for every new state, including the first. */
   onChange(webhooks: readonly Subscription[], problems: readonly WebhookProblem[]): void;
-  /** How the reading goes. */
+  /** Success and failure of reading. */
   reports: FailureReporter;
   /** Default 1 s: an edit by plain SQL takes effect within 2. */
   pollMs?: number;
@@ -27,16 +27,16 @@ export interface WebhookFeedOptions {
 export interface WebhookFeed extends Background {
   /** The subscriptions as last read. */
   current(): readonly Subscription[];
-  /** Reads them now, where they changed. */
+  /** Reads them now, if they changed. */
   refresh(): Promise<void>;
-  /** After an edit of our own, which is committed: reads them now. Where that fails, the next poll does it. */
+  /** Call after our own committed edit: reads them now. If that fails, the next poll reads them. */
   edited(): Promise<void>;
 }
 
-/** While the table is edited all the time, the webhooks as last read stay in force, and the next poll tries again. */
+/** While the table is edited continuously, the last read webhooks stay in force, and the next poll retries. */
 const explainTries = 5;
 
-/** Follows the table of webhooks, however it is edited. */
+/** Follows the table of webhooks, whether the API, the file or SQL edits it. */
 export function createWebhookFeed({
   vault,
   explain,
@@ -56,7 +56,7 @@ export function createWebhookFeed({
       if ((await explain?.()) === true) continue;
       // Read after the version: a change in between is seen twice rather than never.
       const loaded = await loadWebhooks(vault);
-      // What is loaded must be what was explained.
+      // The loaded version must be the one that was recorded.
       if ((await readWebhooksVersion(vault.store)) !== present) continue;
       await noteMissed(
         vault.store,
@@ -70,7 +70,7 @@ export function createWebhookFeed({
     }
   }
 
-  /** One after the other: of two at once, the one that read first could end last. */
+  /** One after the other: with two at once, the older result could arrive last. */
   function refresh(): Promise<void> {
     const next = reading.then(read);
     reading = next.catch(() => undefined);

@@ -2,8 +2,7 @@ import { formatDuration } from '../../lib/duration.ts';
 import type { WebhookRecord } from './webhook-row.ts';
 
 /**
- * A webhook as programs read it, in the API and in `--json`: in the words of the configuration file, so that what was read can be
- * sent back.
+ * A webhook in the API and in `--json`, with the names of the configuration file, so that the result can be sent back.
  */
 export function webhookJson(webhook: WebhookRecord) {
   return {
@@ -34,7 +33,7 @@ export function webhookJson(webhook: WebhookRecord) {
   };
 }
 
-/** `50/s`, `30/m`, `100/h`: in the largest unit that takes a whole number. */
+/** `50/s`, `30/m`, `100/h`: in the largest unit that gives a whole number. */
 function formatRate(perSecond: number): string {
   const spellings = [
     ['s', perSecond],

@@ -31,15 +31,15 @@ export interface NewWebhook extends Partial<WebhookSettings> {
   name: string;
   url: string;
   events: readonly string[];
-  /** Without one, one is made. */
+  /** Default: a new secret is generated. */
   secret?: string;
 }
 
 export type WebhookChanges = Partial<Omit<NewWebhook, 'secret'>>;
 
-/** Writes what belongs to a change (who made it) into the same transaction. */
+/** Writes the record of a change (its actor) in the same transaction. */
 export interface AfterWrite {
-  /** While the row is locked and as it was. What it throws refuses the change. */
+  /** Called while the row is locked and unchanged. An error refuses the change. */
   before(tx: Session, id: number): Promise<void>;
   after(tx: Session, id: number): Promise<void>;
 }
@@ -47,8 +47,8 @@ export interface AfterWrite {
 const live = isNull(webhooks.deletedAt);
 
 /**
- * Everything that is subscribed, active or not, and what is wrong with rows. A row that cannot be used is sent nothing, and its events are
- * queued as long as it says which; the others are not affected.
+ * All subscriptions, active or not, and the problems of rows. Nothing is sent for a row that cannot be used, but its events are queued if the row names
+ * them; other rows are not affected.
  */
 export async function loadWebhooks({
   store,
@@ -66,7 +66,7 @@ export async function loadWebhooks({
   };
 }
 
-/** One webhook as it is sent to. Throws AppError ERR_NOT_FOUND, ERR_CONFIG with what keeps its row from being used. */
+/** One webhook as used for sending. Throws AppError ERR_NOT_FOUND, or ERR_CONFIG with the problems of its row. */
 export async function loadWebhook({ store, cipher }: EncryptedStore, id: number): Promise<Subscription> {
   const [found] = await selectRows(store, id);
   if (!found) throw notFound(id);
@@ -81,15 +81,14 @@ export async function loadWebhook({ store, cipher }: EncryptedStore, id: number)
   return webhook;
 }
 
-/** Whether it has all that a request needs, active or not. */
+/** Whether it has everything that a request needs, active or not. */
 function isSendable({ standing, secrets }: Subscription): boolean {
   return standing !== 'unfit' && secrets.length > 0;
 }
 
 /**
- * A text that changes with every change that matters to the engine, also by plain SQL, when a rotation's overlap ends, and when a daemon
- * refuses a definition of its file or uses it after all.
- * A checksum of the rows, because an UPDATE within the same millisecond leaves `updated_at` as it was.
+ * A text that changes with every change that matters to the engine: also by plain SQL, at the end of a rotation's overlap, and when a daemon refuses or
+ * accepts a definition of its file. It is a checksum of the rows, because an UPDATE within the same millisecond does not change `updated_at`.
  */
 export async function readWebhooksVersion(session: Session): Promise<string> {
   const columns = [
@@ -127,7 +126,7 @@ export async function readWebhooksVersion(session: Session): Promise<string> {
     'previous_secret_expires_at > UTC_TIMESTAMP(3)',
   ];
   const [row] = await session.rows<{ version: string }>(
-    // A checksum each: a text of all columns that is larger than max_allowed_packet would be NULL, and no edit of the row would be seen.
+    // One checksum for each column: a text of all columns that is larger than max_allowed_packet would be NULL, and edits of the row would not be seen.
     `SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CRC32(CONCAT_WS('|', ${columns
       .map((column) => `COALESCE(CRC32(COALESCE(${column}, '~')), 0)`)
       .join(', ')}))), 0), ':', (${refusedVersion})) AS version FROM webhooks`,
@@ -149,8 +148,8 @@ export async function getWebhook({ store, cipher }: EncryptedStore, id: number):
 }
 
 /**
- * The id of the live webhook that a person names by id, which goes first, or by name, whose case matters only where SQL has used a name twice. Throws
- * AppError ERR_NOT_FOUND, ERR_USAGE when two have the name.
+ * The id of the live webhook with this id (checked first) or name; letter case matters only if SQL has used a name twice. Throws
+ * AppError ERR_NOT_FOUND, ERR_USAGE when two webhooks have the name.
  */
 export async function findWebhookId(session: Session, idOrName: string): Promise<number> {
   const all = await selectRows(session);
@@ -168,8 +167,8 @@ export async function findWebhookId(session: Session, idOrName: string): Promise
 }
 
 /**
- * Adds a webhook that the database manages. Returns the secret, which cannot be read again. What `settings` leaves out has the
- * column's default. Throws AppError ERR_USAGE for a secret that is not fit, ERR_CONFLICT for a name that is taken.
+ * Adds a webhook that the database manages. Returns the secret, which cannot be read again. Settings that are left out get the column's default. Throws
+ * AppError ERR_USAGE for an invalid secret, ERR_CONFLICT for a name that is taken.
  */
 export async function createWebhook(
   { store, cipher }: EncryptedStore,
@@ -188,7 +187,7 @@ export async function createWebhook(
 }
 
 /**
- * Edits what a person may edit; where that decides whether requests arrive, what waits for its retry is due at once. Throws AppError
+ * Edits the settings that a person may edit; if an edit decides whether requests arrive, waiting retries become due at once. Throws AppError
  * ERR_NOT_FOUND, ERR_CONFLICT when the file manages it or the name is taken.
  */
 export async function updateWebhook(
@@ -211,7 +210,7 @@ export async function updateWebhook(
   if (freesRetries(Object.keys(changes))) await makeRetriesDue(store, id);
 }
 
-/** Ends a webhook: nothing more is sent to it, what was waiting is given up, the log stays. Throws as `updateWebhook`. */
+/** Deletes a webhook: nothing more is sent to it, waiting deliveries end, the log stays. Throws like `updateWebhook`. */
 export async function deleteWebhook(store: Store, id: number, along?: AfterWrite): Promise<void> {
   await store.transaction(async (tx) => {
     await lockEditable(tx, id);
@@ -226,8 +225,8 @@ export async function deleteWebhook(store: Store, id: number, along?: AfterWrite
 }
 
 /**
- * Gives it another secret. Both sign for `overlapMs`, so that the receiver can change at its leisure; a rotation within
- * an overlap drops the oldest. Throws as `updateWebhook`, and ERR_USAGE for a secret that is not fit.
+ * Sets another secret. Both secrets sign for `overlapMs`, so that the receiver has time to change; a rotation within an overlap drops the oldest secret.
+ * Throws like `updateWebhook`, and ERR_USAGE for an invalid secret.
  */
 export async function rotateSecret(
   { store, cipher }: EncryptedStore,
@@ -247,8 +246,8 @@ export async function rotateSecret(
 }
 
 /**
- * Seals what lies in the clear or under an older key, so that the older keys may go. What does not open is left as it is:
- * `loadWebhooks` reports it. Returns how many rows.
+ * Encrypts values in the clear or under an older key, so that older keys may be removed. Values that cannot be decrypted stay unchanged, and
+ * `loadWebhooks` reports them. Returns how many rows changed.
  */
 export async function reencryptSecrets({ store, cipher }: EncryptedStore): Promise<number> {
   return store.transaction(async (tx) => {
@@ -296,10 +295,10 @@ export async function replaceSecret(
   );
 }
 
-/** Forgets that the engine disabled it, or that it was failing. */
+/** Clears the engine's disabling and the start of failures. */
 export const freshStart = { failingSince: null, disabledAt: null, disabledReason: null } as const;
 
-/** The columns of what a person or the file says; what is not said is left out. */
+/** The columns for the given settings; missing settings are left out. */
 export function toColumns(input: WebhookChanges): Partial<WebhookRow> {
   const columns = {
     name: input.name,
@@ -319,7 +318,7 @@ export function toColumns(input: WebhookChanges): Partial<WebhookRow> {
   return Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== undefined));
 }
 
-/** Inserts a row. Its credentials are sealed for its id, which this returns. */
+/** Inserts a row and returns its id, with which its credentials are authenticated. */
 export async function insertWebhook(
   tx: Session,
   row: Partial<WebhookRow> & Pick<WebhookRow, 'name' | 'url' | 'events' | 'managedBy'>,
@@ -368,7 +367,7 @@ export function managedByFile(name: string): AppError {
   });
 }
 
-/** Names are unique without regard to case, among all that are not deleted. One writer at a time looks and writes. */
+/** Names are unique without regard to case, among all that are not deleted. Only one writer at a time checks and writes. */
 async function refuseTakenName(tx: Session, name: string, own?: number): Promise<void> {
   await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
   const rows = await tx.drizzle
@@ -389,8 +388,7 @@ interface Among {
 }
 
 /**
- * Adds the problems that a webhook has with others: SQL can give a name twice (both are sent to), and daemons can define it differently in
- * their files.
+ * Adds problems between webhooks: SQL can use a name twice (events are sent to both), and daemons can define a webhook differently in their files.
  */
 function checkAmong(record: WebhookRecord, { rows, refused }: Among): WebhookRecord {
   const twin = rows.find(({ id, name }) => id !== record.id && isSameName(name, record.name));

@@ -8,50 +8,50 @@ import type { Subscription, Webhook, WebhookStanding } from '../types.ts';
 import { maskHeaders, decryptCredentials } from './webhook-credentials.ts';
 import { readShape } from './webhook-shape.ts';
 
-/** A webhook as people see it: without its secrets, the URL and the values of headers masked. */
+/** A webhook for display: without its secrets, with masked URL and header values. */
 export interface WebhookRecord extends Omit<Webhook, 'secrets'> {
   standing: WebhookStanding;
-  /** What is wrong with its row: sentences that quote no value. */
+  /** Problems of its row: sentences that quote no value. */
   problems: readonly string[];
   createdAt: Date;
   updatedAt: Date;
   /** Until when two secrets sign; null outside a rotation. */
   rotationEndsAt: Date | null;
   failingSince: Date | null;
-  /** Since when a person has it wait. */
+  /** Time at which an operator paused it. */
   pausedAt: Date | null;
   disabledAt: Date | null;
-  /** Why the engine disabled it; null when a person did, or when it is active. */
+  /** Why the engine disabled it; null when an operator did, or when it is active. */
   disabledReason: DisableReason | null;
 }
 
-/** Why the engine disabled a webhook: it answered 410, or failed for `disable_after` without a pause. */
+/** Why the engine disabled a webhook: it answered 410, or failed for `disable_after` without a success. */
 export type DisableReason = 'gone' | 'failing';
 
 /** True while a rotation overlaps, by the store's clock. */
 export const isOverlapping = sql<number>`coalesce(${webhooks.previousSecretExpiresAt} > utc_timestamp(3), 0)`;
 
-/** What a sealed secret is bound to, so that it opens in no other row. */
+/** The context of an encrypted secret, so that it cannot be decrypted in another row. */
 export function secretContext(id: number): string {
   return `webhook ${id}`;
 }
 
-/** What is wrong with a row, for the log; never its secret. */
+/** The problems of a row, for the log; never with its secret. */
 export interface WebhookProblem {
   id: number;
   name: string;
   message: string;
 }
 
-/** A row with what is in it. */
+/** A row with its contents. */
 export interface ReadRow {
   webhook: Subscription;
   record: WebhookRecord;
 }
 
 /**
- * Reads a row, which may have been edited by SQL. What cannot be used is among the problems of the record; the webhook then stands as `unfit`
- * and nothing is sent by it. Its events are queued as long as the row says which.
+ * Reads a row, which may have been edited by SQL. Unusable values are among the problems of the record; the webhook is then `unfit` and nothing is sent to
+ * it. Its events are queued if the row names them.
  */
 export function readRow(row: WebhookRow, overlapping: boolean, cipher: Cipher): ReadRow {
   const { open, problem: sealedProblem } = openRow(row, cipher);
@@ -109,10 +109,10 @@ function standingOf(
 }
 
 interface OpenedSecrets {
-  /** Current secret first; none where it cannot be used. */
+  /** Current secret first; none if it cannot be used. */
   secrets: string[];
   problem?: string;
-  /** It is used, but receivers may not verify with it. */
+  /** A secret that is used, but with which receivers may fail to verify. */
   weakness?: string | undefined;
 }
 

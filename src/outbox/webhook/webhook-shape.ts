@@ -6,12 +6,12 @@ import { isTooLarge } from '../../db/schema/webhook-columns.ts';
 import type { Webhook } from '../types.ts';
 import type { WebhookRow } from '../../db/schema/schema.ts';
 
-/** What a row says, as far as it can be read. */
+/** The readable contents of a row. */
 export interface WebhookShape {
   shape: Omit<Webhook, 'secrets' | 'isActive'>;
-  /** Why nothing can be sent by it: sentences that begin with the column's name and quote no value. */
+  /** Why nothing can be sent: sentences that begin with the column's name and quote no value. */
   problems: string[];
-  /** Whether it says which events it wants, and of which fields. */
+  /** Whether its events and fields are readable. */
   chooses: boolean;
 }
 
@@ -22,18 +22,18 @@ const examples = {
   filter: '{"branch_id":[1,2]}',
 } as const;
 
-/** Columns without which it is not known what to queue. */
+/** Columns that are required to decide what to queue. */
 const choosing: ReadonlySet<string> = new Set(['events', 'filter', 'fields']);
 
-/** The least and the most of the configuration file's keys. */
+/** The limits of the configuration file's keys. */
 const bounds = {
   max_in_flight: [1, 1_000],
   timeout_ms: [100, 300_000],
 } as const;
 
 /**
- * Reads a row that may have been edited by SQL, column by column. Never throws: a column that cannot be used is a problem, and a harmless
- * value takes its place in what is shown.
+ * Reads a row that may have been edited by SQL, column by column. Never throws: an unusable column is a problem, and a harmless value replaces it for
+ * display.
  */
 export function readShape(row: WebhookRow): WebhookShape {
   const problems: string[] = [];
@@ -89,7 +89,7 @@ export function readShape(row: WebhookRow): WebhookShape {
 
 class Unreadable extends Error {}
 
-/** What is wrong with the form of a URL, by the rules of the configuration file; where it leads is checked at each attempt. */
+/** The problems of a URL's form, by the rules of the configuration file; its target is checked at each attempt. */
 export function urlProblem(url: string): string | undefined {
   try {
     parseWebhookInput({ url });

@@ -9,16 +9,16 @@ import type { WebhookRow } from '../../db/schema/schema.ts';
 import { notActive } from './webhook-summary.ts';
 
 /**
- * Who says whether a webhook is active:
+ * Who decides whether a webhook is active:
  *
  *   a person: `is_active` and no reason     inactive: its events are not queued; what was queued waits
  *   a person: `paused_at`                   its events are queued and nothing is sent
  *   the engine: not active, with a reason   its events are still queued; `enable` sends them in order
  *
- * The file says it for its own; but what the engine has disabled, a person may enable for the file as well.
+ * The file decides for its own webhooks; but an operator may enable a webhook of the file that the engine has disabled.
  */
 
-/** Enables it, sends its waiting deliveries first, and ends a pause. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file says inactive. */
+/** Enables it, sends its waiting deliveries first, and ends a pause. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file sets it inactive. */
 export async function enableWebhook(store: Store, id: number, along?: AfterWrite): Promise<void> {
   await store.transaction(async (tx) => {
     const row = await lockLive(tx, id);
@@ -35,14 +35,13 @@ export async function enableWebhook(store: Store, id: number, along?: AfterWrite
 }
 
 /**
- * Has it wait: its events are queued and nothing is sent. Also one of the file. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when it is
- * disabled.
+ * Pauses it, also if the file manages it: its events are queued and nothing is sent. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when it is disabled.
  */
 export function pauseWebhook(store: Store, id: number, along?: AfterWrite): Promise<void> {
   return setPaused(store, id, 'COALESCE(paused_at, UTC_TIMESTAMP(3))', along);
 }
 
-/** Sends what waits, in order. Throws as `pauseWebhook`. */
+/** Ends a pause: waiting deliveries are sent in order. Throws like `pauseWebhook`. */
 export async function resumeWebhook(store: Store, id: number, along?: AfterWrite): Promise<void> {
   await setPaused(store, id, 'NULL', along);
   await makeRetriesDue(store, id);
@@ -68,7 +67,7 @@ async function lockLive(tx: Session, id: number): Promise<WebhookRow> {
   return row;
 }
 
-/** Stops it by a person's decision. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file manages it. */
+/** Disables it by an operator's decision. Throws AppError ERR_NOT_FOUND, ERR_CONFLICT when the file manages it. */
 export async function disableWebhook(store: Store, id: number, along?: AfterWrite): Promise<void> {
   await store.transaction(async (tx) => {
     await lockEditable(tx, id);
@@ -82,8 +81,7 @@ export async function disableWebhook(store: Store, id: number, along?: AfterWrit
 }
 
 /**
- * Stops it by the engine's decision. Returns false when it was not active any more, so that only one of several processes announces
- * it. Run it in a transaction together with `announce`.
+ * Disables it by the engine's decision. Returns false when it was no longer active, so that only one of several processes announces it. Run it in a transaction together with `announce`.
  */
 export async function disableByEngine(session: Session, id: number, reason: DisableReason): Promise<boolean> {
   const { affectedRows } = await session.run(
@@ -95,9 +93,9 @@ export async function disableByEngine(session: Session, id: number, reason: Disa
 }
 
 /**
- * Active webhooks that have had no success for so long and fail now, for a delivery waits for its retry: the candidates for
- * `disableByEngine`. One with rare traffic that failed once and had nothing to send since is not among them before it fails
- * again. An edit restarts the count: it may have been enabled by plain SQL.
+ * Active webhooks without a success for this time that still fail, because a delivery waits for its retry: the candidates for `disableByEngine`. A webhook
+ * with rare traffic that failed once and had nothing to send since is not a candidate until it fails again. An edit restarts the time, because plain SQL
+ * may have enabled the webhook.
  */
 export async function findLongFailing(
   session: Session,

@@ -5,14 +5,14 @@ import { loadWebhooks, notFound } from './webhook-registry.ts';
 import type { WebhookStanding } from '../types.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
-/** What a person needs to know after changing whether a webhook is sent to. */
+/** The summary after enabling, disabling, pausing or resuming a webhook. */
 export interface WebhookSummary {
   id: number;
   name: string;
   standing: WebhookStanding;
-  /** Deliveries that are not at their end. */
+  /** Number of unfinished deliveries. */
   waiting: number;
-  /** Events, at most, that were not queued for it and could be sent by `enable --missed`. */
+  /** Maximum number of events that were not queued for it and that `enable --missed` could send. */
   missed: number;
 }
 
@@ -29,7 +29,7 @@ export async function summarizeWebhook(vault: EncryptedStore, id: number): Promi
   return { id, name, standing, waiting, missed };
 }
 
-/** Says how many deliveries wait, what becomes of new events, and what was missed. */
+/** States how many deliveries wait, what happens to new events, and what was missed. */
 export function summaryInWords({ id, name, standing, waiting, missed }: WebhookSummary): string {
   const owed = waiting === 1 ? '1 delivery' : `${waiting} deliveries`;
   const lines = [`Webhook ${id} (${name}) ${inWords[standing](owed, waiting === 1)}`];

@@ -23,14 +23,14 @@ import { secretContext } from './webhook-row.ts';
 import type { WebhookRow } from '../../db/schema/schema.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
-/** What a sync did to one webhook. */
+/** The change of one webhook by a sync. */
 export interface SyncedChange {
   id: number;
   kind: 'create' | 'update' | 'rename' | 'deactivate';
   webhook: Pick<ConfiguredWebhook, 'name' | 'url' | 'events'>;
   /** Names of the columns that changed. */
   changed: readonly string[];
-  /** What it was called until then. */
+  /** Its former name. */
   from?: string;
 }
 
@@ -58,32 +58,31 @@ export interface SyncOptions {
 export interface Synced {
   created: string[];
   updated: string[];
-  /** With their log and what is owed to them. */
+  /** With their log and their unfinished deliveries. */
   renamed: { from: string; to: string }[];
-  /** They left the file: inactive, and from now on the database's to manage. */
+  /** Removed from the file: inactive, and managed by the database from now on. */
   deactivated: string[];
   /** Their definition in this file is not used, because another running daemon has a different one. */
   refused: string[];
-  /** They left this file, and stay active because the file of another running daemon names them. */
+  /** Removed from this file, but active because the file of another running daemon names them. */
   kept: string[];
 }
 
-/** What a sync did, and what it left as other daemons have it. */
+/** The changes of a sync, and the webhooks that it left unchanged because of other daemons. */
 export interface SyncResult {
   synced: Synced;
   standing: Standing;
 }
 
-/** What daemons compare: it changes with each setting, the secret included, and shows none of them. */
+/** The digest that daemons compare: it changes with each setting, including the secret, and reveals none of them. */
 export function digestOf(marker: Marker, webhook: ConfiguredWebhook): string {
   return marker.digest({ ...toColumns(webhook), secret: webhook.secret });
 }
 
 /**
- * Makes the store's webhooks those of the file. One of the same name that the database managed is taken over with its log
- * and its queue; one that has left the file is deactivated, never deleted. One that has left it while another with the same URL and the same
- * secret came into it was renamed. A changed secret is a rotation. What the file of another running daemon says is respected:
- * see file-claims.ts.
+ * Synchronizes the store's webhooks with the file. A webhook of the same name that the database managed is taken over with its log and its queue. A
+ * webhook removed from the file is deactivated, never deleted. If another with the same URL and the same secret was added at the same time, it was
+ * renamed. A changed secret is a rotation. Definitions of other running daemons are respected: see file-claims.ts.
  */
 export async function syncWebhooks(
   { store, cipher, owner }: EncryptedStore & { owner: string },
@@ -91,7 +90,7 @@ export async function syncWebhooks(
   options: SyncOptions,
 ): Promise<SyncResult> {
   const { result, freed } = await store.transaction(async (tx) => {
-    // Any one row will do: two daemons that start together must not both insert.
+    // Locks one common row, so that two daemons that start together do not both insert.
     await tx.rows('SELECT id FROM checkpoint WHERE id = 1 FOR UPDATE');
     const marker = await openMarker(tx, cipher);
     const { present, ended } = await (options.memory ?? new EndedClaims()).read(tx);
@@ -225,7 +224,7 @@ class Sync {
   }
 }
 
-/** Returns the row, among the rows that leave the file, that this webhook was until now: same URL, same secret. Of several, the one with the same events. */
+/** Returns the row, among the rows that leave the file, that this webhook was until now: same URL, same secret. If several match, returns the one with the same events. */
 function findRenamed(
   leaving: readonly WebhookRow[],
   webhook: ConfiguredWebhook,
