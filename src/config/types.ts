@@ -2,6 +2,10 @@ import type { EncryptionKey } from '../crypto/cipher.ts';
 import type { DatabaseUrl } from '../db/connection/database-url.ts';
 import type { LogLevel } from '../lib/log.ts';
 import type { Position } from './problems.ts';
+import type { WebhookSettings } from './setting/webhook-settings.ts';
+
+export type { Filter, FilterOperators, FilterValue } from './setting/filter.ts';
+export type { WebhookSettings } from './setting/webhook-settings.ts';
 
 /** The configuration, complete, checked and frozen. Times are milliseconds, sizes bytes. */
 export interface Config {
@@ -47,41 +51,6 @@ interface StoreConfig {
   encryptionKeys: readonly EncryptionKey[];
   /** Path of the file whose keys encrypt patients' keys; null when the encryption key encrypts them. */
   keyFile: string | null;
-}
-
-export type FilterValue = string | number | boolean;
-
-/** All given conditions must hold. A null value meets only `exists: false`. */
-export interface FilterOperators {
-  gt?: string | number;
-  gte?: string | number;
-  lt?: string | number;
-  lte?: string | number;
-  /** None of these. */
-  not?: readonly FilterValue[];
-  prefix?: string;
-  exists?: boolean;
-}
-
-/** Field of data, or column of the changed row → the values that it may have, or what must hold of its value. */
-export type Filter = Readonly<Record<string, readonly FilterValue[] | FilterOperators>>;
-
-/** The optional settings of a webhook. */
-export interface WebhookSettings {
-  isActive: boolean;
-  /** null accepts every event. */
-  filter: Filter | null;
-  /** The fields of `data` that are sent; null for all. */
-  fields: readonly string[] | null;
-  headers: Readonly<Record<string, string>>;
-  order: 'entity' | 'none';
-  maxInFlight: number;
-  /** Requests a second; null for no limit. */
-  ratePerSecond: number | null;
-  timeoutMs: number;
-  legacySignature: boolean;
-  /** A name in `delivery.client_certificates`; null for none. */
-  clientCertificate: string | null;
 }
 
 /** A webhook that the configuration file manages. */

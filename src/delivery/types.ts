@@ -1,18 +1,13 @@
 import type { ClaimedDelivery, Webhook } from '../outbox/types.ts';
 
 /** One request to send: everything that an attempt needs. */
-export interface Request {
+export interface Request extends Pick<
+  Webhook,
+  'url' | 'secrets' | 'headers' | 'timeoutMs' | 'legacySignature' | 'clientCertificate'
+> {
   eventId: string;
   eventType: string;
-  url: string;
   body: string;
-  /** Current secret first; a second one while a rotation overlaps. */
-  secrets: readonly string[];
-  headers: Readonly<Record<string, string>>;
-  timeoutMs: number;
-  legacySignature: boolean;
-  /** The name of the certificate in `delivery.client_certificates`; null for none. */
-  clientCertificate: string | null;
 }
 
 /** Why there was no answer. The words are stable: the log, metrics and API contain them. */

@@ -5,6 +5,7 @@ import {
   type DeliveryDetail,
   type DeliveryRecord,
 } from '../audit/deliveries.ts';
+import { settingAnswers } from '../config/setting/webhook-settings.ts';
 import type { ActRecord } from '../audit/act/acts.ts';
 import type { EventTypeInfo } from '../event/types.ts';
 import type { Replay } from '../outbox/replay/replay.ts';
@@ -68,23 +69,17 @@ const entity = answering({ table: string, key: string });
 
 const standing: Schema = { enum: ['active', 'paused', 'inactive', 'disabled', 'unfit'] };
 
+const { is_active, ...otherSettings } = settingAnswers;
+
 export const webhookAnswer = answerOf<ReturnType<typeof webhookJson>>({
   id: integer,
   name: string,
   url: string,
   events: strings,
-  is_active: boolean,
+  is_active,
   standing: { ...standing, description: 'Whether it is sent to, and why not.' },
   managed_by: { enum: ['database', 'file'] },
-  filter: orNull({ type: 'object' }),
-  fields: orNull(strings),
-  headers: { type: 'object', additionalProperties: string },
-  order: { enum: ['entity', 'none'] },
-  max_in_flight: integer,
-  rate_limit: orNull(string),
-  timeout: string,
-  legacy_signature: boolean,
-  client_certificate: orNull(string),
+  ...otherSettings,
   created_at: moment,
   updated_at: moment,
   rotation_ends_at: orNull(moment),

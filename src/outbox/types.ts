@@ -1,34 +1,22 @@
 import type { KeyGraph } from '../binlog/foreign-key/read-keys.ts';
 import type { CleanStop } from '../binlog/position/verdict.ts';
 import type { Baseline, Flavour, Position } from '../binlog/types.ts';
-import type { Filter } from '../config/types.ts';
+import type { WebhookSettings } from '../config/types.ts';
 import type { Halt } from '../binlog/halt.ts';
 import type { Store } from '../db/connection/client.ts';
 import type { Cipher } from '../crypto/cipher.ts';
 import type { PayloadKey } from './payload/subject-keys.ts';
 
 /** A subscription, as the engine uses it. Only here are secrets in the clear. */
-export interface Webhook {
+export interface Webhook extends WebhookSettings {
   id: number;
   name: string;
   url: string;
   /** Event types, `noun.*`, or `*`. */
   events: readonly string[];
-  isActive: boolean;
   managedBy: 'file' | 'database';
   /** Current secret first; a second one while a rotation overlaps. */
   secrets: readonly string[];
-  filter: Filter | null;
-  fields: readonly string[] | null;
-  headers: Readonly<Record<string, string>>;
-  order: 'entity' | 'none';
-  maxInFlight: number;
-  /** Requests a second; null for no limit. */
-  ratePerSecond: number | null;
-  timeoutMs: number;
-  legacySignature: boolean;
-  /** A name in `delivery.client_certificates`; null for none. */
-  clientCertificate: string | null;
   /** Time of the first failure after the last success, ms since 1970 UTC; null or absent while deliveries succeed. */
   failingSinceMs?: number | null;
   /** Its present name and URL as a row of `receivers`; absent if this object is not used for sending. */

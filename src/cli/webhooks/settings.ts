@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { parseWebhookInput, type WebhookInput } from '../../config/setting/webhook-input.ts';
+import { webhookSettings } from '../../config/setting/webhook-settings.ts';
 import type { Config } from '../../config/types.ts';
 import { openSource } from '../../binlog/source/source.ts';
 import { validateInput, validateInputSelection } from '../../daemon/validate-webhook.ts';
@@ -8,42 +9,40 @@ import { AppError } from '../../lib/errors.ts';
 import { printError } from '../terminal/output.ts';
 import { parseWrittenJson } from '../../lib/written-json.ts';
 
-/** The options that describe a webhook, as commander returns them. */
+/** The options that describe a webhook, as commander returns them: these, and those of the table of settings. */
 export interface SettingsOptions {
   name?: string;
   url?: string;
   event?: string[];
-  filter?: unknown;
-  field?: string[];
-  header?: Record<string, string>;
-  order?: string;
-  maxInFlight?: string;
-  rateLimit?: string;
-  timeout?: string;
-  legacySignature?: string;
-  clientCertificate?: string;
+  [option: string]: unknown;
 }
+
+const readers: Readonly<Record<string, (text: string, former: unknown) => unknown>> = {
+  filter: parseJson,
+  headers: (text, former) => addHeader(text, former as Record<string, string> | undefined),
+};
+
+/** The settings that have an option, with their keys in the file. */
+const optional = Object.entries(webhookSettings).flatMap(([key, { option }]) =>
+  option === undefined ? [] : [{ key, ...option }],
+);
 
 /** Adds them to a command. An option that is not given leaves the setting as it is. */
 export function addSettings(command: Command): Command {
-  return command
-    .option('--event <type...>', 'event types: payment.received "appointment.*"')
-    .addOption(
-      new Option(
-        '--filter <json>',
-        'only events with these values: \'{"branch_id":[1,2],"amount":{"gt":100}}\', or null',
-      ).argParser(parseJson),
-    )
-    .option('--field <name...>', 'only these fields of data; "*" for all')
-    .addOption(
-      new Option('--header <name: value>', 'sent with every request; may be repeated').argParser(addHeader),
-    )
-    .option('--order <order>', 'entity or none')
-    .option('--max-in-flight <n>', 'requests at the same time')
-    .option('--rate-limit <rate>', 'requests at most, as in 50/s')
-    .option('--timeout <duration>', 'for a whole request, as in 15s')
-    .option('--client-certificate <name>', "one of delivery.client_certificates; '' for none")
-    .option('--legacy-signature <bool>', 'whether x-webhook-signature is sent: true or false');
+  command.option('--event <type...>', 'event types: payment.received "appointment.*"');
+  for (const { key, flags, description } of optional) {
+    const option = new Option(flags, description);
+    const read = readers[key];
+    command.addOption(read ? option.argParser(read) : option);
+  }
+  return command;
+}
+
+/** The value of an option; null where it is the text for none. */
+function valueOf({ flags, none }: (typeof optional)[number], options: SettingsOptions): unknown {
+  const given = options[new Option(flags).attributeName()];
+  const isNone = Array.isArray(given) ? given.includes(none) : given === none;
+  return none !== undefined && isNone ? null : given;
 }
 
 /** Checks what was given as the file's would be. Throws AppError ERR_USAGE with all problems. */
@@ -52,15 +51,7 @@ export function settingsOf(options: SettingsOptions, config: Config): WebhookInp
     name: options.name,
     url: options.url,
     events: options.event,
-    filter: options.filter,
-    fields: options.field?.includes('*') ? null : options.field,
-    headers: options.header,
-    order: options.order,
-    max_in_flight: options.maxInFlight,
-    rate_limit: options.rateLimit,
-    timeout: options.timeout,
-    legacy_signature: options.legacySignature,
-    client_certificate: options.clientCertificate === '' ? null : options.clientCertificate,
+    ...Object.fromEntries(optional.map((each) => [each.key, valueOf(each, options)])),
   });
   const problems = validateInput(input, config);
   if (problems.length > 0) throw new AppError('ERR_USAGE', problems.join('\n'));

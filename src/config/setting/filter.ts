@@ -4,7 +4,23 @@ import { didYouMean } from '../../lib/suggest.ts';
 import { isMap } from '../yaml/layer.ts';
 import { space } from './plain-scalars.ts';
 import { scalar } from './scalar.ts';
-import type { Filter, FilterOperators, FilterValue } from '../types.ts';
+
+export type FilterValue = string | number | boolean;
+
+/** All given conditions must hold. A null value meets only `exists: false`. */
+export interface FilterOperators {
+  gt?: string | number;
+  gte?: string | number;
+  lt?: string | number;
+  lte?: string | number;
+  /** None of these. */
+  not?: readonly FilterValue[];
+  prefix?: string;
+  exists?: boolean;
+}
+
+/** Field of data, or column of the changed row → the values that it may have, or what must hold of its value. */
+export type Filter = Readonly<Record<string, readonly FilterValue[] | FilterOperators>>;
 
 const orderOperators = ['gt', 'gte', 'lt', 'lte'] as const;
 const operators = [...orderOperators, 'not', 'prefix', 'exists'] as const;

@@ -1,37 +1,11 @@
 import { z } from 'zod';
 import { databaseUrl, hostName, listenAddress, network, webhookUrl } from './address-scalars.ts';
-import { duration, flag, integer, oneOf, rate, size, text, timezone } from './plain-scalars.ts';
+import { duration, flag, integer, oneOf, size, text, timezone } from './plain-scalars.ts';
 import { certificates, encryptionKey, keyFingerprint, sha256, signingSecret } from './secret-scalars.ts';
-import { filterTest } from './filter.ts';
-import { eventPattern, headerValue, webhookName } from './webhook-scalars.ts';
+import { eventPattern, webhookName } from './webhook-scalars.ts';
+import { settingChecks } from './webhook-settings.ts';
 
 const mebibyte = 2 ** 20;
-
-/** The position of each entry in the file is looked up: 20,000 headers took 10 s. */
-const maxEntries = 100;
-
-function bounded<Map extends z.ZodRecord>(map: Map): Map {
-  return map
-    .refine(
-      (entries) => Object.keys(entries as object).length <= maxEntries,
-      `has more than ${maxEntries} entries`,
-    )
-    .meta({ maxProperties: maxEntries });
-}
-
-/** The optional keys of a webhook; their defaults are `webhook_defaults`. */
-const webhookSettings = {
-  active: flag(),
-  filter: bounded(z.record(z.string(), filterTest())).nullable(),
-  fields: z.array(text(64)).min(1, 'is empty: leave it out to send all fields').nullable(),
-  headers: bounded(z.record(z.string(), headerValue())),
-  order: oneOf(['entity', 'none']),
-  max_in_flight: integer(1, 1_000),
-  rate_limit: rate().nullable(),
-  timeout: duration('100ms', '5m'),
-  legacy_signature: flag(),
-  client_certificate: text(64).nullable(),
-};
 
 /** Far more entries than event types exist; a list of 200,000 entries stalled the process for 8.5 s. */
 export const maximumEvents = 1_000;
@@ -50,7 +24,7 @@ export const webhookShape = {
     .meta({ uniqueItems: true })
     .describe('Event types (payment.received), all of a noun ("payment.*"), or all ("*").'),
   secret: signingSecret().describe('The signing secret: whsec_ and 64 hex characters, best as ${env:NAME}.'),
-  ...webhookSettings,
+  ...settingChecks,
 };
 
 const token = z.strictObject({
@@ -80,7 +54,7 @@ export function createConfigSchema(baseDir: string) {
       key_file: text(4_096).nullable(),
     }),
     rules: text(4_096).nullable(),
-    webhook_defaults: z.strictObject(webhookSettings),
+    webhook_defaults: z.strictObject(settingChecks),
     webhooks: z.array(z.strictObject(webhookShape)),
     delivery: z.strictObject({
       concurrency: integer(1, 4_096),

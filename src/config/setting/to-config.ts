@@ -3,7 +3,8 @@ import { withDatabase } from '../../db/connection/database-url.ts';
 import { type Environment, findProxies } from '../yaml/env.ts';
 import { formatPath, type Position, type YamlPath } from '../problems.ts';
 import type { ParsedConfig } from './schema.ts';
-import type { Config, ConfiguredWebhook, WebhookSettings } from '../types.ts';
+import type { Config, ConfiguredWebhook } from '../types.ts';
+import { toSettings } from './webhook-settings.ts';
 import type { YamlFile } from '../yaml/yaml-file.ts';
 
 const storeSchema = 'odontology_webhooks';
@@ -89,21 +90,6 @@ function toWebhook(webhook: ParsedWebhook, index: number, yaml: YamlFile): Confi
     secret,
     ...toSettings(webhook),
     positions: findPositions(webhook, index, yaml),
-  };
-}
-
-function toSettings(settings: ParsedConfig['webhook_defaults']): WebhookSettings {
-  return {
-    isActive: settings.active,
-    filter: settings.filter,
-    fields: settings.fields,
-    headers: settings.headers,
-    order: settings.order,
-    maxInFlight: settings.max_in_flight,
-    ratePerSecond: settings.rate_limit,
-    timeoutMs: settings.timeout,
-    legacySignature: settings.legacy_signature,
-    clientCertificate: settings.client_certificate,
   };
 }
 

@@ -4,8 +4,8 @@ import { duration } from './plain-scalars.ts';
 import { formatPath, type Problems } from '../problems.ts';
 import { referenceToEnvironment } from './scalar.ts';
 import { webhookShape } from './schema.ts';
-import type { WebhookSettings } from '../types.ts';
 import { validate } from './validate.ts';
+import { toSettings, type WebhookSettings } from './webhook-settings.ts';
 
 /** The input for a webhook outside the file: any of its keys. */
 export interface WebhookInput extends Partial<WebhookSettings> {
@@ -29,17 +29,9 @@ export const requiredKeys = ['name', 'url', 'events'] as const;
  * all problems; it quotes no value.
  */
 export function parseWebhookInput(raw: Raw, required: readonly (keyof Shape)[] = []): WebhookInput {
-  const { is_active, max_in_flight, rate_limit, timeout, legacy_signature, client_certificate, ...same } =
-    parseInput(inputSchema(required), raw);
-  const input = {
-    ...same,
-    isActive: is_active,
-    maxInFlight: max_in_flight,
-    ratePerSecond: rate_limit,
-    timeoutMs: timeout,
-    legacySignature: legacy_signature,
-    clientCertificate: client_certificate,
-  };
+  const { is_active, ...given } = parseInput(inputSchema(required), raw);
+  const { name, url, events, secret } = given;
+  const input = { name, url, events, secret, ...toSettings({ ...given, active: is_active }) };
   return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
 }
 

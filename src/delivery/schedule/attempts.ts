@@ -2,6 +2,7 @@ import { systemClock } from '../../lib/clock.ts';
 import { messageOf } from '../../lib/errors.ts';
 import type { Log } from '../../lib/log.ts';
 import type { ClaimedDelivery, Webhook } from '../../outbox/types.ts';
+import { toRequest } from '../send/request.ts';
 import { explainOutcome } from '../explain.ts';
 import { toFailure } from '../send/failure.ts';
 import type { Sender } from '../send/send.ts';
@@ -21,20 +22,6 @@ export interface EndedAttempt {
   disables: boolean;
   /** An idle connection died, which says nothing about the endpoint: the delivery is retried once at once. */
   triesAgain: boolean;
-}
-
-function toRequest(delivery: ClaimedDelivery, webhook: Webhook): Request {
-  return {
-    eventId: delivery.eventId,
-    eventType: delivery.eventType,
-    url: webhook.url,
-    body: delivery.body,
-    secrets: webhook.secrets,
-    headers: webhook.headers,
-    timeoutMs: webhook.timeoutMs,
-    legacySignature: webhook.legacySignature,
-    clientCertificate: webhook.clientCertificate,
-  };
 }
 
 /** The outcome for the store: a delivery of a disabled webhook waits like a retry. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { systemClock } from '../../lib/clock.ts';
 import type { Webhook } from '../../outbox/types.ts';
+import { toRequest } from './request.ts';
 import type { Sender } from './send.ts';
 import type { Outcome } from '../types.ts';
 
@@ -9,17 +10,12 @@ const testEventType = 'webhook.test';
 
 /** Sends one signed event without any data of a patient, once, through the same code as all others. */
 export function testWebhook(sender: Sender, webhook: Webhook): Promise<Outcome> {
-  const { id, name, url, secrets, headers, timeoutMs, legacySignature, clientCertificate } = webhook;
+  const { id, name } = webhook;
   const timestamp = new Date(systemClock.now()).toISOString();
-  return sender.send({
+  const event = {
     eventId: `evt_${randomBytes(16).toString('hex')}`,
     eventType: testEventType,
-    url,
     body: JSON.stringify({ event: testEventType, timestamp, data: { webhook_id: id, name } }),
-    secrets,
-    headers,
-    timeoutMs,
-    legacySignature,
-    clientCertificate,
-  });
+  };
+  return sender.send(toRequest(event, webhook));
 }

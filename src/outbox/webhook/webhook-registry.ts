@@ -1,8 +1,9 @@
 import type { Session, Store } from '../../db/connection/client.ts';
-import { and, asc, eq, isNull, sql } from '../../db/schema/drizzle.ts';
+import { and, asc, eq, getTableColumns, isNull, sql } from '../../db/schema/drizzle.ts';
 import type { Cipher } from '../../crypto/cipher.ts';
 import { webhooks } from '../../db/schema/schema.ts';
 import { webhookColumns } from '../../db/schema/webhook-columns.ts';
+import { toSettingColumns } from '../../config/setting/webhook-settings.ts';
 import type { WebhookSettings } from '../../config/types.ts';
 import { AppError } from '../../lib/errors.ts';
 import { checkSecret, generateSecret } from '../../lib/secret.ts';
@@ -86,45 +87,18 @@ function isSendable({ standing, secrets }: Subscription): boolean {
   return standing !== 'unfit' && secrets.length > 0;
 }
 
+/** Columns that the engine writes while it delivers: they change nothing of what it does. */
+const unversioned: ReadonlySet<string> = new Set(['failing_since', 'missed_from', 'missed_to']);
+const versioned = Object.values(getTableColumns(webhooks))
+  .map(({ name }) => name)
+  .filter((name) => !unversioned.has(name));
+
 /**
  * A text that changes with every change that matters to the engine: also by plain SQL, at the end of a rotation's overlap, and when a daemon refuses or
  * accepts a definition of its file. It is a checksum of the rows, because an UPDATE within the same millisecond does not change `updated_at`.
  */
 export async function readWebhooksVersion(session: Session): Promise<string> {
-  const columns = [
-    ...[
-      'id',
-      'name',
-      'url',
-      'events',
-      'secret',
-      'is_active',
-      'managed_by',
-      'previous_secret',
-      'filter',
-      'fields',
-    ],
-    ...[
-      'headers',
-      'sealed_url',
-      'delivery_order',
-      'max_in_flight',
-      'rate_per_second',
-      'timeout_ms',
-      'legacy_signature',
-    ],
-    'client_certificate',
-    ...[
-      'paused_at',
-      'disabled_reason',
-      'disabled_at',
-      'deleted_at',
-      'created_at',
-      'updated_at',
-      'previous_secret_expires_at',
-    ],
-    'previous_secret_expires_at > UTC_TIMESTAMP(3)',
-  ];
+  const columns = [...versioned, 'previous_secret_expires_at > UTC_TIMESTAMP(3)'];
   const [row] = await session.rows<{ version: string }>(
     // One checksum for each column: a text of all columns that is larger than max_allowed_packet would be NULL, and edits of the row would not be seen.
     `SELECT CONCAT(COUNT(*), ':', COALESCE(SUM(CRC32(CONCAT_WS('|', ${columns
@@ -300,21 +274,8 @@ export const freshStart = { failingSince: null, disabledAt: null, disabledReason
 
 /** The columns for the given settings; missing settings are left out. */
 export function toColumns(input: WebhookChanges): Partial<WebhookRow> {
-  const columns = {
-    name: input.name,
-    url: input.url,
-    events: input.events,
-    isActive: input.isActive,
-    filter: input.filter,
-    fields: input.fields,
-    headers: input.headers,
-    deliveryOrder: input.order,
-    maxInFlight: input.maxInFlight,
-    ratePerSecond: input.ratePerSecond,
-    timeoutMs: input.timeoutMs,
-    legacySignature: input.legacySignature,
-    clientCertificate: input.clientCertificate,
-  };
+  const { name, url, events } = input;
+  const columns = { name, url, events, ...toSettingColumns(input) };
   return Object.fromEntries(Object.entries(columns).filter(([, value]) => value !== undefined));
 }
 

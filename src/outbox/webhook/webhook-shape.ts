@@ -1,5 +1,6 @@
 import { parseStoredFilter } from '../../config/setting/filter.ts';
 import { maximumEvents } from '../../config/setting/schema.ts';
+import { fromSettingColumns } from '../../config/setting/webhook-settings.ts';
 import { parseWebhookInput } from '../../config/setting/webhook-input.ts';
 import { messageOf } from '../../lib/errors.ts';
 import { isTooLarge } from '../../db/schema/webhook-columns.ts';
@@ -69,6 +70,7 @@ export function readShape(row: WebhookRow): WebhookShape {
   if (rate !== null && !(rate > 0 && Number.isFinite(rate)))
     add('rate_per_second', 'must be above 0, or NULL for no limit');
   const shape = {
+    ...fromSettingColumns(row),
     id: row.id,
     name: row.name,
     url: row.url,
@@ -77,12 +79,6 @@ export function readShape(row: WebhookRow): WebhookShape {
     filter: json('filter', null, (value) => (value === null ? null : parseStoredFilter(value))),
     fields: json('fields', null, (value) => (value === null ? null : readTexts(value))),
     headers: json('headers', {}, (value) => (value === null ? {} : readTextMap(value))),
-    order: row.deliveryOrder,
-    maxInFlight: row.maxInFlight,
-    ratePerSecond: rate,
-    timeoutMs: row.timeoutMs,
-    legacySignature: row.legacySignature,
-    clientCertificate: row.clientCertificate,
   };
   return { shape, problems, chooses };
 }
