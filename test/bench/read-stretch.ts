@@ -14,7 +14,7 @@ import type { Stretch } from './clinic-log.ts';
 export interface ReadByCapture {
   appender: Appender;
   route?: Router;
-  /** Told of every append; returns true at the end. */
+  /** Called after every append; returns true at the end. */
   isDone(events: number): boolean;
 }
 

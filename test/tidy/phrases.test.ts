@@ -17,6 +17,10 @@ const refused = [
   /\bthose that\b/,
   /\bfalls? ill\b/,
   /\bminds? no\b/,
+  /\btold (?:of every|when|why)\b/,
+  /\btakes? note of\b/,
+  /\bas far as they are there\b/,
+  /\b(?:receivers? )?knows? us\b/,
   // The name is on no registry: outside a checkout npx would run what another person publishes under it.
   /\bnpx (?:-\S+ )*odontology-webhooks\b/,
 ];

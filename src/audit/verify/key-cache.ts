@@ -19,7 +19,7 @@ export class KeyCache {
     this.#cipher = cipher;
   }
 
-  /** The keys of these subjects, as far as they are there. Throws AppError ERR_SECRET_KEY. */
+  /** The existing keys of these subjects. Throws AppError ERR_SECRET_KEY. */
   async of(subjects: ReadonlySet<string>): Promise<Map<string, SubjectKeys>> {
     const missing = new Set([...subjects].filter((subject) => !this.#known.has(subject)));
     const read = missing.size === 0 ? [] : await readSubjectKeys(this.#session, this.#cipher, missing);

@@ -5,7 +5,7 @@ import { aliveHolders } from '../queue/heartbeat.ts';
  * Daemons on one store may have different configuration files. Each daemon records in `webhook_claims` which webhooks its file defines, and with which
  * definition. Its claims count while it is alive (queue/heartbeat.ts).
  *
- * A definition is used, unless another running daemon uses another one for the same name: then it is refused until that daemon has ended
+ * A definition is used, unless another running daemon uses a different one for the same name: then it is refused until that daemon has ended
  * or has the same. A webhook is deactivated when no file of a running daemon names it any more, and none that has just ended
  * (ended-claims.ts): it may be restarting.
  */

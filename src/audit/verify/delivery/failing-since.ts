@@ -75,7 +75,7 @@ export class FailingSince {
     return new FailingSince(reading, new Map(webhooks), rows[0]?.now ?? never);
   }
 
-  /** Takes note of an attempt. */
+  /** Adds an attempt. */
   see(webhook: number, { outcome, recordedAt }: Outcome): void {
     const health = this.#webhooks.get(webhook);
     if (!health || recordedAt === null) return;
