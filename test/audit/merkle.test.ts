@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { leafHash, MerkleTree, merkleRoot } from '../../src/audit/seal/merkle.ts';
+import { packLeaves, unpackLeaves } from '../../src/audit/seal/pack.ts';
 
 const sha256 = (...parts: (string | Uint8Array)[]): Buffer => {
   const hash = createHash('sha256');
@@ -36,5 +37,18 @@ describe('a Merkle tree', () => {
   it('has another root when leaves change places', () => {
     const [first, second, ...rest] = leaves;
     expect(merkleRoot([second!, first!, ...rest])).not.toEqual(merkleRoot(leaves));
+  });
+});
+
+describe('a pack of leaves', () => {
+  it('returns every id, however far it is from the one before', () => {
+    const ids = [1, 2, 65, 130, 20_000, 3, 2 ** 40, 2 ** 50, 1];
+    const leaves = ids.map((id) => ({
+      id,
+      hash: leafHash(`entry ${id}`),
+      content: id % 2 === 0 ? leafHash(`content ${id}`) : null,
+      hints: Buffer.from([id % 256, 7]),
+    }));
+    expect(unpackLeaves(packLeaves(leaves), 1)).toEqual(leaves);
   });
 });

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { countGtids, encodeGtidSet, formatGtidSet, parseGtidSet } from '../../src/binlog/gtid/gtid-set.ts';
 import { createGtidTracker, parseMariadbGtids } from '../../src/binlog/gtid/gtid.ts';
+import { readTransactionStart } from '../../src/binlog/gtid/read-gtid.ts';
+import { eventType } from '../../src/binlog/protocol/event-type.ts';
+import { HEADER_BYTES, readLogEvent } from '../../src/binlog/protocol/log-event.ts';
 
 const a = 'aaaaaaaa-0000-0000-0000-000000000001';
 const b = 'bbbbbbbb-0000-0000-0000-000000000002';
@@ -104,5 +107,83 @@ describe('a tracker of MariaDB GTIDs', () => {
     ]);
     expect(parseMariadbGtids('')).toEqual([]);
     expect(() => parseMariadbGtids(`${a}:1`)).toThrow(/is not a MariaDB GTID/);
+  });
+});
+
+describe('the event that begins a transaction', () => {
+  const uuid = Buffer.from(a.replaceAll('-', ''), 'hex');
+
+  function read(type: number, ...body: Uint8Array[]): ReturnType<typeof readTransactionStart> {
+    const buffer = Buffer.concat([Buffer.alloc(HEADER_BYTES), ...body]);
+    buffer[4] = type;
+    return readTransactionStart(readLogEvent(buffer, 0, buffer.length));
+  }
+
+  /** MySQL's variable-length integer: one bits in the first byte count the bytes that follow. */
+  function varint(value: bigint): Buffer {
+    const bytes = Buffer.alloc(9);
+    let extra = 0;
+    while (extra < 8 && value >= 1n << BigInt(7 * (extra + 1))) extra += 1;
+    if (extra === 8) bytes.fill(0xff, 0, 1).writeBigUInt64LE(value, 1);
+    else bytes.writeBigUInt64LE((value << BigInt(extra + 1)) | ((1n << BigInt(extra)) - 1n));
+    return bytes.subarray(0, extra + 1);
+  }
+
+  function readTagged(...fields: Uint8Array[]): ReturnType<typeof readTransactionStart> {
+    const rest = Buffer.concat([varint(0n), ...fields]);
+    // The size counts its own byte and the version's.
+    return read(eventType.gtidTagged, varint(1n), varint(BigInt(rest.length + 2)), rest);
+  }
+
+  const uuidField = [varint(1n), ...[...uuid].map((byte) => varint(BigInt(byte)))];
+  const numberField = (number: bigint): Buffer[] => [varint(2n), varint(number * 2n)];
+  const tagField = (tag: string): Buffer[] => [varint(3n), varint(BigInt(tag.length)), Buffer.from(tag)];
+
+  it.each([1n, 63n, 64n, 300n, 2n ** 31n, 2n ** 47n + 12_345n, 2n ** 55n, 2n ** 62n])(
+    'has a tagged GTID of number %s',
+    (number) => {
+      expect(readTagged(...uuidField, ...numberField(number), ...tagField('nightly')).gtid).toBe(
+        `${a}:nightly:${number}`,
+      );
+    },
+  );
+
+  it('has a GTID without a tag in the tagged form', () => {
+    expect(readTagged(...uuidField, ...numberField(7n), ...tagField('')).gtid).toBe(`${a}:7`);
+  });
+
+  it.each([
+    ['uuid', numberField(7n)],
+    ['number', uuidField],
+  ])('is refused in the tagged form without its %s', (_name, fields) => {
+    expect(() => readTagged(...fields)).toThrow(/without uuid or number/);
+  });
+
+  it('has the commit times of the server and of the original source', () => {
+    const fields = [...uuidField, ...numberField(7n), varint(4n), varint(2n), varint(5n), varint(3n)];
+    const immediate = [varint(6n), varint(1_764_316_800_000_002n)];
+    expect(readTagged(...fields, ...immediate)).toMatchObject({
+      immediateMicros: 1_764_316_800_000_002n,
+      originalMicros: 1_764_316_800_000_002n,
+    });
+    expect(readTagged(...fields, ...immediate, varint(7n), varint(1_764_316_800_000_001n))).toMatchObject({
+      immediateMicros: 1_764_316_800_000_002n,
+      originalMicros: 1_764_316_800_000_001n,
+    });
+  });
+
+  it('has its commit time where that is the last field', () => {
+    const number = Buffer.from('0700000000000000', 'hex');
+    const micros = Buffer.alloc(8);
+    micros.writeBigUInt64LE(1_764_316_800_000_002n);
+    const start = read(
+      eventType.gtid,
+      Buffer.alloc(1),
+      uuid,
+      number,
+      Buffer.alloc(17),
+      micros.subarray(0, 7),
+    );
+    expect(start).toMatchObject({ gtid: `${a}:7`, immediateMicros: 1_764_316_800_000_002n });
   });
 });

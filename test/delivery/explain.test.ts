@@ -113,6 +113,17 @@ describe('why an attempt failed', () => {
       'unreachable',
       'there is no route to the receiver (ENETUNREACH)',
     ],
+    // The address alone, without a port, is named as it is.
+    [
+      Object.assign(new Error(secret), { code: 'ENETUNREACH', address: '10.0.0.1' }),
+      'unreachable',
+      '10.0.0.1: there is no route to the receiver (ENETUNREACH)',
+    ],
+    [
+      Object.assign(new Error(secret), { code: 'ENETUNREACH', port: 443, host: 'clinic.example' }),
+      'unreachable',
+      'clinic.example: there is no route to the receiver (ENETUNREACH)',
+    ],
     [secret, 'other', 'the request failed'],
     [null, 'other', 'the request failed'],
   ] as [unknown, FailureReason, string][])('%s', (error, reason, message) => {
