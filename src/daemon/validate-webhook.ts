@@ -11,7 +11,7 @@ import type { Watch } from '../binlog/types.ts';
 import { problemsError, type Problem } from '../config/problems.ts';
 import type { Config } from '../config/types.ts';
 import { checkClientCertificate, checkCertificateFiles } from '../delivery/send/client-certificates.ts';
-import { checkWebhookUrl, type GuardOptions } from '../delivery/send/guard.ts';
+import { checkWebhookUrl, createGuard, type GuardOptions } from '../delivery/send/guard.ts';
 import { checkWebhookHeaders } from '../delivery/send/headers.ts';
 import { describeRules } from '../event/rule/describe.ts';
 import { systemEventTypes } from '../event/system-events.ts';
@@ -93,23 +93,33 @@ export function validateFileWebhooks(config: Config, rules: KnownRules | null): 
   return [...told, ...validateCertificates(config)];
 }
 
-/** `127.0.0.1/32:9000`, as `allow_private_networks` has it; of a name, which may have several addresses, an example of a network. */
-function placeOf({ hostname, port, protocol }: URL): string {
+/** What `allow_private_networks` would have to open: the address and its port; of a name, which may have several addresses, an example. */
+function networkOf({ hostname, port, protocol }: URL): { network: string; port: number } {
   const host = hostname.replace(/^\[|\]$/g, '');
   const network = { 0: '10.0.0.0/8', 4: `${host}/32`, 6: `${host}/128` }[isIP(host)]!;
-  const place = isIP(host) === 6 ? `[${network}]` : network;
-  return `${place}:${port || (protocol === 'https:' ? 443 : 80)}`;
+  return { network, port: Number(port) || (protocol === 'https:' ? 443 : 80) };
 }
 
 /** The lines that let a webhook reach a receiver that is not on the public internet, where that is what is missing. */
-function openingRemedy({ path, message }: Problem, { webhooks }: Config): Pick<Problem, 'remedy'> {
+function openingRemedy({ path }: Problem, config: Config): Pick<Problem, 'remedy'> {
   const [, index, key] = path;
-  const { url } = webhooks[Number(index)]!;
-  if (key !== 'url' || !message.includes('delivery.allow_private_networks')) return {};
+  const { url } = config.webhooks[Number(index)]!;
+  if (key !== 'url' || !URL.canParse(url)) return {};
+  const options = { ...guardOptions(config), allowHttp: true };
+  const { network, port } = networkOf(new URL(url));
+  // Any port would do, and still it is refused: what is missing is the network.
+  const anyPort = { ...options, allowedPorts: [...options.allowedPorts, port] };
+  const opened = { cidr: network, port };
+  const withNetwork = { ...options, allowPrivateNetworks: [...options.allowPrivateNetworks, opened] };
+  if (!isRefused(url, anyPort) || isRefused(url, withNetwork)) return {};
+  const place = `${isIP(network.split('/')[0]!) === 6 ? `[${network}]` : network}:${port}`;
   return {
-    remedy: `If this receiver is yours, open its address and port:\ndelivery: { allow_private_networks: ['${placeOf(new URL(url))}'] }`,
+    remedy: `If this receiver is yours, open its address and port:\ndelivery: { allow_private_networks: ['${place}'] }`,
   };
 }
+
+const isRefused = (url: string, options: GuardOptions): boolean =>
+  'problem' in createGuard(options).checkUrl(url);
 
 /** What `filter` and `fields` name that cannot be right. An entry of `events` that names no event does not hide it. */
 function validateKnown(

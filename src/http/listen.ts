@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { json } from 'node:stream/consumers';
 import type { HttpConfig } from '../config/types.ts';
 import { AppError, codeOf } from '../lib/errors.ts';
+import { hostPort } from '../lib/host-port.ts';
 
 type Place = Pick<HttpConfig, 'host' | 'port'>;
 
@@ -48,17 +49,18 @@ function getJson(address: { host: string; port: number; path: string }): Promise
 }
 
 /** ERR_PORT_IN_USE, or ERR_CONFIG for an address that this machine does not have or a port that this user may not take. */
-export function explainListenError(error: unknown, { host, port }: Place): AppError {
+export function explainListenError(error: unknown, place: Place): AppError {
   const code = codeOf(error);
+  const { port } = place;
   if (code === 'EADDRINUSE') {
-    return new AppError('ERR_PORT_IN_USE', `Something already listens on ${host}:${port}.`, {
+    return new AppError('ERR_PORT_IN_USE', `Something already listens on ${hostPort(place)}.`, {
       remedy: `Stop it (ss -ltnp 'sport = :${port}' shows it), or set http.listen to another port.`,
       cause: error,
     });
   }
   return new AppError(
     'ERR_CONFIG',
-    `http.listen: ${host}:${port} cannot be listened on (${code ?? 'unknown reason'}).`,
+    `http.listen: ${hostPort(place)} cannot be listened on (${code ?? 'unknown reason'}).`,
     {
       remedy:
         'Set http.listen to an address of this machine, for example 127.0.0.1:8377, and a port above 1023.',

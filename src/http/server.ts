@@ -13,6 +13,7 @@ import { explainListenError } from './listen.ts';
 import { refusalOf, refuseConnection, refuseExpectation, refuseOtherMethods, sendError } from './refusals.ts';
 import { object, type ApiContext, type ApiRoute } from './route.ts';
 import { apiRoutes } from './routes.ts';
+import { hostPort } from '../lib/host-port.ts';
 
 /** How far the daemon is: `reasons` says in words why it is not ready. */
 export interface Readiness {
@@ -61,7 +62,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     throw explainListenError(error, config);
   }
   const { port } = app.server.address() as AddressInfo;
-  const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+  const url = `http://${hostPort({ host: config.host, port })}`;
   log.info({ url }, 'listening');
   return { url, routes, stop: () => app.close() };
 }

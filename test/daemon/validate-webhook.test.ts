@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { clearCipher } from '../../src/crypto/cipher.ts';
-import { createRowValidator, validateInput } from '../../src/daemon/validate-webhook.ts';
+import {
+  createRowValidator,
+  validateFileWebhooks,
+  validateInput,
+} from '../../src/daemon/validate-webhook.ts';
 import type { WebhookRow } from '../../src/db/schema/schema.ts';
 import { readRow } from '../../src/outbox/webhook/webhook-row.ts';
 import { testSecret } from '../support/receiver.ts';
@@ -20,6 +24,34 @@ describe('what is said of a webhook before it is saved', () => {
     expect(validateInput({ events: ['payment.*', 'webhook.disabled', 'payments.*'] }, config)).toEqual([
       'no event begins with "payments.", did you mean "payment.*"?',
     ]);
+  });
+});
+
+describe('the remedy for a URL of the file', () => {
+  const openedBy = async (url: string, delivery = ''): Promise<(string | undefined)[]> => {
+    const { file, remove } = await writeConfig(
+      `source: { url: "mysql://u@127.0.0.1/ontology_db" }\n${delivery}\nwebhooks: [{ name: labs, url: "${url}", events: ["*"], secret: ${testSecret} }]`,
+    );
+    const config = loadConfig(file, {});
+    await remove();
+    return validateFileWebhooks(config, null).map(
+      ({ remedy }) => /allow_private_networks: \['(.*)'\]/.exec(remedy ?? '')?.[1],
+    );
+  };
+  const http = 'delivery: { allow_http: true }';
+
+  it.each([
+    ['https://10.0.0.5/hook', '', ['10.0.0.5/32:443']],
+    ['https://10.0.0.5:8443/hook', '', ['10.0.0.5/32:8443']],
+    ['https://[fd00::5]:8443/hook', '', ['[fd00::5/128]:8443']],
+    ['https://labs.internal/hook', '', ['10.0.0.0/8:443']],
+    ['http://10.0.0.5/hook', http, ['10.0.0.5/32:80']],
+    ['https://93.184.215.14:8443/hook', '', [undefined]],
+    ['https://169.254.169.254/hook', '', [undefined]],
+    ['https://127.0.0.1:3306/hook', '', [undefined]],
+    ['https://93.184.215.14/hook', '', []],
+  ])('of %s opens the network where that is what is missing', async (url, delivery, opened) => {
+    expect((await openedBy(url, delivery)).toSorted()).toEqual(opened);
   });
 });
 

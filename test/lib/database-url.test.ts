@@ -1,3 +1,4 @@
+import { toStoreError } from '../../src/db/connection/store-error.ts';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -127,6 +128,22 @@ describe('a password with characters that have a meaning in URLs', () => {
       expect(message).not.toContain('schema name');
       expect(message).not.toMatch(/X|z[rt]/);
     }
+  });
+});
+
+describe('a store that takes no writes', () => {
+  it.each([
+    [1290, 'SET GLOBAL read_only = OFF;'],
+    [1792, 'SET GLOBAL read_only = OFF;'],
+    [1836, 'Remove innodb_read_only and innodb_force_recovery'],
+  ])('is named with its port, and error %i has the remedy that ends it', (errno, remedy) => {
+    const refused = Object.assign(new Error('refused'), { errno, sqlState: 'HY000' });
+    expect(toStoreError(refused, parseDatabaseUrl('mysql://u:p@[fd00::5]:3307/hooks'))).toMatchObject({
+      code: 'ERR_STORE_ACCESS',
+      message: 'the server of the store, [fd00::5]:3307, is read only',
+      remedy: expect.stringContaining(remedy),
+      retryable: true,
+    });
   });
 });
 

@@ -1,3 +1,4 @@
+import { findLoggedWebhook } from '../../src/outbox/webhook/find-logged-webhook.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { clearCipher, createCipher } from '../../src/crypto/cipher.ts';
 import { appendSystemEvent } from '../../src/outbox/append/append-system-event.ts';
@@ -7,6 +8,7 @@ import { settle } from '../../src/outbox/queue/settle.ts';
 import type { Claimant } from '../../src/outbox/types.ts';
 import {
   createWebhook,
+  deleteWebhook,
   findWebhookId,
   listWebhooks,
   loadWebhooks,
@@ -73,9 +75,22 @@ describe.each(servers)('webhooks on %s', (variant) => {
     const other = await addWebhook(test.vault, { name: 'other' });
     await test.schema.query('UPDATE webhooks SET name = ? WHERE id = ?', [String(id), other]);
     expect(await findWebhookId(test.store, String(id))).toBe(id);
+    expect(await findLoggedWebhook(test.store, String(id))).toBe(id);
     await test.schema.query("UPDATE webhooks SET name = '998877' WHERE id = ?", [other]);
     expect(await findWebhookId(test.store, '998877')).toBe(other);
     expect((await listWebhooks(test.vault)).map(({ problems }) => problems)).toEqual([[], []]);
+  });
+
+  it('a list is filtered by the id of a webhook that was deleted, and not by one that never was', async () => {
+    const id = await addWebhook(test.vault, { name: '4711' });
+    expect(await findLoggedWebhook(test.store, '4711')).toBe(id);
+    await deleteWebhook(test.store, id);
+    expect(await findLoggedWebhook(test.store, String(id))).toBe(id);
+    for (const never of ['4711', '0', '99999999999999999999', 'nowhere'])
+      await expect(findLoggedWebhook(test.store, never)).rejects.toMatchObject({
+        code: 'ERR_NOT_FOUND',
+        message: `there is no webhook ${never}`,
+      });
   });
 
   it('finds webhooks that have had no success for so long and still fail, rare as their traffic may be', async () => {

@@ -2,6 +2,7 @@ import type { CheckResult } from '../../binlog/preflight/preflight.ts';
 import type { HttpConfig } from '../../config/types.ts';
 import { probeListen } from '../../http/listen.ts';
 import { AppError } from '../../lib/errors.ts';
+import { hostPort } from '../../lib/host-port.ts';
 
 /** The line of `check` about http.listen, and the mistake with which `run` would end. */
 export async function checkListening({
@@ -14,7 +15,7 @@ export async function checkListening({
     const { message: detail, remedy } = found;
     return { line: { ...line, level: 'fail', detail, remedy }, mistake: found };
   }
-  const detail =
-    found === 'ours' ? `A running daemon answers on ${host}:${port}.` : `${host}:${port} can be listened on.`;
+  const place = hostPort({ host, port });
+  const detail = found === 'ours' ? `A running daemon answers on ${place}.` : `${place} can be listened on.`;
   return { line: { ...line, level: 'pass', detail, remedy: null }, mistake: null };
 }

@@ -4,7 +4,7 @@ import { entityValue, eventValue, nameValue, wordValue } from '../../config/sett
 import { requireKnownEvent } from '../../audit/known-event.ts';
 import { configuredEventTypes } from '../../daemon/validate-webhook.ts';
 import type { OpenedStore } from '../argument/with-store.ts';
-import { findWebhookId } from '../../outbox/webhook/webhook-registry.ts';
+import { findLoggedWebhook } from '../../outbox/webhook/find-logged-webhook.ts';
 import { queryOption, sinceOption, untilOption } from '../argument/query-option.ts';
 
 /** The options that choose deliveries. */
@@ -40,7 +40,7 @@ export async function filterOf(
   return {
     ...(event !== undefined && { event }),
     ...(webhook !== undefined && {
-      webhookId: /^\d+$/.test(webhook) ? Number(webhook) : await findWebhookId(session, webhook),
+      webhookId: await findLoggedWebhook(session, webhook),
     }),
     ...(status !== undefined && { status }),
     ...(entity !== undefined && { entity }),

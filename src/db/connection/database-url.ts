@@ -1,3 +1,4 @@
+import { hostPort } from '../../lib/host-port.ts';
 import { readFileSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import { AppError, messageOf } from '../../lib/errors.ts';
@@ -104,7 +105,7 @@ function takeApart(text: string, baseDir: string): DatabaseUrl {
 
 /** `db.example.com:3306`, or the path of the socket. */
 export function placeOf({ host, port, socketPath }: DatabaseUrl): string {
-  return socketPath ?? `${host}:${port}`;
+  return socketPath ?? hostPort({ host, port });
 }
 
 /** The connection options of mysql2 (and of our own binlog stream) for a URL; `database` is left out when it is empty. */

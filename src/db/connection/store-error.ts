@@ -1,5 +1,5 @@
 import { errnoOf, explainConnectError, type ConnectRole } from './connect-error.ts';
-import type { DatabaseUrl } from './database-url.ts';
+import { placeOf, type DatabaseUrl } from './database-url.ts';
 import { AppError, messageOf } from '../../lib/errors.ts';
 import { withoutValues } from '../../lib/server-error.ts';
 import { contentionOf } from './retry-contention.ts';
@@ -63,14 +63,20 @@ function lockedStore(cause: unknown): AppError {
 }
 
 /** The server of the store is a replica, or was made one. */
-export function readOnlyStore({ host, port }: DatabaseUrl, cause?: unknown): AppError {
-  return new AppError('ERR_STORE_ACCESS', `the server of the store, ${host}:${port}, is read only`, {
-    remedy:
-      'Name the primary server in store.url, or, if this is it: SET GLOBAL read_only = OFF; -- a replica must stay read only',
+export function readOnlyStore(url: DatabaseUrl, cause?: unknown): AppError {
+  return new AppError('ERR_STORE_ACCESS', `the server of the store, ${placeOf(url)}, is read only`, {
+    remedy: errnoOf(cause) === innodbReadOnly ? innodbRemedy : readOnlyRemedy,
     cause,
     retryable: true,
   });
 }
+
+/** InnoDB itself takes no writes: no statement changes that. */
+const innodbReadOnly = 1836;
+const innodbRemedy =
+  'Remove innodb_read_only and innodb_force_recovery from [mysqld] in my.cnf and restart the server. If InnoDB was opened like this because its files are damaged, put the store back from a backup first.';
+const readOnlyRemedy =
+  'Name the primary server in store.url, or, if this is it: SET GLOBAL read_only = OFF; -- a replica must stay read only';
 
 function statementRemedy(errno: number): { remedy?: string } {
   switch (errno) {

@@ -19,7 +19,7 @@ import {
 import type { Session } from '../../db/connection/client.ts';
 import type { EventTypeInfo } from '../../event/types.ts';
 import { retryDelivery } from '../../outbox/queue/reopen.ts';
-import { findWebhookId } from '../../outbox/webhook/webhook-registry.ts';
+import { findLoggedWebhook } from '../../outbox/webhook/find-logged-webhook.ts';
 import { answering, deliveryAnswer, deliveryDetailAnswer, pageOf } from '../answers.ts';
 import {
   asked,
@@ -102,7 +102,7 @@ async function filterOf(
     ...(event !== undefined && { event }),
     // The log of a webhook that was deleted is found by its id alone.
     ...(webhook !== undefined && {
-      webhookId: /^\d+$/.test(webhook) ? Number(webhook) : await findWebhookId(session, webhook),
+      webhookId: await findLoggedWebhook(session, webhook),
     }),
     ...(status !== undefined && { status: status as StatusFilter }),
     ...(query['entity'] !== undefined && {
