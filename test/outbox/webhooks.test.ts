@@ -293,8 +293,10 @@ describe.each(servers)('webhooks on %s', (variant) => {
       const cipher = boxOf('k1');
       const sealed = cipher.encrypt(testSecret, 'webhook 1');
       expect(cipher.decrypt(sealed, 'webhook 1')).toBe(testSecret);
-      expect(() => cipher.decrypt(sealed, 'webhook 2')).toThrow('does not open');
-      expect(() => cipher.decrypt(`${sealed.slice(0, -6)}AAAAA=`, 'webhook 1')).toThrow('does not open');
+      expect(() => cipher.decrypt(sealed, 'webhook 2')).toThrow('cannot be decrypted');
+      expect(() => cipher.decrypt(`${sealed.slice(0, -6)}AAAAA=`, 'webhook 1')).toThrow(
+        'cannot be decrypted',
+      );
     });
   });
 });
