@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { compileRules } from '../../src/event/mapping/compile.ts';
 import { builtInRulesFile, readRules } from '../../src/event/rule/rule-file.ts';
-import { checkSelection, matchesPattern, selectFields } from '../../src/event/subscription.ts';
+import { checkSelection, findUnsent, matchesPattern, selectFields } from '../../src/event/subscription.ts';
 import { matchesFilter } from '../../src/event/filter.ts';
 import type { Filter } from '../../src/config/types.ts';
 import { compileBuiltIn, ontology, statementsOn, timeZone, transact } from './clinic.ts';
@@ -266,5 +266,27 @@ describe('a filter that nothing can meet', () => {
   test('takes what one of its events can meet', () => {
     expect(judge({ status: ['refunded'] }, ['payment.*', 'appointment.*'])).toEqual([]);
     expect(judge({ status: ['nowhere'] }, ['payment.received'])).toHaveLength(1);
+  });
+});
+
+describe('events that a filter keeps back for a name that they lack', () => {
+  const typeOf = (type: string, fields: string[]) => ({ type, fields, table: 'visits', rule: '' });
+  const types = [typeOf('visit.a', ['id', 'room']), typeOf('visit.b', ['id']), typeOf('visit.c', ['id'])];
+  const unsent = (events: string[], filter: Filter): string[] =>
+    findUnsent({ events, filter }, { types, watch: new Map() });
+
+  test('are named, one or more, in a sentence that counts them', () => {
+    expect(unsent(['visit.a', 'visit.b'], { room: ['1'] })).toEqual([
+      'filter: "room" keeps back every event of visit.b, which lacks it: take it out of events, or make a second webhook for it without this filter',
+    ]);
+    expect(unsent(['visit.*'], { room: ['1'] })).toEqual([
+      'filter: "room" keeps back every event of visit.b, visit.c, which lack it: take them out of events, or make a second webhook for them without this filter',
+    ]);
+  });
+
+  test('are none when all events have the name, when none has, or when absence is what the filter asks', () => {
+    expect(unsent(['visit.*'], { id: ['1'] })).toEqual([]);
+    expect(unsent(['visit.b', 'visit.c'], { room: ['1'] })).toEqual([]);
+    expect(unsent(['visit.*'], { room: { exists: false } })).toEqual([]);
   });
 });
