@@ -9,7 +9,7 @@ const unit = [
   'test/binlog/{foreign-key/cascade-reach,second-reader/range-recorder,statement/lexer}.test.ts',
   'test/cli/{completion,text,demo/receiver,demo/report,demo/sql-script}.test.ts',
   'test/daemon/{capture-status,validate-webhook,read-transactions,spilled-transaction}.test.ts',
-  'test/db/{key-file,key-tree,sql-text}.test.ts',
+  'test/db/{key-file,key-tree,retry-contention,sql-text}.test.ts',
 ];
 const common = { testTimeout: 60_000, hookTimeout: 120_000, maxWorkers: 2 };
 

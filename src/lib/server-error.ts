@@ -17,6 +17,7 @@ const meanings: Readonly<Record<number, string>> = {
   1146: 'a table is missing',
   1153: 'the statement is larger than max_allowed_packet',
   1180: 'the commit failed',
+  1020: 'another session changed the row since the statement began',
   1203: 'the limit of connections for a user is reached',
   1205: 'a lock was not granted in time',
   1213: 'a deadlock was resolved against us',

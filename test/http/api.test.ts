@@ -34,6 +34,7 @@ const status = {
     blocked_by: null,
   },
   source: { error: 'away', remedy: 'none' },
+  failing_checks: [],
   webhooks: [],
   dispatch: { in_flight: 0, queued: 0, unsettled: 0, webhooks: [] },
 };

@@ -13,6 +13,8 @@ export function contentionOf(error: unknown): Contention | null {
     case 1205:
       return 'lock-wait';
     case 1213:
+    // MariaDB's ER_CHECKREAD, where innodb_snapshot_isolation is on: the row was changed since the statement began.
+    case 1020:
       return 'deadlock';
     default:
       return null;
