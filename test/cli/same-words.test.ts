@@ -93,7 +93,12 @@ const taken: readonly Taken[] = [
     refused: ['nope', 'payment.recieved', 'paymnt.*', '', long(129), 'a b'],
     accepted: ['payment.received', 'payment.*', 'capture.*', 'webhook.disabled', '*'],
   },
-  { name: 'webhook', ...deliveries('webhook'), refused: ['', 'no such one', long(256)], accepted: ['777'] },
+  {
+    name: 'webhook',
+    ...deliveries('webhook'),
+    refused: ['', 'no such one', long(256), '777'],
+    accepted: ['File', '1'],
+  },
   { name: 'patient', ...deliveries('patient'), ...names },
   { name: 'actor', ...acts('actor'), ...names },
   { name: 'target', ...acts('target'), ...names },
