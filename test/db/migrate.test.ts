@@ -161,6 +161,7 @@ describe.each(servers)('an older store on %s', (variant) => {
     // This version uses columns that the older tables lack.
     await schema.query('ALTER TABLE seal_state ADD anchor JSON');
     await schema.query('ALTER TABLE delivery_log ADD mark BINARY(16)');
+    await schema.query('ALTER TABLE checkpoint ADD mark BINARY(16), ADD passed_at DATETIME(3)');
     await makeSealKey(store, vault.cipher, { onlyIfEmpty: false });
     const append = async (name: string, key: string): Promise<readonly ClaimedDelivery[]> => {
       const outbox = await openTestAppender(me, vault, undefined, [wanting]);
@@ -172,6 +173,7 @@ describe.each(servers)('an older store on %s', (variant) => {
 
     await schema.query('ALTER TABLE seal_state DROP COLUMN anchor');
     await schema.query('ALTER TABLE delivery_log DROP COLUMN mark');
+    await schema.query('ALTER TABLE checkpoint DROP COLUMN mark, DROP COLUMN passed_at');
     await migrateStore(url);
 
     await settle(me, before.map(delivered));
