@@ -84,7 +84,7 @@ describe.each(modes)('the time of events, on $name', { timeout: 120_000 }, (mode
     await clinic.schema.query(
       `UPDATE ${clinic.storeName}.checkpoint c JOIN ${place} p USING (id)
        SET c.gtid = p.gtid, c.file = p.file, c.offset = p.offset, c.file_created_at = p.file_created_at,
-           c.committed_at = p.committed_at, c.passed_at = p.passed_at; DROP TABLE ${place}`,
+           c.committed_at = p.committed_at, c.passed_at = p.passed_at, c.mark = p.mark; DROP TABLE ${place}`,
     );
     await clinic.start();
     await clinic.create('behind what is read twice');
