@@ -91,7 +91,7 @@ function earliest(due: readonly DueRow[]): number | undefined {
 }
 
 /** SELECT that locks one webhook's due deliveries, oldest due first, skipping deliveries that another claimer has locked. */
-export function selectClaimable({ webhookId, room }: Want): string {
+function selectClaimable({ webhookId, room }: Want): string {
   return (
     `SELECT delivery_id AS id FROM queue FORCE INDEX (queue_due) WHERE state = 'pending' AND webhook_id = ${literal(webhookId)}` +
     ` AND due_at <= UTC_TIMESTAMP(3) ORDER BY due_at LIMIT ${literal(room)} FOR UPDATE SKIP LOCKED`
@@ -185,23 +185,6 @@ function toUnsendable(row: ClaimRow, reason: keyof typeof unsendableWords): Sett
     endedAtMs: delivery.occurredAtMs,
     next: { kind: 'exhausted' },
   };
-}
-
-/** Extends claims that are needed longer. Returns how many are still ours. */
-export async function renewClaims(
-  { store, owner, claimMs }: Claimant,
-  deliveries: readonly Pick<ClaimedDelivery, 'id'>[],
-): Promise<number> {
-  if (deliveries.length === 0) return 0;
-  const { affectedRows } = await store.run(
-    `UPDATE queue SET due_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND
-     WHERE ${idIn(
-       'delivery_id',
-       deliveries.map(({ id }) => id),
-     )} AND state = 'sending' AND claimed_by = ?`,
-    [claimMs * 1_000, owner],
-  );
-  return affectedRows;
 }
 
 /** Deliveries in the queue of each webhook, and how long its oldest due one has been waiting, ms. For status and metrics. */

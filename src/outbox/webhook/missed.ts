@@ -79,7 +79,7 @@ async function setMissed(
 }
 
 /** Null when no event was missed. */
-export async function readMissed(session: Session, webhookId: number): Promise<MissedRange | null> {
+async function readMissed(session: Session, webhookId: number): Promise<MissedRange | null> {
   const [row] = await session.rows<{ from: number | null; to: number | null }>(
     'SELECT missed_from AS `from`, missed_to AS `to` FROM webhooks WHERE id = ?',
     [webhookId],
