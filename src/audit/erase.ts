@@ -71,6 +71,7 @@ export async function erasePatientNumbers(
  * patient's key. What the application writes later is not touched: erase there first. It may be cut short anywhere and run again.
  * Numbers are compared byte by byte. Throws AppError ERR_SECRET_KEY or ERR_CONFIG when the key file cannot be changed, ERR_USAGE for an
  * empty number.
+ * @internal
  */
 export async function erasePatient(vault: EncryptedStore, erasure: Erasure): Promise<Erased> {
   const { store, cipher } = vault;

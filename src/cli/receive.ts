@@ -109,10 +109,7 @@ function indent(body: string): string {
   return body.replaceAll(/^/gm, '    ');
 }
 
-/**
- * A webhook for people: what it is, whether it is genuine, and its body.
- * @internal
- */
+/** A webhook for people: what it is, whether it is genuine, and its body. */
 export function formatReceived(received: ReceivedWebhook): string {
   const { standard, legacy } = received;
   const checks = standard === null || legacy === null ? undefined : { standard, legacy };
@@ -171,7 +168,6 @@ async function listen(server: Server, { host, port }: ReceiveOptions): Promise<s
 /**
  * Receives until the signal aborts, telling each webhook. Resolves when the port is free again.
  * @throws AppError ERR_PORT_IN_USE, ERR_USAGE
- * @internal
  */
 export async function receive(
   options: ReceiveOptions,

@@ -49,7 +49,10 @@ const algorithm = 'aes-256-gcm';
 const ivBytes = 12;
 const tagBytes = 16;
 
-/** A cipher that stores in the clear, used when no key is configured. It still refuses texts that a key encrypted. */
+/**
+ * A cipher that stores in the clear, used when no key is configured. It still refuses texts that a key encrypted.
+ * @internal
+ */
 export const clearCipher: Cipher = createCipher([]);
 
 /** Creates the cipher from the configuration; the key file is read on first use. */
@@ -70,7 +73,10 @@ interface CipherOptions {
   keyFile: string | null;
 }
 
-/** The first key encrypts, all keys decrypt. To rotate, put the new key first and keep the old one until everything is encrypted again. */
+/**
+ * The first key encrypts, all keys decrypt. To rotate, put the new key first and keep the old one until everything is encrypted again.
+ * @internal
+ */
 export function createCipher(keys: readonly EncryptionKey[], keyFile: KeyFile | null = null): Cipher {
   for (const { id, bytes } of keys) {
     if (!/^[\w-]{1,32}$/.test(id))

@@ -54,4 +54,8 @@ export async function openLogOutput({ onClosed }: LogOutputOptions): Promise<Log
   return { write: (line) => void output.write(toLine(escapeJsonTwice(line)) ?? escapeJson(line)) };
 }
 
+/**
+ * A log that writes nothing.
+ * @internal
+ */
 export const silentLog: Log = createLog('silent', { write: () => undefined });

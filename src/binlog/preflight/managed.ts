@@ -32,6 +32,7 @@ export interface ServerSigns {
  * - Azure may end its version with `-azure`, and has `aad_auth_only` and variables `azure_…`.
  * - PlanetScale is Vitess: its version ends with `-Vitess`. DigitalOcean is known by its domain alone.
  * - The domains.
+ * @internal
  */
 export function recogniseProvider({ version, variables, host }: ServerSigns): Provider | null {
   const of = (name: string): string => variables.get(name) ?? '';

@@ -212,7 +212,10 @@ const statementKinds: Readonly<Record<string, StatementKind>> = {
   stmt: kind('harmless'),
 };
 
-/** The kind of a counter: those of SHOW and of the protocol's prepared statements have one for all. */
+/**
+ * The kind of a counter: those of SHOW and of the protocol's prepared statements have one for all.
+ * @internal
+ */
 export function kindOfCounter(counter: string): StatementKind | undefined {
   if (Object.hasOwn(statementKinds, counter)) return statementKinds[counter];
   if (counter.startsWith('show_')) return statementKinds['show'];

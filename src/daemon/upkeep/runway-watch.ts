@@ -51,7 +51,10 @@ export function createRunwayWatch({ source, store, log, outages }: RunwayWatchOp
   return { start: () => loop.start(), stop: () => loop.stop(), latest: () => latest };
 }
 
-/** Whether a person should know of it. */
+/**
+ * Whether so little of the log is left before the server purges it that an operator must be warned.
+ * @internal
+ */
 export function isShort({ untilPurgeMs, retentionMs, behindBytes }: Runway): boolean {
   if (untilPurgeMs === null || behindBytes === 0) return false;
   return untilPurgeMs < Math.min(EARLY_MS, (retentionMs ?? Infinity) / 2);

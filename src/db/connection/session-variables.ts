@@ -170,7 +170,10 @@ function assign(values: Assignments): string {
     .join(', ');
 }
 
-/** Names of the variables that sessions of this role set, on whatever server has them. */
+/**
+ * Names of the variables that sessions of this role set, on whatever server has them.
+ * @internal
+ */
 export function sessionVariables(role: SessionRole): Set<string> {
   const { own, gated } = settingsOf(role);
   return new Set([

@@ -104,6 +104,7 @@ async function readColumns(store: Store, tables: Map<string, LiveTable>): Promis
 /**
  * Default or formula of a column in one form. MariaDB prints a default as SQL (`'open'`, `NULL`), MySQL its value; of what `EXTRA` says beside
  * (`DEFAULT_GENERATED` on MySQL since 8.0.13) only ON UPDATE is part of it.
+ * @internal
  */
 export function toValue({
   value,

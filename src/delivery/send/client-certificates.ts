@@ -30,7 +30,10 @@ export function checkClientCertificate(name: string | null, named: NamedCertific
   ];
 }
 
-/** Reads the pair. Throws AppError ERR_CONFIG when a file cannot be read, or the key does not belong to the certificate. */
+/**
+ * Reads the pair. Throws AppError ERR_CONFIG when a file cannot be read, or the key does not belong to the certificate.
+ * @internal
+ */
 export function readClientCertificate(name: string, files: CertificateFiles): ClientCertificate {
   const found = findPair(files);
   if (typeof found === 'string') throw unusable(name, found);

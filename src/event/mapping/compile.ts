@@ -23,6 +23,7 @@ export interface CompileOptions {
 /**
  * Compiles a rules file against the live schema: names are found, values checked, and every rule becomes plain functions.
  * Throws ERR_RULES with all mistakes, each with its line and the nearest right word; ERR_CONFIG for a zone that does not exist.
+ * @internal
  */
 export function compileRules(file: RuleFile, options: CompileOptions): Rules {
   const { rules, mistakes } = draftRules(file, options);
