@@ -4,8 +4,8 @@ import type { TextDecode } from './charset/text-decode.ts';
 import { unicodeDecoders } from './charset/unicode.ts';
 
 /**
- * The decoder of a character set of MySQL or MariaDB, by its name; undefined for one that no server up to MySQL 9.7 and MariaDB
- * 11.8 has. It returns what SELECT shows: `?` for what the server itself cannot convert to Unicode.
+ * Returns the decoder of a MySQL or MariaDB character set by name; undefined if no server up to MySQL 9.7 and MariaDB 11.8 has that
+ * character set. It decodes to what SELECT shows: `?` where the server itself cannot convert a character to Unicode.
  */
 export function textDecoder(charset: string): TextDecode | undefined {
   return unicodeDecoders[charset] ?? singleByteDecoder(charset) ?? multiByteDecoder(charset);

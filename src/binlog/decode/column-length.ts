@@ -2,7 +2,9 @@ import { columnType, type ColumnSpec } from './column-spec.ts';
 import { decimalBytes } from './decode-decimal.ts';
 import { fractionBytes } from './decode-temporal.ts';
 
-/** Bytes of every value of the column; undefined where a length precedes them, or where the table map does not tell. */
+/**
+ * Bytes of every value of the column; undefined if values have a length prefix, or if the table map does not determine the length.
+ */
 export function fixedBytes({ type, meta }: ColumnSpec): number | undefined {
   switch (type) {
     case columnType.tiny:
@@ -38,7 +40,7 @@ export function fixedBytes({ type, meta }: ColumnSpec): number | undefined {
   }
 }
 
-/** Bytes of the length that precedes a value; undefined where none does, or where the type is unknown. */
+/** Bytes of the length prefix of a value; undefined if the type has no prefix or is unknown. */
 export function lengthBytesOf({ type, meta }: ColumnSpec): number | undefined {
   switch (type) {
     case columnType.varchar:
@@ -61,7 +63,7 @@ export function lengthBytesOf({ type, meta }: ColumnSpec): number | undefined {
   }
 }
 
-/** A CHAR longer than 255 bytes hides two bits of its length, inverted, in the type byte (MySQL sql/field.h). */
+/** A CHAR longer than 255 bytes stores two bits of its length, inverted, in the type byte (MySQL sql/field.h). */
 export function stringLength(meta: readonly [number, number]): number {
   return (((meta[0] & 0x30) ^ 0x30) << 4) | meta[1];
 }

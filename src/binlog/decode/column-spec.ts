@@ -39,15 +39,15 @@ export const columnType = {
 export interface ColumnSpec {
   name: string;
   type: number;
-  /** The two metadata bytes, first one first; a missing one is 0. */
+  /** The two metadata bytes in log order; a missing one is 0. */
   meta: readonly [number, number];
   unsigned: boolean;
   /** Character set name; `binary` for bytes; undefined where the type has none. */
   charset: string | undefined;
   /** ENUM and SET members as raw bytes in the column's own character set. */
   labels: readonly Buffer[] | undefined;
-  /** What only the data dictionary knows: MariaDB logs these types as plain strings. */
+  /** Type from the data dictionary: MariaDB logs these types as plain strings. */
   hint: 'uuid' | 'inet4' | 'inet6' | 'json' | undefined;
-  /** Digits after the second of a temporal column, where the table map does not say it; undefined where nothing does. */
+  /** Fraction digits of a temporal column whose table map lacks them; undefined if the data dictionary lacks them, too. */
   fraction?: number | undefined;
 }

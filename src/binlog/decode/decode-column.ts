@@ -80,8 +80,8 @@ const oldTemporals = {
 } as const;
 
 /**
- * Builds what passes over a column, whatever its character set or labels are; undefined when the length of its values cannot be
- * told. An old TIME or DATETIME is read, too: only its value shows that it has the length that was taken for granted.
+ * Builds a function that skips a column's values, whatever its character set or labels are; undefined when the length of the values
+ * cannot be determined. An old TIME or DATETIME is decoded even so: only its value can disprove the assumed length.
  */
 export function compileSkip(spec: ColumnSpec): SkipColumn | undefined {
   const bytes = fixedBytes(spec);
@@ -111,7 +111,7 @@ function integer({ unsigned }: ColumnSpec, bytes: number): ColumnDecoder {
   };
 }
 
-/** A number while it is exact, else decimal text. */
+/** Returns a number if it is exact, otherwise decimal text. */
 function safe(value: bigint): number | string {
   return value >= -9007199254740991n && value <= 9007199254740991n ? Number(value) : String(value);
 }
@@ -180,7 +180,7 @@ function set(spec: ColumnSpec): ColumnDecoder | undefined {
   };
 }
 
-/** Everything that is stored behind a length: strings, bytes, JSON, geometry. */
+/** Decodes values with a length prefix: strings, bytes, JSON, geometry. */
 function variable(spec: ColumnSpec): ColumnDecoder | undefined {
   const lengthBytes = lengthBytesOf(spec);
   const content = contentOf(spec);
@@ -207,7 +207,7 @@ function contentOf({ type, charset, hint, meta }: ColumnSpec): Content | undefin
   if (hint === 'uuid') return { kind: 'uuid', decode: (bytes) => formatMariadbUuid(padded(bytes, 16)) };
   if (hint === 'inet4') return { kind: 'inet', decode: (bytes) => formatInet4(padded(bytes, 4)) };
   if (hint === 'inet6') return { kind: 'inet', decode: (bytes) => formatInet6(padded(bytes, 16)) };
-  // A BINARY(n) loses its trailing zero bytes in the log; SELECT shows them.
+  // The log omits the trailing zero bytes of a BINARY(n); SELECT shows them.
   if (charset === 'binary') {
     const width = type === columnType.string ? stringLength(meta) : 0;
     return { kind: 'binary', decode: (bytes) => (bytes.length < width ? padded(bytes, width) : copy(bytes)) };
@@ -216,7 +216,7 @@ function contentOf({ type, charset, hint, meta }: ColumnSpec): Content | undefin
   return decode && { kind: hint === 'json' ? 'json' : 'text', decode };
 }
 
-/** Rows outlive the network buffer that they were read from. */
+/** Copies, because rows outlive the network buffer they are read from. */
 const copy = (bytes: Buffer): Buffer => Buffer.from(bytes);
 
 function padded(bytes: Buffer, width: number): Buffer {

@@ -4,11 +4,11 @@ const DIGITS_PER_WORD = 9;
 /** Bytes that hold 0 to 9 left-over digits (MySQL strings/decimal.cc, dig2bytes). */
 const bytesOfDigits = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4] as const;
 
-/** DECIMAL(65,38) is MariaDB's largest; MySQL's scale ends at 30. */
+/** MariaDB's largest DECIMAL is DECIMAL(65,38); MySQL allows a scale of at most 30. */
 const MAX_PRECISION = 65;
 const MAX_SCALE = 38;
 
-/** Bytes of a DECIMAL(precision, scale) in a row image. Throws a RangeError for one that no server has. */
+/** Bytes of a DECIMAL(precision, scale) in a row image. Throws a RangeError if no server supports that precision and scale. */
 export function decimalBytes(precision: number, scale: number): number {
   if (precision < 1 || precision > MAX_PRECISION || scale > MAX_SCALE || scale > precision)
     throw new RangeError(`DECIMAL(${precision},${scale})`);

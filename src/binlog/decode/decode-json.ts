@@ -4,11 +4,11 @@ import { decimalBytes, readDecimal } from './decode-decimal.ts';
 import { doubleText, packedDatetime, packedTime } from './json-scalar.ts';
 
 /**
- * MySQL's binary JSON as compact JSON text; numbers keep every digit. Layout: MySQL sql-common/json_binary.h.
- * A value is a type byte and either two or four inline bytes or an offset from the start of its container.
+ * Decodes MySQL's binary JSON to compact JSON text; numbers keep every digit. Layout: MySQL sql-common/json_binary.h. A value is a
+ * type byte and either two or four inline bytes or an offset from the start of its container.
  *
- * Bytes that no server writes throw a RangeError: a value outside of its container, one that two containers share, a depth
- * beyond the server's own limit. What is read, and so the work, never exceeds the bytes of the column.
+ * Throws a RangeError for bytes that no server writes: a value outside its container, a value shared by two containers, a depth
+ * beyond the server's own limit. The bytes read, and so the work, never exceed the bytes of the column.
  */
 
 const jsonType = {
@@ -33,16 +33,16 @@ const literals = ['null', 'true', 'false'] as const;
 /** Column types that an opaque value can have and that MySQL spells as something other than base64. */
 const opaqueType = { timestamp: 7, date: 10, time: 11, datetime: 12, newDecimal: 246 } as const;
 
-/** MySQL refuses a document that is nested more deeply. */
+/** MySQL refuses documents nested more deeply. */
 const MAX_DEPTH = 100;
 
-/** JSON text of a JSON column's bytes; no bytes at all are the JSON value null, as MySQL reads them. */
+/** Returns a JSON column's bytes as JSON text; zero bytes are the JSON value null, as in MySQL. */
 export function decodeJson(bytes: Buffer): string {
   if (bytes.length === 0) return 'null';
   return new JsonReader(bytes).value(bytes[0]!, { at: 1, end: bytes.length, depth: 0 });
 }
 
-/** Where a value stands: it ends at `end` at the latest. */
+/** Position of a value, which must end at or before `end`. */
 interface Place {
   at: number;
   end: number;
@@ -51,7 +51,7 @@ interface Place {
 
 class JsonReader {
   readonly #bytes: Buffer;
-  /** Bytes that may still be read: each belongs to one value alone. */
+  /** Bytes that may still be read: each byte belongs to exactly one value. */
   #unread: number;
 
   constructor(bytes: Buffer) {
@@ -110,7 +110,7 @@ class JsonReader {
     return at;
   }
 
-  /** Bytes after a variable-length size: seven bits a byte, low ones first, five bytes at most. */
+  /** Returns the bytes after a variable-length size: seven bits per byte, low bits first, at most five bytes. */
   #sized({ at, end }: Pick<Place, 'at' | 'end'>): Buffer {
     let length = 0;
     for (let i = 0; i < 5; i += 1) {
@@ -189,7 +189,7 @@ function isInline(type: number, wide: boolean): boolean {
   return wide && (type === jsonType.int32 || type === jsonType.uint32);
 }
 
-/** A value in the two or four bytes of its entry, which the entry's container has claimed. */
+/** A value stored in the two or four bytes of its entry; the container has already claimed these bytes. */
 function inlineText(bytes: Buffer, type: number, at: number): string {
   switch (type) {
     case jsonType.literal:

@@ -1,14 +1,14 @@
 import type { ByteReader } from '../protocol/byte-reader.ts';
 
 /**
- * Temporal values as MySQL's own text, with no Date object in between: zero dates, negative and three-digit hours and
- * microseconds survive. Layouts: MySQL mysys/my_time.cc (my_datetime_packed_from_binary and its siblings).
+ * Temporal values as MySQL's own text, without a Date object: zero dates, negative hours, three-digit hours and microseconds are
+ * preserved. Layouts: MySQL mysys/my_time.cc (my_datetime_packed_from_binary and its siblings).
  */
 
 const two = Array.from({ length: 100 }, (_, i) => String(i).padStart(2, '0'));
 const four = (year: number): string => String(year).padStart(4, '0');
 
-/** Bytes of so many digits after the second. Throws a RangeError for more than microseconds. */
+/** Bytes that store `precision` fraction digits. Throws a RangeError for more than six digits. */
 export function fractionBytes(precision: number): number {
   if (precision > 6) throw new RangeError(`${precision} digits after the second`);
   return (precision + 1) >> 1;
@@ -46,7 +46,7 @@ export function readTime(reader: ByteReader, precision: number): string {
   return (packed < 0 ? '-' : '') + clock + fractionText(magnitude % scale, precision);
 }
 
-/** `YYYY-MM-DD HH:MM:SS[.ffffff]`, in whatever zone the application meant. */
+/** `YYYY-MM-DD HH:MM:SS[.ffffff]`, in the application's own time zone. */
 export function readDatetime(reader: ByteReader, precision: number): string {
   const packed = reader.uintBE(5) - 0x8000000000;
   const days = Math.floor(packed / 0x20000);
@@ -56,7 +56,7 @@ export function readDatetime(reader: ByteReader, precision: number): string {
   return `${date} ${two[clock >> 12]}:${two[(clock >> 6) & 63]}:${two[clock & 63]}${readFraction(reader, precision)}`;
 }
 
-/** `YYYY-MM-DD HH:MM:SS[.ffffff]` in UTC; 0 is MySQL's zero timestamp. Unsigned: MariaDB 11.5 counts to 2106. */
+/** `YYYY-MM-DD HH:MM:SS[.ffffff]` in UTC; 0 is MySQL's zero timestamp. The seconds are unsigned: MariaDB 11.5 counts to 2106. */
 export function readTimestamp(reader: ByteReader, precision: number): string {
   const seconds = timestampText(reader.uintBE(4));
   return seconds + readFraction(reader, precision);
@@ -69,9 +69,9 @@ function timestampText(seconds: number): string {
 }
 
 /*
- * The formats of before MySQL 5.6 and MariaDB 10.1, without fractions of a second: decimal numbers, little-endian. MariaDB's of a
- * table that is as old, or made with mysql56_temporal_format=OFF, are the same; those with fractions are not, and the log does not
- * tell them apart. What is no time of day is therefore refused: the length was another one.
+ * The formats before MySQL 5.6 and MariaDB 10.1, without fractions of a second: decimal numbers, little-endian. MariaDB uses the same
+ * formats for tables that are as old, or created with mysql56_temporal_format=OFF. Columns with fractions have another format, and
+ * the log does not distinguish the two. So a value that is not a time of day is refused: the assumed length was wrong.
  */
 
 /** TIMESTAMP: seconds since 1970. */

@@ -1,12 +1,12 @@
 /** Scalars of a JSON document as MySQL spells them. */
 
-/** Whole numbers of more digits, and numbers with more zeros after the point, have an exponent. */
+/** Whole numbers with more digits, and numbers with more zeros after the point, are printed with an exponent. */
 const MAX_PLAIN_DIGITS = 15;
 const MAX_PLAIN_ZEROS = 14;
 
 /**
- * A double as MySQL prints it (measured on MySQL 9.7.4): the shortest digits that are this number; plain, with a fraction digit
- * so that 1.0 is not the integer 1, or with an exponent without a plus sign. The digits are JavaScript's.
+ * Prints a double as MySQL does (measured on MySQL 9.7.4): the shortest digits that identify this number; either plain, with a
+ * fraction digit that distinguishes 1.0 from the integer 1, or with an exponent without a plus sign. The digits are JavaScript's.
  */
 export function doubleText(value: number): string {
   if (!Number.isFinite(value)) throw new RangeError('a JSON number that is not finite');
@@ -34,7 +34,7 @@ export function packedDatetime(packed: bigint, dateOnly: boolean): string {
   return dateOnly ? date : `${date} ${clockText(seconds & 0x1ffffn)}.${padded(packed & 0xffffffn, 6)}`;
 }
 
-/** The same for TIME, which may be negative. */
+/** MySQL's packed TIME of eight bytes, which may be negative. */
 export function packedTime(packed: bigint): string {
   const magnitude = packed < 0n ? -packed : packed;
   return `${packed < 0n ? '-' : ''}${clockText(magnitude >> 24n)}.${padded(magnitude & 0xffffffn, 6)}`;

@@ -29,16 +29,16 @@ const withExtraData: ReadonlySet<number> = new Set([
   eventType.mariadbDeleteRowsCompressed,
 ]);
 
-/** Flags of a rows event, behind its table id (MySQL libs/mysql/binlog/event/rows_event.h, MariaDB sql/log_event.h). */
+/** Flags of a rows event, after its table id (MySQL libs/mysql/binlog/event/rows_event.h, MariaDB sql/log_event.h). */
 export const ROWS_FLAG = {
   /**
-   * No cascade ran that the log does not show: 0x02 NO_FOREIGN_KEY_CHECKS, 0x10 USE_SQL_FOREIGN_KEY (MySQL 9.6+: the server, not
-   * InnoDB, carried it out and logged it). Seen on MySQL 9.7.4, MariaDB 10.11.18 and 11.8.8.
+   * No cascade ran outside the log: 0x02 NO_FOREIGN_KEY_CHECKS, 0x10 USE_SQL_FOREIGN_KEY (MySQL 9.6+: the server executed and logged
+   * the cascade, not InnoDB). Seen on MySQL 9.7.4, MariaDB 10.11.18 and 11.8.8.
    */
   noSilentCascade: 0x02 | 0x10,
 } as const;
 
-/** What a rows event does, or undefined when the event has no rows. */
+/** Returns the operation of a rows event; undefined if the event has no rows. */
 export function rowOp(type: number): RowOp | undefined {
   return ops[type];
 }
@@ -49,8 +49,8 @@ export function readTableId(event: LogEvent): number {
 }
 
 /**
- * Reads every row of a rows event, at least one. A row that ends early or late throws a RangeError.
- * `INSERT INTO t () VALUES ()` with binlog_row_image=MINIMAL logs a row without a column, which takes no byte.
+ * Reads every row of a rows event, at least one. Throws a RangeError for a row that ends early or late. `INSERT INTO t () VALUES ()`
+ * with binlog_row_image=MINIMAL logs a row without columns, which takes no bytes.
  */
 export function readRows(event: LogEvent, op: RowOp, table: MappedTable): RowEvent[] {
   let reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
@@ -74,7 +74,7 @@ export function readRows(event: LogEvent, op: RowOp, table: MappedTable): RowEve
       after: op === 'delete' ? null : after,
     });
     if (found) rows.push(found);
-    // A row without a column in its image has no bytes; then it is the only one.
+    // A row image without columns has no bytes; it is then the only row.
     if (reader.offset === startsAt) break;
   } while (reader.remaining > 0);
   if (reader.remaining > 0) throw new RangeError(`${reader.remaining} bytes after a row without any`);
@@ -82,7 +82,7 @@ export function readRows(event: LogEvent, op: RowOp, table: MappedTable): RowEve
 }
 
 interface Present {
-  /** One byte a column: 1 when it is in the row image. */
+  /** One byte per column: 1 when it is in the row image. */
   flags: Uint8Array;
   nullBytes: number;
 }
@@ -100,7 +100,7 @@ function presentColumns(reader: ByteReader, columns: number): Present {
   return { flags, nullBytes: (count + 7) >> 3 };
 }
 
-/** A column that is not in the image stays undefined: absent is not null. */
+/** A column that is not in the image remains undefined: absent is not null. */
 function readRow(reader: ByteReader, table: MappedTable, { flags, nullBytes }: Present): Row {
   const { reads, skips, targets } = table;
   const nullsAt = reader.offset;
@@ -124,15 +124,15 @@ function readRow(reader: ByteReader, table: MappedTable, { flags, nullBytes }: P
 }
 
 /**
- * In a MariaDB system-versioned table a DELETE is an update that ends the row, and an UPDATE also inserts the row of the
- * past: what counts is whether an image is current, that is, whether its row_end is the end of time.
+ * In a MariaDB system-versioned table a DELETE is logged as an update that ends the row, and an UPDATE also inserts the historical
+ * row. So the operation depends on whether each image is current, that is, whether its row_end is the end of time.
  */
 function toRowEvent(table: MappedTable, event: Omit<RowEvent, 'table'>): RowEvent | null {
   const whole = { table: table.schema, ...event };
   if (table.rowEnd < 0) return whole;
   const isCurrent = (row: Row): boolean => row[table.rowEnd] === table.endOfTime;
   const before = event.before && isCurrent(event.before) ? event.before : null;
-  // An image that does not show row_end has left it as it was.
+  // An image without row_end leaves it unchanged.
   const isUntouched = event.after !== null && event.after[table.rowEnd] === undefined && before !== null;
   const after = event.after && (isUntouched || isCurrent(event.after)) ? event.after : null;
   if (before && after) return { ...whole, op: 'update' };

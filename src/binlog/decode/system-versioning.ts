@@ -6,13 +6,14 @@ import { isAtLeast, parseServerVersion } from '../source/server-version.ts';
 import type { ColumnShape } from './table-map-columns.ts';
 
 /**
- * The columns, lower case, of a table that is not system-versioned now, or `any` where they are not known; null for a table that is
- * system-versioned now, undefined for one that is not known. Not its key alone: the key may have been another one when the log was
- * written, but DROP SYSTEM VERSIONING drops the columns of the period (measured on 10.11.19 and 11.8.8: the servers demand it).
+ * The columns, lower case, of a table that is currently not system-versioned, or `any` if they are unknown; null for a table that is
+ * currently system-versioned, undefined for a table that is unknown. The key alone is not enough: it may have been different when the
+ * log was written, but DROP SYSTEM VERSIONING drops the columns of the period (measured on 10.11.19 and 11.8.8: the servers demand
+ * it).
  */
 export type PlainColumns = ReadonlySet<string> | 'any' | null | undefined;
 
-/** What shows in a table map whether the table keeps its history. */
+/** The parts of a table map that show whether a table is system-versioned. */
 export interface VersioningContext {
   /** Column indices of the primary key. */
   key: readonly number[];
@@ -21,8 +22,8 @@ export interface VersioningContext {
 }
 
 /**
- * The row_end of a current row, which is the last TIMESTAMP that the server has, in UTC. A server of 11.5 or later takes a row that ends
- * in 2038 for one of the past, and writes none of its own until `ALTER TABLE … FORCE`, which mariadb-upgrade runs, has changed it.
+ * The row_end of a current row, which is the server's last TIMESTAMP, in UTC. A server of 11.5 or later treats a row that ends in
+ * 2038 as historical, and writes no such row of its own until `ALTER TABLE … FORCE`, which mariadb-upgrade runs, has changed it.
  */
 const endsOfTime = {
   before11_5: '2038-01-19 03:14:07.999999',
@@ -32,10 +33,10 @@ const endsOfTime = {
 export type EndOfTime = (typeof endsOfTime)[keyof typeof endsOfTime];
 
 /**
- * The end of time in the file of the log that a format description begins: of the version that wrote it, so that the files from before
- * an upgrade are read as they were meant. `hasShortTimestamps`: see SourceIdentity; there the end is in 2038 in every version.
- * The body is the version of the format (2 bytes) and that of the server, 50 bytes filled with zeros (MariaDB sql/log_event.h,
- * Format_description_log_event).
+ * Returns the end of time for the binlog file that a format description begins. It depends on the version that wrote the file, so
+ * that files from before an upgrade are read correctly. `hasShortTimestamps`: see SourceIdentity; with it, the end is in 2038 in
+ * every version. The body is the version of the format (2 bytes) and the version of the server, 50 bytes filled with zeros (MariaDB
+ * sql/log_event.h, Format_description_log_event). Throws a RangeError without a version.
  */
 export function endOfTimeIn(description: LogEvent, hasShortTimestamps = false): EndOfTime {
   const { buffer, bodyStart } = description;
@@ -46,10 +47,10 @@ export function endOfTimeIn(description: LogEvent, hasShortTimestamps = false): 
 }
 
 /**
- * The index of the row_end column of a system-versioned table of MariaDB, whatever its name, or -1. The log shows it: the server adds
- * row_end to the primary key as its last part, and both ends of the period are TIMESTAMP(6) NOT NULL (measured on 10.11.18 and
- * 11.8.8). So each row is read as of the definition that it was written under, and no reconnect is needed after an ALTER TABLE.
- * An ordinary table may have such a key; then the data dictionary decides. Throws a CaptureFault where that does not know the table.
+ * Returns the index of the row_end column of a system-versioned MariaDB table, whatever its name, or -1. The log shows it: the server
+ * adds row_end to the primary key as its last part, and both ends of the period are TIMESTAMP(6) NOT NULL (measured on 10.11.18 and
+ * 11.8.8). So each row is read with the definition it was written under, and an ALTER TABLE requires no reconnect. An ordinary table
+ * may have such a key; then the data dictionary decides. Throws a CaptureFault if the data dictionary does not know the table.
  */
 export function findRowEnd(
   table: string,

@@ -2,11 +2,11 @@ import { ByteReader } from '../protocol/byte-reader.ts';
 import { columnType } from './column-spec.ts';
 import type { Flavour } from '../types.ts';
 
-/** What a table map says of each column in every row metadata mode. */
+/** What a table map contains about each column in every row metadata mode. */
 export interface ColumnShape {
-  /** ENUM and SET as such. */
+  /** Type code; ENUM and SET have their own. */
   type: number;
-  /** The two metadata bytes, first one first; a missing one is 0. */
+  /** The two metadata bytes in log order; a missing one is 0. */
   meta: readonly [number, number];
   nullable: boolean;
 }
@@ -49,7 +49,7 @@ const characterTypes: ReadonlySet<number> = new Set([
   columnType.varcharCompressed,
 ]);
 
-/** Types that a flavour counts among its character columns, and the other does not (measured: MySQL 9.7.4, MariaDB 10.11.18). */
+/** Types that one flavour counts among its character columns and the other does not (measured: MySQL 9.7.4, MariaDB 10.11.18). */
 const alsoCharacter: Readonly<Record<Flavour, number>> = {
   mysql: columnType.vector,
   mariadb: columnType.geometry,
@@ -82,14 +82,14 @@ const twoByteMeta: ReadonlySet<number> = new Set([
   columnType.varcharCompressed,
 ]);
 
-/** Reads the columns, from behind the table's name up to the optional metadata. Throws a RangeError where the parts do not add up. */
+/** Reads the columns, from after the table's name to the optional metadata. Throws a RangeError if the parts do not add up. */
 export function readShapes(reader: ByteReader): ColumnShape[] {
   const count = reader.lengthEncoded();
   const types = [...reader.bytes(count)];
   const metaBytes = reader.lengthEncoded();
   const metaEnd = reader.offset + metaBytes;
   const metas = types.map((type) => readMeta(reader, type));
-  // A type whose metadata is not known shifts those of the columns after it.
+  // A type with unknown metadata shifts the metadata of the columns after it.
   if (reader.offset !== metaEnd) throw new RangeError('column metadata of another length than it says');
   const nullable = reader.bytes((count + 7) >> 3);
   return realTypes(types, metas).map((type, i) => ({
@@ -99,14 +99,14 @@ export function readShapes(reader: ByteReader): ColumnShape[] {
   }));
 }
 
-/** The metadata bytes of a column; throws a RangeError for a type of which it is not known how many it has. */
+/** Reads the metadata bytes of a column; none for a type without metadata. */
 function readMeta(reader: ByteReader, type: number): [number, number] {
   if (twoByteMeta.has(type)) return [reader.uint8(), reader.uint8()];
   if (oneByteMeta.has(type)) return [reader.uint8(), 0];
   return [0, 0];
 }
 
-/** ENUM and SET hide behind STRING: their true type is the first metadata byte. */
+/** ENUM and SET are logged as STRING: the first metadata byte is their real type. */
 function realTypes(types: readonly number[], metas: readonly [number, number][]): number[] {
   return types.map((type, i) => {
     const hidden = metas[i]![0];
@@ -182,7 +182,7 @@ export function readOptional(
         }
         break;
       default:
-        // Geometry types, visibility, vector dimensions and what later servers add: not needed to read a row.
+        // Geometry types, visibility, vector dimensions and additions of later servers are not needed to read a row.
         break;
     }
   }

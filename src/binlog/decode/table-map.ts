@@ -10,11 +10,11 @@ import { findRowEnd, type EndOfTime, type PlainColumns } from './system-versioni
 import { readOptional, readShapes, type ColumnShape, type OptionalMetadata } from './table-map-columns.ts';
 import type { Column, ColumnKind, Flavour, ShownColumn, TableSchema } from '../types.ts';
 
-/** What the log does not say about a table, from the source's data dictionary. */
+/** What the log does not contain about a table, from the source's data dictionary. */
 export interface TableHints {
   /** MariaDB types that are logged as plain strings, by lower-case column name. */
   types: ReadonlyMap<string, 'uuid' | 'inet4' | 'inet6' | 'json'>;
-  /** Digits after the second of the temporal columns, by lower-case name: the log does not say it of the formats before MariaDB 10.1. */
+  /** Fraction digits of the temporal columns, by lower-case name: the log lacks them for the formats before MariaDB 10.1. */
   fractions: ReadonlyMap<string, number>;
   /** See PlainColumns. */
   plainColumns: PlainColumns;
@@ -26,9 +26,9 @@ export interface TableMapContext {
   hasShortTimestamps?: boolean;
   /** Character set name of a collation id. */
   charsetOf(collation: number): string | undefined;
-  /** The columns (lower case) to read of a table of the watched schema; undefined when it is not watched. */
+  /** The columns (lower case) to read from a table of the watched schema; undefined when the table is not watched. */
   columnsOf(schema: string, table: string): ReadonlySet<string> | undefined;
-  /** The columns (lower case) that rules name, whether the reader is to read them or not; undefined when they name none. */
+  /** The columns (lower case) that rules name, whether the reader reads them or not; undefined when rules name none. */
   namedIn?(schema: string, table: string): ReadonlySet<string> | undefined;
   hintsOf(table: string): TableHints | undefined;
 }
@@ -36,25 +36,25 @@ export interface TableMapContext {
 /** A table as the log describes it, ready to read rows. */
 export interface MappedTable {
   schema: TableSchema;
-  /** Whether its rows are to be read: of one that rules only name it is known what they would miss. */
+  /** Whether to read its rows. A table that only rules name is mapped to report the columns that they would miss. */
   isWatched: boolean;
   /** Columns that rules name and that the reader was not opened for, by lower-case name. */
   unread: readonly string[];
-  /** All that are read or unread, by lower-case name. */
+  /** All read and unread columns, by lower-case name. */
   shown: Readonly<Record<string, ShownColumn>>;
   columnCount: number;
-  /** For each column of the table what reads it; undefined for one that is passed over. */
+  /** The read function of each column of the table; undefined for a skipped column. */
   reads: readonly (ColumnDecoder['read'] | undefined)[];
   skips: readonly SkipColumn[];
-  /** For each column of the table its index in `schema.columns`, or -1. */
+  /** The index in `schema.columns` of each column of the table, or -1. */
   targets: Int32Array;
   /** Index in `schema.columns` of row_end, or -1. */
   rowEnd: number;
-  /** What row_end is in a current row, in the file of the log that has this table map. */
+  /** The row_end of a current row in the binlog file of this table map. */
   endOfTime: EndOfTime | undefined;
 }
 
-/** Reads the names at the beginning of a TABLE_MAP event's body, from behind the table id and flags. */
+/** Reads the names at the beginning of a TABLE_MAP event's body, from after the table id and flags. */
 export function readTableName(reader: ByteReader): { schema: string; table: string } {
   const schema = reader.utf8(reader.uint8());
   reader.skip(1);
@@ -64,9 +64,9 @@ export function readTableName(reader: ByteReader): { schema: string; table: stri
 }
 
 /**
- * Reads a TABLE_MAP event's body, from behind the table id and flags, into a table that can read its rows; null when the
- * table is neither watched nor named. Throws a CaptureFault where the log does not say enough to read every wanted column for certain.
- * Layout: MySQL libs/mysql/binlog/event/rows_event.h, Table_map_event.
+ * Reads a TABLE_MAP event's body, from after the table id and flags, and returns a table that can read its rows; null when the table
+ * is neither watched nor named. Throws a CaptureFault if the log does not determine how to read every wanted column. Layout: MySQL
+ * libs/mysql/binlog/event/rows_event.h, Table_map_event.
  */
 export function readTableMap(
   reader: ByteReader,
@@ -145,8 +145,8 @@ function isMissed(
 }
 
 /**
- * Of a column that is not in the data dictionary any more MariaDB's log does not say everything. Throws a CaptureFault where it may be
- * of a type that is logged as plain strings.
+ * MariaDB's log does not fully describe a column that is no longer in the data dictionary. Throws a CaptureFault if such a column may
+ * have a type that is logged as plain strings.
  */
 function requireTypes(table: string, missed: readonly ColumnSpec[]): void {
   const untold = missed.find(mayBeHidden);
@@ -232,7 +232,7 @@ function assemble(
   };
 }
 
-/** Types of which the data dictionary knows the format: the check `column-formats` fails for them. */
+/** Types whose format the data dictionary knows: the check `column-formats` fails for them. */
 const oldTypes: ReadonlySet<number> = new Set([
   columnType.oldDecimal,
   columnType.oldTime,

@@ -3,13 +3,13 @@ import { passWords, readObjectName, type Name, type ObjectName } from '../statem
 import type { ParsedStatement } from '../statement/parse-statement.ts';
 import { charsetName, readDefinition, type ColumnDefinition } from './column-definition.ts';
 
-/** What an ALTER TABLE does to a column that was there before. */
+/** What an ALTER TABLE does to an existing column. */
 export type ColumnAction =
-  /** Takes its name away: DROP COLUMN, RENAME COLUMN, CHANGE with another name. */
+  /** Removes the name: DROP COLUMN, RENAME COLUMN, CHANGE with another name. */
   | { kind: 'remove'; column: Name }
   /** MODIFY, or CHANGE with the same name. */
   | { kind: 'define'; column: Name; definition: ColumnDefinition }
-  /** CONVERT TO CHARACTER SET, which concerns every column of text; null for DEFAULT. */
+  /** CONVERT TO CHARACTER SET, which affects every text column; null for DEFAULT. */
   | { kind: 'convert'; charset: string | null };
 
 export interface Alteration {
@@ -18,9 +18,9 @@ export interface Alteration {
 }
 
 /**
- * Reads an ALTER TABLE of either server; null for any other statement. All other actions leave each value as it is: new columns,
- * keys, constraints, defaults, visibility, table options (the default character set among them), partitions, versioning, rename of the
- * table (see `findUnloggedRows` for actions that take rows away). MySQL sql/sql_yacc.yy `alter_list_item`, MariaDB `alter_list_item`.
+ * Reads an ALTER TABLE of either server; null for any other statement. All other actions keep every value: new columns, keys,
+ * constraints, defaults, visibility, table options (including the default character set), partitions, versioning, and renaming the
+ * table (see `findUnloggedRows` for actions that remove rows). MySQL sql/sql_yacc.yy `alter_list_item`, MariaDB `alter_list_item`.
  */
 export function readAlteration(statement: ParsedStatement): Alteration | null {
   if (statement.head[0] !== 'ALTER' || statement.head[1] !== 'TABLE') return null;
@@ -43,7 +43,7 @@ export function readAlteration(statement: ParsedStatement): Alteration | null {
   return { table, actions };
 }
 
-/** Moves behind the comma that ends the present action. */
+/** Moves past the comma that ends the current action. */
 function passAction(lexer: Lexer): void {
   let depth = 0;
   for (; lexer.type !== 'end'; lexer.next()) {
@@ -89,7 +89,7 @@ function readAction(lexer: Lexer): ColumnAction | null {
   }
 }
 
-/** What else can be dropped, with the word that distinguishes it from a column of that name where the name is not reserved. */
+/** Other things to drop, each with the word that distinguishes it from a column of the same name if that name is not reserved. */
 const droppedThings: Readonly<Record<string, string>> = {
   INDEX: '',
   KEY: '',
@@ -121,7 +121,7 @@ function readConversion(lexer: Lexer): ColumnAction | null {
   return { kind: 'convert', charset: name === '' || name === 'default' ? null : name };
 }
 
-/** The name of a column, which may stand behind those of its schema and table; one that cannot be read may be any. */
+/** Reads the name of a column, which may follow those of its schema and table; an unreadable name may be any name. */
 function readColumn(lexer: Lexer): Name {
   let name: Name = [];
   while (lexer.type === 'word' || lexer.type === 'name') {

@@ -16,7 +16,7 @@ const STRICT_TRANS_TABLES = 1n << 21n;
 const STRICT_ALL_TABLES = 1n << 22n;
 const PAD_CHAR_TO_FULL_LENGTH = 1n << 31n;
 
-/** The watched tables that a statement of the log alters; more than one where its name has several readings. */
+/** Returns the watched tables that a logged statement alters; more than one if its name has several readings. */
 export function findAltered(statement: LoggedStatement, watched: WatchedNames): AlteredTable[] {
   if (statement.effect !== 'definition') return [];
   const alteration = readAlteration(statement.parsed);
@@ -31,7 +31,7 @@ export function findAltered(statement: LoggedStatement, watched: WatchedNames): 
   );
 }
 
-/** A mode that is not known refuses nothing. */
+/** An unknown SQL mode is treated as non-strict. */
 function modeOf(sqlMode = 0n): ConversionMode {
   return {
     isStrict: (sqlMode & (STRICT_TRANS_TABLES | STRICT_ALL_TABLES)) !== 0n,

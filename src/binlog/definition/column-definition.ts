@@ -3,16 +3,16 @@ import { typeName, type ColumnType } from './column-type.ts';
 
 /** A column as MODIFY, CHANGE or CREATE TABLE defines it. */
 export interface ColumnDefinition {
-  /** Null where it cannot be read for certain. */
+  /** Null if it cannot be read for certain. */
   type: ColumnType | null;
-  /** What is written; null where the table's default holds. */
+  /** The character set in the statement; null if the table's default applies. */
   charset: string | null;
   isNotNull: boolean;
   isAutoIncrement: boolean;
   isGenerated: boolean;
 }
 
-/** Reads a definition from the type on, up to the comma or the closing parenthesis behind it. */
+/** Reads a definition from its type to the comma or closing parenthesis after it. */
 export function readDefinition(lexer: Lexer): ColumnDefinition {
   // SERIAL is BIGINT UNSIGNED NOT NULL AUTO_INCREMENT UNIQUE.
   const isSerial = lexer.keyword() === 'SERIAL';
@@ -34,7 +34,7 @@ export function readDefinition(lexer: Lexer): ColumnDefinition {
   return definition;
 }
 
-/** The first of several words that name a type. */
+/** The first words of types whose names have several words, with the words that may follow. */
 const longTypes: Readonly<Record<string, readonly string[]>> = {
   double: ['precision'],
   char: ['varying', 'byte'],
@@ -60,7 +60,7 @@ function readType(lexer: Lexer): ColumnType | null {
   return args && sized({ base, args, labels, isUnsigned: words === 'serial' });
 }
 
-/** Numbers in parentheses; null for anything else in them. */
+/** Reads the numbers in parentheses; null if they contain anything else. */
 function readArgs(lexer: Lexer): number[] | null {
   if (lexer.symbol() !== '(') return [];
   const args: number[] = [];
@@ -74,23 +74,25 @@ function readArgs(lexer: Lexer): number[] | null {
   return args;
 }
 
-/** The members of an ENUM or SET; undefined where one is not a plain literal. */
+/** Reads the members of an ENUM or SET; undefined if any member is not a plain literal. */
 function readLabels(lexer: Lexer): string[] | undefined {
   const labels: string[] = [];
   if (lexer.symbol() !== '(') return undefined;
   while (lexer.next() !== 'end' && lexer.symbol() !== ')') {
     if (lexer.symbol() === ',') continue;
     const label = lexer.type === 'string' ? lexer.name()[0] : undefined;
-    // An escaped character, and a literal in another character set or in hexadecimal, are not read.
+    // Escaped characters, and literals in another character set or in hexadecimal, are not supported.
     if (label === undefined || label.includes('\\')) return undefined;
-    // The servers drop spaces at the end.
+    // The servers drop trailing spaces.
     labels.push(label.replace(/ +$/, ''));
   }
   lexer.next();
   return labels;
 }
 
-/** TEXT(n) and BLOB(n) are the smallest type that holds n characters, which the statement alone does not tell for every character set. */
+/**
+ * TEXT(n) and BLOB(n) become the smallest type that holds n characters; not for every character set does the statement determine it.
+ */
 const isSizedLob = ({ base, args }: ColumnType): boolean =>
   args.length > 0 && (base === 'text' || base === 'blob');
 
@@ -145,7 +147,7 @@ function readAttribute(lexer: Lexer, definition: ColumnDefinition): void {
       lexer.next();
       definition.charset ??= charsetOfCollation(lexer.name()[0] ?? '');
       return;
-    // A word behind these is a name or a value.
+    // The word after each of these is a name or a value.
     case 'COMMENT':
     case 'AFTER':
     case 'DEFAULT':
@@ -166,13 +168,13 @@ function readCharset(lexer: Lexer): string | null {
   return name === undefined ? null : charsetName(name);
 }
 
-/** The name that the dictionary has for a character set. */
+/** Returns the data dictionary's name of a character set. */
 export function charsetName(name: string): string {
   const lower = name.toLowerCase();
   return lower === 'utf8' ? 'utf8mb3' : lower;
 }
 
-/** MariaDB's uca1400 collations are there for several character sets, and have the name of none. */
+/** MariaDB's uca1400 collations exist for several character sets, and their names contain none. */
 function charsetOfCollation(collation: string): string | null {
   const [charset = ''] = collation.split('_');
   return charset === '' || charset.toLowerCase() === 'uca1400' ? null : charsetName(charset);

@@ -1,7 +1,7 @@
-/** A type as a definition names it, with the names that the data dictionary uses: `int` for INTEGER. */
+/** A type in a definition, with the data dictionary's names: `int` for INTEGER. */
 export interface ColumnType {
   base: string;
-  /** Length, precision and scale, or digits after the second: the written ones. */
+  /** Length, precision and scale, or fraction digits, as written. */
   args: readonly number[];
   /** Members of an ENUM or SET; null for any other type. */
   labels: readonly string[] | null;
@@ -60,10 +60,10 @@ const synonyms: Readonly<Record<string, string>> = {
   geomcollection: 'geometry',
 };
 
-/** By the dictionary's name; REAL stays as it is, since the SQL mode decides what it means. */
+/** Returns the data dictionary's name of a type; REAL remains, because its meaning depends on the SQL mode. */
 export const typeName = (words: string): string => synonyms[words] ?? words;
 
-/** Integers by their bytes. */
+/** Sizes of the integer types, in bytes. */
 export const integerBytes: Readonly<Record<string, number>> = {
   tinyint: 1,
   smallint: 2,
@@ -72,7 +72,7 @@ export const integerBytes: Readonly<Record<string, number>> = {
   bigint: 8,
 };
 
-/** What a TEXT or BLOB type holds at most, in bytes. */
+/** Capacity of the TEXT and BLOB types, in bytes. */
 export const lobBytes: Readonly<Record<string, number>> = {
   tinytext: 255,
   text: 65_535,
@@ -106,7 +106,7 @@ const characterBytes: Readonly<Record<string, number>> = {
 
 export const bytesOfCharacter = (charset: string | undefined): number => characterBytes[charset ?? ''] ?? 1;
 
-/** Character sets that have every character of any other one. */
+/** Character sets that contain every character of all other sets. */
 export const completeCharsets: ReadonlySet<string> = new Set([
   'utf8mb4',
   'utf16',

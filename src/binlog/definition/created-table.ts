@@ -7,13 +7,13 @@ export interface CreatedTable {
   table: ObjectName;
   /** The table of CREATE TABLE … LIKE. */
   like: ObjectName | null;
-  /** The columns that are written out. */
+  /** The columns that the statement defines. */
   columns: readonly { name: Name; definition: ColumnDefinition }[];
-  /** CREATE TABLE … SELECT: there may be more columns. */
+  /** CREATE TABLE … SELECT: the table may have more columns. */
   selects: boolean;
 }
 
-/** Reads a CREATE TABLE; null for another statement, and for one with IF NOT EXISTS, after which the table may be an older one. */
+/** Reads a CREATE TABLE; null for other statements, and with IF NOT EXISTS, because the table may then be an older one. */
 export function readCreatedTable({ head, behindHead }: ParsedStatement): CreatedTable | null {
   if (head[0] !== 'CREATE' || head[1] !== 'TABLE') return null;
   const lexer = behindHead();
@@ -33,7 +33,7 @@ export function readCreatedTable({ head, behindHead }: ParsedStatement): Created
   return { table, like: readObjectName(lexer), columns: [], selects: false };
 }
 
-/** What is defined between the parentheses besides columns. */
+/** Words that begin a definition in the parentheses that is not a column. */
 const otherThings: ReadonlySet<string> = new Set([
   'PRIMARY',
   'KEY',
@@ -48,7 +48,7 @@ const otherThings: ReadonlySet<string> = new Set([
   'PERIOD',
 ]);
 
-/** From behind the opening parenthesis to behind the closing one. */
+/** Reads from after the opening parenthesis to after the closing one. */
 function readColumns(lexer: Lexer): CreatedTable['columns'] {
   const columns: { name: Name; definition: ColumnDefinition }[] = [];
   while (lexer.type !== 'end') {
@@ -64,7 +64,7 @@ function readColumns(lexer: Lexer): CreatedTable['columns'] {
   return columns;
 }
 
-/** Whether the rows of a SELECT follow the table's options. */
+/** Whether a SELECT follows the table's options. */
 function readSelect(lexer: Lexer): boolean {
   for (; lexer.type !== 'end'; lexer.next()) if (lexer.keyword() === 'SELECT') return true;
   return false;

@@ -5,17 +5,17 @@ import type { CopyDefinition } from './possible-copies.ts';
 import { findValueChange, isNamed, keepsDefined } from './value-change.ts';
 
 /**
- * So many copies of a table are remembered, the newest: an online schema change makes one, minutes or hours before it renames it. A
- * copy that is not remembered is one of which it is not known what it keeps.
+ * At most this many copies of a table are remembered, the newest ones: an online schema change creates one, minutes or hours before
+ * it renames it. Whether a forgotten copy keeps its values is unknown.
  */
 const MAX_COPIES = 100;
 
-/** An online schema change fills its copy by INSERT IGNORE, which refuses nothing. */
+/** An online schema change fills its copy with INSERT IGNORE, which rejects no values. */
 const copyMode: ConversionMode = { isStrict: false, padsChar: false };
 
 type Columns = Baseline[string];
 
-/** What is known of copies after a definition: see `findSwapped` for before. */
+/** Returns the knowledge about copies after a definition; for the state before it, see `findSwapped`. */
 export function followCopies(baseline: Baseline, definition: CopyDefinition): Baseline {
   return Object.fromEntries(
     Object.entries(baseline).map(([table, known]) => {
@@ -25,7 +25,7 @@ export function followCopies(baseline: Baseline, definition: CopyDefinition): Ba
   );
 }
 
-/** Notes in which columns a copy has other values after an ALTER TABLE than the watched table has. */
+/** Notes the columns in which a copy's values may differ from the watched table's after an ALTER TABLE of the copy. */
 export function alterCopy(baseline: Baseline, altered: NonNullable<CopyDefinition['altered']>): Baseline {
   const { copy, alteration } = altered;
   return Object.fromEntries(
@@ -43,7 +43,7 @@ export function alterCopy(baseline: Baseline, altered: NonNullable<CopyDefinitio
   );
 }
 
-/** The first column by which a copy that takes the place of a table may bring other values, and what was done to it. */
+/** Returns the first column whose values may differ in a copy that replaces a table, and what was done to the column. */
 export function findSwapped(
   known: Columns,
   compared: ReadonlySet<string>,
@@ -61,7 +61,7 @@ export function findSwapped(
   };
 }
 
-/** Follows copies to their new names, and forgets dropped ones. */
+/** Updates the names of renamed copies, and forgets dropped ones. */
 function moveCopies(column: ShownColumn, definition: CopyDefinition): ShownColumn {
   const { keptIn, lostIn, ...rest } = column;
   if (!keptIn && !lostIn) return column;
@@ -78,7 +78,7 @@ function moveNames(names: readonly string[] = [], { origins, droppedSchema }: Co
   return [...left, ...moved];
 }
 
-/** A table that was made like a watched one, or with all its known columns, may become its copy. */
+/** A table created like a watched table, or with all its known columns, may become its copy. */
 function noteCreated(table: string, known: Columns, { created }: CopyDefinition): Columns {
   if (!created) return known;
   const { copy, like, ofTables, columns } = created;
@@ -94,7 +94,7 @@ function noteCreated(table: string, known: Columns, { created }: CopyDefinition)
   if (!ofTables.has(table) && [...declared.values()].includes(undefined)) return known;
   return mapColumns(known, (column, name) => {
     const definition = declared.get(name)?.definition;
-    // The log does not show which column of a key counts up, and a key hardly holds 0.
+    // The log does not show which column of a key is AUTO_INCREMENT, and keys rarely contain 0.
     const isAutoIncrement = !column.isKey && definition?.isAutoIncrement === true;
     return !definition || keepsDefined(column, { ...definition, isAutoIncrement }, copyMode)
       ? keep(column, copy)
@@ -119,7 +119,7 @@ function withCopies(
   };
 }
 
-/** A definition without a character set proves as little as the one before: the next row does. */
+/** Drops `isUnproved` unless the alteration names a character set: without one, the next row proves both definitions. */
 function proved(column: ShownColumn, { actions }: Pick<Alteration, 'actions'>): ShownColumn {
   const { isUnproved, ...rest } = column;
   const namesCharset = actions.some(

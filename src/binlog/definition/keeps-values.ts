@@ -13,16 +13,17 @@ export interface ColumnState extends ColumnDefinition {
 }
 
 export interface ConversionMode {
-  /** STRICT_TRANS_TABLES or STRICT_ALL_TABLES: the server refuses what does not fit, with exceptions that are below. */
+  /** STRICT_TRANS_TABLES or STRICT_ALL_TABLES: the server refuses values that do not fit, except as listed at `keepsValues`. */
   isStrict: boolean;
-  /** PAD_CHAR_TO_FULL_LENGTH: a CHAR gets spaces when it is copied. */
+  /** PAD_CHAR_TO_FULL_LENGTH: a CHAR is padded with spaces when it is copied. */
   padsChar: boolean;
 }
 
 /**
- * Whether each value of a column is the same after a conversion, in its text too but for zeros at the end of a fraction. In strict mode both servers refuse numbers out
- * of range, text that is too long, characters that the character set lacks, labels that are gone, and NULL. They never refuse to round
- * (DECIMAL, fractions of a second, DOUBLE to FLOAT), to cut spaces, or to pad (measured on MySQL 9.7, MariaDB 10.11 and 11.8).
+ * Whether a conversion keeps each value of a column, including its text except for trailing zeros of a fraction. In strict mode both
+ * servers refuse numbers out of range, text that is too long, characters missing from the character set, removed labels, and NULL.
+ * They never refuse to round (DECIMAL, fractions of a second, DOUBLE to FLOAT), to trim spaces, or to pad (measured on MySQL 9.7,
+ * MariaDB 10.11 and 11.8).
  */
 export function keepsValues(before: ColumnState, after: ColumnState, mode: ConversionMode): boolean {
   if (after.isGenerated || (after.isAutoIncrement && !before.isAutoIncrement)) return false;
@@ -104,7 +105,7 @@ const digitsOf = ({ args }: ColumnType): readonly [precision: number, scale: num
   args[1] ?? 0,
 ];
 
-/** Of FLOAT(M,D) the table map does not say the digits, to which the server rounds. */
+/** The table map does not contain the digits of FLOAT(M,D), to which the server rounds. */
 function keepsFloats(pair: Pair): boolean {
   const { from, to, mode } = pair;
   const isSameRounding =
@@ -120,13 +121,13 @@ function keepsText({ from, to, mode }: Pair, charset: { from: string | null; to:
   return holds(from, to, charset);
 }
 
-/** Whether a character set has each character of another one: else the server writes `?` for it outside strict mode. */
+/** Whether a character set has each character of another set: outside strict mode the server replaces missing ones with `?`. */
 export function keepsCharacters({ from, to }: { from: string | null; to: string | null }): boolean {
   if (to === from && to !== null) return true;
   return to !== null && completeCharsets.has(to);
 }
 
-/** Whether the new type has room for all that the old one had, spaces at the end included. */
+/** Whether the new type has room for every old value, including trailing spaces. */
 function holds(
   from: ColumnType,
   to: ColumnType,
@@ -140,7 +141,7 @@ function holds(
   return lob >= length * (charset.to === null ? 4 : bytesOfCharacter(charset.to));
 }
 
-/** BINARY pads with zeros; out of it they stay. */
+/** BINARY pads with zeros; a conversion from BINARY keeps them. */
 function keepsBytes({ from, to }: Pair): boolean {
   const length = from.args[0] ?? 1;
   if (to.base === 'binary') return from.base === 'binary' && (to.args[0] ?? 1) === length;
@@ -148,7 +149,7 @@ function keepsBytes({ from, to }: Pair): boolean {
   return room >= (lobBytes[from.base] ?? length);
 }
 
-/** Where each of the former members is now; -1 for one that is gone or spelled otherwise. */
+/** Returns the new index of each former member; -1 for a member that was removed or is spelled differently. */
 function indicesOf({ from, to }: Pair): number[] {
   const now = to.labels ?? [];
   return (from.labels ?? []).map((label) => now.indexOf(label));

@@ -15,28 +15,28 @@ import { readAlteration, type Alteration } from './alter-actions.ts';
 import { readCreatedTable, type CreatedTable } from './created-table.ts';
 
 /**
- * What a definition does to tables that are not watched. Each of them, in any schema, may be the copy that an online schema change fills
- * and renames to a watched table in the end, whatever its name: tables are given by `copyName`.
+ * What a definition does to unwatched tables. Any of them, in any schema and under any name, may be the copy that an online schema
+ * change fills and finally renames to a watched table. Tables are identified by `copyName`.
  */
 export interface CopyDefinition {
   created: {
     copy: string;
     /** The table of CREATE TABLE … LIKE. */
     like: string | null;
-    /** Watched tables, in lower case, that it is made from: by LIKE or by SELECT. */
+    /** Lower-case names of the watched tables it is created from, by LIKE or by SELECT. */
     ofTables: ReadonlySet<string>;
     columns: CreatedTable['columns'];
   } | null;
   altered: { copy: string; alteration: Alteration } | null;
-  /** Watched tables by whose name there is another table afterwards. */
+  /** Watched tables whose name belongs to another table afterwards. */
   swapped: readonly { schema: string; table: string; copy: string }[];
-  /** By the name that a table has afterwards, the one that it had before; null where it is another table, or none. */
+  /** Maps a table's name after the definition to its name before; null if the name now belongs to another table, or to none. */
   origins: ReadonlyMap<string, string | null>;
-  /** A schema that was dropped with all its tables: what their names begin with. */
+  /** A schema dropped with all its tables: the prefix of their names. */
   droppedSchema: string | null;
 }
 
-/** Null for a statement that does nothing to tables. */
+/** Reads what a statement does to unwatched tables; null if it is not a definition. */
 export function readCopyDefinition(statement: LoggedStatement, watched: WatchedNames): CopyDefinition | null {
   const { effect, parsed, schema } = statement;
   if (effect !== 'definition' || parsed.isTemporary) return null;
@@ -67,14 +67,14 @@ export function readCopyDefinition(statement: LoggedStatement, watched: WatchedN
   };
 }
 
-/** The name by which a table is known while it may be a copy: quoted, and in lower case where the server ignores letter case. */
+/** Identifies a possible copy by name: quoted, and in lower case if the server ignores letter case. */
 const copyName = ({ schema, object }: ObjectName, { schema: own, watched }: Naming): string =>
   schemaPrefix(schema?.[0] ?? own, watched) + quoteName(watched.fold(object?.[0] ?? ''));
 
 const schemaPrefix = (schema: string, { fold }: WatchedNames): string => `${quoteName(fold(schema))}.`;
 
 interface Naming {
-  /** That of the session. */
+  /** The schema of the session. */
   schema: string;
   watched: WatchedNames;
 }
@@ -109,7 +109,7 @@ function readCreated(parsed: ParsedStatement, naming: Naming): CopyDefinition['c
   };
 }
 
-/** Not the namesake of a watched table in the schema of another tenant, of which there may be thousands. */
+/** Excludes a table with the name of a watched table in another tenant's schema: there may be thousands of them. */
 function mayBeCopy({ schema, object }: ObjectName, { schema: own, watched }: Naming): boolean {
   const isNamesake = (object ?? []).some((name) => watched.tables.has(name.toLowerCase()));
   if (!isNamesake) return true;
@@ -123,13 +123,13 @@ function movesOf(parsed: ParsedStatement): ReturnType<typeof readMoves> {
   return ['ALTER TABLE', 'RENAME TABLE', 'RENAME TABLES'].includes(verbOf(parsed)) ? readMoves(parsed) : [];
 }
 
-/** Tables that were made, or dropped: nothing that was known of their names holds. */
+/** Returns created and dropped tables: what was known about their names no longer applies. */
 function namesBegun(parsed: ParsedStatement): ObjectName[] {
   const lexer = parsed.behindHead();
   lexer.next();
   switch (verbOf(parsed)) {
     case 'CREATE TABLE': {
-      // One with IF NOT EXISTS may have been there before.
+      // With IF NOT EXISTS the table may have existed before.
       const name = lexer.keyword() === 'IF' ? null : readObjectName(lexer);
       return name ? [name] : [];
     }

@@ -34,7 +34,7 @@ const lobs = [
 const quoteLabel = (label: string): string =>
   `'${label.replaceAll('\\', String.raw`\\`).replaceAll("'", "''")}'`;
 
-/** The type of a column in the words of the data dictionary, by its table map; undefined where that does not say it. */
+/** Returns a column's type in the data dictionary's notation from its table map; undefined if the table map lacks it. */
 export function describeType(spec: ColumnSpec): string | undefined {
   const text = describe(spec);
   return text !== undefined && spec.unsigned ? `${text} unsigned` : text;
@@ -84,7 +84,7 @@ function describe({ type, meta, charset, labels, hint, fraction }: ColumnSpec): 
   }
 }
 
-/** Reads a type in the words of the data dictionary: `decimal(10,2) unsigned`, `enum('a','b')`. */
+/** Reads a type in the data dictionary's notation: `decimal(10,2) unsigned`, `enum('a','b')`. */
 export function parseType(text: string): ColumnType {
   const [, word = ''] = /^([a-z0-9]+)/i.exec(text) ?? [];
   const base = typeName(word.toLowerCase());
@@ -98,13 +98,13 @@ export function parseType(text: string): ColumnType {
   };
 }
 
-/** The other way round. */
+/** Writes a type in the data dictionary's notation; the inverse of `parseType`. */
 export function typeText({ base, args, labels, isUnsigned }: ColumnType): string {
   const inner = labels === null ? args.join(',') : labels.map(quoteLabel).join(',');
   return `${base}${inner === '' ? '' : `(${inner})`}${isUnsigned ? ' unsigned' : ''}`;
 }
 
-/** As the log shows a column; what the log does not show of it is taken from what was known. */
+/** Returns a column as the log shows it, completed with known properties that the log does not show. */
 export function mergeShown(known: ShownColumn | undefined, now: ShownColumn): ShownColumn {
   if (known?.kind !== now.kind) return now;
   const { keptIn, lostIn, formerKeys } = known;
@@ -118,7 +118,7 @@ export function mergeShown(known: ShownColumn | undefined, now: ShownColumn): Sh
   };
 }
 
-/** A column as the data dictionary has it. */
+/** Returns a column as the data dictionary describes it. */
 export function showColumn(column: DictionaryColumn, { key }: Pick<DictionaryTable, 'key'>): ShownColumn {
   const { kind, type, charset, nullable, generated, autoIncrement, name } = column;
   return {

@@ -22,7 +22,7 @@ export interface ValueChange {
   what: string;
 }
 
-/** The first action of an ALTER TABLE by which a checked column may have other values; null where it provably keeps them all. */
+/** Finds the first action of an ALTER TABLE that may change values of a checked column; null if it provably keeps all values. */
 export function findValueChange(
   { actions }: Pick<Alteration, 'actions'>,
   validated: ComparedColumns,
@@ -43,13 +43,13 @@ function describe(action: ColumnAction, { type }: ShownColumn): string {
   return `was converted${from} to ${to ? shortText(to) : 'another type'} by ALTER TABLE`;
 }
 
-/** Without labels, which may be many. */
+/** Omits the labels, which may be many. */
 const shortText = (type: ColumnState['type']): string => typeText({ ...type, labels: null });
 
 function findChanged(action: ColumnAction, { known, compared, mode }: ComparedColumns): string | undefined {
   const columns = [...compared];
   if (action.kind === 'remove') return columns.find((column) => isNamed(action.column, column));
-  // What a generated column is computed from is not known.
+  // The expression of a generated column is unknown, so any change may affect it.
   const generated = columns.find((column) => known[column]!.isGenerated);
   if (action.kind === 'convert') {
     return generated ?? columns.find((column) => !keepsConverted(known[column]!, action.charset, mode));
@@ -60,7 +60,7 @@ function findChanged(action: ColumnAction, { known, compared, mode }: ComparedCo
   return keepsDefined(known[defined]!, definition, mode) ? undefined : defined;
 }
 
-/** Whether a column that is defined like this holds each value of one that is known. */
+/** Whether a column with this definition keeps each value of a known column. */
 export function keepsDefined(
   column: ShownColumn,
   definition: ColumnDefinition,
@@ -70,12 +70,12 @@ export function keepsDefined(
   const { type } = definition;
   if (!before || !type || column.isUnproved) return false;
   const after = { ...definition, type: resolve(type, before.type) };
-  // The table's default character set is not known: what it was is seen in the next row, and must keep every character.
+  // The table's default character set is unknown. Outside strict mode assume the former one: the next row shows whether it was kept.
   const charset = after.charset ?? (mode.isStrict ? null : before.charset);
   return keepsValues(before, { ...after, charset }, mode);
 }
 
-/** JSON is a LONGTEXT for MariaDB. REAL is FLOAT in a certain SQL mode: not known which. */
+/** MariaDB's JSON is a LONGTEXT. REAL is FLOAT or DOUBLE, depending on the SQL mode. */
 function resolve(type: ColumnState['type'], before: ColumnState['type']): ColumnState['type'] {
   if (type.base === 'json' && before.base === 'longtext') return { ...type, base: 'longtext' };
   return type;
@@ -89,7 +89,7 @@ function keepsConverted(column: ShownColumn, charset: string | null, mode: Conve
   return keepsCharacters({ from: column.charset ?? null, to: charset });
 }
 
-/** What is known of a table after an ALTER TABLE that keeps its values. */
+/** Returns the known columns of a table after an ALTER TABLE that keeps its values. */
 export function followAlteration(
   { actions }: Pick<Alteration, 'actions'>,
   known: Columns,
@@ -101,7 +101,7 @@ export function followAlteration(
       Object.entries(columns).flatMap(([name, column]): [string, ShownColumn][] => {
         if (action.kind === 'convert') return [[name, afterConversion(column, action.charset, mode)]];
         if (!isNamed(action.column, name)) return [[name, column]];
-        // One that no rule names: what comes under its name is another one.
+        // No rule names this column: a column that is later added under the name is a different one.
         if (action.kind === 'remove') return [];
         return [[name, afterDefinition(column, action.definition, mode)]];
       }),
@@ -141,7 +141,7 @@ const afterConversion = (column: ShownColumn, charset: string | null, mode: Conv
   return { ...rest, ...charsetAfter(column, charset, mode) };
 };
 
-/** The character set that is known afterwards. Where it is not named, strict mode has kept every character. */
+/** Returns the character set known after the conversion. If the statement names none, strict mode has kept every character. */
 function charsetAfter(
   { charset: before }: Pick<ShownColumn, 'charset'>,
   charset: string | null,
@@ -151,11 +151,11 @@ function charsetAfter(
   return isStrict || before === undefined || before === 'binary' ? {} : { charset: before, isUnproved: true };
 }
 
-/** Whether a column that the log shows otherwise than before may have lost values by that. */
+/** Whether a column that the log now shows differently may have lost values in the conversion. */
 export function isConverted(before: ShownColumn, now: ShownColumn): boolean {
   const [from, to] = [stateOf(before), stateOf(now)];
   if (!from || !to || before.kind !== now.kind) return false;
-  // What a table map does not show, and what ADD PRIMARY KEY changes.
+  // Ignore what a table map does not show, and what ADD PRIMARY KEY changes.
   const state = { ...to, isNotNull: from.isNotNull, isAutoIncrement: false, isGenerated: false };
   const charset = from.charset === null ? to.charset : from.charset;
   return !keepsValues({ ...from, charset }, state, { isStrict: false, padsChar: false });
@@ -172,6 +172,6 @@ function stateOf(column: ShownColumn): ColumnState | null {
   };
 }
 
-/** A name that cannot be read may be any. */
+/** Whether a name read from a statement may be that of a column; an unreadable name may be any name. */
 export const isNamed = (name: Name, column: string): boolean =>
   name.length === 0 || name.some((reading) => reading.toLowerCase() === column);

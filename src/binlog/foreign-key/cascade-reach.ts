@@ -2,19 +2,19 @@ import type { ForeignKey } from './foreign-key.ts';
 import { tableKey, type DefinedTable, type KeyGraph } from './read-keys.ts';
 import { triggerName } from './trigger-script.ts';
 
-/** What happened to a row: it was deleted, or these columns (lower case) changed. */
+/** What happened to a row: it was deleted, or the columns named here (lower case) changed. */
 export type RowChange = 'delete' | ReadonlySet<string>;
 
-/** A table whose rows the server changes others by, as far as that reaches a watched table. */
+/** A table whose changes the server propagates through foreign keys to a watched table. */
 export interface Parent {
-  /** Whether its deletes reach a watched table. */
+  /** Whether deleting its rows changes a watched table. */
   deletes: boolean;
-  /** Its columns (lower case) whose changes reach one. */
+  /** Its columns (lower case) whose changes reach a watched table. */
   columns: ReadonlySet<string>;
   rowEnd: string | null;
 }
 
-/** What the server changes by foreign keys, from table to table. */
+/** Computes which tables the server changes through foreign keys. */
 export class CascadeReach {
   readonly #graph: KeyGraph;
   readonly #watched: ReadonlySet<string>;
@@ -32,15 +32,15 @@ export class CascadeReach {
   }
 
   /**
-   * The watched tables, by `tableKey`, of which rows may have gone or changed with a row of this table. Keys of the table itself
-   * that have their trigger among `triggers` do nothing: the trigger's statement was there first, and is logged. What InnoDB
-   * changes by itself fires no trigger, so further down none counts.
+   * Returns the watched tables, by `tableKey`, whose rows may have been deleted or changed together with a row of this table. Keys of
+   * the table itself are ignored if their trigger is among `triggers`: the trigger's statement ran first, and is logged. InnoDB's own
+   * changes fire no triggers, so triggers of tables further down do not count.
    */
   reached(table: string, change: RowChange, triggers: ReadonlySet<string> = new Set()): Set<string> {
     const reached = new Set<string>();
     const seen = new Set<string>();
     const visit = (at: string, what: RowChange, isTop: boolean): void => {
-      // A trigger counts at the top alone, so that the table itself may come again by a key that leads back.
+      // Triggers count only at the top, so the same table is visited again if a key leads back to it.
       const step = `${String(isTop)}\0${at}\0${what === 'delete' ? what : [...what].toSorted().join('\0')}`;
       if (seen.has(step)) return;
       seen.add(step);
@@ -57,7 +57,7 @@ export class CascadeReach {
     return reached;
   }
 
-  /** Every table that has a key pointing to it whose action reaches a watched table, by `tableKey`. */
+  /** Returns every table, by `tableKey`, that is referenced by a key whose action reaches a watched table. */
   parents(): Map<string, Parent> {
     const parents = new Map<string, Parent>();
     for (const [table, keys] of this.#down) {
@@ -72,7 +72,7 @@ export class CascadeReach {
     return parents;
   }
 
-  /** Every key whose action reaches a watched table, from the parents down. */
+  /** Returns every key whose action reaches a watched table. */
   keys(): ForeignKey[] {
     const isReaching = (key: ForeignKey, what: RowChange): boolean => {
       const effect = effectOf(key, what);
@@ -88,7 +88,7 @@ export class CascadeReach {
       );
   }
 
-  /** Whether a key is part of a cycle of keys: a trigger instead of it would change a table that is in use, error 1442. */
+  /** Whether a key is part of a cycle: a trigger in its place would change a table that is in use, error 1442. */
   isCircular({ child, parent }: ForeignKey): boolean {
     const target = tableKey(parent, this.#foldsNames);
     const seen = new Set<string>();
@@ -103,13 +103,13 @@ export class CascadeReach {
     return visit(tableKey(child, this.#foldsNames));
   }
 
-  /** The definition of a table, as far as it was read. */
+  /** Returns the definition of a table, if it was read. */
   table(key: string): DefinedTable | undefined {
     return this.#graph[key];
   }
 }
 
-/** What happens to a row that points to a changed one; null for nothing. */
+/** Returns what happens to a row that references a changed row; null for nothing. */
 function effectOf(key: ForeignKey, change: RowChange): RowChange | null {
   const columns = key.columns.map((column) => column.toLowerCase());
   if (change === 'delete') {

@@ -5,15 +5,15 @@ import type { Source } from '../source/source.ts';
 import type { ForeignKey } from './foreign-key.ts';
 import { createTrigger, triggerName, triggerPrefix } from './trigger-script.ts';
 
-/** ER_TRG_DOES_NOT_EXIST; ER_BAD_DB: so is its schema. */
+/** ER_TRG_DOES_NOT_EXIST; ER_BAD_DB: the schema does not exist either. */
 const absent: ReadonlySet<number> = new Set([1360, 1049]);
-/** ER_SPECIFIC_ACCESS_DENIED, ER_TABLEACCESS_DENIED: a user without TRIGGER is refused what is there, and nothing else. */
+/** ER_SPECIFIC_ACCESS_DENIED, ER_TABLEACCESS_DENIED: without TRIGGER, a user gets these only for triggers that exist. */
 const refused: ReadonlySet<number> = new Set([1227, 1142]);
 
 /**
- * Names of the triggers that are there in place of a key's action. The dictionary hides triggers from a user without the right
- * TRIGGER; SHOW CREATE TRIGGER refuses that user one that is there, and does not know one that is not (seen on MySQL 9.7.4,
- * MariaDB 10.11.18 and 11.8.8). So the name is asked for, which says what the trigger does.
+ * Returns the names of the existing triggers that replace a key's action. The dictionary hides triggers from a user without the
+ * TRIGGER privilege. SHOW CREATE TRIGGER refuses such a user an existing trigger, and reports a missing one as missing (seen on MySQL
+ * 9.7.4, MariaDB 10.11.18 and 11.8.8). So the query asks by name, and the name identifies what the trigger does.
  */
 export async function findTriggers(source: Source, keys: readonly ForeignKey[]): Promise<Set<string>> {
   const coverable = keys.filter((key) => createTrigger(key) !== null);
@@ -24,7 +24,7 @@ export async function findTriggers(source: Source, keys: readonly ForeignKey[]):
 
 async function findInSchema(source: Source, schema: string, keys: readonly ForeignKey[]): Promise<string[]> {
   const nonsense = `${triggerPrefix}${randomBytes(8).toString('hex')}`;
-  // A server that refuses what is not there as well says nothing by refusing.
+  // If the server also refuses a trigger that does not exist, a refusal proves nothing.
   if (await isThere(source, schema, nonsense)) return [];
   const names = [...new Set(keys.map(triggerName))];
   const there = await Promise.all(names.map((name) => isThere(source, schema, name)));

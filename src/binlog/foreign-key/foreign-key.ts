@@ -1,6 +1,6 @@
 /**
  * What a foreign key does to the rows of its table when a row of the parent is deleted or its referenced columns change. InnoDB
- * takes SET DEFAULT as RESTRICT (error 1451 on MySQL 9.7.4, MariaDB 10.11.18 and 11.8.8): it changes no row.
+ * treats SET DEFAULT as RESTRICT (error 1451 on MySQL 9.7.4, MariaDB 10.11.18 and 11.8.8): it changes no row.
  */
 export type KeyAction = 'cascade' | 'set null';
 
@@ -9,7 +9,7 @@ export interface TableName {
   table: string;
 }
 
-/** A foreign key, with what it changes in its table without a statement of its own. */
+/** A foreign key, and the changes it makes in its table without a separate statement. */
 export interface ForeignKey {
   /** Name of the constraint, unique within its table. */
   name: string;
@@ -19,7 +19,7 @@ export interface ForeignKey {
   parent: TableName;
   /** Columns of the parent, in the order of `columns`. */
   referenced: readonly string[];
-  /** Null where the server refuses to delete a row that is pointed to. */
+  /** Null if the server refuses to delete a referenced row. */
   onDelete: KeyAction | null;
   onUpdate: KeyAction | null;
 }
@@ -27,13 +27,13 @@ export interface ForeignKey {
 const name = '`(?:[^`]|``)+`';
 /** MariaDB 10.11 does not double a backtick in the names of a key's columns. */
 const columnList = '`(?:.+?)`';
-/** A line of its own: a comment of a column that reads like a key stands within the column's line. */
+/** Matches whole lines: a column comment that looks like a key is part of the column's line. */
 const clause = new RegExp(
   `^\\s*CONSTRAINT (${columnList}) FOREIGN KEY \\((${columnList})\\) REFERENCES ((?:${name}\\.)?${name}) \\((${columnList})\\)([A-Z ]*),?$`,
   'gm',
 );
 
-/** The foreign keys in a CREATE TABLE as the server prints it. */
+/** Reads the foreign keys from a CREATE TABLE in the server's format. */
 export function parseForeignKeys(child: TableName, definition: string): ForeignKey[] {
   return [...definition.matchAll(clause)].map(
     ([, constraint = '', columns = '', parent = '', referenced = '', actions = '']) => {
@@ -67,7 +67,7 @@ function actionIn(actions: string, event: 'DELETE' | 'UPDATE'): KeyAction | null
   return found === undefined ? null : (found.toLowerCase() as KeyAction);
 }
 
-/** A table's name for people: with its schema where that is not the watched one. */
+/** Returns a table's name for messages: with its schema unless that is the watched schema. */
 export function nameTable({ schema, table }: TableName, ours: string): string {
   return schema === ours ? table : `${schema}.${table}`;
 }

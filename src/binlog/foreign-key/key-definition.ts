@@ -1,10 +1,10 @@
 import type { KeyDefinition } from '../types.ts';
 
-/** Words without which a definition leaves foreign keys, referenced columns, versioning and triggers as they are. */
+/** A definition without any of these words changes no foreign keys, referenced columns, versioning or triggers. */
 const relevant = /\b(?:FOREIGN|REFERENCES|CONSTRAINT|TRIGGER|RENAME|CHANGE|DROP|REPLACE|VERSIONING)\b/i;
 const temporary = /^\W*(?:CREATE|DROP)\W+(?:OR\W+REPLACE\W+)?TEMPORARY\b/i;
 
-/** What a definition statement may change in what is known of foreign keys; null for nothing. A word too many does no harm. */
+/** Returns what a definition statement may change about foreign keys; null for nothing. Extra words are harmless. */
 export function findKeyDefinition(text: string): KeyDefinition | null {
   if (!relevant.test(text) || temporary.test(text)) return null;
   const quoted = [...text.matchAll(/`((?:[^`]|``)+)`|"((?:[^"]|"")+)"/g)].map(([, back, double]) =>

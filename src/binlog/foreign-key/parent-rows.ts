@@ -8,19 +8,19 @@ import type { Flavour, KeyDefinition, ParentChange, RowEvent, RowOp, Transaction
 import type { Parent } from './cascade-reach.ts';
 import { findKeyDefinition } from './key-definition.ts';
 
-/** Which tables are parents of watched ones by a foreign key with an action. */
+/** Tells which tables are parents of watched tables through a foreign key with an action. */
 export interface ParentReading {
   parentOf(schema: string, table: string): Parent | undefined;
-  /** Whether a schema holds a table of which the keys are known. */
+  /** Whether a schema contains a table whose keys are known. */
   concerns(schema: string): boolean;
 }
 
-/** A parent as one table map describes it. */
+/** A parent as described by one table map. */
 export interface MappedParent {
   schema: string;
   table: string;
   parent: Parent;
-  /** Reads the referenced columns and nothing else; null where the table map does not say enough. */
+  /** Reads only the referenced columns; null if the table map does not determine how. */
   probe: MappedTable | null;
 }
 
@@ -30,8 +30,8 @@ export interface ParentRowsContext {
 }
 
 /**
- * Collects, for one transaction, which parents had rows deleted or re-keyed while the server ran the actions of foreign keys
- * without logging them. Of the rows nothing is kept.
+ * Collects, for one transaction, the parents whose rows were deleted or whose referenced columns changed while the server ran foreign
+ * key actions without logging them. It keeps no row data.
  */
 export class ParentRows {
   readonly #reading: ParentReading;
@@ -51,7 +51,7 @@ export class ParentRows {
     this.#definition = concerns ? findKeyDefinition(text) : null;
   }
 
-  /** What is to be looked at in the rows of a table map's table; null for one that is no parent. */
+  /** Returns which columns to read from the rows of a table map's table; null if the table is not a parent. */
   map(event: LogEvent, endOfTime: EndOfTime | undefined): MappedParent | null {
     const at = event.bodyStart + 8;
     const { schema, table } = readTableName(new ByteReader(event.buffer, at, event.bodyEnd));
@@ -135,7 +135,7 @@ export class ParentRows {
     this.#definition = null;
   }
 
-  /** What was collected, for the transaction's end. */
+  /** Returns and clears the collected changes at the end of the transaction. */
   take(): Pick<TransactionPart, 'parents' | 'definition'> {
     const taken = {
       ...(this.#changes.size > 0 && { parents: [...this.#changes.values()] }),
@@ -146,7 +146,7 @@ export class ParentRows {
   }
 }
 
-/** Null where the rows cannot be read: a parent need not be watched, so that stops nothing. */
+/** Null if the rows cannot be read: a parent need not be watched, so this does not stop capture. */
 function readOrNull(event: LogEvent, probe: MappedTable): RowEvent[] | null {
   try {
     return readRows(event, 'update', probe);
@@ -156,7 +156,7 @@ function readOrNull(event: LogEvent, probe: MappedTable): RowEvent[] | null {
   }
 }
 
-/** Columns that have another value after an update. One that is absent from the image after it did not change. */
+/** Returns the columns whose value changed in an update. A column absent from the after image did not change. */
 function changedColumns({ columns }: Parent, { table, before, after }: RowEvent): string[] {
   return [...columns].filter((name) => {
     const index = table.indexOf.get(name);

@@ -3,18 +3,18 @@ import { quoteName } from '../source/quote-name.ts';
 import type { Source } from '../source/source.ts';
 import { parseForeignKeys, type ForeignKey, type TableName } from './foreign-key.ts';
 
-/** What a table's definition says about foreign keys. */
+/** The foreign keys in a table's definition. */
 export interface DefinedTable extends TableName {
-  /** Keys of this table that change its rows, without keys that only refuse a change of the parent. */
+  /** Keys that change rows of this table; keys that only refuse a change of the parent are left out. */
   keys: readonly ForeignKey[];
-  /** The column that ends a row's validity in a MariaDB system-versioned table, lower case: there a DELETE is logged as an UPDATE. */
+  /** The row_end column of a MariaDB system-versioned table, lower case: such a table logs a DELETE as an UPDATE. */
   rowEnd: string | null;
 }
 
 /** The definitions of tables and of all their parents, by `tableKey`. */
 export type KeyGraph = Readonly<Record<string, DefinedTable>>;
 
-/** Tables are identified by name; on a server that folds names, by the name in lower case. */
+/** Identifies a table by name; in lower case on a server that folds names. */
 export function tableKey({ schema, table }: TableName, foldsNames: boolean): string {
   const key = `${schema}.${table}`;
   return foldsNames ? key.toLowerCase() : key;
@@ -24,9 +24,9 @@ export function tableKey({ schema, table }: TableName, foldsNames: boolean): str
 const unreadable: ReadonlySet<number> = new Set([1142, 1143, 1044, 1049, 1146, 1356]);
 
 /**
- * Reads the foreign keys of tables, of their parents, and so on up, from their definitions: information_schema hides them from
- * a user who has no more than SELECT on MariaDB. `unread` names the tables whose definition our user may not see, or that are
- * gone. Throws what hinders the question itself.
+ * Reads the foreign keys of tables, of their parents, and so on up, from their definitions: on MariaDB, information_schema hides them
+ * from a user with no more than SELECT. `unread` names the tables whose definition our user may not see, or that do not exist. Any
+ * other query error is rethrown.
  */
 export async function readKeyGraph(
   source: Source,
@@ -69,7 +69,7 @@ function defineTable({ schema, table }: TableName, text: string): DefinedTable {
   };
 }
 
-/** CREATE TABLE as the server prints it; null when our user may not see it whole, for a view, and for a table that is gone. */
+/** Returns CREATE TABLE in the server's format; null if our user may not see all of it, for a view, and for a missing table. */
 async function readDefinition(source: Source, { schema, table }: TableName): Promise<string | null> {
   try {
     const [row] = await source.query(`SHOW CREATE TABLE ${quoteName(schema)}.${quoteName(table)}`);

@@ -5,20 +5,20 @@ import type { ForeignKey, TableName } from './foreign-key.ts';
 import { readKeyGraph, tableKey } from './read-keys.ts';
 import { createTrigger, triggerName } from './trigger-script.ts';
 
-/** A foreign key whose action changes watched tables, itself or through others, without the log showing it. */
+/** A foreign key whose action changes watched tables, directly or through other tables, without appearing in the log. */
 export interface SilentKey {
   key: ForeignKey;
-  /** Of the trigger that does ON DELETE what the key does; null where there can be none. */
+  /** State of the trigger that replaces the key's ON DELETE action; null if no trigger is possible. */
   trigger: 'there' | 'missing' | null;
-  /** What no trigger covers. */
+  /** The actions that no trigger covers. */
   uncovered: readonly ('on update' | 'circle')[];
 }
 
-/** Whether everything that the key changes is logged by a trigger. */
+/** Whether a trigger logs everything that the key changes. */
 export const isCovered = ({ trigger, uncovered }: SilentKey): boolean =>
   trigger !== 'missing' && uncovered.length === 0;
 
-/** Finds the keys by which InnoDB changes rows of watched tables, on a server that lets it. */
+/** Finds the keys through which InnoDB changes rows of watched tables, on a server that allows it. */
 export async function findSilentKeys(
   source: Source,
   watched: readonly TableName[],

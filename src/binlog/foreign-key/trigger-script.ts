@@ -3,15 +3,15 @@ import { quoteName } from '../source/quote-name.ts';
 import { nameTable, type ForeignKey, type TableName } from './foreign-key.ts';
 
 export const triggerPrefix = 'odontology_webhooks_';
-/** Of MySQL and MariaDB, in characters. */
+/** Limit of MySQL and MariaDB, in characters. */
 const MAX_NAME_CHARACTERS = 64;
 const HASH_CHARACTERS = 12;
 
 const quoted = ({ schema, table }: TableName): string => `${quoteName(schema)}.${quoteName(table)}`;
 
 /**
- * The name of the trigger that does what a key does ON DELETE: the same for the same key, another when the key has other columns
- * or another action, so that the name alone says what the trigger does.
+ * Returns the name of the trigger that replaces a key's ON DELETE action. The same key always has the same name; a key with other
+ * columns or another action has another name, so the name alone identifies what the trigger does.
  */
 export function triggerName(key: ForeignKey): string {
   const { child, columns, parent, referenced, onDelete } = key;
@@ -25,7 +25,7 @@ export function triggerName(key: ForeignKey): string {
   return `${triggerPrefix}${readable}_${digest}`;
 }
 
-/** The trigger of a key; null where the key does nothing ON DELETE. */
+/** Returns the statement that creates a key's trigger; null if the key has no ON DELETE action. */
 export function createTrigger(key: ForeignKey): string | null {
   const { child, columns, parent, referenced, onDelete } = key;
   if (onDelete === null) return null;

@@ -2,13 +2,13 @@ import { hasReached } from '../position/log-place.ts';
 import { parseMariadbGtids } from './gtid.ts';
 import type { Flavour, Position } from '../types.ts';
 
-/** `unclear`: on MariaDB, where another server has continued the domain and may have used lower numbers (gtid_strict_mode=0). */
+/** `unclear`: on MariaDB, if another server has continued the domain and may have used lower numbers (gtid_strict_mode=0). */
 export type Passage = 'passed' | 'ahead' | 'unclear';
 
 /**
- * Where a transaction is as seen from a position: `containsPosition`, and for MariaDB also whether a promotion leaves it open. A server that was
- * promoted normally continues with the next number, so a number above the position's is ahead whichever server wrote it.
- * Rejects with an Error for a text that is no GTID.
+ * Compares a transaction with a position: like `containsPosition`, and for MariaDB also whether a promotion makes the answer unclear.
+ * A server promoted normally continues with the next number, so a number above the position's is ahead, whichever server wrote it.
+ * Rejects with an Error for a text that is not a GTID.
  */
 export async function readPassage(
   position: Position,
@@ -27,9 +27,9 @@ export async function readPassage(
 const isPlace = /^(.+\.\d+):(\d+)$/;
 
 /**
- * Whether a position lies behind a transaction: a GTID, or `file:offset` of its start. A MariaDB transaction of another server id
- * than the last of its domain counts as still to come, because numbers may be lower after a promotion: where that would do harm, see
- * `readPassage`. Rejects with an Error for a text that is no GTID.
+ * Whether a position is past a transaction, given as a GTID or as `file:offset` of its start. A MariaDB transaction whose server id
+ * differs from the last one of its domain counts as not yet read, because numbers may be lower after a promotion; where that would do
+ * harm, use `readPassage`. Rejects with an Error for a text that is not a GTID.
  */
 export async function containsPosition(
   { gtid, file, offset }: Position,
@@ -38,12 +38,12 @@ export async function containsPosition(
 ): Promise<boolean> {
   const start = isPlace.exec(transactionId);
   if (start) {
-    // A position with GTIDs says nothing of a transaction without one: the server sends again all that the file has.
+    // A position with GTIDs does not cover a transaction without one: the server sends everything in the file again.
     const reached = gtid === null ? offset - 1 : 0;
     return hasReached({ file, offset: reached }, { file: start[1]!, offset: Number(start[2]) });
   }
   if (gtid === null) return false;
-  // Loaded when it is needed: 12 ms, and most starts have no accepted gap to look at.
+  // Loaded on demand: the import takes 12 ms, and most starts have no accepted gap to check.
   const { GtidSet, MariadbGtidPosition } = await import('@vlasky/zongji');
   return flavour === 'mysql'
     ? GtidSet.parse(gtid).contains(transactionId)

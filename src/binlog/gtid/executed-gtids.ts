@@ -6,17 +6,17 @@ import type { Position } from '../types.ts';
 import { RetiredDomainError } from '../transaction/stale-schema.ts';
 
 export interface ExecutedGtidsOptions {
-  /** Adds a GTID to what is executed and returns the whole set as text. Null where the server has none. */
+  /** Adds a GTID to the executed set and returns the whole set as text. Null if the server has no GTIDs. */
   gtidSet: { add(gtid: string): void; toString(): string } | null;
   position: Position;
   /**
-   * MariaDB: `requireDomains` throws at a file whose list of GTIDs lacks a domain of the position, unless it is this file; ''
-   * for none. Left out, the lists are not looked at.
+   * MariaDB: `requireDomains` throws at a file whose GTID list lacks a domain of the position, unless it is this file; '' for none.
+   * If omitted, the lists are not checked.
    */
   trustedFile?: string;
 }
 
-/** The GTIDs of everything that was read. */
+/** The GTIDs of all transactions read so far. */
 export class ExecutedGtids {
   readonly #options: ExecutedGtidsOptions;
 
@@ -24,25 +24,25 @@ export class ExecutedGtids {
     this.#options = options;
   }
 
-  /** All of them as text; null where the server has none. */
+  /** The executed set as text; null if the server has no GTIDs. */
   get text(): string | null {
     return this.#options.gtidSet?.toString() ?? null;
   }
 
-  /** Adds that of a transaction that was read whole; null for one without. */
+  /** Adds the GTID of a completely read transaction; null for a transaction without one. */
   add(gtid: string | null): void {
     if (gtid !== null) this.#options.gtidSet?.add(gtid);
   }
 
   /**
-   * The list at the head of a MariaDB file names every domain that the log has had up to there, except retired ones
-   * (FLUSH BINARY LOGS DELETE_DOMAIN_ID): they may be used again under numbers that were read, for other transactions.
-   * Throws a RetiredDomainError where one that was read is missing.
+   * The GTID list at the head of a MariaDB file names every domain in the log up to there, except retired ones (FLUSH BINARY LOGS
+   * DELETE_DOMAIN_ID): a retired domain may later reuse numbers already read, for other transactions. Throws a RetiredDomainError if
+   * a domain that was read is missing.
    */
   requireDomains(event: LogEvent, file: string): void {
     const { gtidSet, position, trustedFile } = this.#options;
     if (trustedFile === undefined || !gtidSet || event.flags & FLAG_ARTIFICIAL) return;
-    // A dump that begins by GTIDs may show older files, from before a domain was first used.
+    // A dump that starts from GTIDs may include older files, from before a domain was first used.
     if (file === trustedFile || !isLaterFile(file, position.file)) return;
     const listed = new Set(readGtidList(event).map(({ domain }) => domain));
     if (parseMariadbGtids(gtidSet.toString()).some(({ domain }) => !listed.has(domain)))

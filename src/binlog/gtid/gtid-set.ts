@@ -1,17 +1,17 @@
 import { AppError } from '../../lib/errors.ts';
 
-/** Transaction numbers `first` to `last`, both included. 64 bits: they pass 2^53 on no server yet, but the wire has room. */
+/** Transaction numbers `first` to `last`, both included. 64 bits: no server exceeds 2^53 yet, but the protocol allows it. */
 export interface GtidInterval {
   first: bigint;
   last: bigint;
 }
 
 /*
- * zongji's GtidSet says what a set contains (passed.ts). What is here it has not: the number of transactions, the union of two sets,
- * uuids without dashes and empty intervals, both of which servers accept, and printing a growing set in constant time.
+ * zongji's GtidSet tests what a set contains (contains-position.ts). This file adds what it lacks: the number of transactions, the
+ * union of two sets, uuids without dashes and empty intervals, which servers accept, and printing a growing set in constant time.
  */
 
-/** MySQL GTIDs by source (`uuid`, or `uuid:tag` since 8.3, lower case); intervals sorted, apart, not touching. */
+/** MySQL GTIDs by source (`uuid`, or `uuid:tag` since 8.3, lower case); intervals are sorted and neither overlap nor touch. */
 export type GtidSet = Map<string, GtidInterval[]>;
 
 const uuidPattern = /^[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}$/;
@@ -28,7 +28,7 @@ function canonicalUuid(text: string): string {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }
 
-/** Reads what the server prints: `uuid:1-5:9:tag:1-3,uuid:7`; blanks and line ends between the parts are allowed. */
+/** Reads the server's format: `uuid:1-5:9:tag:1-3,uuid:7`; spaces and line ends between the parts are allowed. */
 export function parseGtidSet(text: string): GtidSet {
   const set: GtidSet = new Map();
   for (const group of text.toLowerCase().replace(/\s+/g, '').split(',')) {
@@ -51,7 +51,7 @@ export function parseGtidSet(text: string): GtidSet {
   return set;
 }
 
-/** Adds an interval in place, joining it with the intervals that it meets. An empty one (last < first) adds nothing. */
+/** Adds an interval in place and merges it with adjacent and overlapping ones. An empty interval (last < first) adds nothing. */
 function addInterval(set: GtidSet, source: string, { first, last }: GtidInterval): void {
   if (last < first) return;
   const old = set.get(source) ?? [];
@@ -65,7 +65,7 @@ function addInterval(set: GtidSet, source: string, { first, last }: GtidInterval
   set.set(source, [...left, merged, ...right]);
 }
 
-/** What either set names. */
+/** Returns the union of two sets. */
 export function joinGtidSets(a: GtidSet, b: GtidSet): GtidSet {
   const joined: GtidSet = new Map(a);
   for (const [source, intervals] of b)
@@ -73,14 +73,14 @@ export function joinGtidSets(a: GtidSet, b: GtidSet): GtidSet {
   return joined;
 }
 
-/** How many transactions the set names. */
+/** Returns the number of transactions in the set. */
 export function countGtids(set: GtidSet): bigint {
   let count = 0n;
   for (const intervals of set.values()) for (const { first, last } of intervals) count += last - first + 1n;
   return count;
 }
 
-/** Sources in the server's order: by uuid, the untagged one first, then by tag. */
+/** Sources in the server's order: by uuid, the untagged source first, then by tag. */
 function sortedSources(set: GtidSet): [source: string, intervals: GtidInterval[]][] {
   return [...set].sort(([a], [b]) => (a < b ? -1 : 1));
 }
@@ -90,8 +90,8 @@ function showInterval({ first, last }: GtidInterval): string {
 }
 
 /**
- * The text before and after `hole`, which must be an interval of the set: a caller that only widens this one interval
- * can print the whole set without walking it. Without a hole all is before.
+ * Returns the text before and after `hole`, which must be an interval of the set: a caller that only extends this interval can print
+ * the whole set without walking it. Without a hole all text is in `before`.
  */
 function textAround(set: GtidSet, hole: GtidInterval | null): { before: string; after: string } {
   let before = '';
@@ -116,13 +116,13 @@ function textAround(set: GtidSet, hole: GtidInterval | null): { before: string; 
   return hole ? { before, after: text } : { before: text, after: '' };
 }
 
-/** The set as the server prints it, on one line. */
+/** Formats the set as the server prints it, on one line. */
 export function formatGtidSet(set: GtidSet): string {
   return textAround(set, null).before;
 }
 
 /**
- * A set that grows by one transaction at a time and is printed after each: the next number of the same source costs
+ * Creates a set that grows by one transaction at a time and is printed after each: adding the next number of the same source requires
  * neither a walk nor a sort (the reader commits up to 100,000 transactions a second).
  */
 export function createGtidSetTracker(text: string): { add(gtid: string): void; toString(): string } {
@@ -154,9 +154,9 @@ export function createGtidSetTracker(text: string): { add(gtid: string): void; t
 }
 
 /**
- * The set as COM_BINLOG_DUMP_GTID carries it: the number of sources, then of each its uuid, its number of intervals and
- * these as 64-bit pairs with the end excluded. A set with tags is in format 1, which servers before 8.3 refuse: the
- * count sits between two format bytes, and a tag (its length doubled, then its letters) follows every uuid.
+ * Encodes the set for COM_BINLOG_DUMP_GTID: the number of sources, then for each its uuid, its number of intervals, and the intervals
+ * as 64-bit pairs with the end excluded. A set with tags uses format 1, which servers before 8.3 refuse: the count is between two
+ * format bytes, and a tag (its length doubled, then its letters) follows every uuid.
  */
 export function encodeGtidSet(set: GtidSet): Buffer {
   const sources = sortedSources(set);

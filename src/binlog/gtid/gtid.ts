@@ -2,22 +2,22 @@ import { AppError } from '../../lib/errors.ts';
 import { createGtidSetTracker } from './gtid-set.ts';
 import type { Flavour } from '../types.ts';
 
-/** Everything executed up to here, growing by one transaction at a time. */
+/** The set of executed transactions, which grows by one transaction at a time. */
 export interface GtidTracker {
   /** One transaction's GTID, lower case: `uuid:7` or `uuid:tag:7` on MySQL, `0-1-7` on MariaDB. */
   add(gtid: string): void;
-  /** The MySQL set or the MariaDB position, as the checkpoint keeps it and the server takes it back. */
+  /** Returns the MySQL set or the MariaDB position, as stored in the checkpoint and accepted by the server. */
   toString(): string;
 }
 
-/** The last transaction of one MariaDB domain. */
+/** The last transaction of a MariaDB domain. */
 export interface MariadbGtid {
   domain: number;
   server: number;
   sequence: bigint;
 }
 
-/** Starts from the text of a checkpoint; empty is the beginning of all history. */
+/** Creates a tracker from the text of a checkpoint; empty text is the beginning of all history. */
 export function createGtidTracker(flavour: Flavour, text: string): GtidTracker {
   return flavour === 'mysql' ? createGtidSetTracker(text) : createMariadbTracker(text);
 }

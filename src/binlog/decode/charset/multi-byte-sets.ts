@@ -1,7 +1,7 @@
 /** Bytes from … to …, both included. */
 export type ByteRanges = readonly (readonly [from: number, to: number])[];
 
-/** A character set whose characters have one byte, two, or more; the first one shows how many. */
+/** A character set whose characters have one, two or more bytes; the first byte determines how many. */
 export interface MultiByteSet {
   /** iconv's name of the nearest character set. */
   iconv: string;
@@ -10,13 +10,13 @@ export interface MultiByteSet {
   /** Second bytes. */
   trails: ByteRanges;
   /**
-   * Codes that the servers read otherwise than iconv, in the notation of `readMapping`. Measured: CONVERT(… USING utf8mb4) of
+   * Codes that the servers map differently from iconv, in the notation of `readMapping`. Measured with CONVERT(… USING utf8mb4) on
    * MySQL 9.7.4, MariaDB 10.11.18 and 11.8, which agree.
    */
   differences: string;
   /** `euc`: a half-width katakana after 8E, a code of two bytes after 8F. `gb18030`: codes of four bytes. */
   longer?: 'euc' | 'gb18030';
-  /** EUC: the same of the two bytes after 8F. */
+  /** EUC: differences of the two bytes after 8F. */
   differencesAfter8f?: string;
 }
 

@@ -4,18 +4,18 @@ import { multiByteSets, type ByteRanges, type MultiByteSet } from './multi-byte-
 import { NO_CHARACTER, readMapping } from './read-mapping.ts';
 import type { TextDecode } from './text-decode.ts';
 
-/** By name. The tables of each are built once: a table map of another table asks for the same decoder again. */
+/** Decoders by name. Each builds its tables once, because the table maps of other tables ask for the same decoder again. */
 const decoders: ReadonlyMap<string, TextDecode> = new Map(
   Object.entries(multiByteSets).map(([name, set]) => [name, createDecoder(set)]),
 );
 
-/** The decoder of a character set of several bytes a character that is not Unicode; undefined for another one. */
+/** Returns the decoder of a multi-byte character set that is not Unicode; undefined for any other character set. */
 export function multiByteDecoder(charset: string): TextDecode | undefined {
   return decoders.get(charset);
 }
 
 function createDecoder(set: MultiByteSet): TextDecode {
-  // 128 KB, and 20 ms to build: only where such a text is read.
+  // The tables take 128 KB and 20 ms to build, so they are built at the first text that needs them.
   let tables: Tables | undefined;
   return (bytes) => {
     if (isAscii(bytes)) return bytes.toString('latin1');
@@ -27,9 +27,9 @@ function createDecoder(set: MultiByteSet): TextDecode {
 interface Tables {
   /** Character of a byte; 0: none, or the first byte of a longer code. */
   single: Uint16Array;
-  /** Character of a code of two bytes; 0: it is no code. */
+  /** Character of a code of two bytes; 0: not a code. */
   double: Uint16Array;
-  /** Character of the two bytes after 8F in EUC; 0: they are no code. */
+  /** Character of the two bytes after 8F in EUC; 0: not a code. */
   after8f: Uint16Array;
 }
 
@@ -71,7 +71,7 @@ function isFourBytes(bytes: Buffer, at: number): boolean {
   return isDigit(bytes[at + 1]) && third >= 0x81 && third <= 0xfe && isDigit(bytes[at + 3]);
 }
 
-/** Numbers of the codes of four bytes (GB 18030): the first one past U+FFFF, and that of U+10000. */
+/** Numbers of four-byte codes (GB 18030): the first one past U+FFFF, and the number of U+10000. */
 const PAST_BMP = 39_420;
 const SUPPLEMENTARY = 189_000;
 
@@ -113,7 +113,7 @@ function buildTables(set: MultiByteSet): Tables {
 
 const upperBytes = Array.from({ length: 0x80 }, (_, i) => 0x80 + i);
 
-/** All codes in one call, with line feeds between them: no code has a byte that is one. */
+/** Decodes all codes in one call, separated by line feeds: no code contains the byte 0A. */
 function tableOf(name: string, codes: readonly number[], bytesOf: (code: number) => number[]): Uint16Array {
   const table = new Uint16Array(0x1_0000);
   const texts = iconv
@@ -121,7 +121,7 @@ function tableOf(name: string, codes: readonly number[], bytesOf: (code: number)
     .split('\n');
   codes.forEach((code, i) => {
     const text = texts[i]!;
-    // U+FFFD, alone or before what iconv took for a character of its own, and what needs two units: the servers have nothing there.
+    // The servers have no character where iconv returns U+FFFD (alone or before another character) or two UTF-16 units.
     table[code] = text.length === 1 && text !== '\ufffd' ? text.charCodeAt(0) : NO_CHARACTER;
   });
   return table;

@@ -1,9 +1,9 @@
-/** What a server answers for bytes that have no character in Unicode. */
+/** What a server returns for bytes without a character in Unicode. */
 export const NO_CHARACTER = '?'.charCodeAt(0);
 
 /**
- * Reads a mapping of codes to characters into `table`: entries of the form `code=character` or `code*count=character`,
- * in hexadecimal, count in decimal; `?` stands for no character. `next` returns the code that follows another.
+ * Reads a mapping of codes to characters into `table`: entries of the form `code=character` or `code*count=character`, code and
+ * character in hexadecimal, count in decimal; `?` stands for no character. `next` returns the code that follows a given code.
  */
 export function readMapping(mapping: string, table: Uint16Array, next: (code: number) => number): void {
   for (const [, from = '', count = '1', to = ''] of mapping.matchAll(

@@ -3,7 +3,7 @@ import { readMapping } from './read-mapping.ts';
 import { singleByteSets } from './single-byte-sets.ts';
 import type { TextDecode } from './text-decode.ts';
 
-/** The decoder of a character set of one byte a character; undefined for another one. */
+/** Returns the decoder of a single-byte character set; undefined for any other character set. */
 export function singleByteDecoder(charset: string): TextDecode | undefined {
   const mapping = singleByteSets[charset];
   if (mapping === undefined) return undefined;

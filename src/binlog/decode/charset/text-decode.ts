@@ -1,2 +1,2 @@
-/** Bytes of a column in its character set as text: the characters that `CONVERT(… USING utf8mb4)` returns. */
+/** Decodes a column's bytes in its character set into the characters that `CONVERT(… USING utf8mb4)` returns. */
 export type TextDecode = (bytes: Buffer) => string;

@@ -4,7 +4,7 @@ const utf8: TextDecode = (bytes) => bytes.toString('utf8');
 const utf16le: TextDecode = (bytes) => bytes.toString('utf16le');
 const utf16be: TextDecode = (bytes) => Buffer.from(bytes).swap16().toString('utf16le');
 
-/** UCS-2 may hold halves of surrogate pairs, which are no characters: each becomes U+FFFD. */
+/** UCS-2 may contain unpaired surrogates, which are not characters: each becomes U+FFFD. */
 const ucs2: TextDecode = (bytes) => utf16be(bytes).toWellFormed();
 
 function utf32(bytes: Buffer): string {
@@ -13,7 +13,7 @@ function utf32(bytes: Buffer): string {
   return text;
 }
 
-/** The character sets that hold Unicode itself. Bytes that are no UTF-8, which no server stores, become U+FFFD. */
+/** The character sets that encode Unicode. Invalid UTF-8, which no server stores, becomes U+FFFD. */
 export const unicodeDecoders: Readonly<Record<string, TextDecode>> = {
   utf8mb4: utf8,
   utf8mb3: utf8,
