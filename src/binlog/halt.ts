@@ -2,7 +2,7 @@ import { AppError } from '../lib/errors.ts';
 import { acceptGapCommand, steps } from './remedy.ts';
 import type { Position } from './types.ts';
 
-/** Why capture stopped. Stable words: the checkpoint, `status` and the README have them. */
+/** Why capture stopped. These codes are stable: the checkpoint, `status` and the README contain them. */
 export type HaltReason =
   | 'partial-json'
   | 'statement-format'
@@ -27,17 +27,17 @@ export type HaltReason =
 export interface Halt {
   reason: HaltReason;
   message: string;
-  /** What ends the halt, see remedy.ts. */
+  /** How to end the halt, see remedy.ts. */
   remedy: string;
-  /** Where the transaction begins that could not be read. */
+  /** The start of the transaction that could not be read. */
   position: Position | null;
-  /** The transaction that could not be read: what an accepted gap passes over. Null when the log itself is missing. */
+  /** The unreadable transaction, which an accepted gap skips. Null when the log itself is missing. */
   transactionId: string | null;
-  /** `schema.table`, where one is concerned. */
+  /** `schema.table`; null if the halt concerns no table. */
   table: string | null;
-  /** What the log lacks: a set of GTIDs, or file and offset from and to. Null when it is a transaction, or cannot be told. */
+  /** The missing part of the log: a GTID set, or file and offset from and to. Null if a transaction is unreadable, or if unknown. */
   missing: string | null;
-  /** When that was committed, ms since 1970 UTC, as closely as it is known; null ends are open. */
+  /** When the missing part was committed, ms since 1970 UTC, as precisely as known; a null bound is open. */
   span: TimeSpan;
 }
 
@@ -46,7 +46,7 @@ export interface TimeSpan {
   untilMs: number | null;
 }
 
-/** Reading on would lose, invent or misread a change. Thrown before the transaction's checkpoint. */
+/** Continuing would lose, invent or misread a change. Thrown before the transaction's checkpoint. */
 export class HaltError extends AppError {
   readonly halt: Halt;
 
@@ -56,7 +56,7 @@ export class HaltError extends AppError {
   }
 }
 
-/** A fault in the bytes or the schema, found where the position is not known; the assembler adds it. */
+/** A fault in the bytes or the schema, found where the position is unknown; the assembler adds the position. */
 export class CaptureFault extends Error {
   readonly reason: HaltReason;
   readonly remedy: string;
@@ -70,7 +70,7 @@ export class CaptureFault extends Error {
   }
 }
 
-/** Of bytes that another reading does not make readable. */
+/** For bytes that remain unreadable however often they are read. */
 const undecodableRemedy = steps(
   'Report it, with the versions of odontology-webhooks and of the server.',
   'Then give up the transaction:',
@@ -82,7 +82,7 @@ export function undecodable(message: string): CaptureFault {
   return new CaptureFault('undecodable', message, { remedy: undecodableRemedy });
 }
 
-/** Of an error that reading the bytes threw. Its own text may hold some of them, and is not repeated. */
+/** Converts an error thrown while reading the bytes. The error's text may contain some of them, so it is not repeated. */
 function toCaptureFault(error: unknown): CaptureFault {
   if (error instanceof CaptureFault) return error;
   const kind = error instanceof Error ? error.name : 'fault';
@@ -91,7 +91,7 @@ function toCaptureFault(error: unknown): CaptureFault {
   });
 }
 
-/** The halt of a tripwire, at the position before the transaction (or the log) that it concerns. */
+/** Builds the halt for a fault, at the position before the transaction (or the part of the log) that it concerns. */
 export function haltOf(
   { reason, message, remedy, table }: CaptureFault,
   position: Position,
@@ -113,8 +113,8 @@ export function haltOf(
 }
 
 /**
- * The halt for what went wrong in the bytes of a transaction, or of an event that stands alone; without an id for neither. The position is
- * the one before it. Nothing of the row or the statement goes into the message.
+ * Builds the halt for an error in the bytes of a transaction or of a standalone event; without an id for neither. The position is the
+ * one before it. The message contains nothing from the row or the statement.
  */
 export function haltedAt(
   error: unknown,
@@ -122,7 +122,7 @@ export function haltedAt(
   { id, committedAtMs }: { id: string; committedAtMs: number },
 ): HaltError {
   if (error instanceof HaltError) {
-    // Found in the group that an XA COMMIT had read again: it is the commit whose loss can be accepted.
+    // Found in the group that an XA COMMIT caused to be reread: an operator can accept the loss of the commit.
     const span = { fromMs: committedAtMs, untilMs: committedAtMs };
     return new HaltError({ ...error.halt, position, transactionId: id, span }, error);
   }

@@ -1,30 +1,30 @@
 import { quoteName } from './source/quote-name.ts';
 
 /**
- * A remedy is a step a line, in the order in which they are taken: a sentence of advice, an SQL statement, or a command. Statements and
- * commands work as they stand, so that no advice follows them on their line. A line that begins with "Or" begins another way.
+ * Joins the steps of a remedy, one per line, in order: a sentence of advice, an SQL statement, or a command. Statements and commands
+ * can be pasted unchanged, so no advice follows them on their line. A line that begins with "Or" begins an alternative.
  */
 export function steps(...lines: readonly string[]): string {
   return lines.join('\n');
 }
 
 /**
- * The command that accepts the loss of what cannot be read: one transaction, or with `untilNow` all of those whose cause was a setting. It shows
- * what is lost, and asks, before it acts. `reason` goes to the audit log.
+ * Returns the command that accepts the loss of an unreadable transaction, or with `untilNow` of all transactions that a setting made
+ * unreadable. The command shows what is lost and asks before it acts. `reason` goes to the audit log.
  */
 export function acceptGapCommand(reason: string, { untilNow = false } = {}): string {
   const until = untilNow ? ' --until now' : '';
   return `odontology-webhooks resume --accept-gap${until} --reason "${reason.replaceAll(/["\\$`]/g, String.raw`\$&`)}"`;
 }
 
-/** Of log files that are not there any more. */
+/** For log files that no longer exist. */
 export const purgedRemedy = steps(
   "Restore the purged binlog files to the log's folder and its index: capture then continues.",
   'Or give up the changes in them:',
   acceptGapCommand('the log was purged'),
 );
 
-/** Of a schema that was dropped: without it there is no connection that could resume. */
+/** For a dropped schema: without it no connection can be opened, so capture cannot resume. */
 export function droppedSchemaRemedy(schema: string): string {
   return steps(
     'Create the schema again:',
@@ -35,14 +35,14 @@ export function droppedSchemaRemedy(schema: string): string {
   );
 }
 
-/** Of a checkpoint that SQL has edited. */
+/** For a checkpoint edited with SQL. */
 export const editedCheckpointRemedy = steps(
   "Put the row of the store's table checkpoint back from a backup, with all its columns: capture then continues.",
   'Or let capture continue from where the row stands now, which may be set by UPDATE to an earlier place of the log first, so that nothing is lost:',
   acceptGapCommand('the checkpoint was edited by SQL'),
 );
 
-/** Of a log that is not the one that was read, or that has lost its end. */
+/** For a log that is not the one that was read, or that has lost its end. */
 export function backRemedy(kind: 'diverged' | 'ahead-of-source'): string {
   return steps(
     'Point source.url at the server whose log was read and restart the daemon: capture then continues.',
@@ -51,7 +51,7 @@ export function backRemedy(kind: 'diverged' | 'ahead-of-source'): string {
   );
 }
 
-/** Of a column, `table.column`, or a table that a rule needs and that is not what it was. */
+/** For a column, `table.column`, or a table that a rule needs and whose definition changed. */
 export function changedRemedy(what: string): string {
   return steps(
     `Correct the rules for ${what}.`,
@@ -60,7 +60,7 @@ export function changedRemedy(what: string): string {
   );
 }
 
-/** Of a column, `table.column`, whose values a definition may have changed. */
+/** For a column, `table.column`, whose values a definition may have changed. */
 export function convertedRemedy(what: string): string {
   return steps(
     `Compare ${what} with what receivers were sent, and correct it by UPDATE statements, which are logged.`,
@@ -69,7 +69,7 @@ export function convertedRemedy(what: string): string {
   );
 }
 
-/** Of a table, `schema.table`, that has lost its primary key, and has no UNIQUE NOT NULL key either. */
+/** For a table, `schema.table`, that lost its primary key and has no UNIQUE NOT NULL key. */
 export function keylessRemedy(table: string): string {
   return steps(
     `Give ${table} a primary key again: ALTER TABLE … ADD PRIMARY KEY. Rows written without one are identified by all their watched columns.`,
@@ -78,7 +78,7 @@ export function keylessRemedy(table: string): string {
   );
 }
 
-/** Of a table, `schema.table`, that has a former primary key again. */
+/** For a table, `schema.table`, that has a former primary key again. */
 export function rekeyedRemedy(table: string): string {
   return steps(
     `Compare ${table} with what receivers were sent: rows that were inserted, deleted or given another value of the key in between came under the other key.`,

@@ -4,22 +4,22 @@ import type { MariadbGtid } from './gtid.ts';
 import type { LogEvent } from '../protocol/log-event.ts';
 
 export interface TransactionStart {
-  /** null for a transaction without one (gtid_mode=OFF). */
+  /** Null for a transaction without a GTID (gtid_mode=OFF). */
   gtid: string | null;
-  /** MySQL: commit times, µs since 1970 UTC, of the server itself and of the original one; 0 where the event has none. */
+  /** MySQL: commit times on this server and on the original server, µs since 1970 UTC; 0 if the event has none. */
   immediateMicros: bigint;
   originalMicros: bigint;
-  /** MariaDB: the group is one statement with no commit marker behind it. */
+  /** MariaDB: the group is a single statement without a commit marker after it. */
   standalone: boolean;
   /** MariaDB logs no BEGIN: the GTID itself opens the transaction. */
   opens: boolean;
-  /** MariaDB: the group begins an XA transaction, without a statement that says so. */
+  /** MariaDB: the group begins an XA transaction, without an XA START statement. */
   prepares: boolean;
 }
 
 const MARIADB_STANDALONE = 0x01;
 const MARIADB_PREPARED_XA = 0x40;
-/** The original source's commit time follows, because it differs. */
+/** The event also contains the original server's commit time, because it differs. */
 const HAS_ORIGINAL_TIMESTAMP = 1n << 55n;
 
 function uuidText(bytes: Buffer): string {
@@ -57,8 +57,8 @@ function readGtid(event: LogEvent, anonymous: boolean): TransactionStart {
 }
 
 /**
- * Variable-length integer of MySQL's mysql::serialization: as many trailing one bits in the first byte as bytes follow
- * (libs/mysql/serialization/variable_length_integers.h).
+ * Reads a variable-length integer of MySQL's mysql::serialization: the number of trailing one bits in the first byte is the number of
+ * bytes that follow (libs/mysql/serialization/variable_length_integers.h).
  */
 function readVarint(reader: ByteReader): bigint {
   const first = reader.uint8();
@@ -135,7 +135,10 @@ function readMariadbGtid(event: LogEvent): TransactionStart {
   };
 }
 
-/** MariaDB's GTID_LIST_EVENT (sql/log_event.h, Gtid_list_log_event): a count below four bits of flags, then domain, server, number. */
+/**
+ * MariaDB's GTID_LIST_EVENT (sql/log_event.h, Gtid_list_log_event): a count with four flag bits above it, then domain, server,
+ * number.
+ */
 export function readGtidList(event: LogEvent): MariadbGtid[] {
   const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
   const count = reader.uint32() & 0x0fff_ffff;
@@ -146,7 +149,7 @@ export function readGtidList(event: LogEvent): MariadbGtid[] {
   }));
 }
 
-/** The event that begins a transaction, of whatever server. Throws a RangeError for any other event. */
+/** Reads the event that begins a transaction on either server. Throws a RangeError for any other event. */
 export function readTransactionStart(event: LogEvent): TransactionStart {
   switch (event.type) {
     case eventType.gtid:

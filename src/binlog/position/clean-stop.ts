@@ -9,23 +9,23 @@ import type { Position } from '../types.ts';
 import type { CleanStop, Proof } from './verdict.ts';
 
 /*
- * The transaction that moves the checkpoint for the last time is itself in the log when the store is on the source server, and always
- * behind the checkpoint:
+ * If the store is on the source server, the transaction that moves the checkpoint for the last time is itself in the log, always
+ * after the checkpoint:
  *
  *   … all read … │checkpoint│ last transaction │ … unread …
  *
- * When the log is purged up to a file behind it, it is proved to be all that was purged unread:
+ * If the log is purged up to a file after the checkpoint, this proves that only that transaction was purged unread:
  *
  *   1. Exactly one transaction of this server lies between the checkpoint and the oldest file.
- *   2. The remaining files do not hold the last transaction.
- *   3. So the last transaction, which was logged behind the checkpoint, was purged, and it is that one.
+ *   2. The remaining files do not contain the last transaction.
+ *   3. So the last transaction, which was logged after the checkpoint, was purged, and it is that one transaction.
  *
- * Only positions with GTIDs can show the first: a file that was purged leaves no trace of its length.
+ * Only positions with GTIDs can prove step 1: a purged file leaves no trace of its length.
  */
 
 /**
- * Where reading continues when the log was purged up to a file behind the checkpoint, and all that was purged unread is the
- * transaction that stopped capture; null where that is not proved. Reads the remaining log once. Needs REPLICATION SLAVE.
+ * Returns where reading continues if the log was purged up to a file after the checkpoint and the only unread purged transaction is
+ * the one that stopped capture; null if that is not proved. Reads the remaining log once. Needs REPLICATION SLAVE.
  */
 export async function findStartBehindStop(proof: Proof): Promise<Position | null> {
   const { source, identity, files, checkpoint, sameServer } = proof;
@@ -37,7 +37,7 @@ export async function findStartBehindStop(proof: Proof): Promise<Position | null
   return isOne && !(await holdsStop(proof, checkpoint.cleanStop, start)) ? start : null;
 }
 
-/** MySQL: whether the oldest file presupposes one transaction more than was read, and that one is this server's. */
+/** MySQL: whether the oldest file presupposes exactly one transaction that was not read, and this server wrote it. */
 async function lacksOne({ source, identity, checkpoint }: Proof, start: Position): Promise<boolean> {
   const [row] = await source.query('SELECT GTID_SUBTRACT(?, ?) AS unread', [
     start.gtid ?? '',
@@ -48,8 +48,8 @@ async function lacksOne({ source, identity, checkpoint }: Proof, start: Position
 }
 
 /**
- * MariaDB: the same, by the last number of each server in each domain. The last number of the domain alone would hide a replicated
- * transaction with a lower number, which a server that is not strict accepts.
+ * MariaDB: the same, by the last number of each server in each domain. The last number of a domain alone would hide a replicated
+ * transaction with a lower number, which a server without gtid_strict_mode accepts.
  */
 async function lacksOneOfState(
   { source, identity, checkpoint }: Proof,
@@ -69,15 +69,15 @@ async function lacksOneOfState(
   return only.server === identity.serverId && only.sequence === last + 1n;
 }
 
-/** MariaDB: the last transaction of each server in each domain before a file, as the list at its beginning says. */
+/** MariaDB: the last transaction of each server in each domain before a file, from the list at its beginning. */
 async function readGtidsOfFile(source: Proof['source'], file: string): Promise<MariadbGtid[]> {
-  // The description of the format and, in an encrypted log, the beginning of the encryption come first.
+  // The list follows the format description and, in an encrypted log, the start of encryption.
   const rows = await source.query('SHOW BINLOG EVENTS IN ? LIMIT 3', [file]);
   const list = rows.find((row) => row['Event_type'] === 'Gtid_list');
   return parseMariadbGtids(String(list?.['Info'] ?? '').replace(/[[\]\s]/g, ''));
 }
 
-/** Whether the log from a position on may hold the transaction that stopped capture. */
+/** Whether the log from a position may contain the transaction that stopped capture. */
 async function holdsStop(
   { source, identity }: Proof,
   { schema }: CleanStop,
@@ -108,7 +108,7 @@ async function holdsStop(
       if (!parts.every(isBare)) return true;
     }
   } catch (error) {
-    // What cannot be read may be it.
+    // An unreadable transaction may be the one.
     if (error instanceof HaltError) return true;
     throw error;
   } finally {

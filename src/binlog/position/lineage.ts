@@ -16,9 +16,9 @@ import { listLogFiles, readFileCreatedAt } from '../source/log-file.ts';
 import type { Source, SourceIdentity } from '../source/source.ts';
 
 /**
- * Proves that the server's log continues from the checkpoint, asking the server: nothing between is purged, nothing that was read
- * is missing, and the file at the checkpoint is the same file. A replica with the same GTID history passes; positions by file
- * and offset hold on their own server only.
+ * Proves, by querying the server, that its log continues from the checkpoint: nothing in between is purged, nothing already read is
+ * missing, and the file at the checkpoint is the same file. A replica with the same GTID history passes; positions by file and offset
+ * are valid only on their own server.
  */
 export async function proveLineage(
   source: Source,
@@ -58,13 +58,13 @@ async function proveByFile(proof: Proof): Promise<Lineage> {
       });
 }
 
-/** The file at the checkpoint, where it is still there, must be the one that was read, and long enough. */
+/** If the file at the checkpoint still exists, it must be the one that was read, and long enough. */
 async function proveSameFile(proof: Proof): Promise<Lineage> {
   const { source, checkpoint, files } = proof;
   const { file, offset, fileCreatedAt } = checkpoint.position;
   const found = files.find(({ name }) => name === file);
   if (!found) {
-    // Purged files are the oldest ones. A name beyond the newest can only come from a log that is no more.
+    // A server purges its oldest files. A name beyond the newest file can only come from a log that no longer exists.
     const newest = files.at(-1)?.name ?? '';
     if (!sameSeries(file, newest) || numberOf(file) < numberOf(newest)) return { kind: 'ok' };
     return broken(proof, 'diverged', {
@@ -138,7 +138,7 @@ function numberOf(file: string): number {
   return Number(/\.(\d+)$/.exec(file)?.[1] ?? 0);
 }
 
-/** Whether two files belong to one log: log_bin may have been renamed between. */
+/** Whether two files belong to one log: log_bin may have been renamed in between. */
 function sameSeries(a: string, b: string): boolean {
   return a.replace(/\.\d+$/, '') === b.replace(/\.\d+$/, '');
 }
@@ -151,7 +151,7 @@ function plural(set: string): boolean {
   return countGtids(parseGtidSet(set)) !== 1n;
 }
 
-/** A set can name hundreds of sources: the verdict's `missing` has it whole, the message its beginning. */
+/** A set can contain hundreds of sources: the verdict's `missing` has all of it, the message only the beginning. */
 function shortened(set: string): string {
   return set.length > 300 ? `${set.slice(0, 300)}…` : set;
 }

@@ -16,15 +16,15 @@ const role = {
   unreachable: 'ERR_SOURCE_UNREACHABLE',
   access: 'ERR_SOURCE_ACCESS',
 } as const;
-/** ER_MASTER_FATAL_ERROR_READING_BINLOG: the server does not have this file, or not this place in it. */
+/** ER_MASTER_FATAL_ERROR_READING_BINLOG: the server does not have this file, or not this offset in it. */
 const NO_SUCH_PLACE = 1236;
-/** What is given out may have to wait for the outbox. */
+/** `take` may have to wait for the outbox. */
 const NET_WRITE_TIMEOUT_SECONDS = 600;
 
-/** Takes an event, which is valid during the call only (or until the promise resolves); true ends the reading. */
+/** Receives an event, which is valid only during the call (or until the promise resolves); true ends the reading. */
 export type TakeEvent = (event: LogEvent) => boolean | Promise<boolean>;
 
-/** The source's log, read a second time over connections of its own while the reader waits. */
+/** Reads the source's log a second time over its own connections while the reader waits. */
 export class LogAgain {
   readonly #url: DatabaseUrl;
   readonly #open = new Set<Connection>();
@@ -36,7 +36,7 @@ export class LogAgain {
     this.#ended.promise.catch(() => undefined);
   }
 
-  /** The names of the log's files, oldest first. Needs REPLICATION CLIENT. */
+  /** Returns the names of the log's files, oldest first. Needs REPLICATION CLIENT. */
   async files(): Promise<string[]> {
     return this.#with(async (connection) => {
       const rows = await query(connection, 'SHOW BINARY LOGS');
@@ -45,8 +45,8 @@ export class LogAgain {
   }
 
   /**
-   * Gives events from a place on (beyond 4 GiB: from the file's begin) until `take` returns true or the log ends. Returns false
-   * when the server no longer has the place. Throws what `take` throws; a broken connection is a retryable AppError.
+   * Passes events from a place on (beyond 4 GiB: from the start of the file) to `take` until it returns true or the log ends. Returns
+   * false when the server no longer has the place. Rethrows errors of `take`; a broken connection is a retryable AppError.
    */
   async read({ file, offset }: LogPlace, take: TakeEvent): Promise<boolean> {
     const payload = dumpPacket({
@@ -75,7 +75,7 @@ export class LogAgain {
     });
   }
 
-  /** Ends what is being read. */
+  /** Aborts all reads and closes their connections. */
   close(): void {
     this.#closed = true;
     this.#ended.reject(new Error('the reader ended'));
@@ -114,7 +114,7 @@ export class LogAgain {
   }
 }
 
-/** The connection failed, or the server refused: not what takes the events. */
+/** The connection failed, or the server refused; not an error of `take`. */
 class ReadError extends Error {
   constructor(cause: Error) {
     super('the log could not be read again', { cause });
@@ -156,7 +156,7 @@ function dump(connection: Connection, payload: Buffer, take: TakeEvent): Promise
 }
 
 function hangUp(connection: Connection): void {
-  // The socket first: mysql2 would still deliver the packets that it has buffered.
+  // Destroy the socket first: mysql2 would still deliver the packets that it has buffered.
   asCommandConnection(connection).stream.destroy();
   connection.destroy();
 }

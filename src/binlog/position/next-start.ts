@@ -18,20 +18,20 @@ import type { Position } from '../types.ts';
 /** Where reading can continue although the log does not continue from the checkpoint. */
 export interface NextStart {
   position: Position;
-  /** The log was there at this moment, ms since 1970 UTC; null when that is not known. */
+  /** The log existed at this moment, ms since 1970 UTC; null when unknown. */
   atMs: number | null;
-  /** What is read from there, and what is not: one sentence. */
+  /** One sentence: what is read from there, and what is skipped. */
   why: string;
-  /** Whether this is the history that was read before, so that its transactions keep their event ids. */
+  /** Whether this is the history that was read before; then its transactions keep their event ids. */
   sameHistory: boolean;
 }
 
 /**
- * The place that loses least and repeats nothing:
+ * Finds the place that loses least and repeats nothing:
  *
- *   purged                     the oldest that there is, without what was read before
+ *   purged                     the oldest available place, minus what was read before
  *   diverged, ahead-of-source  the first file begun after the last transaction that was read: a log loses its end only when the
- *                              server starts anew, and then it begins a file; all in it is later than what was read
+ *                              server restarts, and a restart begins a file, so all in it is later than what was read
  *   foreign-server             the end: which of its changes were read before is unknown
  *
  * Undefined when the server writes no log.
@@ -59,7 +59,7 @@ async function afterPurge(
 ): Promise<NextStart | undefined> {
   const oldest = await oldestPosition(source, identity);
   if (!oldest) return undefined;
-  // A retired domain begins anew: what the log has of it is unread, and may have numbers that were read.
+  // A retired domain starts over: its transactions in the log are unread, and may have numbers that were read.
   const retired =
     identity.flavour === 'mariadb'
       ? await findRetiredDomains(source, await listLogFiles(source), position)
@@ -85,7 +85,7 @@ function withoutDomains(gtids: string, domains: ReadonlySet<number>): string {
     .join(',');
 }
 
-/** Of each MariaDB domain the later of two transactions. */
+/** For each MariaDB domain, the later of two transactions. */
 function laterOf(a: string, b: string): string {
   const last = new Map(parseMariadbGtids(a).map((gtid) => [gtid.domain, gtid]));
   for (const gtid of parseMariadbGtids(b)) {
@@ -99,7 +99,7 @@ async function firstNewFile(
   identity: SourceIdentity,
   { committedAtMs, position: read }: Checkpoint,
 ): Promise<NextStart | undefined> {
-  // A file's creation is known to the second.
+  // A file's creation time has a resolution of one second.
   const since = committedAtMs === null ? (read.fileCreatedAt ?? Infinity) : Math.floor(committedAtMs / 1_000);
   let first: string | undefined;
   const files = await listLogFiles(source);
@@ -131,9 +131,9 @@ interface Suspect {
 }
 
 /**
- * Whether a file of the name and the second of the one that was read is another one: the log was reset within that second. A server that
- * lost the end of its log starts anew and begins a file, so the one that is written now cannot end before what was read; a file that is long
- * enough holds other transactions up to there.
+ * Whether a file with the name and creation second of the file that was read is a different one: the log was reset within that
+ * second. A server that lost the end of its log begins a new file when it restarts, so the file being written cannot be the one that
+ * was read if it is shorter than the part read. A different file that is long enough holds other transactions up to the offset.
  */
 async function isBegunAgain(
   source: Source,
@@ -150,14 +150,14 @@ async function isBegunAgain(
   return there === null || joinOf(there) !== joinOf(gtid);
 }
 
-/** A position of MariaDB with its domains in order. */
+/** A MariaDB position with its domains in order. */
 function joinOf(gtids: string): string {
   return parseMariadbGtids(gtids).map(formatMariadbGtid).toSorted().join(',');
 }
 
 /**
- * MySQL refuses to send its log to a reader that lacks a purged transaction, and SET GLOBAL gtid_purged, which a restored backup begins
- * with, does not change what the first file says of the transactions before it (MySQL 9.7).
+ * MySQL refuses to send its log to a reader that lacks a purged transaction. SET GLOBAL gtid_purged, with which a restored backup
+ * begins, does not change what the first file says about earlier transactions (MySQL 9.7).
  */
 async function withPurged(source: Source, identity: SourceIdentity, position: Position): Promise<Position> {
   if (identity.flavour !== 'mysql' || position.gtid === null) return position;

@@ -8,24 +8,24 @@ import {
 import type { Source, SourceIdentity } from '../source/source.ts';
 import type { Position } from '../types.ts';
 
-/** The log has the time when a file was begun in whole seconds, and a commit may have been timed a moment before it was written. */
+/** The log stores a file's start time in whole seconds, and a commit may be timestamped a moment before it is written. */
 const MARGIN_MS = 5_000;
 
-/** Where to begin reading what was committed since a moment. */
+/** Where to start reading everything committed since a given time. */
 export interface PositionAt {
-  /** The begin of a log file: a MySQL position without its GTID set, which only the file itself knows. */
+  /** The beginning of a log file: a MySQL position without its GTID set, which only the file itself contains. */
   position: Position;
   /** When the file was begun, milliseconds since 1970 UTC. */
   begunAtMs: number;
-  /** False when the log begins later than the moment: what came before is purged. */
+  /** False when the log begins later than the given time: earlier changes are purged. */
   reachesBack: boolean;
-  /** The files from there on. */
+  /** This file and all later ones. */
   files: readonly LogFile[];
 }
 
 /**
- * Finds the last log file that was begun before a moment, by the time in its first event: a binary search, because each question
- * is a connection of its own. Undefined when there is no log. Needs REPLICATION CLIENT and REPLICATION SLAVE.
+ * Finds the last log file begun before a given time, by the time in its first event: a binary search, because each query requires its
+ * own connection. Undefined when there is no log. Needs REPLICATION CLIENT and REPLICATION SLAVE.
  */
 export async function findPositionAt(
   source: Source,

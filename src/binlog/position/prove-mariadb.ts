@@ -35,7 +35,7 @@ export async function proveMariadbGtid(proof: Proof, gtid: string): Promise<Line
   const retired = await findRetiredDomains(proof.source, proof.files, proof.checkpoint.position);
   const kept = read.filter(({ domain }) => !retired.has(domain));
   const ahead = kept.filter((each) => !isKnown(each));
-  // Out-of-order numbers make a domain's last number lower; a log of which all domains were retired looks like one that was reset.
+  // Out-of-order numbers lower a domain's last number; a log whose domains were all retired looks like a log that was reset.
   const isDoubtful = ahead.length > 0 || (kept.length === 0 && read.length > 0);
   if (isDoubtful && !(await isRead(proof, read)))
     return aheadOf(proof, ahead.length > 0 ? ahead : read, lastOf);
@@ -54,7 +54,7 @@ async function isRead(proof: Proof, read: readonly MariadbGtid[]): Promise<boole
   return read.every((each) => shown.has(formatMariadbGtid(each)));
 }
 
-/** Whether the checkpoint's file begins with a domain that the position does not name: it was retired, and left the position. */
+/** Whether the checkpoint's file begins with a domain missing from the position: the domain was retired, and left the position. */
 async function isDropped(proof: Proof, read: readonly MariadbGtid[]): Promise<boolean> {
   if (!hasFile(proof)) return false;
   const named = new Set(read.map(({ domain }) => domain));
@@ -63,9 +63,9 @@ async function isDropped(proof: Proof, read: readonly MariadbGtid[]): Promise<bo
 }
 
 /**
- * The log is asked for by file and offset, which mean the same on this server. By GTIDs MariaDB refuses a position that lacks a
- * retired domain while the file that it must start in still lists it, and ends the dump of a position that names one as soon
- * as the domain is used again (10.11 and 11.8).
+ * Requests the log by file and offset, which are valid on this server. By GTIDs, MariaDB refuses a position that lacks a retired
+ * domain while the file that the dump must start in still lists it; and if a position names a retired domain, MariaDB ends its dump
+ * as soon as the domain is used again (10.11 and 11.8).
  */
 async function readByFile(
   { source, identity, checkpoint, files }: Proof,
@@ -74,7 +74,7 @@ async function readByFile(
   const { position } = checkpoint;
   const gtid = kept.map(formatMariadbGtid).join(',');
   if (files.some(({ name }) => name === position.file)) return { kind: 'ok', from: { ...position, gtid } };
-  // Everything in a file that was begun after the checkpoint's is unread.
+  // A file begun after the checkpoint's file is entirely unread.
   return { kind: 'ok', from: { ...(await startOfFile(source, identity, files[0]!.name)), gtid } };
 }
 
@@ -97,10 +97,10 @@ function aheadOf(
   });
 }
 
-/** What the oldest file presupposes must have been read; null where it was. */
+/** Returns the break if transactions that the oldest file presupposes were not read; null if all were. */
 async function findPurged(proof: Proof, read: readonly MariadbGtid[]): Promise<BrokenLineage | null> {
   const oldest = proof.files[0];
-  // While the file that was being read is there, nothing behind it is purged, whatever domains the oldest file lists.
+  // While the file being read exists, nothing after it is purged, whatever domains the oldest file lists.
   if (!oldest || hasFile(proof)) return null;
   const reached = new Map(read.map(({ domain, sequence }) => [domain, sequence]));
   const gaps = parseMariadbGtids(await gtidAtStart(proof.source, oldest.name))

@@ -5,9 +5,9 @@ import type { Source } from '../source/source.ts';
 import type { LogPlace, Position } from '../types.ts';
 
 /**
- * Domains of a MariaDB position that were retired (FLUSH BINARY LOGS DELETE_DOMAIN_ID), on the server that it was read from. The
- * server refuses the statement while its log has a transaction of the domain, and begins a file whose list of GTIDs lacks
- * it. So whatever a later file has of the domain is new, also where its numbers are those of transactions that were read.
+ * Returns the domains of a MariaDB position that were retired (FLUSH BINARY LOGS DELETE_DOMAIN_ID) on the server it was read from.
+ * The server refuses the statement while its log has a transaction of the domain, and begins a file whose GTID list lacks the domain.
+ * So any transaction of the domain in a later file is new, even if its number equals one that was read.
  */
 export async function findRetiredDomains(
   source: Source,
@@ -22,13 +22,13 @@ export async function findRetiredDomains(
   const retired = new Set<number>();
   for (const { name } of files.filter((each) => isLaterFile(each.name, position.file)))
     for (const domain of await lackedAt({ file: name, offset: 4 }, domains)) retired.add(domain);
-  // A domain that its own file does not list is new in the file, or was retired before: the server reads the file to tell.
+  // A domain missing from its own file's list is new in the file, or was retired before: to decide, the server reads the file.
   const unlisted = await lackedAt({ file: position.file, offset: 4 }, domains);
   if (unlisted.length > 0) for (const domain of await lackedAt(position, unlisted)) retired.add(domain);
   return retired;
 }
 
-/** The domains that the log has up to a place; null where the log has no such place, or no longer. */
+/** Returns the domains in the log up to a place; null if the log does not have the place, or no longer has it. */
 async function domainsAt(source: Source, place: LogPlace): Promise<ReadonlySet<number> | null> {
   const listed = await gtidAt(source, place);
   return listed === null ? null : new Set(parseMariadbGtids(listed).map(({ domain }) => domain));

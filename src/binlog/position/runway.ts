@@ -3,25 +3,25 @@ import { listLogFiles, readFileCreatedAt, type LogFile } from '../source/log-fil
 import type { Source } from '../source/source.ts';
 import type { Position } from '../types.ts';
 
-/** How long reading may stand still before the log at a position is purged. */
+/** How long reading may stop before the log at a position is purged. */
 export interface Runway {
-  /** Until the file at the position may be purged, ms, at least; 0 when it is due; null when the server keeps its log for ever. */
+  /** Minimum time until the file at the position may be purged, ms; 0 when it is due; null when the server never purges its log. */
   untilPurgeMs: number | null;
-  /** How long the server keeps a finished file, ms; null for ever. */
+  /** How long the server keeps a finished file, ms; null: without limit. */
   retentionMs: number | null;
-  /** Bytes of log behind the position, not yet read. */
+  /** Bytes of unread log after the position. */
   behindBytes: number;
-  /** All of the log that the server has. */
+  /** Bytes of the server's whole log. */
   logBytes: number;
-  /** Growth of the log over what the server has of it; null when that is less than a minute. */
+  /** Average growth over the available log; null when that spans less than a minute. */
   bytesPerSecond: number | null;
 }
 
-/** How a server bounds its log. */
+/** The limits at which a server purges its log. */
 export interface LogLimits {
-  /** null for ever. */
+  /** Null: no limit. */
   retentionMs: number | null;
-  /** MariaDB 11.4's max_binlog_total_size, Percona's binlog_space_limit; null without one. */
+  /** MariaDB 11.4's max_binlog_total_size or Percona's binlog_space_limit; null without one. */
   maxBytes: number | null;
 }
 
@@ -49,8 +49,8 @@ export function toLogLimits(variables: ReadonlyMap<string, string>): LogLimits {
 }
 
 /**
- * Estimates the runway at a position. A file is purged by age from its last change on, which is when the next one was begun;
- * by size when the log from it on has grown past the limit. Needs REPLICATION CLIENT and REPLICATION SLAVE.
+ * Estimates the runway at a position. A file's age counts from its last change, which is when the next file was begun; a file is
+ * purged by size when the log from that file on exceeds the limit. Needs REPLICATION CLIENT and REPLICATION SLAVE.
  */
 export async function estimateRunway(
   source: Source,
@@ -65,7 +65,7 @@ export async function estimateRunway(
   const bytesPerSecond = ageSeconds >= 60 ? logBytes / ageSeconds : null;
   const next = index < 0 ? undefined : files[index + 1];
   const claimedAt = next ? await readFileCreatedAt(source, next.name) : undefined;
-  // A session can set the time of a file that it begins. The server goes by the file's own time, which is none of the future.
+  // A session can set the time of a file that it begins. The server uses the file's own time, which is never in the future.
   const nowSeconds = clock.now() / 1_000;
   const finishedAt = claimedAt && Math.min(Math.max(claimedAt, oldestAt ?? 0), nowSeconds);
   const keptBytes = total(files.slice(Math.max(0, index)));
@@ -83,7 +83,7 @@ interface Growth {
   /** Seconds since 1970; undefined while the file is still written. */
   finishedAt: number | undefined;
   bytesPerSecond: number | null;
-  /** From the file at the position on: the server purges from the oldest file on until the rest fits. */
+  /** Bytes from the file at the position on: the server purges the oldest files until the rest fits. */
   keptBytes: number;
   now: number;
 }

@@ -5,15 +5,15 @@ import { acceptGapCommand, backRemedy, purgedRemedy, steps } from '../remedy.ts'
 import type { Source, SourceIdentity } from '../source/source.ts';
 import type { Flavour, Position } from '../types.ts';
 
-/** What the last transaction of the process that stopped capture left beside the checkpoint, in a store on the source server. */
+/** What the last transaction of the process that stopped capture recorded beside the checkpoint, in a store on the source server. */
 export interface CleanStop {
   /** Schema of the store. Only that transaction writes to its table `clean_stop`. */
   schema: string;
-  /** MariaDB: gtid_binlog_state up to which the log was read. Null on MySQL, where the checkpoint's set is that. */
+  /** MariaDB: the gtid_binlog_state up to which the log was read. Null on MySQL, where the checkpoint's set is equivalent. */
   state: string | null;
 }
 
-/** Where capture stood, and on whose log. */
+/** Where capture stopped, and in which server's log. */
 export interface Checkpoint {
   position: Position;
   flavour: Flavour;
@@ -21,7 +21,7 @@ export interface Checkpoint {
   serverUuid: string;
   /** Commit time of the last transaction before the position; null when none was read. */
   committedAtMs: number | null;
-  /** How capture was stopped, where no process has moved the checkpoint since. */
+  /** How capture was stopped, if no process has moved the checkpoint since. */
   cleanStop?: CleanStop | null;
 }
 
@@ -30,20 +30,20 @@ export type Lineage =
   | {
       kind: 'ok';
       /**
-       * Where to read from when it is not the checkpoint: behind our own last transaction, which was purged; on MariaDB also where
-       * GTIDs do not find the place, without the domains that were retired since the checkpoint. MariaDB is asked for it by file
-       * and offset.
+       * Where to start reading if not at the checkpoint: after our own last transaction, which was purged; on MariaDB also if GTIDs
+       * do not find the place, without the domains that were retired since the checkpoint. MariaDB is then queried by file and
+       * offset.
        */
       from?: Position;
-      /** MariaDB: domains were retired. They may be used again under numbers that were read, for other transactions. */
+      /** MariaDB: domains were retired. They may later reuse numbers that were read, for other transactions. */
       retired?: true;
     }
   | {
       kind: Extract<HaltReason, 'foreign-server' | 'diverged' | 'purged' | 'ahead-of-source'>;
       message: string;
-      /** The missing transactions: a GTID set, or file and offset from and to; null when it cannot be told. */
+      /** The missing transactions: a GTID set, or file and offset from and to; null if unknown. */
       missing: string | null;
-      /** When they were committed, as closely as it is known; null ends are open. */
+      /** When they were committed, as precisely as known; a null bound is open. */
       span: TimeSpan;
       remedy: string;
     };
@@ -55,7 +55,7 @@ export function lineageHalt({ kind, ...rest }: BrokenLineage, position: Position
   return { reason: kind, ...rest, position, transactionId: null, table: null };
 }
 
-/** Where a reader begins, and how it asks for the log. */
+/** Returns where a reader begins, and whether it requests the log by file and offset. */
 export function startOfReading(
   { from }: Extract<Lineage, { kind: 'ok' }>,
   checkpoint: Position,
@@ -68,7 +68,7 @@ export interface Proof {
   identity: SourceIdentity;
   checkpoint: Checkpoint;
   files: readonly LogFile[];
-  /** Whether the checkpoint was read from this very server: then its file names mean the same. */
+  /** Whether the checkpoint was read from this very server: then its file names are valid here. */
   sameServer: boolean;
 }
 
@@ -125,10 +125,10 @@ export function transactions(count: bigint): string {
   return `${count.toLocaleString('en-US')} transaction${count === 1n ? '' : 's'}`;
 }
 
-/** The last millisecond of a second since 1970 UTC. A log file's creation is known to the second, a commit to the millisecond. */
+/** The last millisecond of a second since 1970 UTC. A log file's creation time is in seconds, a commit time in milliseconds. */
 export const endOfSecondMs = (seconds: number): number => seconds * 1_000 + 999;
 
-/** Between two moments, ms since 1970 UTC. A clock may have been set back between them: the end is then not known. */
+/** The span between two times, ms since 1970 UTC. If the clock was set back in between, the end is unknown. */
 export function spanUpTo(fromMs: number | null, untilMs: number | null): TimeSpan {
   const isOrdered = fromMs === null || untilMs === null || fromMs <= untilMs;
   return { fromMs, untilMs: isOrdered ? untilMs : null };

@@ -3,10 +3,10 @@ import { findSilentKeys, isCovered, type SilentKey } from '../foreign-key/silent
 import { describeKey } from '../foreign-key/trigger-script.ts';
 import { pass, skip, warn, type Check, type Facts } from './check.ts';
 
-/** The finding is one line on a terminal. */
+/** Keeps the finding on one terminal line. */
 const DETAIL_CHARACTERS = 110;
 
-/** Whether the server carries cascades out itself and logs them: MySQL 9.6 and later, unless told to leave them to InnoDB. */
+/** Whether the server executes cascades itself and logs them: MySQL 9.6 and later, unless configured to leave them to InnoDB. */
 const logsCascades = ({ variables }: Pick<Facts, 'variables'>): boolean =>
   variables.get('innodb_native_foreign_keys') === 'OFF';
 

@@ -6,7 +6,7 @@ import type { LogStatus } from '../source/log-file.ts';
 import { nameVersion } from '../source/server-version.ts';
 import type { Source, SourceIdentity } from '../source/source.ts';
 
-/** `skip`: could not be asked, or needs what another line says is missing. Never `pass` without an answer. */
+/** `skip`: could not be tested, or requires something that another finding reports missing. Never `pass` without a result. */
 export type CheckLevel = 'pass' | 'warn' | 'fail' | 'skip';
 
 export interface Finding {
@@ -17,57 +17,60 @@ export interface Finding {
   remedy?: string;
 }
 
-/** One question to the source, and what its answer means. */
+/** One test of the source. */
 export interface Check {
   /** A stable word: `binlog-format`. */
   id: string;
   title: string;
-  /** null: the question does not arise on this server. */
+  /** Null if the check does not apply to this server. */
   run(facts: Facts): Finding | null | Promise<Finding | null>;
 }
 
-/** A table that the rules read, as we found it. */
+/** A table that the rules read, as found on the source. */
 export interface TableFacts {
   /** As the rules spell it. */
   wanted: string;
-  /** Whether its changes are read from the log; else it is only looked up. */
+  /** Whether its changes are read from the log; otherwise rows are only looked up. */
   watched: boolean;
   /** The columns that the rules name. */
   columns: ReadonlySet<string>;
   access: 'ok' | 'denied' | 'missing';
-  /** Of a table that may be read: the columns that it does not have. */
+  /** Missing columns of a readable table. */
   missingColumns: readonly string[];
   table: DictionaryTable | null;
 }
 
-/** What the server of the store allows. */
+/** Limits of the store's server. */
 export interface StoreLimits {
   /** Its max_allowed_packet. */
   packetBytes: number;
-  /** The GRANT with which our sessions could choose that the binlog has changed columns alone; left out where they can. */
+  /** The GRANT that lets our sessions restrict the binlog to changed columns; omitted if they already can. */
   grantForLessLog?: string;
 }
 
-/** What the server said, asked once for all checks. */
+/** The server's answers, queried once for all checks. */
 export interface Facts {
   source: Source;
   identity: SourceIdentity;
   dictionary: Dictionary;
-  /** Global variables by name; one that may not be read is not there. */
+  /** Global variables by name; unreadable ones are absent. */
   variables: ReadonlyMap<string, string>;
-  /** How RDS and Aurora keep the log beyond what backups need, as the table of their procedures says; 'unknown' where there is none to read. */
+  /**
+   * How long RDS and Aurora keep the log beyond what backups need, from their configuration table; 'unknown' if there is no such
+   * table.
+   */
   rdsRetention: { hours: number | null } | 'denied' | 'unknown';
   log: { state: 'on'; status: LogStatus } | { state: 'off' } | { state: 'denied' };
   tables: readonly TableFacts[];
-  /** Tables that the rules name and that our user does not see: they are not there, or nothing is granted on them. */
+  /** Tables that the rules name and our user does not see: they do not exist, or nothing is granted on them. */
   unseen: readonly string[];
   mayReplicate: boolean;
-  /** Our replication server id; null when there is none yet. */
+  /** Our replication server id; null if none is assigned yet. */
   serverId: number | null;
-  /** Whether a reader of ours is connected now, so that one of our id is as it should be. */
+  /** Whether our own reader is connected now; then a replica with our server id is expected. */
   readerRuns: boolean;
   checkpoint: Checkpoint | null;
-  /** Tries to write to the store, once; throws what hinders it. Null when the caller asks for no such check. */
+  /** Tries once to write to the store; throws on failure. Null when the caller requests no such check. */
   probeStore: (() => Promise<StoreLimits>) | null;
   clock: Clock;
 }
@@ -79,7 +82,7 @@ export const fail = (detail: string, remedy: string): Finding => ({ level: 'fail
 
 export const nothingThere = skip('None of the watched tables can be seen.');
 
-/** The watched tables that our user sees, views among them. */
+/** Returns the watched tables that our user sees, including views. */
 export function watchedTables({ tables }: Facts): DictionaryTable[] {
   return tables.flatMap(({ watched, table }) => (watched && table ? [table] : []));
 }
@@ -91,18 +94,18 @@ export interface PreflightOptions {
   source: Source;
   /** Tables whose changes are read, with the columns that the rules name. */
   watch: Watch;
-  /** Tables that are only looked up, likewise. */
+  /** Tables that are only looked up, with the columns that the rules name. */
   lookups?: Watch;
-  /** All that the rules name, whether the schema has it or not. */
+  /** All tables and columns that the rules name, whether the schema has them or not. */
   named?: Watch;
-  /** The tables' names as the rules spell them; without it, those of `watch`. */
+  /** The tables' names as the rules spell them; by default the names in `watch`. */
   spelled?: Iterable<string>;
   /** Our replication server id. */
   serverId?: number;
-  /** Whether a reader of ours is connected now. */
+  /** Whether our own reader is connected now. */
   readerRuns?: boolean;
   checkpoint?: Checkpoint | null;
-  /** Tries to write to the store; throws an AppError that says what hinders it. */
+  /** Tries to write to the store; throws an AppError that describes the failure. */
   probeStore?: () => Promise<StoreLimits>;
   clock?: Clock;
 }

@@ -8,7 +8,7 @@ const MAX_NAME_CHARACTERS = 64;
 const qualifiedName = ({ dictionary: { schema } }: Facts, table: string): string =>
   `${quoteName(schema)}.${quoteName(table)}`;
 
-/** MariaDB logs changes of a table with transaction-precise history as statements, whatever binlog_format says. */
+/** MariaDB logs changes of a table with transaction-precise history as statements, regardless of binlog_format. */
 const history: Check = {
   id: 'history',
   title: 'System-versioned tables',
@@ -29,7 +29,7 @@ const history: Check = {
 const hasPreciseHistory = ({ columns }: DictionaryTable): boolean =>
   columns.some(({ period, type }) => period === 'end' && type.startsWith('bigint'));
 
-/** The server has no statement that changes the kind of history, so that it is saved in a table of its own (MariaDB 10.11.18, 11.8.8). */
+/** The server has no statement that changes the kind of history, so it is saved in a separate table (MariaDB 10.11.18, 11.8.8). */
 function historyByTime(facts: Facts, { name, columns }: DictionaryTable): string {
   const table = qualifiedName(facts, name);
   const saved = qualifiedName(facts, `${name.slice(0, MAX_NAME_CHARACTERS - '_history'.length)}_history`);
@@ -45,7 +45,7 @@ function historyByTime(facts: Facts, { name, columns }: DictionaryTable): string
   ].join('\n');
 }
 
-/** Columns in a format of which the log does not say how many bytes a value has: then no column of the table can be read. */
+/** Finds columns in a format whose value lengths the log does not contain: then no column of the table can be read. */
 const formats: Check = {
   id: 'column-formats',
   title: 'Formats of columns',
@@ -70,14 +70,14 @@ const formats: Check = {
 
 interface OldTable {
   name: string;
-  /** Those in an old format. */
+  /** The columns in an old format. */
   columns: readonly DictionaryColumn[];
 }
 
 /** MariaDB 10.11.18 prints `decimal(10,2)/*old*\/`. */
 const isOldDecimal = ({ type }: DictionaryColumn): boolean => /^decimal\b.*\/\*old\*\//.test(type);
 
-/** MariaDB 10.11.18 prints `datetime(3) /* mariadb-5.3 *\/`; one without a fraction has a known length. */
+/** MariaDB 10.11.18 prints `datetime(3) /* mariadb-5.3 *\/`; columns without a fraction have a known length. */
 const isOldFraction = ({ type }: DictionaryColumn): boolean =>
   type.includes('mariadb-5.3') && fractionOf(type) > 0;
 
@@ -88,7 +88,7 @@ function keepNewFormat({ identity, variables }: Facts, old: readonly OldTable[])
   return [setVariable('mysql56_temporal_format', 'ON', identity.flavour)];
 }
 
-/** FORCE rebuilds temporal columns and leaves a DECIMAL as it is, which MODIFY with its own definition converts (MariaDB 10.11.18). */
+/** FORCE rebuilds temporal columns but not DECIMAL columns, which MODIFY with the same definition converts (MariaDB 10.11.18). */
 async function convert(facts: Facts, { name, columns }: OldTable): Promise<string> {
   const table = qualifiedName(facts, name);
   const decimals = columns.filter(isOldDecimal);

@@ -27,14 +27,14 @@ const variableNames = [
   'innodb_native_foreign_keys',
   'max_allowed_packet',
   'mysql56_temporal_format',
-  // Signs of a provider (managed.ts).
+  // Indicators of a managed provider (managed.ts).
   ...['version_comment', 'basedir', 'datadir', 'aurora_version', 'aad_auth_only'],
 ];
 const variablePrefixes = ['cloudsql', 'azure'];
 
 const denied = new Set([1142, 1143, 1227, 1044]);
 
-/** Asks the source once for what the checks check. Throws when it cannot be reached. */
+/** Queries the source once for everything the checks need. Throws when the source cannot be reached. */
 export async function collectFacts(
   options: PreflightOptions & { lookups: Watch; clock: Clock },
 ): Promise<Facts> {
@@ -76,7 +76,7 @@ async function readVariables(source: Source): Promise<Map<string, string>> {
   const rows = await source
     .query(`SHOW GLOBAL VARIABLES WHERE Variable_name IN (${names})${prefixes}`)
     .catch((error: unknown) => {
-      // Each check says of its variable that it could not be read.
+      // Each check reports that its variable could not be read.
       if (denied.has(errnoOf(error) ?? 0)) return [];
       throw error;
     });
@@ -84,8 +84,9 @@ async function readVariables(source: Source): Promise<Map<string, string>> {
 }
 
 /**
- * What `CALL mysql.rds_set_configuration` has set on RDS and Aurora. NULL, as it is at first: the log is purged as soon as backups do not need it
- * (AWS, "mysql.rds_set_configuration"). An account without a right on the table is refused (1142) whether there is one or not.
+ * Reads what `CALL mysql.rds_set_configuration` has set on RDS and Aurora. NULL, the default: the log is purged as soon as backups do
+ * not need it (AWS, "mysql.rds_set_configuration"). An account without a privilege on the table gets 1142 whether the table exists or
+ * not.
  */
 async function readRdsRetention(source: Source): Promise<Facts['rdsRetention']> {
   try {
@@ -114,7 +115,7 @@ interface WantedTable {
   watched: boolean;
 }
 
-/** By doing: the dictionary hides what our user may not read, so that a column without a grant looks like one that is not there. */
+/** Tests access with SELECT: the dictionary hides columns without a grant, which then look like missing columns. */
 async function probeTable(
   source: Source,
   dictionary: Dictionary,

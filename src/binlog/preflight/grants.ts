@@ -61,5 +61,5 @@ const links: Check = {
   },
 };
 
-/** The least that works: each asked by doing what needs it, so that roles and wildcards count. */
+/** The minimal privileges: each is tested by an operation that needs it, so that roles and wildcards count. */
 export const grantChecks: readonly Check[] = [replicationSlave, replicationClient, select, links];

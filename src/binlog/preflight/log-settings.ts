@@ -4,7 +4,7 @@ import { fail, pass, skip, unreadable, warn, type Check, type Facts } from './ch
 
 const oldest = { mysql: '8.0.1', mariadb: '10.6.0' } as const;
 
-/** Sessions that are open keep the value they began with, and each may set its own. */
+/** Open sessions keep the value they started with, and each may set its own. */
 const reconnect = '\n-- then restart the application: open sessions keep the old value';
 const perSession =
   'A session may still set it otherwise, which cannot be seen from here; the reader stops at the first such change.';
@@ -149,7 +149,7 @@ const replicaUpdates: Check = {
   },
 };
 
-/** Null when the server does not say. MariaDB requires SLAVE MONITOR for the direct question; its position says it too. */
+/** Null when unknown. MariaDB requires SLAVE MONITOR for SHOW REPLICA STATUS; its replication position shows it, too. */
 async function readReplicaState({ source, identity }: Facts): Promise<boolean | null> {
   try {
     if (identity.flavour === 'mariadb') {
@@ -163,7 +163,7 @@ async function readReplicaState({ source, identity }: Facts): Promise<boolean | 
   }
 }
 
-/** What the log must hold, and hold whole. */
+/** What the log must contain, and contain completely. */
 export const logSettingChecks: readonly Check[] = [
   serverVersion,
   logBin,
@@ -176,7 +176,7 @@ export const logSettingChecks: readonly Check[] = [
   replicaUpdates,
 ];
 
-/** What capture can live with, but not through every failure. */
+/** Capture works without these settings, but does not survive every failure. */
 const gtid: Check = {
   id: 'gtid',
   title: 'GTIDs',

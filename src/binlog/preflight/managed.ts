@@ -1,36 +1,36 @@
 import { pass, type Check, type Facts } from './check.ts';
 
 /*
- * Databases that a provider runs refuse SET PERSIST, SET GLOBAL and everything that needs SUPER, and have no my.cnf: their settings are
- * changed by the provider's own tools. A remedy is written as for a server of one's own, and rewritten here.
+ * Managed databases refuse SET PERSIST, SET GLOBAL and everything that needs SUPER, and have no my.cnf: their settings are changed
+ * with the provider's own tools. Checks write remedies for a self-hosted server; this file rewrites them for the provider.
  */
 
 export type Provider = 'rds' | 'aurora' | 'azure' | 'cloud-sql' | 'digitalocean' | 'planetscale';
 
-/** What tells a provider. */
+/** What identifies a provider. */
 export interface ServerSigns {
   version: string;
-  /** Global variables by name, as far as they could be read. */
+  /** The readable global variables, by name. */
   variables: ReadonlyMap<string, string>;
-  /** Of source.url. */
+  /** The host of source.url. */
   host: string;
 }
 
 /**
- * Which provider runs the server, by what the server says, else by the provider's domain; null for none that is known.
+ * Recognises the provider of a server by the server's variables, or else by the provider's domain; null for an unknown provider.
  *
  * Checked against documents:
  *
  * - Aurora has the variable `aurora_version` (AWS, "Aurora MySQL version numbers").
- * - RDS has its program under `/rdsdbbin/` (phpMyAdmin recognises it by the same).
- * - A flexible server of Azure may show a plain version (MicrosoftDocs/azure-docs, issue 111774): it is known by its domain then.
+ * - RDS has its program under `/rdsdbbin/` (phpMyAdmin recognises it the same way).
+ * - An Azure flexible server may show a plain version (MicrosoftDocs/azure-docs, issue 111774): then its domain identifies it.
  *
  * From general knowledge, neither checked against documents nor run on a server of the provider:
  *
  * - RDS has its data under `/rdsdbdata/`.
  * - Cloud SQL ends its version with `-google`, has `(Google)` as `version_comment`, and has variables `cloudsql_…`.
  * - Azure may end its version with `-azure`, and has `aad_auth_only` and variables `azure_…`.
- * - PlanetScale is Vitess: its version ends with `-Vitess`. DigitalOcean is known by its domain alone.
+ * - PlanetScale is Vitess: its version ends with `-Vitess`. Only its domain identifies DigitalOcean.
  * - The domains.
  * @internal
  */
@@ -62,14 +62,14 @@ interface Setting {
   value: string;
 }
 
-/** By general knowledge, except that RDS and Aurora have parameter groups: no command line was run at a provider. */
+/** From general knowledge, except that RDS and Aurora have parameter groups: no command was run at a provider. */
 interface Ways {
   title: string;
-  /** How the provider sets variables. */
+  /** Returns the provider's way of setting variables. */
   set(settings: readonly Setting[]): string;
-  /** How the binary log is turned on. */
+  /** How to turn the binary log on. */
   logOn: string;
-  /** How long the log is kept, for a week. */
+  /** How to keep the log for a week. */
   keepLog?: string;
 }
 
@@ -80,7 +80,7 @@ function inGroup(command: string, group: string): Ways['set'] {
     [
       '# In a parameter group of your own, not the default one; then reboot the instance:',
       ...settings.map(
-        // In a parameter group this one is spelled with a dash.
+        // Parameter groups spell this name with a dash.
         ({ name, value }) =>
           `aws rds ${command} ${group} GROUP --parameters ` +
           `"ParameterName=${name === 'gtid_mode' ? 'gtid-mode' : name},ParameterValue=${value},ApplyMethod=pending-reboot"`,
@@ -148,7 +148,7 @@ const retentionNames = new Set([
   ...['binlog_expire_logs_seconds', 'expire_logs_days', 'max_binlog_total_size', 'binlog_space_limit'],
 ]);
 
-/** The remedy for a server that a provider runs; unchanged where it changes no setting of the server. */
+/** Rewrites a remedy for a managed server; returns it unchanged if it changes no server setting. */
 export function toManagedRemedy(remedy: string, provider: Provider): string {
   if (/^Under \[mysqld\]/m.test(remedy) && /^log_bin = /m.test(remedy)) return ways[provider].logOn;
   const settings = settingsIn(remedy);
@@ -158,7 +158,7 @@ export function toManagedRemedy(remedy: string, provider: Provider): string {
   return set(settings);
 }
 
-/** The variables that a remedy sets, each with its last value. */
+/** Returns the variables that a remedy sets, each with its last value. */
 function settingsIn(remedy: string): Setting[] {
   const found = new Map<string, string>();
   const statements = /\bSET (?:PERSIST|GLOBAL) (\w+) = ('[^']*'|[^;\s]+)|^Add the line (\w+) = (\S+) /gm;

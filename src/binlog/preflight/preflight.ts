@@ -14,7 +14,7 @@ import { environmentChecks } from './server-environment.ts';
 import { tableChecks } from './tables.ts';
 
 export interface CheckResult {
-  /** A stable word: `binlog-format`. */
+  /** A stable identifier: `binlog-format`. */
   id: string;
   title: string;
   level: CheckLevel;
@@ -24,7 +24,7 @@ export interface CheckResult {
 }
 
 export interface PreflightReport {
-  /** Whether capture may begin: nothing fails. */
+  /** Whether capture may begin: no check fails. */
   ok: boolean;
   /** `MySQL 9.7.4 at db.example.com:3306, schema ontology_db`. */
   server: string;
@@ -43,8 +43,8 @@ const checks: readonly Check[] = [
 ];
 
 /**
- * Asks the source everything that must hold before its log is read, and returns a remedy for each check that fails. The same at start, on
- * reconnect and hourly. Never throws for what a server says: a server that cannot be reached is a failed check too. Throws
+ * Runs every check that must pass before the source's log is read, and returns a remedy for each failed check. The same checks run at
+ * start, on reconnect and hourly. Never throws because of a server's response: an unreachable server is a failed check, too. Throws
  * ERR_DRIVER when the installed mysql2 lacks a member that the reader needs.
  */
 export async function runPreflight(options: PreflightOptions): Promise<PreflightReport> {
@@ -54,7 +54,7 @@ export async function runPreflight(options: PreflightOptions): Promise<Preflight
   try {
     facts = await collectFacts({ lookups: new Map(), clock: systemClock, ...options });
   } catch (error) {
-    // The fault of this installation: no answer of the server changes it.
+    // A fault of this installation, which no response of the server changes.
     if (error instanceof AppError && error.code === 'ERR_DRIVER') throw error;
     const store = options.probeStore ? [await checkStore(options.probeStore)] : [];
     return { ok: false, server: place, checks: [unreachable(error), ...store] };
@@ -72,7 +72,7 @@ export async function runPreflight(options: PreflightOptions): Promise<Preflight
   };
 }
 
-/** The line of the store alone, where nothing is known of the source. */
+/** Runs only the store's check, for when nothing is known about the source. */
 export async function checkStore(probeStore: () => Promise<StoreLimits>): Promise<CheckResult> {
   return { id: writable.id, title: writable.title, remedy: null, ...(await tryStore(probeStore)) };
 }
@@ -99,7 +99,7 @@ async function runCheck(check: Check, facts: Facts): Promise<Finding | null> {
   }
 }
 
-/** The server's own text is not repeated: it may quote a value. */
+/** The server's own text is not repeated: it may contain a value. */
 function unexpected(error: unknown): AppError {
   const number = errnoOf(error);
   if (number === undefined) throw error;

@@ -4,7 +4,7 @@ import { toLogLimits } from '../position/runway.ts';
 import { pass, unreadable, warn, type Check, type Facts, type Finding } from './check.ts';
 import { providerOf, rdsRetention } from './managed.ts';
 
-/** A long weekend: a halted daemon may stay unnoticed for that long. */
+/** A long weekend, during which a halted daemon may remain unnoticed. */
 const shortMs = 72 * 3_600_000;
 
 export const retention: Check = {
@@ -42,7 +42,7 @@ export const retention: Check = {
   },
 };
 
-/** RDS and Aurora purge the log by a setting of their own, whatever the variables say. Null where that is not known to be the server. */
+/** RDS and Aurora purge the log by a setting of their own, whatever the variables say. Null if the server is not known to be one. */
 function checkRds(facts: Facts): Finding | null {
   const { rdsRetention: found, identity } = facts;
   const provider = providerOf(facts);

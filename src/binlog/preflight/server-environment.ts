@@ -11,7 +11,7 @@ const sourceTls: Check = {
   run: ({ source: { url } }) => checkTls(url, 'source.url'),
 };
 
-/** Whether what crosses the network to a database is encrypted, and its server known. `key`: where its address is configured. */
+/** Checks whether the connection to a database is encrypted and its server verified. `key`: the configuration key of its address. */
 export function checkTls({ socketPath, host, tls }: DatabaseUrl, key: string): Finding {
   if (socketPath !== undefined || isLocal(host)) return pass('The server is on this machine.');
   if (!tls) {
@@ -44,7 +44,7 @@ const clockSkew: Check = {
       const tripMs = monotonicMs() - sent;
       skews.push({ skewMs: Number(row!['now']) * 1_000 - (clock.now() - tripMs / 2), tripMs });
     }
-    // The quickest answer is the least uncertain one: the first may have had to connect.
+    // The fastest response is the most precise: the first one may include connecting.
     const { skewMs, tripMs } = skews.reduce((best, each) => (each.tripMs < best.tripMs ? each : best));
     if (Math.abs(skewMs) - tripMs / 2 <= maxSkewMs) return pass('It agrees with ours to the second.');
     return warn(

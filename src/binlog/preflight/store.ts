@@ -9,7 +9,7 @@ export const writable: Check = {
   run: ({ probeStore }) => probeStore && tryStore(probeStore),
 };
 
-/** Whether the store can be written, which needs no answer of the source. */
+/** Tests whether the store can be written. Needs nothing from the source. */
 export async function tryStore(probeStore: () => Promise<StoreLimits>): Promise<Finding> {
   try {
     await probeStore();
@@ -20,7 +20,7 @@ export async function tryStore(probeStore: () => Promise<StoreLimits>): Promise<
   }
 }
 
-/** Types that hold more than 64 KiB. */
+/** Types with values larger than 64 KiB. */
 const largeTypes =
   /^(medium|long)(text|blob)\b|^json\b|^vector\b|^(geometry|.*(point|linestring|polygon|collection))\b/;
 
@@ -73,5 +73,5 @@ const idleLog: Check = {
   },
 };
 
-/** What the store allows, where the caller can ask it. */
+/** Checks of the store; they apply only if the caller passes `probeStore`. */
 export const storeChecks: readonly Check[] = [writable, packetSize, idleLog];

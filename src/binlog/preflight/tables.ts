@@ -98,7 +98,7 @@ const labels: Check = {
   },
 };
 
-/** The engine before the key: CSV has no keys, so that its table gets one after it is converted. */
+/** Engine before key: CSV has no keys, so its table gets a key after it is converted. */
 export const tableChecks: readonly Check[] = [
   present,
   engines,

@@ -1,4 +1,4 @@
-/** A cursor over the bytes of one event. Reading past the end throws a RangeError: a truncated event is never guessed at. */
+/** A cursor over the bytes of one event. Reading past the end throws a RangeError: the rest of a truncated event is never guessed. */
 export class ByteReader {
   readonly buffer: Buffer;
   offset: number;
@@ -14,7 +14,7 @@ export class ByteReader {
     return this.end - this.offset;
   }
 
-  /** Never goes back: a damaged length that is negative, or not a number, is refused too. */
+  /** Never moves backwards: throws a RangeError for a damaged length that is negative or not a number, too. */
   skip(bytes: number): void {
     const next = this.offset + bytes;
     if (!(bytes >= 0 && next <= this.end))

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { eventType } from './event-type.ts';
 import { CHECKSUM_BYTES, HEADER_BYTES, readLogEvent, type LogEvent } from './log-event.ts';
 
-/** An event's CRC32 does not match its bytes, or its packet is not as long as the event says. */
+/** An event's CRC32 does not match its bytes, or its packet does not have the length stated in the event. */
 export class ChecksumError extends Error {
   constructor(message = 'an event arrived with a wrong checksum') {
     super(message);
@@ -10,15 +10,17 @@ export class ChecksumError extends Error {
 }
 
 /**
- * Cuts events out of the packets of one dump. When the server writes checksums, every event after the format description carries
- * a CRC32: an event with a wrong one is never decoded (ChecksumError).
+ * Extracts the events from the packets of one dump. If the server writes checksums, every event after the format description has a
+ * CRC32: an event with a wrong checksum is never decoded (ChecksumError).
  */
 export class ChecksummedEvents {
   #checksums = false;
 
-  /** The event in `buffer` from `start` to `end`, valid as long as the buffer. */
+  /**
+   * Reads the event in `buffer` from `start` to `end`; it is valid as long as the buffer. Throws a ChecksumError for a damaged event.
+   */
   read(buffer: Buffer, start: number, end: number): LogEvent {
-    // Without checksums only this distinguishes a damaged event from a whole one.
+    // Without checksums, only the length distinguishes a damaged event from a complete one.
     if (end - start < HEADER_BYTES || buffer.readUInt32LE(start + 9) !== end - start)
       throw new ChecksumError('an event arrived that is not as long as it says');
     const type = buffer[start + 4]!;
@@ -26,7 +28,7 @@ export class ChecksummedEvents {
       this.#checksums = buffer[end - CHECKSUM_BYTES - 1] === 1;
       return readLogEvent(buffer, start, end - CHECKSUM_BYTES - 1);
     }
-    // The rotate that opens a dump comes before the format description; it is checked like the others once that is known.
+    // The rotate event that opens a dump precedes the format description: it is verified if its last bytes match as a checksum.
     if (!this.#checksums && !carriesChecksum(buffer, start, end)) return readLogEvent(buffer, start, end);
     const bodyEnd = end - CHECKSUM_BYTES;
     if (

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { Connection } from 'mysql2';
 import { AppError } from '../../lib/errors.ts';
 
-/** What mysql2 hands to a command: one packet, valid only during the call. */
+/** The packet that mysql2 passes to a command; valid only during the call. */
 interface Packet {
   buffer: Buffer;
   offset: number;
@@ -10,11 +10,11 @@ interface Packet {
   isEOF(): boolean;
   isError(): boolean;
   asError(encoding: string): Error;
-  /** A copy that stays valid. */
+  /** Returns a copy that remains valid. */
   clone(): Packet;
 }
 
-/** The part of a mysql2 connection that a command of our own works with. */
+/** The part of a mysql2 connection that our own commands use. */
 export interface CommandConnection {
   clientEncoding: string;
   _resetSequenceId(): void;
@@ -24,7 +24,7 @@ export interface CommandConnection {
   stream: { pause(): void; resume(): void; destroy(): void; readonly bytesRead: number };
 }
 
-/** Members that mysql2 does not document, with their types: package.json pins the version that was tested with them. */
+/** Undocumented members of mysql2, with their types: package.json pins the version tested with them. */
 const connectionMembers: Readonly<Record<string, string>> = {
   clientEncoding: 'string',
   _resetSequenceId: 'function',
@@ -48,8 +48,8 @@ const packetMembers: Readonly<Record<string, string>> = {
 };
 
 /**
- * The connection with its members for commands of our own. Throws ERR_DRIVER, with the names, when mysql2 lacks one of them:
- * `run` and `check` call this in the preflight, before anything is read.
+ * Returns the connection with its members for our own commands. Throws ERR_DRIVER, with the names, if mysql2 lacks any of them: `run`
+ * and `check` call this in the preflight, before anything is read.
  */
 export function asCommandConnection(connection: Connection): CommandConnection {
   requireMembers('connection', connection, connectionMembers);
@@ -74,7 +74,7 @@ function valueAt(value: unknown, path: string): unknown {
     );
 }
 
-/** An outgoing packet: the payload behind room for the four header bytes that mysql2 fills in. */
+/** An outgoing packet: four header bytes, which mysql2 fills in, then the payload. */
 class OutPacket {
   readonly buffer: Buffer;
 
@@ -97,7 +97,7 @@ const COM_REGISTER_SLAVE = 0x15;
 const COM_BINLOG_DUMP_GTID = 0x1e;
 const NON_BLOCKING = 1;
 
-/** COM_BINLOG_DUMP: MariaDB takes the place to start from @slave_connect_state and ignores file and offset. */
+/** COM_BINLOG_DUMP: MariaDB starts from @slave_connect_state if it is set, and then ignores file and offset. */
 export function dumpPacket(options: {
   serverId: number;
   file: string;
@@ -115,7 +115,7 @@ export function dumpPacket(options: {
   return out;
 }
 
-/** COM_BINLOG_DUMP_GTID: the server finds the file and leaves out every transaction that the encoded set contains. */
+/** COM_BINLOG_DUMP_GTID: the server finds the file and omits every transaction in the encoded set. */
 export function dumpGtidPacket(options: {
   serverId: number;
   gtidSet: Buffer;
@@ -132,7 +132,7 @@ export function dumpGtidPacket(options: {
   return out;
 }
 
-/** COM_REGISTER_SLAVE: makes the reader visible in SHOW REPLICAS. Host, user and password stay empty. */
+/** COM_REGISTER_SLAVE: makes the reader visible in SHOW REPLICAS. User and password remain empty. */
 export function registerPacket(options: { serverId: number; host: string }): Buffer {
   const host = Buffer.from(options.host, 'utf8').subarray(0, 60);
   const out = Buffer.alloc(1 + 4 + 1 + host.length + 1 + 1 + 2 + 4 + 4);
@@ -144,17 +144,18 @@ export function registerPacket(options: { serverId: number; host: string }): Buf
 }
 
 export interface CommandHandlers {
-  /** One answer packet: `buffer[start]` is behind the OK byte. Returns true to end the command. */
+  /** One response packet: `buffer[start]` is the first byte after the OK byte. Returns true to end the command. */
   onPacket(buffer: Buffer, start: number, end: number): boolean;
   onEnd(): void;
   onError(error: Error): void;
 }
 
 /**
- * A protocol command of our own in mysql2's queue: it sends one packet and is given every answer until it ends.
+ * A protocol command of our own in mysql2's queue: it sends one packet and receives every response until it ends.
  *
- * It pauses by itself, not by mysql2's `pause`: a server closes the connection right after the end of its log, and Node reports that
- * for a paused socket too. mysql2 then drops what it has kept back, the end of the log included, and reports a broken connection.
+ * It has its own pause instead of mysql2's `pause`: a server closes the connection right after the end of its log, and Node reports
+ * the close even for a paused socket. mysql2 then drops its buffered packets, including the end of the log, and reports a broken
+ * connection.
  */
 export class ServerCommand extends EventEmitter {
   readonly #payload: Buffer;
@@ -164,7 +165,7 @@ export class ServerCommand extends EventEmitter {
   #closed = false;
   #connection: CommandConnection | undefined;
   #paused = false;
-  /** What arrived since the pause: the packets of the chunk that was being read. */
+  /** Packets that arrived after the pause: the rest of the chunk being read. */
   #kept: Packet[] = [];
   /** The connection broke during the pause. */
   #broken: Error | undefined;
@@ -175,20 +176,20 @@ export class ServerCommand extends EventEmitter {
     this.#verbs = verbs;
   }
 
-  /** mysql2 calls this when the connection breaks: what arrived before that is given out first. */
+  /** mysql2 calls this when the connection breaks. During a pause the error is reported after the packets that arrived before it. */
   readonly onResult = (error: Error): void => {
     if (this.#closed) return;
     if (this.#paused) this.#broken = error;
     else this.#fail(error);
   };
 
-  /** Gives out no packet, and no error, until `resume`; the socket is not read meanwhile. */
+  /** Delivers neither packets nor errors until `resume`; the socket is not read in the meantime. */
   pause(): void {
     this.#paused = true;
     this.#connection?.stream.pause();
   }
 
-  /** Gives out what arrived meanwhile, then continues to read. A packet may pause it again. */
+  /** Delivers what arrived in the meantime, then continues to read. A packet may pause the command again. */
   resume(): void {
     this.#paused = false;
     const kept = this.#kept;
@@ -201,13 +202,13 @@ export class ServerCommand extends EventEmitter {
     else this.#connection?.stream.resume();
   }
 
-  /** Ignores later packets: mysql2 still delivers the ones that it had buffered. */
+  /** Ignores later packets: mysql2 still delivers those it has buffered. */
   close(): void {
     this.#closed = true;
     this.#kept = [];
   }
 
-  /** mysql2's contract: called once without a packet to begin, then for every packet; true ends the command. */
+  /** mysql2's contract: called first without a packet, then for every packet; true ends the command. */
   execute(packet: Packet | null, connection: CommandConnection): boolean {
     if (!this.#sent) {
       this.#sent = true;
@@ -249,7 +250,7 @@ export class ServerCommand extends EventEmitter {
     this.#verbs.onError(error);
   }
 
-  /** Checks the first answer only: mysql2 builds every packet from one class. */
+  /** Checks only the first response: mysql2 builds every packet from one class. */
   #isUsable(packet: Packet): boolean {
     this.#answered = true;
     try {

@@ -2,7 +2,7 @@ import type { HaltReason } from '../halt.ts';
 import { backRemedy, purgedRemedy, steps } from '../remedy.ts';
 import type { Flavour } from '../types.ts';
 
-/** The many things that one error number means when the server ends a dump. */
+/** Why the server ended a dump; one error number has many of these meanings. */
 export type DumpErrorKind =
   | 'purged'
   | 'ahead-of-source'
@@ -19,9 +19,9 @@ export type DumpErrorKind =
 
 export interface DumpError {
   kind: DumpErrorKind;
-  /** Why capture must stop; null when it may try again, or when a setting of ours is wrong. */
+  /** Why capture must stop; null when a retry is possible, or when our own configuration is wrong. */
   halt: Extract<HaltReason, 'purged' | 'ahead-of-source' | 'diverged'> | null;
-  /** Whether trying again by itself can succeed. */
+  /** Whether an automatic retry can succeed. */
   retryable: boolean;
   message: string;
   remedy: string;
@@ -109,7 +109,7 @@ const meanings: Readonly<Record<DumpErrorKind, Meaning>> = {
   },
 };
 
-/** Error 1236 says everything by its text. MySQL and MariaDB, from 8.0 and 10.6 on; MySQL changed "master" to "source". */
+/** Error 1236 is distinguished only by its text. MySQL from 8.0 and MariaDB from 10.6; MySQL changed "master" to "source". */
 const texts: readonly (readonly [RegExp, DumpErrorKind])[] = [
   [/purged required binary logs|required binlog files have been purged/i, 'purged'],
   [/has more GTIDs than the (source|master)/i, 'ahead-of-source'],
@@ -124,7 +124,7 @@ const texts: readonly (readonly [RegExp, DumpErrorKind])[] = [
   [/can not handle replication events|mariadb_slave_capability|position < 4/i, 'bad-request'],
 ];
 
-/** Numbers that have a meaning of their own; MariaDB's are not in mysql2's table of names, so names are never looked at. */
+/** Numbers with a single meaning. MariaDB's are missing from mysql2's table of names, so names are never used. */
 const numbers: Readonly<Record<Flavour, Readonly<Record<number, DumpErrorKind>>>> = {
   mysql: {
     1789: 'purged',
@@ -145,8 +145,8 @@ const numbers: Readonly<Record<Flavour, Readonly<Record<number, DumpErrorKind>>>
 const fatalReadError = 1236;
 
 /**
- * Says what the end of a dump means. `errno` is the server's number, undefined when the connection broke without one.
- * Lineage is proved before every dump, so most of these are races (a purge between the proof and the dump) or our own fault.
+ * Classifies the end of a dump. `errno` is the server's number, undefined when the connection broke without one. Lineage is proved
+ * before every dump, so most of these are races (a purge between the proof and the dump) or our own fault.
  */
 export function classifyDumpError(errno: number | undefined, message: string, flavour: Flavour): DumpError {
   const kind = kindOf(errno, message, flavour);

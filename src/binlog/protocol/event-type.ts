@@ -61,12 +61,12 @@ export const eventType = {
 type EventName = keyof typeof eventType;
 
 /**
- * What the reader does with an event: `read` it; `skip` it, since it neither changes a row nor ends a transaction; or `halt`,
- * since it stands for changes that it does not show.
+ * What the reader does with an event: `read` it; `skip` it, because it neither changes a row nor ends a transaction; or `halt`,
+ * because it stands for changes that it does not contain.
  */
 export type EventVerdict = 'read' | 'skip' | 'halt';
 
-/** Every type has one verdict: one that is missing here does not compile. */
+/** Every type has one verdict: a missing one is a compile error. */
 const verdicts: Readonly<Record<EventName, EventVerdict>> = {
   unknown: 'halt',
   // Begins a log of MySQL 4.1 or older, whose events have other headers.
@@ -74,18 +74,18 @@ const verdicts: Readonly<Record<EventName, EventVerdict>> = {
   query: 'read',
   stop: 'skip',
   rotate: 'read',
-  // Values that the statement after it uses: INSERT_ID, RAND(), @variable. The statement itself is classified.
+  // Values for the following statement: INSERT_ID, RAND(), @variable. The statement itself is classified.
   intvar: 'skip',
   rand: 'skip',
   userVar: 'skip',
-  // LOAD DATA of MySQL before 5.0.3: rows of which the log has the file, not the changes.
+  // LOAD DATA of MySQL before 5.0.3: the log has the file of the rows, not the changes.
   load: 'halt',
   newLoad: 'halt',
   createFile: 'halt',
   execLoad: 'halt',
-  // Never written by any server.
+  // No server writes this event.
   slave: 'skip',
-  // The file of a LOAD DATA that is logged as a statement: executeLoadQuery is that statement.
+  // The file of a LOAD DATA that is logged as a statement; executeLoadQuery is that statement.
   beginLoadQuery: 'skip',
   appendBlock: 'skip',
   deleteFile: 'skip',
@@ -93,7 +93,7 @@ const verdicts: Readonly<Record<EventName, EventVerdict>> = {
   formatDescription: 'read',
   xid: 'read',
   tableMap: 'read',
-  // Rows of MySQL 5.1.5 to 5.1.15, in a format of their own.
+  // Rows of MySQL 5.1.5 to 5.1.15, in a format used only there.
   preGaWriteRows: 'halt',
   preGaUpdateRows: 'halt',
   preGaDeleteRows: 'halt',
@@ -103,7 +103,7 @@ const verdicts: Readonly<Record<EventName, EventVerdict>> = {
   writeRows: 'read',
   updateRows: 'read',
   deleteRows: 'read',
-  // Halts where its table is watched.
+  // Halts if its table is watched.
   partialUpdateRows: 'read',
   incident: 'halt',
   heartbeat: 'skip',
@@ -116,13 +116,13 @@ const verdicts: Readonly<Record<EventName, EventVerdict>> = {
   anonymousGtid: 'read',
   gtidTagged: 'read',
   mariadbGtid: 'read',
-  // What a file begins with: the GTIDs of the files before it, how it is encrypted on disk (the server decrypts it for us).
+  // Start of a file: the GTIDs of the files before it, its encryption on disk (the server decrypts it for us).
   previousGtids: 'skip',
   mariadbGtidList: 'read',
   mariadbStartEncryption: 'skip',
   // For the server's own recovery.
   mariadbBinlogCheckpoint: 'skip',
-  // Of group replication: what the transaction has read and written, who the members are.
+  // Group replication: what the transaction has read and written, and the group's members.
   transactionContext: 'skip',
   viewChange: 'skip',
   xaPrepare: 'read',
@@ -143,17 +143,19 @@ const byCode: readonly (EventVerdict | undefined)[] = Array.from({ length: 256 }
   return name && verdicts[name];
 });
 
-/** What the reader does with an event of this type; undefined for a type that no server up to MySQL 9.7 and MariaDB 12 has. */
+/**
+ * Returns what the reader does with an event of this type; undefined for a type unknown to servers up to MySQL 9.7 and MariaDB 12.
+ */
 export function verdictOf(type: number): EventVerdict | undefined {
   return byCode[type];
 }
 
-/** The name of an event type; undefined for an unknown one. */
+/** Returns the name of an event type; undefined for an unknown one. */
 export function nameOfEvent(type: number): EventName | undefined {
   return (Object.keys(eventType) as EventName[]).find((name) => eventType[name] === type);
 }
 
-/** Events that may be asked about: they are read again when the answer is there. A payload copies what it needs. */
+/** Events that may require a query to the source: they are read again when its result is there. A payload copies what it needs. */
 export const maySuspend: ReadonlySet<number> = new Set([
   eventType.query,
   eventType.mariadbQueryCompressed,

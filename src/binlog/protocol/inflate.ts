@@ -1,9 +1,9 @@
 import { inflateRawSync, inflateSync } from 'node:zlib';
 
-/** What MariaDB compresses by itself: events, and columns. Both say how long they are unpacked. */
+/** Decompresses events and columns that MariaDB compresses. Both formats contain the uncompressed length. */
 
 /**
- * Undoes MariaDB's log_bin_compress: one byte 0x80 | algorithm << 4 | bytes of the length that follows big-endian, then a zlib
+ * Decompresses MariaDB's log_bin_compress: one byte 0x80 | algorithm << 4 | bytes of the length that follows big-endian, then a zlib
  * stream (MariaDB sql/log_event.cc, binlog_buf_uncompress).
  */
 export function inflateEnvelope(bytes: Buffer): Buffer {
@@ -17,8 +17,8 @@ export function inflateEnvelope(bytes: Buffer): Buffer {
 }
 
 /**
- * Undoes MariaDB's column compression. Header byte: high four bits are the method (0 stored, 8 zlib), bit 3 says raw deflate,
- * the low three bits are the bytes of the length that follows (MariaDB sql/field_comp.cc). An empty value has no header.
+ * Decompresses MariaDB's column compression. Header byte: the high four bits are the method (0 stored, 8 zlib), bit 3 means raw
+ * deflate, the low three bits are the bytes of the length that follows (MariaDB sql/field_comp.cc). An empty value has no header.
  */
 export function inflateColumn(bytes: Buffer): Buffer {
   if (bytes.length === 0) return bytes;
@@ -33,7 +33,7 @@ export function inflateColumn(bytes: Buffer): Buffer {
   return inflateTo(length, bytes.subarray(1 + lengthBytes), header & 8 ? inflateRawSync : inflateSync);
 }
 
-/** Unpacks no more than was declared: a damaged length cannot take all memory. */
+/** Decompresses at most the declared length: a damaged length cannot exhaust memory. */
 function inflateTo(length: number, deflated: Buffer, inflate: typeof inflateSync): Buffer {
   const inflated = inflate(deflated, { maxOutputLength: Math.max(1, length) });
   if (inflated.length !== length) throw new RangeError('what was compressed has another length than it says');

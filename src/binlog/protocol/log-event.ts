@@ -1,6 +1,6 @@
-/** The header is artificial: the server made the event for this connection, it is not in the file. */
+/** Artificial: the server generated the event for this connection, it is not in the file. */
 export const FLAG_ARTIFICIAL = 0x20;
-/** A reader that does not know the type may pass over the event. */
+/** A reader that does not know the type may skip the event. */
 export const FLAG_IGNORABLE = 0x80;
 
 export const HEADER_BYTES = 19;
@@ -11,15 +11,15 @@ export interface LogEvent {
   timestamp: number;
   type: number;
   serverId: number;
-  /** Bytes in the log, header and checksum included. */
+  /** Bytes in the log, including header and checksum. */
   size: number;
-  /** Low 32 bits of where the event ends in its file; 0 where the server does not say. */
+  /** Low 32 bits of the event's end offset in its file; 0 if the server does not provide it. */
   logPos: number;
   flags: number;
   buffer: Buffer;
   /** First byte after the header. */
   bodyStart: number;
-  /** End of the body, the checksum excluded. */
+  /** End of the body, excluding the checksum. */
   bodyEnd: number;
 }
 
@@ -38,7 +38,7 @@ export function readLogEvent(buffer: Buffer, at: number, end: number): LogEvent 
   };
 }
 
-/** The event with bytes of its own: the buffer of the connection is valid only until the next packet is read. */
+/** Returns a copy of the event: the connection's buffer is valid only until the next packet is read. */
 export function copyLogEvent(event: LogEvent): LogEvent {
   const buffer = Buffer.from(event.buffer.subarray(event.bodyStart, event.bodyEnd));
   return { ...event, buffer, bodyStart: 0, bodyEnd: buffer.length };

@@ -3,13 +3,13 @@ import { ByteReader } from './byte-reader.ts';
 import { eventType } from './event-type.ts';
 import { HEADER_BYTES, readLogEvent, type LogEvent } from './log-event.ts';
 
-/** Up to this many bytes a payload is unpacked in one call; a larger one in a stream, so that memory stays bounded. */
+/** A payload of up to this many bytes is decompressed in one call; a larger one in a stream, which bounds memory. */
 const ONE_CALL_BYTES = 8 * 1024 * 1024;
 
 const payloadField = { end: 0, size: 1, compression: 2, uncompressedSize: 3 } as const;
 const compression = { zstd: 0, none: 255 } as const;
 
-/** What stands around transactions, not in them. */
+/** Events that occur around transactions, not inside them. */
 const neverInside: ReadonlySet<number> = new Set([
   eventType.transactionPayload,
   eventType.rotate,
@@ -23,7 +23,7 @@ const neverInside: ReadonlySet<number> = new Set([
 
 interface Payload {
   bytes: Buffer;
-  /** Undefined where the event does not say. */
+  /** Undefined if the event does not contain it. */
   uncompressedSize: number | undefined;
   compressed: boolean;
 }
@@ -35,7 +35,7 @@ function readPayloadHeader(event: LogEvent): Payload {
   let size: number | undefined;
   let uncompressedSize: number | undefined;
   for (;;) {
-    // Each turn takes a byte at least.
+    // Each iteration consumes at least one byte.
     const kind = reader.lengthEncoded();
     if (kind === payloadField.end) break;
     const length = reader.lengthEncoded();
@@ -57,12 +57,13 @@ function readPayloadHeader(event: LogEvent): Payload {
 }
 
 /**
- * The events inside a transaction payload, in order. Small ones come as an array at once; a large one as an async sequence
- * whose events are valid until the next is asked for. A payload that is not exactly as long as it declares throws a RangeError.
+ * Reads the events inside a transaction payload, in order. A small payload returns an array at once; a large one an async sequence
+ * whose events are valid until the next one is requested. Throws a RangeError for a payload whose length differs from the declared
+ * one.
  */
 export function readPayload(event: LogEvent): LogEvent[] | AsyncGenerator<LogEvent, void, undefined> {
   const { bytes, compressed, uncompressedSize } = readPayloadHeader(event);
-  // A copy: a statement inside may wait for an answer of the source, and the events behind it with it.
+  // Copy: a statement in the payload, and so the events after it, may wait for a query to the source.
   if (!compressed) return wholeEvents(Buffer.from(bytes), uncompressedSize);
   if (uncompressedSize !== undefined && uncompressedSize <= ONE_CALL_BYTES)
     return wholeEvents(unpackFrames(bytes, uncompressedSize), uncompressedSize);
@@ -76,7 +77,7 @@ function wholeEvents(bytes: Buffer, declared: number | undefined): LogEvent[] {
   return events;
 }
 
-/** A payload may be several frames of zstd, of which zlib reads the first alone. */
+/** A payload may consist of several zstd frames, of which zlib reads only the first. */
 function unpackFrames(bytes: Buffer, declared: number): Buffer {
   const frames: Buffer[] = [];
   let unpacked = 0;
@@ -102,7 +103,7 @@ const wrongSize = (size: number, declared: number): RangeError =>
   new RangeError(`payload unpacks to ${size} bytes and says ${declared}`);
 const endsInMidEvent = (): RangeError => new RangeError('transaction payload ends in mid-event');
 
-/** Inner events have no checksum of their own: the outer one covers them. */
+/** Inner events have no checksum: the checksum of the outer event covers them. */
 function cutEvents(buffer: Buffer): { events: LogEvent[]; rest: Buffer } {
   const events: LogEvent[] = [];
   let at = 0;

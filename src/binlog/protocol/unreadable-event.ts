@@ -4,7 +4,7 @@ import { CaptureFault } from '../halt.ts';
 import { FLAG_IGNORABLE, type LogEvent } from './log-event.ts';
 import { acceptGapCommand, steps } from '../remedy.ts';
 
-/** Why capture stops at an event of a type that is not read. */
+/** Returns why capture stops at an event of an unreadable type. */
 export function unreadableEvent(type: number): CaptureFault {
   switch (type) {
     case eventType.partialUpdateRows:
@@ -46,7 +46,7 @@ function describeType(type: number): string {
     : `type ${type} (${name}), which does not show its changes`;
 }
 
-/** Whether an event is passed over. Of a type that no server has so far its writer says it (Aurora's 100 and 101). */
+/** Whether an event is skipped. For types unknown to all servers so far, its writer decides with a flag (Aurora's 100 and 101). */
 export function isSkipped({ type, flags }: LogEvent): boolean {
   const verdict = verdictOf(type);
   return verdict === 'skip' || (verdict === undefined && (flags & FLAG_IGNORABLE) !== 0);

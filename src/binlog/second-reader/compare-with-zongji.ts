@@ -4,25 +4,25 @@ import { Tally, type Comparison } from './compare/comparison.ts';
 import { TransactionComparer, type Readings } from './compare/compare-transactions.ts';
 import { readWithZongji, type ReadingEnd } from './read-with-zongji.ts';
 
-/** A range of the log as our reader gave it, and how zongji is to read the same. Plain data: it goes to another thread. */
+/** A range of the log as our reader read it, and how zongji must read it. Plain data, because it is passed to another thread. */
 export interface ComparisonJob extends Readings {
   url: DatabaseUrl;
   serverId: number;
   from: LogPlace;
   until: LogPlace;
-  /** Names of the watched tables by schema, in every spelling that the log may have. */
+  /** Names of the watched tables by schema, in every spelling that may occur in the log. */
   names: Readonly<Record<string, string[]>>;
 }
 
 export interface Compared extends Comparison {
-  /** `time`: the time limit ended it. `failed`: zongji's thread ended by itself, out of memory or by a fault. */
+  /** `time`: the time limit ended it. `failed`: zongji's thread ended on its own, out of memory or because of an error. */
   end: ReadingEnd | 'time' | 'failed';
 }
 
-/** So many transactions are compared between two messages about the progress. */
+/** Transactions compared between two progress messages. */
 const REPORT_EVERY = 500;
 
-/** Reads the range of the job with zongji and compares. Calls `onProgress` with all that was compared so far. */
+/** Reads the job's range with zongji and compares. Calls `onProgress` with the results so far. */
 export async function compareWithZongji(
   job: ComparisonJob,
   onProgress: (compared: Comparison) => void = () => undefined,

@@ -4,9 +4,9 @@ import { isSameJson } from './compare-json.ts';
 import { coordinatesOf, flatCoordinates } from './coordinates.ts';
 
 /**
- * Whether both readers mean the same value. `ours` is a Cell as types.ts defines it, `theirs` is what zongji gives with
- * `dateStrings`, `timezone: 'Z'` and `jsonStrings`. Each kind is compared by its meaning, and exactly: a number by all its digits,
- * a text by all its code points.
+ * Whether both readers return the same value. `ours` is a Cell as types.ts defines it, `theirs` is zongji's value with `dateStrings`,
+ * `timezone: 'Z'` and `jsonStrings`. Each kind is compared exactly by its meaning: a number by all its digits, a text by all its code
+ * points.
  */
 export function isSameValue(kind: ColumnKind, ours: Exclude<Cell, undefined>, theirs: unknown): boolean {
   if (ours === null || theirs === null) return ours === theirs;
@@ -56,7 +56,7 @@ function isSameNumbers(ours: readonly number[], theirs: readonly number[]): bool
 
 function isSameAddress(ours: string, theirs: unknown): boolean {
   if (!(theirs instanceof Uint8Array)) return false;
-  // A URL writes `::192.0.2.1` in hexadecimal, which ipaddr.js takes for an address of its own kind otherwise.
+  // URL converts `::192.0.2.1` to hexadecimal: ipaddr.js would otherwise parse it as a different kind of address.
   const text = ours.includes(':') ? new URL(`http://[${ours}]`).hostname.slice(1, -1) : ours;
   return Buffer.compare(Uint8Array.from(ipaddr.parse(text).toByteArray()), theirs) === 0;
 }

@@ -1,19 +1,19 @@
 import { numberText, parseExactJson } from '../../../lib/exact-json.ts';
 
-/** What zongji is known to make of a document. */
+/** Known changes that zongji makes to a document. */
 export interface JsonLeniency {
-  /** Numbers of ours may be strings of the same digits. */
+  /** Our numbers may be strings of the same digits in zongji's document. */
   decimalsAsText: boolean;
-  /** Keys `__proto__` of ours may be missing. */
+  /** Our keys `__proto__` may be missing. */
   withoutProto: boolean;
 }
 
 const exact: JsonLeniency = { decimalsAsText: false, withoutProto: false };
 
-/** Whether two JSON texts mean the same. The order of keys has no meaning, and zongji loses it for keys that are whole numbers. */
+/** Whether two JSON texts mean the same. Key order has no meaning, and zongji loses it for keys that are whole numbers. */
 export function isSameJson(ours: unknown, theirs: unknown, leniency: JsonLeniency = exact): boolean {
   if (typeof ours !== 'string' || typeof theirs !== 'string') return false;
-  // MariaDB logs the text itself, which need not be JSON where the check was dropped.
+  // MariaDB logs the text itself, which may be invalid JSON if the check constraint was dropped.
   if (ours === theirs) return true;
   try {
     return isSameNode(parseExactJson(ours), parseExactJson(theirs), leniency);
@@ -45,7 +45,7 @@ function isSameObject(ours: Members, theirs: Members, leniency: JsonLeniency): b
   return keys.every((key) => Object.hasOwn(theirs, key) && isSameNode(ours[key], theirs[key], leniency));
 }
 
-/** Whole numbers digit by digit; others as doubles, whose spelling may differ (`1e300`, `1e+300`; `1.0`, `1`). */
+/** Compares whole numbers digit by digit; others as doubles, whose spelling may differ (`1e300`, `1e+300`; `1.0`, `1`). */
 function isSameNumber(ours: string, theirs: string | undefined): boolean {
   if (theirs === undefined) return false;
   const bothWhole = /^-?\d+$/.test(ours) && /^-?\d+$/.test(theirs);

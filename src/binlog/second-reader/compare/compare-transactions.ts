@@ -4,30 +4,30 @@ import type { Comparison, LeftOutReason, Tally } from './comparison.ts';
 import { explainDisagreement } from '../misreadings.ts';
 import type { ZongjiImage, ZongjiRow, ZongjiTransaction } from '../zongji-log.ts';
 
-/** The watched rows of one transaction as our reader gave them. */
+/** The watched rows of one transaction as our reader returned them. */
 export interface ReadTransaction extends LogPlace {
   rows: readonly RowEvent[];
 }
 
 export interface Readings {
-  /** With at least one watched row each, in the order of the log. */
+  /** Transactions with at least one watched row each, in log order. */
   transactions: readonly ReadTransaction[];
-  /** The ends of transactions that our reader passed over, or that are not kept: nothing is compared with them. */
+  /** The ends of transactions that our reader skipped, or that are not kept: they are not compared. */
   passedOver: readonly LogPlace[];
   /** Watched rows in the transactions that were not kept. */
   notKept: number;
   /**
-   * Of MariaDB's system-versioned tables, by lower-case name, the columns, lower case, that end a row's validity: more than one where
-   * the table was altered in between.
+   * The row_end columns, lower case, of MariaDB's system-versioned tables, by lower-case table name: more than one if the table was
+   * altered in between.
    */
   rowEnds: Readonly<Record<string, readonly string[]>>;
-  /** By file of the log, the row_end of a current row: zongji does not read which version wrote the file. */
+  /** The row_end of a current row by log file: zongji does not read which version wrote the file. */
   endsOfTime: Readonly<Record<string, string>>;
-  /** Character sets as the data dictionary has them, by lower-case table and column; null for bytes. */
+  /** Character sets from the data dictionary, by lower-case table and column; null for bytes. */
   charsets: Readonly<Record<string, Readonly<Record<string, string | null>>>>;
 }
 
-/** Compares the transactions of zongji, in any order, with those of our reader: by the place where each ends. */
+/** Compares zongji's transactions, in any order, with those of our reader, matched by their end. */
 export class TransactionComparer {
   readonly #readings: Readings;
   readonly #tally: Tally;
@@ -59,7 +59,7 @@ export class TransactionComparer {
       });
   }
 
-  /** Zongji gave no more: what our reader has besides was not compared. */
+  /** Ends the comparison: our remaining transactions were not compared. */
   end(): Comparison {
     let rows = 0;
     for (const each of this.#awaited.values()) rows += each.rows.length;
@@ -111,7 +111,7 @@ export class TransactionComparer {
     this.#tally.count(table, 1, cells);
   }
 
-  /** Returns how many cells are the same. */
+  /** Returns the number of equal cells. */
   #compareImage(
     table: string,
     { ours, row, theirs, other }: { ours: RowEvent; row: Row; theirs: ZongjiRow; other: ZongjiImage },
@@ -147,7 +147,7 @@ export class TransactionComparer {
     return false;
   }
 
-  /** Without the rows of the past that MariaDB logs for a system-versioned table: our reader gives the current ones alone. */
+  /** Removes the historical rows that MariaDB logs for a system-versioned table: our reader returns only current rows. */
   #current({ rows, file }: ZongjiTransaction): readonly ZongjiRow[] {
     const endOfTime = this.#readings.endsOfTime[file];
     if (endOfTime === undefined) return rows;
@@ -163,11 +163,11 @@ interface CellPair {
   cell: Row[number];
   theirs: ZongjiRow;
   other: ZongjiImage;
-  /** Of the column in zongji's table. */
+  /** Index of the column in zongji's table. */
   index: number;
 }
 
-/** Zongji reads the seconds as a signed number: 2^32 - 1, the end of time since MariaDB 11.5, is one before 1970. */
+/** Zongji reads the seconds as a signed number: 2^32 - 1, the end of time since MariaDB 11.5, becomes a second before 1970. */
 const misreadEnd: Readonly<Record<string, string>> = {
   '2106-02-07 06:28:15.999999': '1969-12-31 23:59:59.999999',
 };
@@ -189,9 +189,9 @@ function currentRow(
   return before && { ...row, op: 'delete', before, after: null };
 }
 
-/** A row of which the log has not one column: zongji does not notice it. */
+/** A row without any column in the log, which zongji does not notice. */
 const isWithoutBytes = ({ before, after }: RowEvent): boolean =>
   [before, after].every((image) => image === null || image.every((cell) => cell === undefined));
 
-/** The log counts modulo 4 GiB. */
+/** Log offsets are stored modulo 4 GiB. */
 const nameOf = ({ file, offset }: LogPlace): string => `${file}:${offset % 2 ** 32}`;

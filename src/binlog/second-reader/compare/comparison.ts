@@ -2,17 +2,17 @@ import type { LogPlace } from '../../types.ts';
 import { misreadings, troubles, type MisreadingId } from '../misreadings.ts';
 import type { Trouble } from '../zongji-log.ts';
 
-/** What two readers say differently of one column. Never a value. */
+/** How two readers differ in one column. Never contains a value. */
 export interface Difference {
   /** `schema.table` */
   table: string;
-  /** Null where a whole row is there for one of the two only. */
+  /** Null if only one of the readers returned a whole row. */
   column: string | null;
-  /** `decimal(10,2)`; `row` for a whole row, `operation` where one says INSERT and the other UPDATE. */
+  /** `decimal(10,2)`; `row` for a whole row, `operation` if one reader returned INSERT and the other UPDATE. */
   type: string;
-  /** How many cells, or rows. */
+  /** Number of cells, or of rows. */
   count: number;
-  /** The end of the first transaction that has it. */
+  /** The end of the first transaction with this difference. */
   at: LogPlace;
 }
 
@@ -35,7 +35,7 @@ export interface TableCount {
   cells: number;
 }
 
-/** What was compared of a range of the log, by two readers. */
+/** The result of comparing a range of the log as read by two readers. */
 export interface Comparison {
   /** By `schema.table`. */
   tables: Record<string, TableCount>;
@@ -49,7 +49,7 @@ export class Tally {
   readonly #differences = new Map<string, Difference>();
   readonly #leftOut = new Map<string, LeftOut>();
 
-  /** Rows with this number of cells that both read alike. */
+  /** Counts rows, and cells that both readers read identically. */
   count(table: string, rows: number, cells: number): void {
     const counted = (this.#tables[table] ??= { rows: 0, cells: 0 });
     counted.rows += rows;
@@ -87,7 +87,7 @@ const others = {
   unread: 'zongji did not get so far',
 } as const;
 
-/** Why something was left out, for people. */
+/** Explains in words why something was not compared. */
 export function explainLeftOut(reason: LeftOutReason): string {
   const all: Readonly<Record<LeftOutReason, string | { why: string }>> = {
     ...misreadings,

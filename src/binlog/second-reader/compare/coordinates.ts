@@ -1,11 +1,11 @@
-/** Sizes in a geometry's bytes: its SRID, then WKB (OGC 06-103r4, section 8): byte order, type, and counts or coordinates. */
+/** Layout of a geometry: its SRID, then WKB (OGC 06-103r4, section 8): byte order, type, and counts or coordinates. */
 const SRID_BYTES = 4;
 
 const POINT = 1;
 const LINE_STRING = 2;
 const POLYGON = 3;
 
-/** The coordinates in the bytes of a GEOMETRY column, in order. Throws RangeError for bytes that are none. */
+/** Returns the coordinates in the bytes of a GEOMETRY column, in order. Throws a RangeError for truncated bytes. */
 export function coordinatesOf(bytes: Uint8Array): number[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const found: number[] = [];
@@ -33,7 +33,7 @@ export function coordinatesOf(bytes: Uint8Array): number[] {
   return found;
 }
 
-/** The coordinates in zongji's nested lists of `{ x, y }`, in order. */
+/** Returns the coordinates in zongji's nested lists of `{ x, y }`, in order. */
 export function flatCoordinates(value: unknown): number[] {
   if (Array.isArray(value)) return value.flatMap(flatCoordinates);
   if (typeof value !== 'object' || value === null || !('x' in value) || !('y' in value)) return [];
