@@ -20,58 +20,59 @@ import { createRereadPrepared } from './transaction/xa/reread-prepared.ts';
 import { TransactionAssembler } from './transaction/transaction-assembler.ts';
 import type { LogPlace, Position, TransactionPart } from './types.ts';
 
-/** What was sent before may be in the buffers of the connection for so long. */
+/** After this time the connection's buffers no longer contain anything that was sent before. */
 const HEARTBEAT_AGE_MS = 60_000;
 const TRANSIT_MS = 1_000;
 
 export interface StreamOptions extends WatchOptions, ReaderOptions {
   url: DatabaseUrl;
   /**
-   * `SourceIdentity.serverUuid` of the server whose log is to be read. A connection that leads to another one reads nothing: the
-   * position was proved on this server. Left out, any server is read.
+   * `SourceIdentity.serverUuid` of the server whose log is read. A connection that leads to another server reads nothing, because the
+   * position was proved on this server. If omitted, any server is read.
    */
   serverUuid?: string;
   position: Position;
-  /** What is known of the time up to the position: the checkpoint keeps it. */
+  /** What is known about the time up to the position; stored in the checkpoint. */
   time?: { committedAtMs: number | null; passedMs: number | null };
-  /** Unique among the source's replicas. */
+  /** Must be unique among the source's replicas. */
   serverId: number;
-  /** Shown by the source beside the server id. */
+  /** The source shows it next to the server id. */
   replicaUuid: string;
   heartbeatMs: number;
-  /** Bytes that may wait to be taken. */
+  /** Limit of buffered bytes that `take` has not returned yet. */
   bufferBytes: number;
-  /** Reads what the log holds now, and ends there. */
+  /** Reads to the current end of the log and stops there. */
   endsWithLog?: boolean;
-  /** How long the server is held back, at most, while the buffer is full; default 30 s. */
+  /** Maximum time for which the server is held back while the buffer is full; default 30 s. */
   heldBackMs?: number;
-  /** For a reader that only looks for statements: is given each of them, and none of them stops it. */
+  /** For a reader that only searches for statements: receives each of them, and none of them stops the reader. */
   onStatement?(statement: LoggedStatement): void;
 }
 
 export interface BinlogStream {
   /**
-   * What has arrived, at least one part, up to 4 MiB; waits when there is nothing. After an error what arrived before it is
-   * still given out, then the error is thrown: a HaltError, or an AppError that is retryable. Empty after `close`, and behind the
-   * end of a log that is read only so far.
+   * Returns the parts that have arrived, at least one, up to 4 MiB; waits when there are none. After an error it first returns what
+   * arrived before the error, then throws it: a HaltError, or a retryable AppError. Empty after `close`, and after the end of the log
+   * with `endsWithLog`.
    */
   take(): Promise<TransactionPart[]>;
-  /** Whether `take` would give something at once. */
+  /** Whether `take` would return something at once. */
   hasMore(): boolean;
-  /** Resolves as soon as `take` would give something, or throw, or say that this is the end. */
+  /** Resolves as soon as `take` would return or throw. */
   untilMore(): Promise<void>;
-  /** Milliseconds since the server was last heard: a heartbeat counts. */
+  /** Milliseconds since the server last sent anything, including heartbeats. */
   silentMs(): number;
   /**
-   * How far everything was read and is done with: who calls `take` is done with what it gave before. Null until the server has named
-   * the file that it reads from: before that, the position may be one of another server of the same history.
+   * Up to where everything was read and processed: by calling `take`, the caller confirms that it has processed the parts returned
+   * before. Null until the server has named the file that it reads from: before that, the position may belong to another server of
+   * the same history.
    */
   doneTo(): LogPlace | null;
   close(): void;
 }
 
 /**
- * Opens a new reader at a position: a connection of its own, which lives until its first error. The caller opens another one
+ * Opens a new reader at a position, with its own connection, which lives until its first error. The caller then opens another reader
  * from its checkpoint.
  */
 export async function openStream(options: StreamOptions): Promise<BinlogStream> {
@@ -86,14 +87,14 @@ class StreamReader implements BinlogStream {
   readonly #assembler: TransactionAssembler;
   readonly #clock: LogClock;
   readonly #watchdog: NodeJS.Timeout;
-  /** For XA transactions that were prepared long before they commit. */
+  /** Rereads XA transactions that were prepared long before they commit. */
   readonly #again: LogAgain;
   readonly #queue = new PartQueue();
   readonly #flow = new Flow();
   readonly #doneTo = new DoneTo();
-  /** `finished`: the whole log was read, and that was all that was wanted. */
+  /** `finished`: the whole log was read, as requested with `endsWithLog`. */
   #end: 'finished' | 'closed' | Error | undefined;
-  /** The assembler has an event for which everything behind it must wait. */
+  /** The assembler is still handling an event, and everything after it must wait. */
   #isPaused = false;
 
   constructor(options: StreamOptions) {
@@ -184,13 +185,16 @@ class StreamReader implements BinlogStream {
     return false;
   }
 
-  /** The server had nothing more to send. One that waited in a full buffer says nothing of the present. */
+  /** The server had nothing more to send. A heartbeat that waited in a full buffer shows nothing about the present. */
   #noteHeartbeat(event: LogEvent): void {
     this.#doneTo.hear(placeOfHeartbeat(event));
     if (this.#flow.sinceHeldMs > HEARTBEAT_AGE_MS) this.#clock.pass(this.#clock.now() - TRANSIT_MS);
   }
 
-  /** A large compressed transaction is unpacked, a prepared one read again, a statement asked about: nothing more is read meanwhile. */
+  /**
+   * Pauses reading while a large compressed transaction is decompressed, a prepared one is read again, or a statement is checked at
+   * the source.
+   */
   #await(pending: Promise<void>): void {
     this.#isPaused = true;
     this.#connection.pause();
@@ -217,7 +221,10 @@ class StreamReader implements BinlogStream {
     if (!this.#isPaused) this.#connection.resume();
   }
 
-  /** What a producer that cannot be paused by its socket waits for. It ends with the reader: what it holds may be huge. */
+  /**
+   * Waits for buffer space, for a producer that pausing the socket does not stop. Throws when the reader ends: the data held may be
+   * large.
+   */
   async #room(): Promise<void> {
     while (this.#flow.isHeld && !this.#isBroken()) await this.#flow.released();
     if (this.#isBroken()) throw new Error('the reader ended');
@@ -242,7 +249,7 @@ class StreamReader implements BinlogStream {
     this.#disconnect();
   }
 
-  /** The first error ends the reader for good. */
+  /** Only the first error counts; it ends the reader permanently. */
   #fail(error: Error): void {
     if (this.#end) return;
     this.#end = error;
@@ -259,8 +266,8 @@ class StreamReader implements BinlogStream {
 }
 
 /**
- * Reads the statements of the log from a position to its present end, by a reader of its own; true as soon as one satisfies the test.
- * A log that cannot be read throws as the other reader would.
+ * Reads the statements of the log from a position to its current end with a separate reader; true as soon as one satisfies the test.
+ * If the log cannot be read, throws as the main reader would.
  */
 async function scanLog(
   options: StreamOptions,
@@ -271,7 +278,7 @@ async function scanLog(
   const stream = await openStream({
     ...options,
     position,
-    // A reader with the id of another one would end it.
+    // The server disconnects a reader when another one connects with the same id.
     serverId: randomServerId(),
     replicaUuid: randomUUID(),
     endsWithLog: true,
@@ -281,7 +288,7 @@ async function scanLog(
     watchedTables: () => [],
     baseline: {},
     parents: { parentOf: () => undefined, concerns: () => false },
-    // What stops the other reader is reported once.
+    // The main reader reports what stops it; do not report it twice.
     onUnreadable: () => undefined,
     onStatement: (statement) => (isFound ||= test(statement)),
   });

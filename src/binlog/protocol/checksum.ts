@@ -28,7 +28,7 @@ export class ChecksummedEvents {
       this.#checksums = buffer[end - CHECKSUM_BYTES - 1] === 1;
       return readLogEvent(buffer, start, end - CHECKSUM_BYTES - 1);
     }
-    // The rotate event that opens a dump precedes the format description: it is verified if its last bytes match as a checksum.
+    // The rotate event that opens a dump precedes the format description: it has a checksum if its last bytes match one.
     if (!this.#checksums && !carriesChecksum(buffer, start, end)) return readLogEvent(buffer, start, end);
     const bodyEnd = end - CHECKSUM_BYTES;
     if (

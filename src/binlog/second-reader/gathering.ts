@@ -11,8 +11,8 @@ import type {
 } from './zongji-log.ts';
 
 /**
- * Bytes of memory that the rows of one transaction may take, as our reader counts them; a larger one is left out. Counted by the size
- * of its row events, a transaction of 100,000 short rows took 40 MB.
+ * Memory limit for the rows of one transaction, in bytes, estimated as in our reader; larger transactions are left out. Estimated by
+ * the size of its row events alone, a transaction of 100,000 short rows took 40 MB.
  */
 const MAX_TRANSACTION_BYTES = 8 * 1024 * 1024;
 
@@ -22,13 +22,13 @@ export interface GatheringOptions {
   onTransaction(transaction: ZongjiTransaction): void;
 }
 
-/** Members of zongji that its types do not have. */
+/** Members of zongji that its types lack. */
 export interface ZongjiInternals {
   connection: { query(sql: string, done: (error: Error | null) => void): void } | null;
   options: { filename: string };
 }
 
-/** An event, with the members of all the kinds that are read. */
+/** An event, with the members of all event types that are read. */
 export interface ZongjiEvent {
   getTypeName(): string;
   nextPosition: number;
@@ -52,7 +52,7 @@ interface TableEntry {
   }[];
 }
 
-/** Column types that zongji reads (its lib/common.js): a VECTOR of MySQL, 242, is not among them. */
+/** Column types that zongji reads (its lib/common.js): MySQL's VECTOR, 242, is not among them. */
 const readTypes: ReadonlySet<number> = new Set([
   1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 19, 140, 141, 245, 246, 247, 248, 249, 250, 251,
   252, 254, 255,
@@ -80,9 +80,9 @@ export class Gathering {
     this.#onReached = onReached;
   }
 
-  /** The rows of the transaction that is being read cannot be trusted. */
+  /** Marks the rows of the current transaction as unreliable and drops them. */
   poison(trouble: Trouble): void {
-    // Of what it does not read at all zongji reports an error first, once, and then the event.
+    // For an event that it cannot read at all, zongji first reports an error, once, and then the event, which has the precise reason.
     if (this.#trouble === null || this.#trouble === 'zongji-error') this.#trouble = trouble;
     this.#rows = [];
   }
@@ -96,7 +96,7 @@ export class Gathering {
     else if (type === 'Query') this.#statement(event);
     else if (type === 'PartialUpdateRows') this.poison('partial-json');
     else if (type === 'XaPrepare') this.#closeWith(event, 'xa-transaction');
-    // Its commit is inside.
+    // Its commit is inside the payload.
     else if (type === 'TransactionPayload') this.#closeWith(event, 'compressed-transaction');
   }
 
@@ -105,7 +105,7 @@ export class Gathering {
     if (text === 'COMMIT') this.#close(event);
     else if (text === 'ROLLBACK') this.#closeWith(event, 'rolled-back');
     else if (text.startsWith('ROLLBACK')) this.poison('rolled-back');
-    // A definition commits by itself; on MariaDB nothing but its position says so. CREATE TABLE … SELECT continues with rows.
+    // A definition commits implicitly; on MariaDB only its position shows this. CREATE TABLE … SELECT continues with rows.
     else if (text === 'BEGIN' && this.#rows.length === 0) this.#reset();
     this.#look(event);
   }
@@ -141,7 +141,7 @@ export class Gathering {
   #add(event: ZongjiEvent, op: RowOp): void {
     const entry = event.tableMap[event.tableId];
     if (this.#trouble !== null || !entry) return;
-    // It does not read the metadata of such a type either, so that it takes the columns behind it for others.
+    // zongji does not read the metadata of such a type either, and so misreads the columns after it.
     if (!entry.columns.every(({ type }) => readTypes.has(type))) {
       this.poison('unsupported-type');
       return;

@@ -1,6 +1,6 @@
 import iconv from 'iconv-lite';
 
-/** Names of character sets that iconv-lite has under another one. */
+/** Character sets that have a different name in iconv-lite. */
 const iconvNames: Readonly<Record<string, string>> = {
   utf8mb4: 'utf8',
   utf8mb3: 'utf8',
@@ -13,17 +13,17 @@ const iconvNames: Readonly<Record<string, string>> = {
 };
 
 export interface MisreadText {
-  /** A text in its character set; bytes where the column has none (null). */
+  /** A text in its character set; bytes if the column has no character set (null). */
   ours: string | Uint8Array;
   charset: string | null;
   theirs: unknown;
-  /** The character set that was taken for it; null for bytes. */
+  /** The character set that zongji used for it; null for bytes. */
   takenFor: string | null;
-  /** Whether the text is a list of labels, each stored by itself. */
+  /** Whether the text is a list of labels, each stored separately. */
   isSet: boolean;
 }
 
-/** Whether `theirs` is what comes of reading the stored bytes of `ours` in another character set. */
+/** Whether `theirs` is the result of decoding the stored bytes of `ours` in another character set. */
 export function isMisreadText({ ours, charset, theirs, takenFor, isSet }: MisreadText): boolean {
   const [from, to] = [nameOf(charset), nameOf(takenFor)];
   if (from === to || from === undefined || to === undefined) return false;
@@ -45,7 +45,7 @@ function isRead(
   return theirs === iconv.decode(Buffer.from(stored), to, { stripBOM: false });
 }
 
-/** Undefined for one that iconv-lite does not have. */
+/** Undefined if iconv-lite lacks the character set. */
 function nameOf(charset: string | null): string | null | undefined {
   if (charset === null) return null;
   const name = iconvNames[charset] ?? charset;

@@ -10,21 +10,21 @@ import {
 } from './zongji-charsets.ts';
 import type { Trouble, ZongjiColumn } from './zongji-log.ts';
 
-/** A value that the two readers give differently. */
+/** A value on which the two readers differ. */
 export interface Disagreement {
   kind: ColumnKind;
-  /** As zongji describes it. */
+  /** The column as zongji describes it. */
   column: ZongjiColumn;
-  /** As the data dictionary has it; null for bytes, undefined where the column is not there any more. */
+  /** The column's character set in the data dictionary; null for bytes, undefined if the column no longer exists. */
   charset: string | null | undefined;
   ours: Cell;
   theirs: unknown;
 }
 
 interface Misreading {
-  /** For the report. */
+  /** Explanation for the report. */
   why: string;
-  /** As narrow as can be: only what zongji is known to make of such a value. */
+  /** As narrow as possible: matches only zongji's known result for such a value. */
   explains(found: Disagreement): boolean;
 }
 
@@ -32,8 +32,8 @@ const hasLabelsOrText = ({ kind }: Disagreement): boolean =>
   kind === 'text' || kind === 'enum' || kind === 'set';
 
 /**
- * The values that @vlasky/zongji 0.9.0 is known to read wrongly. Such a cell counts as left out, not as a difference. A test
- * reads each with zongji on real servers, and fails when a newer zongji reads it correctly.
+ * The values that @vlasky/zongji 0.9.0 is known to misread. Such a cell counts as left out, not as a difference. A test reads each of
+ * them with zongji on real servers, and fails when a newer zongji reads it correctly.
  */
 export const misreadings = {
   'year-zero': {
@@ -112,7 +112,7 @@ export const misreadings = {
 
 export type MisreadingId = keyof typeof misreadings;
 
-/** Transactions that zongji does not read, or whose rows cannot be compared one by one. */
+/** Transactions that zongji does not read, or whose rows cannot be compared individually. */
 export const troubles: Readonly<Record<Trouble, string>> = {
   'compressed-transaction': 'zongji does not read compressed transactions (binlog_transaction_compression)',
   'partial-json': 'zongji does not read partial updates of JSON (binlog_row_value_options)',
@@ -127,9 +127,9 @@ export const troubles: Readonly<Record<Trouble, string>> = {
 
 const known = Object.entries(misreadings) as [MisreadingId, Misreading][];
 
-/** Which known misreading of zongji explains the disagreement; undefined for none. */
+/** Returns the known misreading of zongji that explains the disagreement; undefined for none. */
 export function explainDisagreement(found: Disagreement): MisreadingId | undefined {
-  // That a value is there, or is not, is never a matter of how it is read.
+  // No known misreading turns NULL into a value or a value into NULL.
   if (found.ours === null || found.theirs === null) return undefined;
   return known.find(([, { explains }]) => explains(found))?.[0];
 }

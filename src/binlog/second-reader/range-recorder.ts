@@ -2,29 +2,29 @@ import type { Commit, LogPlace, Position, RowEvent, TransactionPart } from '../t
 import type { ReadTransaction } from './compare/compare-transactions.ts';
 
 export interface RecordLimits {
-  /** Recording ends behind the transaction that reaches it. */
+  /** Recording ends after the transaction that reaches this number of rows. */
   rows: number;
-  /** Of all that is kept, as the parts of a transaction count it. A transaction that does not fit is passed over. */
+  /** Limit for everything that is kept, in bytes as counted by transaction parts. A transaction that does not fit is skipped. */
   bytes: number;
-  /** Recording begins with the first transaction that was committed then, milliseconds since 1970 UTC. */
+  /** Recording begins with the first transaction committed at or after this time, milliseconds since 1970 UTC. */
   sinceMs?: number;
 }
 
-/** Keeps the watched transactions of a stretch of the log, as our reader returns them, within limits. */
+/** Keeps the watched transactions of a range of the log, as our reader returns them, within limits. */
 export class RangeRecorder {
   readonly transactions: ReadTransaction[] = [];
-  /** The ends of transactions within the range with watched rows that were not kept. */
+  /** The ends of transactions within the range whose watched rows were not kept. */
   readonly passedOver: LogPlace[] = [];
-  /** Watched rows of transactions that did not fit, also of those at the ends, which are not in the range. */
+  /** Watched rows of all transactions that did not fit, including those at either end, which are not part of the range. */
   passedOverRows = 0;
   rows = 0;
-  /** By file, see TransactionPart. */
+  /** By log file, see TransactionPart. */
   readonly endsOfTime: Record<string, string> = {};
   readonly #limits: RecordLimits;
   #bytes = 0;
   #from: LogPlace;
   #until: LogPlace;
-  /** The end of the range when transactions that did not fit are all that follows. */
+  /** The end of the range if only transactions that did not fit follow. */
   #lastFit: LogPlace | undefined;
   #pending: RowEvent[] = [];
   #pendingRows = 0;
@@ -37,14 +37,14 @@ export class RangeRecorder {
     this.#until = this.#from;
   }
 
-  /** Where the range begins: the end of the transaction before the first that is kept. */
+  /** The start of the range: the end of the transaction before the first one that is kept. */
   get from(): LogPlace {
     return this.#from;
   }
 
   /**
-   * The end of the last transaction, without the ones at the end that did not fit: the other reader would decode them for nothing
-   * (40 MB for 100,000 rows).
+   * The end of the last transaction, excluding final ones that did not fit: the other reader would decode them in vain (40 MB for
+   * 100,000 rows).
    */
   get until(): LogPlace {
     return this.#lastFit ?? this.#until;
@@ -55,7 +55,7 @@ export class RangeRecorder {
   }
 
   add(part: TransactionPart): void {
-    // One that was cut off is read again from its beginning.
+    // A transaction that was cut off is read again from its beginning.
     if (part.firstOrdinal === 0) this.#forget();
     this.#pendingRows += part.rows.length;
     this.#pendingBytes += part.bytes;
@@ -65,7 +65,7 @@ export class RangeRecorder {
     if (part.commit) this.#close(part.id, part.commit);
   }
 
-  /** The reader cannot read this transaction, and will give it without its rows. */
+  /** Notes that the reader cannot read this transaction and will return it without rows. */
   waive(id: string): void {
     this.#waived.add(id);
   }

@@ -13,7 +13,7 @@ const BUFFER_BYTES = 8 * 1024 * 1024;
 export interface RangeOptions extends WatchOptions, DecodingOptions {
   url: StreamOptions['url'];
   position: Position;
-  /** Where the log ended when the reading was asked for. */
+  /** Where the log ended when the reading was requested. */
   until: LogPlace;
   limits: RecordLimits;
   timeMs: number;
@@ -22,13 +22,13 @@ export interface RangeOptions extends WatchOptions, DecodingOptions {
 
 export interface RecordedRange {
   recorder: RangeRecorder;
-  /** Transactions that capture would halt at. */
+  /** Transactions at which capture would halt. */
   halts: Halt[];
-  /** `end`: the whole range was read. `rows`, `time`: a limit came before. `halt`: nothing behind it can be read. */
+  /** `end`: the whole range was read. `rows`, `time`: a limit was reached first. `halt`: nothing after it can be read. */
   stoppedBy: 'end' | 'rows' | 'time' | 'halt';
 }
 
-/** Reads a range of the log under an identity of its own, as capture would, and keeps what the limits allow. */
+/** Reads a range of the log as a separate replica, as capture would, and keeps what the limits allow. */
 export async function readRange(options: RangeOptions): Promise<RecordedRange> {
   const { position, limits, signal } = options;
   const recorder = new RangeRecorder(position, limits);
@@ -58,7 +58,7 @@ export async function readRange(options: RangeOptions): Promise<RecordedRange> {
   }
 }
 
-/** Opens a reader that ends when the time is up. */
+/** Opens a reader that closes when the time is up. */
 async function openRange(
   options: RangeOptions,
   { position, waived, baseline }: ReadingPlace,
@@ -79,7 +79,7 @@ async function openRange(
   return stream;
 }
 
-/** Records until a limit is reached or the range ends; null where the reader ended before. */
+/** Records until a limit is reached or the range ends; null if the reader ended first. */
 async function record(
   parts: AsyncIterable<readonly TransactionPart[]>,
   recorder: RangeRecorder,

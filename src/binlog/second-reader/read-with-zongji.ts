@@ -8,15 +8,15 @@ import type { Trouble } from './zongji-log.ts';
 const HEARTBEAT_MS = 500;
 export interface ReadingOptions extends GatheringOptions {
   url: DatabaseUrl;
-  /** Of no other reader. */
+  /** Must not be the id of another reader. */
   serverId: number;
   /** The end of a transaction, or the beginning of a file (offset 4). */
   from: LogPlace;
-  /** Names of tables by schema, in every spelling that the log may have. */
+  /** Names of tables by schema, in every spelling that may occur in the log. */
   tables: Readonly<Record<string, string[]>>;
 }
 
-/** `reached`: all up to `until`. `refused`: a connection failed. `closed`: `close` was called before. */
+/** `reached`: everything up to `until` was read. `refused`: a connection failed. `closed`: `close` was called first. */
 export type ReadingEnd = 'reached' | 'refused' | 'closed';
 
 export interface Reading {
@@ -26,12 +26,12 @@ export interface Reading {
 }
 
 /**
- * Reads a range of the log with zongji. Heartbeats tell at the end of a quiet log that `until` is reached. The stream does not
- * end by itself: a server that closed it while zongji asks the dictionary about a table made zongji lose what had arrived. A
- * frozen connection is silence for ever: the caller sets the time limit.
+ * Reads a range of the log with zongji. At the end of a quiet log, heartbeats show that `until` is reached. The stream does not end
+ * on its own: a server that closed it during zongji's dictionary query about a table made zongji lose the events that had arrived. A
+ * frozen connection stays silent forever, so the caller sets a time limit.
  *
- * What zongji cannot read it reports beside the stream, as an `error` or as an event without rows, and then continues: such a
- * transaction is passed on with its trouble.
+ * zongji reports what it cannot read outside the stream, as an `error`, or as an event without rows, and then continues: such a
+ * transaction is returned with its trouble.
  */
 export function readWithZongji(options: ReadingOptions): Reading {
   const { promise, resolve } = Promise.withResolvers<ReadingEnd>();
@@ -59,7 +59,7 @@ export function readWithZongji(options: ReadingOptions): Reading {
   });
   zongji.on('binlog', (event) => gathering.take(event as unknown as ZongjiEvent));
   zongji.on('ready', () => {
-    // zongji queues its dump as soon as this handler returns, behind these.
+    // zongji queues its dump as soon as this handler returns, after these statements.
     for (const statement of sessionSettings())
       (zongji as unknown as ZongjiInternals).connection?.query(
         statement,
@@ -96,7 +96,7 @@ function sessionSettings(): string[] {
   );
 }
 
-/** By zongji's words for what it cannot read. */
+/** Classifies zongji's error messages about data that it cannot read. */
 function troubleOf(error: unknown): Trouble {
   const text = error instanceof Error ? error.message : '';
   if (text.startsWith('Unsupported type')) return 'unsupported-type';
@@ -104,7 +104,7 @@ function troubleOf(error: unknown): Trouble {
   return 'zongji-error';
 }
 
-/** mysql2's errors of a connection carry these; what zongji throws while it decodes does not. */
+/** mysql2's connection errors have these properties; zongji's decoding errors do not. */
 function isOfConnection(error: unknown): boolean {
   return error instanceof Error && ('fatal' in error || 'sqlState' in error || 'syscall' in error);
 }

@@ -3,13 +3,13 @@ import { Worker } from 'node:worker_threads';
 import type { Comparison } from './compare/comparison.ts';
 import type { Compared, ComparisonJob } from './compare-with-zongji.ts';
 
-/** What zongji and the comparison may take. A thread that needs more is ended; the daemon is not. */
+/** Memory limits of zongji and the comparison. A thread that needs more is terminated; the daemon is not. */
 const resourceLimits = { maxOldGenerationSizeMb: 96, maxYoungGenerationSizeMb: 8 };
 
 /**
- * Compares a range of the log with what zongji reads there. zongji runs in a thread of its own, loaded for this job alone: it can
- * neither delay capture nor take its memory, and a loop without an end (a damaged log) is ended with the thread. Never rejects;
- * what was not compared is in `leftOut`.
+ * Compares a range of the log with zongji's reading of it. zongji runs in its own thread, loaded for this job only: it can neither
+ * delay capture nor exhaust its memory, and an infinite loop (a damaged log) ends with the thread. Never rejects; `leftOut` contains
+ * what was not compared.
  */
 export function runSecondReader(
   job: ComparisonJob,
@@ -39,7 +39,7 @@ export function runSecondReader(
   return promise;
 }
 
-/** Rows of which nothing is known count as left out. */
+/** Counts rows without a known result as left out. */
 function unfinished(job: ComparisonJob, soFar: Comparison, end: 'time' | 'failed'): Compared {
   const all = job.transactions.reduce((sum, { rows }) => sum + rows.length, 0);
   const known =

@@ -8,13 +8,13 @@ import type { RangeRecorder } from './range-recorder.ts';
 export interface JobOptions {
   url: DatabaseUrl;
   dictionary: Dictionary;
-  /** Lower-case names of the tables that our reader was to read. */
+  /** Lower-case names of the tables that our reader was configured to read. */
   tables: Iterable<string>;
-  /** Whether the server ignores the letter case of tables' names (`lower_case_table_names` is not 0). */
+  /** Whether the server ignores letter case in table names (`lower_case_table_names` is not 0). */
   foldsNames: boolean;
 }
 
-/** What was recorded, with all that zongji needs to read the same. */
+/** Returns the recorded range, with everything that zongji needs to read the same. */
 export function toJob(
   recorder: RangeRecorder,
   { url, dictionary, tables, foldsNames }: JobOptions,
@@ -26,7 +26,7 @@ export function toJob(
   const schemas = spellings([dictionary.schema, ...rows.map(({ table }) => table.schema)], foldsNames);
   return {
     url,
-    // A reader with the id of another one would end it: the daemon's among them.
+    // A server disconnects a reader when another one connects with the same id, so the daemon's id must not be used.
     serverId: randomServerId(),
     from: recorder.from,
     until: recorder.until,
@@ -45,7 +45,7 @@ export function toJob(
   };
 }
 
-/** Of the tables as they are now and as the log had them: versioning may have been added or dropped in between. */
+/** From the tables' current definitions and from the log: versioning may have been added or dropped in between. */
 function rowEndsOf(watched: readonly DictionaryTable[], rows: readonly RowEvent[]): ComparisonJob['rowEnds'] {
   const found: Record<string, string[]> = {};
   const note = (table: string, column: string | null | undefined): void => {
@@ -59,8 +59,8 @@ function rowEndsOf(watched: readonly DictionaryTable[], rows: readonly RowEvent[
 }
 
 /**
- * zongji compares names exactly; a server that ignores their case may log another spelling than the dictionary has. On a server that
- * distinguishes it, another spelling is another table, which our reader does not read.
+ * zongji compares names exactly. A server that ignores letter case may log a different spelling than the dictionary's. On a server
+ * that distinguishes case, another spelling is another table, which our reader does not read.
  */
 function spellings(names: readonly string[], foldsNames: boolean): string[] {
   return [...new Set(names.flatMap((name) => (foldsNames ? [name, name.toLowerCase()] : [name])))];

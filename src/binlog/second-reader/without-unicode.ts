@@ -3,32 +3,32 @@ import { textDecoder } from '../decode/charset.ts';
 import { multiByteSets } from '../decode/charset/multi-byte-sets.ts';
 import { unicodeDecoders } from '../decode/charset/unicode.ts';
 
-/** What zongji makes of one code, and the bytes that it holds back: they may begin a code with what follows. */
+/** zongji's reading of one code, and the bytes that it holds back because they may begin a code together with the next bytes. */
 interface Reading {
   text: string;
   heldBack: string;
 }
 
-/** By the first character of their text; entries that are held back whole under ''. */
+/** By the first character of their text; readings whose bytes are all held back are under ''. */
 type Readings = ReadonlyMap<string, readonly Reading[]>;
 
-/** Characters of ours that iconv-lite decodes otherwise. */
+/** Our characters that iconv-lite decodes differently. */
 export interface KnownDifferences {
   isPair(from: string, to: string): boolean;
-  /** Whatever iconv-lite makes of the code of such a one is known. */
+  /** Whether any result of iconv-lite is accepted for this character. */
   isAny(from: string): boolean;
 }
 
-/** Where zongji's text is, beside ours: so many UTF-16 units were read, and these bytes (Latin-1) are held back. */
+/** Position in zongji's text: the number of UTF-16 units read, and the bytes (Latin-1) held back. */
 interface Place {
   at: number;
   heldBack: string;
 }
 
 /**
- * Whether zongji's text is what iconv-lite makes of bytes that we read as `ours`, where a `?` of ours may be any code that has no
- * character in Unicode. iconv-lite has characters for many of these codes, and of others it takes the first byte alone: their other
- * bytes are then read together with those of the next character. Every other character must be the same, or `known` to differ.
+ * Whether zongji's text is iconv-lite's reading of bytes that we read as `ours`, where our `?` may be any code without a character in
+ * Unicode. iconv-lite has characters for many of these codes. Of others it reads only the first byte, and then reads their other
+ * bytes together with those of the next character. Every other character must be equal, or `known` to differ.
  */
 export function isReadWithoutUnicode(
   charset: string,
@@ -50,17 +50,17 @@ export function isReadWithoutUnicode(
   return places.some(({ at, heldBack }) => theirs.slice(at) === codes.decode(heldBack));
 }
 
-/** Behind as many beginnings as EUC has: with 16 a text of two such codes took seconds. */
+/** One entry for each possible first byte in EUC: with 16 entries a text of two such codes took seconds. */
 const KEPT_READINGS = 128;
 
-/** iconv-lite's names, as zongji has them, where the server's are others. */
+/** The names that zongji passes to iconv-lite, if they differ from the server's. */
 const iconvNames: Readonly<Record<string, string>> = { ujis: 'eucjp', eucjpms: 'eucjp' };
 
-/** The codes of a character set, by what we read. Their bytes are kept as Latin-1. */
+/** The codes of a character set, by our reading of them. Their bytes are kept as Latin-1. */
 class Codes {
   readonly #iconvName: string;
   readonly #codes: ReadonlyMap<string, readonly string[]>;
-  /** Of `?`, by the bytes that were held back. */
+  /** Readings of `?`, by the bytes that were held back. */
   readonly #unknown = new Map<string, Readings>();
 
   constructor(charset: string) {
@@ -73,7 +73,7 @@ class Codes {
     return iconv.decode(Buffer.from(bytes, 'latin1'), this.#iconvName);
   }
 
-  /** Where zongji's text may be behind a character of ours. */
+  /** Returns the possible positions in zongji's text after one of our characters. */
   follow(
     character: string,
     { at, heldBack }: Place,
@@ -90,7 +90,7 @@ class Codes {
       .map((reading) => ({ at: at + reading.text.length, heldBack: reading.heldBack }));
   }
 
-  /** What zongji may make of a character of ours behind the bytes that it held back. */
+  /** Returns zongji's possible readings of one of our characters after the bytes that it held back. */
   #readingsOf(character: string, heldBack: string): Readings {
     const known = character === '?' ? this.#unknown.get(heldBack) : undefined;
     if (known) return known;
@@ -100,7 +100,7 @@ class Codes {
       distinct.set(`${reading.heldBack}:${reading.text}`, reading);
     }
     const readings = Map.groupBy(distinct.values(), ({ text }) => text.charAt(0));
-    // Thousands of codes each.
+    // Each entry has thousands of codes.
     if (this.#unknown.size === KEPT_READINGS) this.#unknown.clear();
     if (character === '?') this.#unknown.set(heldBack, readings);
     return readings;
@@ -111,7 +111,7 @@ class Codes {
       iconv.getDecoder(this.#iconvName).write(Buffer.from(part, 'latin1'));
     const text = write(bytes);
     const whole = this.decode(bytes);
-    // The bytes at the end that gave no text yet.
+    // The last bytes, which have not produced text yet.
     const heldBack = [3, 2, 1]
       .map((length) => bytes.slice(-length))
       .find((end) => write(end) === '' && text + this.decode(end) === whole);
@@ -119,7 +119,7 @@ class Codes {
   }
 }
 
-/** By name. Some 50 ms each to build: only where the two texts differ. */
+/** By name. Each takes about 50 ms to build, so they are built only when two texts differ. */
 const built = new Map<string, Codes>();
 
 function codesOf(charset: string): Codes | undefined {
@@ -134,7 +134,7 @@ function codesOf(charset: string): Codes | undefined {
   return codes;
 }
 
-/** Among them sequences that are no code: we read those as several characters. */
+/** Includes sequences that are not codes: we read them as several characters. */
 function* everyCode(charset: string): Generator<string> {
   const every = Array.from({ length: 0x100 }, (_, i) => String.fromCharCode(i));
   const high = every.slice(0x80);

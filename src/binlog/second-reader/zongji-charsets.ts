@@ -1,13 +1,12 @@
 import type { KnownDifferences } from './without-unicode.ts';
 
-/** Character sets of which zongji returns the bytes. */
+/** Character sets that zongji does not decode: it returns bytes. */
 export const undecodedCharsets: readonly string[] = ['dec8', 'geostd8', 'hp8', 'keybcs2', 'swe7'];
 
 /**
- * Character sets that zongji decodes with iconv-lite, which differs from the servers: pairs of what the server gives and what
- * zongji gives, measured for every sequence of one and two bytes on MySQL 9.7.4 and MariaDB 10.11; `any` where they are hundreds: any one
- * character may then be another one, but none of ASCII.
- * U+FFFD can come in place of any character.
+ * Character sets that zongji decodes with iconv-lite, which differs from the servers: pairs of the server's and zongji's character,
+ * measured for every sequence of one and two bytes on MySQL 9.7.4 and MariaDB 10.11. `any` stands for hundreds of pairs: any
+ * character except ASCII may then differ. U+FFFD can replace any character.
  */
 export const approximateCharsets: Readonly<Record<string, string>> = {
   armscii8: '§և՟֊’՚',
@@ -27,7 +26,7 @@ export const approximateCharsets: Readonly<Record<string, string>> = {
   ujis: 'any',
 };
 
-/** What is known of the character set, character by character. */
+/** Returns the known differences of a character set, character by character. */
 export function knownDifferences(charset: string): KnownDifferences {
   const pairs = approximateCharsets[charset] ?? '';
   const known = Array.from(pairs);
@@ -37,7 +36,7 @@ export function knownDifferences(charset: string): KnownDifferences {
   };
 }
 
-/** Whether zongji's text differs from the server's only where its decoder of the character set is known to differ. */
+/** Whether zongji's text differs from the server's only where zongji's decoder of the character set is known to differ. */
 export function isApproximation(charset: string, ours: string, theirs: unknown): boolean {
   if (approximateCharsets[charset] === undefined || typeof theirs !== 'string') return false;
   const { isPair, isAny } = knownDifferences(charset);

@@ -1,11 +1,11 @@
 import type { RowOp } from '../types.ts';
 
-/** A column as zongji describes it: from the log's own metadata, where that is FULL. */
+/** A column as zongji describes it: from the log's own metadata if that is FULL. */
 export interface ZongjiColumn {
   name: string;
   /** `decimal(10,2)`; without the labels of an ENUM or SET. */
   type: string;
-  /** zongji's own name of the character set; null for bytes, undefined for a collation that it does not know. */
+  /** zongji's name of the character set; null for bytes, undefined for a collation unknown to zongji. */
   charset: string | null | undefined;
 }
 
@@ -28,7 +28,7 @@ export interface ZongjiRow {
   after: ZongjiImage | null;
 }
 
-/** Why the rows of a transaction, or of all the rest, cannot be compared. */
+/** Why the rows of a transaction cannot be compared. */
 export type Trouble =
   | 'compressed-transaction'
   | 'partial-json'
@@ -41,7 +41,7 @@ export type Trouble =
 
 /** The watched rows of one transaction as zongji read them, closed by its commit. */
 export interface ZongjiTransaction {
-  /** Where it ends: `binlog.000002` and the offset, modulo 4 GiB as the log has it. */
+  /** Its end: `binlog.000002` and the offset, modulo 4 GiB as in the log. */
   file: string;
   offset: number;
   rows: readonly ZongjiRow[];

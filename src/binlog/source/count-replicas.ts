@@ -1,7 +1,7 @@
 import { isAtLeast } from './server-version.ts';
 import type { Source, SourceIdentity } from './source.ts';
 
-/** Readers under our server id; on MariaDB, where the list of replicas takes a further privilege, those under our user. */
+/** Counts readers with our server id; on MariaDB, if the list of replicas is refused for lack of a privilege, readers of our user. */
 export async function countReplicas(
   source: Source,
   { flavour, version }: SourceIdentity,

@@ -4,18 +4,18 @@ import { isAtLeast } from './server-version.ts';
 import type { Source, SourceIdentity, SourceRow } from './source.ts';
 import type { ColumnKind, SourceColumn, SourceTable } from '../types.ts';
 
-/** A column as the data dictionary has it, beyond what the rules need. */
+/** A column in the data dictionary, including properties that the rules do not need. */
 export interface DictionaryColumn extends SourceColumn {
-  /** The server's own words: `decimal(10,2)`, `enum('a','b')`. */
+  /** The type in the server's notation: `decimal(10,2)`, `enum('a','b')`. */
   type: string;
   unsigned: boolean;
-  /** Character set name; null where the type has none. */
+  /** Character set name; null if the type has none. */
   charset: string | null;
   generated: boolean;
   autoIncrement: boolean;
-  /** Left out of SELECT *. */
+  /** Excluded from SELECT *. */
   invisible: boolean;
-  /** Of a MariaDB system-versioned table: whether the column was named as the start or the end of the period. */
+  /** In a MariaDB system-versioned table: whether the column was declared as the start or the end of the period. */
   period: 'start' | 'end' | null;
 }
 
@@ -26,19 +26,19 @@ export interface DictionaryTable extends SourceTable {
   isView: boolean;
   /** `InnoDB`; null for a view. */
   engine: string | null;
-  /** Of a MariaDB system-versioned table the column that ends a row's validity: `row_end`, unless it was named. Null for others. */
+  /** The row_end column of a MariaDB system-versioned table: `row_end` unless declared under another name. Null for other tables. */
   rowEnd: string | null;
 }
 
-/** The source's schema as it is now: the tables that our user may see. `tables` is what the rules are compiled against. */
+/** The source's current schema: the tables that our user may see. The rules are compiled against `tables`. */
 export interface Dictionary {
   /** The schema as the server spells it. */
   schema: string;
-  /** By lower-case name. Of tables whose names differ in letter case alone, the one that the rules spell. */
+  /** By lower-case name. If names differ only in letter case, this is the table that the rules spell. */
   tables: ReadonlyMap<string, DictionaryTable>;
   /** The tables' names as the rules spell them. */
   spelled: ReadonlySet<string>;
-  /** Character set name by collation id, as a table map names it. */
+  /** Character set name by the collation id in a table map. */
   charsets: ReadonlyMap<number, string>;
 }
 
@@ -79,8 +79,8 @@ const kinds: Readonly<Record<string, ColumnKind>> = {
 };
 
 /**
- * Reads the dictionary of the source's schema (that of its URL). Needs no more than SELECT on the tables. `names` are the tables' names
- * as the rules spell them: they decide between tables whose names differ in letter case alone.
+ * Reads the dictionary of the schema in the source's URL. Requires only SELECT on the tables. `names` are the tables' names as the
+ * rules spell them: they decide between tables whose names differ only in letter case.
  */
 export async function readDictionary(
   source: Source,
@@ -120,8 +120,8 @@ export async function readDictionary(
 }
 
 /**
- * Character set name by collation id. From MariaDB 10.10 on one name, uca1400_ai_ci, stands for a collation of every Unicode
- * character set, and only the list of what applies to what has their ids.
+ * Reads the character set name of each collation id. From MariaDB 10.10 on, one name, uca1400_ai_ci, stands for a collation of every
+ * Unicode character set, and only collation_character_set_applicability has the ids.
  */
 export async function readCharsets(
   source: Source,
@@ -179,7 +179,7 @@ function toColumn(row: SourceRow): DictionaryColumn {
     unsigned: /\bunsigned\b/.test(type),
     charset,
     labels: dataType === 'enum' || dataType === 'set' ? parseLabels(type) : null,
-    // DEFAULT_GENERATED is MySQL's word for a default that is an expression.
+    // MySQL calls a default that is an expression DEFAULT_GENERATED.
     generated: /\b(VIRTUAL|STORED|PERSISTENT) GENERATED\b/.test(extra) || /^ROW (START|END)$/.test(extra),
     autoIncrement: /\bAUTO_INCREMENT\b/.test(extra),
     invisible: /\bINVISIBLE\b/.test(extra),
@@ -192,7 +192,7 @@ function periodOf(expression: unknown): DictionaryColumn['period'] {
   return expression === 'ROW END' ? 'end' : null;
 }
 
-/** Digits after the second of a temporal column by its type as the server prints it: 3 of `datetime(3)`. */
+/** Fraction digits of a temporal column from its type as the server prints it: 3 for `datetime(3)`. */
 export function fractionOf(type: string): number {
   return Number(/^(?:time|datetime|timestamp)\((\d)\)/i.exec(type)?.[1] ?? 0);
 }
@@ -221,8 +221,8 @@ function escapes(whole: string, escaped: string | undefined): string {
 }
 
 /**
- * Finds which LONGTEXT of MariaDB is a JSON column (a check constraint, which only SHOW CREATE TABLE shows) and which column ends
- * the period of a system-versioned table (not listed where the server named it).
+ * Determines which LONGTEXT columns of MariaDB are JSON (a check constraint, which only SHOW CREATE TABLE shows) and which column
+ * ends the period of a system-versioned table (not listed if the server named it).
  */
 async function refineMariadb(
   source: Source,
@@ -243,13 +243,13 @@ async function refineMariadb(
     ...table,
     columns,
     columnOf: new Map(columns.map((column) => [column.name.toLowerCase(), column])),
-    // A named one is added to the key by the server; of the rows in force there is one to a key without it.
+    // The server adds a declared row_end to the key; without it, the key identifies one current row.
     key: table.key.filter((name) => name !== rowEnd),
     rowEnd,
   };
 }
 
-/** CREATE TABLE as the server prints it; empty when our user may read only some columns of the table. */
+/** Returns CREATE TABLE in the server's format; empty when our user may read only some columns of the table. */
 async function readDefinition(source: Source, table: string): Promise<string> {
   try {
     const [row] = await source.query(`SHOW CREATE TABLE ${quoteName(table)}`);
@@ -259,7 +259,9 @@ async function readDefinition(source: Source, table: string): Promise<string> {
   }
 }
 
-/** A name that the rules spell exactly has the entry. A table with namesakes carries their names: the rules must spell it exactly. */
+/**
+ * A table that the rules spell exactly is chosen. Tables with namesakes list all names: the rules must then spell the name exactly.
+ */
 function byLowerName(
   tables: readonly DictionaryTable[],
   spelled: ReadonlySet<string>,

@@ -13,22 +13,22 @@ export interface LogFile {
   bytes: number;
 }
 
-/** What SHOW BINARY LOG STATUS says: where the log ends, and what is not in it. */
+/** The result of SHOW BINARY LOG STATUS: where the log ends, and which schemas it omits. */
 export interface LogStatus extends LogPlace {
-  /** Schemas that alone are logged; empty: all. */
+  /** If not empty, only these schemas are logged. */
   doSchemas: readonly string[];
   ignoredSchemas: readonly string[];
-  /** MySQL with GTIDs: everything executed, on one line; else empty. */
+  /** MySQL with GTIDs: the executed set, on one line; otherwise empty. */
   executed: string;
 }
 
-/** The files from the oldest to the one being written. Needs REPLICATION CLIENT. */
+/** Lists the files from the oldest to the one being written. Needs REPLICATION CLIENT. */
 export async function listLogFiles(source: Source): Promise<LogFile[]> {
   const rows = await source.query('SHOW BINARY LOGS');
   return rows.map((row) => ({ name: String(row['Log_name']), bytes: Number(row['File_size']) }));
 }
 
-/** Undefined when the binary log is off. Needs REPLICATION CLIENT. */
+/** Reads the log's status; undefined when the binary log is off. Needs REPLICATION CLIENT. */
 export async function readLogStatus(
   source: Source,
   { version }: Pick<SourceIdentity, 'version'>,
@@ -49,12 +49,12 @@ export async function readLogStatus(
   };
 }
 
-/** Where the log ends now: the position of a first run with `start_from: now`. Undefined when the binary log is off. */
+/** Returns the current end of the log: the position of a first run with `start_from: now`. Undefined when the binary log is off. */
 export async function currentPosition(
   source: Source,
   identity: SourceIdentity,
 ): Promise<Position | undefined> {
-  // Asked first: a transaction between the two questions is then read once more than needed, never once less.
+  // Queried first: a transaction between the two queries is then read twice, but never skipped.
   const mariadbGtid = identity.flavour === 'mariadb' ? await globalVariable(source, 'gtid_binlog_pos') : null;
   const status = await readLogStatus(source, identity);
   if (!status) return undefined;
@@ -62,7 +62,7 @@ export async function currentPosition(
   return withCreation(source, { gtid, file: status.file, offset: status.offset });
 }
 
-/** Where the log begins: the position of a first run with `start_from: oldest`. Undefined when the binary log is off. */
+/** Returns the start of the log: the position of a first run with `start_from: oldest`. Undefined when the binary log is off. */
 export async function oldestPosition(
   source: Source,
   identity: SourceIdentity,
@@ -71,7 +71,7 @@ export async function oldestPosition(
   return oldest && startOfFile(source, identity, oldest.name);
 }
 
-/** The position at the beginning of a file of the log. Needs REPLICATION SLAVE. */
+/** Returns the position at the beginning of a log file. Needs REPLICATION SLAVE. */
 export async function startOfFile(source: Source, identity: SourceIdentity, file: string): Promise<Position> {
   let gtid: string | null = null;
   if (identity.flavour === 'mariadb') gtid = await gtidAtStart(source, file);
@@ -79,7 +79,7 @@ export async function startOfFile(source: Source, identity: SourceIdentity, file
   return withCreation(source, { gtid, file, offset: 4 });
 }
 
-/** MySQL: everything that had been executed when the file was begun, as its second event says. */
+/** MySQL: the set executed before the file was begun, from its second event. */
 async function previousGtids(source: Source, file: string): Promise<string> {
   const rows = await source.query('SHOW BINLOG EVENTS IN ? LIMIT 2', [file]);
   const row = rows.find((each) => each['Event_type'] === 'Previous_gtids');
@@ -91,7 +91,7 @@ async function withCreation(source: Source, position: Position): Promise<Positio
   return fileCreatedAt === undefined ? position : { ...position, fileCreatedAt };
 }
 
-/** MariaDB: everything that had been executed when the file was begun. */
+/** MariaDB: the last transaction of each domain before the file was begun. */
 export async function gtidAtStart(source: Source, file: string): Promise<string> {
   return (await gtidAt(source, { file, offset: 4 })) ?? '';
 }
@@ -112,8 +112,8 @@ export async function globalVariable(
 }
 
 /**
- * When a file of the log was begun, seconds since 1970 UTC, from its first event, which no SQL statement shows; undefined when
- * the server does not give the file out. Reads it over a connection of its own, under a random replica id, and hangs up.
+ * Returns when a log file was begun, seconds since 1970 UTC, from its first event, which no SQL statement shows; undefined when the
+ * server does not send the file. Reads it over its own connection with a random server id, and closes it.
  */
 export async function readFileCreatedAt(source: Source, file: string): Promise<number | undefined> {
   const connection = await source.connect();
@@ -128,7 +128,7 @@ export async function readFileCreatedAt(source: Source, file: string): Promise<n
     return await new Promise<number | undefined>((resolve) => {
       const command = new ServerCommand(packet, {
         onPacket(buffer, start) {
-          // An artificial rotate comes first; it carries no time.
+          // An artificial rotate event comes first; it has no time.
           if (buffer[start + 4] !== eventType.formatDescription) return false;
           resolve(buffer.readUInt32LE(start));
           return true;
@@ -144,9 +144,9 @@ export async function readFileCreatedAt(source: Source, file: string): Promise<n
 }
 
 /**
- * Whether a file of the log was begun before a moment, ms since 1970 UTC. A session can set the time of a file that its statement
- * begins (`SET timestamp; FLUSH LOGS`, seen on MySQL 9.7 and MariaDB 10.11): one that claims to be older than the file before it is
- * not believed, and counts as begun later.
+ * Whether a log file was begun before a time, ms since 1970 UTC. A session can set the time of a file that its statement begins (`SET
+ * timestamp; FLUSH LOGS`, seen on MySQL 9.7 and MariaDB 10.11): a file that claims to be older than its predecessor is not trusted,
+ * and counts as begun later.
  */
 export async function isBegunBefore(
   source: Source,
@@ -160,7 +160,7 @@ export async function isBegunBefore(
   return index === 0 || (await begunMs(index - 1)) <= claimedMs;
 }
 
-/** Whether our user has REPLICATION SLAVE: asked by registering as a replica, on a connection that is closed at once. */
+/** Whether our user has REPLICATION SLAVE: tested by registering as a replica, on a connection that is then closed. */
 export async function mayReplicate(source: Source): Promise<boolean> {
   const connection = await source.connect();
   try {
@@ -188,13 +188,13 @@ export async function mayReplicate(source: Source): Promise<boolean> {
   }
 }
 
-/** Far from the ids that people choose, so that no reader of theirs is disconnected. */
+/** Above the ids that administrators usually choose, so that no other reader is disconnected. */
 export function randomServerId(): number {
   return randomInt(0x8000_0000, 0xffff_ffff);
 }
 
 function hangUp(connection: Awaited<ReturnType<Source['connect']>>): void {
-  // The socket first: mysql2 would still deliver the packets that it has buffered.
+  // Destroy the socket first: mysql2 would still deliver the packets that it has buffered.
   asCommandConnection(connection).stream.destroy();
   connection.destroy();
 }

@@ -6,24 +6,24 @@ import { nearest } from '../../lib/suggest.ts';
 import { steps } from '../remedy.ts';
 import { quoteName } from './quote-name.ts';
 
-/** ER_BAD_DB_ERROR: the server has no such schema, and the user may know that. */
+/** ER_BAD_DB_ERROR: the server has no such schema, and the user is allowed to know this. */
 const noSchema = 1049;
-/** ER_DBACCESS_DENIED_ERROR: the same answer for a schema without a grant and for one that is not there. */
+/** ER_DBACCESS_DENIED_ERROR: the response for a schema without a grant as well as for a missing schema. */
 const schemaRefused = 1044;
 
-/** Whether a connection failed because the user sees no schema of the name in source.url. */
+/** Whether a connection failed because the user sees no schema with the name in source.url. */
 export function isSchemaMissing(error: unknown): error is AppError {
   return error instanceof AppError && [noSchema, schemaRefused].includes(errnoOf(error.cause) ?? 0);
 }
 
-/** More are not listed in a remedy. */
+/** A remedy lists at most this many schemas. */
 const listed = 10;
-/** They hold no clinic. */
+/** System schemas, which contain no clinic. */
 const ofTheServer = new Set(['information_schema', 'performance_schema', 'mysql', 'sys']);
 
 /**
- * What to do where the user sees no schema of the name in `url`. The spelling comes first: a GRANT on a misspelt name is accepted by both
- * servers and changes nothing. `connect` opens a connection that names no schema.
+ * Explains what to do when the user sees no schema with the name in `url`. Spelling comes first: both servers accept a GRANT on a
+ * misspelt name, and it changes nothing. `connect` opens a connection without a schema.
  */
 export async function explainMissingSchema(
   error: AppError,
@@ -64,7 +64,7 @@ export async function explainMissingSchema(
 const quotedUser = ({ user }: DatabaseUrl): string =>
   `'${user.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 
-/** The schemas that the user sees; none where that cannot be asked. */
+/** Lists the schemas that the user sees; empty if the query fails. */
 function readSchemas(connect: () => Connection): Promise<string[]> {
   return new Promise((resolve) => {
     const connection = connect();

@@ -1,4 +1,4 @@
-/** A schema's, table's or column's name in a statement. */
+/** Quotes the name of a schema, table or column for a statement. */
 export function quoteName(name: string): string {
   return `\`${name.replaceAll('`', '``')}\``;
 }

@@ -1,7 +1,7 @@
 import { AppError } from '../../lib/errors.ts';
 import { identityVariables, serverUuidOf, toVariables } from './source.ts';
 
-/** Throws a retryable AppError where a connection leads to another server than the one that is meant (SourceIdentity). */
+/** Throws a retryable AppError if a connection leads to a server other than the expected one (SourceIdentity). */
 export async function requireServer(
   query: (sql: string) => Promise<Record<string, unknown>[]>,
   serverUuid: string,

@@ -3,7 +3,7 @@ import type { Flavour } from '../types.ts';
 
 export interface ServerVersion {
   flavour: Flavour;
-  /** As the server says it: `10.11.18-MariaDB-0+deb12u1-log`. */
+  /** As the server reports it: `10.11.18-MariaDB-0+deb12u1-log`. */
   text: string;
   major: number;
   minor: number;
@@ -23,7 +23,7 @@ export function parseServerVersion(text: string): ServerVersion {
   };
 }
 
-/** Whether the server is this version or a later one, of its own flavour's numbering: `8.2.0`. */
+/** Whether the server has this version or a later one, in its own flavour's numbering: `8.2.0`. */
 export function isAtLeast(version: ServerVersion, wanted: string): boolean {
   const [major = 0, minor = 0, patch = 0] = wanted.split('.').map(Number);
   if (version.major !== major) return version.major > major;

@@ -5,28 +5,28 @@ import { quoteName } from './quote-name.ts';
 import type { Dictionary, DictionaryColumn, DictionaryTable } from './dictionary.ts';
 import type { Source, SourceRow } from './source.ts';
 
-/** A question for rows of one table, answered in Cells by lower-case column name. */
+/** A query for rows of one table; results are Cells by lower-case column name. */
 export interface RowQuestion {
   /** Table name, in the source's schema. */
   table: string;
-  /** Column → value that the rows must have. */
+  /** Column → value that the rows must match. */
   by: Readonly<Record<string, string | number>>;
-  /** Columns to return; one that the table lacks comes as null. */
+  /** Columns to return; null for a column that the table lacks. */
   select: readonly string[];
   /** One row (a parent), or all rows in primary-key order (children). */
   many: boolean;
 }
 
-/** Asks for rows. Empty when the table is not there, when no row fits, or when a column of `by` is missing. */
+/** Queries rows. Empty when the table does not exist, when no row matches, or when a column of `by` is missing. */
 export type LookUp = (question: RowQuestion) => Promise<readonly SourceRow[]>;
 
-/** More children than this in one payload is a mistake in the rules, and would be all of the daemon's memory. */
+/** More children than this in one payload indicate an error in the rules, and would exhaust the daemon's memory. */
 const maxRows = 10_000;
 
 /**
- * Look-ups for one batch of transactions. The same question is asked once: all transactions of the batch had been committed
- * before the first was mapped, so that an answer of this batch is as new for each of them as one of its own would be.
- * An answer is kept while no more than `maxEntries` others are; the oldest goes first.
+ * Creates the look-ups for one batch of transactions. Equal questions are queried once: all transactions of the batch were committed
+ * before the first was mapped, so for each of them a result in this batch is as recent as a separate query's. At most `maxEntries`
+ * results are kept; the oldest is dropped first.
  */
 export function createLookUp(source: Source, dictionary: Dictionary, { maxEntries = 1_000 } = {}): LookUp {
   const answers = new Map<string, Promise<readonly SourceRow[]>>();
@@ -63,10 +63,10 @@ async function askRows(
 }
 
 /**
- * Reads a row by its primary key as it is once the transaction that we have just read from the log is visible: the log may be
- * ahead of the storage engine by the moment of the commit. The shared lock waits for it, and for a later writer at most two
- * seconds: then the row is read as it stands. Null when it is gone, and when the key does not identify one row any more: a definition
- * has given the table another key since.
+ * Reads a row by its primary key once the transaction just read from the log is visible: the log may be ahead of the storage engine
+ * by the duration of the commit. The shared lock waits for the commit, and for a later writer at most two seconds: then the row is
+ * read without a lock. Null when the row is gone, and when the key no longer identifies one row, because a definition has given the
+ * table another key.
  */
 export async function readRowByKey(
   source: Source,
@@ -86,7 +86,7 @@ export async function readRowByKey(
   return row && others.length === 0 ? complete(table, question.select, row) : null;
 }
 
-/** A table without a primary key may have a unique one, which the log shows in its place. */
+/** A table without a primary key may have a unique key, which the log shows instead. */
 function hasWholeKey({ key }: DictionaryTable, by: Readonly<Record<string, unknown>>): boolean {
   const named = new Set(Object.keys(by).map((name) => name.toLowerCase()));
   return key.every((name) => named.has(name.toLowerCase()));
@@ -97,7 +97,7 @@ interface Statement {
   values: (string | number)[];
 }
 
-/** Undefined when nothing can be found: `by` is empty, or names a column that is not there. */
+/** Undefined when nothing can match: `by` is empty, or names a missing column. */
 function toStatement(
   table: DictionaryTable,
   { by, select }: Pick<RowQuestion, 'by' | 'select'>,
@@ -107,7 +107,7 @@ function toStatement(
   for (const [name, value] of Object.entries(by)) {
     const column = table.columnOf.get(name.toLowerCase());
     if (!column) return undefined;
-    // Quoted, a number past 2^53 would be compared as a double.
+    // As a quoted value, a number past 2^53 would be compared as a double.
     const isDigits = column.kind === 'integer' && /^-?\d+$/.test(String(value));
     conditions.push(`${quoteName(column.name)} = ${isDigits ? String(value) : '?'}`);
     if (!isDigits) values.push(value);
@@ -129,12 +129,12 @@ function known(table: DictionaryTable, names: readonly string[]): DictionaryColu
 
 const isSingleFloat = (column: DictionaryColumn): boolean => /^float\b/i.test(column.type);
 
-/** The server prints a FLOAT with six digits, which is not its value; as a double it prints them all. */
+/** The server prints a FLOAT with six digits, which loses precision; as a double it prints all digits. */
 function expression(column: DictionaryColumn): string {
   return isSingleFloat(column) ? `(${quoteName(column.name)} + 0e0)` : quoteName(column.name);
 }
 
-/** Every column that was asked for, by its lower-case name. */
+/** Returns every requested column by its lower-case name. */
 function complete(table: DictionaryTable, select: readonly string[], row: SourceRow): SourceRow {
   const cells: Record<string, SourceRow[string]> = {};
   for (const name of select) {
@@ -146,7 +146,7 @@ function complete(table: DictionaryTable, select: readonly string[], row: Source
   return cells;
 }
 
-/** The server's message may repeat a value of the question: it goes no further. */
+/** The server's message may contain a value from the query, so it is not passed on. */
 async function ask(source: Source, table: DictionaryTable, { sql, values }: Statement): Promise<SourceRow[]> {
   try {
     return await source.query(sql, values);

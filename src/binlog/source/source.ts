@@ -16,40 +16,40 @@ import { explainMissingSchema, isSchemaMissing } from './missing-schema.ts';
 import { isAtLeast, parseServerVersion, type ServerVersion } from './server-version.ts';
 import type { Cell, Flavour } from '../types.ts';
 
-/** A row of an answer, each value as a Cell, by the column's name as the statement wrote it. */
+/** A row of a result, each value as a Cell, by the column name in the statement. */
 export type SourceRow = Readonly<Record<string, Exclude<Cell, undefined>>>;
 
 export interface SourceIdentity {
   flavour: Flavour;
   version: ServerVersion;
-  /** MySQL's server_uuid. MariaDB has none: its server id and server_uid, `3769158173/ctaf0HXM+VXJwjryn/VLUZ8Anqw=`. */
+  /** MySQL's server_uuid. MariaDB has none: server id and server_uid, `3769158173/ctaf0HXM+VXJwjryn/VLUZ8Anqw=`. */
   serverUuid: string;
   serverId: number;
   hostname: string;
-  /** MariaDB always has GTIDs. Anything but `on` means that positions are files and offsets. */
+  /** MariaDB always has GTIDs. Any value except `on` means that positions are files and offsets. */
   gtidMode: 'on' | 'on_permissive' | 'off_permissive' | 'off';
   /** 0: names are case-sensitive; 1: kept in lower case; 2: kept as written, compared in lower case. */
   lowerCaseTableNames: 0 | 1 | 2;
-  /** MariaDB 11.5 or later without a TIMESTAMP after 2038: on Windows, and where `long` has 32 bits. */
+  /** MariaDB 11.5 or later without TIMESTAMP values after 2038: on Windows, and if `long` has 32 bits. */
   hasShortTimestamps: boolean;
-  /** Who the server thinks we are, ready for a GRANT: `'webhooks'@'%'`. */
+  /** Our account according to the server, ready for a GRANT: `'webhooks'@'%'`. */
   account: string;
 }
 
-/** The source server, for questions. Nothing is ever written to it: every session is read only. */
+/** The source server, for queries. Nothing is ever written to it: every session is read only. */
 export interface Source {
   readonly url: DatabaseUrl;
-  /** Asked anew each time: the server behind a name changes with a failover. */
+  /** Queried each time: the server behind a host name changes with a failover. */
   identify(): Promise<SourceIdentity>;
   /**
-   * Runs one read-only statement; `?` is a placeholder. A connection that fails or breaks is an AppError
-   * (ERR_SOURCE_UNREACHABLE, ERR_SOURCE_ACCESS); what the server says against the statement itself is a ServerError.
+   * Runs one read-only statement; `?` is a placeholder. Throws an AppError (ERR_SOURCE_UNREACHABLE, ERR_SOURCE_ACCESS) for a
+   * connection that fails or breaks, and a ServerError if the server refuses the statement.
    */
   query(sql: string, values?: readonly (string | number)[]): Promise<SourceRow[]>;
   /**
-   * Answers from new connections alone from now on. While a failover is under way, an address leads to two servers: connections that
-   * are open to the one, and new ones to the other. What is asked after the first answer comes from the same server as that, or from
-   * one to which the address was moved meanwhile.
+   * From now on uses only new connections. During a failover an address leads to two servers: open connections to the old one, new
+   * connections to the new one. Results after the first one come from the same server as the first, or from a server to which the
+   * address was moved in the meantime.
    */
   renew(): void;
   /** A connection outside the pool, for commands of the replication protocol. The caller destroys it. */
@@ -58,9 +58,9 @@ export interface Source {
 }
 
 export interface SourceOptions {
-  /** Connections at most. */
+  /** Maximum number of connections. */
   connections?: number;
-  /** A question that takes longer has met a lock or a dead connection, and fails. */
+  /** A query that takes longer has met a lock or a dead connection, and fails. */
   queryTimeoutMs?: number;
 }
 
@@ -72,11 +72,11 @@ const role = {
 
 const connectTimeoutMs = 10_000;
 /**
- * Connections that are older are closed: after a failover they may stay open to the server that was demoted, and answer for it,
- * while new ones lead to the promoted one.
+ * Older connections are closed: after a failover they may stay open to the demoted server and return its data, while new ones lead to
+ * the promoted server.
  */
 const longestLifeMs = 5_000;
-/** The server ends a question that takes too long; where it says nothing either, we hang up this much later. */
+/** The server aborts a query that takes too long; if it does not respond at all, we close the connection this much later. */
 const graceMs = 1_000;
 
 const targetOf = (url: DatabaseUrl) => ({
@@ -92,7 +92,7 @@ function createSourcePool(target: ReturnType<typeof targetOf>, connections: numb
     maxIdle: 1,
     idleTimeout: 30_000,
     enableKeepAlive: true,
-    // MariaDB says of a LONGTEXT that it is JSON, and mysql2 would parse it, numbers past 2^53 and all.
+    // MariaDB reports a LONGTEXT as JSON, and mysql2 would parse it and lose digits of numbers past 2^53.
     jsonStrings: true,
     typeCast: toCell,
   });
@@ -111,21 +111,21 @@ function explain(error: Error, url: DatabaseUrl): Error {
   return explainConnectError(error, url, role) ?? refusalWithin(error) ?? withoutStatement(error);
 }
 
-/** As `explain`; the explanation of a missing schema names the schemas that are there. */
+/** Like `explain`; for a missing schema it also lists the existing schemas. */
 async function explainWhole(error: Error, url: DatabaseUrl): Promise<Error> {
   const known = explain(error, url);
   if (!isSchemaMissing(known)) return known;
   return explainMissingSchema(known, url, () => createConnection(targetOf({ ...url, database: '' })));
 }
 
-/** Opens the source for questions. Connects at the first one. */
+/** Opens the source for queries. Connects at the first query. */
 export function openSource(
   url: DatabaseUrl,
   { connections = 4, queryTimeoutMs = 15_000 }: SourceOptions = {},
 ): Source {
   const target = targetOf(url);
   const pool = createSourcePool(target, connections);
-  /** Why a new connection could not be given its settings. */
+  /** Why the settings of a new connection could not be applied. */
   const failures = new WeakMap<object, Error>();
   const bornMs = new WeakMap<object, number>();
   pool.on('connection', (connection) => {
@@ -164,7 +164,7 @@ export function openSource(
           return;
         }
         const known = explain(failures.get(connection) ?? error, url);
-        // A statement that timed out is still being answered; one on a broken connection never will be.
+        // A query that timed out is still running; a query on a broken connection never completes.
         if (known instanceof AppError) connection.destroy();
         else connection.release();
         reject(known);
@@ -179,7 +179,7 @@ export function openSource(
       try {
         return await ask(sql, values);
       } catch (error) {
-        // The pool may have held a connection that died with the server's restart: reading again is harmless.
+        // The pool may hold a connection that died when the server restarted: repeating a read is harmless.
         if (error instanceof AppError && isBroken(error.cause)) return ask(sql, values);
         throw error;
       }
@@ -221,7 +221,7 @@ async function identify(source: Source): Promise<SourceIdentity> {
 export const identityVariables =
   "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_uid', 'server_id', 'gtid_mode')";
 
-/** The values of SHOW VARIABLES by name. */
+/** Returns the values of SHOW VARIABLES by name. */
 export function toVariables(rows: readonly Readonly<Record<string, unknown>>[]): Map<string, string> {
   return new Map(rows.map((row) => [String(row['Variable_name']), String(row['Value'])]));
 }
@@ -233,7 +233,7 @@ export function serverUuidOf(variables: ReadonlyMap<string, string>): string {
   );
 }
 
-/** `webhooks@10.0.%` as GRANT spells it. The host part has no @ in it, the user may. */
+/** Quotes `webhooks@10.0.%` for GRANT. The host part contains no @, the user may. */
 function quoteAccount(account: string): string {
   const at = account.lastIndexOf('@');
   return [account.slice(0, at), account.slice(at + 1)]
@@ -246,13 +246,13 @@ function isBroken(cause: unknown): boolean {
   return ['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'EPIPE'].includes(String(cause.code));
 }
 
-/** mysql2 adds the statement, with its values, to the error: they may be patient data. */
+/** mysql2 adds the statement with its values to the error: they may be patient data. */
 function withoutStatement<E extends Error>(error: E): E {
   if ('sql' in error) error.sql = undefined;
   return error;
 }
 
-/** Bytes for what has no text. Everything else comes as the server prints it, which is exact. */
+/** Returns bytes for types without a text form. Other values come as the server prints them, which is exact. */
 function toCell(field: TypeCastField, next: () => unknown): unknown {
   switch (field.type) {
     case 'TINY':

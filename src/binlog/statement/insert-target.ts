@@ -1,7 +1,7 @@
 import { passWords, readObjectName, type ObjectName } from './names.ts';
 import type { ParsedStatement } from './parse-statement.ts';
 
-/** The one table that an INSERT, REPLACE, LOAD or CREATE TABLE … SELECT changes by itself; null for any other statement. */
+/** Returns the one table that an INSERT, REPLACE, LOAD or CREATE TABLE … SELECT changes directly; null for any other statement. */
 export function insertTarget(statement: ParsedStatement): ObjectName | null {
   const [verb = '', object = ''] = statement.head;
   const lexer = statement.behindHead();

@@ -1,8 +1,8 @@
 import { readName, type LexicalRules } from './lexical-rules.ts';
 
 /**
- * `word`: an unquoted name, a keyword or a number; `name`: a quoted name; `string`: a literal in quotes; `symbol`: one character of
- * anything else. White space and comments lie between tokens.
+ * `word`: an unquoted name, a keyword or a number; `name`: a quoted name; `string`: a literal in quotes; `symbol`: any other single
+ * character. White space and comments separate tokens.
  */
 export type TokenType = 'word' | 'name' | 'string' | 'symbol' | 'end';
 
@@ -21,7 +21,7 @@ const LETTER_M = byteOf('M');
 const BACKSLASH = byteOf('\\');
 const BACKTICK = byteOf('`');
 
-/** What a byte outside quotes and comments is. */
+/** Classes of bytes outside quotes and comments. */
 const SPACE = 1;
 const WORD = 2;
 const classOf = new Uint8Array(256);
@@ -32,7 +32,7 @@ for (let byte = 0; byte < 256; byte += 1) {
 
 const isDigit = (byte: number | undefined): boolean => byte !== undefined && byte >= 0x30 && byte <= 0x39;
 
-/** Longer words are no keywords. */
+/** Longer words are not keywords. */
 const MAX_KEYWORD_BYTES = 32;
 const MAX_DOLLAR_SEARCHES = 100;
 
@@ -45,15 +45,15 @@ const MAX_DOLLAR_SEARCHES = 100;
  */
 export class Lexer {
   type: TokenType = 'symbol';
-  /** Of the present token, the quotes of a quoted one included. */
+  /** Bounds of the current token, including the quotes of a quoted one. */
   start = 0;
   end = 0;
-  /** Whether quoted text was met of which the mode is unknown, or whose end is missing. */
+  /** Whether quoted text was found whose mode is unknown or whose end is missing. */
   isUncertain = false;
   readonly #bytes: Buffer;
   readonly #rules: LexicalRules;
   #inExecutableComment = false;
-  /** Each search runs to the end of the text: there must not be as many of them as words. */
+  /** Each search runs to the end of the text, so their number is limited. */
   #dollarSearches = 0;
 
   constructor(bytes: Buffer, rules: LexicalRules, start = 0) {
@@ -62,7 +62,7 @@ export class Lexer {
     this.end = start;
   }
 
-  /** A second lexer that reads on from behind the present token. */
+  /** Returns a second lexer that continues after the current token. */
   fork(): Lexer {
     const copy = new Lexer(this.#bytes, this.#rules, this.end);
     copy.type = this.type;
@@ -92,18 +92,18 @@ export class Lexer {
     return (this.type = 'symbol');
   }
 
-  /** The present word in upper case; empty for any other token, and for a word that is no keyword. */
+  /** Returns the current word in upper case; empty for any other token, and for a word too long to be a keyword. */
   keyword(): string {
     if (this.type !== 'word' || this.end - this.start > MAX_KEYWORD_BYTES) return '';
     return this.#bytes.toString('latin1', this.start, this.end).toUpperCase();
   }
 
-  /** The present symbol; empty for any other token. */
+  /** Returns the current symbol; empty for any other token. */
   symbol(): string {
     return this.type === 'symbol' ? String.fromCharCode(this.#bytes[this.start]!) : '';
   }
 
-  /** The readings of the present token as a name: see `readName`. */
+  /** Returns the readings of the current token as a name: see `readName`. */
   name(): readonly string[] {
     if (this.type === 'word') return readName(this.#bytes.subarray(this.start, this.end), this.#rules);
     const inner = this.#bytes.subarray(this.start + 1, this.end - 1);
@@ -128,7 +128,7 @@ export class Lexer {
     }
   }
 
-  /** Behind the comment, or the mark of an executable one, that begins here; the same place where there is none. */
+  /** Returns the end of the comment, or of the mark of an executable comment, that begins here; `at` if there is none. */
   #endOfComment(at: number, byte: number): number {
     const bytes = this.#bytes;
     if (byte === HASH) return this.#behind(NEWLINE, at);
@@ -152,7 +152,7 @@ export class Lexer {
     return close < 0 ? bytes.length : close + 2;
   }
 
-  /** A version has five digits, or six: MySQL takes a sixth only before white space. */
+  /** A version has five or six digits: MySQL reads a sixth only before white space. */
   #behindVersion(at: number): number {
     const bytes = this.#bytes;
     let digits = 0;
@@ -206,7 +206,7 @@ export class Lexer {
     return 'string';
   }
 
-  /** MySQL 9: `$$ … $$` and `$tag$ … $tag$` quote the body of a routine. 0 where none begins. */
+  /** MySQL 9: `$$ … $$` and `$tag$ … $tag$` quote the body of a routine. Returns 0 if none begins here. */
   #endOfDollarQuote(from: number): number {
     if (this.#rules.flavour !== 'mysql') return 0;
     const bytes = this.#bytes;

@@ -4,25 +4,25 @@ import type { TextDecode } from '../decode/charset/text-decode.ts';
 import type { Flavour } from '../types.ts';
 import type { StatusVariables } from './status-variables.ts';
 
-/** How the server that ran a statement split its bytes into words. */
+/** How the server that executed a statement splits its bytes into words. */
 export interface LexicalRules {
   flavour: Flavour;
   /** A double quote begins a name, not a string. */
   ansiQuotes: boolean;
-  /** A backslash in a string takes the meaning from the character behind it. */
+  /** A backslash in a string escapes the next character. */
   backslashEscapes: boolean;
-  /** False where the event does not say which of the two holds: then no quoted text is certain. */
+  /** False if the event lacks the SQL mode: then the end of quoted text is uncertain. */
   isModeKnown: boolean;
   /**
-   * Second bytes of these characters may be the code of a quote or a backslash: each lead byte takes the byte behind it along.
-   * Null where no byte of a longer character is in the ASCII range.
+   * In these character sets the second byte of a character may be the code of a quote or a backslash, so each lead byte includes the
+   * next byte. Null if no byte of a longer character is in the ASCII range.
    */
   leadBytes: Uint8Array | null;
-  /** A backtick quotes a name; in swe7 its code is that of a letter. */
+  /** A backtick quotes a name; in swe7 its code is a letter. */
   hasBackticks: boolean;
   /** Byte 0xA0 is white space: the no-break space of most single-byte character sets. */
   isA0Space: boolean;
-  /** Null where the character set is unknown, or one that we cannot decode. */
+  /** Null if the character set is unknown or cannot be decoded. */
   decode: TextDecode | null;
 }
 
@@ -33,7 +33,7 @@ const NO_BACKSLASH_ESCAPES = 1n << 20n;
 const leadRanges: Readonly<Record<string, readonly (readonly [from: number, to: number])[]>> = {
   big5: [[0xa1, 0xf9]],
   gbk: [[0x81, 0xfe]],
-  // Its four-byte characters have no byte that means anything here.
+  // In its four-byte characters no byte is a quote or a backslash.
   gb18030: [[0x81, 0xfe]],
   sjis: [
     [0x81, 0x9f],
@@ -45,7 +45,7 @@ const leadRanges: Readonly<Record<string, readonly (readonly [from: number, to: 
   ],
 };
 
-/** Asked of MySQL 9.7 and MariaDB 10.11: of all bytes from 0x80 on, in all client character sets, these alone are white space. */
+/** Measured on MySQL 9.7 and MariaDB 10.11: of all bytes from 0x80 on, in all client character sets, only these are white space. */
 const setsWithNoBreakSpace: ReadonlySet<string> = new Set([
   'armscii8',
   'cp1250',
@@ -61,10 +61,13 @@ const setsWithNoBreakSpace: ReadonlySet<string> = new Set([
   'latin7',
 ]);
 
-/** Names are kept in this one; what a client of the character set `binary` sends is taken as it is. */
+/** Servers store names in UTF-8; they do not convert the bytes from a client with character set `binary`. */
 const utf8: TextDecode = (bytes) => bytes.toString('utf8');
 
-/** Returns a function that returns the rules of an event. Most events have the same as the one before: the last rules are kept. */
+/**
+ * Returns a function that returns the rules of an event. It caches the last rules, because most events have the same as the one
+ * before.
+ */
 export function createRulesReader(server: {
   flavour: Flavour;
   charsetOf(collation: number): string | undefined;
@@ -72,7 +75,7 @@ export function createRulesReader(server: {
   const decoders = new Map<string, TextDecode | null>();
   const decoderOf = (charset: string | undefined): TextDecode | null => {
     if (charset === undefined) return null;
-    // Those of multi-byte character sets are tables of their own.
+    // Each decoder of a multi-byte character set has its own tables, so decoders are cached.
     if (!decoders.has(charset)) decoders.set(charset, findDecoder(charset));
     return decoders.get(charset) ?? null;
   };
@@ -99,7 +102,7 @@ function findDecoder(charset: string): TextDecode | null {
   return charset === 'binary' ? utf8 : (textDecoder(charset) ?? null);
 }
 
-/** The rules for text out of the data dictionary, which is in UTF-8; `sqlMode` as the dictionary spells it. */
+/** Returns the rules for text from the data dictionary, which is in UTF-8; `sqlMode` as the dictionary spells it. */
 export function dictionaryRules(flavour: Flavour, sqlMode: string): LexicalRules {
   return {
     flavour,
@@ -122,20 +125,20 @@ function leadTable(charset: string | undefined): Uint8Array | null {
 }
 
 /**
- * A name in each reading that its bytes admit; empty where they cannot be read, so that it may be any name.
- * Both servers put names in UTF-8 into statements of clients with another character set (CREATE TABLE … SELECT, MySQL's CREATE
- * VIEW, MariaDB's DROP TEMPORARY TABLE): such bytes have two readings.
+ * Returns a name in each possible reading of its bytes; empty if they cannot be read, so that it may be any name. Both servers insert
+ * names in UTF-8 into statements of clients with another character set (CREATE TABLE … SELECT, MySQL's CREATE VIEW, MariaDB's DROP
+ * TEMPORARY TABLE): such bytes have two readings.
  */
 export function readName(bytes: Buffer, { decode }: Pick<LexicalRules, 'decode'>): readonly string[] {
   if (isPlain(bytes)) return [bytes.toString('latin1')];
   const decoded = decode?.(bytes);
   const asUtf8 = isUtf8(bytes) ? bytes.toString('utf8') : undefined;
-  // A character that our decoder does not know may be any.
+  // A character unknown to our decoder may be any character.
   if (decoded === undefined || decoded.includes('\ufffd')) return [];
   return asUtf8 === undefined || asUtf8 === decoded ? [decoded] : [decoded, asUtf8];
 }
 
-/** ASCII alone, and none of the codes that swe7 reads as letters. */
+/** Only ASCII, without the codes that are letters in swe7. */
 function isPlain(bytes: Buffer): boolean {
   for (let at = 0; at < bytes.length; at += 1) {
     const byte = bytes[at]!;

@@ -1,26 +1,24 @@
 import type { Lexer } from './lexer.ts';
 
-/** A name in each reading that its bytes admit; none where it may be any name. */
+/** A name in each possible reading of its bytes; empty if it may be any name. */
 export type Name = readonly string[];
 
-/** A table, view or routine as a statement names it. */
+/** The name of a table, view or routine in a statement. */
 export interface ObjectName {
-  /** Null where the session's own schema is meant. */
+  /** Null for the session's own schema. */
   schema: Name | null;
   /** Null for everything in the schema. */
   object: Name | null;
 }
 
-/** Whether a name, in one of its readings, satisfies the test; one that cannot be read satisfies any. */
+/** Whether any reading of a name satisfies the test; an unreadable name satisfies every test. */
 export function someReading(name: Name, test: (reading: string) => boolean): boolean {
   return name.length === 0 || name.some(test);
 }
 
 const isName = ({ type }: Lexer): boolean => type === 'word' || type === 'name';
 
-/**
- * Reads `name`, `schema.name` or `.name` from the present token on, and moves behind it. Null where there is none: `*` or the end.
- */
+/** Reads `name`, `schema.name` or `.name` from the current token on, and moves past it. Null if there is none: `*` or the end. */
 export function readObjectName(lexer: Lexer): ObjectName | null {
   if (lexer.symbol() === '.') lexer.next();
   if (!isName(lexer)) return null;
@@ -34,12 +32,12 @@ export function readObjectName(lexer: Lexer): ObjectName | null {
   return { schema: first, object };
 }
 
-/** Moves past each of the words that is the present token; in their order, each may be missing. */
+/** Skips the given words, in order, each if it is the current token; any of them may be missing. */
 export function passWords(lexer: Lexer, ...words: readonly string[]): void {
   for (const word of words) if (lexer.keyword() === word) lexer.next();
 }
 
-/** Reads names that are separated by commas. */
+/** Reads names separated by commas. */
 export function readObjectNames(lexer: Lexer): ObjectName[] {
   const names: ObjectName[] = [];
   for (let name = readObjectName(lexer); name !== null; name = readObjectName(lexer)) {
@@ -51,9 +49,9 @@ export function readObjectNames(lexer: Lexer): ObjectName[] {
 }
 
 /**
- * Calls `visit` for everything behind the present token that may name a table, a view or a routine: each word and each quoted name,
- * with the one before its dot. Ends, and returns true, as soon as `visit` does; also where the text cannot be split for certain.
- * Variables (`@name`) are none.
+ * Calls `visit` for everything after the current token that may name a table, a view or a routine: each word and each quoted name,
+ * with the name before its dot. Stops and returns true as soon as `visit` does; also returns true if the text cannot be split for
+ * certain. Variables (`@name`) are excluded.
  */
 export function someNameIn(lexer: Lexer, visit: (object: Name, schema: Name | null) => boolean): boolean {
   let qualifier: Name | null = null;

@@ -7,20 +7,22 @@ export interface Move {
   to: ObjectName;
 }
 
-/** A name whose table is another one after a statement that renames. */
+/** A name that belongs to another table, or to none, after a statement that renames. */
 export interface RenamedTable {
   name: ObjectName;
-  /** The table that has the name now; null where there is none. */
+  /** The former name of the table that has the name now; null if there is none. */
   replacement: ObjectName | null;
 }
 
-/** Equal for names by which the server finds the same table (see WatchedNames). */
+/** Maps names of the same table to equal strings (see WatchedNames). */
 export type FoldName = (name: string) => string;
 
-/** The names of a RENAME TABLE that stand for another table afterwards than before, or for none: its steps are done in order. */
+/**
+ * Returns the names of a RENAME TABLE that belong to another table afterwards, or to none: the server executes its steps in order.
+ */
 export function findRenamed(moves: readonly Move[], fold: FoldName): RenamedTable[] {
   const names = new Map<string, ObjectName>();
-  /** By present name, the name that the table had before the statement. */
+  /** Maps a current name to the table's name before the statement. */
   const origins = new Map<string, ObjectName | null>();
   for (const { from, to } of moves) {
     const [fromKey, toKey] = [keyOf(from, fold), keyOf(to, fold)];
@@ -34,14 +36,15 @@ export function findRenamed(moves: readonly Move[], fold: FoldName): RenamedTabl
   });
 }
 
-/** By its first reading: a statement spells a name twice in the same bytes. */
+/** By its first reading: a statement spells a name with the same bytes each time. */
 function keyOf({ schema, object }: ObjectName, fold: FoldName): string {
   return [schema, object].map((name) => quoteName(fold(name?.[0] ?? ''))).join('.');
 }
 
 /**
- * Whether the table that took a name has the same rows: it is the copy that an online schema change made (gh-ost, pt-online-schema-change,
- * spirit, LHM, OSC, Vitess), which is known by how these tools name it. Any other swap may bring other rows.
+ * Whether the table that took a name has the same rows: it is the copy made by an online schema change (gh-ost,
+ * pt-online-schema-change, spirit, LHM, OSC, Vitess), which is recognised by the name these tools give it. Any other swap may bring
+ * other rows.
  */
 export function isUntouched({ name, replacement }: RenamedTable): boolean {
   if (replacement?.object == null || name.object === null) return false;
@@ -57,7 +60,7 @@ function isSomeCopy(copies: Name, tables: Name): boolean {
 const isUntouchedCopy = (copy: string, table: string): boolean =>
   copy.startsWith('_vt_') || isCopyOf(copy, table);
 
-/** Whether a table has the name, in lower case, of the copy of another one; those of Vitess do not name theirs. */
+/** Whether a lower-case name is that of another table's copy. Names of Vitess copies do not contain the table's name. */
 function isCopyOf(copy: string, table: string): boolean {
   if (copy === `lhmn_${table}` || copy === `__osc_new_${table}`) return true;
   const stem = copy.replace(/^_+/, '');

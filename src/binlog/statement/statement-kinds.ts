@@ -1,12 +1,12 @@
 /**
  * What a statement means for a reader of rows.
  *
- * - `begin`, `commit`, `rollback`, `rollback-to`, `savepoint`, `control`, `xa-…`: transaction control; `control` does nothing yet.
- * - `harmless`: commits by itself, and changes neither a row nor what the reader knows about tables, views or routines.
- * - `definition`: changes what is known; takes no rows in or away, except in the forms that `findUnloggedRows` finds.
- * - `reference`: a definition of a view, a trigger or a routine: what a statement can reach through it changes as well.
- * - `change`: changes rows as a statement, or may: a query can call a function that does.
- * - `unknown`: neither this nor that can be told.
+ * - `begin`, `commit`, `rollback`, `rollback-to`, `savepoint`, `control`, `xa-…`: transaction control; `control` has no effect by itself.
+ * - `harmless`: commits implicitly, and changes neither rows nor what the reader knows about tables, views or routines.
+ * - `definition`: changes what is known; neither adds nor removes rows, except in the forms that `findUnloggedRows` finds.
+ * - `reference`: a definition of a view, a trigger or a routine: it also changes what statements can reach through it.
+ * - `change`: changes rows as a statement, or may: a query can call a function that changes rows.
+ * - `unknown`: its effect cannot be determined.
  */
 export type StatementEffect =
   | 'begin'
@@ -25,14 +25,17 @@ export type StatementEffect =
   | 'unknown';
 
 export interface StatementKind {
-  /** First words, in upper case; of CREATE, ALTER and DROP the verb and the kind of object. Empty: never logged as a text of its own. */
+  /** First words, in upper case; for CREATE, ALTER and DROP the verb and the kind of object. Empty: never logged as separate text. */
   heads: readonly string[];
   effect: StatementEffect;
 }
 
 const kind = (effect: StatementEffect, ...heads: string[]): StatementKind => ({ heads, effect });
 
-/** All kinds of statements that MySQL up to 9.7 and MariaDB up to 12 count, by the name of their counter: `SHOW GLOBAL STATUS LIKE 'Com\_%'`. */
+/**
+ * All kinds of statements that MySQL up to 9.7 and MariaDB up to 12 count, by name of the counter: `SHOW GLOBAL STATUS LIKE
+ * 'Com\_%'`.
+ */
 const statementKinds: Readonly<Record<string, StatementKind>> = {
   // Transactions
   begin: kind('begin', 'BEGIN', 'START TRANSACTION'),
@@ -48,7 +51,7 @@ const statementKinds: Readonly<Record<string, StatementKind>> = {
   xa_rollback: kind('xa-rollback', 'XA ROLLBACK'),
   xa_recover: kind('harmless', 'XA RECOVER'),
 
-  // Changes of rows, and what may call a function that changes some
+  // Changes of rows, and statements that may call a function that changes rows
   insert: kind('change', 'INSERT'),
   insert_select: kind('change'),
   replace: kind('change', 'REPLACE'),
@@ -85,11 +88,11 @@ const statementKinds: Readonly<Record<string, StatementKind>> = {
   drop_sequence: kind('definition', 'DROP SEQUENCE'),
   create_db: kind('definition', 'CREATE DATABASE', 'CREATE SCHEMA'),
   alter_db: kind('definition', 'ALTER DATABASE', 'ALTER SCHEMA'),
-  // Gives a schema another name, and all its tables with it.
+  // Renames a schema together with all its tables.
   alter_db_upgrade: kind('unknown'),
   drop_db: kind('definition', 'DROP DATABASE', 'DROP SCHEMA'),
 
-  // Views, triggers, routines. What an event or a procedure does is logged statement by statement.
+  // Views, triggers, routines. The server logs what an event or a procedure does statement by statement.
   create_view: kind('reference', 'CREATE VIEW', 'ALTER VIEW'),
   drop_view: kind('reference', 'DROP VIEW'),
   create_trigger: kind('reference', 'CREATE TRIGGER'),
@@ -195,7 +198,7 @@ const statementKinds: Readonly<Record<string, StatementKind>> = {
   group_replication_start: kind('harmless', 'START GROUP_REPLICATION'),
   group_replication_stop: kind('harmless'),
 
-  // What no server logs
+  // Statements that no server logs
   empty_query: kind('harmless', ''),
   admin_commands: kind('harmless'),
   change_db: kind('harmless', 'USE'),
@@ -213,7 +216,7 @@ const statementKinds: Readonly<Record<string, StatementKind>> = {
 };
 
 /**
- * The kind of a counter: those of SHOW and of the protocol's prepared statements have one for all.
+ * Returns the kind of a counter; all SHOW counters share one kind, and so do those of the protocol's prepared statements.
  * @internal
  */
 export function kindOfCounter(counter: string): StatementKind | undefined {
@@ -226,10 +229,10 @@ const effectOfHead: ReadonlyMap<string, StatementEffect> = new Map(
   Object.values(statementKinds).flatMap(({ heads, effect }) => heads.map((head) => [head, effect])),
 );
 
-/** The most words that a head has. */
+/** Maximum number of words in a head. */
 export const MAX_HEAD_WORDS = 4;
 
-/** The effect of a statement that begins with these words: that of the longest head which fits. */
+/** Returns the effect of a statement that begins with these words, by its longest known head. */
 export function effectOf(words: readonly string[]): StatementEffect {
   for (let count = Math.min(words.length, MAX_HEAD_WORDS); count > 0; count -= 1) {
     const effect = effectOfHead.get(words.slice(0, count).join(' '));

@@ -1,14 +1,14 @@
 import type { ByteReader } from '../protocol/byte-reader.ts';
 
-/** What a Query event says about the session that ran its statement. A field is undefined where the event does not say. */
+/** Properties in a Query event of the session that executed its statement. A field is undefined if the event lacks it. */
 export interface StatusVariables {
-  /** Bits of the session's sql_mode, the same in both servers as far as they are used here. */
+  /** Bits of the session's sql_mode; those used here are the same in both servers. */
   sqlMode?: bigint;
-  /** Collation id of character_set_client: the statement's bytes are in its character set. */
+  /** Collation id of character_set_client, the character set of the statement's bytes. */
   clientCollation?: number;
   /**
-   * MySQL: the schemas that the statement, its triggers and its functions may change. Undefined also where the server gave up
-   * listing them: more than 16, or tables with foreign keys to other schemas.
+   * MySQL: the schemas that the statement, its triggers and its functions may change. Also undefined if the server stopped listing
+   * them: more than 16, or tables with foreign keys to other schemas.
    */
   changedSchemas?: readonly string[];
   /** MariaDB's two-phase ALTER (binlog_alter_two_phase): the statement is logged when it starts and again when it ends. */
@@ -25,7 +25,7 @@ const code = {
   collations: 131,
 } as const;
 
-/** Codes whose value always has the same length. 21 is what MySQL 9.7 writes with each change. */
+/** Codes whose value has a fixed length. MySQL 9.7 writes 21 with each change. */
 const fixedLengths: ReadonlyMap<number, number> = new Map([
   [0, 4], // flags2
   [3, 4], // auto_increment_increment and _offset
@@ -44,17 +44,17 @@ const fixedLengths: ReadonlyMap<number, number> = new Map([
   [129, 8], // MariaDB: XID of a definition
 ]);
 
-/** Codes whose value is a length byte and so many bytes, and so many more: the first form of the catalog ended with a NUL. */
+/** Codes whose value is a length byte, that many bytes, and this many more: the first form of the catalog ended with a NUL. */
 const prefixedLengths: ReadonlyMap<number, number> = new Map([
   [2, 1],
   [5, 0],
   [6, 0],
 ]);
 
-/** In place of a number of schemas: the server did not list them. */
+/** Replaces the number of schemas if the server did not list them. */
 const TOO_MANY_SCHEMAS = 254;
 
-/** FL_COMMIT_ALTER_E1 and FL_ROLLBACK_ALTER_E1 are followed by the sequence number of the start. */
+/** The sequence number of the start follows FL_COMMIT_ALTER_E1 and FL_ROLLBACK_ALTER_E1. */
 const alterPhases: ReadonlyMap<number, NonNullable<StatusVariables['alterPhase']>> = new Map([
   [2, 'start'],
   [4, 'commit'],
@@ -62,8 +62,8 @@ const alterPhases: ReadonlyMap<number, NonNullable<StatusVariables['alterPhase']
 ]);
 
 /**
- * Reads the status variables of a Query event, of which `length` bytes follow. An unknown code ends the reading, since its length
- * is unknown as well: what follows it counts as not said. Never reads beyond its own bytes; a truncated value throws a RangeError.
+ * Reads the status variables of a Query event, `length` bytes long. Stops at an unknown code, because its length is also unknown: the
+ * variables after it remain undefined. Never reads beyond its own bytes; throws a RangeError for a truncated value.
  */
 export function readStatusVariables(reader: ByteReader, length: number): StatusVariables {
   const variables: StatusVariables = {};
@@ -79,7 +79,7 @@ export function readStatusVariables(reader: ByteReader, length: number): StatusV
   return variables;
 }
 
-/** False for a code that is unknown. */
+/** Returns false for an unknown code. */
 function readOne(reader: ByteReader, key: number, variables: StatusVariables): boolean {
   const prefixed = prefixedLengths.get(key);
   if (prefixed !== undefined) {
@@ -122,7 +122,7 @@ function readAlterPhase(reader: ByteReader, variables: StatusVariables): boolean
   return true;
 }
 
-/** A name in UTF-8 that ends with a NUL. */
+/** Reads a UTF-8 name that ends with a NUL. */
 function readName(reader: ByteReader): string {
   const at = reader.offset;
   while (reader.uint8() !== 0);

@@ -3,14 +3,14 @@ import { findRenamed, isUntouched, type FoldName, type Move } from './renamed-ta
 import { passWords, readObjectName, readObjectNames, type Name, type ObjectName } from './names.ts';
 import type { ParsedStatement } from './parse-statement.ts';
 
-/** A statement that takes rows of tables away, or brings some, without a row event for any of them. */
+/** A statement that removes rows from tables, or adds some, without logging row events for them. */
 export interface UnloggedRows {
   /** `TRUNCATE`, `DROP TABLE`: for the message. */
   statement: string;
   tables: readonly ObjectName[];
-  /** The tables by whose names there is another one afterwards, or none: nothing that was known of them holds any longer. */
+  /** The tables whose names belong to another table afterwards, or to none: nothing known about them remains valid. */
   replaced?: readonly ReplacedTable[];
-  /** Where only partitions are concerned: the partitions that are dropped or emptied. */
+  /** The partitions that are dropped or emptied, if the statement affects only partitions. */
   partitions?: PartitionLoss;
 }
 
@@ -24,7 +24,7 @@ export interface PartitionLoss {
   names: readonly Name[];
 }
 
-/** Engines that keep every row that they are given, over a restart too. Others hold none, or show rows of other places. */
+/** Engines that keep every row, also across a restart. Others store no rows, or show rows stored elsewhere. */
 const keepingEngines: ReadonlySet<string> = new Set([
   'INNODB',
   'MYISAM',
@@ -37,7 +37,7 @@ const keepingEngines: ReadonlySet<string> = new Set([
   'CSV',
 ]);
 
-/** Engines whose new tables are empty. Others may show rows at once. */
+/** Engines whose new tables are empty. Others may show rows immediately. */
 const emptyEngines: ReadonlySet<string> = new Set([
   ...keepingEngines,
   'MEMORY',
@@ -47,8 +47,8 @@ const emptyEngines: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * What a definition does to rows without logging them; null for one that leaves every row as it was. Reads the forms of both
- * servers: a form that neither has does not get into a log.
+ * Returns what a definition does to rows without logging them; null if it changes no rows. Supports the forms of both servers: a form
+ * that neither server accepts cannot occur in a log.
  */
 export function findUnloggedRows(statement: ParsedStatement, fold: FoldName): UnloggedRows | null {
   const lexer = statement.behindHead();
@@ -133,7 +133,7 @@ function replaced(statement: string, tables: ObjectName[], { isGone }: { isGone:
   return { statement, tables, replaced: tables.map((name) => ({ name, isGone })) };
 }
 
-/** The steps of a RENAME TABLE, or of an ALTER TABLE that renames. */
+/** Returns the steps of a RENAME TABLE, or of an ALTER TABLE that renames. */
 export function readMoves(statement: ParsedStatement): Move[] {
   const lexer = statement.behindHead();
   lexer.next();
@@ -157,7 +157,7 @@ export function readMoves(statement: ParsedStatement): Move[] {
   return moves;
 }
 
-/** What the part of a CREATE or ALTER TABLE behind the table's name says about rows. */
+/** The clauses after the table's name in a CREATE or ALTER TABLE that affect rows. */
 interface TableOptions {
   engines: string[];
   hasUnion: boolean;
@@ -165,11 +165,11 @@ interface TableOptions {
   /** The other table of an EXCHANGE or CONVERT. */
   others: ObjectName[];
   partitions: PartitionLoss | null;
-  /** Rows come from or go to another place: EXCHANGE, CONVERT, IMPORT, DISCARD. */
+  /** Rows are moved to or from another place: EXCHANGE, CONVERT, IMPORT, DISCARD. */
   movesRows: boolean;
 }
 
-/** Words behind which ENGINE is the name of a column. */
+/** After these words ENGINE is the name of a column. */
 const beforeNames: ReadonlySet<string> = new Set([
   'ADD',
   'COLUMN',
@@ -207,7 +207,7 @@ function readOptions(lexer: Lexer): TableOptions {
   return options;
 }
 
-/** The lexer stands behind the word. */
+/** The lexer is positioned after the word. */
 function readOption(
   { lexer, word, before }: { lexer: Lexer; word: string; before: string },
   options: TableOptions,
@@ -245,7 +245,7 @@ function readOption(
   }
 }
 
-/** An engine may be written in quotes. */
+/** Reads the name of an engine written in quotes. */
 function unquoted(lexer: Lexer): string {
   return lexer.name()[0]?.toUpperCase() ?? '?';
 }

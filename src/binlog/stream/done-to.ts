@@ -1,14 +1,14 @@
 import { furthest } from '../position/log-place.ts';
 import type { LogPlace } from '../types.ts';
 
-/** How far everything was read and is done with. Null until the server has named the file that it reads from. */
+/** Tracks up to where everything was read and processed. Null until the server has named the file that it reads from. */
 export class DoneTo {
-  /** How far what was taken last goes, and what was taken before it. */
+  /** The end of everything that was taken. */
   #given: LogPlace | null = null;
   #done: LogPlace | null = null;
-  /** The reader waits for the server, and everything that was taken is done with. */
+  /** The reader waits for the server, and everything taken has been processed. */
   #isIdle = false;
-  /** Where the last heartbeat stood. */
+  /** The place of the last heartbeat. */
   #heard: LogPlace | undefined;
 
   /** A dump begins with the name of the server's own file. */
@@ -20,7 +20,7 @@ export class DoneTo {
     this.#heard = place;
   }
 
-  /** More is asked for: what was taken before is done with. */
+  /** The caller requests more: it has processed what was taken before. */
   ask(): void {
     this.#done = this.#given;
   }
@@ -29,13 +29,13 @@ export class DoneTo {
     this.#isIdle = true;
   }
 
-  /** More was taken; undefined where that does not show how far it goes. */
+  /** More was taken; undefined if the taken parts do not determine their end. */
   give(place: LogPlace | undefined): void {
     this.#isIdle = false;
     this.#given = place ?? this.#given;
   }
 
-  /** `read`: how far the log was read where nothing waits to be taken, otherwise null. */
+  /** `read`: up to where the log was read if nothing is waiting to be taken, otherwise null. */
   place(read: LogPlace | null): LogPlace | null {
     return this.#isIdle && read && this.#given ? furthest(read, this.#heard) : this.#done;
   }

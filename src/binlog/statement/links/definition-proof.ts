@@ -11,42 +11,42 @@ import type { PartitionLoss } from '../unlogged-rows.ts';
 
 export interface DefinitionProofOptions extends ReachOptions {
   url: DatabaseUrl | null;
-  /** Reads the log from a position to its present end; true as soon as a statement satisfies the test. */
+  /** Reads the log from a position to its current end; true as soon as a statement satisfies the test. */
   scanLog(from: Position, test: (statement: LoggedStatement) => boolean): Promise<boolean>;
 }
 
-/** The dictionary of a large server takes its time. */
+/** Reading the dictionary of a large server is slow. */
 const QUERY_TIMEOUT_MS = 60_000;
-/** Links that were removed between a statement and now: more are not kept in memory. */
+/** Limit of links removed between a statement and now that are kept in memory. */
 const MAX_REMOVED = 100_000;
 
 /**
- * Answers questions about definitions at a place of the log from the dictionary of now. What the dictionary says holds for that place
- * only if no statement between there and the end of the log could have made it otherwise: the log is read to its end for that,
- * by a reader of its own, after the dictionary was. One lives as long as a reader of the log.
+ * Answers questions about definitions at a place of the log from the current dictionary. The dictionary is valid for that place only
+ * if no statement between there and the end of the log could have changed its answer: after reading the dictionary, a separate reader
+ * reads the log to its end to check this. One instance lives as long as a reader of the log.
  */
 export class DefinitionProof {
   readonly #options: DefinitionProofOptions;
-  /** Holds from where it was proved until a definition is met that changes it. */
+  /** Valid from the place where it was proved until a definition changes it. */
   #reach: Reach | null = null;
 
   constructor(options: DefinitionProofOptions) {
     this.#options = options;
   }
 
-  /** What can be reached at the place that is read now; null until `proveReach` has found it. */
+  /** What statements can reach at the place being read; null until `provesHarmless` has proved it. */
   get reach(): Reach | null {
     return this.#reach;
   }
 
-  /** A definition was read that changes what can be reached. */
+  /** Call after reading a definition that changes what statements can reach. */
   forget(): void {
     this.#reach = null;
   }
 
   /**
-   * Whether a statement right behind a position provably reaches no watched table. Throws an AppError when the source cannot be
-   * asked, which is worth another try.
+   * Whether a statement directly after a position provably reaches no watched table. Throws a retryable AppError when the source
+   * cannot be queried.
    */
   async provesHarmless(statement: LoggedStatement, at: Position): Promise<boolean> {
     const links = await this.#withSource(readAllLinks);
@@ -59,7 +59,7 @@ export class DefinitionProof {
     return true;
   }
 
-  /** The links that were removed between a position and now; null where they cannot be told. */
+  /** Returns the links removed between a position and now; null if they cannot be determined. */
   async #findRemoved(at: Position): Promise<Link[] | null> {
     const removed: Link[] = [];
     const isLost = await this.#options.scanLog(at, (statement) => {
@@ -72,8 +72,8 @@ export class DefinitionProof {
   }
 
   /**
-   * Whether a loss of partitions right behind a position provably concerns past rows of a system-versioned table alone: MariaDB drops
-   * no other partition of a table that is partitioned by SYSTEM_TIME, but it empties the current one as well.
+   * Whether a loss of partitions directly after a position provably affects only historical rows of a system-versioned table: of a
+   * table partitioned by SYSTEM_TIME, MariaDB drops only historical partitions, but it truncates the current one as well.
    */
   async provesHistory(
     table: { schema: string; name: ObjectName },
@@ -89,7 +89,7 @@ export class DefinitionProof {
     return isSafe && !(await this.#options.scanLog(at, (statement) => repartitions(statement, table.name)));
   }
 
-  /** The tables, of those named, whose engine cannot undo a change. */
+  /** Returns those of the named tables whose engine cannot roll back a change. */
   async findNonTransactional(tables: readonly { schema: string; name: string }[]): Promise<string[]> {
     const found = await this.#withSource(async (source) => {
       const asked = await Promise.all(
@@ -107,7 +107,7 @@ export class DefinitionProof {
     return found ?? tables.map(({ schema, name }) => `${schema}.${name}`);
   }
 
-  /** Null where the server refuses a question: then nothing is known. */
+  /** Null if the server refuses a query: then nothing is known. */
   async #withSource<T>(ask: (source: Source) => Promise<T>): Promise<T | null> {
     if (this.#options.url === null) return null;
     const source = openSource(this.#options.url, { connections: 1, queryTimeoutMs: QUERY_TIMEOUT_MS });
@@ -122,7 +122,7 @@ export class DefinitionProof {
   }
 }
 
-/** Null where our user may not see all of them. */
+/** Null if our user may not see all links. */
 async function readAllLinks(source: Source): Promise<Link[] | null> {
   const missing = await missingPrivileges(source, await source.identify());
   return missing.length > 0 ? null : readLinks(source);

@@ -11,27 +11,25 @@ import type { Link } from './reach.ts';
 import type { LoggedStatement } from '../read-statement.ts';
 import { readMoves } from '../unlogged-rows.ts';
 
-/*
- * Which definitions of the log make the dictionary of another time wrong about a statement.
- */
+/* Finds the logged definitions that make a dictionary read at another time wrong about a statement. */
 
-/** Whether a definition may have made a link, so that a dictionary that was read before lacks it. */
+/** Whether a definition may have created a link, so that a dictionary read before it lacks the link. */
 export function makesLink({ effect, parsed }: LoggedStatement): boolean {
   const [verb = '', object = ''] = parsed.head;
   if (effect === 'unknown') return true;
-  // What an event or a procedure does is logged statement by statement.
+  // The server logs what an event or a procedure does statement by statement.
   if (effect === 'reference') return verb !== 'DROP' && object !== 'EVENT';
   if (effect !== 'definition' && effect !== 'change') return false;
   if (verb === 'RENAME') return true;
   return object === 'TABLE' && (verb === 'CREATE' || verb === 'ALTER') && hasKeyword(parsed, makers);
 }
 
-/** In the definition of a table: a foreign key, or a rename of the table and what depends on it. */
+/** Words in a table definition: a foreign key, or a rename of the table and its dependents. */
 const makers: ReadonlySet<string> = new Set(['REFERENCES', 'RENAME']);
 
 /**
- * The links that a definition may have removed or changed, so that a dictionary that was read after it lacks them: each leads to an unknown
- * place. `any` where the definition does not name them: a trigger's table, a foreign key's parent.
+ * Returns the links that a definition may have removed or changed, so that a dictionary read after it lacks them; the target of each
+ * is unknown. `any` if the definition does not name them: a trigger's table, a foreign key's parent.
  */
 export function removedLinks({ schema, effect, parsed }: LoggedStatement): Link[] | 'any' {
   if (effect === 'unknown') return 'any';
@@ -95,7 +93,7 @@ function renamedNames(parsed: ParsedStatement): RemovedName[] | 'any' {
   return moves.flatMap(({ from, to }) => [from, to].map((name) => ({ kind: 'trigger' as const, name })));
 }
 
-/** In an ALTER TABLE: it may drop a foreign key. */
+/** Words of an ALTER TABLE that may drop a foreign key. */
 const keyRemovers: ReadonlySet<string> = new Set(['FOREIGN', 'CONSTRAINT']);
 
 function hasKeyword(parsed: ParsedStatement, words: ReadonlySet<string>): boolean {
@@ -104,7 +102,7 @@ function hasKeyword(parsed: ParsedStatement, words: ReadonlySet<string>): boolea
   return false;
 }
 
-/** Words of an ALTER TABLE that changes more of a table's partitioning than which partitions there are. */
+/** Words of an ALTER TABLE that changes a table's partitioning beyond adding or dropping partitions. */
 const partitioning: ReadonlySet<string> = new Set([
   'BY',
   'REMOVE',
@@ -115,7 +113,9 @@ const partitioning: ReadonlySet<string> = new Set([
   'VERSIONING',
 ]);
 
-/** Whether a definition may have changed how a table is partitioned: any that names it, except one that adds or drops partitions. */
+/**
+ * Whether a definition may have changed a table's partitioning: any that names the table, unless it only adds or drops partitions.
+ */
 export function repartitions({ effect, parsed }: LoggedStatement, table: ObjectName): boolean {
   if (effect === 'unknown') return true;
   if (effect !== 'definition') return false;

@@ -5,33 +5,38 @@ import { Lexer } from '../lexer.ts';
 import { someNameIn, someReading, type Name } from '../names.ts';
 import type { LoggedStatement } from '../read-statement.ts';
 
-/** What lets a statement change a table that it does not name. An empty name stands for everything in a schema that is gone. */
+/**
+ * An object through which a statement can change a table it does not name. An empty name stands for everything in a dropped schema.
+ */
 export interface Link {
-  /** The view, the routine, the table of a trigger, or the parent table of a foreign key: a statement reaches the link by it. */
+  /**
+   * The view, the routine, the table of a trigger, or the parent table of a foreign key: the name through which a statement reaches
+   * the link.
+   */
   schema: string;
   name: string;
   kind: 'view' | 'routine' | 'trigger' | 'foreign-key';
   /**
-   * Its definition, in which names without a schema are those of `bodySchema`; of a foreign key the child table. Null where our
-   * user may not see it, or where it is not SQL: then it may do anything.
+   * Its definition, in which names without a schema belong to `bodySchema`; for a foreign key the child table. Null if our user may
+   * not see it, or if it is not SQL: then it may change anything.
    */
   body: string | null;
   bodySchema: string;
-  /** As the dictionary spells it: what the body was split by. */
+  /** As the dictionary spells it; the rules for splitting the body depend on it. */
   sqlMode: string;
 }
 
 interface Node extends Link {
   key: string;
-  /** For other links, the ones that the body names. */
+  /** Keys of other links that the body names. */
   names: ReadonlySet<string>;
   reaches: boolean;
 }
 
-/** Statements put together in a routine cannot be looked into. */
+/** Statements assembled inside a routine cannot be analysed. */
 const dynamicWords: ReadonlySet<string> = new Set(['PREPARE', 'EXECUTE']);
 
-/** Both servers fold the names of routines; that of tables more often than not. */
+/** Both servers ignore letter case in routine names, and usually in table names. */
 const keyOf = (schema: string, name: string): string => `${schema.toLowerCase()}\0${name.toLowerCase()}`;
 
 export interface ReachOptions {
@@ -40,15 +45,15 @@ export interface ReachOptions {
 }
 
 /**
- * The names through which a statement can change a watched table: the watched tables themselves, and every view, routine, triggered
- * table or foreign-key parent that leads to one, over any number of steps. Counts a name too often rather than too
- * rarely: a body may change every table that it mentions.
+ * The names through which a statement can change a watched table: the watched tables, and every view, routine, table with a trigger
+ * and foreign-key parent that leads to one, directly or indirectly. Errs on the side of including a name: a body is assumed to change
+ * every table it mentions.
  */
 export class Reach {
   readonly #options: ReachOptions;
-  /** By which a change gets to a watched table. */
+  /** Keys of the links through which a change reaches a watched table. */
   readonly #changing: ReadonlySet<string>;
-  /** By which even a query does: routines, and views that call one. */
+  /** Keys of the links through which even a query does: routines, and views that call one. */
   readonly #calling: ReadonlySet<string>;
 
   constructor(links: readonly Link[], options: ReachOptions) {
@@ -68,7 +73,7 @@ export class Reach {
     if (!target) {
       return this.#someName(statement, (schema, name) => this.#isChanging(schema, name));
     }
-    // What else it names it only reads.
+    // The statement only reads the other tables it names.
     return (
       this.#matches(target.object ?? [], target.schema, statement.schema, (schema, name) =>
         // A table that it makes has no triggers yet.
@@ -97,7 +102,7 @@ export class Reach {
   ): boolean {
     if (object.length === 0) return true;
     if (object.some((name) => someReading(schema ?? [ownSchema], (each) => test(each, name)))) return true;
-    // `pk.f` may be the routine f of the package pk: the schema's place then has the name of a package.
+    // `pk.f` may be the routine f of the package pk: then the name before the dot is a package's.
     return schema?.some((name) => test(ownSchema, name)) ?? false;
   }
 
@@ -126,10 +131,10 @@ function isIn(keys: ReadonlySet<string>, schema: string, name: string): boolean 
   return [name, packageOf(name), ''].some((each) => keys.has(keyOf(schema, each)));
 }
 
-/** MariaDB logs the call of a package's routine under one quoted name: "portal"."pk.f"(). */
+/** MariaDB logs the call of a package's routine as one quoted name: "portal"."pk.f"(). */
 const packageOf = (name: string): string => name.replace(/\..*$/s, '');
 
-/** The keys of the nodes that satisfy the test, and of all nodes that lead to one. */
+/** Returns the keys of the nodes that satisfy the test, and of all nodes that lead to one of them. */
 function spread(nodes: readonly Node[], isFirst: (node: Node) => boolean): ReadonlySet<string> {
   const leadingTo = new Map<string, Node[]>();
   for (const node of nodes) {

@@ -3,15 +3,15 @@ import { quoteName } from '../../source/quote-name.ts';
 import type { Source, SourceIdentity, SourceRow } from '../../source/source.ts';
 import type { Link } from './reach.ts';
 
-/** Schemas of the servers themselves: nothing in them leads to a table of an application. */
+/** System schemas: nothing in them leads to an application's table. */
 const serverSchemas = "('mysql', 'sys', 'information_schema', 'performance_schema')";
 
-/** More text than this is not kept in memory: then nothing is proved. */
+/** Memory limit for the text of links: if it is exceeded, nothing is proved. */
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Reads what leads from one table to another, of all schemas; null where it is too much. Complete only for a user whom
- * `missingPrivileges` finds nothing missing.
+ * Reads the links between the tables of all schemas; null if they exceed the memory limit. Complete only if `missingPrivileges`
+ * returns nothing for the user.
  */
 export async function readLinks(source: Source): Promise<Link[] | null> {
   const [views, triggers, routines, keys] = await Promise.all([
@@ -59,21 +59,21 @@ function toLink(kind: Link['kind'], row: SourceRow): Link {
   };
 }
 
-/** Views and routines come as bytes from some versions. */
+/** Some versions return views and routines as bytes. */
 function textOf(row: SourceRow, name: string): string {
   const cell = row[name] ?? '';
   return cell instanceof Uint8Array ? Buffer.from(cell).toString('utf8') : String(cell);
 }
 
-/** A privilege that our user lacks, as GRANT spells it. */
+/** Privileges that our user lacks, as GRANT spells them. */
 export interface MissingGrant {
   privileges: readonly string[];
   on: string;
 }
 
 /**
- * What our user lacks to see every trigger, view and routine of the server. Without it, an invisible one looks
- * like one that does not exist. Views show their text only to a user who may read them: one without it counts as leading anywhere.
+ * Returns the privileges that our user lacks to see every trigger, view and routine of the server. Without them, an invisible object
+ * looks like a missing one. Views show their text only to users who may read them: a view without text is assumed to lead anywhere.
  */
 export async function missingPrivileges(
   source: Source,
@@ -103,7 +103,7 @@ export async function missingPrivileges(
 interface Grants {
   on: string;
   privileges: ReadonlySet<string>;
-  /** MySQL's partial_revokes: what is granted on all schemas does not hold in some. */
+  /** MySQL's partial_revokes: a privilege granted on all schemas is revoked in some. */
   isRevoke: boolean;
 }
 
@@ -125,7 +125,7 @@ async function readGrants(source: Source): Promise<Grants[]> {
   });
 }
 
-/** MySQL lists what the roles in force grant only when it is asked for them by name. */
+/** MySQL lists the privileges of active roles only if the statement names the roles. */
 async function grantsQuestion(source: Source): Promise<string> {
   const [row] = await source.query('SELECT CURRENT_ROLE() AS role');
   const role = String(row?.['role'] ?? 'NONE');
