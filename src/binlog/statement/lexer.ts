@@ -37,11 +37,11 @@ const MAX_KEYWORD_BYTES = 32;
 const MAX_DOLLAR_SEARCHES = 100;
 
 /**
- * Splits a statement of the log into tokens as the server did that ran it (sql/sql_lex.cc of both servers): linear in time, without
- * memory of its own, and without an error for any bytes.
+ * Splits a logged statement into tokens like the server that executed it (sql/sql_lex.cc of both servers): in linear time, without
+ * allocating memory, and without an error for any bytes.
  *
- * An executable comment in the log is one that the server did execute: what it passed over because of its version it writes into the
- * log as a plain comment (`/*!99999 x` becomes `/* 99999 x`, a comment inside becomes `(* *)`). So no version is compared here.
+ * The server executed every executable comment in the log: it logs those that it skipped because of its version as plain comments
+ * (`/*!99999 x` becomes `/* 99999 x`, a comment inside becomes `(* *)`). So the lexer compares no versions.
  */
 export class Lexer {
   type: TokenType = 'symbol';

@@ -21,7 +21,7 @@ import type { LogEvent } from '../protocol/log-event.ts';
 import { requireServer } from '../source/require-server.ts';
 import type { Flavour, LogPlace, Position } from '../types.ts';
 
-/** Survived a pause of 90 s where the default of 60 s was cut at 65 s. */
+/** With this value a connection survived a pause of 90 s; with the default of 60 s the server closed it after 65 s. */
 const NET_WRITE_TIMEOUT_SECONDS = 600;
 
 export interface DumpOptions {
@@ -37,7 +37,7 @@ export interface DumpOptions {
 }
 
 export interface DumpVerbs {
-  /** An event, which is valid during the call only; returns true to end the dump. What it throws ends it as well. */
+  /** Receives an event, which is valid only during the call; returns true to end the dump. An exception ends the dump as well. */
   onEvent(event: LogEvent): boolean;
   onEnd(): void;
   onError(error: Error): void;
@@ -64,7 +64,7 @@ export class DumpConnection {
     this.#connection.on('error', (error: Error) => verbs.onError(this.#explained(error)));
   }
 
-  /** By how much the server's clock is ahead of ours, once `askTime` has resolved. */
+  /** How far the server's clock is ahead of ours in milliseconds, once `askTime` has resolved. */
   get aheadMs(): number {
     return this.#aheadMs;
   }
@@ -73,7 +73,7 @@ export class DumpConnection {
     return asCommandConnection(this.#connection).stream.bytesRead;
   }
 
-  /** Sets up the session. Throws where it leads to another server than `serverUuid`. */
+  /** Sets up the session. Throws if the connection leads to a server other than `serverUuid`. */
   async begin(): Promise<void> {
     const { serverUuid } = this.#options;
     for (const statement of this.#sessionStatements()) await this.#query(statement);
@@ -81,15 +81,15 @@ export class DumpConnection {
   }
 
   /**
-   * Asks for the server's time and where its log ends: what follows is later. MariaDB's log has the time of sessions,
-   * MySQL's its own.
+   * Queries the server's time and the end of its log: everything after that end is later. MariaDB's log contains the times of
+   * sessions, MySQL's the server's own.
    */
   async askTime(): Promise<{ end: LogPlace | null; atMs: number }> {
     const askedMs = systemClock.now();
     const [row] = await this.#query('SELECT CAST(UTC_TIMESTAMP(3) AS CHAR) AS now');
     const atMs = Date.parse(`${String(row?.['now']).replace(' ', 'T')}Z`);
     this.#aheadMs = atMs - (askedMs + systemClock.now()) / 2;
-    // Without the privilege the preflight fails; the reported time is then less exact.
+    // Without the privilege the preflight fails; then the reported time is less precise.
     const [status] = await this.#query('SHOW MASTER STATUS').catch(() => []);
     const end = status ? { file: String(status['File']), offset: Number(status['Position']) } : null;
     return { end, atMs };
@@ -113,7 +113,7 @@ export class DumpConnection {
     });
   }
 
-  /** Asks for the log. */
+  /** Requests the log. */
   dump(): void {
     const { flavour, position, serverId, endsWithLog = false } = this.#options;
     const payload =
@@ -144,7 +144,7 @@ export class DumpConnection {
   close(): void {
     this.#command?.close();
     const connection = asCommandConnection(this.#connection);
-    // The socket first: mysql2 would still deliver the packets that it has buffered.
+    // Destroy the socket first: mysql2 would still deliver the packets that it has buffered.
     connection.stream.destroy();
     connection.destroy();
   }
@@ -175,7 +175,7 @@ export class DumpConnection {
     return [
       ...common,
       'SET @mariadb_slave_capability = 4, @slave_gtid_strict_mode = 1',
-      // Where it is not NULL the server looks for the GTIDs, and not for the file.
+      // If it is not NULL, the server looks for the GTIDs instead of the file.
       byFile ? 'SET @slave_connect_state = NULL' : `SET @slave_connect_state = '${position.gtid ?? ''}'`,
     ];
   }
@@ -199,7 +199,7 @@ export class DumpConnection {
     return explainConnectError(error, this.#options.url, role) ?? lost(error);
   }
 
-  /** What the server says against the dump itself: another try, or a halt. */
+  /** Converts the server's error that ended the dump: retryable, or a halt. */
   #refused(error: Error): AppError {
     const { flavour, position } = this.#options;
     const { halt, kind, message, remedy, retryable } = classifyDumpError(
@@ -226,7 +226,7 @@ export class DumpConnection {
   }
 }
 
-/** The stream has ended for a reason that another try may not meet. */
+/** Wraps an error that ended the stream in a retryable AppError; returns an AppError unchanged. */
 export function lost(error: Error): AppError {
   return error instanceof AppError
     ? error

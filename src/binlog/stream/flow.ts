@@ -1,35 +1,35 @@
 import { monotonicMs } from '../../lib/clock.ts';
 
-/** So many heartbeats may be missed before the connection counts as dead. */
+/** Heartbeats that may be missed before the connection is considered dead. */
 const MISSED_HEARTBEATS = 3;
-/** A reader that is held back longer than this disconnects: the server would cut it anyway, without the client noticing. */
+/** A reader held back longer than this disconnects: the server would close the connection anyway, without the client noticing. */
 const HELD_BACK_MS = 30_000;
 
-/** Whether the server is being held back, and how long it has been silent. Times are of the monotonic clock. */
+/** Tracks whether the server is being held back, and how long it has been silent. Times are of the monotonic clock. */
 export class Flow {
   #heardAt = monotonicMs();
   #bytesRead = 0;
   #heldSince: number | undefined;
-  /** When reading was last resumed after it had been held back. */
+  /** When reading last resumed after being held back. */
   #resumedAt = -Infinity;
-  /** Resolves what waits for room. */
+  /** Resolves the promise of `released`. */
   #waiting: (() => void) | undefined;
 
   get isHeld(): boolean {
     return this.#heldSince !== undefined;
   }
 
-  /** Milliseconds since the server was last heard; 0 while it is held back. */
+  /** Milliseconds since the server last sent anything; 0 while it is held back. */
   get silentMs(): number {
     return this.isHeld ? 0 : monotonicMs() - this.#heardAt;
   }
 
-  /** Milliseconds since it was held back last. */
+  /** Milliseconds since it was last held back. */
   get sinceHeldMs(): number {
     return monotonicMs() - this.#resumedAt;
   }
 
-  /** Why the connection counts as dead, or undefined. While the reader is paused, it does not hear the server. */
+  /** Returns why the connection is considered dead, or undefined. A paused reader does not receive the server's heartbeats. */
   findFault(
     { heartbeatMs, heldBackMs: limitMs = HELD_BACK_MS }: { heartbeatMs: number; heldBackMs?: number },
     isPaused: boolean,
@@ -45,7 +45,7 @@ export class Flow {
     this.#heardAt = monotonicMs();
   }
 
-  /** One event may be a gigabyte: while its bytes come, the server is not silent. */
+  /** A single event may be a gigabyte: while its bytes arrive, the server is not silent. */
   countBytes(bytesRead: number): void {
     if (bytesRead === this.#bytesRead) return;
     this.#bytesRead = bytesRead;

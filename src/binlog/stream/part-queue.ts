@@ -1,9 +1,9 @@
 import type { TransactionPart } from '../types.ts';
 
-/** What is taken is in memory besides what waits: no more at a time than makes good batches. */
+/** Taken parts occupy memory in addition to waiting ones, so this limits one batch to a good size. */
 const MAX_TAKEN_BYTES = 4 * 1024 * 1024;
 
-/** Parts that have arrived and were not taken yet, in order. */
+/** Parts that have arrived and have not been taken yet, in order. */
 export class PartQueue {
   #parts: TransactionPart[] = [];
   #bytes = 0;
@@ -14,21 +14,21 @@ export class PartQueue {
     return this.#parts.length === 0;
   }
 
-  /** About what they take in memory. */
+  /** Approximate memory of the waiting parts, in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
 
   push(part: TransactionPart): void {
     const last = this.#parts.at(-1);
-    // Transactions without a watched row only move the position on: the last of them says it all.
+    // Transactions without watched rows only advance the position, so only the last of them is kept.
     if (last && isBare(last) && isBare(part)) this.#parts[this.#parts.length - 1] = part;
     else this.#parts.push(part);
     this.#bytes += part.bytes;
     this.wake();
   }
 
-  /** Takes at least one part, up to 4 MiB of them; none where there is none. */
+  /** Takes at least one part, up to 4 MiB; none if the queue is empty. */
   take(): TransactionPart[] {
     let bytes = 0;
     let count = 0;
@@ -52,7 +52,7 @@ export class PartQueue {
   }
 }
 
-/** Whether a part only moves the position on. */
+/** Whether a part only advances the position. */
 export function isBare({ commit, rows, firstOrdinal, ddl, parents, definition }: TransactionPart): boolean {
   return (
     commit !== null &&

@@ -5,12 +5,12 @@ import { openStream, type BinlogStream, type StreamOptions } from '../stream.ts'
 import { mergeBaselines, StaleSchemaError } from '../transaction/stale-schema.ts';
 import type { Baseline, Position, TransactionPart } from '../types.ts';
 
-/** Behind so many transactions that cannot be read, the rest is not worth reading. */
+/** After this many unreadable transactions reading stops. */
 const MAX_PASSED_OVER = 20;
 
 /**
- * Opens a reader beside the one of capture. It ends where the log ends now, and has an identity of its own: the server ends a reader
- * when another one with the same id connects.
+ * Opens a reader in addition to the capture reader. It ends at the log's current end, and has its own id: the server disconnects a
+ * reader when another one connects with the same id.
  */
 export function openPastStream(
   options: Omit<StreamOptions, 'serverId' | 'replicaUuid' | 'heartbeatMs' | 'bufferBytes' | 'endsWithLog'> &
@@ -26,30 +26,30 @@ export function openPastStream(
   });
 }
 
-/** What the next reader must know. */
+/** The state with which the next reader starts. */
 export interface ReadingPlace {
   position: Position;
   time: StreamOptions['time'];
-  /** What the log has shown of the tables. */
+  /** What the log has shown about the tables. */
   baseline: Baseline;
-  /** Transactions that are passed over. */
+  /** Transactions to skip. */
   waived: ReadonlySet<string>;
 }
 
 export interface PastReading {
   from: Pick<ReadingPlace, 'position'> & Partial<ReadingPlace>;
-  /** Opens a reader at a place: the first one, and another one where that must continue. */
+  /** Opens a reader at a place: the first one, and each one that continues. */
   open(place: ReadingPlace): Promise<BinlogStream>;
-  /** Passes over transactions that cannot be read, 20 at most; called for each. Left out, the first one ends the reading. */
+  /** Skips transactions that cannot be read, at most 20; called for each. If omitted, the first one ends the reading. */
   onPassedOver?(halt: Halt): void;
-  /** Whether a reader that continues requires what the log has shown before, as the one of capture does. */
+  /** Whether a continuing reader needs what the log has shown before, as the capture reader does. */
   keepsShown?: boolean;
 }
 
 /**
- * Reads a stretch of the log, as much at a time as has arrived, until its present end. Where the log shows more of the tables than the
- * reader was opened for, and behind a transaction that is passed over, another reader continues after the last whole transaction: one
- * that was cut begins again with `firstOrdinal` 0. Throws what `openStream` and its reader throw.
+ * Reads a range of the log up to its current end, yielding what has arrived. If the log shows more columns of a table than the reader
+ * was opened for, and after a skipped transaction, another reader continues after the last complete transaction: an interrupted
+ * transaction starts again with `firstOrdinal` 0. Throws the errors of `openStream` and of its reader.
  */
 export async function* readPast({
   from,

@@ -7,19 +7,19 @@ import type { Group } from './group.ts';
 import type { RowBuffer } from './row-buffer.ts';
 import type { TableCache } from './table-cache.ts';
 
-/** What the rows of an event are added to. */
+/** The state to which the rows of an event are added. */
 export interface RowTarget {
   tables: TableCache;
   rows: RowBuffer;
   parents: ParentRows | undefined;
 }
 
-/** A statement that changed nothing ends with an event of this table id, which no table map announces. */
+/** A statement that changed nothing ends with an event of this table id, for which there is no table map. */
 const dummyTableId = 0xffffff;
 
 /**
- * Adds the rows of an event to the transaction that is being read, and emits a part of it when the buffer is full.
- * Throws a CaptureFault when no table map announced the table.
+ * Adds the rows of an event to the current transaction, and emits a part when the buffer is full. Throws a CaptureFault if no table
+ * map announced the table.
  */
 export function addRows(
   event: LogEvent,

@@ -7,41 +7,41 @@ import type { ExecutedGtidsOptions } from '../gtid/executed-gtids.ts';
 import type { TransactionTimeOptions } from './transaction-time.ts';
 import type { Baseline, TransactionPart } from '../types.ts';
 
-/** What a TransactionAssembler needs to know, and where its parts go. */
+/** The inputs of a TransactionAssembler, and the receiver of its parts. */
 export interface AssemblerOptions extends TableMapContext, TransactionTimeOptions, ExecutedGtidsOptions {
-  /** The log was asked for by file and offset, although the position has GTIDs. */
+  /** The log was requested by file and offset, although the position has GTIDs. */
   byFile?: boolean;
   statements: StatementPolicy;
-  /** Transactions whose loss the operator has accepted on record: passed over whole. */
+  /** Transactions whose loss the operator has accepted on record: they are skipped completely. */
   waived: ReadonlySet<string>;
   /**
-   * Watched columns and their kinds as last seen before the position. A column that is gone, or changed its
-   * kind, stops the stream. Changes are returned with the commit, for the checkpoint to keep.
+   * Watched columns and their kinds as last seen before the position. If a column was removed or its kind changed, the stream stops.
+   * Changes are returned with the commit, and stored in the checkpoint.
    */
   baseline: Baseline;
   /**
-   * For a scan of the log: called with each transaction that cannot be read, which is then passed over as if its loss were
-   * accepted; what was emitted of it before does not count. Without it such a transaction ends the stream.
+   * For a scan of the log: called with each unreadable transaction, which is then skipped as if its loss were accepted; parts already
+   * emitted for it do not count. If omitted, such a transaction ends the stream.
    */
   onUnreadable?(halt: Halt): void;
-  /** Parents whose cascades are reported where the log does not show them; without it none is looked at. */
+  /** Parents whose cascades are reported if the log does not show them; if omitted, no parent is checked. */
   parents?: ParentReading;
-  /** At an XA COMMIT whose rows are not in memory. Without it such rows stop the stream. */
+  /** Called at an XA COMMIT whose rows are not in memory. If omitted, such rows stop the stream. */
   rereadPrepared?: RereadPrepared;
-  /** The xid whose rows are given out where they were prepared: its XA COMMIT has been read already. */
+  /** The xid whose rows are emitted at XA PREPARE, because its XA COMMIT has already been read. */
   givesPrepared?: string;
   emit(part: TransactionPart): void;
-  /** A promise while the buffer behind `emit` is full. */
+  /** Returns a promise while the buffer that receives the parts is full. */
   room(): Promise<void> | undefined;
 }
 
-/** Of these, what must be known of the server and its tables to decode rows. */
+/** The options needed to decode rows: properties of the server and its tables. */
 export type DecodingOptions = Pick<
   AssemblerOptions,
   'flavour' | 'charsetOf' | 'columnsOf' | 'namedIn' | 'hintsOf'
 >;
 
-/** Of these, what the caller of a reader decides. */
+/** The options that the caller of a reader sets. */
 export interface ReaderOptions
   extends
     DecodingOptions,

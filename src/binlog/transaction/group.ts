@@ -1,7 +1,7 @@
 import type { TransactionStart } from '../gtid/read-gtid.ts';
 import type { LogPlace } from '../types.ts';
 
-/** The group of the log that is being read: a transaction, or between two of them one that has not begun. */
+/** The current group of the log: a transaction, or between two transactions a group that has not begun. */
 export interface Group {
   /** GTID or place; empty between two transactions. */
   id: string;
@@ -10,13 +10,13 @@ export interface Group {
   startedAt: LogPlace;
   isStandalone: boolean;
   isOpen: boolean;
-  /** Its loss is accepted: nothing of it is read. */
+  /** Its loss is accepted: none of it is read. */
   isWaived: boolean;
-  /** It began with XA START: whether it commits now or is only prepared is seen when it ends. */
+  /** It began with XA START: its end shows whether it commits or is only prepared. */
   isXa: boolean;
 }
 
-/** A group that begins with a GTID event; without a GTID its offset names it. */
+/** Creates the group that begins with a GTID event; without a GTID its offset identifies it. */
 export function beginGroup(start: TransactionStart, startedAt: LogPlace, offset: number): Group {
   return {
     id: start.gtid ?? `${startedAt.file}:${offset}`,
@@ -29,7 +29,7 @@ export function beginGroup(start: TransactionStart, startedAt: LogPlace, offset:
   };
 }
 
-/** Behind a group. */
+/** Creates the state after a group. */
 export function endGroup({ startedAt, isStandalone }: Pick<Group, 'startedAt' | 'isStandalone'>): Group {
   return { id: '', gtid: null, startedAt, isStandalone, isOpen: false, isWaived: false, isXa: false };
 }

@@ -2,29 +2,29 @@ import type { Clock } from '../../lib/clock.ts';
 import type { CommitTime, Position } from '../types.ts';
 
 /*
- * MySQL's GTID events carry the commit time of the server's own clock. MariaDB's events carry the time at which the statement
- * began, which a session can set (`SET timestamp`), also in the format description of a file that its commit begins (10.11). What
- * no session can set:
+ * MySQL's GTID events contain the commit time of the server's own clock. MariaDB's events contain the time at which the statement
+ * began, which a session can set (`SET timestamp`), also in the format description of a file that its commit begins (10.11). Sessions
+ * cannot set the following:
  *
  *   a Query event       its time plus its duration is the server's clock (the duration is the difference, modulo 2^32)
- *   our own rows        our sessions set no timestamp; where the store is on the source they are in its log at every heartbeat
+ *   our own rows        our sessions set no timestamp; if the store is on the source, every heartbeat is in its log
  *   a heartbeat         the server had sent everything that it had logged
- *   the log's end       as the server reported it when the reader was opened: what is behind it is later
+ *   the log's end       as the server reported it when the reader was opened: everything after it is later
  *
- * Each proves that the server's clock had passed a moment before what follows in the log was committed. A time before that
- * moment, or after the present, is not believed.
+ * Each proves that the server's clock had passed a moment before the next events in the log were committed. A time before that
+ * moment, or in the future, is not trusted.
  */
 
-/** A clock may be read a moment before its event is written, and machines differ. */
+/** A clock may be read a moment before its event is written, and the clocks of two machines differ. */
 const AHEAD_MS = 2_000;
-/** The longest time between a statement's start and its commit for which the start is reported; for a slower one, the end is. */
+/** Longest time from a statement's start to its commit for which the start is reported; for a slower statement, the end is. */
 const EARLY_MS = 2_000;
-/** While the last proof is so recent, reading keeps up with the log: what arrives now was committed just now. */
+/** While the last proof is this recent, reading keeps up with the log: events that arrive now were just committed. */
 const LIVE_MS = 60_000;
-/** A replica may be so far behind its source: an earlier time is not a commit time. */
+/** Maximum lag of a replica behind its source: an earlier time is not a commit time. */
 const REPLICA_LAG_MS = 30 * 86_400_000;
 
-/** When transactions were committed, from what the log proves and, where that does not do, from when they arrived. */
+/** Determines when transactions were committed, from what the log proves, or else from when they arrived. */
 export class LogClock {
   readonly #clock: Clock;
   #passedMs: number | null = null;
@@ -36,7 +36,7 @@ export class LogClock {
     this.#lastMs = lastMs !== null && lastMs > clock.now() + AHEAD_MS ? null : lastMs;
   }
 
-  /** The latest moment that the server's clock is known to have passed, ms since 1970 UTC: the checkpoint keeps it. */
+  /** The latest moment that the server's clock is known to have passed, ms since 1970 UTC; stored in the checkpoint. */
   get passedMs(): number | null {
     return this.#passedMs;
   }
@@ -45,18 +45,19 @@ export class LogClock {
     return this.#clock.now();
   }
 
-  /** Notes that what follows in the log was committed after a moment. One that lies in the future is not believed. */
+  /** Notes that later events in the log were committed after a moment. A moment in the future is not trusted. */
   pass(ms: number): void {
     if (ms > this.now() + AHEAD_MS) return;
     if (this.#passedMs === null || ms > this.#passedMs) this.#passedMs = ms;
   }
 
   /**
-   * The commit time of a transaction whose events say `toldMs`, in whole seconds, and whose first event arrived at `arrivedMs`.
-   * `isReplicated`: its server is not the one whose log is read. `isBacklog`: it was in the log before reading began.
+   * Returns the commit time of a transaction whose events contain `toldMs`, in whole seconds, and whose first event arrived at
+   * `arrivedMs`. `isReplicated`: another server than the one whose log is read wrote it. `isBacklog`: it was in the log before
+   * reading began.
    */
   timeOf({ toldMs, arrivedMs, isReplicated, isBacklog = false }: Told): CommitTime {
-    // A server's clock may be set back: what it has passed then lies in the future.
+    // If a server's clock is set back, the moments it has passed lie in the future.
     const passedMs = this.#passedMs === null ? null : Math.min(this.#passedMs, arrivedMs);
     const earliestMs = isReplicated ? arrivedMs - REPLICA_LAG_MS : (passedMs ?? 0) - EARLY_MS;
     const isBelieved = toldMs > 0 && toldMs + 999 >= earliestMs && toldMs <= arrivedMs + AHEAD_MS;
@@ -79,9 +80,9 @@ interface Told {
 }
 
 /**
- * The commit time that a MySQL GTID event carries, ms since 1970 UTC: that of the original server where the transaction was
- * replicated, that of the server itself where it was not, or where the original time cannot be one: 0 stands for a source older
- * than 8.0, and a session with privileges can set any other. Undefined where the event has none.
+ * Returns the commit time in a MySQL GTID event, ms since 1970 UTC: the original server's time for a replicated transaction; the
+ * server's own time for any other, or if the original time is implausible: 0 means a source older than 8.0, and a privileged session
+ * can set any other. Undefined if the event has none.
  */
 export function mysqlCommitMs(
   { immediateMicros, originalMicros }: { immediateMicros: bigint; originalMicros: bigint },
@@ -94,7 +95,7 @@ export function mysqlCommitMs(
   return isReplicated && isPlausible ? originalMs : immediateMs;
 }
 
-/** A clock that knows what the checkpoint keeps of the time up to a position. */
+/** Creates a clock from the times in the checkpoint of a position. */
 export function clockBehind(
   {
     position,

@@ -4,22 +4,22 @@ import { FLAG_ARTIFICIAL, type LogEvent } from '../protocol/log-event.ts';
 import { MAX_DUMP_OFFSET } from '../position/log-place.ts';
 import type { LogPlace, Position } from '../types.ts';
 
-/** The log's own count of a file's bytes begins anew here. */
+/** The log's own 32-bit byte count of a file wraps here. */
 const WRAP = 0x1_0000_0000;
 const describesFile: ReadonlySet<number> = new Set([eventType.rotate, eventType.formatDescription]);
-/** Sent for the connection alone. */
+/** Events that are sent for the connection only. */
 const notInFile: ReadonlySet<number> = new Set([eventType.heartbeat, eventType.heartbeatV2]);
 
-/** The position in the log: counts the bytes of each event. */
+/** Tracks the position in the log by counting the bytes of each event. */
 export class LogCursor {
   #file: string;
   #offset: number;
-  /** A dump cannot be asked to start beyond 4 GiB: it starts at the file's begin, and all up to here is passed over. */
+  /** A dump cannot start beyond 4 GiB: it starts at the beginning of the file, and everything up to this offset is skipped. */
   #skipUntil: number;
   #fileCreatedAt: number | undefined;
   #eventStart: number;
 
-  /** `byOffset`: the server is asked for a file and an offset, not for what comes after a set of GTIDs. */
+  /** `byOffset`: the log is requested by file and offset, not by the GTIDs to exclude. */
   constructor({ file, offset, fileCreatedAt }: Position, { byOffset }: { byOffset: boolean }) {
     this.#file = file;
     this.#offset = offset;
@@ -28,12 +28,12 @@ export class LogCursor {
     this.#skipUntil = byOffset && offset > MAX_DUMP_OFFSET ? offset : 0;
   }
 
-  /** Behind the last event. */
+  /** The place after the last event. */
   get place(): LogPlace {
     return { file: this.#file, offset: this.#offset };
   }
 
-  /** Where the last event begins, behind what the server left out before it. */
+  /** The start of the last event, after anything that the server omitted before it. */
   get eventPlace(): LogPlace {
     return { file: this.#file, offset: this.#eventStart };
   }
@@ -44,8 +44,8 @@ export class LogCursor {
   }
 
   /**
-   * Our own count of the file's bytes: the log's has 32 bits, and is 0 where the server made the event up and inside MariaDB's
-   * transactions. What a server leaves out because we have it lies between our count and the log's.
+   * Counts the file's bytes itself: the log's own position has 32 bits, and is 0 in events that the server generates and inside
+   * MariaDB's transactions. The difference between the two counts is what the server omits because we already have it.
    */
   advance(event: LogEvent, isInTransaction: boolean): void {
     if (event.flags & FLAG_ARTIFICIAL || notInFile.has(event.type)) return;
@@ -57,7 +57,7 @@ export class LogCursor {
     this.#eventStart = this.#offset - event.size;
   }
 
-  /** Whether the event is before the position at which reading continues. What describes the file is needed behind it as well. */
+  /** Whether the event is before the position at which reading continues. Events that describe the file are never skipped. */
   skips(event: LogEvent): boolean {
     if (this.#skipUntil === 0 || describesFile.has(event.type)) return false;
     if (this.#offset <= this.#skipUntil) return true;
@@ -65,7 +65,7 @@ export class LogCursor {
     return false;
   }
 
-  /** A format description: the file was begun at its timestamp. */
+  /** Reads a format description: its timestamp is the time when the file was begun. */
   begin(event: LogEvent): void {
     this.#fileCreatedAt = event.timestamp;
   }

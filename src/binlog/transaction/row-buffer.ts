@@ -3,22 +3,22 @@ import type { MappedTable } from '../decode/table-map.ts';
 import type { RowEvent, TransactionPart } from '../types.ts';
 import { Savepoints } from './savepoints.ts';
 
-/** Beyond so many bytes of rows a transaction leaves in parts, so that its size does not bound our memory. */
+/** A transaction with more bytes of rows than this is emitted in parts, which bounds memory independently of its size. */
 const PART_BYTES = 4 * 1024 * 1024;
 
 export type TableName = Pick<RowEvent['table'], 'schema' | 'name'>;
 
-/** Watched rows of the transaction under way: the ones here have not left in a part yet. */
+/** Watched rows of the current transaction that have not been emitted in a part yet. */
 export class RowBuffer {
   readonly #emit: (part: TransactionPart) => void;
   readonly #savepoints = new Savepoints();
-  /** Tables of rows that have left in parts. */
+  /** Tables of rows that have been emitted. */
   readonly #goneTables = new Map<string, TableName>();
   #rows: RowEvent[] = [];
   #bytes = 0;
-  /** How many rows have left in parts. */
+  /** Number of rows that have been emitted. */
   #gone = 0;
-  /** They outgrew a part and were not kept: they are read again at the commit. */
+  /** The rows exceeded a part and were not kept: they are read again at the commit. */
   #isDropped = false;
 
   constructor(emit: (part: TransactionPart) => void) {
@@ -29,7 +29,7 @@ export class RowBuffer {
     return this.#rows.length === 0 && this.#gone === 0;
   }
 
-  /** Whether rows have left in a part. */
+  /** Whether rows have been emitted in a part. */
   get hasLeft(): boolean {
     return this.#gone > 0;
   }
@@ -38,12 +38,12 @@ export class RowBuffer {
     return this.#isDropped;
   }
 
-  /** What is here, for the part that is emitted next. */
+  /** The buffered rows, for the next part. */
   get content(): Pick<TransactionPart, 'rows' | 'firstOrdinal' | 'bytes'> {
     return { rows: this.#rows, firstOrdinal: this.#gone, bytes: this.#bytes };
   }
 
-  /** Adds the rows of an event of so many bytes. Returns true when they are enough for a part. */
+  /** Adds the rows of an event with its size in bytes. Returns true when they are enough for a part. */
   add(rows: Iterable<RowEvent>, { schema, isUpdate, bytes }: RowsSize): boolean {
     const known = this.#rows.length;
     for (const row of rows) this.#rows.push(row);
@@ -52,7 +52,7 @@ export class RowBuffer {
     return this.#bytes >= PART_BYTES;
   }
 
-  /** Emits what is here as a part of a transaction. */
+  /** Emits the buffered rows as a part of a transaction. */
   emitPart(id: string): void {
     if (this.#rows.length === 0) return;
     this.#emit({ id, ...this.content, commit: null, ddl: [] });
@@ -68,19 +68,19 @@ export class RowBuffer {
     this.#emit({ id, rows, firstOrdinal, commit: null, bytes, ddl: [] });
   }
 
-  /** Drops what is here, and what comes of this transaction is not to be added. */
+  /** Drops the buffered rows; no later rows of this transaction may be added. */
   drop(): void {
     this.empty();
     this.#isDropped = true;
   }
 
-  /** Puts rows in the place of what is here. */
+  /** Replaces the buffered rows. */
   replace(rows: RowEvent[], bytes: number): void {
     this.#rows = rows;
     this.#bytes = bytes;
   }
 
-  /** Drops what is here. */
+  /** Drops the buffered rows. */
   empty(): void {
     this.replace([], 0);
   }
@@ -89,20 +89,20 @@ export class RowBuffer {
     this.#savepoints.set(name, this.#gone + this.#rows.length);
   }
 
-  /** Drops the rows behind a savepoint. Throws a CaptureFault where it is unknown or some of them have left. */
+  /** Drops the rows after a savepoint. Throws a CaptureFault if it is unknown, or if any of them have been emitted. */
   rollBackTo(name: string): void {
     const rows = this.#gone + this.#rows.length;
     this.#rows.length = this.#savepoints.rollBackTo(name, { rows, gone: this.#gone }) - this.#gone;
   }
 
-  /** The tables of all rows of the transaction. */
+  /** Returns the tables of all rows of the transaction. */
   tables(): TableName[] {
     const tables = new Map(this.#goneTables);
     for (const { table } of this.#rows) tables.set(`${table.schema}.${table.name}`, table);
     return [...tables.values()];
   }
 
-  /** The next rows are of another transaction. */
+  /** Prepares for the rows of another transaction. */
   reset(): void {
     this.empty();
     this.#gone = 0;
@@ -114,6 +114,6 @@ export class RowBuffer {
 
 export interface RowsSize extends Pick<MappedTable, 'schema'> {
   isUpdate: boolean;
-  /** Of the event. */
+  /** Size of the event. */
   bytes: number;
 }

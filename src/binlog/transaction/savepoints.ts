@@ -1,20 +1,20 @@
 import { CaptureFault } from '../halt.ts';
 import { acceptGapCommand } from '../remedy.ts';
 
-/** The savepoints of the transaction under way: how many of its watched rows precede each. */
+/** The savepoints of the current transaction, with the number of watched rows before each. */
 export class Savepoints {
   /** In the order in which they were set, by lower-case name. */
   readonly #rows = new Map<string, number>();
 
-  /** Sets one, instead of an earlier one of the same name. */
+  /** Sets a savepoint, which replaces an earlier one of the same name. */
   set(name: string, rows: number): void {
     this.#rows.delete(name.toLowerCase());
     this.#rows.set(name.toLowerCase(), rows);
   }
 
   /**
-   * Returns how many rows a ROLLBACK TO leaves of the transaction, and ends later savepoints. Throws a CaptureFault where the savepoint is unknown, or
-   * where it undoes some of the `gone` rows that have left the reader.
+   * Returns how many rows remain after a ROLLBACK TO, and removes later savepoints. Throws a CaptureFault if the savepoint is
+   * unknown, or if the rollback undoes any of the `gone` rows, which have already been emitted.
    */
   rollBackTo(name: string, { rows, gone }: { rows: number; gone: number }): number {
     const kept = this.#rows.get(name.toLowerCase());

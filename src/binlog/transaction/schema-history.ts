@@ -12,7 +12,7 @@ import type { TableDefinitions } from '../statement/statement-policy.ts';
 import { changedRemedy, convertedRemedy, keylessRemedy, rekeyedRemedy } from '../remedy.ts';
 import type { Baseline, ShownColumn } from '../types.ts';
 
-/** What the log has shown of the tables so far, against which each table map and each ALTER TABLE is held. */
+/** What the log has shown about the tables so far; each table map and each ALTER TABLE is compared with it. */
 export class SchemaHistory {
   #baseline: Baseline;
   #changed = false;
@@ -25,14 +25,14 @@ export class SchemaHistory {
     return this.#baseline;
   }
 
-  /** All of it, where it has changed since it was asked for last. */
+  /** Returns the whole baseline if it has changed since the last call. */
   takeChange(): Baseline | undefined {
     const changed = this.#changed;
     this.#changed = false;
     return changed ? this.#baseline : undefined;
   }
 
-  /** Throws a StaleSchemaError when a table has columns that the rules name and that were not known to be there. */
+  /** Throws a StaleSchemaError when a table has columns that the rules name and that were not known to exist. */
   requireKnown({ schema: { name }, unread, shown }: MappedTable): void {
     const known = this.#baseline[name.toLowerCase()] ?? {};
     const unknown = unread.filter((column) => !Object.hasOwn(known, column));
@@ -44,10 +44,15 @@ export class SchemaHistory {
   }
 
   /**
-   * Throws a CaptureFault when a wanted column that was there is gone, or has changed its kind; also when its type is one that does not keep
-   * each value of the former, although no definition in the log said so: an online schema change, a session with `sql_log_bin=0`; and
-   * when the table had a key and has none any more, or has one again that it had before rows were written under another one: what became
-   * of the rows under the former key was not reported. Another key is no fault: its rows come with the key in force when they were written.
+   * Compares a table map with the known columns and stores it. Throws a CaptureFault in these cases:
+   *
+   * - A wanted column was removed, or its kind changed.
+   * - Its new type does not keep every value of the former type, although no logged definition changed it: an online schema change, a
+   *   session with `sql_log_bin=0`.
+   * - The table had a key and has none now, or has a key again that it had before rows were written under another one: what happened to
+   *   the rows under the former key was not reported.
+   *
+   * A different key alone is not a fault: rows are reported with the key in force when they were written.
    */
   note({ schema: { schema, name, key }, shown }: MappedTable, wanted: ReadonlySet<string>): void {
     const known = this.#baseline[name.toLowerCase()];
@@ -70,8 +75,8 @@ export class SchemaHistory {
   }
 
   /**
-   * Follows a definition. Throws a CaptureFault where a watched column may have other values after an ALTER TABLE, or after a RENAME that
-   * brings a copy, unless a person accepted the loss of the statement.
+   * Follows a definition. Throws a CaptureFault if a watched column may have other values after an ALTER TABLE, or after a RENAME
+   * that swaps in a copy, unless an operator accepted the loss of the statement.
    */
   follow(
     { altered, copies }: TableDefinitions,
@@ -89,8 +94,8 @@ export class SchemaHistory {
   }
 
   /**
-   * Follows an ALTER TABLE. Throws a CaptureFault when a watched column, or one of the key, may have other values after it than before, for
-   * which no row was logged. Of an unknown table nothing was reported.
+   * Follows an ALTER TABLE. Throws a CaptureFault when a watched column or a key column may have other values after it, for which no
+   * row was logged. Unknown tables are ignored: nothing was reported about them.
    */
   #alter(altered: AlteredTable, wanted: ReadonlySet<string>): void {
     const { schema, table, alteration, mode } = altered;
@@ -106,14 +111,14 @@ export class SchemaHistory {
     this.#set(table, followAlteration(alteration, known, mode));
   }
 
-  /** Throws a CaptureFault where a copy takes the place of a watched table with other values in a watched column, or in one of the key. */
+  /** Throws a CaptureFault if a copy replaces a watched table and a watched column or a key column may have other values. */
   #swap({ schema, table, copy }: CopyDefinition['swapped'][number], wanted: ReadonlySet<string>): void {
     const known = this.#baseline[table.toLowerCase()] ?? {};
     const swapped = findSwapped(known, comparedOf(known, wanted), copy);
     if (swapped) throw converted(`${schema}.${table}`, swapped.column, swapped.what);
   }
 
-  /** A person accepted that tables went: what comes under their names later is not held against them. */
+  /** Forgets tables whose drop was accepted, so a table recreated under the same name starts with no history. */
   forget(isGone: (table: string) => boolean): void {
     const left = Object.entries(this.#baseline).filter(([name]) => !isGone(name));
     this.#changed ||= left.length < Object.keys(this.#baseline).length;

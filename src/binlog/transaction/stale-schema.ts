@@ -3,11 +3,11 @@ import { HaltError } from '../halt.ts';
 import type { Baseline, ShownColumn } from '../types.ts';
 
 /**
- * A transaction has columns that the rules name and that this reader was not opened for, since the live schema has them not, or not
- * any more: another reader must read on, from before it.
+ * A transaction has columns that the rules name and that this reader was not opened for, because the live schema does not (or no
+ * longer) contain them: another reader must continue from before the transaction.
  */
 export class StaleSchemaError extends Error {
-  /** What the log shows beyond what was known of it. */
+  /** The columns that the log shows in addition to the known ones. */
   readonly shown: Baseline;
 
   constructor(table: string, columns: Readonly<Record<string, ShownColumn>>) {
@@ -17,8 +17,8 @@ export class StaleSchemaError extends Error {
 }
 
 /**
- * A file of the log lacks a domain that was read before it: the domain was retired, and may be used again under the same numbers.
- * Another reader must prove that and give the transactions behind it other ids.
+ * A file of the log lacks a domain that was read before it: the domain was retired, and may reuse the same numbers. Another reader
+ * must prove this, and give later transactions different ids.
  */
 export class RetiredDomainError extends Error {
   readonly file: string;
@@ -29,13 +29,13 @@ export class RetiredDomainError extends Error {
   }
 }
 
-/** Whether another reader can read what this one could not. A broken connection is no fault of the log either. */
+/** Whether another reader can read what this one could not. This includes a broken connection, which is not a fault of the log. */
 export function isForNextReader(error: unknown): boolean {
   if (error instanceof StaleSchemaError || error instanceof RetiredDomainError) return true;
   return error instanceof AppError && !(error instanceof HaltError);
 }
 
-/** Two accounts of what the log has shown: of a column that both have, the first one's, with the type from the second where it lacks one. */
+/** Merges two baselines. The first one's columns take precedence; a column without a type is completed from the second baseline. */
 export function mergeBaselines(first: Baseline, second: Baseline): Baseline {
   const merged = { ...second };
   for (const [table, columns] of Object.entries(first)) {

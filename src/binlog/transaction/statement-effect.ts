@@ -8,15 +8,15 @@ import { readXid, startsXa } from './xa/prepared-transactions.ts';
 import type { RowBuffer } from './row-buffer.ts';
 import type { SchemaHistory } from './schema-history.ts';
 
-/** What a statement does to the transaction under way, once its rows and tables were followed. */
+/** The effect of a statement on the current transaction, after its rows and tables were followed. */
 export type StatementEffect =
   | { kind: 'none' }
   | { kind: 'open'; startsXa: boolean }
-  /** `isUndone`: what left in parts did not happen. */
+  /** `isUndone`: the parts already emitted were rolled back. */
   | { kind: 'commit'; isUndone: boolean }
   | { kind: 'xa-commit'; xid: string }
   | { kind: 'xa-rollback'; xid: string }
-  /** `settle`, where it ends the transaction: the watched tables that it names. */
+  /** `settle`: call it if the statement ends the transaction; returns the watched tables that the statement names. */
   | { kind: 'definition'; settle: () => readonly string[]; opensTransaction: boolean };
 
 export interface StatementOptions {
@@ -31,11 +31,11 @@ export interface StatementOptions {
 interface Surroundings {
   /** Its loss is accepted. */
   isWaived: boolean;
-  /** Behind the transaction before it. */
+  /** The position after the previous transaction. */
   committed: Position;
 }
 
-/** Follows the statements of the log: their definitions, and what they undo. */
+/** Follows the statements of the log: definitions and rollbacks. */
 export class StatementFollower {
   readonly #options: StatementOptions;
 
@@ -43,7 +43,10 @@ export class StatementFollower {
     this.#options = options;
   }
 
-  /** Throws a CaptureFault for a statement that must stop the reader. Returns a promise where the source must be asked about it. */
+  /**
+   * Throws a CaptureFault for a statement that must stop the reader. Returns a promise if the source must be queried about the
+   * statement.
+   */
   follow(event: LogEvent, around: Surroundings): StatementEffect | Promise<StatementEffect> {
     const { statements, rows } = this.#options;
     const statement = statements.read(event);
@@ -80,8 +83,8 @@ export class StatementFollower {
   }
 
   /**
-   * Rows before a ROLLBACK do not exist: MariaDB logs them, and the ROLLBACK, where the transaction created or dropped a temporary
-   * table. Rows of tables without rollback are in a group of their own, which is verified here.
+   * Rows before a ROLLBACK do not exist: MariaDB logs them, and the ROLLBACK, if the transaction created or dropped a temporary
+   * table. Rows of non-transactional tables are in a separate group, which is verified here.
    */
   #whenUndone(
     { isWaived }: Surroundings,
@@ -110,7 +113,7 @@ export class StatementFollower {
     return pending ? pending.then(follow) : follow();
   }
 
-  /** A person accepted that tables went. Returns the ones that a definition names besides. */
+  /** Forgets dropped tables whose loss was accepted. Returns the other tables that the definition names. */
   #forgetReplaced(statement: LoggedStatement, tables: string[]): string[] {
     const { statements, shown } = this.#options;
     const replaced = statements.replacedTables(statement);

@@ -7,16 +7,16 @@ import type { LogEvent } from '../protocol/log-event.ts';
 import type { SchemaHistory } from './schema-history.ts';
 import type { TransactionTime } from './transaction-time.ts';
 
-/** Table maps are kept while a server uses the same ids; a restart or many ALTERs must not let them grow for ever. */
+/** Table maps are kept while the server uses the same ids; this limit bounds the cache after a restart or many ALTERs. */
 const MAX_CACHED_TABLES = 2_000;
 
 interface CachedTable {
-  /** The table map's bytes: equal bytes need no second reading. */
+  /** The table map's bytes: a table map with equal bytes is not read again. */
   raw: Buffer;
-  /** null: its rows are not read. */
+  /** Null: its rows are not read. */
   table: MappedTable | null;
   isOurs: boolean;
-  /** null: no cascade of it reaches a watched table. */
+  /** Null: no cascade from it reaches a watched table. */
   parent: MappedParent | null;
 }
 
@@ -27,11 +27,11 @@ export interface TableCacheOptions {
   parents: ParentRows | undefined;
 }
 
-/** The tables that the log has described, by the ids that rows name them by. */
+/** The tables that the log has described, by the table ids that rows events use. */
 export class TableCache {
   readonly #options: TableCacheOptions;
   readonly #tables = new Map<number, CachedTable>();
-  /** In the present file; undefined before the first one begins. */
+  /** For the current file; undefined before the first one begins. */
   #endOfTime: EndOfTime | undefined;
   #hasVersioned = false;
 
@@ -48,7 +48,7 @@ export class TableCache {
     return this.#hasVersioned ? this.#endOfTime : undefined;
   }
 
-  /** A file of the log begins, with its format description: the ids may be others, and the version of the server. */
+  /** Begins a file of the log with its format description: table ids and the server's version may change. */
   beginFile(description: LogEvent): void {
     const { flavour, hasShortTimestamps } = this.#options.context;
     this.#tables.clear();
@@ -56,17 +56,17 @@ export class TableCache {
     if (flavour === 'mariadb') this.#endOfTime = endOfTimeIn(description, hasShortTimestamps);
   }
 
-  /** A transaction begins. Not in mid-transaction: a statement maps all its tables before its rows. */
+  /** Called when a transaction begins, not within one, because a statement maps all its tables before its rows. */
   limit(): void {
     if (this.#tables.size >= MAX_CACHED_TABLES) this.#tables.clear();
   }
 
-  /** Takes a table map; of a waived transaction it is not read. Throws a CaptureFault or a StaleSchemaError (see SchemaHistory). */
+  /** Reads a table map, unless its transaction is waived. Throws a CaptureFault or a StaleSchemaError (see SchemaHistory). */
   map(event: LogEvent, isWaived: boolean): void {
     const { context, shown, time, parents } = this.#options;
     const id = readTableId(event);
     const cached = this.#tables.get(id);
-    // Most are the same as before: no view of the bytes is made for those.
+    // Most table maps are unchanged, so compare before creating a view of the bytes.
     if (cached && cached.raw.compare(event.buffer, event.bodyStart, event.bodyEnd) === 0) {
       if (cached.isOurs) time.passOwn();
       return;
@@ -80,7 +80,7 @@ export class TableCache {
     if (table) shown.note(table, context.columnsOf(table.schema.schema, table.schema.name) ?? new Set());
     const raw = Buffer.from(event.buffer.subarray(event.bodyStart, event.bodyEnd));
     const isOurs = time.passOwnMap(event);
-    // A waived transaction's maps are not kept: the next one must read them.
+    // A waived transaction's maps are not kept, because the next transaction must read them.
     if (isWaived) this.#tables.delete(id);
     else this.#tables.set(id, { raw, table, isOurs, parent: parents?.map(event, endOfTime) ?? null });
   }

@@ -23,15 +23,15 @@ import { unpack } from './unpack.ts';
 import { XaRows, type RowsToReread } from './xa/xa-rows.ts';
 
 /*
- * One transaction after another, out of one event after another:
+ * Assembles the events of the log into transactions:
  *
  *            gtid                 BEGIN, rows                    xid, COMMIT
  *   idle ───────────▶ started ───────────────▶ open ───────────────────────▶ idle (a part with its commit)
  *                        │                       │ rows beyond partBytes ──▶ open (a part without one)
  *                        └─ definition statement ┴───────────────────────────▶ idle (its tables in `ddl`)
  *
- * Whatever cannot be read for certain throws a HaltError that names the position before the transaction; what another reader can
- * read, a StaleSchemaError.
+ * Throws a HaltError, with the position before the transaction, if anything cannot be read with certainty; a StaleSchemaError if
+ * another reader can read it.
  */
 
 export class TransactionAssembler {
@@ -47,9 +47,9 @@ export class TransactionAssembler {
   readonly #statements: StatementFollower;
   readonly #xa: XaRows;
   #group: Group;
-  /** Position behind the last whole transaction. */
+  /** Position after the last complete transaction. */
   #committed: Position;
-  /** Place of an event that stands between two transactions and cannot be passed over. */
+  /** Place of an event between two transactions that cannot be skipped. */
   #alone = '';
 
   constructor(options: AssemblerOptions) {
@@ -73,15 +73,15 @@ export class TransactionAssembler {
     return this.#xa.prepared;
   }
 
-  /** How far the log was given in. */
+  /** The place up to which events were received. */
   get place(): LogPlace {
     return this.#cursor.place;
   }
 
   /**
-   * Takes the next event of the stream. Returns a promise where the next event must wait: for a large compressed transaction, rows
-   * of an XA transaction that are read again, a statement about which the source is asked. Throws a HaltError, a StaleSchemaError, or
-   * an AppError that is retryable. The bytes of the event are not read after the call returns.
+   * Receives the next event of the stream. Returns a promise if the next event must wait: for a large compressed transaction, for
+   * rows of an XA transaction that are read again, or for a statement about which the source is queried. Throws a HaltError, a
+   * StaleSchemaError, or a retryable AppError. The bytes of the event are not read after the call returns.
    */
   handle(arrived: LogEvent): void | Promise<void> {
     const event = maySuspend.has(arrived.type) ? copyLogEvent(arrived) : arrived;
@@ -107,11 +107,11 @@ export class TransactionAssembler {
     return isWhole ? this.#unpack(event) : this.#dispatch(event, startOffset);
   }
 
-  /** Where the log is only scanned, continues after the transaction: `again` takes the event as one whose loss is accepted. */
+  /** In a scan of the log, continues after the transaction: `again` handles the event again as part of a waived transaction. */
   #passOver(error: HaltError, again: () => void): void {
     const { onUnreadable } = this.#options;
     const { transactionId, reason } = error.halt;
-    // A definition stands for all that comes after it.
+    // A definition affects everything after it, so it is never skipped.
     if (!onUnreadable || transactionId === null || reason === 'column-changed') throw error;
     onUnreadable(error.halt);
     if (this.#group.id === '') return;
@@ -170,7 +170,7 @@ export class TransactionAssembler {
     throw unreadableEvent(event.type);
   }
 
-  /** Whether a person accepted the loss of what an event stands for: its transaction's, or its own where it stands alone. */
+  /** Whether the loss of an event's transaction, or of the event itself if it stands alone, was accepted. */
   #isWaived(event: LogEvent): boolean {
     const { id, isWaived } = this.#group;
     if (id !== '') return isWaived;
@@ -182,7 +182,7 @@ export class TransactionAssembler {
   #start(start: TransactionStart, offset: number, event: LogEvent): void {
     if (this.#group.isOpen && !this.#rows.isEmpty)
       throw undecodable('a transaction began before the one before it ended');
-    // A group without a commit marker (an incident, a statement of no effect) ends where the next begins.
+    // A group without a commit marker (an incident, a statement without effect) ends where the next group begins.
     this.#gtids.add(this.#group.gtid);
     const group = beginGroup(start, this.#cursor.eventPlace, offset);
     this.time.begin(start, event, group.startedAt);
@@ -249,13 +249,13 @@ export class TransactionAssembler {
         this.#commit(event);
         return;
       case 'definition':
-        // MySQL's CREATE TABLE … SELECT continues with rows; so does MariaDB's, whose group is then not standalone.
+        // After MySQL's CREATE TABLE … SELECT, rows follow; also after MariaDB's, whose group is then not standalone.
         if (effect.opensTransaction || (group.isOpen && !group.isStandalone)) group.isOpen = true;
         else this.#commit(event, effect.settle());
     }
   }
 
-  /** Commits an XA transaction, once the rows that are not in memory were read again. */
+  /** Commits an XA transaction, after rereading rows that are not in memory. */
   #commitXa(event: LogEvent, missing: RowsToReread | undefined): void | Promise<void> {
     if (missing) return this.#commitReread(event, missing);
     this.#commit(event);

@@ -15,34 +15,34 @@ const statementTypes: ReadonlySet<number> = new Set([
   eventType.executeLoadQuery,
 ]);
 
-/** What shows when a transaction was committed. */
+/** The evidence for the commit time of a transaction. */
 interface Told {
-  /** By the server's own clock. */
+  /** From the server's own clock. */
   knownMs: number | undefined;
-  /** By its events, which have the session's. */
+  /** From the transaction's events, which contain the session's time. */
   toldMs: number;
   arrivedMs: number;
   isReplicated: boolean;
-  /** In the log before reading began: the log's end, as the server reported it then, is not reached. */
+  /** It was in the log before reading began: the end of the log at that time is not reached yet. */
   isBacklog: boolean;
 }
 
 export interface TransactionTimeOptions {
   clock: LogClock;
-  /** The schema of our own store, whose rows are written with the server's own time where it is on the source. */
+  /** The schema of our own store: if it is on the source, its rows are written with the server's own time. */
   ownSchema?: string;
 }
 
-/** When the transaction under way was committed, from its events in their order. */
+/** Determines when the current transaction was committed, from its events in order. */
 export class TransactionTime {
   readonly #clock: LogClock;
   /** Beginnings of the table maps of our own tables. */
   readonly #ownMaps: readonly Buffer[];
-  /** The server that writes the log. */
+  /** The id of the server that writes the log. */
   #serverId = 0;
-  /** Where the log ended when the server was asked, until it is reached. */
+  /** The end of the log when the server was queried, until it is reached. */
   #end: { place: LogPlace; atMs: number } | null = null;
-  /** Of the transaction that began last: an event behind it that stands alone was logged soon after. */
+  /** Of the last transaction that began: a standalone event after it was logged soon afterwards. */
   #told: Told | undefined;
   #isOwn = false;
 
@@ -51,18 +51,20 @@ export class TransactionTime {
     this.#ownMaps = ownSchema === undefined ? [] : ownTables.map((table) => mapOf(ownSchema, table));
   }
 
-  /** What stands behind a place in the log was committed after a moment: the server was asked then where its log ends. */
+  /**
+   * Notes that everything after a place in the log was committed after a moment: the server then reported the place as its log's end.
+   */
   expectEnd(place: LogPlace, atMs: number): void {
     this.#end = { place, atMs };
   }
 
-  /** A format description: a file of the log begins. */
+  /** Reads a format description: a file of the log begins. */
   beginFile({ serverId, timestamp }: LogEvent): void {
     this.#serverId = serverId;
     this.#clock.pass(timestamp * 1_000);
   }
 
-  /** A GTID event, which begins at `place`. */
+  /** Reads a GTID event, which begins at `place`. */
   begin(start: TransactionStart, event: LogEvent, place: LogPlace): void {
     if (this.#end && hasReached(place, this.#end.place)) {
       this.#clock.pass(this.#end.atMs);
@@ -75,7 +77,7 @@ export class TransactionTime {
     this.#isOwn = false;
   }
 
-  /** A table map. Returns whether it is of a table that only we write: then the time is noted. */
+  /** Reads a table map. Returns whether its table is one that only we write; if so, notes the time. */
   passOwnMap({ buffer, bodyStart, bodyEnd }: LogEvent): boolean {
     const at = bodyStart + 8;
     const isOurs = this.#ownMaps.some(
@@ -85,25 +87,25 @@ export class TransactionTime {
     return isOurs;
   }
 
-  /** The transaction has a row of ours: its time is the server's. */
+  /** Notes that the transaction has a row of ours: its time is the server's. */
   passOwn(): void {
     this.#isOwn = true;
     const told = this.#told;
     if (told && !told.isReplicated) this.#clock.pass(told.knownMs ?? told.toldMs);
   }
 
-  /** The commit time, as the event at the transaction's end, or the one that cannot be read, has it. */
+  /** Returns the commit time according to the event at the transaction's end, or to the unreadable event. */
   at(event: LogEvent): CommitTime {
     const { knownMs, ...told } = this.#told ?? toldBy(event, this.#clock.now());
     if (knownMs !== undefined) return { committedAtMs: knownMs, isEstimated: false };
     if (told.isReplicated || !statementTypes.has(event.type)) return this.#clock.timeOf(told);
-    // A statement of this server has the time when it ended, by the server's own clock.
+    // A statement of this server contains the time when it ended, by the server's own clock.
     const endedAtMs = serverTimeMs(event);
     this.#clock.pass(endedAtMs);
     return this.#clock.timeOf({ ...told, toldMs: endedAtMs });
   }
 
-  /** Whether the transaction that began last has a row of ours. */
+  /** Whether the last transaction that began has a row of ours. */
   get isOwn(): boolean {
     return this.#isOwn;
   }
@@ -118,7 +120,7 @@ function toldBy({ timestamp }: LogEvent, arrivedMs: number): Told {
   return { knownMs: undefined, toldMs: timestamp * 1_000, arrivedMs, isReplicated: false, isBacklog: false };
 }
 
-/** How a table map begins, behind its id and flags. */
+/** Returns the beginning of a table map, after its id and flags. */
 function mapOf(schema: string, table: string): Buffer {
   const name = (text: string): Buffer[] => [Buffer.from([Buffer.byteLength(text)]), Buffer.from(`${text}\0`)];
   return Buffer.concat([...name(schema), ...name(table)]);

@@ -3,11 +3,11 @@ import { readPayload } from '../protocol/read-payload.ts';
 
 export interface UnpackVerbs {
   handle(event: LogEvent): void | Promise<void>;
-  /** Resolves when there is room for what the events bring. */
+  /** Resolves when there is room for the rows of the events. */
   room(): Promise<void> | undefined;
 }
 
-/** Handles the events of a compressed transaction: a small one's at once, a large one's while it is unpacked. */
+/** Handles the events of a compressed transaction: those of a small one at once, those of a large one while it is decompressed. */
 export function unpack(event: LogEvent, verbs: UnpackVerbs): void | Promise<void> {
   const inner = readPayload(event);
   if (!Array.isArray(inner)) return unpackRest(inner, verbs);

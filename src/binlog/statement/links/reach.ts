@@ -76,7 +76,7 @@ export class Reach {
     // The statement only reads the other tables it names.
     return (
       this.#matches(target.object ?? [], target.schema, statement.schema, (schema, name) =>
-        // A table that it makes has no triggers yet.
+        // A table created by the statement has no triggers yet.
         statement.parsed.head[0] === 'CREATE'
           ? this.#options.isWatched(schema, name)
           : this.#isChanging(schema, name),

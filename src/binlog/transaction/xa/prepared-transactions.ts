@@ -5,26 +5,26 @@ import { acceptGapCommand } from '../../remedy.ts';
 import type { Baseline, LogPlace, RowEvent, TransactionPart } from '../../types.ts';
 
 /*
- * An XA transaction in two phases is two groups of the log, each with its own GTID:
+ * A two-phase XA transaction is two groups in the log, each with its own GTID:
  *
  *   (XA START, rows, XA END, XA_PREPARE event)   …   (XA COMMIT or XA ROLLBACK)
  *
- * The second one may come much later: behind other transactions, in another file, after a restart of the server or of ours. Its
- * rows fire at XA COMMIT, as that group's. Between the two, small ones are held in memory; large ones are read again from their position. For a
- * transaction that was prepared before this reader began, the position is searched in the log. Nothing is kept over a restart: the log has
- * it all.
+ * The second group may come much later: after other transactions, in another file, after a restart of the server or of the daemon.
+ * The rows are reported at XA COMMIT, as part of that group. In between, small transactions are held in memory; large ones are read
+ * again from their position. For a transaction prepared before this reader began, the log is searched for the position. Nothing is
+ * stored across a restart, because the log contains everything.
  */
 
-/** Rows of all prepared transactions together that are held in memory; beyond it they are read again. */
+/** Memory limit for the rows of all prepared transactions together, in bytes; beyond it they are read again. */
 const HELD_BYTES = 16 * 1024 * 1024;
 
-/** A prepared transaction whose end has not come yet. */
+/** A prepared transaction that has not ended yet. */
 export interface Prepared {
-  /** Where its group begins. */
+  /** The start of its group. */
   place: LogPlace;
-  /** Watched rows in order; undefined: they are to be read again. */
+  /** Watched rows in order; undefined if they must be read again. */
   rows: RowEvent[] | undefined;
-  /** What the rows take in memory. */
+  /** Memory of the rows, in bytes. */
   bytes: number;
   /** Parents whose cascades the log does not show. */
   parents: TransactionPart['parents'];
@@ -33,13 +33,13 @@ export interface Prepared {
 /** What must be read again at an XA COMMIT. */
 export interface Wanted {
   xid: string;
-  /** Undefined: this reader has not seen it prepared, and looks for it before `end`. */
+  /** Undefined: this reader has not seen it prepared, and searches for it before `end`. */
   place: LogPlace | undefined;
   end: LogPlace;
   baseline: Baseline;
 }
 
-/** Gives out the rows of a prepared transaction, in parts. Resolves to false when the log no longer has them. */
+/** Emits the rows of a prepared transaction, in parts. Resolves to false when the log no longer contains them. */
 export type RereadPrepared = (wanted: Wanted, emit: (part: TransactionPart) => void) => Promise<boolean>;
 
 /** The XA transactions that this reader has seen prepared and not ended, by xid. */
@@ -54,7 +54,7 @@ export class PreparedTransactions {
     if (isHeld) this.#bytes += prepared.bytes;
   }
 
-  /** Gives a prepared transaction out and forgets it: its end has come. */
+  /** Returns a prepared transaction and forgets it, because its end was read. */
   take(xid: string): Prepared | undefined {
     const found = this.#prepared.get(xid);
     this.#prepared.delete(xid);
@@ -65,7 +65,7 @@ export class PreparedTransactions {
 
 const xidInText = /X'([0-9a-f]*)',X'([0-9a-f]*)',(\d+)/i;
 
-/** The xid of a logged XA statement, `X'61',X'62',7`: both servers write it in this form. Throws a RangeError without one. */
+/** Reads the xid of a logged XA statement, `X'61',X'62',7`: both servers write this form. Throws a RangeError without one. */
 export function readXid(statement: string): string {
   const found = xidInText.exec(statement);
   if (!found) throw new RangeError('an XA statement without an xid');
@@ -76,7 +76,9 @@ function formatXid(gtrid: string, bqual: string, format: number): string {
   return `X'${gtrid.toLowerCase()}',X'${bqual.toLowerCase()}',${format}`;
 }
 
-/** XA_PREPARE_LOG_EVENT: one phase or two, format id, lengths of the two parts, the parts (XA_prepare_event of both servers). */
+/**
+ * Reads XA_PREPARE_LOG_EVENT: one phase or two, format id, lengths of the two parts, the parts (XA_prepare_event of both servers).
+ */
 export function readXaPrepare(event: LogEvent): { xid: string; isOnePhase: boolean } {
   const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
   const isOnePhase = reader.uint8() !== 0;

@@ -6,13 +6,13 @@ import { watchNothing } from '../../statement/statement-policy.ts';
 import type { AssemblerOptions } from '../assembler-options.ts';
 import type { LogPlace } from '../../types.ts';
 
-/** What an assembler of the log that is read again has in common with the one that reads on. */
+/** The options that the assembler of the reread log shares with the main one. */
 type Shared = Omit<
   AssemblerOptions,
   'position' | 'gtidSet' | 'baseline' | 'emit' | 'rereadPrepared' | 'onUnreadable'
 >;
 
-/** Reads prepared transactions again out of the log, over connections of their own. */
+/** Rereads prepared transactions from the log over separate connections. */
 export function createRereadPrepared(log: LogAgain, shared: Shared): RereadPrepared {
   return async (wanted, emit) => {
     const place = wanted.place ?? (await findPrepared(log, shared, wanted));
@@ -38,8 +38,8 @@ export function createRereadPrepared(log: LogAgain, shared: Shared): RereadPrepa
 }
 
 /**
- * Looks for the group that prepared an xid, the last one before `end`, from the file of `end` back to the oldest. Undefined when
- * the log no longer has it. Reads about 200 MB/s.
+ * Searches for the last group before `end` that prepared an xid, from the file of `end` back to the oldest. Undefined when the log no
+ * longer contains it. Reads about 200 MB/s.
  */
 async function findPrepared(log: LogAgain, shared: Shared, wanted: Wanted): Promise<LogPlace | undefined> {
   const files = await log.files();
@@ -56,7 +56,7 @@ async function findInFile(
   { file, xid, end }: Wanted & { file: string },
 ): Promise<LogPlace | undefined> {
   const begin = { file, offset: 4 };
-  // Nothing is watched: only where groups begin and what they prepare.
+  // Watches no tables: only the start of groups and what they prepare are needed.
   const assembler = new TransactionAssembler({
     flavour,
     charsetOf,

@@ -6,7 +6,7 @@ import { lostPrepared, PreparedTransactions, readXaPrepare } from './prepared-tr
 import type { RowBuffer } from '../row-buffer.ts';
 import type { SchemaHistory } from '../schema-history.ts';
 
-/** Rows of an XA transaction that must be read again: the ones prepared under an xid, from a place where that is known. */
+/** Rows of an XA transaction that must be read again: those prepared under an xid, from a place if it is known. */
 export interface RowsToReread {
   xid: string;
   place: LogPlace | undefined;
@@ -18,30 +18,30 @@ interface XaOptions extends Pick<AssemblerOptions, 'givesPrepared' | 'rereadPrep
   parents: ParentRows | undefined;
 }
 
-/** The rows of XA transactions: kept from where they were prepared until they commit, or read again then. */
+/** The rows of XA transactions: kept from XA PREPARE until they commit, or read again at the commit. */
 export class XaRows {
   readonly #options: XaOptions;
   readonly prepared = new PreparedTransactions();
-  /** Parents of the group that the transaction under way commits. */
+  /** Parents of the prepared group that the current transaction commits. */
   #parents: TransactionPart['parents'];
 
   constructor(options: XaOptions) {
     this.#options = options;
   }
 
-  /** Parents of the group that the transaction under way commits, for its last part. */
+  /** Parents of the prepared group that the current transaction commits, for its last part. */
   get parents(): Pick<TransactionPart, 'parents'> {
     return this.#parents ? { parents: this.#parents } : {};
   }
 
-  /** Whether the rows of a group that begins by XA START wait for its commit. */
+  /** Whether the rows of a group that begins with XA START wait for its commit. */
   get waits(): boolean {
     return this.#options.givesPrepared === undefined;
   }
 
   /**
-   * The end of an XA transaction's rows: XA COMMIT … ONE PHASE commits them at once, XA PREPARE leaves their fate open. Returns what must
-   * be read again. The group began at a place.
+   * Handles the end of an XA transaction's rows: XA COMMIT … ONE PHASE commits them at once, XA PREPARE leaves the outcome open.
+   * Returns what must be read again. `place` is the start of the group.
    */
   prepare(event: LogEvent, place: LogPlace): RowsToReread | undefined {
     const { givesPrepared, rows, parents } = this.#options;
@@ -60,7 +60,7 @@ export class XaRows {
     return undefined;
   }
 
-  /** XA COMMIT: the rows that were prepared under the xid are this transaction's. Returns what must be read again. */
+  /** Handles XA COMMIT: the rows prepared under the xid belong to this transaction. Returns what must be read again. */
   commit(xid: string, isWaived: boolean): RowsToReread | undefined {
     const prepared = this.prepared.take(xid);
     if (isWaived) return undefined;
@@ -72,7 +72,7 @@ export class XaRows {
     return this.#options.rereadPrepared && { xid, place: prepared?.place };
   }
 
-  /** Reads rows again, as ones of the transaction under way, which begins at `end`. Throws a CaptureFault when the log lacks them. */
+  /** Rereads rows as part of the current transaction, which begins at `end`. Throws a CaptureFault when the log lacks them. */
   async reread(found: RowsToReread, { id, end }: { id: string; end: LogPlace }): Promise<void> {
     const { rereadPrepared, rows, shown } = this.#options;
     this.reset();
@@ -83,7 +83,7 @@ export class XaRows {
     if (!isWhole) throw lostPrepared();
   }
 
-  /** Forgets what was gathered of the transaction under way. */
+  /** Forgets what was collected for the current transaction. */
   reset(): void {
     this.#options.rows.reset();
     this.#options.parents?.forget();
