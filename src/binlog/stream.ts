@@ -20,7 +20,7 @@ import { createRereadPrepared } from './transaction/xa/reread-prepared.ts';
 import { TransactionAssembler } from './transaction/transaction-assembler.ts';
 import type { LogPlace, Position, TransactionPart } from './types.ts';
 
-/** After this time the connection's buffers no longer contain anything that was sent before. */
+/** Events that the server sent while it was held back may stay in the connection's buffers for this long. */
 const HEARTBEAT_AGE_MS = 60_000;
 const TRANSIT_MS = 1_000;
 
@@ -63,9 +63,8 @@ export interface BinlogStream {
   /** Milliseconds since the server last sent anything, including heartbeats. */
   silentMs(): number;
   /**
-   * Up to where everything was read and processed: by calling `take`, the caller confirms that it has processed the parts returned
-   * before. Null until the server has named the file that it reads from: before that, the position may belong to another server of
-   * the same history.
+   * Up to where everything was read and processed: calling `take` confirms that the parts returned before were processed. Null until
+   * the server has named the file that it reads from: before that, the position may belong to another server of the same history.
    */
   doneTo(): LogPlace | null;
   close(): void;
@@ -191,10 +190,7 @@ class StreamReader implements BinlogStream {
     if (this.#flow.sinceHeldMs > HEARTBEAT_AGE_MS) this.#clock.pass(this.#clock.now() - TRANSIT_MS);
   }
 
-  /**
-   * Pauses reading while a large compressed transaction is decompressed, a prepared one is read again, or a statement is checked at
-   * the source.
-   */
+  /** Stops reading while a large transaction is decompressed, a prepared one is reread, or the source is queried about a statement. */
   #await(pending: Promise<void>): void {
     this.#isPaused = true;
     this.#connection.pause();
@@ -221,10 +217,7 @@ class StreamReader implements BinlogStream {
     if (!this.#isPaused) this.#connection.resume();
   }
 
-  /**
-   * Waits for buffer space, for a producer that pausing the socket does not stop. Throws when the reader ends: the data held may be
-   * large.
-   */
+  /** Waits for buffer space, for a producer that pausing the socket does not stop. Throws when the reader ends, to free its data. */
   async #room(): Promise<void> {
     while (this.#flow.isHeld && !this.#isBroken()) await this.#flow.released();
     if (this.#isBroken()) throw new Error('the reader ended');
@@ -266,8 +259,8 @@ class StreamReader implements BinlogStream {
 }
 
 /**
- * Reads the statements of the log from a position to its current end with a separate reader; true as soon as one satisfies the test.
- * If the log cannot be read, throws as the main reader would.
+ * Reads the statements of the log from a position to its current end with a separate reader; true as soon as one satisfies the test. If
+ * the log cannot be read, throws as the main reader would.
  */
 async function scanLog(
   options: StreamOptions,

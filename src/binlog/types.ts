@@ -12,8 +12,8 @@ export interface Position {
   /** Bytes into `file`, as our own 64-bit count: the log's own field wraps at 4 GiB. */
   offset: number;
   /**
-   * When `file` was begun, seconds since 1970 UTC: the timestamp of its format description. After a RESET or a restored backup the
-   * same names (and GTIDs) occur again, but with other timestamps. Omitted if it was not seen.
+   * When `file` was begun, seconds since 1970 UTC: the timestamp of its format description. After a RESET or a restored backup the same
+   * names (and GTIDs) occur again, but with other timestamps. Omitted if it was not seen.
    */
   fileCreatedAt?: number;
 }
@@ -143,8 +143,8 @@ export interface KeyDefinition {
 }
 
 /**
- * A transaction, or a part of one: most transactions are a single part with its commit; a huge one is many parts, the last of which
- * has the commit. A transaction without watched rows is a commit without rows.
+ * A transaction, or a part of one: most transactions are a single part with its commit; a huge one is many parts, the last of which has
+ * the commit. A transaction without watched rows is a commit without rows.
  */
 export interface TransactionPart {
   /** GTID, or `file:offset` of its start. The same for all parts. */

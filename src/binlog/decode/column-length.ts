@@ -2,9 +2,7 @@ import { columnType, type ColumnSpec } from './column-spec.ts';
 import { decimalBytes } from './decode-decimal.ts';
 import { fractionBytes } from './decode-temporal.ts';
 
-/**
- * Bytes of every value of the column; undefined if values have a length prefix, or if the table map does not determine the length.
- */
+/** Bytes of every value of the column; undefined if values have a length prefix, or if the table map does not determine the length. */
 export function fixedBytes({ type, meta }: ColumnSpec): number | undefined {
   switch (type) {
     case columnType.tiny:

@@ -4,11 +4,11 @@ import { decimalBytes, readDecimal } from './decode-decimal.ts';
 import { doubleText, packedDatetime, packedTime } from './json-scalar.ts';
 
 /**
- * Decodes MySQL's binary JSON to compact JSON text; numbers keep every digit. Layout: MySQL sql-common/json_binary.h. A value is a
- * type byte and either two or four inline bytes or an offset from the start of its container.
+ * Decodes MySQL's binary JSON to compact JSON text; numbers keep every digit. Layout: MySQL sql-common/json_binary.h. A value is a type
+ * byte and either two or four inline bytes or an offset from the start of its container.
  *
- * Throws a RangeError for bytes that no server writes: a value outside its container, a value shared by two containers, a depth
- * beyond the server's own limit. The bytes read, and so the work, never exceed the bytes of the column.
+ * Throws a RangeError for bytes that no server writes: a value outside its container, a value shared by two containers, a depth beyond
+ * the server's own limit. The bytes read, and so the work, never exceed the bytes of the column.
  */
 
 const jsonType = {

@@ -1,8 +1,6 @@
 /** Text of the types that MariaDB logs as raw bytes. */
 
-/**
- * Bytes are in the order of the text, whatever the UUID's version: MariaDB reorders the fields in its indexes, but not in its log.
- */
+/** Bytes are in the order of the text, whatever the UUID's version: MariaDB reorders the fields in its indexes, but not in its log. */
 export function formatMariadbUuid(bytes: Buffer): string {
   const hex = bytes.toString('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;

@@ -70,8 +70,8 @@ function timestampText(seconds: number): string {
 
 /*
  * The formats before MySQL 5.6 and MariaDB 10.1, without fractions of a second: decimal numbers, little-endian. MariaDB uses the same
- * formats for tables that are as old, or created with mysql56_temporal_format=OFF. Columns with fractions have another format, and
- * the log does not distinguish the two. So a value that is not a time of day is refused: the assumed length was wrong.
+ * formats for tables that are as old, or created with mysql56_temporal_format=OFF. Columns with fractions have another format, and the
+ * log does not distinguish the two. So a value that is not a time of day is refused: the assumed length was wrong.
  */
 
 /** TIMESTAMP: seconds since 1970. */

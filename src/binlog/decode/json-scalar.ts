@@ -5,8 +5,8 @@ const MAX_PLAIN_DIGITS = 15;
 const MAX_PLAIN_ZEROS = 14;
 
 /**
- * Prints a double as MySQL does (measured on MySQL 9.7.4): the shortest digits that identify this number; either plain, with a
- * fraction digit that distinguishes 1.0 from the integer 1, or with an exponent without a plus sign. The digits are JavaScript's.
+ * Prints a double as MySQL does (measured on MySQL 9.7.4): the shortest digits that identify this number; either plain, with a fraction
+ * digit that distinguishes 1.0 from the integer 1, or with an exponent without a plus sign. The digits are JavaScript's.
  */
 export function doubleText(value: number): string {
   if (!Number.isFinite(value)) throw new RangeError('a JSON number that is not finite');

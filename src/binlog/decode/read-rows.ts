@@ -124,8 +124,8 @@ function readRow(reader: ByteReader, table: MappedTable, { flags, nullBytes }: P
 }
 
 /**
- * In a MariaDB system-versioned table a DELETE is logged as an update that ends the row, and an UPDATE also inserts the historical
- * row. So the operation depends on whether each image is current, that is, whether its row_end is the end of time.
+ * In a MariaDB system-versioned table a DELETE is logged as an update that ends the row, and an UPDATE also inserts the historical row.
+ * So the operation depends on whether each image is current, that is, whether its row_end is the end of time.
  */
 function toRowEvent(table: MappedTable, event: Omit<RowEvent, 'table'>): RowEvent | null {
   const whole = { table: table.schema, ...event };

@@ -8,8 +8,7 @@ import type { ColumnShape } from './table-map-columns.ts';
 /**
  * The columns, lower case, of a table that is currently not system-versioned, or `any` if they are unknown; null for a table that is
  * currently system-versioned, undefined for a table that is unknown. The key alone is not enough: it may have been different when the
- * log was written, but DROP SYSTEM VERSIONING drops the columns of the period (measured on 10.11.19 and 11.8.8: the servers demand
- * it).
+ * log was written, but DROP SYSTEM VERSIONING drops the columns of the period (measured on 10.11.19 and 11.8.8: the servers demand it).
  */
 export type PlainColumns = ReadonlySet<string> | 'any' | null | undefined;
 
@@ -22,8 +21,8 @@ export interface VersioningContext {
 }
 
 /**
- * The row_end of a current row, which is the server's last TIMESTAMP, in UTC. A server of 11.5 or later treats a row that ends in
- * 2038 as historical, and writes no such row of its own until `ALTER TABLE … FORCE`, which mariadb-upgrade runs, has changed it.
+ * The row_end of a current row, which is the server's last TIMESTAMP, in UTC. A server of 11.5 or later treats a row that ends in 2038
+ * as historical, and writes none of its own until `ALTER TABLE … FORCE`, which mariadb-upgrade runs, has changed it.
  */
 const endsOfTime = {
   before11_5: '2038-01-19 03:14:07.999999',
@@ -33,9 +32,9 @@ const endsOfTime = {
 export type EndOfTime = (typeof endsOfTime)[keyof typeof endsOfTime];
 
 /**
- * Returns the end of time for the binlog file that a format description begins. It depends on the version that wrote the file, so
- * that files from before an upgrade are read correctly. `hasShortTimestamps`: see SourceIdentity; with it, the end is in 2038 in
- * every version. The body is the version of the format (2 bytes) and the version of the server, 50 bytes filled with zeros (MariaDB
+ * Returns the end of time for the binlog file that a format description begins. It depends on the version that wrote the file, so that
+ * files from before an upgrade are read correctly. `hasShortTimestamps`: see SourceIdentity; with it, the end is in 2038 in every
+ * version. The body is the version of the format (2 bytes) and the version of the server, 50 bytes filled with zeros (MariaDB
  * sql/log_event.h, Format_description_log_event). Throws a RangeError without a version.
  */
 export function endOfTimeIn(description: LogEvent, hasShortTimestamps = false): EndOfTime {

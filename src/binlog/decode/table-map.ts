@@ -64,8 +64,8 @@ export function readTableName(reader: ByteReader): { schema: string; table: stri
 }
 
 /**
- * Reads a TABLE_MAP event's body, from after the table id and flags, and returns a table that can read its rows; null when the table
- * is neither watched nor named. Throws a CaptureFault if the log does not determine how to read every wanted column. Layout: MySQL
+ * Reads a TABLE_MAP event's body, from after the table id and flags, and returns a table that can read its rows; null when the table is
+ * neither watched nor named. Throws a CaptureFault if the log does not determine how to read every wanted column. Layout: MySQL
  * libs/mysql/binlog/event/rows_event.h, Table_map_event.
  */
 export function readTableMap(

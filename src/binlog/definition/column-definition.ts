@@ -90,9 +90,7 @@ function readLabels(lexer: Lexer): string[] | undefined {
   return labels;
 }
 
-/**
- * TEXT(n) and BLOB(n) become the smallest type that holds n characters; not for every character set does the statement determine it.
- */
+/** TEXT(n) and BLOB(n) are the smallest type that holds n characters. The statement does not determine it for every character set. */
 const isSizedLob = ({ base, args }: ColumnType): boolean =>
   args.length > 0 && (base === 'text' || base === 'blob');
 

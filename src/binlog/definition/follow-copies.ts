@@ -5,8 +5,8 @@ import type { CopyDefinition } from './possible-copies.ts';
 import { findValueChange, isNamed, keepsDefined } from './value-change.ts';
 
 /**
- * At most this many copies of a table are remembered, the newest ones: an online schema change creates one, minutes or hours before
- * it renames it. Whether a forgotten copy keeps its values is unknown.
+ * At most this many copies of a table are remembered, the newest ones: an online schema change creates one, minutes or hours before it
+ * renames it. Whether a forgotten copy keeps its values is unknown.
  */
 const MAX_COPIES = 100;
 

@@ -3,7 +3,7 @@ import type { ShownColumn } from '../types.ts';
 
 type Columns = Readonly<Record<string, ShownColumn>>;
 
-/** The columns of the key as text, independent of their order; empty if there is no key. */
+/** Returns the columns of the key as text, independent of their order; empty if there is no key. */
 export function keyText(columns: Columns): string {
   const names = Object.keys(columns).filter((name) => columns[name]!.isKey);
   return names.map(quoteName).toSorted().join();

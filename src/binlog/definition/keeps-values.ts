@@ -21,9 +21,9 @@ export interface ConversionMode {
 
 /**
  * Whether a conversion keeps each value of a column, including its text except for trailing zeros of a fraction. In strict mode both
- * servers refuse numbers out of range, text that is too long, characters missing from the character set, removed labels, and NULL.
- * They never refuse to round (DECIMAL, fractions of a second, DOUBLE to FLOAT), to trim spaces, or to pad (measured on MySQL 9.7,
- * MariaDB 10.11 and 11.8).
+ * servers refuse numbers out of range, text that is too long, characters missing from the character set, removed labels, and NULL. They
+ * never refuse to round (DECIMAL, fractions of a second, DOUBLE to FLOAT), to trim spaces, or to pad (measured on MySQL 9.7, MariaDB
+ * 10.11 and 11.8).
  */
 export function keepsValues(before: ColumnState, after: ColumnState, mode: ConversionMode): boolean {
   if (after.isGenerated || (after.isAutoIncrement && !before.isAutoIncrement)) return false;

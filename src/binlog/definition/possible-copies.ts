@@ -30,13 +30,13 @@ export interface CopyDefinition {
   altered: { copy: string; alteration: Alteration } | null;
   /** Watched tables whose name belongs to another table afterwards. */
   swapped: readonly { schema: string; table: string; copy: string }[];
-  /** Maps a table's name after the definition to its name before; null if the name now belongs to another table, or to none. */
+  /** Maps a table's name after the definition to its name before; null if the name now belongs to a new table, or to none. */
   origins: ReadonlyMap<string, string | null>;
   /** A schema dropped with all its tables: the prefix of their names. */
   droppedSchema: string | null;
 }
 
-/** Reads what a statement does to unwatched tables; null if it is not a definition. */
+/** Reads what a statement does to unwatched tables; null if it is not a definition, or if its table is temporary. */
 export function readCopyDefinition(statement: LoggedStatement, watched: WatchedNames): CopyDefinition | null {
   const { effect, parsed, schema } = statement;
   if (effect !== 'definition' || parsed.isTemporary) return null;

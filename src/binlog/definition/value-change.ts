@@ -75,7 +75,7 @@ export function keepsDefined(
   return keepsValues(before, { ...after, charset }, mode);
 }
 
-/** MariaDB's JSON is a LONGTEXT. REAL is FLOAT or DOUBLE, depending on the SQL mode. */
+/** MariaDB's JSON is a LONGTEXT. REAL is FLOAT in a certain SQL mode, so it stays unresolved. */
 function resolve(type: ColumnState['type'], before: ColumnState['type']): ColumnState['type'] {
   if (type.base === 'json' && before.base === 'longtext') return { ...type, base: 'longtext' };
   return type;

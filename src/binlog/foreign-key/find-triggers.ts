@@ -11,9 +11,9 @@ const absent: ReadonlySet<number> = new Set([1360, 1049]);
 const refused: ReadonlySet<number> = new Set([1227, 1142]);
 
 /**
- * Returns the names of the existing triggers that replace a key's action. The dictionary hides triggers from a user without the
- * TRIGGER privilege. SHOW CREATE TRIGGER refuses such a user an existing trigger, and reports a missing one as missing (seen on MySQL
- * 9.7.4, MariaDB 10.11.18 and 11.8.8). So the query asks by name, and the name identifies what the trigger does.
+ * Returns the names of the existing triggers that replace a key's action. The dictionary hides triggers from a user without the TRIGGER
+ * privilege. SHOW CREATE TRIGGER refuses such a user an existing trigger, and reports a missing one as missing (seen on MySQL 9.7.4,
+ * MariaDB 10.11.18 and 11.8.8). So the query asks by name, and the name identifies what the trigger does.
  */
 export async function findTriggers(source: Source, keys: readonly ForeignKey[]): Promise<Set<string>> {
   const coverable = keys.filter((key) => createTrigger(key) !== null);

@@ -1,6 +1,6 @@
 /**
- * What a foreign key does to the rows of its table when a row of the parent is deleted or its referenced columns change. InnoDB
- * treats SET DEFAULT as RESTRICT (error 1451 on MySQL 9.7.4, MariaDB 10.11.18 and 11.8.8): it changes no row.
+ * What a foreign key does to the rows of its table when a row of the parent is deleted or its referenced columns change. InnoDB treats
+ * SET DEFAULT as RESTRICT (error 1451 on MySQL 9.7.4, MariaDB 10.11.18 and 11.8.8): it changes no row.
  */
 export type KeyAction = 'cascade' | 'set null';
 

@@ -8,7 +8,7 @@ import type { Flavour, KeyDefinition, ParentChange, RowEvent, RowOp, Transaction
 import type { Parent } from './cascade-reach.ts';
 import { findKeyDefinition } from './key-definition.ts';
 
-/** Tells which tables are parents of watched tables through a foreign key with an action. */
+/** Finds the parents of watched tables through foreign keys with an action. */
 export interface ParentReading {
   parentOf(schema: string, table: string): Parent | undefined;
   /** Whether a schema contains a table whose keys are known. */

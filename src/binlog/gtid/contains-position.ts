@@ -6,8 +6,8 @@ import type { Flavour, Position } from '../types.ts';
 export type Passage = 'passed' | 'ahead' | 'unclear';
 
 /**
- * Compares a transaction with a position: like `containsPosition`, and for MariaDB also whether a promotion makes the answer unclear.
- * A server promoted normally continues with the next number, so a number above the position's is ahead, whichever server wrote it.
+ * Compares a transaction with a position: like `containsPosition`, and for MariaDB also whether a promotion makes the answer unclear. A
+ * server promoted normally continues with the next number, so a number above the position's is ahead, whichever server wrote it.
  * Rejects with an Error for a text that is not a GTID.
  */
 export async function readPassage(

@@ -10,8 +10,8 @@ export interface ExecutedGtidsOptions {
   gtidSet: { add(gtid: string): void; toString(): string } | null;
   position: Position;
   /**
-   * MariaDB: `requireDomains` throws at a file whose GTID list lacks a domain of the position, unless it is this file; '' for none.
-   * If omitted, the lists are not checked.
+   * MariaDB: `requireDomains` throws at a file whose GTID list lacks a domain of the position, unless it is this file; '' for none. If
+   * omitted, the lists are not checked.
    */
   trustedFile?: string;
 }
@@ -36,8 +36,8 @@ export class ExecutedGtids {
 
   /**
    * The GTID list at the head of a MariaDB file names every domain in the log up to there, except retired ones (FLUSH BINARY LOGS
-   * DELETE_DOMAIN_ID): a retired domain may later reuse numbers already read, for other transactions. Throws a RetiredDomainError if
-   * a domain that was read is missing.
+   * DELETE_DOMAIN_ID): a retired domain may later reuse numbers already read, for other transactions. Throws a RetiredDomainError if a
+   * domain that was read is missing.
    */
   requireDomains(event: LogEvent, file: string): void {
     const { gtidSet, position, trustedFile } = this.#options;

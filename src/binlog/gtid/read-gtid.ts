@@ -135,10 +135,7 @@ function readMariadbGtid(event: LogEvent): TransactionStart {
   };
 }
 
-/**
- * MariaDB's GTID_LIST_EVENT (sql/log_event.h, Gtid_list_log_event): a count with four flag bits above it, then domain, server,
- * number.
- */
+/** MariaDB's GTID_LIST_EVENT (sql/log_event.h, Gtid_list_log_event): a count with four flag bits above it, then domain, server, number. */
 export function readGtidList(event: LogEvent): MariadbGtid[] {
   const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
   const count = reader.uint32() & 0x0fff_ffff;

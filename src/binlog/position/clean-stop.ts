@@ -9,8 +9,8 @@ import type { Position } from '../types.ts';
 import type { CleanStop, Proof } from './verdict.ts';
 
 /*
- * If the store is on the source server, the transaction that moves the checkpoint for the last time is itself in the log, always
- * after the checkpoint:
+ * If the store is on the source server, the transaction that moves the checkpoint for the last time is itself in the log, always after
+ * the checkpoint:
  *
  *   … all read … │checkpoint│ last transaction │ … unread …
  *
@@ -24,8 +24,8 @@ import type { CleanStop, Proof } from './verdict.ts';
  */
 
 /**
- * Returns where reading continues if the log was purged up to a file after the checkpoint and the only unread purged transaction is
- * the one that stopped capture; null if that is not proved. Reads the remaining log once. Needs REPLICATION SLAVE.
+ * Returns where reading continues if the log was purged up to a file after the checkpoint and the only unread purged transaction is the
+ * one that stopped capture; null if that is not proved. Reads the remaining log once. Needs REPLICATION SLAVE.
  */
 export async function findStartBehindStop(proof: Proof): Promise<Position | null> {
   const { source, identity, files, checkpoint, sameServer } = proof;
@@ -108,7 +108,7 @@ async function holdsStop(
       if (!parts.every(isBare)) return true;
     }
   } catch (error) {
-    // An unreadable transaction may be the one.
+    // An unreadable transaction may be the one that stopped capture.
     if (error instanceof HaltError) return true;
     throw error;
   } finally {

@@ -131,9 +131,9 @@ interface Suspect {
 }
 
 /**
- * Whether a file with the name and creation second of the file that was read is a different one: the log was reset within that
- * second. A server that lost the end of its log begins a new file when it restarts, so the file being written cannot be the one that
- * was read if it is shorter than the part read. A different file that is long enough holds other transactions up to the offset.
+ * Whether a file with the name and creation second of the file that was read is a different one: the log was reset within that second.
+ * A server that lost the end of its log begins a new file when it restarts, so the file being written cannot be the one that was read
+ * if it is shorter than the part read. A different file that is long enough holds other transactions up to the offset.
  */
 async function isBegunAgain(
   source: Source,

@@ -63,9 +63,9 @@ async function isDropped(proof: Proof, read: readonly MariadbGtid[]): Promise<bo
 }
 
 /**
- * Requests the log by file and offset, which are valid on this server. By GTIDs, MariaDB refuses a position that lacks a retired
- * domain while the file that the dump must start in still lists it; and if a position names a retired domain, MariaDB ends its dump
- * as soon as the domain is used again (10.11 and 11.8).
+ * Requests the log by file and offset, which are valid on this server. By GTIDs, MariaDB refuses a position that lacks a retired domain
+ * while the file that the dump must start in still lists it; and if a position names a retired domain, MariaDB ends its dump as soon as
+ * the domain is used again (10.11 and 11.8).
  */
 async function readByFile(
   { source, identity, checkpoint, files }: Proof,

@@ -5,9 +5,9 @@ import type { Source } from '../source/source.ts';
 import type { LogPlace, Position } from '../types.ts';
 
 /**
- * Returns the domains of a MariaDB position that were retired (FLUSH BINARY LOGS DELETE_DOMAIN_ID) on the server it was read from.
- * The server refuses the statement while its log has a transaction of the domain, and begins a file whose GTID list lacks the domain.
- * So any transaction of the domain in a later file is new, even if its number equals one that was read.
+ * Returns the domains of a MariaDB position that were retired (FLUSH BINARY LOGS DELETE_DOMAIN_ID) on the server it was read from. The
+ * server refuses the statement while its log has a transaction of the domain, and begins a file whose GTID list lacks the domain. So
+ * any transaction of the domain in a later file is new, even if its number equals one that was read.
  */
 export async function findRetiredDomains(
   source: Source,

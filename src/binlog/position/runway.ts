@@ -49,8 +49,8 @@ export function toLogLimits(variables: ReadonlyMap<string, string>): LogLimits {
 }
 
 /**
- * Estimates the runway at a position. A file's age counts from its last change, which is when the next file was begun; a file is
- * purged by size when the log from that file on exceeds the limit. Needs REPLICATION CLIENT and REPLICATION SLAVE.
+ * Estimates the runway at a position. A file's age counts from its last change, which is when the next file was begun; a file is purged
+ * by size when the log from that file on exceeds the limit. Needs REPLICATION CLIENT and REPLICATION SLAVE.
  */
 export async function estimateRunway(
   source: Source,

@@ -30,9 +30,8 @@ export type Lineage =
   | {
       kind: 'ok';
       /**
-       * Where to start reading if not at the checkpoint: after our own last transaction, which was purged; on MariaDB also if GTIDs
-       * do not find the place, without the domains that were retired since the checkpoint. MariaDB is then queried by file and
-       * offset.
+       * Where to start reading if not at the checkpoint: after our own last transaction, which was purged; on MariaDB also if GTIDs do
+       * not find the place, without the domains that were retired since the checkpoint. MariaDB is then queried by file and offset.
        */
       from?: Position;
       /** MariaDB: domains were retired. They may later reuse numbers that were read, for other transactions. */

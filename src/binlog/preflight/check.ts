@@ -55,10 +55,7 @@ export interface Facts {
   dictionary: Dictionary;
   /** Global variables by name; unreadable ones are absent. */
   variables: ReadonlyMap<string, string>;
-  /**
-   * How long RDS and Aurora keep the log beyond what backups need, from their configuration table; 'unknown' if there is no such
-   * table.
-   */
+  /** How long RDS and Aurora keep the log beyond what backups need, from their configuration table; 'unknown' if it has no such setting. */
   rdsRetention: { hours: number | null } | 'denied' | 'unknown';
   log: { state: 'on'; status: LogStatus } | { state: 'off' } | { state: 'denied' };
   tables: readonly TableFacts[];

@@ -1,8 +1,8 @@
 import { pass, type Check, type Facts } from './check.ts';
 
 /*
- * Managed databases refuse SET PERSIST, SET GLOBAL and everything that needs SUPER, and have no my.cnf: their settings are changed
- * with the provider's own tools. Checks write remedies for a self-hosted server; this file rewrites them for the provider.
+ * Managed databases refuse SET PERSIST, SET GLOBAL and everything that needs SUPER, and have no my.cnf: their settings are changed with
+ * the provider's own tools. Checks write remedies for a self-hosted server; this file rewrites them for the provider.
  */
 
 export type Provider = 'rds' | 'aurora' | 'azure' | 'cloud-sql' | 'digitalocean' | 'planetscale';

@@ -16,9 +16,7 @@ export class ChecksumError extends Error {
 export class ChecksummedEvents {
   #checksums = false;
 
-  /**
-   * Reads the event in `buffer` from `start` to `end`; it is valid as long as the buffer. Throws a ChecksumError for a damaged event.
-   */
+  /** Reads the event in `buffer` from `start` to `end`; it is valid as long as the buffer. Throws a ChecksumError for a damaged event. */
   read(buffer: Buffer, start: number, end: number): LogEvent {
     // Without checksums, only the length distinguishes a damaged event from a complete one.
     if (end - start < HEADER_BYTES || buffer.readUInt32LE(start + 9) !== end - start)

@@ -153,8 +153,8 @@ export interface CommandHandlers {
 /**
  * A protocol command of our own in mysql2's queue: it sends one packet and receives every response until it ends.
  *
- * It has its own pause instead of mysql2's `pause`: a server closes the connection right after the end of its log, and Node reports
- * the close even for a paused socket. mysql2 then drops its buffered packets, including the end of the log, and reports a broken
+ * It has its own pause instead of mysql2's `pause`: a server closes the connection right after the end of its log, and Node reports the
+ * close even for a paused socket. mysql2 then drops its buffered packets, including the end of the log, and reports a broken
  * connection.
  */
 export class ServerCommand extends EventEmitter {

@@ -61,8 +61,8 @@ export const eventType = {
 type EventName = keyof typeof eventType;
 
 /**
- * What the reader does with an event: `read` it; `skip` it, because it neither changes a row nor ends a transaction; or `halt`,
- * because it stands for changes that it does not contain.
+ * What the reader does with an event: `read` it; `skip` it, because it neither changes a row nor ends a transaction; or `halt`, because
+ * it stands for changes that it does not contain.
  */
 export type EventVerdict = 'read' | 'skip' | 'halt';
 
@@ -143,9 +143,7 @@ const byCode: readonly (EventVerdict | undefined)[] = Array.from({ length: 256 }
   return name && verdicts[name];
 });
 
-/**
- * Returns what the reader does with an event of this type; undefined for a type unknown to servers up to MySQL 9.7 and MariaDB 12.
- */
+/** Returns what the reader does with an event of this type; undefined for a type unknown to servers up to MySQL 9.7 and MariaDB 12. */
 export function verdictOf(type: number): EventVerdict | undefined {
   return byCode[type];
 }

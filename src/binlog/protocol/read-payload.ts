@@ -58,8 +58,7 @@ function readPayloadHeader(event: LogEvent): Payload {
 
 /**
  * Reads the events inside a transaction payload, in order. A small payload returns an array at once; a large one an async sequence
- * whose events are valid until the next one is requested. Throws a RangeError for a payload whose length differs from the declared
- * one.
+ * whose events are valid until the next one is requested. Throws a RangeError for a payload whose length differs from the declared one.
  */
 export function readPayload(event: LogEvent): LogEvent[] | AsyncGenerator<LogEvent, void, undefined> {
   const { bytes, compressed, uncompressedSize } = readPayloadHeader(event);

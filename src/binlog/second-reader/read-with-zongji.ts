@@ -26,8 +26,8 @@ export interface Reading {
 }
 
 /**
- * Reads a range of the log with zongji. At the end of a quiet log, heartbeats show that `until` is reached. The stream does not end
- * on its own: a server that closed it during zongji's dictionary query about a table made zongji lose the events that had arrived. A
+ * Reads a range of the log with zongji. At the end of a quiet log, heartbeats show that `until` is reached. The stream does not end on
+ * its own: a server that closed it during zongji's dictionary query about a table made zongji lose the events that had arrived. A
  * frozen connection stays silent forever, so the caller sets a time limit.
  *
  * zongji reports what it cannot read outside the stream, as an `error`, or as an event without rows, and then continues: such a

@@ -59,8 +59,8 @@ function rowEndsOf(watched: readonly DictionaryTable[], rows: readonly RowEvent[
 }
 
 /**
- * zongji compares names exactly. A server that ignores letter case may log a different spelling than the dictionary's. On a server
- * that distinguishes case, another spelling is another table, which our reader does not read.
+ * zongji compares names exactly. A server that ignores letter case may log a different spelling than the dictionary's. On a server that
+ * distinguishes case, another spelling is another table, which our reader does not read.
  */
 function spellings(names: readonly string[], foldsNames: boolean): string[] {
   return [...new Set(names.flatMap((name) => (foldsNames ? [name, name.toLowerCase()] : [name])))];

@@ -27,8 +27,8 @@ interface Place {
 
 /**
  * Whether zongji's text is iconv-lite's reading of bytes that we read as `ours`, where our `?` may be any code without a character in
- * Unicode. iconv-lite has characters for many of these codes. Of others it reads only the first byte, and then reads their other
- * bytes together with those of the next character. Every other character must be equal, or `known` to differ.
+ * Unicode. iconv-lite has characters for many of these codes. For the other codes it reads only the first byte, and then reads the
+ * remaining bytes together with those of the next character. Every other character must be equal, or `known` to differ.
  */
 export function isReadWithoutUnicode(
   charset: string,

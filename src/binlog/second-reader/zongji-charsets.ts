@@ -5,8 +5,8 @@ export const undecodedCharsets: readonly string[] = ['dec8', 'geostd8', 'hp8', '
 
 /**
  * Character sets that zongji decodes with iconv-lite, which differs from the servers: pairs of the server's and zongji's character,
- * measured for every sequence of one and two bytes on MySQL 9.7.4 and MariaDB 10.11. `any` stands for hundreds of pairs: any
- * character except ASCII may then differ. U+FFFD can replace any character.
+ * measured for every sequence of one and two bytes on MySQL 9.7.4 and MariaDB 10.11. `any` stands for hundreds of pairs: any character
+ * except ASCII may then differ. U+FFFD can replace any character.
  */
 export const approximateCharsets: Readonly<Record<string, string>> = {
   armscii8: '§և՟֊’՚',

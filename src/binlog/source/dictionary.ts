@@ -221,8 +221,8 @@ function escapes(whole: string, escaped: string | undefined): string {
 }
 
 /**
- * Determines which LONGTEXT columns of MariaDB are JSON (a check constraint, which only SHOW CREATE TABLE shows) and which column
- * ends the period of a system-versioned table (not listed if the server named it).
+ * Determines which LONGTEXT columns of MariaDB are JSON (a check constraint, which only SHOW CREATE TABLE shows) and which column ends
+ * the period of a system-versioned table (not listed if the server named it).
  */
 async function refineMariadb(
   source: Source,
@@ -259,9 +259,7 @@ async function readDefinition(source: Source, table: string): Promise<string> {
   }
 }
 
-/**
- * A table that the rules spell exactly is chosen. Tables with namesakes list all names: the rules must then spell the name exactly.
- */
+/** A table that the rules spell exactly is chosen. Tables with namesakes list all names: the rules must then spell the name exactly. */
 function byLowerName(
   tables: readonly DictionaryTable[],
   spelled: ReadonlySet<string>,

@@ -54,7 +54,7 @@ export async function currentPosition(
   source: Source,
   identity: SourceIdentity,
 ): Promise<Position | undefined> {
-  // Queried first: a transaction between the two queries is then read twice, but never skipped.
+  // Queried first: a transaction between the two queries is then read unnecessarily, but never skipped.
   const mariadbGtid = identity.flavour === 'mariadb' ? await globalVariable(source, 'gtid_binlog_pos') : null;
   const status = await readLogStatus(source, identity);
   if (!status) return undefined;
@@ -145,8 +145,8 @@ export async function readFileCreatedAt(source: Source, file: string): Promise<n
 
 /**
  * Whether a log file was begun before a time, ms since 1970 UTC. A session can set the time of a file that its statement begins (`SET
- * timestamp; FLUSH LOGS`, seen on MySQL 9.7 and MariaDB 10.11): a file that claims to be older than its predecessor is not trusted,
- * and counts as begun later.
+ * timestamp; FLUSH LOGS`, seen on MySQL 9.7 and MariaDB 10.11): a file that claims to be older than its predecessor is not trusted, and
+ * counts as begun later.
  */
 export async function isBegunBefore(
   source: Source,

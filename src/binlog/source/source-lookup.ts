@@ -63,10 +63,10 @@ async function askRows(
 }
 
 /**
- * Reads a row by its primary key once the transaction just read from the log is visible: the log may be ahead of the storage engine
- * by the duration of the commit. The shared lock waits for the commit, and for a later writer at most two seconds: then the row is
- * read without a lock. Null when the row is gone, and when the key no longer identifies one row, because a definition has given the
- * table another key.
+ * Reads a row by its primary key once the transaction just read from the log is visible: the log may be ahead of the storage engine by
+ * the duration of the commit. The shared lock waits for the commit, and for a later writer at most two seconds: then the row is read
+ * without a lock. Null when the row is gone, and when the key no longer identifies one row, because a definition has given the table
+ * another key.
  */
 export async function readRowByKey(
   source: Source,

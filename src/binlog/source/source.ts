@@ -42,8 +42,8 @@ export interface Source {
   /** Queried each time: the server behind a host name changes with a failover. */
   identify(): Promise<SourceIdentity>;
   /**
-   * Runs one read-only statement; `?` is a placeholder. Throws an AppError (ERR_SOURCE_UNREACHABLE, ERR_SOURCE_ACCESS) for a
-   * connection that fails or breaks, and a ServerError if the server refuses the statement.
+   * Runs one read-only statement; `?` is a placeholder. Throws an AppError (ERR_SOURCE_UNREACHABLE, ERR_SOURCE_ACCESS) for a connection
+   * that fails or breaks, and a ServerError if the server refuses the statement.
    */
   query(sql: string, values?: readonly (string | number)[]): Promise<SourceRow[]>;
   /**

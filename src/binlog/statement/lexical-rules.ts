@@ -64,10 +64,7 @@ const setsWithNoBreakSpace: ReadonlySet<string> = new Set([
 /** Servers store names in UTF-8; they do not convert the bytes from a client with character set `binary`. */
 const utf8: TextDecode = (bytes) => bytes.toString('utf8');
 
-/**
- * Returns a function that returns the rules of an event. It caches the last rules, because most events have the same as the one
- * before.
- */
+/** Returns a function that returns the rules of an event. It caches the last rules, because most events have the same as the one before. */
 export function createRulesReader(server: {
   flavour: Flavour;
   charsetOf(collation: number): string | undefined;

@@ -49,9 +49,9 @@ export function readObjectNames(lexer: Lexer): ObjectName[] {
 }
 
 /**
- * Calls `visit` for everything after the current token that may name a table, a view or a routine: each word and each quoted name,
- * with the name before its dot. Stops and returns true as soon as `visit` does; also returns true if the text cannot be split for
- * certain. Variables (`@name`) are excluded.
+ * Calls `visit` for everything after the current token that may name a table, a view or a routine: each word and each quoted name, with
+ * the name before its dot. Stops and returns true as soon as `visit` does; also returns true if the text cannot be split for certain.
+ * Variables (`@name`) are excluded.
  */
 export function someNameIn(lexer: Lexer, visit: (object: Name, schema: Name | null) => boolean): boolean {
   let qualifier: Name | null = null;

@@ -17,9 +17,7 @@ export interface RenamedTable {
 /** Maps names of the same table to equal strings (see WatchedNames). */
 export type FoldName = (name: string) => string;
 
-/**
- * Returns the names of a RENAME TABLE that belong to another table afterwards, or to none: the server executes its steps in order.
- */
+/** Returns the names of a RENAME TABLE that belong to another table afterwards, or to none: the server executes its steps in order. */
 export function findRenamed(moves: readonly Move[], fold: FoldName): RenamedTable[] {
   const names = new Map<string, ObjectName>();
   /** Maps a current name to the table's name before the statement. */

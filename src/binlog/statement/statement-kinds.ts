@@ -32,10 +32,7 @@ export interface StatementKind {
 
 const kind = (effect: StatementEffect, ...heads: string[]): StatementKind => ({ heads, effect });
 
-/**
- * All kinds of statements that MySQL up to 9.7 and MariaDB up to 12 count, by name of the counter: `SHOW GLOBAL STATUS LIKE
- * 'Com\_%'`.
- */
+/** All kinds of statements that MySQL up to 9.7 and MariaDB up to 12 count, by name of the counter: `SHOW GLOBAL STATUS LIKE 'Com\_%'`. */
 const statementKinds: Readonly<Record<string, StatementKind>> = {
   // Transactions
   begin: kind('begin', 'BEGIN', 'START TRANSACTION'),

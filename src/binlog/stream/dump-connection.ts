@@ -81,8 +81,8 @@ export class DumpConnection {
   }
 
   /**
-   * Queries the server's time and the end of its log: everything after that end is later. MariaDB's log contains the times of
-   * sessions, MySQL's the server's own.
+   * Queries the server's time and the end of its log: everything after that end is later. MariaDB's log contains the times of sessions,
+   * MySQL's the server's own.
    */
   async askTime(): Promise<{ end: LogPlace | null; atMs: number }> {
     const askedMs = systemClock.now();

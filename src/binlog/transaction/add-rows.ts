@@ -18,8 +18,8 @@ export interface RowTarget {
 const dummyTableId = 0xffffff;
 
 /**
- * Adds the rows of an event to the current transaction, and emits a part when the buffer is full. Throws a CaptureFault if no table
- * map announced the table.
+ * Adds the rows of an event to the current transaction, and emits a part when the buffer is full. Throws a CaptureFault if no table map
+ * announced the table.
  */
 export function addRows(
   event: LogEvent,

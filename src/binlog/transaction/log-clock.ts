@@ -7,12 +7,12 @@ import type { CommitTime, Position } from '../types.ts';
  * cannot set the following:
  *
  *   a Query event       its time plus its duration is the server's clock (the duration is the difference, modulo 2^32)
- *   our own rows        our sessions set no timestamp; if the store is on the source, every heartbeat is in its log
+ *   our own rows        our sessions set no timestamp; if the store is on the source, its log has them at every heartbeat
  *   a heartbeat         the server had sent everything that it had logged
  *   the log's end       as the server reported it when the reader was opened: everything after it is later
  *
- * Each proves that the server's clock had passed a moment before the next events in the log were committed. A time before that
- * moment, or in the future, is not trusted.
+ * Each proves that the server's clock had passed a moment before the next events in the log were committed. A time before that moment,
+ * or in the future, is not trusted.
  */
 
 /** A clock may be read a moment before its event is written, and the clocks of two machines differ. */
@@ -53,8 +53,8 @@ export class LogClock {
 
   /**
    * Returns the commit time of a transaction whose events contain `toldMs`, in whole seconds, and whose first event arrived at
-   * `arrivedMs`. `isReplicated`: another server than the one whose log is read wrote it. `isBacklog`: it was in the log before
-   * reading began.
+   * `arrivedMs`. `isReplicated`: another server than the one whose log is read wrote it. `isBacklog`: it was in the log before reading
+   * began.
    */
   timeOf({ toldMs, arrivedMs, isReplicated, isBacklog = false }: Told): CommitTime {
     // If a server's clock is set back, the moments it has passed lie in the future.

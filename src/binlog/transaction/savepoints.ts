@@ -13,8 +13,8 @@ export class Savepoints {
   }
 
   /**
-   * Returns how many rows remain after a ROLLBACK TO, and removes later savepoints. Throws a CaptureFault if the savepoint is
-   * unknown, or if the rollback undoes any of the `gone` rows, which have already been emitted.
+   * Returns how many rows remain after a ROLLBACK TO, and removes later savepoints. Throws a CaptureFault if the savepoint is unknown,
+   * or if the rollback undoes any of the `gone` rows, which have already been emitted.
    */
   rollBackTo(name: string, { rows, gone }: { rows: number; gone: number }): number {
     const kept = this.#rows.get(name.toLowerCase());

@@ -75,8 +75,8 @@ export class SchemaHistory {
   }
 
   /**
-   * Follows a definition. Throws a CaptureFault if a watched column may have other values after an ALTER TABLE, or after a RENAME
-   * that swaps in a copy, unless an operator accepted the loss of the statement.
+   * Follows a definition. Throws a CaptureFault if a watched column may have other values after an ALTER TABLE, or after a RENAME that
+   * swaps in a copy, unless an operator accepted the loss of the statement.
    */
   follow(
     { altered, copies }: TableDefinitions,
@@ -118,7 +118,7 @@ export class SchemaHistory {
     if (swapped) throw converted(`${schema}.${table}`, swapped.column, swapped.what);
   }
 
-  /** Forgets tables whose drop was accepted, so a table recreated under the same name starts with no history. */
+  /** Forgets tables whose loss was accepted, so a table that later has the same name starts with no history. */
   forget(isGone: (table: string) => boolean): void {
     const left = Object.entries(this.#baseline).filter(([name]) => !isGone(name));
     this.#changed ||= left.length < Object.keys(this.#baseline).length;

@@ -17,8 +17,8 @@ export class StaleSchemaError extends Error {
 }
 
 /**
- * A file of the log lacks a domain that was read before it: the domain was retired, and may reuse the same numbers. Another reader
- * must prove this, and give later transactions different ids.
+ * A file of the log lacks a domain that was read before it: the domain was retired, and may reuse the same numbers. Another reader must
+ * prove this, and give later transactions different ids.
  */
 export class RetiredDomainError extends Error {
   readonly file: string;

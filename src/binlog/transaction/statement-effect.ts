@@ -43,10 +43,7 @@ export class StatementFollower {
     this.#options = options;
   }
 
-  /**
-   * Throws a CaptureFault for a statement that must stop the reader. Returns a promise if the source must be queried about the
-   * statement.
-   */
+  /** Throws a CaptureFault for a statement that must stop the reader. Returns a promise if the source must be queried about it. */
   follow(event: LogEvent, around: Surroundings): StatementEffect | Promise<StatementEffect> {
     const { statements, rows } = this.#options;
     const statement = statements.read(event);
@@ -83,8 +80,8 @@ export class StatementFollower {
   }
 
   /**
-   * Rows before a ROLLBACK do not exist: MariaDB logs them, and the ROLLBACK, if the transaction created or dropped a temporary
-   * table. Rows of non-transactional tables are in a separate group, which is verified here.
+   * Rows before a ROLLBACK do not exist: MariaDB logs them, and the ROLLBACK, if the transaction created or dropped a temporary table.
+   * Rows of non-transactional tables are in a separate group, which is verified here.
    */
   #whenUndone(
     { isWaived }: Surroundings,
@@ -113,7 +110,7 @@ export class StatementFollower {
     return pending ? pending.then(follow) : follow();
   }
 
-  /** Forgets dropped tables whose loss was accepted. Returns the other tables that the definition names. */
+  /** Forgets replaced tables after their loss was accepted. Returns the named tables that still exist. */
   #forgetReplaced(statement: LoggedStatement, tables: string[]): string[] {
     const { statements, shown } = this.#options;
     const replaced = statements.replacedTables(statement);

@@ -27,7 +27,7 @@ import { XaRows, type RowsToReread } from './xa/xa-rows.ts';
  *
  *            gtid                 BEGIN, rows                    xid, COMMIT
  *   idle ───────────▶ started ───────────────▶ open ───────────────────────▶ idle (a part with its commit)
- *                        │                       │ rows beyond partBytes ──▶ open (a part without one)
+ *                        │                       │ rows beyond PART_BYTES ─▶ open (a part without one)
  *                        └─ definition statement ┴───────────────────────────▶ idle (its tables in `ddl`)
  *
  * Throws a HaltError, with the position before the transaction, if anything cannot be read with certainty; a StaleSchemaError if
@@ -79,8 +79,8 @@ export class TransactionAssembler {
   }
 
   /**
-   * Receives the next event of the stream. Returns a promise if the next event must wait: for a large compressed transaction, for
-   * rows of an XA transaction that are read again, or for a statement about which the source is queried. Throws a HaltError, a
+   * Receives the next event of the stream. Returns a promise if the next event must wait: for a large compressed transaction, for rows
+   * of an XA transaction that are read again, or for a statement about which the source is queried. Throws a HaltError, a
    * StaleSchemaError, or a retryable AppError. The bytes of the event are not read after the call returns.
    */
   handle(arrived: LogEvent): void | Promise<void> {

@@ -51,9 +51,7 @@ export class TransactionTime {
     this.#ownMaps = ownSchema === undefined ? [] : ownTables.map((table) => mapOf(ownSchema, table));
   }
 
-  /**
-   * Notes that everything after a place in the log was committed after a moment: the server then reported the place as its log's end.
-   */
+  /** Notes that everything after a place in the log was committed after a moment: the server then reported the place as its log's end. */
   expectEnd(place: LogPlace, atMs: number): void {
     this.#end = { place, atMs };
   }

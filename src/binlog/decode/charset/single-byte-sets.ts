@@ -1,7 +1,7 @@
 /**
- * The single-byte character sets: where each differs from Latin-1 (byte n is U+00n). `80=20ac`: byte 80 is U+20AC; `c0*64=410`: the
- * 64 bytes from C0 are the characters from U+0410; `?`: the server has no character for the byte. Measured with CONVERT(… USING
- * utf8mb4) on MySQL 9.7.4, MariaDB 10.11.18 and 11.8, which agree.
+ * The single-byte character sets: where each differs from Latin-1 (byte n is U+00n). `80=20ac`: byte 80 is U+20AC; `c0*64=410`: the 64
+ * bytes from C0 are the characters from U+0410; `?`: the server has no character for the byte. Measured with CONVERT(… USING utf8mb4)
+ * on MySQL 9.7.4, MariaDB 10.11.18 and 11.8, which agree.
  */
 export const singleByteSets: Readonly<Record<string, string>> = {
   ascii: '80*128=?',

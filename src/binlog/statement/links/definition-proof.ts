@@ -21,8 +21,8 @@ const QUERY_TIMEOUT_MS = 60_000;
 const MAX_REMOVED = 100_000;
 
 /**
- * Answers questions about definitions at a place of the log from the current dictionary. The dictionary is valid for that place only
- * if no statement between there and the end of the log could have changed its answer: after reading the dictionary, a separate reader
+ * Answers questions about definitions at a place of the log from the current dictionary. The dictionary is valid for that place only if
+ * no statement between there and the end of the log could have changed its answer: after reading the dictionary, a separate reader
  * reads the log to its end to check this. One instance lives as long as a reader of the log.
  */
 export class DefinitionProof {
@@ -45,8 +45,8 @@ export class DefinitionProof {
   }
 
   /**
-   * Whether a statement directly after a position provably reaches no watched table. Throws a retryable AppError when the source
-   * cannot be queried.
+   * Whether a statement directly after a position provably reaches no watched table. Throws a retryable AppError when the source cannot
+   * be queried.
    */
   async provesHarmless(statement: LoggedStatement, at: Position): Promise<boolean> {
     const links = await this.#withSource(readAllLinks);

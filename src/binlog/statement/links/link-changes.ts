@@ -28,8 +28,8 @@ export function makesLink({ effect, parsed }: LoggedStatement): boolean {
 const makers: ReadonlySet<string> = new Set(['REFERENCES', 'RENAME']);
 
 /**
- * Returns the links that a definition may have removed or changed, so that a dictionary read after it lacks them; the target of each
- * is unknown. `any` if the definition does not name them: a trigger's table, a foreign key's parent.
+ * Returns the links that a definition may have removed or changed, so that a dictionary read after it lacks them; the target of each is
+ * unknown. `any` if the definition does not name them: a trigger's table, a foreign key's parent.
  */
 export function removedLinks({ schema, effect, parsed }: LoggedStatement): Link[] | 'any' {
   if (effect === 'unknown') return 'any';
@@ -113,9 +113,7 @@ const partitioning: ReadonlySet<string> = new Set([
   'VERSIONING',
 ]);
 
-/**
- * Whether a definition may have changed a table's partitioning: any that names the table, unless it only adds or drops partitions.
- */
+/** Whether a definition may have changed a table's partitioning: any that names the table, unless it only adds or drops partitions. */
 export function repartitions({ effect, parsed }: LoggedStatement, table: ObjectName): boolean {
   if (effect === 'unknown') return true;
   if (effect !== 'definition') return false;

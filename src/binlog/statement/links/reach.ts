@@ -5,20 +5,15 @@ import { Lexer } from '../lexer.ts';
 import { someNameIn, someReading, type Name } from '../names.ts';
 import type { LoggedStatement } from '../read-statement.ts';
 
-/**
- * An object through which a statement can change a table it does not name. An empty name stands for everything in a dropped schema.
- */
+/** An object through which a statement can change a table it does not name. An empty name stands for everything in a dropped schema. */
 export interface Link {
-  /**
-   * The view, the routine, the table of a trigger, or the parent table of a foreign key: the name through which a statement reaches
-   * the link.
-   */
+  /** The view, the routine, a trigger's table, or a foreign key's parent table: a statement reaches the link through this name. */
   schema: string;
   name: string;
   kind: 'view' | 'routine' | 'trigger' | 'foreign-key';
   /**
-   * Its definition, in which names without a schema belong to `bodySchema`; for a foreign key the child table. Null if our user may
-   * not see it, or if it is not SQL: then it may change anything.
+   * Its definition, in which names without a schema belong to `bodySchema`; for a foreign key the child table. Null if our user may not
+   * see it, or if it is not SQL: then it may change anything.
    */
   body: string | null;
   bodySchema: string;
@@ -45,9 +40,9 @@ export interface ReachOptions {
 }
 
 /**
- * The names through which a statement can change a watched table: the watched tables, and every view, routine, table with a trigger
- * and foreign-key parent that leads to one, directly or indirectly. Errs on the side of including a name: a body is assumed to change
- * every table it mentions.
+ * The names through which a statement can change a watched table: the watched tables, and every view, routine, table with a trigger and
+ * foreign-key parent that leads to one, directly or indirectly. Errs on the side of including a name: a body is assumed to change every
+ * table it mentions.
  */
 export class Reach {
   readonly #options: ReachOptions;

@@ -10,8 +10,8 @@ const serverSchemas = "('mysql', 'sys', 'information_schema', 'performance_schem
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Reads the links between the tables of all schemas; null if they exceed the memory limit. Complete only if `missingPrivileges`
- * returns nothing for the user.
+ * Reads the links between the tables of all schemas; null if they exceed the memory limit. Complete only if `missingPrivileges` returns
+ * nothing for the user.
  */
 export async function readLinks(source: Source): Promise<Link[] | null> {
   const [views, triggers, routines, keys] = await Promise.all([

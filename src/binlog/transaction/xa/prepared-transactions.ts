@@ -9,10 +9,10 @@ import type { Baseline, LogPlace, RowEvent, TransactionPart } from '../../types.
  *
  *   (XA START, rows, XA END, XA_PREPARE event)   …   (XA COMMIT or XA ROLLBACK)
  *
- * The second group may come much later: after other transactions, in another file, after a restart of the server or of the daemon.
- * The rows are reported at XA COMMIT, as part of that group. In between, small transactions are held in memory; large ones are read
- * again from their position. For a transaction prepared before this reader began, the log is searched for the position. Nothing is
- * stored across a restart, because the log contains everything.
+ * The second group may come much later: after other transactions, in another file, after a restart of the server or of the daemon. The
+ * rows are reported at XA COMMIT, as part of that group. In between, small transactions are held in memory; large ones are read again
+ * from their position. For a transaction prepared before this reader began, the log is searched for the position. Nothing is stored
+ * across a restart, because the log contains everything.
  */
 
 /** Memory limit for the rows of all prepared transactions together, in bytes; beyond it they are read again. */
@@ -76,9 +76,7 @@ function formatXid(gtrid: string, bqual: string, format: number): string {
   return `X'${gtrid.toLowerCase()}',X'${bqual.toLowerCase()}',${format}`;
 }
 
-/**
- * Reads XA_PREPARE_LOG_EVENT: one phase or two, format id, lengths of the two parts, the parts (XA_prepare_event of both servers).
- */
+/** Reads XA_PREPARE_LOG_EVENT: one phase or two, format id, lengths of the two parts, the parts (XA_prepare_event of both servers). */
 export function readXaPrepare(event: LogEvent): { xid: string; isOnePhase: boolean } {
   const reader = new ByteReader(event.buffer, event.bodyStart, event.bodyEnd);
   const isOnePhase = reader.uint8() !== 0;
