@@ -68,7 +68,7 @@ describe.each(flavours)('leases that SQL has written, on %s', (flavour) => {
       });
       await daemon.untilReady();
       const logged = daemon.log.map(({ msg }) => String(msg)).join('\n');
-      expect(logged).toContain('the lease to capture named a holder that is no running daemon');
+      expect(logged).toContain('the capture lease named a holder that is no running daemon');
       expect(logged).toContain('rows of `leases` expired later than any daemon sets');
     },
   );
