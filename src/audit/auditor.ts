@@ -3,20 +3,20 @@ import type { Session } from '../db/connection/client.ts';
 import { AppError } from '../lib/errors.ts';
 
 /*
- * What an auditor reads by SQL, with a database user that can do nothing else. The views have plain names and neither payloads, nor
- * answers, nor secrets, nor the values of headers; they run with the rights of the user who created them. `webhook_deliveries` is the
- * application's own name for its log, with its payloads.
+ * Views that an auditor reads by SQL, with a database user that has no other rights. The views have plain names and contain neither
+ * payloads, nor response bodies, nor secrets, nor header values; they run with the rights of the user who created them.
+ * `webhook_deliveries` is the application's own name for its log, with its payloads.
  */
 
-/** Of the table `webhooks` an auditor may read these, so that `webhook_deliveries` can be joined with it. */
+/** Columns of the table `webhooks` that an auditor may read, so that `webhook_deliveries` can be joined with it. */
 const webhookColumns = ['id', 'name', 'url', 'events', 'is_active', 'created_at', 'updated_at'];
 
-/** Of `webhook_deliveries`: patients' data. */
+/** Columns of `webhook_deliveries` that contain patient data. */
 const payloadColumns = ['payload', 'response_body'];
 
 const isVisible = 'e.staging < (SELECT c.staging FROM checkpoint c WHERE c.id = 1)';
 
-/** By name, the SELECT of each view for an auditor. */
+/** The SELECT of each auditor view, by view name. */
 export const auditorViews: Readonly<Record<string, string>> = {
   audit_webhooks: `SELECT id, name, url, events, is_active, managed_by, fields, JSON_KEYS(filter) AS filtered_by,
       JSON_KEYS(headers) AS header_names, created_at, updated_at, deleted_at, failing_since, disabled_at, disabled_reason,
@@ -42,17 +42,20 @@ export const auditorViews: Readonly<Record<string, string>> = {
 export interface AuditorOptions {
   /** `luz`, or `luz@10.0.0.%` */
   account: string;
-  /** Leaves the payloads and answers in `webhook_deliveries` out. */
+  /** Omits the columns with payloads and response bodies from the grant on `webhook_deliveries`. */
   withoutPayloads: boolean;
 }
 
 export interface Auditor {
   views: string[];
-  /** What an administrator of the database runs. */
+  /** Statements that an administrator of the database runs. */
   statements: string[];
 }
 
-/** Makes or refreshes the views, and says what makes a user that can read them and nothing else. Throws AppError ERR_USAGE. */
+/**
+ * Creates or replaces the views, and returns the statements that create a user who can read only the views, `webhook_deliveries` and the
+ * columns of `webhooks` above. Throws AppError ERR_USAGE.
+ */
 export async function prepareAuditor(
   store: Session & { database: string },
   { account, withoutPayloads }: AuditorOptions,

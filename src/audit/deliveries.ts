@@ -10,7 +10,7 @@ import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
 export const deliveryStatuses = ['pending', 'waiting', 'sending', 'delivered', 'exhausted'] as const;
 export type DeliveryStatus = (typeof deliveryStatuses)[number];
 
-/** What lists can be filtered by: `failed` is every delivery whose last attempt failed, given up or not. */
+/** Statuses by which lists can be filtered: `failed` matches every delivery whose last attempt failed, exhausted or not. */
 export const statusFilters = [...deliveryStatuses, 'failed'] as const;
 export type StatusFilter = (typeof statusFilters)[number];
 
@@ -28,13 +28,13 @@ export interface DeliveryFilter {
   untilMs?: number;
 }
 
-/** One delivery as people see it, without its payload. */
+/** One delivery as shown to people, without its payload. */
 export interface DeliveryRecord {
   id: number;
   webhookId: number;
   /**
-   * Name and URL that the last attempt was sent to; before the first attempt, those of the webhook as it is. The URL is null where it was
-   * not recorded: by version f84be48.
+   * Name and URL that the last attempt was sent to; before the first attempt, the present ones of the webhook. The URL is null where
+   * version f84be48 did not record it.
    */
   webhookName: string | null;
   webhookUrl: string | null;
@@ -44,7 +44,7 @@ export interface DeliveryRecord {
   patient: string | null;
   status: DeliveryStatus;
   responseStatus: number | null;
-  /** Why the last attempt failed, in words; null for a success, and for attempts from before they were recorded. */
+  /** Why the last attempt failed, in words; null for a success, and for attempts from before explanations were recorded. */
   explanation: string | null;
   retryCount: number;
   occurredAtMs: number;
@@ -61,9 +61,9 @@ export interface AttemptRecord {
   outcome: 'delivered' | 'rejected' | 'gone' | 'failed' | 'forbidden' | 'lost';
   responseStatus: number | null;
   reason: string | null;
-  /** Why it failed, in words; null for a success, and for attempts from before they were recorded. */
+  /** Why the attempt failed, in words; null for a success, and for attempts from before explanations were recorded. */
   explanation: string | null;
-  /** Name and URL that it was sent to; null where nothing was sent, or in attempts of version f84be48. */
+  /** Name and URL that the attempt was sent to; null if nothing was sent, and in attempts of version f84be48. */
   receiver: Receiver | null;
 }
 
@@ -74,9 +74,9 @@ export interface Receiver {
 
 export interface DeliveryDetail extends DeliveryRecord {
   transactionId: string;
-  /** The bytes that are sent; null once pruned or erased. */
+  /** The bytes of the request body; null once pruned or erased. */
   payload: string | null;
-  /** The beginning of the last answer. */
+  /** The beginning of the last response body. */
   responseBody: string | null;
   attempts: AttemptRecord[];
 }
@@ -85,7 +85,7 @@ export interface DeliveryDetail extends DeliveryRecord {
 export interface AccessRecord extends DeliveryRecord {
   /** Fields of data that were sent; null once the payload is gone. */
   fields: string[] | null;
-  /** All that it was sent to, attempt by attempt, each once. */
+  /** Every distinct receiver of its attempts. */
   receivers: Receiver[];
 }
 
@@ -114,10 +114,10 @@ const joins = `FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq
 const countJoins = `FROM delivery_log d JOIN event_log e ON e.seq = d.event_seq
   LEFT JOIN queue q ON q.delivery_id = d.id`;
 
-/** Of a staged transaction nothing is shown before all of it is. */
+/** A staged transaction is shown only when all of it is stored. */
 const visible: Condition = ['e.staging < (SELECT c.staging FROM checkpoint c WHERE c.id = 1)'];
 
-/** Deliveries, newest first. */
+/** Lists deliveries, newest first. */
 export async function listDeliveries(
   session: Session,
   filter: DeliveryFilter,
@@ -139,7 +139,7 @@ export async function countDeliveries(session: Session, filter: DeliveryFilter):
   return row!.n;
 }
 
-/** One delivery with its payload and its attempts, oldest first. Throws AppError ERR_NOT_FOUND. */
+/** Returns one delivery with its payload and its attempts, oldest first. Throws AppError ERR_NOT_FOUND. */
 export async function getDelivery({ store, cipher }: EncryptedStore, id: number): Promise<DeliveryDetail> {
   type DetailRow = DeliveryRow &
     Pick<DeliveryDetail, 'payload' | 'responseBody' | 'transactionId'> & { eventSeq: number };
@@ -162,7 +162,7 @@ export async function getDelivery({ store, cipher }: EncryptedStore, id: number)
   };
 }
 
-/** Who received what about a patient: every delivery that carried that patient's data, and which fields, newest first. */
+/** Lists every delivery that carried the patient's data, with its receivers and the fields that were sent, newest first. */
 export async function listAccess(
   { store, cipher }: EncryptedStore,
   { patient, ...period }: { patient: string } & Pick<DeliveryFilter, 'sinceMs' | 'untilMs'>,

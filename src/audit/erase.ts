@@ -14,39 +14,39 @@ import { sealAct, sealedErasures } from './act/sealed-erasures.ts';
 import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
 
 export interface Erasure {
-  /** As the clinic numbers patients. */
+  /** The patient's number in the application. */
   patient: string;
   reason: string;
   actor: Actor;
-  /** Where the source's log ends: what stands before it and is not captured yet is erased too. Without it, only what is stored is. */
+  /** End of the source's binlog: changes before it that are not captured yet are erased too. Without it, only stored data is erased. */
   logEnd?: LogEnd;
 }
 
 export interface Erased {
-  /** Whether the store knew of this patient before: an event, keys or an earlier erasure. A mistyped number is unknown. */
+  /** Whether the store knew this patient before: an event, keys or an earlier erasure. False for a mistyped number. */
   known: boolean;
   /** Events that carried the patient's data. */
   events: number;
-  /** Deliveries that had not been sent yet: they end, on record. */
+  /** Deliveries that had not been sent yet: the erasure ends them, on record. */
   ended: number;
   /** Deliveries that a process holds in memory at this moment: it may still send them. */
   beingSent: number;
   /**
-   * The key file that has lost the patient's key: no backup and no binary log of the store from before opens with it. Null without
-   * one, and while the erasure cannot be sealed: copies stay readable with the encryption key.
+   * Path of the key file from which the patient's key was removed: no earlier backup or binary log of the store can be decrypted with it.
+   * Null without a key file, and while the erasure cannot be sealed: copies then stay readable with the encryption key.
    */
   keyFile: string | null;
 }
 
-/** What became of several numbers of one patient: their sums. */
+/** Result of erasing several numbers of one patient: the sums of the results. */
 export interface ErasedPatient extends Omit<Erased, 'known'> {
-  /** Numbers of which the store had nothing. */
+  /** Numbers that the store did not know. */
   unknown: string[];
 }
 
 const eventsAtOnce = 250;
 
-/** Erases each number that a patient had, as `erasePatient` does, one after the other. */
+/** Erases the numbers of a patient one after the other, as `erasePatient` does. */
 export async function erasePatientNumbers(
   vault: EncryptedStore,
   { patients, ...erasure }: Omit<Erasure, 'patient'> & { patients: readonly string[] },
@@ -66,11 +66,11 @@ export async function erasePatientNumbers(
 }
 
 /**
- * Makes the payloads and the answers that carried a patient's data unreadable in the store. That they were sent, to whom, when and
- * with what outcome stays, and the sealed log still verifies: it remembers payloads by hashes whose salt goes with the
- * patient's key. What the application writes later is not touched: erase there first. It may be cut short anywhere and run again.
- * Numbers are compared byte by byte. Throws AppError ERR_SECRET_KEY or ERR_CONFIG when the key file cannot be changed, ERR_USAGE for an
- * empty number.
+ * Makes the payloads and response bodies that carried a patient's data unreadable in the store. The record that they were sent, to which
+ * receiver, when and with what outcome stays, and the sealed log still verifies: it holds hashes of payloads whose salt is destroyed with
+ * the patient's key. Data that the application writes later is not erased: erase it in the application first. An erasure that was
+ * interrupted can be run again. Numbers are compared byte by byte. Throws AppError ERR_SECRET_KEY or ERR_CONFIG if the key file cannot be
+ * changed, ERR_USAGE for an empty number.
  * @internal
  */
 export async function erasePatient(vault: EncryptedStore, erasure: Erasure): Promise<Erased> {
@@ -97,7 +97,7 @@ export async function erasePatient(vault: EncryptedStore, erasure: Erasure): Pro
   return { known, events, ended, beingSent: row!.n, keyFile: isSealed ? (keyFile?.path ?? null) : null };
 }
 
-/** The subject '' is all that is about no patient: its keys must not go. */
+/** Events about no patient have the subject '': their keys must not be destroyed. */
 function requireSubject(patient: string): string {
   if (patient !== '') return storedKey(patient);
   throw new AppError('ERR_USAGE', 'the number of the patient is empty', {
@@ -105,7 +105,7 @@ function requireSubject(patient: string): string {
   });
 }
 
-/** Whether the store has anything of a patient of exactly this number. */
+/** Whether the store has any data about a patient with exactly this number. */
 export async function knowsPatient(session: Session, patient: string): Promise<boolean> {
   const subject = storedKey(patient);
   if (subject === '') return false;
@@ -118,13 +118,13 @@ export async function knowsPatient(session: Session, patient: string): Promise<b
   return row!.known === 1;
 }
 
-/** What is said of a number of which nothing is known. */
+/** The error for patient numbers that the store does not know. */
 export function unknownPatient(patients: readonly string[]): AppError {
   const numbers = patients.map((patient) => JSON.stringify(patient)).join(', ');
   return new AppError('ERR_UNKNOWN_PATIENT', `nothing is known about patient ${numbers}`);
 }
 
-/** Events that an erasure would make unreadable, to be shown before it begins. */
+/** Counts the events that an erasure would make unreadable, to show the count before it begins. */
 export async function countErasable(session: Session, patient: string): Promise<number> {
   const [row] = await session.rows<{ n: number }>(
     'SELECT COUNT(*) AS n FROM event_log WHERE subject = ? AND body IS NOT NULL',
@@ -139,17 +139,17 @@ interface Begun {
   act: RecordedAct;
 }
 
-/** Destroys the key, and puts on record up to which event payloads are missing rightly: together, so that `audit verify` knows. */
+/** Gives up the patient's keys and records up to which event payloads are rightly missing, in one step, so that `audit verify` knows. */
 async function beginErasure(
   { store, cipher }: EncryptedStore,
   subject: string,
   { actor, reason, logEnd }: Erasure,
 ): Promise<Begun> {
-  // The key of the sealed log is made before the lock is taken.
+  // Create the signing key of the sealed log before taking the lock.
   await openMarker(store, cipher);
   return store.transaction((tx) =>
-    // Waits for the append that is being committed: its events are erased too. An append that was planned with the key is
-    // planned again.
+    // Waits for the append that is being committed, so that its events are erased too. An append that was planned with the key is planned
+    // again.
     enterQueue(tx, async () => {
       const [found] = await tx.rows<{ last: number; events: number }>(
         'SELECT COALESCE(MAX(seq), 0) AS last, COUNT(*) AS events FROM event_log WHERE subject = ?',
@@ -165,7 +165,7 @@ async function beginErasure(
         ...(logEnd && { log_end: { ...logEnd, lineage: checkpoint!.lineage } }),
       };
       const act = await recordAct(tx, cipher, { actor, action: eraseAction, target: subject, details });
-      // Moves the counters in any case: an append that was planned without this erasure must fail.
+      // Always moves the counters, so that an append planned without this erasure fails.
       const moved = [...statements, 'DO 0'];
       return { statements: moved, events: 0, deliveries: 0, result: { last, events, act } };
     }),

@@ -4,15 +4,15 @@ import { AppError } from '../lib/errors.ts';
 import { matchWord } from './page.ts';
 
 /**
- * Refuses to list by an event type, or a `noun.*`, that neither the rules nor the log have: an empty list would look like an answer. An
- * event that was taken out of the rules is still on record. Throws AppError ERR_USAGE with the nearest name.
+ * Refuses an event type, or a `noun.*`, that neither the rules nor the log contain: an empty list would look like an answer. An event type
+ * that was removed from the rules may still be in the log. Throws AppError ERR_USAGE with the nearest name.
  */
 export async function requireKnownEvent(
   session: Session,
   event: string,
   { domain, own }: EventTypes,
 ): Promise<void> {
-  // Lists show our own events too: `capture.*` is a question about them.
+  // Lists show the daemon's own events too, so `capture.*` is accepted.
   const problem = checkEventPattern(event, { domain: [...domain, ...own], own: [] });
   if (problem === undefined) return;
   const [condition, ...values] = matchWord('type', event);

@@ -1,26 +1,26 @@
-/** A part of a list that grows at its beginning. */
+/** One page of a list that grows at its beginning. */
 export interface Page<T> {
   items: T[];
-  /** Where the next page begins; null after the last. Rows that arrive meanwhile move no later page. */
+  /** Cursor of the next page; null on the last page. Rows that arrive meanwhile do not shift later pages. */
   nextCursor: number | null;
 }
 
 export interface Paging {
-  /** The last id of the page before. */
+  /** The last id of the previous page. */
   cursor?: number;
   limit: number;
 }
 
-/** A condition of a WHERE, with its values. */
+/** A WHERE condition with its values. */
 export type Condition = readonly [text: string, ...values: unknown[]];
 
-/** A page of a list that was read one row beyond its limit. */
+/** Returns a page from rows that were read with one row more than the limit. */
 export function toPage<T extends { id: number }>(rows: readonly T[], limit: number): Page<T> {
   const items = rows.slice(0, limit);
   return { items, nextCursor: rows.length > limit ? items.at(-1)!.id : null };
 }
 
-/** An exact word, or `noun.*` for all that begin so. */
+/** Matches an exact word, or with `noun.*` every word with that prefix. */
 export function matchWord(column: string, word: string): Condition {
   if (!word.endsWith('.*')) return [`${column} = ?`, word];
   return [`${column} LIKE ?`, `${word.slice(0, -1).replace(/[\\%_]/g, '\\$&')}%`];

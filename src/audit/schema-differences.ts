@@ -4,12 +4,12 @@ import type { SchemaDifference } from '../db/schema/schema-difference.ts';
 import { AppError } from '../lib/errors.ts';
 import { auditorViews } from './auditor.ts';
 
-/** Where the store's tables and views, an auditor's too, differ from what this version makes. */
+/** Returns where the store's tables and views, including the auditor's, differ from those that this version creates. */
 export function readSchemaDifferences(store: Store): Promise<SchemaDifference[]> {
   return compareSchema(store, auditorViews);
 }
 
-/** Throws AppError ERR_STORE_SCHEMA where a difference can lose, alter or refuse rows. */
+/** Throws AppError ERR_STORE_SCHEMA if a difference can lose, alter or refuse rows. */
 export async function requireSchema(store: Store): Promise<void> {
   const differences = await readSchemaDifferences(store);
   const refused = differences.filter(({ level }) => level === 'refuse');

@@ -1,6 +1,6 @@
 /**
- * Records as programs read them, in the API and in `--json`: names with underscores, moments (`…AtMs`) as ISO 8601 in UTC.
- * What is free in form (`details`) stays as it is.
+ * Converts records to the JSON of the API and of `--json`: names with underscores, times (`…AtMs`) as ISO 8601 in UTC. The free-form
+ * `details` stays as it is.
  */
 export function toJson(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(toJson);

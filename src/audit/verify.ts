@@ -39,7 +39,8 @@ export async function verifyLog(vault: EncryptedStore, options: VerifyOptions = 
     const state = await readSealState(vault.store);
     const result = await walk(vault, state, options);
     const now = result.ok ? state : await readSealState(vault.store);
-    // Retention has dropped the beginning of the chain in the meantime: what was missing was missing rightly.
+    // If the anchor has moved, retention dropped the beginning of the chain meanwhile and the missing rows were rightly missing: walk
+    // again.
     if (now?.anchor.number === state?.anchor.number) return result;
   }
 }
@@ -156,7 +157,7 @@ async function walkChain(chain: Chain): Promise<void> {
   await checkActs({ vault, marker, excuses, replays }, state);
 }
 
-/** Without a seal of version 2 all rows are of version f84be48, and have no marks; unless the key was made by a later version. */
+/** Without a seal of version 2, all rows are from version f84be48 and have no marks, unless a later version created the key. */
 async function progressBeforeSeals(session: Session, state: SealState, marker: Marker): Promise<Progress> {
   const { oldProgress: text } = state;
   if (stageOf(state) !== 'old') {
@@ -173,13 +174,13 @@ async function progressBeforeSeals(session: Session, state: SealState, marker: M
   };
 }
 
-/** A seal of version 1 does not say how far the deliveries went: its attempts are of deliveries of version f84be48. */
+/** A seal of version 1 does not record the range of deliveries; its attempts belong to deliveries of version f84be48. */
 function deliveriesDroppedTo(state: SealState, { old }: Progress): number | null {
   if (state.anchor.number === 0) return null;
   return anchorSeal(state)?.progress?.delivery_log.to ?? old.delivery_log;
 }
 
-/** Until when attempts may be gone by retention, or say not when they were recorded, as those of version f84be48 do. */
+/** Time up to which attempts may have been removed by retention, or may lack the time of recording, as those of version f84be48 do. */
 async function knownFrom(session: Session, state: SealState, { unmarked }: Progress): Promise<string | null> {
   const [first] =
     unmarked.attempts === 0
@@ -197,7 +198,7 @@ function comparedBefore(progress: Progress, dropped: Progress | null): SealWalk[
   return {
     attempts: to('attempts'),
     audit_log: to('audit_log'),
-    // What retention has not come to yet is compared with its attempts.
+    // Rows that retention has not reached yet are compared with their attempts.
     event_log: dropped?.event_log.to ?? Number.MIN_SAFE_INTEGER,
     delivery_log: dropped?.delivery_log.to ?? Number.MIN_SAFE_INTEGER,
   };

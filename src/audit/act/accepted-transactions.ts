@@ -2,7 +2,7 @@ import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import type { Marker } from '../../db/proof/marks.ts';
 import type { Session } from '../../db/connection/client.ts';
 
-/** The ids of `waived` that no act on record gave up: SQL put them into the checkpoint, and their changes would be lost. */
+/** Returns the ids of `waived` that no recorded act accepted: SQL put them into the checkpoint, and their changes would be lost. */
 export async function findUnaccepted(
   session: Session,
   marker: Marker,

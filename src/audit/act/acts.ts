@@ -4,7 +4,7 @@ import { fromSqlDatetime, toSqlDatetime } from '../../outbox/sql-datetime.ts';
 import { maskUrls } from './mask-urls.ts';
 import { matchWord, toPage, whereAll, type Condition, type Page, type Paging } from '../page.ts';
 
-/** An entry of the audit log, as people see it. */
+/** An entry of the audit log, as shown to people. */
 export interface ActRecord {
   id: number;
   atMs: number;
@@ -25,7 +25,7 @@ export interface ActFilter {
   untilMs?: number;
 }
 
-/** Who did what, newest first. */
+/** Lists acts, newest first. */
 export async function listActs(
   session: Session,
   { actor, action, target, sinceMs, untilMs }: ActFilter,
@@ -34,7 +34,7 @@ export async function listActs(
   const conditions: Condition[] = [];
   if (actor !== undefined) conditions.push(['actor = ?', actor]);
   if (action !== undefined) conditions.push(matchWord('action', action));
-  // The column pads: 45 is not the patient "45 ".
+  // The column's collation ignores trailing spaces, so bytes are compared too: 45 is not the patient "45 ".
   if (target !== undefined)
     conditions.push(['target = ? AND CAST(target AS BINARY) = CAST(? AS BINARY)', target, target]);
   if (sinceMs !== undefined) conditions.push(['at >= ?', toSqlDatetime(sinceMs)]);

@@ -18,14 +18,15 @@ import { readRecordedStates, toWebhookState } from './webhook-state.ts';
 const adoptAction = 'store.adopt';
 
 /**
- * From which log a store is taken over: of version f84be48, whose rows have no marks; an empty one; or one whose key is lost, where an
- * administrator accepted the rows up to `to`.
+ * The former log from which a store is taken over: a log of version f84be48, whose rows have no marks; an empty log; or a log whose key is
+ * lost, where an administrator accepted the rows up to `to`.
  */
 export type FormerLog = { kind: 'old' } | { kind: 'empty' } | { kind: 'lost'; to: AcceptedEntries };
 
 /**
- * Takes over what a store holds that no act of the present log explains, once, before its first seal of version 2: the settings of
- * webhooks, and of a former log erasures, destroyed keys, replays, payloads from before encryption. From then on only acts explain them.
+ * Takes over the rows of a store that no act of the present log explains, once, before its first seal of version 2: the settings of
+ * webhooks, and from a former log erasures, destroyed keys, replays and payloads from before encryption. From then on only acts explain
+ * them.
  */
 export async function adoptStore(tx: Session, cipher: Cipher, from: FormerLog): Promise<void> {
   const marker = await openMarker(tx, cipher);
@@ -43,7 +44,7 @@ export async function adoptStore(tx: Session, cipher: Cipher, from: FormerLog): 
   await writeAct(tx, marker, { actor: engine, action: adoptAction, details });
 }
 
-/** Erasures that no mark proves. Those of a lost log destroy no key: SQL may have written them. */
+/** Takes over erasures that no mark proves. Erasures of a lost log destroy no key, because SQL may have written them. */
 async function adoptErasures(tx: Session, marker: Marker, from: FormerLog): Promise<void> {
   if (from.kind === 'empty') return;
   const [which, values] = from.kind === 'old' ? ['mark IS NULL', []] : ['id <= ?', [from.to.audit_log]];
@@ -76,7 +77,7 @@ async function adoptReplays(tx: Session, marker: Marker): Promise<void> {
   }
 }
 
-/** Of a lost log only keys are taken over that the key file has no more. */
+/** From a lost log, only keys that the key file no longer holds are taken over. */
 async function readCursors(
   tx: Session,
   { forPatients: { keyFile } }: Cipher,
@@ -98,8 +99,8 @@ async function readCursors(
 }
 
 /**
- * `adoptStore` in a transaction of its own, where there is no seal of version 2 yet. Throws AppError ERR_AUDIT where the signing key is
- * gone from a store that was used.
+ * Runs `adoptStore` in its own transaction, if there is no seal of version 2 yet. Throws AppError ERR_AUDIT if the signing key is gone from
+ * a store that was used.
  */
 export async function adoptBeforeSealing(store: Store, cipher: Cipher): Promise<void> {
   await openMarker(store, cipher);
@@ -109,15 +110,15 @@ export async function adoptBeforeSealing(store: Store, cipher: Cipher): Promise<
     const sealed = await tx.rows('SELECT 1 FROM seals WHERE version = 2 LIMIT 1');
     const stage = stageOf(state);
     await beginMarks(tx, state, cipher);
-    // What is neither is reported by sealing.
+    // Sealing reports any other stage.
     if (sealed.length > 0) await signBegun(tx, state, cipher);
     else if (stage === 'old' || stage === 'empty') await adoptStore(tx, cipher, { kind: stage });
   });
 }
 
 /**
- * Puts on record that payloads are encrypted from here on, at the first start with a key: existing ones may be in clear text
- * until the background has encrypted them. Where payloads have been encrypted before, none may.
+ * Records that payloads are encrypted from here on, at the first start with a key: existing payloads may be in clear text until the
+ * background task has encrypted them. If payloads were encrypted before, none may be in clear text and nothing is recorded.
  */
 export async function beginEncryption(store: Store, cipher: Cipher): Promise<void> {
   if (!cipher.forPatients.encrypts) return;
@@ -137,7 +138,7 @@ async function beginEncryptionWithin(tx: Session, cipher: Cipher): Promise<void>
   await writeAct(tx, marker, { actor: engine, action: encryptAction, details });
 }
 
-/** Puts on record that no payload is in clear text any more. */
+/** Records that no payload is in clear text any more. */
 export async function endEncryption(store: Store, cipher: Cipher): Promise<void> {
   const marker = await openMarker(store, cipher);
   await writeAct(store, marker, { actor: engine, action: encryptedAction });

@@ -10,7 +10,7 @@ import { adoptStore } from './adopt.ts';
 import { adoptDeliveries } from './begin-marks.ts';
 import { writeAct, type Actor } from './record-act.ts';
 
-/** What a new log takes over without proof. */
+/** The reason for a new log, and the counts of the rows that it takes over without proof. */
 export interface NewBeginning {
   /** Why the old log cannot be continued. */
   lost: string;
@@ -18,13 +18,13 @@ export interface NewBeginning {
   deliveries: number;
   attempts: number;
   acts: number;
-  /** Deliveries in the queue: they are sent. */
+  /** Deliveries in the queue: they will be sent. */
   queued: number;
-  /** Replays under way: they are cancelled. */
+  /** Running replays: they will be cancelled. */
   replays: number;
 }
 
-/** What `beginAnew` would do. Throws AppError ERR_USAGE where the end of the log holds: nothing is lost then. */
+/** Returns what `beginAnew` would do. Throws AppError ERR_USAGE if the end of the log is valid: then nothing is lost. */
 export async function checkLostLog(
   session: Session,
   cipher: EncryptedStore['cipher'],
@@ -53,9 +53,9 @@ async function findLoss(session: Session, cipher: EncryptedStore['cipher']): Pro
 }
 
 /**
- * Begins a new log with a new key where the old one cannot be continued, on record: its first act says who accepted it, why, and up to
- * which entries the new log takes over rows that nothing proves. What is left of the old seals is removed. A patient's key that is still in
- * the key file is not destroyed on the word of such a row. Throws as `checkLostLog`, and AppError ERR_SECRET_KEY.
+ * Begins a new log with a new key when the old one cannot be continued, on record: the first act says who accepted it, why, and up to which
+ * entries the new log takes over rows that nothing proves. Removes the remaining old seals. A patient's key that is still in the key file
+ * is not destroyed because of such an unproved row. Throws as `checkLostLog`, and AppError ERR_SECRET_KEY.
  */
 export async function beginAnew(
   { store, cipher }: EncryptedStore,
@@ -81,7 +81,7 @@ export async function beginAnew(
     await writeAct(tx, marker, { actor, action: beginAnewAction, details });
     await adoptStore(tx, cipher, { kind: 'lost', to: taken! });
     await adoptDeliveries(tx, cipher);
-    // A process that captures with the former key reads the row anew.
+    // A process that captures with the former key rereads the row.
     await acceptPosition(tx, waived, { marker, epoch, from: checkpoint });
     return found;
   });

@@ -8,8 +8,9 @@ import { readCaptureState, writeMark } from '../../outbox/checkpoint.ts';
 import { engine, writeAct } from './record-act.ts';
 
 /**
- * Before the beginning of the log is signed as that of one whose rows all have marks: in a store of version f84be48, writes the act up to
- * which delivery none is expected, and marks the checkpoint where it stands; in a new one, marks that nothing was captured.
+ * Runs before the beginning of the log is signed as one whose rows all have marks. In a store of version f84be48, writes the act that says
+ * up to which delivery no mark is expected, and marks the checkpoint at its present position; in a new store, marks that nothing was
+ * captured.
  */
 export async function beginMarks(tx: Session, state: SealState, cipher: Cipher): Promise<void> {
   const stage = stageOf(state);
@@ -28,7 +29,7 @@ async function markCheckpoint(
   await writeMark(tx, { marker: await openMarker(tx, cipher), epoch, from: checkpoint });
 }
 
-/** Writes the act by which the existing deliveries are believed without a mark, unless the present log has it already. */
+/** Writes the act by which the existing deliveries are accepted without a mark, unless the present log already has that act. */
 export async function adoptDeliveries(tx: Session, cipher: Cipher): Promise<void> {
   const marker = await openMarker(tx, cipher);
   const known = await readMarkedActs(tx, marker, { action: adoptDeliveriesAction, newest: 1 });

@@ -5,9 +5,9 @@ import { resealSealKey } from '../../db/proof/seal-key.ts';
 import { file, writeAct } from './record-act.ts';
 
 /**
- * Seals the signing key of the log with the present encryption key, where it is sealed with another or lies in the clear, and puts the change
- * on record in the same transaction: as the configuration file's, with the ids of the keys. Returns whether there was one. Throws AppError
- * ERR_SECRET_KEY when the former key is not configured.
+ * Encrypts the signing key of the log with the present encryption key, if it is encrypted with another or stored in clear text, and records
+ * the change in the same transaction, with the configuration file as actor and the ids of the keys. Returns whether the signing key was
+ * encrypted again. Throws AppError ERR_SECRET_KEY if the former key is not configured.
  */
 export async function recordKeyChange(store: Store, cipher: Cipher): Promise<boolean> {
   return store.transaction(async (tx) => {

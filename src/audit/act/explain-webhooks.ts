@@ -8,23 +8,22 @@ import { AppError } from '../../lib/errors.ts';
 import { file, recordWebhookAct, sql as sqlActor, writeAct } from './record-act.ts';
 import { differences, readRecordedStates, toWebhookState, type WebhookState } from './webhook-state.ts';
 
-/** A webhook that SQL made, changed or took away. */
+/** A webhook that SQL created, changed or deleted. */
 export interface SqlChange {
   id: number;
   name: string;
   kind: 'create' | 'update' | 'delete';
   /** Names of the settings that differ. */
   changed: readonly string[];
-  /** Whether the configuration file manages it: then it is put back. */
+  /** Whether the configuration file manages it: if so, it is restored. */
   isOfFile: boolean;
 }
 
 /**
- * Puts on record what SQL did to webhooks: rows that are not as the last act on record left them become acts of `sql`, with the old and
- * the new values (secrets, filters and headers by name alone). Of a webhook of the file it takes back who manages it, what it is called and
- * whether it is active, by which the file's sync in the same transaction finds it and puts back the rest. Webhooks that only the file of
- * another running daemon defines (`isOfOther`, by name) are left to that daemon: this one could not put back the rest. Returns what it
- * found.
+ * Records what SQL did to webhooks: each row that differs from its last recorded act becomes an act of `sql`, with the old and the new
+ * values (secrets, filters and headers by name only). For a webhook of the file, also restores its manager, its name and whether it is
+ * active, so that the file's sync in the same transaction finds it and restores the rest. Skips webhooks that only the file of another
+ * running daemon defines (`isOfOther`, by name), because this daemon could not restore the rest. Returns the changes that it found.
  */
 export async function explainWebhooks(
   tx: Session,
@@ -44,15 +43,15 @@ export async function explainWebhooks(
   return changes;
 }
 
-/** Whether there is something that `explainWebhooks` would put on record. */
+/** Whether `explainWebhooks` would record anything. */
 export async function areWebhooksEdited(session: Session, cipher: Cipher): Promise<boolean> {
   const marker = await openMarker(session, cipher);
   return (await findChanged(session, { cipher, marker })).length > 0;
 }
 
 /**
- * Puts on record what SQL did to one webhook, before something else is done to it: the act of that would take the edit for its own.
- * The caller holds the lock of its row. Throws AppError ERR_CONFLICT for a webhook of the file, which the daemon puts back first.
+ * Records what SQL did to one webhook before another change is made to it: the act of that change would otherwise include the edit. The
+ * caller holds the lock of the row. Throws AppError ERR_CONFLICT for a webhook of the file, which the daemon restores first.
  */
 export async function explainWebhook(tx: Session, cipher: Cipher, id: number): Promise<void> {
   const change = await explain(tx, { cipher, marker: await openMarker(tx, cipher) }, id);
@@ -105,7 +104,7 @@ async function explain(tx: Session, opened: Opened, id: number): Promise<SqlChan
   return { id, name: (after ?? before)!.name, kind, changed, isOfFile };
 }
 
-/** By these the sync of the file finds the webhook again. */
+/** Restores the columns by which the sync of the file finds the webhook. */
 async function putBack(tx: Session, id: number, before: WebhookState): Promise<void> {
   const moment = (iso: string | null): Date | null => (iso === null ? null : new Date(iso));
   await tx.drizzle
@@ -127,14 +126,14 @@ async function putBack(tx: Session, id: number, before: WebhookState): Promise<v
     .where(eq(webhooks.id, id));
 }
 
-/** What was put back beside what the file says, on record: without it, the next look would find it changed again. */
+/** Records what was restored besides the settings in the file: otherwise the next check would find the webhook changed again. */
 export async function recordPutBack(
   tx: Session,
   cipher: Cipher,
   changes: readonly SqlChange[],
 ): Promise<void> {
   for (const { id, changed } of changes.filter(({ isOfFile, kind }) => isOfFile && kind !== 'delete')) {
-    // The secret that SQL put there must not sign beside the file's.
+    // The secret that SQL wrote must not be used for signing alongside the file's secret.
     if (changed.includes('secret') || changed.includes('rotation_ends_at')) {
       await tx.run(
         'UPDATE webhooks SET previous_secret = NULL, previous_secret_expires_at = NULL WHERE id = ?',

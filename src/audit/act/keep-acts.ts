@@ -4,15 +4,15 @@ import { readMarkedActs, type ActRow } from '../../db/proof/marked-acts.ts';
 import { openMarker } from '../../db/proof/marks.ts';
 import { engine, writeAct } from './record-act.ts';
 
-/** Acts that explain what outlives them: the settings of a webhook, keys that stay destroyed, a replay, how payloads are kept. */
+/** Acts that explain rows which outlive them: the settings of a webhook, keys that stay destroyed, a replay, how payloads are kept. */
 const lasting = [
   ...['webhook.%', 'replay.%', 'patient.erase', 'store.adopt', 'store.adopt-deliveries', 'payloads.%'],
   'retention.payloads',
 ];
 
 /**
- * Before acts are dropped by retention, writes those anew that still explain something, with the number and the moment of the original.
- * Of several that say the same of one target only the last counts.
+ * Before retention drops acts, writes the acts that still explain something again, with the id and the time of the original. Of several
+ * acts with the same meaning for one target, only the last counts.
  */
 export async function keepActs(tx: Session, cipher: Cipher, dropped: readonly number[]): Promise<void> {
   if (dropped.length === 0) return;
@@ -36,7 +36,7 @@ export async function keepActs(tx: Session, cipher: Cipher, dropped: readonly nu
   }
 }
 
-/** What an act explains; undefined for nothing that lasts. */
+/** Identifies what an act explains; undefined if it explains nothing that lasts. */
 function keyOf({ id, action, target, details }: ActRow): string | undefined {
   if (action.startsWith('webhook.'))
     return details?.['state'] === undefined ? undefined : `webhook ${target}`;

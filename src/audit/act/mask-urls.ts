@@ -1,6 +1,6 @@
 import { maskUrl } from '../../lib/mask-url.ts';
 
-/** Details of an act with every `url` in them masked, at any depth: also those of acts that an earlier version wrote. */
+/** Returns the details of an act with every `url` in them masked, at any depth, including acts that an earlier version wrote. */
 export function maskUrls(details: unknown): unknown {
   if (Array.isArray(details)) return details.map(maskUrls);
   if (typeof details !== 'object' || details === null) return details;

@@ -9,12 +9,13 @@ import type { DeliveryFilter, DeliveryRecord } from '../deliveries.ts';
 import { recordAct, type Actor } from './record-act.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
-/** A list that names no patient is put on record once in this time for each reader and filter: a page asks again every few seconds. */
+/** A list that names no patient is recorded once in this time for each reader and filter, because a page asks again every few seconds. */
 const listedAgainAfterMinutes = 10;
 
 /**
- * Puts on record that deliveries were listed or exported, before they are read. A list by patient, or by a row that is about patients, is a
- * `patient.access` of each of them, every time. Any other list is a `delivery.list`: it shows patients' numbers too.
+ * Records that deliveries were listed or exported, before they are read. A list by patient, or by a row that is about patients, is recorded
+ * as a `patient.access` of each of these patients, every time. Any other list is recorded as a `delivery.list`, because it shows patient
+ * numbers too.
  */
 export async function recordListing(
   { store, cipher }: EncryptedStore,
@@ -30,7 +31,7 @@ export async function recordListing(
   await recordAct(store, cipher, { actor, action: 'delivery.list', details });
 }
 
-/** Puts on record that one delivery was read with its payload. */
+/** Records that one delivery was read with its payload. */
 export async function recordReading(
   { store, cipher }: EncryptedStore,
   actor: Actor,
@@ -40,7 +41,7 @@ export async function recordReading(
   await recordAct(store, cipher, { actor, action: 'delivery.read', target: String(id), ...details });
 }
 
-/** Puts on record that a dry run of rules shows data, and of which patients. */
+/** Records that a dry run of rules shows data, and of which patients. */
 export async function recordDryRun(
   { store, cipher }: EncryptedStore,
   actor: Actor,
@@ -52,13 +53,13 @@ export async function recordDryRun(
     await recordAct(store, cipher, { actor, action: 'patient.access', target: storedKey(patient), details });
 }
 
-/** By patient, when the last erasure was: it covers what was committed before it. */
+/** Returns the time of the last erasure of each patient: it covers everything committed before it. */
 export async function readErasureMoments({ store, cipher }: EncryptedStore): Promise<Map<string, number>> {
   const acts = await readMarkedActs(store, cipher, { action: eraseAction });
   return new Map(acts.map(({ target, at }) => [target!, fromSqlDatetime(at)]));
 }
 
-/** The filter as acts have it. */
+/** The filter in the form that acts record. */
 function toDetails({ sinceMs, untilMs, entity, ...words }: DeliveryFilter): Record<string, unknown> {
   return {
     ...words,
@@ -68,7 +69,7 @@ function toDetails({ sinceMs, untilMs, entity, ...words }: DeliveryFilter): Reco
   };
 }
 
-/** The patients that events of one row are about. */
+/** Returns the patients of the events of one row. */
 async function patientsOf(session: Session, entity: DeliveryFilter['entity']): Promise<string[]> {
   if (entity === undefined) return [];
   const rows = await session.rows<{ subject: string }>(

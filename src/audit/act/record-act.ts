@@ -8,27 +8,27 @@ import { underscored } from '../to-json.ts';
 import { readWebhookState } from './webhook-state.ts';
 
 /**
- * Who did something: a token's name with its role, the operating system's user at the command line, the configuration file, the engine
- * by itself, or, for what the engine found and did not do, SQL.
+ * Who performed an act: a token's name with its role, the operating-system user at the command line, the configuration file, the engine
+ * itself, or SQL for changes that the engine found but did not make.
  */
 export interface Actor {
   name: string;
   role: 'admin' | 'operator' | 'auditor' | 'local' | 'file' | 'engine' | 'sql';
 }
 
-/** What the engine does by itself, for a reason that an auditor asks for. */
+/** Actor of acts that the engine performs by itself, for a reason that an auditor asks about. */
 export const engine: Actor = { name: 'odontology-webhooks', role: 'engine' };
 
-/** The configuration file: who wrote it is not known here. */
+/** Actor of changes from the configuration file; this program does not know who wrote the file. */
 export const file: Actor = { name: 'configuration file', role: 'file' };
 
-/** What was done by SQL, past this program: the daemon finds what changed and does not know who did it. */
+/** Actor of changes made by SQL, outside this program: the daemon finds the change and does not know who made it. */
 export const sql: Actor = { name: 'SQL', role: 'sql' };
 
-/** What a person did. `details` never holds a payload or a secret. */
+/** An act to record. `details` never holds a payload or a secret. */
 export interface Act {
   actor: Actor;
-  /** `webhook.rotate-secret`, `capture.accept-gap`: noun and verb. */
+  /** Noun and verb: `webhook.rotate-secret`, `capture.accept-gap`. */
   action: string;
   /** Name or id of what it was done to. */
   target?: string;
@@ -43,14 +43,14 @@ export interface RecordedAct {
 }
 
 /**
- * Writes an act into the audit log, with a mark that only this program can make: in the transaction of the act itself, where there is
- * one. Throws AppError ERR_SECRET_KEY when the signing key does not open.
+ * Writes an act to the audit log, with a mark that only this program can make, in the transaction of the act itself if there is one. Throws
+ * AppError ERR_SECRET_KEY if the signing key cannot be decrypted.
  */
 export async function recordAct(session: Session, cipher: Cipher, act: Act): Promise<RecordedAct> {
   return writeAct(session, await openMarker(session, cipher), act);
 }
 
-/** As `recordAct`, with a marker that is open. */
+/** Same as `recordAct`, with a marker that is already open. */
 export async function writeAct(session: Session, marker: Marker, act: Act): Promise<RecordedAct> {
   const [clock] = await session.rows<{ now: string }>('SELECT UTC_TIMESTAMP(3) AS now');
   const at = clock!.now;
@@ -74,8 +74,8 @@ export interface WebhookAct {
 }
 
 /**
- * Puts a change of a webhook on record, within the transaction of the change and after it: with the settings that it has now, by which
- * `audit verify` and the daemon recognise a change that was made by SQL.
+ * Records a change of a webhook, within the transaction of the change and after it, with the present settings of the webhook. `audit
+ * verify` and the daemon compare them to detect a change that was made by SQL.
  */
 export async function recordWebhookAct(
   tx: Session,
@@ -89,8 +89,8 @@ export async function recordWebhookAct(
 }
 
 /**
- * What stands on record of a change of a webhook: what was named, and where its events go. Never the secret; filters and headers by
- * name alone, for their values may be secrets or about a patient.
+ * Details recorded for a change of a webhook: the names of the changed settings, the URL and the events. Never the secret; filters and
+ * headers by name only, because their values may be secrets or about a patient.
  */
 export function changeDetails({ url, events, ...rest }: WebhookInput): Act['details'] {
   const said = { ...(url !== undefined && { url }), ...(events && { events }), ...rest };

@@ -6,7 +6,7 @@ import { explainWebhook, explainWebhooks, recordPutBack, type SqlChange } from '
 import { engine, file, recordWebhookAct, type WebhookAct } from './record-act.ts';
 import { underscored } from '../to-json.ts';
 
-/** For a verb of the registry: puts on record what SQL did to the webhook before, and the act. */
+/** For operations of the registry: records what SQL did to the webhook before, and then the act. */
 export function recordAlong(cipher: Cipher, act: WebhookAct): AfterWrite {
   return {
     before: (tx, id) => explainWebhook(tx, cipher, id),
@@ -16,20 +16,20 @@ export function recordAlong(cipher: Cipher, act: WebhookAct): AfterWrite {
   };
 }
 
-/** For the engine, where it notes which events a webhook has missed while it was inactive. */
+/** For the engine, when it stores which events a webhook missed while it was inactive. */
 export function recordMissed(cipher: Cipher): AfterWrite {
   return recordAlong(cipher, { actor: engine, action: 'webhook.missed' });
 }
 
 interface RecordedSync extends Required<Omit<SyncOptions, 'overlapMs' | 'memory'>> {
   bySql: readonly SqlChange[];
-  /** Webhooks that left the file. */
+  /** Webhooks that were removed from the file. */
   left: { id: number; name: string }[];
 }
 
 /**
- * Puts on record what the configuration file does to its webhooks, and what SQL did to any before. `fingerprint` identifies the edit of the
- * file: who may write it is not known here.
+ * Records what the configuration file does to its webhooks, and before that what SQL did to any webhook. `fingerprint` identifies the edit
+ * of the file; this program does not know who may write it.
  */
 export function recordSync(cipher: Cipher, fingerprint: string): RecordedSync {
   const bySql: SqlChange[] = [];
@@ -38,7 +38,7 @@ export function recordSync(cipher: Cipher, fingerprint: string): RecordedSync {
     bySql,
     left,
     async before(tx, isOfOther) {
-      // Anew where the transaction is tried again.
+      // Start over if the transaction is retried.
       bySql.splice(0, bySql.length, ...(await explainWebhooks(tx, cipher, isOfOther)));
       left.length = 0;
     },

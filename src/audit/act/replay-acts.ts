@@ -5,17 +5,17 @@ import { readMarkedActs } from '../../db/proof/marked-acts.ts';
 import { canonical, openMarker, type Marker } from '../../db/proof/marks.ts';
 import { recordAct, type Act, type Actor } from './record-act.ts';
 
-/** What is shown of a replay and never changes. */
+/** Columns of a replay that are shown and never change. */
 const fixedColumns = [
   ...['webhook_id', 'events', 'entity_table', 'entity_key', 'since', 'until', 'requested_by', 'reason'],
   ...['rate_per_second', 'exhausted_only', 'missed_only', 'last_seq', 'total', 'created_at'],
 ] as const;
-/** What its end decides. */
+/** Columns that are set when a replay ends. */
 const endColumns = ['state', 'queued', 'finished_at'] as const;
 
 export type ReplayState = Readonly<Record<string, unknown>>;
 
-/** The replays from an id on, as acts remember them. */
+/** Reads the replays with ids above `after`, in the form that acts record. */
 export async function readReplayStates(
   session: Session,
   { after, limit }: { after: number; limit: number },
@@ -41,7 +41,7 @@ interface Creation {
   details: NonNullable<Act['details']>;
 }
 
-/** Puts a new replay on record, within its transaction. */
+/** Records a new replay, within its transaction. */
 export function recordReplay(
   cipher: Cipher,
   webhookId: number,
@@ -58,7 +58,7 @@ export function recordReplay(
   };
 }
 
-/** Puts the end of a replay on record, within the transaction that ends it: a person's cancelling, or the engine's last step. */
+/** Records the end of a replay, within the transaction that ends it: a cancellation by a person, or the engine's last step. */
 export function recordReplayEnd(
   cipher: Cipher,
   actor: Actor,
@@ -70,13 +70,13 @@ export function recordReplayEnd(
   };
 }
 
-/** What acts say of replays, by id. */
+/** Replay rows as acts recorded them, by replay id. */
 export interface ReplayRecords {
   created: Map<number, ReplayState | null>;
   ended: Map<number, ReplayState | null>;
 }
 
-/** Null stands for an act of version f84be48, which remembers no row. */
+/** Null stands for an act of version f84be48, which records no row. */
 export async function readReplayRecords(session: Session, marker: Marker): Promise<ReplayRecords> {
   const records: ReplayRecords = { created: new Map(), ended: new Map() };
   for (const { action, target, details } of await readMarkedActs(session, marker, { action: 'replay.%' })) {
@@ -87,7 +87,7 @@ export async function readReplayRecords(session: Session, marker: Marker): Promi
   return records;
 }
 
-/** Whether acts on record explain a running replay. If not, SQL made it or changed what it asks for. */
+/** Whether recorded acts explain a running replay. If not, SQL created it or changed its request. */
 export async function isReplayExplained(session: Session, cipher: Cipher, id: number): Promise<boolean> {
   const [found] = await readReplayStates(session, { after: id - 1, limit: 1 });
   if (found?.id !== id) return false;
@@ -95,14 +95,14 @@ export async function isReplayExplained(session: Session, cipher: Cipher, id: nu
   return replayDifferences(id, found.state, records).length === 0;
 }
 
-/** Names of the columns in which a replay differs from what acts say; `row` where none of them knows it. */
+/** Returns the names of the columns in which a replay differs from its acts; `row` if no act mentions it. */
 export function replayDifferences(id: number, now: ReplayState, { created, ended }: ReplayRecords): string[] {
   const before = created.get(id);
   if (before === undefined) return ['row'];
   const differs = (state: ReplayState | null | undefined, names: readonly string[]): string[] =>
     state
       ? names.filter(
-          // An act remembers the columns that there were.
+          // An act records the columns that existed when it was written.
           (name) =>
             name in state && JSON.stringify(canonical(state[name])) !== JSON.stringify(canonical(now[name])),
         )

@@ -6,15 +6,15 @@ import { engine, writeAct } from './record-act.ts';
 
 const pruneAction = 'retention.payloads';
 
-/** Up to which event payloads may be gone, and how old those had to be. */
+/** The last event whose payload may be gone, and the age that payloads had to reach. */
 export interface PrunedRange {
   toSeq: number;
   retentionMs: number;
-  /** When it was decided, UTC as the store writes it. */
+  /** Time of the decision, UTC as the store writes it. */
   at: string;
 }
 
-/** What retention has decided about payloads, oldest first. */
+/** Reads the decisions of retention about payloads, oldest first. */
 export async function readPrunedRanges(session: Session, marker: Cipher | Marker): Promise<PrunedRange[]> {
   const acts = await readMarkedActs(session, marker, { action: pruneAction });
   return acts.map(({ at, details }) => ({
@@ -26,13 +26,13 @@ export async function readPrunedRanges(session: Session, marker: Cipher | Marker
 
 export interface Deciding {
   olderThanMs: number;
-  /** Nothing is decided before the oldest payload is older by so much: each decision is an act. */
+  /** Nothing is decided until the oldest payload is older than `olderThanMs` by this much, because each decision is an act. */
   patienceMs: number;
 }
 
 /**
- * Decides, on record, up to which event payloads go. Returns that event: of the last decision where there is nothing new to decide, 0
- * before the first. What goes is proved to be old enough before it goes.
+ * Decides, on record, up to which event payloads are removed. Returns that event: the event of the last decision if there is nothing new to
+ * decide, 0 before the first decision. Payloads are proved to be old enough before they are removed.
  */
 export async function decidePruning(store: Store, cipher: Cipher, deciding: Deciding): Promise<number> {
   const marker = await openMarker(store, cipher);
@@ -50,7 +50,7 @@ export async function decidePruning(store: Store, cipher: Cipher, deciding: Deci
   return to;
 }
 
-/** The last event that is old enough, by steps of halves: events are in the log in the order of their moments. */
+/** Finds the last event that is old enough, by binary search: the log orders events by time. */
 async function findOldTo(session: Session, after: number, olderThanMs: number): Promise<number> {
   const [row] = await session.rows<{ last: number | null }>('SELECT MAX(seq) AS last FROM event_log');
   let [from, to] = [after + 1, row?.last ?? 0];

@@ -9,7 +9,7 @@ import { readProvedProgress } from '../seal/chain.ts';
 import { sealOnce } from '../seal/seal.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
-/** Keys that erasures gave up, by acts that are marked and sealed. */
+/** Returns the keys that erasures gave up, according to acts that are marked and sealed. */
 export function sealedErasures({ cipher }: Pick<EncryptedStore, 'cipher'>): Erasures {
   return async (session, slots) => {
     const acts = [
@@ -35,8 +35,8 @@ const sealTries = 50;
 const sealEveryMs = 100;
 
 /**
- * Seals up to an act, or stops trying after 5 s: the daemon seals it later. Returns whether it is sealed; false also where the chain is broken
- * (ERR_AUDIT), because what must be done beside does not wait for its repair.
+ * Seals up to an act, or stops trying after 5 s: the daemon seals it later. Returns whether the act is sealed. Returns false also if the
+ * chain is broken (ERR_AUDIT), because the caller's other steps do not wait for its repair.
  */
 export async function sealAct(vault: EncryptedStore, act: number): Promise<boolean> {
   try {

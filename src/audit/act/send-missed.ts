@@ -6,8 +6,8 @@ import { recordReplay } from './replay-acts.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 /**
- * Begins to send what was not queued for a webhook while it was disabled, as a replay on record. Null when there is nothing. Throws AppError
- * ERR_NOT_FOUND.
+ * Starts a replay, on record, of the events that were not queued for a webhook while it was disabled. Returns null if there are none.
+ * Throws AppError ERR_NOT_FOUND.
  */
 export async function sendMissed(
   vault: EncryptedStore,

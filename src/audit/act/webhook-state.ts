@@ -10,7 +10,7 @@ import { tryDecryptCredentials } from '../../outbox/webhook/webhook-credentials.
 import { secretContext } from '../../outbox/webhook/webhook-row.ts';
 import type { WebhookRow } from '../../db/schema/schema.ts';
 
-/** A webhook as acts remember it: everything that is shown, what may be secret or about a patient by name alone. */
+/** A webhook as acts record it: every setting that is shown; settings that may be secret or about a patient by name only. */
 export interface WebhookState {
   name: string;
   url: string;
@@ -25,20 +25,20 @@ export interface WebhookState {
   rate_per_second: number | null;
   timeout_ms: number;
   legacy_signature: boolean;
-  /** Absent in acts from before there was one. */
+  /** Absent in acts from before this setting existed. */
   client_certificate?: string | null;
   created_at: string;
   updated_at: string;
-  /** Absent in acts from before there were pauses. */
+  /** Absent in acts from before pauses existed. */
   paused_at?: string | null;
   disabled_at: string | null;
   disabled_reason: string | null;
   deleted_at: string | null;
   rotation_ends_at: string | null;
-  /** Events that were not queued; both absent in acts from before they were on record. */
+  /** Range of events that were not queued; both absent in acts from before they were recorded. */
   missed_from?: number | null;
   missed_to?: number | null;
-  /** Digests of what is not shown: they tell that it changed. */
+  /** Digests of settings that are not shown: they only reveal that a setting changed. */
   url_digest: string;
   secret: string;
   filter: string;
@@ -91,13 +91,13 @@ export function toWebhookState(stored: WebhookRow, { cipher, marker }: Digesting
   };
 }
 
-/** No setting that can be used is larger: 1,000 events. SQL can write any length, and an act must fit into a packet. */
+/** No usable setting is larger: 1,000 events. SQL can write any length, and an act must fit into a packet. */
 const largestSetting = 256 * 1_024;
-/** What is larger may be unreadable where packets are of 1 MiB, and its digest must not depend on the size of packets. */
+/** A larger value may be unreadable where packets are limited to 1 MiB, and its digest must not depend on the packet size. */
 const largestDigested = 200_000;
 const tooLarge = { too_large: true } as const;
 
-/** A setting as an act has it. */
+/** A setting in the form that acts record. */
 function bounded(value: unknown, length = largestSetting): unknown {
   return isTooLarge(value) || JSON.stringify(value ?? null).length > length ? tooLarge : canonical(value);
 }
@@ -118,10 +118,10 @@ export async function readWebhookState(
   return row ? toWebhookState(row, digesting) : null;
 }
 
-/** Columns that were there before acts remembered them: an act without them says nothing of them. */
+/** Columns that existed before acts recorded them: an act without them says nothing about them. */
 const isOfLater = (name: string): boolean => name === 'missed_from' || name === 'missed_to';
 
-/** Names of the settings that differ. */
+/** Returns the names of the settings that differ. */
 export function differences(before: WebhookState | null, after: WebhookState | null): string[] {
   if (before === null || after === null) return before === after ? [] : ['row'];
   const text = (value: unknown): string => JSON.stringify(canonical(bounded(value) ?? null));
@@ -130,11 +130,11 @@ export function differences(before: WebhookState | null, after: WebhookState | n
       (name in before || !isOfLater(name)) &&
       text(before[name as keyof WebhookState]) !== text(after[name as keyof WebhookState]),
   );
-  // A credential in the URL that is masked in both states differs in the digest alone.
+  // If only a masked credential in the URL changed, only the digest differs.
   return [...new Set(names.map((name) => (name === 'url_digest' ? 'url' : name)))];
 }
 
-/** By id, the settings that the last act of each webhook remembers; null where that act remembers that its row was gone. */
+/** Returns, by id, the settings in the last act of each webhook; null if that act records that the row was gone. */
 export async function readRecordedStates(
   session: Session,
   marker: Marker,
@@ -153,7 +153,7 @@ export async function readRecordedStates(
   return states;
 }
 
-/** Acts of earlier versions have the whole URL and no digest of it. */
+/** Acts of earlier versions contain the whole URL and no digest of it. */
 function withMaskedUrl(state: WebhookState, marker: Marker): WebhookState {
   if ('url_digest' in state) return state;
   const { url } = state as Pick<WebhookState, 'url'>;
