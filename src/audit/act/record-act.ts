@@ -30,7 +30,7 @@ export interface Act {
   actor: Actor;
   /** Noun and verb: `webhook.rotate-secret`, `capture.accept-gap`. */
   action: string;
-  /** Name or id of what it was done to. */
+  /** Name or id of the object that was acted on. */
   target?: string;
   details?: Readonly<Record<string, unknown>>;
 }

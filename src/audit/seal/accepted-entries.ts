@@ -11,7 +11,7 @@ export interface AcceptedEntries {
   delivery_log: number;
 }
 
-/** As the act on record says that began the log; zeros where it began with an empty store. */
+/** Read from the act that began the log; zeros if it began with an empty store. */
 export async function readAcceptedEntries(session: Session, marker: Marker): Promise<AcceptedEntries> {
   const [act] = await readMarkedActs(session, marker, { action: beginAnewAction, newest: 1 });
   const nothing: AcceptedEntries = { attempts: 0, audit_log: 0, delivery_log: 0 };

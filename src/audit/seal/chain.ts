@@ -25,13 +25,13 @@ export interface Seal {
   previousHash: string;
   hash: string;
   signature: string;
-  /** Of `progress`; null in version 1. */
+  /** Hash of `progress`; null in version 1. */
   progressHash: string | null;
-  /** How far each log has been sealed with it; null in version 1. */
+  /** How far each log is sealed up to this seal; null in version 1. */
   progress: Progress | null;
 }
 
-/** What is signed of a seal, and what the next one refers to. */
+/** Returns the hash that is signed and that the next seal refers to. */
 export function sealHash(seal: Omit<Seal, 'hash' | 'signature' | 'progress'>): string {
   const { version, number, sealedAt, entries, root, previousHash } = seal;
   const content =
@@ -45,7 +45,7 @@ interface SealRow extends Omit<Seal, 'progress' | 'progressHash'> {
   progress: string | null;
 }
 
-/** Seals that meet a condition, in the order of their numbers. */
+/** Returns the seals that meet a condition; the condition also gives the order. */
 export async function readSeals(
   session: Session,
   condition: string,
@@ -65,18 +65,18 @@ function toSeal({ progress: text, ...row }: SealRow): Seal {
   return { ...row, progress, progressHash: progress && progressHash(progress) };
 }
 
-/** Throws EditedRowError where its progress was edited into another shape. */
+/** Returns the last seal. Throws EditedRowError if its progress was edited into another shape. */
 export async function readLastSeal(session: Session): Promise<Seal | undefined> {
   const [last] = await readSeals(session, 'TRUE ORDER BY number DESC LIMIT 1');
   return last;
 }
 
-/** The last seal that retention dropped, with its content; undefined when it has dropped none, or dropped it in version f84be48. */
+/** Returns the last seal that retention dropped, with its content; undefined if none was dropped, or if version f84be48 dropped it. */
 export function anchorSeal({ anchor }: SealState): Seal | undefined {
   return anchor.seal === null ? undefined : (parseStored('seal_state.anchor', anchor.seal, 1) as Seal);
 }
 
-/** What a process has seen of the chain: what it saw last must still be there. */
+/** The last seal that a process has seen: it must still exist. */
 export interface ChainMemory {
   last?: { publicKey: string; number: number; hash: string };
 }
@@ -88,8 +88,8 @@ export interface ChainEnd {
 }
 
 /**
- * Proves the end of the chain before anything is signed or dropped on its word: the signatures of its beginning and its last seal, that
- * the key is one pair, and that what this process saw is still there. Throws AppError ERR_AUDIT.
+ * Proves the end of the chain before anything is signed or dropped because of it: the signatures of its beginning and of its last seal,
+ * that the two keys are a pair, and that the last seal that this process saw still exists. Throws AppError ERR_AUDIT.
  */
 export async function proveEnd(
   tx: Session,
@@ -152,7 +152,7 @@ function isProgressOf({ progress, progressHash: hash }: Seal): boolean {
   return progress === null ? hash === null : progressHash(progress) === hash;
 }
 
-/** What comes before the next seal. */
+/** Returns the hash that the next seal refers to. */
 export function endHash({ state, last }: ChainEnd): string {
   return last?.hash ?? (state.anchor.number > 0 ? state.anchor.hash : noHash);
 }
@@ -165,7 +165,7 @@ export function broken(what: string, remedy?: string): AppError {
   );
 }
 
-/** How far the log has been sealed, proved; undefined before the first seal of version 2. Throws AppError ERR_AUDIT. */
+/** Returns how far the log has been sealed, proved; undefined before the first seal of version 2. Throws AppError ERR_AUDIT. */
 export async function readProvedProgress(session: Session): Promise<Progress | undefined> {
   const state = await readSealState(session);
   const last = state && (await readLastSeal(session));

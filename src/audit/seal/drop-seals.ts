@@ -23,16 +23,16 @@ export const dropAction = 'retention.drop';
 
 export interface DropOptions {
   olderThanMs: number;
-  /** Nothing is dropped before the oldest seal is older by so much: each drop is an act. Default 0. */
+  /** Nothing is dropped until the oldest seal is older than `olderThanMs` by this much, because each drop is an act. Default 0. */
   patienceMs?: number;
   memory?: ChainMemory;
 }
 
 /**
- * Removes the oldest seals whose time is over, with the attempts and acts that they seal, in one bounded transaction, on record. Each
- * is proved first: its hash, its signature, its place behind the one before, and that the rows to remove are the rows that it seals. The chain then begins with a signed note of where it was
- * cut, so that it still verifies; its last seal always stays. Call again while there is more. Throws AppError ERR_AUDIT when a seal does
- * not hold: nothing is dropped then.
+ * Removes the oldest expired seals, with the attempts and acts that they seal, in one bounded transaction, on record. Each seal is proved
+ * first: its hash, its signature, its link to the previous seal, and that the rows to remove are the rows that it seals. The chain then
+ * begins with a signed anchor at the cut, so that it still verifies; the last seal is always kept. Call again while there is more. Throws
+ * AppError ERR_AUDIT if a seal is invalid: then nothing is dropped.
  */
 export async function dropSeals(
   { store, cipher }: EncryptedStore,
@@ -73,7 +73,7 @@ interface Reach {
   beforeMs: number;
 }
 
-/** The oldest seals up to the first that is young enough, each proved. Bounded by their number and their entries. */
+/** Returns the oldest seals up to the first that is too young to drop, each proved. Bounded by the number of seals and of entries. */
 async function readOldSeals(
   tx: Session,
   { anchor, publicKey }: SealState,
@@ -95,7 +95,7 @@ async function readOldSeals(
   return old;
 }
 
-/** Attempts and acts go with their seals; events and deliveries once nothing refers to them (outbox/prune). */
+/** Attempts and acts are removed with their seals; events and deliveries once nothing refers to them (outbox/prune). */
 async function dropEntries(
   tx: Session,
   cipher: EncryptedStore['cipher'],

@@ -9,20 +9,20 @@ import { leafHash } from './merkle.ts';
 import { hintBytes, type Leaf } from './pack.ts';
 
 /*
- * What is sealed: one leaf for each row of these tables.
+ * The sealed rows: one leaf for each row of these tables.
  *
  *   audit_log      an act
- *   attempts       an attempt, with its receiver and with what it sent to whom: event, entity, patient
+ *   attempts       an attempt, with its receiver and with its event, entity and patient
  *   event_log      an event, with a salted hash of its payload
- *   delivery_log   that a delivery was made, of which event to which webhook
+ *   delivery_log   that a delivery was created, for which event and webhook
  *
- * The words for a failure (`attempts.explanation`) are sealed with its `reason`, as [reason, explanation]: the leaves of attempts without
- * them, which include all from before there were any, are as they were.
+ * The explanation of a failure (`attempts.explanation`) is sealed with its `reason`, as [reason, explanation]. The leaves of attempts
+ * without an explanation, including all from before explanations existed, have not changed.
  *
- * The rest of `delivery_log` (status, moments, number of attempts) changes with each attempt. `audit verify` derives it from the attempts.
+ * The rest of `delivery_log` (status, times, number of attempts) changes with each attempt. `audit verify` derives it from the attempts.
  */
 
-/** In the order in which a seal has them. */
+/** In the order of a seal's leaves. */
 export const sealedLogs = ['audit_log', 'attempts', 'event_log', 'delivery_log'] as const;
 export type SealedLog = (typeof sealedLogs)[number];
 
@@ -31,7 +31,7 @@ export interface Entry {
   id: number;
   /** In the order of `fieldsOf`. */
   values: readonly unknown[];
-  /** Payload or answer as the store has it; null without one, also once it was pruned or erased. */
+  /** Payload or response body as stored; null without one, also once it was pruned or erased. */
   content: string | null;
   /**
    * Whether `content` is expected to be what was sealed: the answer of a later attempt takes the place of an earlier one. Of an event:
@@ -45,14 +45,14 @@ export interface Entry {
 }
 
 interface Kind {
-  /** Names of what is sealed, as errors name them. */
+  /** Names of the sealed fields, as errors show them. */
   fields: readonly string[];
   /** The columns of `fields`, in order. */
   columns: string;
-  /** id, content, keepsContent, eventId, subject, eventSeq, delivery; of an attempt its explanation too. */
+  /** id, content, keepsContent, eventId, subject, eventSeq, delivery; for attempts also the explanation. */
   besides: string;
   from: string;
-  /** Of the id. */
+  /** Column of the id. */
   key: string;
 }
 
@@ -99,7 +99,7 @@ const kinds: Readonly<Record<SealedLog, Kind>> = {
   },
 };
 
-/** JSON texts among the fields: servers keep the keys of a document in orders of their own. */
+/** Fields that are JSON texts: each server orders the keys of a document in its own way. */
 const jsonFields: Readonly<Partial<Record<string, JsonColumn>>> = {
   details: 'audit_log.details',
   read_late: 'event_log.read_late',
@@ -109,7 +109,7 @@ export function fieldsOf(log: SealedLog): readonly string[] {
   return kinds[log].fields;
 }
 
-/** A condition over the ids of a log, from idIn or a range; `{id}` stands for the column. */
+/** Reads entries by a condition on their ids, from idIn or a range; `{id}` stands for the column. */
 export async function readEntries(session: Session, log: SealedLog, condition: string): Promise<Entry[]> {
   const { columns, besides, from, key, fields } = kinds[log];
   const jsonAt = fields.flatMap((field, index) => {
@@ -144,24 +144,24 @@ function toValue(value: unknown): unknown {
   return Buffer.isBuffer(value) ? value.toString('hex') : value;
 }
 
-/** A field of an entry by its name. */
+/** Returns a field of an entry by name. */
 export function valueOf(log: SealedLog, entry: Entry, field: string): unknown {
   return entry.values[kinds[log].fields.indexOf(field)];
 }
 
-/** The word and the words for the failure of an attempt. */
+/** Returns the reason code and the explanation of a failed attempt. */
 export function whyFailed(attempt: Entry): { reason: string | null; explanation: string | null } {
   const sealed = valueOf('attempts', attempt, 'reason') as string | null | [string | null, string];
   const [reason, explanation] = Array.isArray(sealed) ? sealed : [sealed, null];
   return { reason, explanation };
 }
 
-/** The hash of a row's leaf, with this hash of its content. */
+/** Returns the hash of a row's leaf, given the hash of its content. */
 export function entryHash(log: SealedLog, { id, values }: Entry, content: Buffer | null): Buffer {
   return leafHash(JSON.stringify([2, log, id, ...values, content && content.toString('hex')]));
 }
 
-/** The leaf of a row with this hash of its content. */
+/** Returns the leaf of a row, given the hash of its content. */
 export function toLeaf(log: SealedLog, entry: Entry, content: Buffer | null): Leaf {
   return { id: entry.id, hash: entryHash(log, entry, content), content, hints: hintsOf(entry) };
 }
@@ -173,7 +173,7 @@ function hintsOf({ values }: Entry): Buffer {
   return hints;
 }
 
-/** Names of the fields of which the checksum is another one. */
+/** Returns the names of the fields whose checksums differ. */
 export function differingFields(log: SealedLog, sealed: Leaf, now: Entry): string[] {
   const hints = hintsOf(now);
   const isSame = (at: number): boolean =>
@@ -181,20 +181,20 @@ export function differingFields(log: SealedLog, sealed: Leaf, now: Entry): strin
   return kinds[log].fields.filter((_, index) => !isSame(index * hintBytes));
 }
 
-/** The payload or the answer of an entry, to be opened. */
+/** The payload or the response body of an entry, to be decrypted. */
 export function storedContent({ eventId, eventSeq, subject, content }: Entry): StoredPayload {
   return { eventId: eventId ?? '', eventSeq: eventSeq ?? 0, subject, payload: content };
 }
 
 /**
- * What a leaf remembers of a payload or an answer. The salt follows from the subject's key: once that is destroyed, the hash reveals
- * nothing about the text.
+ * Returns the salted hash of a payload or a response body for its leaf. The salt is derived from the subject's key: once the key is
+ * destroyed, the hash reveals nothing about the text.
  */
 export function contentHash(log: SealedLog, id: number, text: string, salt: HmacKey): Buffer {
   return salt.digest(`${log} ${id}\0${text}`);
 }
 
-/** Subjects whose salts the contents need. */
+/** Returns the subjects whose salts are needed for the contents. */
 export function subjectsOf(entries: readonly Entry[], opened: readonly OpenedPayload[]): Set<string> {
   return new Set(
     entries.filter((_, index) => textOf(opened[index]) !== null).map(({ subject }) => subjectOf(subject)),

@@ -4,8 +4,8 @@ import { AppError } from '../../lib/errors.ts';
 import { readLastSeal, sealHash, type Seal } from './chain.ts';
 
 /**
- * The end of the chain, to be kept where the owner of the store cannot reach it: a whole log that was rewritten and signed anew does
- * not contain it.
+ * The end of the chain, to be stored where the owner of the store cannot reach it: a log that was rewritten and signed again as a whole
+ * does not contain it.
  */
 export interface Head extends Omit<Seal, 'progress'> {
   publicKey: string;
@@ -13,7 +13,7 @@ export interface Head extends Omit<Seal, 'progress'> {
   fingerprint: string;
 }
 
-/** What is published of a seal: enough to verify it. */
+/** Returns the published part of a seal: enough to verify it. */
 export function toHead(seal: Seal, publicKey: string): Head {
   const { version, number, sealedAt, entries, root, previousHash, hash, signature, progressHash } = seal;
   return {
@@ -22,7 +22,7 @@ export function toHead(seal: Seal, publicKey: string): Head {
   };
 }
 
-/** Null before the first seal. */
+/** Returns null before the first seal. */
 export async function readHead(session: Session): Promise<Head | null> {
   const state = await readSealState(session);
   const last = await readLastSeal(session);
@@ -30,7 +30,10 @@ export async function readHead(session: Session): Promise<Head | null> {
   return toHead(last, state.publicKey);
 }
 
-/** Reads what `audit head` wrote, or the body of an `audit.sealed` webhook. Throws AppError ERR_USAGE for anything else, one that was edited included. */
+/**
+ * Parses the output of `audit head`, or the body of an `audit.sealed` webhook. Throws AppError ERR_USAGE for anything else, including an
+ * edited head.
+ */
 export function parseHead(text: string): Head {
   const head = parse(text);
   const isWhole =
@@ -45,7 +48,7 @@ export function parseHead(text: string): Head {
 }
 
 /**
- * Reads a public key to hold the chain against: SPKI as PEM or in base64, its fingerprint, or a head. Returns its fingerprint. Throws
+ * Parses a public key to compare the chain with: SPKI as PEM or in base64, its fingerprint, or a head. Returns its fingerprint. Throws
  * AppError ERR_USAGE for anything else.
  */
 export function parsePinnedKey(text: string): string {
@@ -59,7 +62,7 @@ export function parsePinnedKey(text: string): string {
   });
 }
 
-/** A head as it is written and sent. */
+/** Converts a head to the JSON that is written and sent. */
 export function headJson(head: Head): Readonly<Record<string, string | number>> {
   const { version, number, sealedAt, entries, root, previousHash, hash, signature } = head;
   return {

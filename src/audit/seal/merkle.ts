@@ -1,8 +1,8 @@
 import { sha256 } from '../../crypto/sha256.ts';
 
 /*
- * Trees as in RFC 6962: leaves and inner nodes are hashed with different first bytes, so that no node passes for a leaf, and a
- * node without a partner goes up as it is.
+ * Trees as in RFC 6962: leaves and inner nodes are hashed with different first bytes, so that a node cannot be taken for a leaf, and a node
+ * without a partner moves up unchanged.
  */
 
 const hashBytes = 32;
@@ -20,13 +20,13 @@ function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
   return sha256(node);
 }
 
-/** A subtree that is full: of 2^height leaves. */
+/** A complete subtree of 2^height leaves. */
 interface Full {
   height: number;
   hash: Uint8Array;
 }
 
-/** A tree that grows leaf by leaf, so that its root costs nothing at the end: of 5,000 leaves it took 30 ms at one go. */
+/** A tree that grows leaf by leaf, so that computing its root takes no time at the end: for 5,000 leaves at once it took 30 ms. */
 export class MerkleTree {
   /** From left to right, each higher than the next. */
   readonly #full: Full[] = [];
@@ -40,7 +40,7 @@ export class MerkleTree {
     this.#full.push(right);
   }
 
-  /** Of the leaves so far; at least one. */
+  /** Root of the leaves so far; at least one. */
   root(): Buffer {
     return Buffer.from(
       this.#full.map((full) => full.hash).reduceRight((right, left) => nodeHash(left, right)),

@@ -6,7 +6,7 @@ const remedy =
   'Put the tables seal_state, seals and seal_packs back from a backup of the store, and run `audit verify`. If store.url names the right store, ' +
   'and the new log is meant (a new store, `audit begin-anew`), set audit.key to the fingerprint of its key, or to null before its first start.';
 
-/** Of a store that has no log. */
+/** The error for a store that has no log. */
 export function missingLog(key: string): AppError {
   return new AppError('ERR_AUDIT', `the store has no sealed log, and audit.key names the key ${key}`, {
     remedy,
@@ -14,8 +14,8 @@ export function missingLog(key: string): AppError {
 }
 
 /**
- * Refuses a log that another key signs than the configuration names (`audit.key`, a fingerprint; null for any), and a store without a log.
- * The host remembers by it that there was one. Throws AppError ERR_AUDIT.
+ * Refuses a log that is not signed by the configured key (`audit.key`, a fingerprint; null for any), and a store without a log. The host
+ * thereby remembers that a log existed. Throws AppError ERR_AUDIT.
  */
 export async function requirePinnedKey(session: Session, key: string | null): Promise<void> {
   if (key === null) return;

@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { canonical } from '../../db/proof/marks.ts';
 
-/** How far a log has been sealed whose ids appear in the order of their commits. */
+/** How far a log is sealed whose ids appear in commit order. */
 export interface OrderedProgress {
   /** The highest id that was read. */
   to: number;
 }
 
-/** How far a log has been sealed whose ids are given out before the commit. */
+/** How far a log is sealed whose ids are assigned before the commit. */
 export interface LogProgress extends OrderedProgress {
-  /** Ranges of ids up to `to` in which rows may still appear, and since when that is known, ms of the store's clock. */
+  /** Ranges of ids up to `to` in which rows may still appear, with the time since when that is known, ms of the store's clock. */
   open: readonly OpenRange[];
 }
 
@@ -21,13 +21,13 @@ export interface OpenRange {
   seal?: number;
 }
 
-/** How far everything has been sealed: a part of each seal, and signed with it. */
+/** How far all logs are sealed: a part of each seal, signed with it. */
 export interface Progress {
   attempts: LogProgress;
   audit_log: LogProgress;
   event_log: OrderedProgress;
   delivery_log: OrderedProgress;
-  /** How far version f84be48 had sealed, by leaves of version 1, and the last delivery that it made. */
+  /** How far version f84be48 had sealed, with leaves of version 1, and the last delivery that it created. */
   old: { attempts: number; audit_log: number; delivery_log: number };
   /** The last rows without a mark: version f84be48 made none. */
   unmarked: { attempts: number; audit_log: number };
@@ -45,7 +45,7 @@ export const nothingSealed: Progress = {
   unmarked: { attempts: 0, audit_log: 0 },
 };
 
-/** What a seal hashes of it, and what a head carries. */
+/** The hash of the progress in a seal and in a head. */
 export function progressHash(progress: Progress): string {
   return createHash('sha256')
     .update(JSON.stringify(canonical(progress)))

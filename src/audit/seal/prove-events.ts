@@ -7,8 +7,8 @@ import type { Leaf } from './pack.ts';
 import { readProvedLeaves } from './prove-leaves.ts';
 
 /**
- * Which of these events are in the log as they were sealed, their moments included: only their age may be trusted. Unsealed
- * events are left out. Throws AppError ERR_AUDIT when one was changed.
+ * Returns which of these events are in the log as sealed, including their times: only their age may be trusted. Unsealed events are left
+ * out. Throws AppError ERR_AUDIT if an event was changed.
  */
 export async function proveEvents(tx: Session, seqs: readonly number[]): Promise<Set<number>> {
   const proved = new Set<number>();
@@ -33,7 +33,7 @@ export async function proveEvents(tx: Session, seqs: readonly number[]): Promise
   return proved;
 }
 
-/** The seal that has an event: how far each has come grows with the number. Version 1 has none. */
+/** Finds the seal of an event by binary search: progress grows with the seal number. Seals of version 1 contain no events. */
 async function findSeal(
   tx: Session,
   seq: number,
@@ -53,7 +53,7 @@ async function findSeal(
   return found;
 }
 
-/** How far retention has dropped the seals of events; 0 before the first drop. Throws AppError ERR_AUDIT. */
+/** Returns up to which event retention has dropped seals; 0 before the first drop. Throws AppError ERR_AUDIT. */
 export async function readDroppedTo(session: Session): Promise<number> {
   const state = await readSealState(session);
   if (!state || state.anchor.number === 0) return 0;

@@ -8,7 +8,7 @@ import type { GappedLog } from './progress.ts';
 import { oldActLeaf, oldAttemptLeaf } from '../verify/old-entry.ts';
 import { readOldLeaves, type OldLeaf } from '../verify/read-old-leaves.ts';
 
-/** The leaves of a seal of version 2, by log. Throws AppError ERR_AUDIT when they do not make its root. */
+/** Returns the leaves of a seal of version 2, by log. Throws AppError ERR_AUDIT if they do not produce its root. */
 export async function readProvedLeaves(tx: Session, seal: Seal): Promise<Map<SealedLog, Leaf[]>> {
   const packs = await tx.rows<{ log: SealedLog; leaves: Buffer }>(
     'SELECT log, leaves FROM seal_packs WHERE seal = ? ORDER BY place',
@@ -31,8 +31,8 @@ function proveRoot({ number, root }: Seal, hashes: readonly Buffer[]): void {
 }
 
 /**
- * Attempts and acts that seals seal. The number beside a leaf is not hashed: each row is proved to be the one of its leaf. Throws AppError
- * ERR_AUDIT.
+ * Returns the ids of the attempts and acts in these seals. The id beside a leaf is not hashed, so each row is proved to match its leaf.
+ * Throws AppError ERR_AUDIT.
  */
 export async function readProvedIds(
   tx: Session,

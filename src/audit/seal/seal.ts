@@ -49,29 +49,29 @@ import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 /*
  *   rows of audit_log, attempts, event_log, delivery_log ──leaf each──▶ Merkle root ──with the hash of the seal before──▶ signed seal
  *
- * Rows are read after they were committed, in the background: a delivery waits for nothing here. Until then the mark of an attempt or an
- * act (src/db/proof/marks.ts) proves who wrote it.
+ * Rows are read after their commit, in the background, so no delivery waits for sealing. Until a row is sealed, the mark of an attempt or
+ * an act (src/db/proof/marks.ts) proves who wrote it.
  *
- * Each seal has, and signs, how far the logs have been sealed. The daemon trusts no other column: it proves the last
- * seal before it makes the next.
+ * Each seal contains, and signs, how far the logs have been sealed. The daemon trusts no other column: it proves the last seal before it
+ * makes the next.
  *
- * Each seal may lead to an event (`audit.sealed`), whose delivery makes entries itself. Where there is nothing but those, nothing
- * is sealed: they wait for something else to come, else every seal would be the cause of the next one.
+ * A seal may produce an event (`audit.sealed`), whose delivery creates entries itself. If there are only such entries, nothing is sealed
+ * until another entry arrives; otherwise every seal would cause the next one.
  */
 
-/** Of one seal. */
+/** Entries of one seal. */
 export const maximumEntries = 5_000;
-/** Read at once. */
+/** Entries read at once. */
 const entriesAtOnce = 250;
-/** Hashed at once, while a change that comes just then waits: 100 of them took 6 ms on a busy machine. */
+/** Leaves hashed before yielding to the event loop, where a change may be waiting: 100 of them took 6 ms on a busy machine. */
 const hashedAtOnce = 20;
-/** Of one row: some 45 KB. */
+/** Leaves of one row of seal_packs: some 45 KB. */
 const leavesOfPack = 500;
 
 export interface SealOptions {
   graceMs?: number;
   maximumEntries?: number;
-  /** What this process has seen of the chain; it is kept up to date. */
+  /** The last seal that this process has seen; `sealOnce` updates it. */
   memory?: ChainMemory;
   /** Called last within the transaction of the seal. */
   onSealed?(tx: Session, head: Head): Promise<void>;
@@ -85,8 +85,8 @@ interface LogLeaves {
 }
 
 /**
- * Seals what is new, at most `maximumEntries` rows: call again at once while there is more. Null when there is nothing, or another process
- * is at it. Throws AppError ERR_AUDIT, and signs nothing, when the chain is not as it was sealed.
+ * Seals the new rows, at most `maximumEntries`: call again at once while there are more. Returns null if there is nothing to seal. Throws
+ * AppError ERR_AUDIT, and signs nothing, if the chain is not as it was sealed.
  */
 export async function sealOnce(vault: EncryptedStore, options: SealOptions = {}): Promise<Seal | null> {
   const { store, cipher } = vault;
@@ -107,7 +107,7 @@ export async function sealOnce(vault: EncryptedStore, options: SealOptions = {})
   return made.seal;
 }
 
-/** A key that was there is not made again: it was taken away. */
+/** A key that existed is not created again: it was removed. */
 async function ensureKey({ store, cipher }: EncryptedStore, { last: seen }: ChainMemory): Promise<void> {
   if (seen && !(await readSealState(store))) throw broken('its key is missing');
   await ensureSealState(store, cipher);
@@ -157,8 +157,8 @@ async function sealNext(
 }
 
 /**
- * Before the first seal of version 2: what version f84be48 sealed, and that its rows have no marks; or what a new log took over on record.
- * Where the log began with an empty store, every row has its mark.
+ * Progress before the first seal of version 2: the rows that version f84be48 sealed, and that its rows have no marks; or the rows that a
+ * new log took over on record. If the log began with an empty store, every row has its mark.
  */
 async function firstProgress(tx: Session, { cipher }: EncryptedStore, end: ChainEnd): Promise<Progress> {
   const { state, last } = end;
@@ -207,7 +207,7 @@ function oldProgress({ state }: ChainEnd): OldProgress {
   return parseStored('seal_state.progress', state.oldProgress, 1) as OldProgress;
 }
 
-/** Whether all entries report seals. A full seal of them is sealed: other entries may follow. */
+/** Whether all entries report seals. A full seal of such entries is made, because other entries may follow. */
 async function isOnlyAboutSeals(tx: Session, ids: Found['ids'], limit: number): Promise<boolean> {
   const { attempts, audit_log: acts, event_log: events, delivery_log: deliveries } = ids;
   const all = attempts.length + events.length + deliveries.length;
@@ -254,7 +254,7 @@ async function toLeaves(vault: EncryptedStore, tx: Session, { ids, ...marking }:
 
 interface Marking {
   marker: Marker;
-  /** The last ids that have no mark rightly: rows of version f84be48. */
+  /** The last ids that rightly have no mark: rows of version f84be48. */
   unmarked: Progress['unmarked'];
 }
 
@@ -274,7 +274,7 @@ async function* leavesOf(
   }
 }
 
-/** What SQL inserted or edited before its seal is not signed: once sealed, it could neither stay nor be removed. */
+/** Rows that SQL inserted or edited before their seal are not signed: once sealed, they could neither stay nor be removed. */
 function requireMarks(log: GappedLog, rows: readonly Entry[], { marker, unmarked }: Marking): void {
   const forged = rows.find((row) => !isMarked(marker, { log, row, unmarkedTo: unmarked[log] }));
   if (!forged) return;
@@ -294,7 +294,7 @@ async function writeSeal(tx: Session, seal: Seal, logs: readonly LogLeaves[]): P
       ],
     ],
   );
-  // Unsigned: it shows `verify` that the last seal was deleted, unless this was set back as well.
+  // Unsigned: shows `verify` that the last seal was deleted, unless this value was set back as well.
   await tx.run("UPDATE seal_state SET progress = JSON_SET(progress, '$.seals', ?) WHERE id = 1", [
     seal.number,
   ]);

@@ -5,7 +5,7 @@ import { nothingSealed } from './progress.ts';
 
 /** How far sealing is behind. */
 export interface UnsealedAge {
-  /** Age of the oldest entry that no seal has and that is to be sealed by itself; 0 without one. */
+  /** Age of the oldest unsealed entry that needs a seal of its own; 0 without one. */
   ageMs: number;
   /** Age of the last seal; Infinity before the first. */
   sealAgeMs: number;
@@ -13,18 +13,18 @@ export interface UnsealedAge {
   lastSeal: number;
 }
 
-/** Beyond two intervals: with the default of 10 s, sealing that stops is reported within 45 s. */
+/** Allowed beyond two intervals: with the default of 10 s, a stop of sealing is reported within 45 s. */
 const slackMs = 15_000;
 
-/** How far sealing may be behind, ms, when it seals at every `intervalMs`. */
+/** How far sealing may be behind, in ms, when it seals every `intervalMs`. */
 export const unsealedLimitMs = (intervalMs: number): number => 2 * intervalMs + slackMs;
 
-/** While seals are made, sealing has not stopped, however far it is behind. */
+/** While seals are still made, sealing has not stopped, however far it is behind. */
 export function isSealingStopped({ ageMs, sealAgeMs }: UnsealedAge, limitMs: number): boolean {
   return Math.min(ageMs, sealAgeMs) > limitMs;
 }
 
-/** Attempts that report seals wait for other entries, and staged rows wait for their flip: neither counts. */
+/** Attempts that report seals wait for other entries, and staged rows wait until their transaction is shown: neither counts. */
 export async function readUnsealedAge(session: Session): Promise<UnsealedAge> {
   const last = await readLastSeal(session);
   const {

@@ -13,23 +13,23 @@ import {
 } from './progress.ts';
 
 /*
- * What is to be sealed next.
+ * Finds the entries of the next seal.
  *
- * Events and deliveries get their ids under the lock of the checkpoint's row, which its counters leave only with the commit: below the
- * counters everything is there. What is being staged is left out until all of it is shown.
+ * Events and deliveries get their ids under the lock of the checkpoint's row, which is released with the commit: every row below the
+ * counters exists. Rows that are being staged are left out until the whole transaction is shown.
  *
- * Attempts and acts: ids are given out before the commit, so a row may become visible after one with a higher id, or never (a rollback). Where ids
- * are missing below the highest one read, the range stays open: it is looked at again in every step, and what appears is sealed then.
- * A range is closed when it has been open for longer than any statement of ours may run (an id that was given out has its row by
- * then), and a locking read has waited for the transaction that had not committed it.
+ * Attempts and acts get their ids before the commit, so a row may become visible after a row with a higher id, or never (a rollback). If
+ * ids are missing below the highest one read, the range stays open: every step reads it again and seals the rows that appear. A range is
+ * closed when it has been open for longer than any of our statements may run (an id that was given out has its row by then), and a locking
+ * read has waited for the transactions that had not committed.
  */
 
 /** Longer than a statement may take (60 s): an id given out before has its row by then, or never gets it. */
 const graceMs = 2 * 60_000;
-/** Ranges that are found within so long are kept as one. */
+/** Ranges found within this time are merged into one. */
 const mergedMs = 15_000;
 
-/** Now, by the store, as it writes it. */
+/** The current time of the store's clock, as SQL text. */
 export async function readClock(session: Session): Promise<string> {
   const [row] = await session.rows<{ now: string }>('SELECT UTC_TIMESTAMP(3) AS now');
   return row!.now;
@@ -38,7 +38,7 @@ export async function readClock(session: Session): Promise<string> {
 const rangeName = (log: GappedLog, { from, to }: { from: number; to: number }): string =>
   `${log} ${from} ${to}`;
 
-/** The ranges in which no row can appear any more, once the present rows have been read. */
+/** Returns the ranges in which no more rows can appear, once the present rows have been read. */
 export async function closeRanges(store: Store, progress: Progress, afterMs = graceMs): Promise<Set<string>> {
   const nowMs = fromSqlDatetime(await readClock(store));
   const closed = new Set<string>();
@@ -62,19 +62,19 @@ export async function closeRanges(store: Store, progress: Progress, afterMs = gr
 
 export interface Found {
   ids: Record<SealedLog, number[]>;
-  /** The progress once these are sealed. */
+  /** The progress once these entries are sealed. */
   progress: Progress;
 }
 
 interface Finding {
   closed: ReadonlySet<string>;
-  /** The seal that is being made. */
+  /** Number of the seal that is being made. */
   seal: number;
   sealedAtMs: number;
   limit: number;
 }
 
-/** The rows that no seal has yet, at most `limit`, and how far the logs have been read with them. */
+/** Returns the rows that no seal contains, at most `limit`, and how far the logs have been read with them. */
 export async function findEntries(tx: Session, progress: Progress, options: Finding): Promise<Found> {
   const found: Found = {
     ids: { audit_log: [], attempts: [], event_log: [], delivery_log: [] },
@@ -99,7 +99,7 @@ export async function findEntries(tx: Session, progress: Progress, options: Find
 
 type Ends = Record<'event_log' | 'delivery_log', number>;
 
-/** The first ids that are not there for certain. */
+/** Returns the first ids whose rows may not exist yet. */
 async function readEnds(tx: Session): Promise<Ends> {
   const [row] = await tx.rows<Ends>(
     `SELECT LEAST(next_event_seq, COALESCE(staged_from_seq, next_event_seq)) AS event_log,
@@ -147,8 +147,8 @@ async function findGapped(
 }
 
 /**
- * Adds the range that a seal found. Where ids are counted in steps (auto_increment_increment of a cluster), every seal finds one: those
- * of the same quarter of a minute become one range, open since the last of them. So a log has 10 at most, and not 120 at a seal a second.
+ * Adds the range that a seal found. If ids are counted in steps (auto_increment_increment of a cluster), every seal finds one: the ranges
+ * of the same 15 s become one range, open since the last of them. So a log has 10 ranges at most, instead of 120 at a seal a second.
  */
 function withRange(open: readonly OpenRange[], range: OpenRange): OpenRange[] {
   const last = open.at(-1);
@@ -172,7 +172,7 @@ async function findLate(tx: Session, log: GappedLog, { open }: LogProgress): Pro
   return [...late].sort((a, b) => a - b);
 }
 
-/** Ids of a range that seals have: those within it by the seal that opened it, or one since. */
+/** Ids of a range that are sealed, by the seal that opened the range or a later one. */
 async function sealedWithin(
   tx: Session,
   log: GappedLog,
@@ -196,7 +196,7 @@ async function sealedWithin(
   return sealed;
 }
 
-/** From the first to the last id that is missing in an ascending list. */
+/** Returns the range from the first to the last missing id in an ascending list. */
 function gapIn(ids: readonly number[], after: number): { from: number; to: number } | undefined {
   let from: number | undefined;
   let to = 0;

@@ -6,7 +6,7 @@ import { fail, nameOf, whenOf } from './flaw.ts';
 import type { ReadChunk, SealedLeaf } from './read-chunks.ts';
 import type { SealWalk } from './seal-walk.ts';
 
-/** Compares leaves with their rows, and fails where a row has none. */
+/** Compares leaves with their rows, and fails if a row has no leaf. */
 export async function compareChunk(walk: SealWalk, chunk: ReadChunk): Promise<void> {
   const { log, leaves, rows } = chunk;
   const byId = new Map(rows.map((row) => [row.id, row]));
@@ -22,7 +22,7 @@ function isGapped(log: SealedLog): log is GappedLog {
   return (gappedLogs as readonly SealedLog[]).includes(log);
 }
 
-/** A row that the seals up to here do not have. */
+/** Notes a row that no seal up to here contains. */
 function skip({ skipped }: SealWalk, log: SealedLog, id: number): void {
   if (isGapped(log)) {
     skipped[log].add(id);
@@ -43,7 +43,7 @@ function compareLeaf(walk: SealWalk, log: SealedLog, leaf: SealedLeaf, row: Entr
   else failEdited(log, leaf, row);
 }
 
-/** Whether a row, and what it refers to, is as it was sealed. */
+/** Whether a row, and the rows that it refers to, are as they were sealed. */
 function isWhole(log: SealedLog, leaf: SealedLeaf, row: Entry): boolean {
   if (log === 'event_log' && !row.keepsContent) return false;
   return entryHash(log, row, leaf.content).equals(leaf.hash);
@@ -70,7 +70,7 @@ function failEdited(log: SealedLog, leaf: SealedLeaf, row: Entry | undefined): n
   fail('edited', { message: `${which}${of} was edited: ${named} (${when})`, ...place, fields });
 }
 
-/** After the last seal: rows that no seal has and that are not in a range that is still open. */
+/** After the last seal: fails for rows that no seal contains and that are not in an open range. */
 export function checkSkipped({ skipped, progress }: SealWalk): void {
   for (const log of gappedLogs) {
     const left = [...skipped[log]].filter(

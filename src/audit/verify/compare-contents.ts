@@ -14,7 +14,7 @@ const contentFields: Readonly<Record<SealedLog, string>> = {
   audit_log: '',
 };
 
-/** Compares payloads and answers with what was sealed of them; missing ones need an act that explains it. */
+/** Compares payloads and response bodies with their sealed hashes; a missing one needs an act that explains it. */
 export async function compareContents(
   walk: SealWalk,
   { log, leaves, contents, keys }: ReadChunk,
@@ -51,7 +51,7 @@ function isProved({ log, leaf, row, payload, salt }: Content): boolean {
     : false;
 }
 
-/** Why a content is not what was sealed; fails where no act says it. */
+/** Returns why a content differs from the sealed one; fails if no act explains it. */
 async function explain(walk: SealWalk, content: Content): Promise<'pruned' | 'erased'> {
   const { excuses, nowMs } = walk;
   const { log, leaf, row } = content;
@@ -74,7 +74,7 @@ async function explain(walk: SealWalk, content: Content): Promise<'pruned' | 'er
       })
     );
   }
-  // Asked again: it may have been erased while we walk.
+  // Read the acts again: the content may have been erased during this verification.
   await excuses.read();
   if (excuses.isBeingErased(row.subject, eventSeq, nowMs) && (await isErasedSoon(walk, content)))
     return 'erased';
@@ -91,7 +91,10 @@ async function explain(walk: SealWalk, content: Content): Promise<'pruned' | 'er
 const standstillMs = 3_000;
 const lookEveryMs = 100;
 
-/** Waits for an erasure to come to this content while it removes others of the patient. False when it stands still. */
+/**
+ * Waits until an erasure that is still removing contents of the patient has removed this one. Returns false if the erasure makes no
+ * progress.
+ */
 async function isErasedSoon({ vault: { store } }: SealWalk, { log, row }: Content): Promise<boolean> {
   let left = Infinity;
   let movedMs = monotonicMs();

@@ -8,7 +8,7 @@ import { oldActLeaf, oldAttemptLeaf, oldPayloadHash, openPayloadsOf, type OldLog
 import { readOldLeaves, type OldLeaf } from './read-old-leaves.ts';
 import type { SealWalk } from './seal-walk.ts';
 
-/** Compares the leaves of seals of version 1, in order, with the rows as they are now, by the rule of that version. */
+/** Compares the leaves of seals of version 1, in order, with the present rows, by the rule of that version. */
 export async function compareOldSeals(walk: SealWalk, seals: readonly Seal[]): Promise<void> {
   const leaves = new LeafQueue(readOldLeaves(walk.vault.store, seals[0]!.number, seals.at(-1)!.number));
   for (const seal of seals) {
@@ -17,7 +17,7 @@ export async function compareOldSeals(walk: SealWalk, seals: readonly Seal[]): P
   }
 }
 
-/** Rows below where version 2 begins that no seal of version 1 has: a later seal must have them. */
+/** Notes rows before the beginning of version 2 that no seal of version 1 contains: a later seal must contain them. */
 export async function skipOld({ vault, comparedTo, skipped }: SealWalk, log: OldLog): Promise<void> {
   const rows = await vault.store.rows<{ id: number }>(
     `SELECT g.id FROM ${log} g LEFT JOIN seal_leaves l ON l.log = ? AND l.entry_id = g.id
@@ -96,7 +96,7 @@ async function comparePayload(
     return;
   await excuses.read();
   if (attempt!.payload === null) {
-    // It was gone when the attempt was sealed: nothing of it was promised.
+    // The payload was gone when the attempt was sealed, so the seal does not cover it.
     if (payloadHash === null || excuses.of({ eventSeq, subject, createdAt: null })) return;
     fail('deleted', {
       message: `${which} was deleted without an erasure on record (${whenOf(seal)})`,
@@ -110,7 +110,7 @@ async function comparePayload(
   });
 }
 
-/** Gives out the leaves of one seal after the other. */
+/** Returns the leaves of one seal after the other. */
 class LeafQueue {
   readonly #leaves: AsyncGenerator<OldLeaf, void, undefined>;
   #next: OldLeaf | undefined;

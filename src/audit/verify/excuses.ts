@@ -9,32 +9,32 @@ import { readPrunedRanges, type PrunedRange } from '../act/retention-acts.ts';
 interface Erased {
   lastEvent: number;
   atMs: number;
-  /** It also covers events from before it that were captured later: those never had a payload (outbox/standing-erasures). */
+  /** Whether it also covers events from before it that were captured later: those never had a payload (outbox/standing-erasures). */
   stands: boolean;
 }
 
-/** By so much the clocks of source and store may differ where the time of a late event is compared with that of its erasure. */
+/** The clocks of source and store may differ by this much when the time of a late event is compared with the time of its erasure. */
 const skewMs = 60_000;
 
 export interface Gone {
   eventSeq: number;
   subject: string | null;
-  /** When the event was written, as sealed; null where that is not known. */
+  /** When the event was written, as sealed; null if unknown. */
   createdAt: string | null;
   /** Commit time of an event that was sealed without a payload. */
   bodilessFrom?: string;
 }
 
-/** An erasure removes row by row what its act has announced: for so long it may be under way. */
+/** An erasure removes rows one by one after its act: it may run for this long. */
 const underWayMs = 5 * 60_000;
 
-/** Why a payload may be gone: erasures and decisions of retention, by acts that this program wrote. */
+/** Why a payload may be gone: erasures and decisions of retention, from acts that this program wrote. */
 export class Excuses {
   readonly #session: Session;
   readonly #marker: Marker;
   #erased = new Map<string, Erased[]>();
   #pruned: readonly PrunedRange[] = [];
-  /** Pruned by version f84be48. */
+  /** The last event pruned by version f84be48. */
   #adoptedTo = 0;
 
   constructor(session: Session, marker: Marker) {
@@ -42,7 +42,7 @@ export class Excuses {
     this.#marker = marker;
   }
 
-  /** Reads them anew: a payload may have been erased or pruned meanwhile. */
+  /** Reads the acts again: a payload may have been erased or pruned meanwhile. */
   async read(): Promise<void> {
     const erased = new Map<string, Erased[]>();
     for (const { at, target, details } of await readMarkedActs(this.#session, this.#marker, {
@@ -76,7 +76,7 @@ export class Excuses {
     return isCovered ? 'erased' : undefined;
   }
 
-  /** Whether an erasure covers what was read after it: such an event is written without a payload. */
+  /** Whether an erasure covers an event that was read after it: such an event is written without a payload. */
   mayBeBodiless(subject: string | null): boolean {
     return subject !== null && this.#erased.has(subjectOf(subject));
   }
@@ -85,19 +85,19 @@ export class Excuses {
     return subject !== null && this.#erasures(subject, eventSeq).length > 0;
   }
 
-  /** Whether an erasure has begun so lately that it may not have come to this payload yet. */
+  /** Whether an erasure began so recently that it may not have reached this payload yet. */
   isBeingErased(subject: string | null, eventSeq: number, nowMs: number): boolean {
     return (
       subject !== null && this.#erasures(subject, eventSeq).some(({ atMs }) => nowMs - atMs < underWayMs)
     );
   }
 
-  /** The moments of the erasures that ended deliveries of this event. */
+  /** Times of the erasures that ended deliveries of this event. */
   erasedAtMs(subject: string | null, eventSeq: number): number[] {
     return subject === null ? [] : this.#erasures(subject, eventSeq).map(({ atMs }) => atMs);
   }
 
-  /** The last event that retention may have taken the payload of. */
+  /** The last event whose payload retention may have removed. */
   get prunedTo(): number {
     return Math.max(this.#adoptedTo, ...this.#pruned.map(({ toSeq }) => toSeq));
   }

@@ -15,17 +15,17 @@ export type FlawKind =
   /** No act on record explains it. */
   | 'unexplained';
 
-/** The first thing that is wrong. */
+/** The first flaw that was found. */
 export interface Flaw {
   kind: FlawKind;
   /** Names the entry or the seal and the fields, never their content. */
   message: string;
-  /** Null where it is not in one seal. */
+  /** Null if the flaw is not in one seal. */
   seal: number | null;
   log: SealedLog | null;
   entryId: number | null;
   delivery: number | null;
-  /** Columns that are not as they were, or as what is sealed says. */
+  /** Columns that were changed, or that contradict the sealed data. */
   fields: readonly string[];
 }
 
@@ -45,7 +45,7 @@ class FlawError extends Error {
   }
 }
 
-/** The flaw that an error means; undefined for an error that says nothing about the log. */
+/** Converts an error to a flaw; undefined for an error that says nothing about the log. */
 export function toFlaw(error: unknown): Flaw | undefined {
   if (error instanceof FlawError) return error.flaw;
   if (error instanceof SubjectKeyError)

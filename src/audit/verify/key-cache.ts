@@ -6,8 +6,8 @@ import { readSubjectKeys, type SubjectKeys } from '../../outbox/payload/subject-
 const mostSubjects = 50_000;
 
 /**
- * Keys of patients, read once each: asking for them with every thousand entries took a third of the server's time (MySQL 9.7). Keys that an
- * erasure destroys meanwhile stay here; the erasure itself stands on record.
+ * Keys of patients, each read once: reading them with every thousand entries took a third of the server's time (MySQL 9.7). Keys that an
+ * erasure destroys meanwhile stay here; the erasure itself is on record.
  */
 export class KeyCache {
   readonly #session: Session;

@@ -13,7 +13,7 @@ import { leafHash } from '../seal/merkle.ts';
 /** The tables whose rows were sealed. */
 export type OldLog = 'attempts' | 'audit_log';
 
-/** An attempt, with what it sent to whom. Null where that has been deleted. */
+/** An attempt with its delivery and event. Null fields if those were deleted. */
 export interface AttemptEntry {
   id: number;
   delivery: number;
@@ -23,7 +23,7 @@ export interface AttemptEntry {
   outcome: string;
   responseStatus: number | null;
   reason: string | null;
-  /** Version f84be48 recorded none: one that is there was added to the row. */
+  /** Version f84be48 recorded none: a value was added to the row later. */
   explanation: string | null;
   webhook: number | null;
   eventId: string | null;
@@ -33,13 +33,13 @@ export interface AttemptEntry {
   subject: string | null;
   transactionId: string | null;
   occurredAt: string | null;
-  /** In the log; shows whether its payload was pruned. */
+  /** Position in the log; shows whether its payload was pruned. */
   eventSeq: number | null;
-  /** As the store has it (outbox/payloads opens it); null once pruned or erased. */
+  /** As stored (outbox/payloads decrypts it); null once pruned or erased. */
   payload: string | null;
 }
 
-/** What a person did. */
+/** An act as version f84be48 sealed it. */
 export interface ActEntry {
   id: number;
   at: string;
@@ -60,7 +60,7 @@ export const attemptColumns = `a.id, a.delivery_id AS delivery, a.number, a.star
 export const attemptJoins =
   'LEFT JOIN delivery_log d ON d.id = a.delivery_id LEFT JOIN event_log e ON e.seq = d.event_seq';
 
-/** The payloads of attempts, opened, in order. */
+/** Decrypts the payloads of attempts, in order. */
 export function openPayloadsOf(
   session: Session,
   cipher: Cipher,
@@ -77,7 +77,9 @@ export function openPayloadsOf(
 
 export const actColumns = 'g.id, g.at, g.actor, g.role, g.action, g.target, g.details';
 
-/** The leaf of an attempt. The payload is in it as a salted hash, so that it can be proved while it is there, and erased. */
+/**
+ * Returns the leaf of an attempt. It contains a salted hash of the payload, which can be proved while the payload exists and then erased.
+ */
 export function oldAttemptLeaf(entry: AttemptEntry, payloadHash: Uint8Array | null): Buffer {
   return leafHash(
     JSON.stringify([
@@ -109,7 +111,7 @@ export function oldActLeaf({ id, at, actor, role, action, target, details }: Act
   return leafHash(JSON.stringify(['act', id, at, actor, role, action, target, content]));
 }
 
-/** The salt is a function of the subject's key: where that is destroyed, payloads cannot be tried against the hash. */
+/** The salt is derived from the subject's key: if that is destroyed, payloads cannot be tried against the hash. */
 export function oldPayloadHash(payload: string, delivery: number, subjectSalt: HmacKey): Buffer {
   const salt = subjectSalt.digest(`payload of delivery ${delivery}`);
   return new HmacKey(salt).digest(payload);

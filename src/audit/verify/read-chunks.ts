@@ -25,7 +25,7 @@ export interface SealedLeaf extends Leaf {
 export interface Chunk {
   log: SealedLog;
   leaves: readonly SealedLeaf[];
-  /** Leaves of rows that appeared later than one with a higher id. */
+  /** Ids of rows that appeared later than a row with a higher id. */
   late: readonly number[];
   /** All rows above `after` up to `to` must have leaves. */
   after: number;
@@ -41,7 +41,7 @@ export interface ReadChunk extends Chunk {
   keys: ReadonlyMap<string, SubjectKeys>;
 }
 
-/** The leaves of some seals of version 2, whose roots are proved here, in chunks. */
+/** Yields the leaves of seals of version 2 in chunks, after proving the roots of the seals. */
 export async function* planChunks(
   walk: SealWalk,
   seals: readonly Seal[],

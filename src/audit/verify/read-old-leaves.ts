@@ -8,7 +8,7 @@ import {
   type OldLog,
 } from './old-entry.ts';
 
-/** A leaf with the entry that it stands for, as that is now; both null when it is gone. */
+/** A leaf with its present entry; both null if the entry is gone. */
 export interface OldLeaf {
   seal: number;
   place: number;

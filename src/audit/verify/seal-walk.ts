@@ -8,18 +8,18 @@ import type { KeyCache } from './key-cache.ts';
 import type { Verification } from './verification.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
-/** What one verification shares between its parts. */
+/** State that the parts of one verification share. */
 export interface SealWalk {
   vault: EncryptedStore;
   publicKey: KeyObject;
   marker: Marker;
   excuses: Excuses;
   keys: KeyCache;
-  /** Of the last seal. */
+  /** Progress of the last seal. */
   progress: Progress;
   head: Head | undefined;
   result: Verification;
-  /** Ids that were passed without a leaf: a later seal must have them, or a range that is still open. */
+  /** Ids passed without a leaf: a later seal, or a range that is still open, must contain them. */
   skipped: Record<GappedLog, Set<number>>;
   /** How far the rows of each log are compared, or are about to be. */
   comparedTo: Record<SealedLog, number>;

@@ -19,7 +19,7 @@ interface Range {
   to: number;
 }
 
-/** Proves seals one after the other, and compares what they seal with the rows as they are now. */
+/** Proves seals one after the other, and compares their leaves with the present rows. */
 export async function walkSeals(walk: SealWalk, range: Range): Promise<void> {
   await skipOld(walk, 'attempts');
   await skipOld(walk, 'audit_log');
@@ -33,7 +33,7 @@ export async function walkSeals(walk: SealWalk, range: Range): Promise<void> {
   checkSkipped(walk);
 }
 
-/** A chunk; or seals of which all chunks came before, or which are of version 1. */
+/** A chunk; or seals whose chunks all came before, or that are of version 1. */
 type Step<C> = { chunk: C } | { chunk?: undefined; seals: readonly Seal[] };
 
 async function* planSteps(
@@ -83,7 +83,7 @@ function checkSeal({ publicKey, head }: SealWalk, seal: Seal, previousHash: stri
     fail('rewritten', { message: `${which} is another one than the head that was exported`, seal: number });
 }
 
-/** Seals `from` to `to`, by number; fails where one is missing. */
+/** Reads seals `from` to `to`, by number; fails if one is missing. */
 async function readSealsInOrder(walk: SealWalk, from: number, to: number): Promise<Seal[]> {
   const seals = await readSeals(walk.vault.store, 'number BETWEEN ? AND ? ORDER BY number', [from, to]);
   for (let number = from; number <= to; number += 1) {
@@ -94,7 +94,7 @@ async function readSealsInOrder(walk: SealWalk, from: number, to: number): Promi
   return seals;
 }
 
-/** Seals of one version that fit into memory together. */
+/** Groups seals of one version that fit into memory together. */
 function batches(seals: readonly Seal[]): Seal[][] {
   const all: Seal[][] = [];
   let entries = 0;
@@ -110,7 +110,7 @@ function batches(seals: readonly Seal[]): Seal[][] {
   return all;
 }
 
-/** Seals and leaves that are not in the chain. */
+/** Fails for seals and leaves that are not in the chain. */
 async function checkOutside({ vault: { store } }: SealWalk, { anchor, to }: Range): Promise<void> {
   for (const table of ['seals', 'seal_packs', 'seal_leaves'] as const) {
     const column = table === 'seals' ? 'number' : 'seal';

@@ -30,7 +30,7 @@ export interface ActCheck {
   replays: ReplayRecords;
 }
 
-/** Compares what is in the store beside the log with the acts that explain it. */
+/** Compares the contents of the store outside the log with the acts that explain them. */
 export async function checkActs(check: ActCheck, state: SealState): Promise<void> {
   await checkCopies(check);
   await checkWebhooks(check);
@@ -41,7 +41,7 @@ export async function checkActs(check: ActCheck, state: SealState): Promise<void
   await checkDropped(check, state);
 }
 
-/** The index refuses two acts of one mark; without it they could be there. */
+/** The index refuses two acts with one mark; without it there could be copies. */
 async function checkCopies({ vault: { store } }: ActCheck): Promise<void> {
   const [copy] = await store.rows<{ id: number }>(
     'SELECT MAX(id) AS id FROM audit_log WHERE mark IS NOT NULL GROUP BY mark HAVING COUNT(*) > 1 LIMIT 1',
@@ -59,7 +59,7 @@ interface WebhookFlaw {
 async function checkWebhooks(check: ActCheck): Promise<void> {
   const found = await findWebhookFlaw(check);
   if (!found) return;
-  // Seen twice, because the rows and the acts are read one after the other.
+  // Checked twice, because the rows and the acts are read one after the other.
   const again = await findWebhookFlaw(check);
   if (!again) return;
   const { id, fields, isThere } = again;
@@ -98,7 +98,7 @@ async function checkReplays({ vault: { store }, marker, replays }: ActCheck): Pr
     for (const { id, state } of rows) {
       missing.delete(id);
       if (replayDifferences(id, state, replays).length === 0) continue;
-      // It may have been made or ended since the acts were read.
+      // The replay may have been created or ended since the acts were read.
       const fields = replayDifferences(id, state, await readReplayRecords(store, marker));
       if (fields.length === 0) continue;
       const message =
@@ -136,7 +136,7 @@ async function checkKeys({ vault: { store }, marker }: ActCheck): Promise<void> 
     });
 }
 
-/** Cursors and exceptions of the engine that only acts may have moved. */
+/** Checks cursors and exceptions of the engine that only acts may have moved. */
 async function checkCursors({ vault: { store }, marker, excuses }: ActCheck): Promise<void> {
   const [row] = await store.rows<{
     prunedTo: number;
@@ -170,7 +170,7 @@ async function checkCursors({ vault: { store }, marker, excuses }: ActCheck): Pr
   }
 }
 
-/** Elsewhere capture loses changes, or sends them again. A running daemon writes its own position over it. */
+/** At another position, capture loses changes or sends them again. A running daemon overwrites it with its own position. */
 async function checkPosition({ vault: { store, cipher } }: ActCheck): Promise<void> {
   if (await isPositionProved(store, cipher, await readCaptureState(store))) return;
   fail('edited', {
@@ -181,7 +181,7 @@ async function checkPosition({ vault: { store, cipher } }: ActCheck): Promise<vo
   });
 }
 
-/** Retention may have dropped the beginning of the chain: on record, and only what was old enough then. */
+/** Retention may have dropped the beginning of the chain: on record, and only seals that were old enough then. */
 async function checkDropped({ vault: { store }, marker }: ActCheck, state: SealState): Promise<void> {
   const anchor = anchorSeal(state);
   if (!anchor) return;

@@ -11,7 +11,7 @@ interface Beginning {
   result: Verification;
 }
 
-/** The signed beginning, the key, and whether a head can be compared at all. */
+/** Checks the signed beginning, the key, and whether a head can be compared at all. */
 export function checkBeginning({ state, options, result }: Beginning, lastSeal: number): void {
   const { anchor, publicKey } = state;
   if (options.fingerprint !== undefined && options.fingerprint !== fingerprintOf(publicKey)) {

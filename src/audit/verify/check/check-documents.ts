@@ -1,7 +1,7 @@
 import type { Session } from '../../../db/connection/client.ts';
 import { parseStored, type JsonColumn } from '../../../db/proof/stored-json.ts';
 
-/** Documents of the engine that no leaf and no act holds: their shape alone can be checked. Each is in row 1 of its table. */
+/** Documents of the engine that no leaf and no act contains: only their shape can be checked. Each is in row 1 of its table. */
 const documents: readonly JsonColumn[] = [
   'installation.decoder_check',
   'checkpoint.halt',
@@ -10,7 +10,7 @@ const documents: readonly JsonColumn[] = [
   'known_tables.keys_in_force',
 ];
 
-/** Throws EditedRowError for a document of another shape than the engine writes: it would stop the daemon. */
+/** Throws EditedRowError for a document whose shape the engine does not write: it would stop the daemon. */
 export async function checkDocuments(session: Session): Promise<void> {
   for (const name of documents) {
     const [table, column] = name.split('.') as [string, string];

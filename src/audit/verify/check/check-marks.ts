@@ -12,7 +12,7 @@ interface Checking {
   result: Pick<Verification, 'sqlActs' | 'unsealed'>;
 }
 
-/** Fails where an attempt or an act was not written by this program. Rows of version f84be48 have no marks. */
+/** Fails if an attempt or an act was not written by this program. Rows of version f84be48 have no marks. */
 export function checkMark({ marker, progress, result }: Checking, log: SealedLog, row: Entry): void {
   if (log !== 'attempts' && log !== 'audit_log') return;
   if (log === 'audit_log' && valueOf(log, row, 'role') === 'sql') result.sqlActs += 1;
@@ -26,7 +26,7 @@ export function checkMark({ marker, progress, result }: Checking, log: SealedLog
 
 const rowsAtOnce = 1_000;
 
-/** Checks the marks of what is newer than the last seal, and counts it. */
+/** Checks the marks of rows newer than the last seal, and counts the rows. */
 export async function checkUnsealed(
   checking: Checking & { vault: EncryptedStore },
   log: 'attempts' | 'audit_log',

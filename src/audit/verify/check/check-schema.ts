@@ -4,14 +4,14 @@ import { readSchemaDifferences } from '../../schema-differences.ts';
 import { fail } from '../flaw.ts';
 
 /**
- * What would change, hide or invent rows whatever they are: triggers and scheduled events in our schema, a view under the name of a table,
- * views that show other than the tables, and tables and columns that differ from what the migrations make.
+ * Fails for schema changes that alter, hide or invent rows: triggers and scheduled events in our schema, a view under the name of a table,
+ * views that do not show the tables, and tables and columns that differ from those of the migrations.
  */
 export async function checkSchema(store: Store): Promise<void> {
   failAt((await readSchemaDifferences(store)).find(({ level, isIndex }) => level !== 'warn' && !isIndex));
 }
 
-/** Indexes come last: a row that could be added without one says more. */
+/** Indexes are checked last: a row that was added because an index is missing says more. */
 export async function checkIndexes(store: Store): Promise<void> {
   failAt((await readSchemaDifferences(store)).find(({ level, isIndex }) => level !== 'warn' && isIndex));
 }

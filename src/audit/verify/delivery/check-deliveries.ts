@@ -24,7 +24,7 @@ export async function checkDeliveries(walk: DeliveryWalk): Promise<void> {
   await walk.failing.end();
 }
 
-/** Returns whether it was opened again, which an act must explain. */
+/** Returns whether the delivery was reopened, which an act must explain. */
 function checkDelivery(walk: DeliveryWalk, delivery: Delivery): boolean {
   const { progress, droppedTo } = walk;
   if (delivery.id < 1 || delivery.id >= delivery.nextId)
@@ -32,24 +32,24 @@ function checkDelivery(walk: DeliveryWalk, delivery: Delivery): boolean {
   if (delivery.eventId === null)
     failDelivery(delivery, ['event_seq'], 'names an event that is not there', 'deleted');
   if (delivery.isHidden === 1) {
-    // Of a transaction that is being staged nothing is sealed yet.
+    // Nothing of a transaction that is being staged is sealed yet.
     if (delivery.id > progress.delivery_log.to) return false;
     failDelivery(delivery, ['staging'], 'was edited: it is hidden from all lists');
   }
-  // What retention drops goes from the attempts first.
+  // Retention removes the attempts first.
   if (droppedTo !== null && delivery.id <= droppedTo && delivery.attempts.length === 0) return false;
   checkNumbers(delivery, droppedTo !== null);
   return checkStatus(walk, delivery);
 }
 
-/** Deliveries to webhooks that no act has made. Of version f84be48 some are not known any more. */
+/** Fails for deliveries to webhooks that no act created. Some webhooks of version f84be48 are no longer known. */
 async function checkWebhooksOf(walk: DeliveryWalk, deliveries: readonly Delivery[]): Promise<void> {
   const findStrange = (): Delivery | undefined =>
     deliveries.find(
       ({ id, webhookId }) => id > walk.progress.old.delivery_log && !walk.webhooks.has(webhookId),
     );
   if (!findStrange()) return;
-  // It may have been made since.
+  // The webhook may have been created since.
   walk.webhooks = await readRecordedStates(walk.session, walk.marker);
   const strange = findStrange();
   if (strange) failDelivery(strange, ['webhook_id'], 'names a webhook that is on no record', 'unexplained');
@@ -70,13 +70,13 @@ function checkNumbers(delivery: Delivery, mayLackFirst: boolean): void {
     failDelivery(delivery, ['retry_count'], `is not that of its ${numbers.length} attempts`);
   if (!last && delivery.hasAnswer === 1)
     failDelivery(delivery, ['response_body'], 'is there without an attempt', 'inserted');
-  // Version f84be48 left the answer of the attempt before a lost one.
+  // Version f84be48 kept the response of the attempt before a lost one.
   if (last?.outcome === 'lost' && last.recordedAt === null) return;
   if (delivery.responseStatus !== (last?.responseStatus ?? null))
     failDelivery(delivery, ['response_status'], 'is not that of its last attempt');
 }
 
-/** Rows of the queue that send a delivery which the log does not have. */
+/** Fails for rows of the queue whose delivery is not in the log. */
 async function checkOrphans(session: Session): Promise<void> {
   const [orphan] = await session.rows<{ id: number }>(
     'SELECT q.delivery_id AS id FROM queue q LEFT JOIN delivery_log d ON d.id = q.delivery_id WHERE d.id IS NULL LIMIT 1',

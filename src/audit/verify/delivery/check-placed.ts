@@ -14,18 +14,18 @@ interface PlacedCheck {
 
 type QueuedRow = StoredPayload & Omit<ToProve, 'body'>;
 
-/** Of a delivery of ours that SQL edited, and of one that SQL made. */
+/** For our delivery that SQL edited, and for a delivery that SQL created. */
 const forgedRemedy =
   'put the edited columns of its rows of event_log and delivery_log back from a backup of the store; a daemon that has refused it meanwhile sends it after ' +
   '`deliveries retry ID`. Where there is no backup, or SQL made the delivery, nothing is to be done: a daemon ends it without sending it';
 
-/** With their payloads. */
+/** Rows read at once, with their payloads. */
 const deliveriesAtOnce = 200;
 const namedRefusals = 20;
 
 /**
- * Checks that this program placed every delivery that is to be sent, with the payload that it has, and notes which ones the daemon refused
- * because SQL had added or edited them.
+ * Checks that this program placed every delivery that is to be sent, with its present payload, and notes the deliveries that the daemon
+ * refused because SQL had added or edited them.
  */
 export async function checkPlaced({ vault, marker, result }: PlacedCheck): Promise<void> {
   const { store, cipher } = vault;
@@ -38,7 +38,7 @@ export async function checkPlaced({ vault, marker, result }: PlacedCheck): Promi
       [after, deliveriesAtOnce],
     );
     const opened = await openPayloads(store, cipher, rows);
-    // What has no payload is not sent.
+    // A delivery without a payload is not sent.
     const readable = rows.flatMap((row, index) => {
       const body = textOf(opened[index]);
       return body === null ? [] : [{ ...row, body }];

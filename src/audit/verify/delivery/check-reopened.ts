@@ -4,14 +4,14 @@ import { readReplayRecords, type ReplayRecords, type ReplayState } from '../../a
 import { failDelivery, type DeliveryWalk } from './delivery-walk.ts';
 import type { Delivery } from './read-deliveries.ts';
 
-/** A person opens a delivery again: by a retry of it, or by a replay to its webhook, after its last attempt. */
+/** Fails unless a person reopened each delivery after its last attempt, by a retry of it or by a replay to its webhook. */
 export async function checkReopened(walk: DeliveryWalk, reopened: readonly Delivery[]): Promise<void> {
   if (reopened.length === 0) return;
   const retries = await readMarkedActs(walk.session, walk.marker, {
     action: 'delivery.retry',
     targets: reopened.map(({ id }) => String(id)),
   });
-  // Anew: a replay may have begun since.
+  // Read again: a replay may have begun since.
   const replays = await readReplayRecords(walk.session, walk.marker);
   const running = await walk.session.rows<{ id: number; nextSeq: number }>(
     "SELECT id, next_seq AS nextSeq FROM replays WHERE state = 'running'",
@@ -42,11 +42,11 @@ interface Replaying {
   row: ReplayState | null;
   delivery: Delivery;
   lastAt: string;
-  /** The next event that it looks at, while it runs. */
+  /** While the replay runs, the next event that it reads. */
   nextSeq: number | undefined;
 }
 
-/** Whether a replay could have opened this delivery after that attempt. Of version f84be48 only the webhook is known. */
+/** Whether a replay could have reopened this delivery after that attempt. An act of version f84be48 records only the webhook. */
 function isReplayed(
   { ended }: ReplayRecords,
   { id, row, delivery, lastAt, nextSeq = Infinity }: Replaying,

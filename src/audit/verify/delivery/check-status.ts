@@ -4,16 +4,16 @@ import { findLateness, findQueueFlaw } from './queue-flaw.ts';
 import type { Delivery } from './read-deliveries.ts';
 
 /*
- * What `delivery_log` says of a delivery beside what is sealed follows from its attempts, and from the acts that end or reopen it:
+ * The unsealed columns of `delivery_log` follow from the attempts of a delivery, and from the acts that end or reopen it:
  *
- *   open        in the queue; failed_at is that of the last attempt, unless it was opened again since
+ *   open        in the queue; failed_at is that of the last attempt, unless it was reopened since
  *   delivered   the last attempt was delivered; delivered_at is when that was recorded
- *   exhausted   the last attempt failed; or an erasure, or the deletion of the webhook, ended it at that moment
+ *   exhausted   the last attempt failed; or an erasure, or the deletion of the webhook, ended it at that time
  *
- *   retry_count, response_status   of the last attempt
+ * retry_count, response_status of the last attempt
  */
 
-/** Returns whether it was opened again, which an act must explain. */
+/** Returns whether the delivery was reopened, which an act must explain. */
 export function checkStatus(walk: DeliveryWalk, delivery: Delivery): boolean {
   switch (delivery.status) {
     case 'open':
@@ -82,13 +82,13 @@ function checkExhausted(walk: DeliveryWalk, delivery: Delivery): void {
   requireMoments(delivery, { exhaustedAt, failedAt });
 }
 
-/** Whether an erasure or the deletion of its webhook ended it, at that moment. */
+/** Whether an erasure or the deletion of its webhook ended the delivery at that time. */
 function isGivenUp({ excuses, webhooks, progress }: DeliveryWalk, delivery: Delivery): boolean {
   const { subject, eventSeq, webhookId, exhaustedAt, id } = delivery;
   const atMs = fromSqlDatetime(exhaustedAt!);
   const erasedAtMs = excuses.erasedAtMs(subject, eventSeq);
   const deletedAt = webhooks.get(webhookId)?.deleted_at ?? null;
-  // Of version f84be48 the moments are not known exactly.
+  // For version f84be48 the times are not known exactly.
   if (id <= progress.old.delivery_log) return erasedAtMs.length > 0 || deletedAt !== null;
   return erasedAtMs.includes(atMs) || (deletedAt !== null && Date.parse(deletedAt) === atMs);
 }
@@ -112,18 +112,18 @@ function requireMoments(
   if (wrong.length > 0) failDelivery(delivery, wrong, 'is not what its attempts say');
 }
 
-/** That the queue would send this event to this webhook, in its order. */
+/** Checks that the queue would send this event to this webhook, in its order. */
 function checkPlace({ progress }: DeliveryWalk, delivery: Delivery): void {
   const { id, isQueued, queuedAttempt: attempt } = delivery;
   if (isQueued === 0) return;
   const found = findQueueFlaw({ ...delivery, attempt }, delivery.attempts.at(-1)?.number ?? 0);
   if (!found) return;
-  // How version f84be48 counted and ordered is not checked.
+  // Attempt numbers and order of version f84be48 are not checked.
   const isOfOld = id <= progress.old.delivery_log && !isPlace(found.fields);
   if (!isOfOld) failDelivery(delivery, found.fields, found.why);
 }
 
-/** That it is due at a time that the schedule of retries can give. Looked at last: what else is wrong with a delivery says more. */
+/** Checks that the delivery is due at a time that the retry schedule can produce. Runs last, because other flaws of a delivery say more. */
 export function checkLateness({ progress }: DeliveryWalk, delivery: Delivery): void {
   if (delivery.isQueued === 0 || delivery.id <= progress.old.delivery_log) return;
   const late = findLateness({ ...delivery, attempt: delivery.queuedAttempt }, delivery.attempts.at(-1));

@@ -12,7 +12,7 @@ export interface DeliveryWalk {
   marker: Marker;
   excuses: Excuses;
   progress: Progress;
-  /** The last delivery of which retention may have dropped the attempts; null when it has dropped no seal. */
+  /** The last delivery whose attempts retention may have dropped; null if it has dropped no seal. */
   droppedTo: number | null;
   webhooks: ReadonlyMap<number, WebhookState | null>;
   failing: FailingSince;

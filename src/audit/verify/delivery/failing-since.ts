@@ -4,12 +4,12 @@ import type { Marker } from '../../../db/proof/marks.ts';
 import { fromSqlDatetime } from '../../../outbox/sql-datetime.ts';
 import { fail } from '../flaw.ts';
 
-/** A webhook as its row says, and what its attempts say. */
+/** What a webhook's row and its attempts say about its failures. */
 interface Health {
   /** failing_since. */
   since: string | null;
   isExplained: boolean;
-  /** When the last attempt was delivered, and when the last failed before the row was read; as the store writes moments, which sort as texts. */
+  /** When the last attempt was delivered, and when the last failed before the row was read; SQL datetime texts, which sort by time. */
   deliveredAt: string;
   failedAt: string;
 }
@@ -19,7 +19,7 @@ interface Outcome {
   recordedAt: string | null;
 }
 
-/** Longer than two settlements, whose statements end after 60 s each, can overtake each other. */
+/** Longer than the time by which one settlement can overtake another: their statements end after 60 s each. */
 const overtakingMs = 5 * 60_000;
 const never = '0000-01-01 00:00:00.000';
 
@@ -38,13 +38,14 @@ const resetsNothing = new Set([
 interface Reading {
   session: Session;
   marker: Marker;
-  /** Of what was before, the attempts may be gone. */
+  /** Attempts from before this time may be gone. */
   knownFrom: string | null;
 }
 
 /**
- * Compares since when webhooks are failing with their attempts. A moment must be when a failed attempt was recorded, and a delivery since would
- * have ended it. Without a moment, the last attempt was delivered, or a person has enabled or edited the webhook since it failed.
+ * Compares `failing_since` of webhooks with their attempts. A value must be the time at which a failed attempt was recorded, and no
+ * delivery may have succeeded since. If it is null, the last attempt was delivered, or a person has enabled or edited the webhook since the
+ * failure.
  */
 export class FailingSince {
   readonly #reading: Reading;
@@ -57,7 +58,7 @@ export class FailingSince {
     this.#readAt = readAt;
   }
 
-  /** Reads what the webhooks say, before their attempts are read. */
+  /** Reads the rows of the webhooks, before their attempts are read. */
   static async read(reading: Reading): Promise<FailingSince> {
     const { session, knownFrom } = reading;
     const rows = await session.rows<{ id: number; since: string | null; now: string }>(
@@ -85,12 +86,12 @@ export class FailingSince {
         failWebhook(webhook, 'it is set, and an attempt was delivered since');
     } else if (outcome !== 'lost') {
       if (recordedAt === health.since) health.isExplained = true;
-      // One that is recorded after the row was read is not in the row.
+      // An attempt recorded after the row was read is not reflected in the row.
       if (recordedAt > health.failedAt && recordedAt < this.#readAt) health.failedAt = recordedAt;
     }
   }
 
-  /** Once all attempts were seen. */
+  /** Call after all attempts were added. */
   async end(): Promise<void> {
     for (const [id, { since, isExplained, failedAt, deliveredAt }] of this.#webhooks) {
       if (since !== null && !isExplained)
@@ -103,7 +104,7 @@ export class FailingSince {
     }
   }
 
-  /** By an act of this program: what SQL does to a webhook resets nothing. */
+  /** Whether an act of this program reset it: changes by SQL reset nothing. */
   async #wasReset(webhook: number, failedMs: number): Promise<boolean> {
     const { session, marker } = this.#reading;
     const acts = await readMarkedActs(session, marker, { action: 'webhook.%', targets: [String(webhook)] });

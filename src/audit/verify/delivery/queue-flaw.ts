@@ -22,16 +22,16 @@ interface QueueFlaw {
 }
 
 /**
- * What of the queue's row cannot be: it would send another event, to another webhook, in another order, under another number, or never.
- * Not derived: which delivery of a lane is the next (two of one lane may be sent at a time, and the sweep of lanes repairs the rest), and
- * when exactly a retry is due: its jitter and what the receiver asked for are not on record. `last`: the number of
+ * Returns the impossible fields of the queue's row: it would send another event, to another webhook, in another order, under another
+ * number, or never. Not derived: which delivery of a lane is next (two of one lane may be sent at a time, and the sweep of lanes repairs
+ * the rest), and when exactly a retry is due: its jitter and the delay that the receiver asked for are not recorded. `last`: the number of
  * the last attempt, 0 without one.
  */
 export function findQueueFlaw(row: QueuePlace, last: number): QueueFlaw | undefined {
   const { webhookId, queuedLane: lane, queuedState: state, attempt } = row;
   if (row.queuedWebhook !== webhookId) return { fields: ['webhook_id'], why: 'is another one in the queue' };
   if (row.queuedEvent !== row.eventSeq) return { fields: ['event_seq'], why: 'is another one in the queue' };
-  // Null without an order: the setting of the webhook may have been another one when it was queued.
+  // Null without an order: the webhook may have had another setting when the delivery was queued.
   if (lane !== null && lane !== laneOf(webhookId, { table: row.entityTable!, key: row.entityKey! }))
     return { fields: ['lane'], why: 'in the queue is not that of its webhook and entity' };
   if (state === 'waiting' && lane === null)
@@ -48,12 +48,12 @@ export interface LastAttempt {
   dueAfterS: number | null;
 }
 
-/** Clocks of the servers of a store, one of which took over from the other, may differ by so much. */
+/** The clocks of a store's servers may differ by this much after a failover. */
 const skewS = 600;
-/** The longest delay that `delivery.retry_schedule` takes, 30 days, with its jitter of 20 %. */
+/** The longest delay that `delivery.retry_schedule` accepts, 30 days, with its jitter of 20 %. */
 const longestRetryS = 36 * 86_400;
 
-/** Why it cannot be due so late; undefined where it can, or is not in the queue. */
+/** Returns why the delivery cannot be due so late; undefined if it can, or is not in the queue. */
 export function findLateness(
   { queuedState, dueInS, attempt, attemptsBefore }: QueuePlace,
   last: LastAttempt | undefined,

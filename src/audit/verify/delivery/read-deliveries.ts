@@ -25,7 +25,7 @@ interface Row {
   queuedLane: number | null;
   queuedState: QueuePlace['queuedState'];
   isDue: number;
-  /** Seconds from now until it is due, negative once it is; null where it is not in the queue, or waits. */
+  /** Seconds until it is due, negative once it is; null if it is not in the queue, or waits. */
   dueInS: number | null;
   queuedAttempt: number | null;
   attemptsBefore: number | null;
@@ -57,7 +57,7 @@ export type Delivery = Omit<
 
 const deliveriesAtOnce = 1_000;
 
-/** Every delivery with its attempts, in order of number. One statement reads both, so that they fit. */
+/** Reads every delivery with its attempts, in order of id. One statement reads both, so that they are consistent. */
 export async function* readDeliveries(session: Session): AsyncGenerator<Delivery[], void, undefined> {
   for (let after = Number.MIN_SAFE_INTEGER; ;) {
     const deliveries = group(await session.rows<Row>(select, [after, deliveriesAtOnce]));
@@ -85,7 +85,7 @@ const select = `SELECT d.id, d.webhook_id AS webhookId, d.event_seq AS eventSeq,
   LEFT JOIN attempts a ON a.delivery_id = d.id
   ORDER BY d.id, a.id`;
 
-/** The rows of a delivery, one for each attempt, become its first row with all attempts. */
+/** Merges the rows of a delivery, one for each attempt, into one with all attempts. */
 function group(rows: readonly Row[]): Delivery[] {
   const deliveries: Delivery[] = [];
   for (const row of rows) {
