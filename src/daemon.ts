@@ -288,7 +288,7 @@ async function explainEdits(parts: Parts): Promise<boolean> {
   return true;
 }
 
-/** The tables and the rules, including the columns that any webhook's filter may name. */
+/** Compiles the tables and the rules, including the columns that any webhook's filter may name. */
 function clinicNow(
   { source, inForce }: Parts,
   ruleFile: RuleFile,

@@ -25,11 +25,11 @@ export interface ApiParts {
   feed: WebhookFeed;
 }
 
-/** What the API works on: this process, as it is now. */
+/** Creates the context of the API: the present state of this process. */
 export function createApiContext({ vault, sender, inForce, feed, ...parts }: ApiParts): ApiContext {
   const { source, captureLoop, dispatcher } = parts;
   let checking: Promise<readonly CheckResult[]> | undefined;
-  /** Asked once at a time, however many requests wait: it is a hundred statements (100 to 280 ms). */
+  /** Runs once at a time, however many requests wait: the checks run a hundred statements (100 to 280 ms). */
   const failingChecks = (): Promise<readonly CheckResult[]> =>
     (checking ??= findFailingChecks({ config: inForce.config, source, store: vault.store }).finally(
       () => (checking = undefined),

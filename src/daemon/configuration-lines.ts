@@ -17,7 +17,7 @@ const line = (
   [level, detail, remedy = null]: [CheckResult['level'], string, (string | null)?],
 ): CheckResult => ({ id, title, level, detail, remedy });
 
-/** The file itself, without what is wrong with its webhooks. */
+/** The line about the file itself, without the problems of its webhooks. */
 export function configurationLine(problems: readonly Problem[]): CheckResult {
   const title = 'Configuration file';
   if (problems.length === 0) return line('configuration', title, ['pass', 'Every key and value fits.']);
@@ -74,7 +74,7 @@ export function webhooksLine(
   ]);
 }
 
-/** A running daemon that reads this very file is meant as well: until it has taken an edit, it uses another definition. */
+/** Includes a running daemon that reads this same file: until it has applied an edit, it uses another definition. */
 export function daemonWebhooksLine({ refused }: Pick<KnownState, 'refused'>): CheckResult[] {
   if (refused.length === 0) return [];
   const detail = `A running daemon uses another definition of: ${refused.join(', ')}.`;
@@ -84,7 +84,7 @@ export function daemonWebhooksLine({ refused }: Pick<KnownState, 'refused'>): Ch
   return [line('daemon-webhooks', 'Webhooks of running daemons', ['warn', detail, remedy])];
 }
 
-/** Rows of the database may be written by SQL: they stop nothing, and each is reported by name. */
+/** Rows of the database may be written by SQL: problems with them never stop a start, and each is reported by name. */
 export function storeWebhooksLine(
   config: Config,
   clinic: CompiledSource,

@@ -15,7 +15,7 @@ export interface DeliveryStoreOptions {
   onRefused(count: number): void;
 }
 
-/** What the dispatcher needs of the store. */
+/** Creates the dispatcher's access to the store. */
 export function createDeliveryStore({
   claimant,
   log,

@@ -20,11 +20,14 @@ export interface DisablingOptions {
   log: Log;
   nameOf(webhookId: number): string;
   route(): Router;
-  /** A webhook may have been disabled: the subscriptions must be read anew. */
+  /** A webhook may have been disabled: the subscriptions must be reloaded. */
   onDisabled(): void;
 }
 
-/** Disables a webhook for the engine, and reports it by log and by the event `webhook.disabled`; once, also when other processes do so too. */
+/**
+ * Disables a webhook for the engine, and reports it in the log and by the event `webhook.disabled`; once, even if other processes do the
+ * same.
+ */
 export type DisableByEngine = (webhookId: number, reason: DisableReason) => Promise<void>;
 
 export function createDisabling(options: DisablingOptions): DisableByEngine {
@@ -42,7 +45,7 @@ export function createDisabling(options: DisablingOptions): DisableByEngine {
       return true;
     };
     const done = await claimant.store.transaction(work).catch((error: unknown) => {
-      // SQL has changed it, and the file's settings come first: the next attempt that fails disables it.
+      // SQL has changed the webhook, and the file's settings are restored first: the next failed attempt disables it.
       if (error instanceof AppError && error.code === 'ERR_CONFLICT') return false;
       throw error;
     });

@@ -12,13 +12,13 @@ import type { KnownRules } from './validate-webhook.ts';
 
 /** The rules and the source's tables, as far as they can be read. */
 export interface DraftRules {
-  /** With the rules that fit; null where the source or the file cannot be read. */
+  /** Compiled with the rules that are valid; null if the source or the file cannot be read. */
   clinic: CompiledSource | null;
-  /** ERR_RULES with all mistakes of the rules file. */
+  /** ERR_RULES with all mistakes in the rules file. */
   mistake: AppError | null;
   /** Why the source's tables could not be read. */
   silence: AppError | null;
-  /** What webhooks are checked by; null where the file cannot be read. */
+  /** The rules against which webhooks are checked; null if the file cannot be read. */
   known: KnownRules | null;
 }
 
@@ -30,12 +30,12 @@ interface Surroundings {
   };
 }
 
-/** Reads the rules and lays them over the source's tables. Throws ERR_DRIVER only. */
+/** Reads the rules and compiles them against the source's tables. Throws ERR_DRIVER only. */
 export async function readDraftRules(
   { config, isWrong }: ConfigDraft & { config: Config },
   { source, known }: Surroundings,
 ): Promise<DraftRules> {
-  // The configuration's own mistake: which file is meant is unknown.
+  // The mistake is in the configuration, so the path of the file is unknown.
   const file = isWrong(['rules']) ? null : readFile(config);
   if (file === null) return { clinic: null, mistake: null, silence: null, known: null };
   if (file instanceof AppError) return { clinic: null, mistake: file, silence: null, known: null };

@@ -11,22 +11,22 @@ import { isRefused, readClaims } from '../outbox/webhook/file-claims.ts';
 import { loadWebhooks } from '../outbox/webhook/webhook-registry.ts';
 import { digestOf } from '../outbox/webhook/webhook-sync.ts';
 
-/** What is known before a start: of a store that was used before. */
+/** State of the store before a start, for a store that was used before. */
 export interface KnownState {
   checkpoint: Checkpoint | null;
   cleanStop: CleanStop | null;
   baseline: Baseline;
-  /** Null before the first run, where the configuration sets none. */
+  /** Null before the first run, unless the configuration sets it. */
   serverId: number | null;
   /** Whether a daemon holds the capture lease now. */
   readerRuns: boolean;
-  /** Webhooks that the database manages, and what is wrong with their rows. */
+  /** Webhooks that the database manages, and the problems of their rows. */
   webhooks: Awaited<ReturnType<typeof loadWebhooks>>;
   /** Names of webhooks of this file that a running daemon uses with another definition. */
   refused: readonly string[];
 }
 
-/** Of a store that was not used before. */
+/** The state of a store that was not used before. */
 const nothingKnown: KnownState = {
   checkpoint: null,
   cleanStop: null,
@@ -37,7 +37,7 @@ const nothingKnown: KnownState = {
   refused: [],
 };
 
-/** What a store knows, that is up to date. */
+/** Reads the state of a store that is up to date. */
 export async function readKnownState(store: Store, config: Config): Promise<KnownState> {
   const cipher = openCipher(config.store);
   const { checkpoint, cleanStop, baseline } = await readCaptureState(store);
@@ -56,13 +56,15 @@ export async function readKnownState(store: Store, config: Config): Promise<Know
   };
 }
 
-/** Of a store that cannot be asked. */
+/** The state of a store that cannot be reached. */
 export const unknownState = ({ source }: Config): KnownState => ({
   ...nothingKnown,
   serverId: source.serverId,
 });
 
-/** As `readKnownState`, for a report: of a store that does not answer nothing is known, and the preflight says what keeps it from answering. */
+/**
+ * Same as `readKnownState`, for a report: if the store does not answer, nothing is known, and the preflight reports why it does not answer.
+ */
 export async function tryReadKnownState(store: Store, config: Config): Promise<KnownState> {
   try {
     return await readKnownState(store, config);
@@ -71,7 +73,7 @@ export async function tryReadKnownState(store: Store, config: Config): Promise<K
   }
 }
 
-/** Nothing where the encryption key is not the store's: that is a mistake of its own. */
+/** Returns nothing if the encryption key is not the store's: that mistake is reported separately. */
 async function readRefusedNames(store: Store, { webhooks }: Config, cipher: Cipher): Promise<string[]> {
   const claims = await readClaims(store);
   const marker = claims.length === 0 ? null : await readMarker(store, cipher);

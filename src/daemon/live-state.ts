@@ -5,16 +5,16 @@ import type { Subscription } from '../outbox/types.ts';
 import type { WebhookProblem } from '../outbox/webhook/webhook-row.ts';
 import { filterNames, type CompiledSource } from '../capture/compiled-source.ts';
 
-/** What is in force now. Each part is replaced whole: by an edit of the file, of a webhook, or of the source's schema. */
+/** The state in force. Each part is replaced as a whole: by an edit of the file, of a webhook, or of the source's schema. */
 export interface LiveState {
   config: Config;
-  /** The rules that the next reader begins with. */
+  /** The rules with which the next reader starts. */
   ruleFile: RuleFile;
   clinic: CompiledSource;
   webhooks: readonly Subscription[];
-  /** What is wrong with rows of webhooks. */
+  /** Problems of webhook rows. */
   problems: readonly WebhookProblem[];
-  /** What of that, and of what the webhooks name, is in the log already, by id. */
+  /** Problems, including those of names in webhooks, that were logged already, by id. */
   loggedProblems: ReadonlyMap<number, readonly string[]>;
   route: Router;
 }
@@ -25,14 +25,14 @@ export function firstInForce(config: Config, clinic: CompiledSource): LiveState 
   return { config, ruleFile, clinic, ...none };
 }
 
-/** The name of a webhook for people; its number when it is gone. */
+/** Returns the name of a webhook for people; its number if it is gone. */
 export function nameOf({ webhooks }: LiveState, id: number): string {
   return webhooks.find((webhook) => webhook.id === id)?.name ?? String(id);
 }
 
 /**
- * Routes events to the webhooks as they are now. False, with the old routes kept, when a filter names a column that is not read
- * yet: an event without it would pass by a webhook that is to have it. A new reader must be opened first.
+ * Routes events to the present webhooks. Returns false and keeps the old routes if a filter names a column that is not read yet: events
+ * without that column would not reach a webhook that should receive them. Open a new reader first.
  */
 export function reroute(inForce: LiveState): boolean {
   if (!filterNames(inForce.webhooks).isSubsetOf(inForce.clinic.filterNames)) return false;

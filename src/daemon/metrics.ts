@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 
-/** What is measured, by Prometheus' conventions. Labels are names of webhooks and event types, never data. */
+/** The metrics, named by Prometheus' conventions. Labels are names of webhooks and event types, never data. */
 export interface Metrics {
   readonly registry: Registry;
   transactions: Counter;
@@ -46,7 +46,7 @@ export function createMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry, prefix });
-  // Gauges that are named like counters.
+  // Gauges whose names look like counters.
   for (const what of ['handles', 'requests', 'resources'])
     registry.removeSingleMetric(`${prefix}nodejs_active_${what}_total`);
   const counter = <L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> =>
@@ -142,7 +142,7 @@ export function createMetrics(): Metrics {
   };
 }
 
-/** What was changed in the store by SQL, and how far the log of attempts and acts is sealed. */
+/** Changes in the store by SQL, and how far the log of attempts and acts is sealed. */
 function auditMetrics(
   counter: (name: string, help: string) => Counter,
   gauge: (name: string, help: string) => Gauge,

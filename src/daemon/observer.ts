@@ -20,22 +20,22 @@ export interface ObserverOptions {
   metrics: Metrics;
   nameOf(webhookId: number): string;
   webhooks(): readonly Subscription[];
-  /** What is wrong with webhooks, by id. */
+  /** Problems of webhooks, by id. */
   problems(): ReadonlyMap<number, readonly string[]>;
 }
 
-/** A scrape does not wait longer for the store: without an answer the queue is left out, and all else is reported. */
+/** The longest that a scrape waits for the store: without an answer the queue is left out, and everything else is reported. */
 const STORE_ANSWERS_MS = 1_000;
 
-/** Turns what happens into metrics and readiness. */
+/** Converts events of the process to metrics and readiness. */
 export interface Observer {
   onAppended(appended: Appended, batch: AppendedBatch): void;
   onAttempt(attempted: Attempted): void;
-  /** The preflight was asked again. */
+  /** The preflight ran again. */
   onPreflight(report: PreflightReport): void;
-  /** Ready while capture makes progress here, or another process has it, and no check of the preflight fails. */
+  /** Ready if capture makes progress here or in another process, and no check of the preflight fails. */
   readiness(progress: Progress, heartbeatMs: number, failing: readonly CheckResult[]): Readiness;
-  /** The Prometheus exposition, with what is only known when asked. */
+  /** Returns the Prometheus exposition, including values that are read on request. */
   metrics(
     progress: Progress & { runway: Runway | undefined; schemaDifferences: number },
     delivery: DispatcherStats,
@@ -43,19 +43,19 @@ export interface Observer {
   ): Promise<string>;
 }
 
-/** What shows whether this process makes progress. */
+/** The values that show whether this process makes progress. */
 export interface Progress {
   capture: CaptureStatus;
   /** Null in a process that does not capture. */
   canary: CanaryStatus | null;
   audit: AuditStatus;
-  /** What the loops meet. */
+  /** The present outages of the loops. */
   outages: readonly PresentOutage[];
 }
 
-/** Beyond so many missed heartbeats the stream counts as silent, and so many canaries as lost. */
+/** After this many missed heartbeats the stream counts as silent, and after this many canaries as lost. */
 const MISSED_HEARTBEATS = 3;
-/** However short the heartbeat, a busy machine is not called unready sooner. */
+/** Lower bound of the limit: with a short heartbeat, a busy machine is not reported as unready sooner. */
 const MINIMUM_LIMIT_MS = 5_000;
 
 export function createObserver({ metrics, nameOf, webhooks, problems }: ObserverOptions): Observer {
@@ -63,7 +63,7 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
   let appendLagMs = 0;
   let counting: Promise<QueueDepth[]> | undefined;
 
-  /** Asked once at a time, however many scrapes a frozen store keeps waiting. Nothing while it does not answer. */
+  /** Runs once at a time, however many scrapes wait for a frozen store. Returns nothing while the store does not answer. */
   async function countQueue(store: Store): Promise<readonly QueueDepth[]> {
     counting ??= readQueueDepths(store)
       .catch(() => [])
@@ -124,7 +124,7 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
           ),
         );
       }
-      // While halted, the halt is what is said of capture: what it met since is not among the reasons yet.
+      // While capture is halted, only the halt is reported: later errors of capture are not among the reasons yet.
       reasons.push(...storeReasons(outages, halt ? null : lastError), ...auditReasons(audit));
       return { ready: reasons.length === 0, reasons };
     },
@@ -164,19 +164,19 @@ export function createObserver({ metrics, nameOf, webhooks, problems }: Observer
   };
 }
 
-/** Of what has no remedy of its own. */
+/** Remedy for reasons without a remedy of their own. */
 const look =
   'Run `odontology-webhooks check`, and read the log of the daemon: it names what fails and what is slow.';
 
-/** What keeps the daemon from being ready, with what ends it. */
+/** A reason why the daemon is not ready, with its remedy. */
 const withRemedy = (reason: string, remedy: string): string =>
   `${reason.replace(/\.$/, '')}. Remedy: ${remedy}`;
 
-/** A check that fails, in the words of `check`. */
+/** A failed check, in the words of `check`. */
 const describeFailure = ({ id, title, detail, remedy }: CheckResult): string =>
   withRemedy(`the check ${id} fails: ${title}: ${detail}`, remedy ?? look);
 
-/** What keeps the store from being written, except for the error that is `said` already. */
+/** Reasons why the store cannot be written, except for the error in `said`, which is reported already. */
 function storeReasons(outages: readonly PresentOutage[], said: string | null): string[] {
   return outages
     .filter(({ error }) => error.code.startsWith('ERR_STORE') && error.message !== said)

@@ -27,7 +27,7 @@ export interface ProgressOptions {
   dispatcher: Dispatcher;
 }
 
-/** Watches whether capture makes progress, and answers what health and metrics ask. */
+/** Watches whether capture makes progress, and provides the data for health and metrics. */
 export interface Progress extends Background, HttpVerbs {}
 
 export function createProgress(options: ProgressOptions): Progress {

@@ -15,12 +15,12 @@ import type { WebhookRecord } from '../outbox/webhook/webhook-row.ts';
 import type { WebhookStanding } from '../outbox/types.ts';
 import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
 
-/** Where everything stands, as the store and the source tell it: with or without a daemon. */
+/** The state of the installation according to the store and the source, with or without a daemon. */
 export interface InstallationStatus {
   daemon: {
-    /** Processes that were heard of within the last seconds. */
+    /** Processes that sent a heartbeat within the last seconds. */
     running: number;
-    /** Whether one of them has the lease to capture. */
+    /** Whether one of them holds the lease to capture. */
     capturing: boolean;
   };
   capture: {
@@ -28,10 +28,10 @@ export interface InstallationStatus {
     position: Position | null;
     /** Commit time of the last transaction before it. */
     committed_at: string | null;
-    /** Age of that transaction while there is more to read; 0 when all is read; null when that cannot be told. */
+    /** Age of that transaction while there is more to read; 0 when everything is read; null if unknown. */
     lag_ms: number | null;
     halt: (Halt & { at: string }) | null;
-    /** Who has the lease to capture and does not capture; null else. */
+    /** The holder of the capture lease if it does not capture; null otherwise. */
     blocked_by: string | null;
     /** Parents whose foreign keys may have changed watched tables without the log showing it. */
     unlogged_cascades: readonly { table: string; count: number; last_at: string }[];
@@ -41,7 +41,7 @@ export interface InstallationStatus {
 }
 
 export interface SourceStatus {
-  /** Until the log at the position may be purged; null when the server keeps its log for ever. */
+  /** Time until the log at the position may be purged; null if the server never purges its log. */
   until_purge_ms: number | null;
   behind_bytes: number;
   log_bytes: number;
@@ -51,21 +51,21 @@ export interface WebhookStatus {
   id: number;
   name: string;
   active: boolean;
-  /** Whether it is sent to, and why not. */
+  /** Whether deliveries are sent to it, and if not, why. */
   standing: WebhookStanding;
-  /** What is wrong with its row. */
+  /** Problems of its row. */
   problems: readonly string[];
   /** Why the engine disabled it. */
   disabled_reason: string | null;
   failing_since: string | null;
-  /** Deliveries that are to be sent, or wait for one before them. */
+  /** Deliveries that are to be sent, or wait for an earlier one. */
   queued: number;
   sending: number;
-  /** How the last attempt of a delivery ended that will be tried again: `503`, `timeout`. */
+  /** How the last attempt of a delivery that will be retried ended: `503`, `timeout`. */
   last_error: string | null;
 }
 
-/** Throws AppError ERR_STORE_*; a source that cannot be asked is part of the answer. */
+/** Throws AppError ERR_STORE_*; a source that cannot be queried is part of the result. */
 export async function readStatus(
   source: Source,
   vault: EncryptedStore,
@@ -89,7 +89,7 @@ export async function readStatus(
   return { daemon, capture, source: log, webhooks };
 }
 
-/** The ids of checks that a status repeats: a source that does not answer, and a halt. */
+/** Ids of checks that a status shows itself: a source that does not answer, and a halt. */
 export const shownByStatus = ({
   source,
   capture,
@@ -139,7 +139,7 @@ function toCapture(
   };
 }
 
-/** What is wrong with webhooks beside what their rows show, by id. */
+/** Problems of webhooks besides those shown by their rows, by id. */
 type ProblemsOf = (webhooks: readonly WebhookRecord[]) => ReadonlyMap<number, readonly string[]>;
 
 async function readWebhookStatus(vault: EncryptedStore, problemsOf: ProblemsOf): Promise<WebhookStatus[]> {

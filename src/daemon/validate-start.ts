@@ -24,19 +24,19 @@ import { readDraftRules, type DraftRules } from './draft-rules.ts';
 import { validateFileWebhooks, PreflightError } from './validate-webhook.ts';
 import type { KnownState } from './known-state.ts';
 
-/** What `run` and `check` check before anything is captured, by the same code. */
+/** Results of the checks that `run` and `check` make before anything is captured, with the same code. */
 export interface StartReport {
-  /** Of the source and the store's server. */
+  /** Checks of the source and of the store's server. */
   preflight: PreflightReport;
-  /** Of the configuration: the file, rules, payloads, webhooks. */
+  /** Checks of the configuration: the file, rules, payloads, webhooks. */
   configuration: readonly CheckResult[];
-  /** Null where the source does not answer, or the rules do not fit. */
+  /** Null if the source does not answer, or the rules are invalid. */
   clinic: CompiledSource | null;
-  /** What `run` refuses to start with, all of it, in the order in which it is reported. */
+  /** All mistakes with which `run` refuses to start, in the order in which they are reported. */
   mistakes: readonly AppError[];
 }
 
-/** A configuration of which something can be checked. */
+/** A configuration that can be checked at least in part. */
 export type CheckedDraft = ConfigDraft & { config: Config };
 
 /** A configuration without a mistake. */
@@ -49,14 +49,14 @@ export const soundDraft = (config: Config): CheckedDraft => ({
 });
 
 interface Asked {
-  /** Null where the configuration does not say how to reach it. */
+  /** Null if the configuration does not say how to reach it. */
   source: Source | null;
   known: KnownState;
 }
 
 /**
- * Checks everything, and throws nothing for what is wrong; ERR_DRIVER for the installation itself. A mistake hides another one only where
- * that cannot be checked: without the source, what depends on its tables.
+ * Checks everything and reports mistakes without throwing; throws ERR_DRIVER for the installation itself. A mistake hides another one only
+ * if the other cannot be checked: without the source, for example, checks of its tables.
  */
 export async function validateStart(draft: CheckedDraft, { source, known }: Asked): Promise<StartReport> {
   const { config } = draft;
@@ -82,7 +82,7 @@ export async function validateStart(draft: CheckedDraft, { source, known }: Aske
   return { preflight, configuration, clinic: fits, mistakes };
 }
 
-/** The address of the source has a mistake: the store can be asked where it has an address of its own. */
+/** The address of the source has a mistake: the store can still be queried if it has an address of its own. */
 async function withoutSource(draft: CheckedDraft): Promise<PreflightReport> {
   const unknown: CheckResult = {
     id: 'connection',
@@ -100,7 +100,7 @@ async function withoutSource(draft: CheckedDraft): Promise<PreflightReport> {
   };
 }
 
-/** Nothing to ask where the address of the store has a mistake. */
+/** No store probe if the address of the store has a mistake. */
 function storeProbe({ config, isStoreUnknown }: CheckedDraft): Pick<PreflightOptions, 'probeStore'> {
   return isStoreUnknown ? {} : { probeStore: () => probeStore(config.store.url) };
 }
@@ -126,7 +126,7 @@ function askSource(
   });
 }
 
-/** Once anything was captured, what fails in the preflight is shown by /readyz and stops no start. */
+/** Once anything was captured, a failure of the preflight is shown by /readyz and does not stop a start. */
 function sourceMistakes({
   preflight,
   rules: { silence },
@@ -141,7 +141,7 @@ function sourceMistakes({
   return [...(silence ? [silence] : []), ...refusal];
 }
 
-/** What is wrong with the file's webhooks, except what follows from a mistake that is reported already. */
+/** Problems of the file's webhooks, except those that follow from a mistake that is reported already. */
 function validateWebhooksOf({ config, isReplaced }: CheckedDraft, rules: DraftRules): Problem[] {
   const guarding = ['allowed_ports', 'allow_private_networks', 'allow_http'];
   const isGuardUnknown = guarding.some((key) => isReplaced(['delivery', key]));
@@ -156,7 +156,7 @@ function validateWebhooksOf({ config, isReplaced }: CheckedDraft, rules: DraftRu
   return validateFileWebhooks(config, rules.known).filter((problem) => !follows(problem));
 }
 
-/** Several mistakes, each with its remedy; the first is that of the error itself. */
+/** Several mistakes, each with its remedy; the first one is also the error's own. */
 export class MistakesError extends AppError {
   readonly mistakes: readonly AppError[];
 
@@ -168,9 +168,9 @@ export class MistakesError extends AppError {
 }
 
 /**
- * The tables and the rules, or why there are none. Throws the mistake, MistakesError for several; among them PreflightError when a check
- * fails before anything was captured. Later what fails is shown by /readyz, and what cannot be read halts capture: deliveries continue all
- * the same.
+ * Returns the tables and the rules. Throws the mistake, or MistakesError for several; among them PreflightError if a check fails before
+ * anything was captured. After that, failures are shown by /readyz, and a source that cannot be read halts capture while deliveries
+ * continue.
  */
 export function requireStart({ clinic, mistakes }: StartReport): CompiledSource {
   const [first, ...others] = mistakes;

@@ -29,7 +29,7 @@ import type { Subscription } from '../outbox/types.ts';
 import { urlProblem } from '../outbox/webhook/webhook-shape.ts';
 import { readCompiledSource, type CompiledSource } from '../capture/compiled-source.ts';
 
-/** The source is not ready to be read; `report` has the remedies. */
+/** The source is not ready to be read; `report` contains the remedies. */
 export class PreflightError extends AppError {
   readonly report: PreflightReport;
 
@@ -43,7 +43,7 @@ export class PreflightError extends AppError {
   }
 }
 
-/** What deliveries may reach: what the configuration opens, never our own doors. */
+/** Networks that deliveries may reach: those that the configuration allows, never the daemon's own servers. */
 export function guardOptions({ delivery, http, source, store }: Config): GuardOptions {
   const { allowHttp, allowPrivateNetworks, allowedPorts, proxies } = delivery;
   const databases = [source.url, store.url]
@@ -58,26 +58,26 @@ export function guardOptions({ delivery, http, source, store }: Config): GuardOp
   };
 }
 
-/** What is known of the rules when the file's webhooks are checked. */
+/** What is known about the rules when the file's webhooks are checked. */
 export interface KnownRules {
   types: readonly (EventTypeInfo & Partial<CompiledEventType>)[];
-  /** Events whose rules have a mistake of form: what they send is unknown. */
+  /** Events whose rules are malformed: their fields are unknown. */
   unread: readonly string[];
-  /** Events of tables that are unknown, and with them the columns that a filter may name. */
+  /** Events of unknown tables, for which the columns that a filter may name are unknown too. */
   withoutColumns: readonly string[];
   watch: Watch;
 }
 
 /**
- * Event names, URLs, headers, filters, fields and client certificates of the file's webhooks. Throws ERR_CONFIG with each mistake and its
- * line.
+ * Checks event names, URLs, headers, filters, fields and client certificates of the file's webhooks. Throws ERR_CONFIG with each mistake
+ * and its line.
  */
 export function requireFitWebhooks(config: Config, { rules }: CompiledSource): void {
   const problems = validateFileWebhooks(config, { ...rules, unread: [], withoutColumns: [] });
   if (problems.length > 0) throw problemsError('ERR_CONFIG', problems);
 }
 
-/** The mistakes of the file's webhooks, as far as they can be checked by what is known. `rules`: null where nothing is. */
+/** Returns the mistakes of the file's webhooks, as far as they can be checked. `rules`: null if nothing is known about them. */
 export function validateFileWebhooks(config: Config, rules: KnownRules | null): Problem[] {
   const eventTypes = rules && eventTypesOf(rules);
   const guard = guardOptions(config);
@@ -93,21 +93,21 @@ export function validateFileWebhooks(config: Config, rules: KnownRules | null): 
   return [...told, ...validateCertificates(config)];
 }
 
-/** What `allow_private_networks` would have to open: the address and its port; of a name, which may have several addresses, an example. */
+/** The address and port that `allow_private_networks` would have to allow; for a name, which may have several addresses, an example. */
 function networkOf({ hostname, port, protocol }: URL): { network: string; port: number } {
   const host = hostname.replace(/^\[|\]$/g, '');
   const network = { 0: '10.0.0.0/8', 4: `${host}/32`, 6: `${host}/128` }[isIP(host)]!;
   return { network, port: Number(port) || (protocol === 'https:' ? 443 : 80) };
 }
 
-/** The lines that let a webhook reach a receiver that is not on the public internet, where that is what is missing. */
+/** The configuration lines that let a webhook reach a receiver outside the public internet, if they are missing. */
 function openingRemedy({ path }: Problem, config: Config): Pick<Problem, 'remedy'> {
   const [, index, key] = path;
   const { url } = config.webhooks[Number(index)]!;
   if (key !== 'url' || !URL.canParse(url)) return {};
   const options = { ...guardOptions(config), allowHttp: true };
   const { network, port } = networkOf(new URL(url));
-  // Any port would do, and still it is refused: what is missing is the network.
+  // If the URL is refused with any port, the network is missing.
   const anyPort = { ...options, allowedPorts: [...options.allowedPorts, port] };
   const opened = { cidr: network, port };
   const withNetwork = { ...options, allowPrivateNetworks: [...options.allowPrivateNetworks, opened] };
@@ -121,7 +121,7 @@ function openingRemedy({ path }: Problem, config: Config): Pick<Problem, 'remedy
 const isRefused = (url: string, options: GuardOptions): boolean =>
   'problem' in createGuard(options).checkUrl(url);
 
-/** What `filter` and `fields` name that cannot be right. An entry of `events` that names no event does not hide it. */
+/** Returns invalid names in `filter` and `fields`. An entry of `events` that names no event does not hide them. */
 function validateKnown(
   { events, filter, fields }: Selection,
   { types, unread, withoutColumns, watch }: KnownRules,
@@ -147,7 +147,10 @@ type ValidatedRow = Pick<
   'events' | 'filter' | 'fields' | 'url' | 'headers' | 'clientCertificate'
 >;
 
-/** What a webhook names that the rules do not make or have, and what the guard refuses: sentences about a row that SQL may have written. */
+/**
+ * Returns the names in a webhook that the rules do not contain, and the URLs that the guard refuses, as sentences about a row that SQL may
+ * have written.
+ */
 export function validateWebhook(
   { events, filter, fields, ...row }: ValidatedRow,
   { config, clinic: { rules } }: { config: Config; clinic: CompiledSource },
@@ -160,14 +163,15 @@ export function validateWebhook(
 }
 
 /**
- * The same without the source. `types`: those of the rules; null where they cannot be read, and names of events are not checked.
+ * The same without the source. `types`: the event types of the rules; null if they cannot be read, in which case event names are not
+ * checked.
  */
 function validateRow(
   { events, url, headers, clientCertificate }: Omit<ValidatedRow, 'filter' | 'fields'>,
   config: Config,
   types: readonly EventTypeInfo[] | null,
 ): string[] {
-  // What is wrong with its form is among the problems of the row.
+  // Problems of the URL's form are among the problems of the row.
   const address = urlProblem(url) === undefined ? checkWebhookUrl(url, guardOptions(config)) : [];
   const unknown = types === null ? [] : checkEventPatterns(events, eventTypesOf({ types }));
   const certificate = checkClientCertificate(clientCertificate, config.delivery.clientCertificates);
@@ -182,7 +186,7 @@ export function createRowValidator(
   try {
     types = describedRules(config);
   } catch (error) {
-    // `check` says what is wrong with the rules: the list of webhooks is printed all the same.
+    // `check` reports the problems of the rules: the list of webhooks is printed nevertheless.
     if (!appErrorWithin(error)) throw error;
   }
   return (row) => validateRow(row, config, types);
@@ -193,8 +197,8 @@ function eventTypesOf({ types, unread = [] }: Pick<KnownRules, 'types'> & Partia
 }
 
 /**
- * What is wrong with a webhook that a person writes at the command line or by the API, without asking the source. `types`: those of
- * the rules in force; without them, the configuration's rules are read.
+ * Returns the problems of a webhook that a person writes at the command line or through the API, without querying the source. `types`: the
+ * event types of the rules in force; without them, the configuration's rules are read.
  */
 export function validateInput(
   {
@@ -215,7 +219,7 @@ export function validateInput(
   ];
 }
 
-/** The event types of the configuration's rules, and our own. Throws AppError ERR_RULES. */
+/** Returns the event types of the configuration's rules, and the daemon's own. Throws AppError ERR_RULES. */
 export const configuredEventTypes = (config: Config): EventTypes =>
   eventTypesOf({ types: describedRules(config) });
 
@@ -225,22 +229,22 @@ function describedRules({ rulesFile }: Config): EventTypeInfo[] {
 
 export interface SelectionContext {
   config: Config;
-  /** A source for one question, which the caller closes. */
+  /** A source for one query, which the caller closes. */
   source: Source;
-  /** The rules in force; without them, the configuration's are read. */
+  /** The rules in force; without them, the configuration's rules are read. */
   clinic?: CompiledSource;
 }
 
-/** What `validateInputSelection` finds: what is refused, and what is said and accepted. */
+/** Result of `validateInputSelection`: what is refused, and notes about what is accepted. */
 export interface CheckedSelection {
   problems: string[];
-  /** Events that are never sent, because the filter asks of what they lack. */
+  /** Events that are never sent, because the filter tests columns that they lack. */
   notes: string[];
 }
 
 /**
- * What is wrong with `filter` and `fields` of such a webhook. The source is asked about a filter, whose names may be columns and whose
- * values must fit their kinds; when it does not answer, the daemon warns of what does not fit.
+ * Checks `filter` and `fields` of such a webhook. A filter is checked against the source, because its names may be columns and its values
+ * must fit their types; if the source does not answer, the daemon logs a warning later for values that do not fit.
  */
 export async function validateInputSelection(
   selection: Selection,

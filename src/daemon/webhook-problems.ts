@@ -3,7 +3,7 @@ import type { Log } from '../lib/log.ts';
 import { nameOf, type LiveState } from './live-state.ts';
 import { validateWebhook } from './validate-webhook.ts';
 
-/** By id of a webhook, what is wrong with it: what its row has that cannot be used, and what it names that there is not. */
+/** Returns the problems of each webhook by id: unusable values in its row, and names that do not exist. */
 export function webhookProblems(inForce: LiveState): ReadonlyMap<number, readonly string[]> {
   const all = new Map<number, string[]>();
   const add = (id: number, messages: readonly string[]): void => {
@@ -11,7 +11,7 @@ export function webhookProblems(inForce: LiveState): ReadonlyMap<number, readonl
   };
   for (const { id, message } of inForce.problems) add(id, [message]);
   for (const webhook of inForce.webhooks) {
-    // The columns that a new filter names are known only after the next reader has been opened.
+    // Columns that a new filter names are known only after the next reader has been opened.
     if (!filterNames([webhook]).isSubsetOf(inForce.clinic.filterNames)) continue;
     add(webhook.id, validateWebhook(webhook, inForce));
   }

@@ -34,7 +34,7 @@ export interface Entry {
   /** Payload or response body as stored; null without one, also once it was pruned or erased. */
   content: string | null;
   /**
-   * Whether `content` is expected to be what was sealed: the answer of a later attempt takes the place of an earlier one. Of an event:
+   * Whether `content` is expected to be the sealed content: the response to a later attempt replaces that of an earlier one. For an event:
    * whether the views show it.
    */
   keepsContent: boolean;

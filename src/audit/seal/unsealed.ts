@@ -46,7 +46,7 @@ export async function closeRanges(store: Store, progress: Progress, afterMs = gr
     for (const range of progress[log].open) {
       if (nowMs - range.sinceMs < afterMs) continue;
       try {
-        // Waits for rows that are not committed yet; nothing is done with the locks.
+        // Waits for uncommitted rows; the locks themselves are not used.
         await store.rows(
           `SELECT COUNT(*) FROM ${log} FORCE INDEX (PRIMARY) WHERE id BETWEEN ? AND ? LOCK IN SHARE MODE`,
           [range.from, range.to],

@@ -10,7 +10,7 @@ type Finding = Pick<CheckResult, 'level' | 'detail' | 'remedy'>;
 const noSchema = 1049;
 const noTable = 1146;
 
-/** The line of `check` about the tables of the store: whether they are as the migrations make them. Reads only. */
+/** The line of `check` about the tables of the store: whether they match the migrations. Reads only. */
 export async function checkStoreSchema(store: Store): Promise<CheckResult> {
   return { id: 'store-schema', title: 'Tables of the store', ...(await check(store)) };
 }

@@ -14,8 +14,8 @@ interface Asked {
 }
 
 /**
- * The checks of `check` that fail now, with or without a daemon: each keeps `/readyz` of a running daemon at 503. What the caller shows by
- * itself, such as a halt, is left out by `except`.
+ * Returns the checks of `check` that fail now, with or without a daemon: each keeps `/readyz` of a running daemon at 503. `except` omits
+ * what the caller shows itself, such as a halt.
  */
 export async function findFailingChecks(
   { config, source, store }: Asked,

@@ -25,8 +25,8 @@ const noColumn = 1054;
 const noTable = 1146;
 
 /**
- * The line of `check` about the sealed log: whether the signing key opens, the end of the chain holds and entries are sealed in time.
- * Reads only, and waits for no lock of a row. What the store answers is a finding; only a fault of this program throws.
+ * The line of `check` about the sealed log: whether the signing key can be decrypted, the end of the chain is valid and entries are sealed
+ * in time. Reads only, and waits for no row lock. Errors of the store become a finding; only a fault of this program throws.
  */
 export async function inspectSealedLog(store: Session, config: SealedLogConfig): Promise<CheckResult> {
   return { id: 'sealed-log', title: 'Sealed log', ...(await check(store, config)) };
@@ -37,7 +37,7 @@ async function check(store: Session, config: SealedLogConfig): Promise<Finding> 
     if (!(await isMigrated(store))) return unmade(config);
     return (await checkChain(store, config)) ?? (await checkAge(store, config));
   } catch (error) {
-    // A schema that is missing refuses the connection: the number stands among the causes of ERR_STORE_UNREACHABLE.
+    // A missing schema refuses the connection: the error number is among the causes of ERR_STORE_UNREACHABLE.
     const number = refusalWithin(error)?.errno;
     const known = appErrorWithin(error);
     if (number === noSchema) return unmade(config);
@@ -51,7 +51,7 @@ async function check(store: Session, config: SealedLogConfig): Promise<Finding> 
   }
 }
 
-/** Of a store that has no tables. */
+/** The finding for a store that has no tables. */
 function unmade({ audit: { key } }: SealedLogConfig): Finding {
   if (key === null) return pass('Sealing begins with the first `run`.');
   const { message, remedy } = missingLog(key);
@@ -68,7 +68,10 @@ async function isMigrated(store: Session): Promise<boolean> {
   return found.length > 0;
 }
 
-/** The key, the end of the chain and the checkpoint. Null when they hold. Throws AppError ERR_AUDIT and ERR_SECRET_KEY, as sealing does. */
+/**
+ * Checks the key, the end of the chain and the checkpoint. Returns null if they are valid. Throws AppError ERR_AUDIT and ERR_SECRET_KEY, as
+ * sealing does.
+ */
 async function checkChain(store: Session, { audit, store: { encryptionKeys, keyFile } }: SealedLogConfig) {
   await requirePinnedKey(store, audit.key);
   const cipher = openCipher({ encryptionKeys, keyFile });
@@ -82,7 +85,7 @@ async function checkChain(store: Session, { audit, store: { encryptionKeys, keyF
   return fail('The position of capture (checkpoint) was edited by SQL.', editedCheckpointRemedy);
 }
 
-/** How far sealing is behind, and what weakens it. */
+/** How far sealing is behind, and which settings weaken it. */
 async function checkAge(store: Session, { audit, store: { encryptionKeys } }: SealedLogConfig) {
   const last = await readLastSeal(store);
   const runs = await isDaemonRunning(store);

@@ -7,13 +7,13 @@ import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
 import type { FailureLog, FailureReporter } from '../../lib/loop/failure-log.ts';
 
-/** What health and metrics say of the sealed log. */
+/** The state of the sealed log for health and metrics. */
 export interface AuditStatus {
-  /** Age of the oldest entry that no seal has, as last read. */
+  /** Age of the oldest unsealed entry, as last read. */
   unsealedAgeMs: number;
-  /** For how long sealing has been behind, ms; null while it keeps up. */
+  /** How long sealing has been behind, ms; null while it keeps up. */
   stoppedForMs: number | null;
-  /** The number of the last seal when `stoppedForMs` was found; 0 before the first. */
+  /** Number of the last seal when `stoppedForMs` was first set; 0 before the first. */
   lastSeal: number;
   /** Why nothing is sealed or dropped (ERR_AUDIT); null while the chain is as it was sealed. */
   broken: string | null;
@@ -30,10 +30,10 @@ export interface AuditWatchOptions {
 
 /** Watches whether the log is sealed. */
 export interface AuditWatch extends Background {
-  /** What this process has seen of the chain. */
+  /** The part of the chain that this process has seen. */
   readonly memory: ChainMemory;
   status(): AuditStatus;
-  /** The reports of a part that seals or drops: an ERR_AUDIT of it makes the daemon not ready until it works again. */
+  /** Wraps the failure reports of a task that seals or drops: its ERR_AUDIT makes the daemon not ready until it works again. */
   guard(reports: FailureReporter): FailureReporter;
 }
 
@@ -82,7 +82,7 @@ export function createAuditWatch(options: AuditWatchOptions): AuditWatch {
   const loop = createLoop({
     async step(signal) {
       asking ??= ask().finally(() => (asking = undefined));
-      // A locked table does not answer: that sealing has stopped is reported all the same.
+      // A locked table does not answer, but a stop of sealing is reported anyway.
       await Promise.race([asking, sleep(ANSWERS_MS, signal)]);
       tell();
       return everyMs;

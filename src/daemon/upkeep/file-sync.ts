@@ -9,7 +9,7 @@ import { EndedClaims } from '../../outbox/webhook/ended-claims.ts';
 import { isOutdated, type Standing } from '../../outbox/webhook/file-claims.ts';
 import { syncWebhooks, type Synced } from '../../outbox/webhook/webhook-sync.ts';
 
-/** How soon what another daemon kept us from is done, after it has ended or its lease has expired. */
+/** How soon webhooks that another daemon blocked are synced, after it has ended or its lease has expired. */
 const lookEveryMs = 2_000;
 
 interface FileSyncOptions {
@@ -18,9 +18,9 @@ interface FileSyncOptions {
   outages: FailureLog;
 }
 
-/** Makes the store's webhooks those of the file; while it runs, also what another daemon prevented, when that daemon ends. */
+/** Makes the store's webhooks match the file; while it runs, also syncs what another daemon blocked, when that daemon ends. */
 export interface FileSync extends Background {
-  /** One sync at a time: the last configuration that was synced is the one that `again` uses. */
+  /** One sync at a time: `again` uses the last configuration that was synced. */
   sync(config: Config): Promise<Synced>;
   /** Syncs the last configuration once more. Does nothing before the first. */
   again(): Promise<void>;
@@ -31,7 +31,7 @@ export function createFileSync({ claimant, log, outages }: FileSyncOptions): Fil
   let syncing: Promise<unknown> = Promise.resolve();
   const memory = new EndedClaims();
 
-  /** `choose` is asked when the sync before has ended. */
+  /** `choose` is called when the previous sync has ended. */
   function enqueue(choose: () => Config): Promise<Synced> {
     const next = syncing.then(async () => {
       const config = choose();
@@ -67,8 +67,8 @@ export function createFileSync({ claimant, log, outages }: FileSyncOptions): Fil
 }
 
 /**
- * Makes the store's webhooks those of the file, on record as the file's acts; what SQL did to webhooks before is on record as its acts, in
- * the same transaction. Whatever fails, nothing is sent by an edit of SQL to a webhook of the file.
+ * Makes the store's webhooks match the file, recorded as acts of the file; earlier changes by SQL are recorded as acts of SQL in the same
+ * transaction. If any step fails, no event is sent because of an SQL edit of a webhook of the file.
  */
 async function syncRecorded(
   { claimant, log, memory }: Pick<FileSyncOptions, 'claimant' | 'log'> & { memory: EndedClaims },
@@ -97,7 +97,7 @@ async function syncRecorded(
   return result;
 }
 
-/** Logs once what other daemons prevent, and when that ends. */
+/** Logs once what other daemons block, and when that ends. */
 function logOthers(log: Log, { refused, kept }: Synced, before: Synced | undefined): void {
   for (const name of refused.filter((each) => before?.refused.includes(each) !== true)) {
     log.warn(

@@ -25,9 +25,9 @@ import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
 const HOUSEKEEPING_EVERY_MS = 10_000;
 const REPLAY_POLL_MS = 1_000;
-/** Between two batches, so that removing millions of rows leaves the store to others. */
+/** Pause between two batches, so that removing millions of rows leaves capacity of the store to others. */
 const BATCH_PAUSE_MS = 20;
-/** Between two steps that hold up appends. */
+/** Pause between two steps that delay appends. */
 const SEALING_PAUSE_MS = 100;
 
 export interface MaintenanceOptions {
@@ -40,16 +40,19 @@ export interface MaintenanceOptions {
   webhooks(): readonly Subscription[];
   disable: DisableByEngine;
   audit: Pick<AuditWatch, 'memory' | 'guard'>;
-  /** Something became due. */
+  /** Called when something became due. */
   onDue(): void;
 }
 
-/** What one of the processes does for all: retention, replays, and webhooks that have failed for too long. */
+/** Tasks that one of the processes does for all: retention, replays, and webhooks that have failed for too long. */
 export function createMaintenance(options: MaintenanceOptions): Background {
   const { audit, claimant, log, outages, retention, vault } = options;
   const { store, owner } = claimant;
 
-  /** Whether it is for us to do: for the process that captures, by a lease that it renews anyway; while none does, for the first that asks. */
+  /**
+   * Whether this process has the task: the process that captures does, by a lease that it renews anyway; while none captures, the first
+   * that asks.
+   */
   const isOurs = async (): Promise<boolean> => {
     const capturing = await readLeaseHolder(store, 'capture');
     if (capturing !== null) return capturing === owner;
@@ -89,7 +92,7 @@ export function createMaintenance(options: MaintenanceOptions): Background {
     }),
     createLoop({
       ...outages.part('the key file could not be looked after, trying again'),
-      // For every process: each has read the file.
+      // Runs in every process: each has read the file.
       async step() {
         const { unexplained } = await destroyKeys(claimant, sealedErasures(claimant));
         if (unexplained > 0 && unexplained !== toldUnexplained)
@@ -125,7 +128,7 @@ export function createMaintenance(options: MaintenanceOptions): Background {
   };
 }
 
-/** One step of encrypting what was written before a key was configured. Returns whether there is more to do at once. */
+/** One step of encrypting rows that were written before a key was configured. Returns whether there is more to do at once. */
 function createPayloadEncryption({ claimant, log }: MaintenanceOptions): () => Promise<boolean> {
   let lastSeq: number | undefined;
   let sealed = 0;
@@ -145,7 +148,7 @@ function createPayloadEncryption({ claimant, log }: MaintenanceOptions): () => P
 
 const unexplainedReplay = 'this replay is not carried out: SQL made it, or changed what it asks for';
 
-/** One step of every replay whose time has come. Returns how long to wait for the next, ms. */
+/** One step of every replay that is due. Returns how long to wait for the next, ms. */
 function createReplaySteps({
   claimant,
   log,

@@ -23,9 +23,9 @@ import { findLongFailing } from '../../outbox/webhook/webhook-state.ts';
 import type { AuditWatch } from './audit-watch.ts';
 
 /*
- * Occasions for events of our own that are states of the store: each step compares the state with the log of events and adds what is
- * missing. The id of an event follows from its occasion, so that it is there once, whichever process looks, and however often; a crash
- * between the state and the event loses nothing.
+ * Creates the daemon's own events that follow from states of the store: each step compares the state with the log of events and adds the
+ * missing ones. The id of an event is derived from its occasion, so it exists once, whichever process runs the step and however often; a
+ * crash between the state and the event loses nothing.
  *
  *   webhook.failing      webhook, beginning of its failures
  *   delivery.exhausted   delivery, number of its last attempt
@@ -41,14 +41,14 @@ export interface OccasionOptions {
   outages: FailureLog;
   audit: Pick<AuditWatch, 'status'>;
   route(): Router;
-  /** Something became due. */
+  /** Called when something became due. */
   onDue(): void;
 }
 
 const EVERY_MS = 2_000;
 const FAILING_AFTER_MS = 3_600_000;
 
-/** Announces what is the case and was not announced. */
+/** Announces states that were not announced yet. */
 export function createOccasions(options: OccasionOptions): Background {
   const { claimant, outages, onDue } = options;
   const { store } = claimant;
@@ -70,10 +70,10 @@ export function createOccasions(options: OccasionOptions): Background {
   });
 }
 
-/** Writes an event unless the log has it. Returns its deliveries. */
+/** Writes an event unless the log has it. Returns the number of its deliveries. */
 async function announceOnce({ claimant, route }: OccasionOptions, event: DomainEvent): Promise<number> {
   const { store, cipher } = claimant;
-  // The lock under which `announce` asks again is that of capture.
+  // `announce` checks again under the lock that capture also takes, so check first without it.
   const known = await store.rows('SELECT 1 FROM event_log WHERE id = ?', [event.id]);
   if (known.length > 0) return 0;
   return store.transaction((tx) => appendSystemEvent(tx, event, { route: route(), cipher }));
@@ -119,8 +119,8 @@ async function findResumed(store: Session, options: OccasionOptions): Promise<Do
 }
 
 /**
- * Nothing is sealed while the chain is broken, so that every process finds the same last seal when it notices. Parts of the process notice
- * later than others that the chain was put back: until then the seal is that of the beginning.
+ * Nothing is sealed while the chain is broken, so every process finds the same last seal when it notices the break. Parts of the process
+ * notice later than others that the chain was restored: until then the seal at the beginning is used.
  */
 function createStopFinder(options: OccasionOptions): (store: Session) => Promise<DomainEvent[]> {
   let brokenAfter: number | null = null;
@@ -144,7 +144,7 @@ function createStopFinder(options: OccasionOptions): (store: Session) => Promise
   };
 }
 
-/** They may be many: an event that no webhook wants is not written. */
+/** There may be many: an event that no webhook wants is not written. */
 async function announceExhausted(options: OccasionOptions): Promise<number> {
   const { claimant, route } = options;
   const { store, cipher } = claimant;

@@ -3,15 +3,15 @@ import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
 import type { FailureLog } from '../../lib/loop/failure-log.ts';
 
-/** Settings change while we run: the preflight is asked again so often, and whenever a reader had to be opened anew. */
+/** Settings change while the daemon runs: the preflight runs again at this interval, and whenever a reader had to be reopened. */
 const EVERY_MS = 3_600_000;
-/** While one fails, so that its repair is noticed soon. */
+/** Interval while a check fails, so that its repair is noticed soon. */
 const AGAIN_MS = 30_000;
-/** Capture itself reports these, at once. */
+/** Capture itself reports these at once. */
 const toldByCapture = new Set(['connection', 'lineage']);
 
 export interface PreflightWatchOptions {
-  /** That of the start. */
+  /** The report of the start. */
   first: PreflightReport;
   ask(): Promise<PreflightReport>;
   log: Log;
@@ -19,10 +19,10 @@ export interface PreflightWatchOptions {
   onReport(report: PreflightReport): void;
 }
 
-/** The preflight of a running daemon: failures are reported, and end nothing. */
+/** Runs the preflight in a running daemon: failures are reported and stop nothing. */
 export interface PreflightWatch extends Background {
   failing(): readonly CheckResult[];
-  /** Asks now. */
+  /** Runs the preflight now. */
   wake(): void;
 }
 
@@ -35,7 +35,7 @@ export function createPreflightWatch({
 }: PreflightWatchOptions): PreflightWatch {
   let failing: readonly CheckResult[] = [];
   let report: PreflightReport | undefined = first;
-  /** What was reported of each check: a finding is reported once. */
+  /** The last report of each check: a finding is reported once. */
   let told = new Map<string, string>();
 
   const loop = createLoop({

@@ -6,33 +6,33 @@ import type { Config } from '../../config/types.ts';
 import { pruneKept, pruneLog, prunePayloads } from '../../outbox/prune.ts';
 import type { EncryptedStore } from '../../db/connection/encrypted-store.ts';
 
-/** So many events at a time: removing millions of rows leaves the store to others. */
+/** Events removed at a time: removing millions of rows leaves capacity of the store to others. */
 const BATCH = 250;
 
 export interface Pruned {
-  /** Seals whose entries went. */
+  /** Seals whose entries were removed. */
   seals: number;
-  /** Events that were looked at for their payloads, including kept ones that are no longer owed to a webhook. */
+  /** Events whose payloads were examined, including kept ones that are no longer owed to a webhook. */
   payloads: number;
-  /** Events that went whole. */
+  /** Events that were removed as a whole. */
   events: number;
   /** Whether there is more to do. */
   more: boolean;
 }
 
 export interface PruneOptions {
-  /** What this process has seen of the sealed log. */
+  /** The part of the sealed log that this process has seen. */
   memory?: ChainMemory;
-  /** Whether to begin as soon as anything is due: else some are gathered, because each beginning is an act. */
+  /** Whether to start as soon as anything is due: otherwise some are collected first, because each start is an act. */
   atOnce?: boolean;
 }
 
-/** Retention begins this much late, or a twenty-fourth of its time if that is less. */
+/** Retention starts this much late, or a twenty-fourth of the retention time if that is less. */
 const PATIENCE_MS = 3_600_000;
 
 /**
- * One batch of everything whose time is over. What is dropped is proved first against the sealed log, and on record in it. Throws
- * AppError ERR_AUDIT, and drops nothing more, when it is not as it was sealed.
+ * Removes one batch of everything that has expired. Data is first proved against the sealed log, and its removal is recorded in it. Throws
+ * AppError ERR_AUDIT, and drops nothing more, if the log is not as it was sealed.
  */
 export async function prune(
   vault: EncryptedStore,

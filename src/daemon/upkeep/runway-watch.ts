@@ -6,11 +6,14 @@ import { createLoop, type Background } from '../../lib/loop/loop.ts';
 import type { FailureLog } from '../../lib/loop/failure-log.ts';
 import { readCaptureState } from '../../outbox/checkpoint.ts';
 
-/** The server may purge at any moment what is due: it is looked at often enough for the last hour to be seen coming. */
+/** The server may purge expired logs at any time: this interval is short enough to notice the last hour in advance. */
 const EVERY_MS = 60_000;
-/** Until there is a checkpoint. */
+/** Interval until there is a checkpoint. */
 const FIRST_MS = 1_000;
-/** Reported from here on, or from half of what the server keeps where that is less, and again at each half of the last report. */
+/**
+ * Reported when less than this remains, or less than half of what the server keeps if that is shorter, and again at each half of the last
+ * report.
+ */
 const EARLY_MS = 24 * 3_600_000;
 
 export interface RunwayWatchOptions {
@@ -21,7 +24,7 @@ export interface RunwayWatchOptions {
 }
 
 export interface RunwayWatch extends Background {
-  /** As it was at the last look; undefined before the first. */
+  /** The last reading; undefined before the first. */
   latest(): Runway | undefined;
 }
 
@@ -52,7 +55,7 @@ export function createRunwayWatch({ source, store, log, outages }: RunwayWatchOp
 }
 
 /**
- * Whether so little of the log is left before the server purges it that an operator must be warned.
+ * Whether a person should be warned.
  * @internal
  */
 export function isShort({ untilPurgeMs, retentionMs, behindBytes }: Runway): boolean {

@@ -6,16 +6,16 @@ import type { Log } from '../../lib/log.ts';
 import { createLoop, type Background } from '../../lib/loop/loop.ts';
 import type { FailureLog } from '../../lib/loop/failure-log.ts';
 
-/** One look takes 17 to 51 ms on MySQL 9.7 and 13 to 45 on MariaDB 10.11 (15 each, beside running tests). */
+/** One check takes 17 to 51 ms on MySQL 9.7 and 13 to 45 on MariaDB 10.11 (15 each, beside running tests). */
 const EVERY_MS = 30_000;
-/** While there is a difference, so that its repair is noticed soon. */
+/** Interval while there is a difference, so that its repair is noticed soon. */
 const AGAIN_MS = 5_000;
 
-/** Whether the tables of the store stay as this version makes them, while a daemon runs. */
+/** Watches whether the tables of the store stay as this version creates them, while a daemon runs. */
 export interface SchemaWatch extends Background {
-  /** What can lose, alter or refuse rows: it keeps the daemon from being ready. */
+  /** Differences that can lose, alter or refuse rows: they keep the daemon from being ready. */
   failing(): readonly CheckResult[];
-  /** How many differences there are, notes excepted. */
+  /** Number of differences, without notes. */
   count(): number;
 }
 

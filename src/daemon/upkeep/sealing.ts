@@ -22,13 +22,13 @@ export interface SealingOptions {
   outages: FailureLog;
   audit: Pick<AuditWatch, 'memory' | 'guard'>;
   route(): Router;
-  /** Something became due. */
+  /** Called when something became due. */
   onDue(): void;
 }
 
 /**
- * Seals what is new in the log at every interval, at once while there is more. Of several processes one does. Webhooks that
- * name `audit.sealed` get the head as an event of the same transaction.
+ * Seals the new rows of the log at every interval, and again at once while there is more. Only one of several processes seals. Webhooks
+ * that name `audit.sealed` get the head as an event of the same transaction.
  */
 export function createSealing(options: SealingOptions): Background {
   const { vault, installation, intervalMs, log, outages, audit, route, onDue } = options;
@@ -55,7 +55,10 @@ interface Telling {
   memory?: ChainMemory;
 }
 
-/** Seals what is new, as `sealOnce` does, and announces the seal to the webhooks that name the event; `told`: deliveries that this made. */
+/**
+ * Seals the new rows, as `sealOnce` does, and announces the seal to the webhooks that name the event; `told`: number of deliveries that
+ * this created.
+ */
 export async function sealAndTell(
   vault: EncryptedStore,
   installation: Installation,
@@ -77,7 +80,7 @@ export async function sealAndTell(
 
 const firstSealed = 'the log is sealed with this key: note it elsewhere';
 
-/** All of them are one entity, so that a receiver gets the heads in their order. */
+/** All these events have one entity, so that a receiver gets the heads in order. */
 function sealedEvent(installation: string, head: Head): DomainEvent {
   const occurredAtMs = fromSqlDatetime(head.sealedAt);
   return createSystemEvent({

@@ -16,22 +16,22 @@ const RESCUE_EVERY_MS = 2_000;
 const SWEEP_EVERY_MS = 5_000;
 const SWEEP_LANES = 1_000;
 const FORGOTTEN_EVERY_MS = 5_000;
-/** An answer of the store that takes longer than this is taken for lost. */
+/** An answer of the store that takes longer than this counts as lost. */
 const FORGOTTEN_AFTER_MS = 30_000;
 
 export interface UpkeepOptions {
   claimant: Claimant;
   log: Log;
   outages: FailureLog;
-  /** Ids of the deliveries that this process has in hand. */
+  /** Ids of the deliveries that this process holds. */
   held(): ReadonlySet<number>;
-  /** How many processes share each webhook's limits, and which of them this one is. */
+  /** How many processes share each webhook's limits, and the rank of this one. */
   onRank(share: { rank: number; of: number }): void;
-  /** Something became due. */
+  /** Called when something became due. */
   onDue(): void;
 }
 
-/** What must be done now and then: claims of dead processes end, and nothing waits for what is over. */
+/** Periodic tasks: ends claims of dead processes, and promotes deliveries whose predecessor has ended. */
 export function createUpkeep({ claimant, log, outages, held, onRank, onDue }: UpkeepOptions): Background {
   const { store } = claimant;
   let afterLane = 0;
@@ -39,7 +39,7 @@ export function createUpkeep({ claimant, log, outages, held, onRank, onDue }: Up
     createLoop({
       ...outages.part('upkeep failed, trying again'),
       async step() {
-        // In this order: a store that could not be reached for a while must not make us take our own claims for orphans.
+        // Heartbeat first: after a store outage our own lease may have expired, and our live claims would be treated as orphans.
         await registerProcess(claimant, { unlessWithinMs: saidWithLeaseMs });
         onRank(await readRank(claimant));
         const forged = await expireOrphans(claimant);

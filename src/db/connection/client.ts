@@ -13,17 +13,17 @@ import { explainFailure, toStoreError } from './store-error.ts';
 
 /** Where statements run: the pool (each commits by itself), or one transaction. */
 export interface Session {
-  /** Typed queries for what is not hot. */
+  /** Typed queries, for statements that are not on a hot path. */
   readonly drizzle: MySql2Database;
-  /** Rows of one statement. Dates come as text in UTC, JSON as text, on both flavours. */
+  /** Returns the rows of one statement. Dates are text in UTC, JSON is text, on both flavours. */
   rows<T extends object>(sql: string, values?: readonly unknown[]): Promise<T[]>;
-  /** As `rows`, each row a list of its columns: half the cost of an object with many. */
+  /** Same as `rows`, each row as a list of its columns: half the cost of an object with many columns. */
   arrays(sql: string, values?: readonly unknown[]): Promise<unknown[][]>;
   run(sql: string, values?: readonly unknown[]): Promise<Written>;
   /**
-   * Several statements in one round trip, more where they do not fit into one packet of the server; it stops at the first that
-   * fails. Returns the rows of the statements that have rows, in order. Every value must have gone through `literal`. Throws AppError
-   * ERR_STORE_PACKET for a statement that is too large.
+   * Runs several statements in one round trip, or in more if they do not fit into one packet of the server; stops at the first that fails.
+   * Returns the rows of the statements that have rows, in order. Every value must be escaped by `literal`. Throws AppError ERR_STORE_PACKET
+   * for a statement that is too large.
    */
   script<T extends object>(statements: readonly string[]): Promise<T[][]>;
 }
@@ -32,15 +32,15 @@ export interface Session {
 export interface Store extends Session {
   /** Name of the schema. */
   readonly database: string;
-  /** Runs `work` in one transaction; again, a few times, when it lost a lock to another one. */
+  /** Runs `work` in one transaction; retries a few times if it lost a lock to another transaction. */
   transaction<T>(work: (tx: Session) => Promise<T>): Promise<T>;
-  /** A script that begins and ends its own transaction: in one packet, as most are, no lock is held while we are frozen. */
+  /** Runs a script that begins and ends its own transaction: in one packet, as most are, no lock is held while this process is frozen. */
   commit<T extends object>(statements: readonly string[]): Promise<T[][]>;
-  /** Bytes that one statement may have, as the newest connection learned. */
+  /** Largest statement in bytes, as learned by the newest connection. */
   readonly statementBytes: number;
-  /** How often a transaction was tried again, by what it had lost to another one. */
+  /** How often a transaction was retried, by the kind of contention. */
   retries(): Readonly<Record<Contention, number>>;
-  /** Asks the server for it anew. Connections that began with another limit are closed. */
+  /** Reads the limit from the server again. Closes connections that began with another limit. */
   measureStatement(): Promise<number>;
   close(): Promise<void>;
 }
@@ -51,7 +51,7 @@ export interface StoreOptions {
 }
 
 const connectTimeoutMs = 10_000;
-/** Opens the store. Connects at the first statement, so a wrong address shows there (`migrate` explains it). */
+/** Opens the store. It connects at the first statement, so a wrong address fails there (`migrate` explains it). */
 export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions = {}): Store {
   const pool = createPool({
     ...toConnectionTarget(url),
@@ -63,17 +63,17 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
     multipleStatements: true,
     connectTimeout: connectTimeoutMs,
     connectionLimit: connections,
-    // A call stack for each statement, in case it fails, was 3 % of the daemon's processor time under load.
+    // A call stack for each statement, in case it fails, took 3 % of the daemon's processor time under load.
     trace: false,
-    // Ours end before the server's wait_timeout ends them.
+    // Our idle connections end before the server's wait_timeout ends them.
     maxIdle: Math.max(1, connections - 1),
     idleTimeout: 30_000,
     enableKeepAlive: true,
     keepAliveInitialDelay: 10_000,
   });
-  /** Why a new connection could not be given its settings. */
+  /** Why a new connection did not accept its settings. */
   const failures = new WeakMap<object, Error>();
-  /** Connections that were made before a server answered that it is read only: it was the primary then, and is not any more. */
+  /** Connections from before a server answered that it is read only: it was the primary then, and no longer is. */
   let generation = 0;
   const generationOf = new WeakMap<object, number>();
   let statementBytes = smallestPacketBytes - packetMargin;
@@ -116,14 +116,15 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
     } catch (error) {
       const refusal = refusalWithin(error);
       const told = explainFailure(error, url);
-      // After a failover the old connections may stay open while new ones lead to the promoted server: none of them is used again.
+      // After a failover the old connections may stay open while new ones lead to the promoted server, so none of the old ones is used
+      // again.
       if (told.isLost) {
         if (generationOf.get(connection.connection) === generation) generation += 1;
         connection.destroy();
       } else {
         await discardOrRelease(connection, refusal !== undefined || isOwnRefusal(error));
       }
-      // The limit may have been raised since: the next try has new connections.
+      // The limit may have been raised meanwhile: the next try uses new connections.
       if (error instanceof AppError && error.code === 'ERR_STORE_PACKET') generation += 1;
       const failure = failures.get(connection.connection);
       throw failure === undefined ? told.error : toStoreError(failure, url);
@@ -132,7 +133,7 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
     }
   }
 
-  /** A statement that is a transaction of its own. A lock that it did not get in 10 s is left to its caller. */
+  /** A statement that is its own transaction. If it does not get a lock within 10 s, the caller handles the error. */
   const alone = <T>(work: (connection: PoolConnection) => Promise<T>): Promise<T> =>
     retryContention(() => withConnection(work), { after: ['deadlock'], onRetry });
   const whole = <T>(work: (connection: PoolConnection) => Promise<T>): Promise<T> =>
@@ -141,7 +142,7 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
   const limitOf = (connection: PoolConnection): number =>
     bytesOf.get(connection.connection) ?? statementBytes;
 
-  // Drizzle's own statements take the same way: settings, and the end of connections to a server that was demoted.
+  // Drizzle's own statements take the same path: session settings, and closing connections to a demoted server.
   const client = {
     query: (...args: Parameters<Pool['query']>) =>
       alone(async (connection) => requireWhole(await connection.query(...args))),
@@ -178,7 +179,7 @@ export function openStore(url: DatabaseUrl, { connections = 10 }: StoreOptions =
   };
 }
 
-/** What Drizzle asks within a transaction. */
+/** The connection that Drizzle uses within a transaction. */
 function checked(connection: PoolConnection): PoolConnection {
   const query = async (...args: Parameters<PoolConnection['query']>) =>
     requireWhole(await connection.query(...args));
@@ -198,14 +199,14 @@ function sessionOn(connection: PoolConnection, maximumBytes: number): Session {
   };
 }
 
-/** Whether the program itself gave up a transaction, such as for a missing key: the connection works. */
+/** Whether the program itself aborted a transaction, for example for a missing key: the connection works. */
 function isOwnRefusal(error: unknown): boolean {
   return error instanceof AppError && !error.code.startsWith('ERR_STORE');
 }
 
 /**
- * Rolls back and releases a connection that works, so that its locks are gone when the error is thrown. One that may be dead is
- * destroyed; the server then rolls back in its own time.
+ * Rolls back and releases a working connection, so that its locks are released when the error is thrown. A connection that may be dead is
+ * destroyed; the server then rolls back later.
  */
 async function discardOrRelease(connection: PoolConnection, works: boolean): Promise<void> {
   if (works) {
@@ -214,7 +215,7 @@ async function discardOrRelease(connection: PoolConnection, works: boolean): Pro
       connection.release();
       return;
     } catch {
-      // Dead after all.
+      // The connection was dead.
     }
   }
   connection.destroy();

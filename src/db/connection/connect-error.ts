@@ -3,11 +3,9 @@ import { AppError, codeOf, type ErrorCode } from '../../lib/errors.ts';
 import { withoutValues } from '../../lib/server-error.ts';
 import { setVariable } from './set-variable.ts';
 
-/*
- * A remedy is a step a line: the first is either one SQL statement, which can be pasted, or plain advice.
- */
+/* A remedy has one step per line: the first is either one SQL statement, which can be pasted, or plain advice. */
 
-/** Which configuration key names the server, and which codes its two ways of failing have. */
+/** The configuration key that names the server, and the codes of the two kinds of failure. */
 export interface ConnectRole {
   /** `source.url`. */
   key: string;
@@ -78,7 +76,7 @@ const userLimit: Explain = (url) => ({
   ),
 });
 
-/** The account's own limits, by the word that the server's text has for each. */
+/** The account's own limits, by the word for each in the server's text. */
 const accountLimits: readonly (readonly [RegExp, string, number])[] = [
   [/'max_user_connections'/, 'MAX_USER_CONNECTIONS', connectionsWanted],
   [/'max_connections_per_hour'/, 'MAX_CONNECTIONS_PER_HOUR', 0],
@@ -188,7 +186,7 @@ const wrongName: Explain = (url, key, detail) => ({
 
 const oldTls: Explain = (url, _key, detail) => ({
   message: `No TLS connection with ${at(url)} comes about: ${detail}.`,
-  // MySQL alone sets it while it runs, and takes it into force by ALTER INSTANCE RELOAD TLS.
+  // Only MySQL can set it at run time, and applies it with ALTER INSTANCE RELOAD TLS.
   remedy:
     'Allow TLSv1.2 or later on the server: write tls_version = TLSv1.2,TLSv1.3 under [mysqld] in my.cnf, and restart the server.',
 });
@@ -245,8 +243,8 @@ function explainTls(detail: string): Explain {
 }
 
 /**
- * Turns a failure to connect (or a connection that broke) into what a person can act on; undefined when the error is
- * something else, such as a refused statement. The text names user, host, port and schema, never the password.
+ * Converts a failure to connect (or a broken connection) to an error that a person can act on; undefined if the error is something else,
+ * such as a refused statement. The text names user, host, port and schema, never the password.
  */
 export function explainConnectError(
   error: unknown,
@@ -255,7 +253,7 @@ export function explainConnectError(
 ): AppError | undefined {
   const code = codeOf(error) ?? '';
   const number = errnoOf(error);
-  // Read for what it means, and repeated only where Node wrote it: never a server's text.
+  // Matched against known texts, and repeated only if Node wrote it: never a server's text.
   const detail = (error instanceof Error ? error.message : '').replace(/\.$/, '');
   const isTls =
     code === 'HANDSHAKE_SSL_ERROR' ||
@@ -273,7 +271,7 @@ export function explainConnectError(
   });
 }
 
-/** The number of a server's error (1045); undefined for an error that no server sent. */
+/** Returns the number of a server's error (1045); undefined for an error that did not come from a server. */
 export function errnoOf(error: unknown): number | undefined {
   if (typeof error !== 'object' || error === null || !('errno' in error)) return undefined;
   return typeof error.errno === 'number' && error.errno > 0 ? error.errno : undefined;

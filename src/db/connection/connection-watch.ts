@@ -3,19 +3,19 @@ import { createConnection, type RowDataPacket } from 'mysql2/promise';
 import { monotonicMs } from '../../lib/clock.ts';
 import { toConnectionTarget, type DatabaseUrl } from './database-url.ts';
 
-/** A connection in use that is silent for so long is asked about: the server of an old one may be gone without a sign. */
+/** After this silence a connection in use is checked: the server of an old connection may have disappeared without closing it. */
 const quietMs = 10_000;
 const lookEveryMs = 1_000;
 const askTimeoutMs = 5_000;
 
-/** SQL of what tells servers apart: they have a server_id each where one is a replica of the other. */
+/** SQL expression that identifies a server: servers that replicate from each other have different server_ids. */
 export const serverName = "CONCAT_WS(' ', @@hostname, @@port, @@server_id)";
 
 /** The identity of a server, and the connections that our user has to it. */
 export interface ServerAnswer {
   server: string;
   uptimeMs: number;
-  /** Numbers of the connections. */
+  /** Ids of the connections. */
   connections: ReadonlySet<number>;
 }
 
@@ -33,14 +33,14 @@ interface Made {
 
 interface Used {
   bytes: number;
-  /** When a byte last went through it. */
+  /** Time of the last byte in either direction. */
   movedMs: number;
   askedMs: number;
 }
 
 /**
- * Finds connections that no server knows any more. After a failover they may stay open without an end (a server whose power failed, a
- * proxy that keeps its clients), and a statement that was sent there has no answer: neither side ever closes them.
+ * Finds connections that no server knows any more. After a failover they may stay open for ever (a server that lost power, a proxy that
+ * keeps its clients), and a statement sent on them is never answered: neither side closes them.
  */
 export class ConnectionWatch {
   readonly #ask: () => Promise<ServerAnswer | undefined>;
@@ -48,22 +48,22 @@ export class ConnectionWatch {
   readonly #used = new Map<Wire, Used>();
   #timer: NodeJS.Timeout | undefined;
 
-  /** `ask` opens a new connection, as a client that comes now does; undefined when it learns nothing. */
+  /** `ask` opens a new connection, as a new client does; undefined if it learns nothing. */
   constructor(ask: () => Promise<ServerAnswer | undefined>) {
     this.#ask = ask;
   }
 
-  /** The connection was made. */
+  /** Registers a new connection. */
   made(connection: object): void {
     this.#made.set(connection, { atMs: monotonicMs(), server: null });
   }
 
-  /** It leads to this server: what `serverName` returned there. */
+  /** Records the server of a connection: the value of `serverName` there. */
   located(connection: object, server: string): void {
     this.#made.set(connection, { ...this.#made.get(connection)!, server });
   }
 
-  /** It is in use from now on. */
+  /** Marks a connection as in use. */
   begin(connection: object): void {
     const nowMs = monotonicMs();
     const wire = connection as Wire;
@@ -110,15 +110,15 @@ function bytesOf({ stream }: Wire): number {
   return stream.bytesRead + stream.bytesWritten;
 }
 
-/** The statements that wait on it fail, as when the server ends it. */
+/** Statements that wait on it fail, as when the server closes it. */
 function end({ stream }: Wire): void {
   const error = new Error('the server does not know this connection any more');
   stream.destroy(Object.assign(error, { code: 'PROTOCOL_CONNECTION_LOST', fatal: true }));
 }
 
 /**
- * Asks the server that new connections lead to. Undefined when there is none, when it says no word in 5 s, or when it does not even know
- * the connection that asks: a proxy between us shares its own ones among clients, and their numbers mean nothing.
+ * Queries the server that new connections lead to. Returns undefined if there is none, if it does not answer within 5 s, or if it does not
+ * know even the connection that asks: then a proxy shares its own connections among clients, and their ids mean nothing.
  */
 export async function askServer(url: DatabaseUrl): Promise<ServerAnswer | undefined> {
   const connection = await createConnection({

@@ -7,8 +7,8 @@ import { didYouMean } from '../../lib/suggest.ts';
 /** How a connection is encrypted; null settings mean plain text. */
 interface DatabaseTls {
   /**
-   * PEM text of the authority that signed the server's certificate, read from its file at each access, so that a renewed file counts
-   * from the next connection on; without it, the system's authorities.
+   * PEM text of the authority that signed the server's certificate, read from its file at each access, so that a renewed file applies from
+   * the next connection on; without it, the system's authorities are used.
    */
   readonly ca?: string;
   /** Whether the certificate must be signed by a known authority. */
@@ -17,11 +17,11 @@ interface DatabaseTls {
   verifyName: boolean;
 }
 
-/** A database address taken apart. `password` is in the clear: show `safeUrl` to people, never this. */
+/** A parsed database address. `password` is in clear text: show `safeUrl` to people, never this. */
 export interface DatabaseUrl {
   host: string;
   port: number;
-  /** A Unix socket, which is connected to instead of host and port. */
+  /** Path of a Unix socket, used instead of host and port. */
   socketPath?: string;
   user: string;
   password: string;
@@ -75,7 +75,7 @@ function takeApart(text: string, baseDir: string): DatabaseUrl {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || !schemes.includes(url.protocol) || url.hostname === '')
     throw invalid('is not a database URL (mysql://user:password@host:3306/schema)');
-  // A / in the password has ended the host early: what is taken for the host would be a part of the password.
+  // A / in the password ends the host early: the host would be a part of the password.
   if (url.pathname.includes('@'))
     throw invalid('has an @ after its first / (in the name of a schema it is %40)');
   if (url.hash !== '') throw invalid('has a "#": write it as %23');
@@ -160,7 +160,7 @@ export function withDatabase(url: DatabaseUrl, database: string): DatabaseUrl {
 function readTls(options: URLSearchParams, baseDir: string): DatabaseTls | null {
   for (const name of options.keys()) {
     if (!optionNames.includes(name)) {
-      // Not named: with an unescaped ? in the password, it is a part of the password.
+      // The option is not named: with an unescaped ? in the password, it is a part of the password.
       throw invalid(`has an option that is not ssl, ssl-ca or socket${didYouMean(name, optionNames)}`);
     }
   }
@@ -187,7 +187,7 @@ function readTls(options: URLSearchParams, baseDir: string): DatabaseTls | null 
   };
 }
 
-/** Undefined while the file is being replaced. */
+/** Returns undefined while the file is being replaced. */
 function readIfThere(path: string): string | undefined {
   try {
     const text = readFileSync(path, 'utf8');
@@ -216,7 +216,7 @@ function decode(part: string, name: string): string {
 const escapeAdvice =
   'where user or password have one of @ / : # ? % [ ] \\ or a space, it must be percent-encoded (/ as %2F)';
 
-/** Whether what is before the last @ has characters that end user or password early, or a % that is no escape. */
+/** Whether the text before the last @ has characters that end user or password early, or a % that is no escape. */
 function hasUnescaped(text: string): boolean {
   const [, userInfo = ''] = /^[a-z]+:\/\/(.*)@/is.exec(text) ?? [];
   return /[/?#@[\]\\ ]|:.*:|%(?![0-9a-f]{2})/is.test(userInfo);

@@ -1,7 +1,7 @@
 import type { Cipher } from '../../crypto/cipher.ts';
 import type { Store } from './client.ts';
 
-/** The store, and what encrypts in it. */
+/** The store, and the cipher for its encrypted columns. */
 export interface EncryptedStore {
   store: Store;
   cipher: Cipher;

@@ -5,9 +5,9 @@ import { openDefinitionSession, readAccount } from '../schema/migrate.ts';
 import { readOnlyStore, toStoreError } from './store-error.ts';
 
 /**
- * Tries whether the store could be written, and writes nothing: statements that touch no row; before the first migration, a
- * temporary table, which goes with the connection. Throws AppError ERR_STORE_UNREACHABLE, ERR_STORE_ACCESS with the GRANT that
- * fixes it, or ERR_STORE_SCHEMA. Returns the server's max_allowed_packet, and the GRANT without which our sessions cannot log less.
+ * Tests whether the store could be written, without writing: with statements that touch no row or, before the first migration, a temporary
+ * table, which disappears with the connection. Throws AppError ERR_STORE_UNREACHABLE, ERR_STORE_ACCESS with the GRANT that fixes it, or
+ * ERR_STORE_SCHEMA. Returns the server's max_allowed_packet, and the GRANT without which our sessions cannot log less.
  */
 export async function probeStore(
   url: DatabaseUrl,
@@ -30,7 +30,7 @@ export async function probeStore(
   }
 }
 
-/** Tries what `prepareSession` sets on each session of the store. Undefined where the account may do it. */
+/** Tries the settings that `prepareSession` makes in each session of the store. Returns undefined if the account may make them. */
 async function findGrantForLessLog(
   connection: Connection,
   account: string | undefined,
@@ -60,7 +60,7 @@ async function isMigrated(connection: Connection, schema: string): Promise<boole
   return found.length > 0;
 }
 
-/** Privileges are checked before the rows are looked for. */
+/** The server checks privileges before it looks for rows. */
 async function touchNothing(connection: Connection, schema: string): Promise<void> {
   for (const sql of [
     'UPDATE ??.checkpoint SET id = id WHERE FALSE',
@@ -71,7 +71,10 @@ async function touchNothing(connection: Connection, schema: string): Promise<voi
   }
 }
 
-/** The right to make it comes with GRANT ALL on the schema; without the schema, the refusal comes before its absence. */
+/**
+ * GRANT ALL on the schema includes the right to create it; without the schema, the server reports the missing right before the missing
+ * schema.
+ */
 async function makeTemporaryTable(connection: Connection, schema: string): Promise<void> {
   try {
     await connection.query('CREATE TEMPORARY TABLE ??.probe (id INT PRIMARY KEY)', [schema]);

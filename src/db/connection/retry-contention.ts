@@ -1,13 +1,13 @@
 import { sleep } from '../../lib/clock.ts';
 import { refusalWithin } from '../../lib/server-error.ts';
 
-/** Why a transaction of ours lost against another one: the server rolled it back, and it may be tried again. */
+/** Why our transaction lost to another one: the server rolled it back, and it may be retried. */
 export type Contention = 'deadlock' | 'lock-wait';
 
-/** A deadlock is answered at once, a lock wait after 10 s: a person's command waits 20 s for another session's lock. */
+/** A deadlock is reported at once, a lock wait after 10 s: a person's command waits 20 s for another session's lock. */
 const tries: Readonly<Record<Contention, number>> = { deadlock: 5, 'lock-wait': 2 };
 
-/** Null for every other error. */
+/** Returns null for every other error. */
 export function contentionOf(error: unknown): Contention | null {
   switch (refusalWithin(error)?.errno) {
     case 1205:
@@ -22,8 +22,8 @@ export function contentionOf(error: unknown): Contention | null {
 }
 
 /**
- * Does it again, a few times, when it lost a lock to another transaction; `onRetry` counts that. The work must be one
- * transaction, or one statement that is its own.
+ * Retries the work a few times if it lost a lock to another transaction; `onRetry` counts the retries. The work must be one transaction, or
+ * one statement that is its own.
  */
 export async function retryContention<T>(
   work: () => Promise<T>,

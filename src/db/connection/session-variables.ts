@@ -1,12 +1,12 @@
 import type { Connection } from 'mysql2';
 import { errnoOf } from './connect-error.ts';
 
-/** What a session of ours is for. */
+/** The purpose of a session. */
 export type SessionRole =
   | { kind: 'store' }
   /** `migrate` and the probe of `check`: statements that may take as long as an ALTER TABLE does. */
   | { kind: 'definition' }
-  /** Questions to the source: read only, each ended by the server after so long. */
+  /** Queries to the source: read only, each ended by the server after this time. */
   | { kind: 'source'; queryTimeoutMs: number }
   /** The connection that receives the binlog. */
   | { kind: 'dump'; netWriteTimeoutSeconds: number };
@@ -17,9 +17,9 @@ type Assignments = Readonly<Record<string, string | number>>;
 type Gate = `!${number}` | `M!${number}`;
 
 /**
- * Every session variable that changes what our statements mean or whether they run, on all servers. A server may have another
- * default for any of them (my.cnf, SET GLOBAL, init_connect); the test of this file lists all the others with the reason why they
- * do not matter. Each can be set without a privilege: DEFAULT is used only where the global value is no danger.
+ * Every session variable that changes what our statements mean or whether they run, on all servers. A server may have another default for
+ * any of them (my.cnf, SET GLOBAL, init_connect); the test of this file lists all the others with the reason why they do not matter. Each
+ * can be set without a privilege: DEFAULT is used only if the global value is no danger.
  */
 const everywhere: Assignments = {
   autocommit: 1,
@@ -47,22 +47,22 @@ const everywhere: Assignments = {
   session_track_schema: 1,
   session_track_state_change: 0,
   session_track_transaction_info: "'OFF'",
-  // mysql2 follows these two to know how text is encoded.
+  // mysql2 follows these two to know the encoding of text.
   session_track_system_variables: "'character_set_client,character_set_results'",
 };
 
-/** Variables that one of the two servers has, or a part of its versions. */
+/** Variables that only one of the two servers has, or only some of its versions. */
 const onSome: readonly (readonly [Gate, Assignments])[] = [
   [
     '!80000',
     {
-      // Past it the optimizer scans the whole table, and an UPDATE locks all of it.
+      // Beyond it the optimizer scans the whole table, and an UPDATE locks all of it.
       range_optimizer_max_mem_size: 8_388_608,
       session_track_gtids: "'OFF'",
     },
   ],
   ['!80026', { terminology_use_previous: "'NONE'" }],
-  // A generated primary key is in the log; so it must be in what we ask of the dictionary.
+  // A generated primary key is in the log, so it must also be in the results of our dictionary queries.
   ['!80030', { show_gipk_in_create_table_and_information_schema: 1 }],
   [
     'M!100600',
@@ -80,7 +80,7 @@ const onSome: readonly (readonly [Gate, Assignments])[] = [
   ['M!110602', { innodb_snapshot_isolation: 0 }],
 ];
 
-/** STRICT: a value that is too long is an error, never a cut one. No ANSI_QUOTES, no NO_BACKSLASH_ESCAPES. */
+/** STRICT: a value that is too long is an error and is never truncated. No ANSI_QUOTES, no NO_BACKSLASH_ESCAPES. */
 const strictMode =
   "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'";
 
@@ -93,7 +93,7 @@ const idleTimeouts = (seconds: number): readonly [Gate, Assignments] => [
   },
 ];
 
-/** The longest that a statement may take; 0: as long as it wants. */
+/** The longest that a statement may take; 0: no limit. */
 const statementTimeout = (ms: number): (readonly [Gate, Assignments])[] => [
   ['!80000', { max_execution_time: ms }],
   ['M!100600', { max_statement_time: ms / 1_000 }],
@@ -112,8 +112,8 @@ function settingsOf(role: SessionRole): RoleSettings {
   switch (role.kind) {
     case 'store':
       return {
-        // A transaction left idle by a frozen process is ended by the server, which frees its locks. A lock that is not granted in 10 s, of
-        // a row or of a table (a backup, an ALTER TABLE), is reported and tried for again.
+        // The server ends a transaction that a frozen process left idle, which frees its locks. A lock that is not granted in 10 s, of a
+        // row or of a table (a backup, an ALTER TABLE), is reported and retried.
         own: { sql_mode: strictMode, wait_timeout: 60, lock_wait_timeout: 10, innodb_lock_wait_timeout: 10 },
         gated: [...statementTimeout(0), idleTimeouts(60)],
         transaction: 'READ COMMITTED, READ WRITE',
@@ -131,7 +131,7 @@ function settingsOf(role: SessionRole): RoleSettings {
       };
     case 'source':
       return {
-        // lock_wait_timeout is a year by default: a question behind an ALTER TABLE would wait for it, and capture with it.
+        // lock_wait_timeout is a year by default: a query behind an ALTER TABLE would wait for it, and capture with it.
         own: { sql_mode: "''", wait_timeout: 600, lock_wait_timeout: 5, innodb_lock_wait_timeout: 2 },
         gated: [...statementTimeout(role.queryTimeoutMs), idleTimeouts(600)],
         transaction: 'READ COMMITTED, READ ONLY',
@@ -150,9 +150,9 @@ function settingsOf(role: SessionRole): RoleSettings {
 }
 
 /**
- * The statements that make a new session independent of the server's settings: two, whatever the number of variables. Those of
- * one server or version are in executable comments that the others skip. Neither has a quote or a backslash that sql_mode could read
- * otherwise.
+ * Returns the statements that make a new session independent of the server's settings: two, whatever the number of variables. Variables of
+ * one server or version are in executable comments that the others skip. Neither statement has a quote or a backslash that another sql_mode
+ * could read differently.
  */
 export function sessionStatements(role: SessionRole): string[] {
   const { own, gated, transaction } = settingsOf(role);
@@ -171,7 +171,7 @@ function assign(values: Assignments): string {
 }
 
 /**
- * Names of the variables that sessions of this role set, on whatever server has them.
+ * Returns the names of the variables that sessions of this role set, on whichever server has them.
  * @internal
  */
 export function sessionVariables(role: SessionRole): Set<string> {

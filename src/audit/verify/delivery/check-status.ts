@@ -10,7 +10,7 @@ import type { Delivery } from './read-deliveries.ts';
  *   delivered   the last attempt was delivered; delivered_at is when that was recorded
  *   exhausted   the last attempt failed; or an erasure, or the deletion of the webhook, ended it at that time
  *
- * retry_count, response_status of the last attempt
+ *   retry_count, response_status   of the last attempt
  */
 
 /** Returns whether the delivery was reopened, which an act must explain. */
