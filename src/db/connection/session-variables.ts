@@ -184,10 +184,9 @@ export function sessionVariables(role: SessionRole): Set<string> {
 }
 
 /**
- * Keeps the text of statements, which holds what they write, out of the binlog's comments; and the columns that an UPDATE leaves as they
- * were out of its rows: the row of the checkpoint holds the known columns of the tables (20 KB with both images on a clinic of 11 tables),
- * and is written every 5 s. Each takes a privilege that our user need not have (BINLOG ADMIN, SESSION_VARIABLES_ADMIN): a refusal is
- * ignored.
+ * Keeps the text of statements, which contains the written values, out of the binlog's comments, and unchanged columns of an UPDATE out of
+ * its row images: the row of the checkpoint holds the known columns of the tables (20 KB with both images on a clinic of 11 tables), and is
+ * written every 5 s. Each takes a privilege that our user need not have (BINLOG ADMIN, SESSION_VARIABLES_ADMIN): a refusal is ignored.
  */
 const lessLogged = [
   'SET @unused = 0 /*!80000 , SESSION binlog_rows_query_log_events = 0 */ /*M!100600 , SESSION binlog_annotate_row_events = 0 */',
@@ -196,8 +195,8 @@ const lessLogged = [
 const refused = 1227;
 
 /**
- * Queues the settings on a connection that was just made, before any statement of its user. The connection is destroyed when one
- * is refused; `failures` then has the server's error by connection.
+ * Queues the settings on a new connection, before any statement of its user. The connection is destroyed if a setting is refused;
+ * `failures` then has the server's error by connection.
  */
 export function prepareSession(
   connection: Connection,

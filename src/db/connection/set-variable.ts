@@ -1,6 +1,6 @@
 /**
- * The statement that sets a global variable for good, `value` as SQL has it. MariaDB has no SET PERSIST: there, and where the
- * server is not known, SET GLOBAL stands, and below it a comment that has the line for my.cnf: each fits a terminal.
+ * Returns the statement that sets a global variable permanently, with `value` as SQL text. MariaDB has no SET PERSIST: there, and for an
+ * unknown server, it is SET GLOBAL with a comment below it that has the line for my.cnf: each fits a terminal.
  */
 export function setVariable(name: string, value: string | number, flavour?: 'mysql' | 'mariadb'): string {
   if (flavour === 'mysql') return `SET PERSIST ${name} = ${value};`;

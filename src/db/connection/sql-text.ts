@@ -1,13 +1,13 @@
-/** What a statement of ours can hold as a literal. */
+/** A value that one of our statements can contain as a literal. */
 export type Literal = string | number | null;
 
 const special = /['\\\0]/;
 const specials = /['\\\0]/g;
 
 /**
- * A value as SQL text, for statements of hundreds of rows. Right only in our own sessions: UTF-8, and without
- * NO_BACKSLASH_ESCAPES (db/client sets both). Half the cost of the driver's general escape on a JSON body, whose
- * every double quote that one escapes too.
+ * Converts a value to SQL text, for statements of hundreds of rows. Correct only in our own sessions: UTF-8, and without
+ * NO_BACKSLASH_ESCAPES (db/client sets both). Half the cost of the driver's general escape on a JSON body, which also escapes every double
+ * quote.
  */
 export function literal(value: Literal): string {
   if (value === null) return 'NULL';
@@ -19,13 +19,13 @@ export function literal(value: Literal): string {
   return `'${value.replace(specials, (char) => (char === '\0' ? '\\0' : `\\${char}`))}'`;
 }
 
-/** From so many numbers in a row on, a range is written instead. */
+/** From this many consecutive numbers on, a range is written instead. */
 const shortestRange = 4;
 
 /**
- * A condition that holds for rows whose `column` is one of these: `(id BETWEEN 1 AND 500 OR id IN (503,507))`, `FALSE` when there are
- * none. Ids that follow each other, as most of a batch do, become a range: the server takes 3 to 5 µs for each number of a list (MySQL
- * 9.7, 500 at once). In ascending order, so that statements that lock lock in one order.
+ * Returns a condition for rows whose `column` is one of these ids: `(id BETWEEN 1 AND 500 OR id IN (503,507))`, `FALSE` if there are none.
+ * Consecutive ids, as most of a batch are, become a range: the server takes 3 to 5 µs for each number of a list (MySQL 9.7, 500 at once).
+ * In ascending order, so that locking statements take their locks in one order.
  */
 export function idIn(column: string, ids: Iterable<number>): string {
   const sorted = [...new Set(ids)].sort((a, b) => a - b);
@@ -43,12 +43,12 @@ export function idIn(column: string, ids: Iterable<number>): string {
 
 /** The smallest max_allowed_packet that `check` accepts. */
 export const smallestPacketBytes = 2 ** 20;
-/** A statement of many rows ends here: well within any packet. */
+/** Largest statement of many rows: well within any packet. */
 const statementBytes = smallestPacketBytes / 2;
 
 /**
- * INSERTs of these rows, each a text in parentheses, none larger than half of the smallest packet unless a single row is.
- * src/outbox/append/require-fit.ts refuses events whose row no packet can hold.
+ * Returns INSERTs of these rows, each a text in parentheses; no statement is larger than half of the smallest packet unless a single row
+ * is. src/outbox/append/require-fit.ts refuses events whose row does not fit into any packet.
  */
 export function insertRows(into: string, rows: readonly string[]): string[] {
   return toBatches(rows, (row) => Buffer.byteLength(row)).map(
@@ -56,12 +56,12 @@ export function insertRows(into: string, rows: readonly string[]): string[] {
   );
 }
 
-/** Cuts a list, in order, so that each part becomes one statement of a bounded size. */
+/** Splits a list, in order, so that each part becomes one statement of a bounded size. */
 export function toBatches<T>(items: readonly T[], bytesOf: (item: T) => number): T[][] {
   return cut(items, bytesOf, statementBytes);
 }
 
-/** Cuts a script into packets of at most so many bytes. A statement that is larger has one of its own. */
+/** Splits a script into packets of at most `maximumBytes`. A larger statement gets its own packet. */
 export function toPackets(statements: readonly string[], maximumBytes: number): string[][] {
   return cut(statements, (statement) => Buffer.byteLength(statement) + 1, maximumBytes);
 }

@@ -9,14 +9,14 @@ export interface Written {
   insertId: number;
 }
 
-/** A statement that takes longer has met a dead connection: none of ours works on more than a bounded batch. */
+/** A statement that takes longer is on a dead connection: all our statements work on bounded batches. */
 const statementTimeoutMs = 60_000;
-/** What a packet has beside the statement is a few bytes; a script is cut here, whatever the server takes. */
+/** A packet has a few bytes besides the statement; scripts are split with this margin, whatever the server accepts. */
 export const packetMargin = 1_024;
 const scriptBytes = 4 * 2 ** 20;
-/** MySQL's number of the type JSON; MariaDB sends such a column as a text. */
+/** MySQL's number of the type JSON; MariaDB sends such a column as text. */
 const jsonType = 245;
-/** What a server takes by default holds every document that this program writes. */
+/** The default limit of a server, which fits every document that this program writes. */
 const largestDocumentBytes = 32 * 2 ** 20;
 
 export async function rowsOf<T extends object>(
@@ -62,7 +62,7 @@ export async function scriptOn<T extends object>(
   for (const packet of toPackets(statements, Math.min(scriptBytes, maximumBytes))) {
     const sql = packet.join(';');
     if (packet.length === 1) requireFitting(sql, maximumBytes);
-    // Without values (an empty list is some) the driver does not search megabytes of text for placeholders.
+    // Without values (an empty list counts as values) the driver does not search megabytes of text for placeholders.
     const [answer] = await connection.query({ sql, values: null, timeout: statementTimeoutMs });
     results.push(...(packet.length === 1 ? [answer] : (answer as unknown[])));
   }
@@ -70,9 +70,9 @@ export async function scriptOn<T extends object>(
 }
 
 /**
- * MySQL returns an empty text, and no error, for a JSON document whose text is larger than max_allowed_packet: it has a space behind each
- * comma, so one that was just taken may be. Throws AppError ERR_STORE_PACKET for such a row. Those of `webhooks` may be anything that SQL
- * wrote: src/outbox/webhook checks them.
+ * MySQL returns an empty text, and no error, for a JSON document whose text is larger than max_allowed_packet; the text has a space after
+ * each comma, so a document that was just accepted may be too large. Throws AppError ERR_STORE_PACKET for such a row. Documents of
+ * `webhooks` may be anything that SQL wrote: src/outbox/webhook checks them.
  */
 export function requireWhole<T extends [unknown, FieldPacket[]]>(answer: T): T {
   const [rows, fields] = answer;
@@ -91,7 +91,7 @@ export function requireWhole<T extends [unknown, FieldPacket[]]>(answer: T): T {
   return answer;
 }
 
-/** The server would end the connection, before or after it says why. */
+/** Refuses a larger statement, for which the server would close the connection, before or after it reports why. */
 function requireFitting(sql: string, maximumBytes: number): void {
   const bytes = Buffer.byteLength(sql);
   if (bytes <= maximumBytes) return;

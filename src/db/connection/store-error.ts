@@ -11,16 +11,16 @@ const role: ConnectRole = {
   access: 'ERR_STORE_ACCESS',
 };
 
-/** Privileges that GRANT ALL on the schema includes; lib/connect-error has what hinders a connection. */
+/** Errors for privileges that GRANT ALL on the schema includes; lib/connect-error handles errors of connecting. */
 const missingRights = new Set([1044, 1142, 1143, 1227, 1370, 1410]);
-/** Read only server, read only transaction, a cluster node outside its cluster. */
+/** Read-only server, read-only transaction, a cluster node outside its cluster. */
 const readOnly = new Set([1290, 1792, 1836]);
-/** The server ends, or has ended, the connection; a cluster node is outside its cluster. */
+/** The server closes, or has closed, the connection; a cluster node is outside its cluster. */
 const ending = new Set([1047, 1053, 1077, 1152, 1927, 4031]);
 
 /**
- * Says what is wrong with the store in words for the operator: ERR_STORE_UNREACHABLE (retryable), ERR_STORE_ACCESS with
- * the GRANT that fixes it, else ERR_STORE_SCHEMA. `account` is the server's name for us (`'hooks'@'10.0.0.%'`), when known.
+ * Converts an error of the store to one for the operator: ERR_STORE_UNREACHABLE (retryable), ERR_STORE_ACCESS with the GRANT that fixes it,
+ * otherwise ERR_STORE_SCHEMA. `account` is the server's name for our account (`'hooks'@'10.0.0.%'`), if known.
  */
 export function toStoreError(error: unknown, url: DatabaseUrl, account?: string): AppError {
   if (error instanceof AppError) return error;
@@ -41,8 +41,8 @@ export function toStoreError(error: unknown, url: DatabaseUrl, account?: string)
 }
 
 /**
- * What a failed statement throws. `isLost`: its connection leads to no server that could take a write, and others that were made before
- * it neither: then the error is an AppError with a remedy. Otherwise the server's refusal, without values.
+ * Returns the error to throw for a failed statement. `isLost`: its connection, and those made before it, lead to no server that can take a
+ * write: then the error is an AppError with a remedy. Otherwise it is the server's refusal, without values.
  */
 export function explainFailure(error: unknown, url: DatabaseUrl): { error: unknown; isLost: boolean } {
   if (error instanceof AppError) return { error, isLost: false };
@@ -71,7 +71,7 @@ export function readOnlyStore(url: DatabaseUrl, cause?: unknown): AppError {
   });
 }
 
-/** InnoDB itself takes no writes: no statement changes that. */
+/** InnoDB itself accepts no writes: no statement changes that. */
 const innodbReadOnly = 1836;
 const innodbRemedy =
   'Remove innodb_read_only and innodb_force_recovery from [mysqld] in my.cnf and restart the server. If InnoDB was opened like this because its files are damaged, put the store back from a backup first.';
@@ -103,13 +103,13 @@ function statementRemedy(errno: number): { remedy?: string } {
 
 const largestPacketBytes = 2 ** 30;
 
-/** What lets the store's server take a statement of so many bytes: the next power of two, at most 1 GiB. */
+/** Returns the statement that lets the store's server accept a statement of this size: the next power of two, at most 1 GiB. */
 export function raisePacket(bytes: number): string {
   const wanted = Math.min(largestPacketBytes, 2 ** Math.ceil(Math.log2(bytes + 65_536)));
   return setVariable('max_allowed_packet', wanted);
 }
 
-/** The statement that grants our user what it needs in the store. */
+/** Returns the statement that grants our user the privileges that it needs in the store. */
 function grantRemedy(url: DatabaseUrl, account = `'${quoted(url.user)}'@'%'`): string {
   return `GRANT ALL ON \`${url.database}\`.* TO ${account};`;
 }

@@ -15,18 +15,18 @@ export interface ActRow {
 }
 
 interface Wanted {
-  /** An action, or a beginning that ends in `%`. */
+  /** An action, or a prefix that ends in `%`. */
   action: string;
   targets?: readonly string[];
-  /** Only the newest so many. */
+  /** Only this many of the newest. */
   newest?: number;
 }
 
 const actsAtOnce = 500;
 
 /**
- * Acts of a kind that this program wrote, oldest first: their marks are right. What SQL inserted into the audit log is not among them.
- * For rare kinds of acts it costs one index lookup. Throws AppError ERR_SECRET_KEY.
+ * Reads acts of a kind that this program wrote, oldest first: those with a valid mark. Rows that SQL inserted into the audit log are left
+ * out. For rare kinds of acts it costs one index lookup. Throws AppError ERR_SECRET_KEY.
  */
 export async function readMarkedActs(
   session: Session,

@@ -6,15 +6,15 @@ import type { Cipher } from '../../crypto/cipher.ts';
 import { ensureSealState, markKeyOf, readSealState } from './seal-key.ts';
 
 /*
- * Marks of rows that only this program writes: an HMAC under a key that follows from the key of the sealed log. They prove who made a row
- * from the moment when it was made; its seal comes seconds later and proves that it was neither changed nor taken away since. An HMAC
- * takes 2 µs, a signature 60.
+ * Marks of rows that only this program writes: an HMAC under a key derived from the key of the sealed log. They prove who wrote a row from
+ * the time when it was written; its seal comes seconds later and proves that the row was neither changed nor removed since. An HMAC takes 2
+ * µs, a signature 60.
  */
 
 const markBytes = 16;
 const nonceBytes = 8;
 
-/** What the mark of an attempt covers, as the store has it. */
+/** The values that the mark of an attempt covers, as stored. */
 export interface MarkedAttempt {
   delivery: number;
   number: number;
@@ -31,29 +31,29 @@ export interface MarkedAttempt {
   eventType: string | null;
 }
 
-/** What the mark of an act covers. */
+/** The values that the mark of an act covers. */
 export interface MarkedAct {
   at: string;
   actor: string;
   role: string;
   action: string;
   target: string | null;
-  /** Parsed; servers keep the keys of a JSON document in orders of their own. */
+  /** Parsed, because each server orders the keys of a JSON document in its own way. */
   details: unknown;
 }
 
-/** What the mark of a delivery covers: what is sent, and to which webhook. */
+/** The values that the mark of a delivery covers: the body, and the webhook that it is sent to. */
 export interface MarkedDelivery {
   id: number;
   webhookId: number;
   eventSeq: number;
   eventId: string;
   eventType: string;
-  /** In the clear. */
+  /** In clear text. */
   body: string;
 }
 
-/** What the mark of the checkpoint covers: where capture continues, and the times that it reckons from. */
+/** The values that the mark of the checkpoint covers: the position at which capture continues, and the times that it depends on. */
 export interface MarkedCheckpoint {
   epoch: number;
   lineage: string | null;
@@ -78,7 +78,7 @@ export class Marker {
     return this.#mark(['attempt', ...attemptValues(attempt)]);
   }
 
-  /** New at each call: an act has a nonce, because the same may be done twice within a millisecond. */
+  /** Different at each call: an act has a nonce, because the same act may be recorded twice within a millisecond. */
   ofAct(act: MarkedAct): Buffer {
     const nonce = randomBytes(nonceBytes);
     return Buffer.concat([nonce, this.#mark(actValues(nonce, act))]);
@@ -114,7 +114,7 @@ export class Marker {
     return isSame(mark.subarray(nonceBytes), this.#mark(actValues(mark.subarray(0, nonceBytes), act)));
   }
 
-  /** For what is compared and never shown: settings that hold secrets. 32 hex digits. */
+  /** For values that are compared and never shown: settings that hold secrets. 32 hex digits. */
   digest(values: unknown): string {
     return this.#mark(['digest', canonical(values)]).toString('hex');
   }
@@ -124,7 +124,7 @@ export class Marker {
   }
 }
 
-/** The marker of the installation; makes its key at the first call. Throws AppError ERR_SECRET_KEY. */
+/** Returns the marker of the installation; creates its key at the first call. Throws AppError ERR_SECRET_KEY. */
 export async function openMarker(session: Session, cipher: Cipher): Promise<Marker> {
   const there = await readSealState(session);
   if (!there) await ensureSealState(session, cipher);
@@ -132,7 +132,7 @@ export async function openMarker(session: Session, cipher: Cipher): Promise<Mark
   return new Marker(markKeyOf(state!, cipher));
 }
 
-/** The same, and writes nothing: null where the installation has no key yet, or it does not open with these keys. */
+/** Same as `openMarker`, but writes nothing: returns null if the installation has no key yet, or if these keys do not decrypt it. */
 export async function readMarker(session: Session, cipher: Cipher): Promise<Marker | null> {
   const state = await readSealState(session);
   try {
@@ -143,7 +143,7 @@ export async function readMarker(session: Session, cipher: Cipher): Promise<Mark
   }
 }
 
-/** A JSON value with the keys of its objects in order. */
+/** Returns a JSON value with the keys of its objects sorted. */
 export function canonical(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(canonical);
   if (typeof value !== 'object' || value === null) return value;
@@ -157,7 +157,7 @@ function attemptValues(attempt: MarkedAttempt): unknown[] {
   return [
     ...[delivery, number, startedAt, durationMs, outcome, responseStatus, reason],
     ...[recordedAt, receiver, webhook, eventId, eventType],
-    // Attempts from before there were explanations keep the mark that they have.
+    // Attempts from before explanations existed keep their mark.
     ...(explanation === null ? [] : [explanation]),
   ];
 }

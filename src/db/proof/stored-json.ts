@@ -5,7 +5,7 @@ type Shape<T> = (value: unknown) => value is T;
 type Of<S> = S extends Shape<infer T> ? T : never;
 type Shapes = Readonly<Record<string, Shape<unknown>>>;
 type MayBeAbsent<S> = { [K in keyof S]: undefined extends Of<S[K]> ? K : never }[keyof S];
-/** What has the fields of these shapes; more fields may be there. */
+/** An object with fields of these shapes; it may have more fields. */
 type Fields<S> = { readonly [K in Exclude<keyof S, MayBeAbsent<S>>]: Of<S[K]> } & {
   readonly [K in MayBeAbsent<S>]?: Of<S[K]>;
 };
@@ -53,12 +53,12 @@ const progress = withFields({
   old: withFields({ attempts: isCount, audit_log: isCount, delivery_log: isCount }),
   unmarked: withFields({ attempts: isCount, audit_log: isCount }),
 });
-/** Without a column it is one of a whole row. */
+/** Without a column, the difference is in the whole row. */
 const difference = withFields({ table: isText, column: orNull(isText), type: isText });
 
 /**
- * What the documents of each JSON column look like that this program writes, as far as it relies on it. Those of `webhooks` are not
- * among them: people write them, and src/outbox/webhook checks them.
+ * The shape of the documents that this program writes into each JSON column, as far as it relies on it. Documents of `webhooks` are not
+ * included: people write them, and src/outbox/webhook checks them.
  */
 const shapes = {
   'installation.decoder_check': withFields({
@@ -75,34 +75,34 @@ const shapes = {
     span: isObject,
   }),
   'checkpoint.waived': listOf(isText),
-  // Version 0.1.0 before its release kept the kind alone of a column.
+  // Version 0.1.0 before its release stored only the kind of a column.
   'known_tables.baseline': mapOf(mapOf(either(isText, withFields({ kind: isText })))),
   'known_tables.keys_in_force': withFields({ graph: mapOf(isObject), triggers: listOf(isText) }),
   'seal_state.progress': withFields({ attempts: gapped, audit_log: gapped, seals: isCount }),
   'seal_state.anchor': withFields({ number: isCount, sealedAt: isText, progress: orNull(progress) }),
   'seals.progress': progress,
   'replays.events': listOf(isText),
-  // Sealed as they are, and compared as a whole.
+  // Sealed unchanged, and compared as a whole.
   'audit_log.details': isAny,
   'event_log.read_late': isAny,
 } as const satisfies Shapes;
 
 export type JsonColumn = keyof typeof shapes;
 
-/** What may be written into a column: the shape that a reader requires there. */
+/** The documents that may be written into a column: the shape that a reader requires there. */
 export type Stored<C extends JsonColumn> = Of<(typeof shapes)[C]>;
 
-/** The text of a document for the store. Its type makes sure that parseStored takes it again. */
+/** Returns the text of a document for the store. Its type ensures that parseStored accepts it. */
 export function storedText<C extends JsonColumn>(name: C, document: Stored<C>): string;
 export function storedText(_: JsonColumn, document: unknown): string {
   return JSON.stringify(document);
 }
 
-/** SQL wrote into a row what this program does not write there: `audit verify` reports it as an edit. */
+/** A row has a value that this program does not write there, so SQL wrote it: `audit verify` reports it as an edit. */
 export class EditedRowError extends AppError {
   readonly column: string;
   readonly table: string;
-  /** Its primary key. */
+  /** Primary key of the row. */
   readonly row: number;
 
   constructor({ table, column, row }: { table: string; column: string; row: number }, what: string) {
@@ -114,8 +114,8 @@ export class EditedRowError extends AppError {
 }
 
 /**
- * Parses a document of the store; `row` is the primary key of its row. Throws EditedRowError (ERR_AUDIT) where it is no JSON, which
- * MariaDB stores with check_constraint_checks=0, or has a shape that this program does not write.
+ * Parses a document of the store; `row` is the primary key of its row. Throws EditedRowError (ERR_AUDIT) if it is not JSON, which MariaDB
+ * stores with check_constraint_checks=0, or has a shape that this program does not write.
  */
 export function parseStored(name: JsonColumn, text: string, row: number): unknown {
   let value: unknown;

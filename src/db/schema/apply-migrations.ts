@@ -4,15 +4,15 @@ import type { Session } from '../connection/client.ts';
 import { readMigrationFiles } from './drizzle.ts';
 
 /*
- * MySQL and MariaDB commit each definition by itself: a migration that is killed, or whose disk is full, leaves the first of its
- * statements behind. So what has begun is on record, and the next run continues there:
+ * MySQL and MariaDB commit each definition by itself: a migration that is killed, or whose disk is full, leaves its first statements
+ * applied. So each statement is recorded before it runs, and the next run continues there:
  *
- *   begin statement n on record ──▶ run it ──▶ begin n + 1 on record … ──▶ the migration on record, as Drizzle records it
+ *   record the start of statement n ──▶ run it ──▶ record the start of n + 1 … ──▶ record the migration, as Drizzle does
  *
- * One statement is atomic (MySQL 8.0, MariaDB 10.6). Whether the one that had begun was carried out shows when it is run again.
+ * One statement is atomic (MySQL 8.0, MariaDB 10.6). Running a started statement again shows whether it was applied.
  */
 
-/** What the server answers to a definition that it has carried out already. An INSERT of a migration has a fixed key. */
+/** Errors for a definition that was applied already. An INSERT of a migration has a fixed key. */
 const alreadyDone: ReadonlySet<number> = new Set([
   1050, // ER_TABLE_EXISTS_ERROR
   1060, // ER_DUP_FIELDNAME
@@ -28,19 +28,19 @@ const progressTable = `CREATE TABLE IF NOT EXISTS migration_progress
 
 /** Where a migration was interrupted. */
 interface Progress {
-  /** As the journal names it. */
+  /** Its name in the journal. */
   migration: number;
-  /** The one that has begun, counted from 0. */
+  /** The statement that was started, counted from 0. */
   statement: number;
-  /** Whether the server has refused it: then it was not carried out. */
+  /** Whether the server refused it: then it was not applied. */
   refused: boolean;
 }
 
 type Statements = Pick<Connection, 'query'>;
 
 /**
- * Applies to the connection's schema the migrations of a folder that it does not have yet, and continues one that was interrupted.
- * Returns how many. One call at a time; throws the server's error.
+ * Applies the migrations of a folder that the connection's schema does not have yet, and continues an interrupted one. Returns the number
+ * of applied migrations. One call at a time; throws the server's error.
  */
 export async function applyMigrations(connection: Statements, migrationsFolder: string): Promise<number> {
   const migrations = readMigrationFiles({ migrationsFolder });
@@ -66,7 +66,7 @@ export async function applyMigrations(connection: Statements, migrationsFolder: 
   return pending.length;
 }
 
-/** How many migrations of a folder a schema lacks. Reads only; throws the server's error, also where there is no journal yet. */
+/** Returns how many migrations of a folder a schema lacks. Reads only; throws the server's error, also if there is no journal yet. */
 export async function countPending(
   session: Pick<Session, 'rows'>,
   migrationsFolder: string,
@@ -99,7 +99,7 @@ async function noteProgress(connection: Statements, progress: Progress): Promise
 }
 
 interface Running extends Omit<Progress, 'refused'> {
-  /** It had begun when the run before ended. */
+  /** Whether it was started when the previous run ended. */
   mayBeDone: boolean;
 }
 
@@ -110,7 +110,7 @@ async function run(connection: Statements, text: string, { mayBeDone, ...place }
   } catch (error) {
     const errno = errnoOf(error) ?? 0;
     if (mayBeDone && alreadyDone.has(errno)) return;
-    // Without a connection it is unknown whether it was carried out, and this fails as well.
+    // Without a connection it is unknown whether the statement was applied, and this write fails too.
     await noteProgress(connection, { ...place, refused: true }).catch(() => undefined);
     throw error;
   }

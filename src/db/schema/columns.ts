@@ -6,7 +6,7 @@ import { customType } from './drizzle.ts';
  * `_bin` collations, because our names are compared byte by byte on both flavours, whose other collations differ.
  */
 
-/** Text of people: up to `length` characters, compared exactly, trailing spaces excepted. */
+/** Text written by people: up to `length` characters, compared exactly except for trailing spaces. */
 export const text = customType<{
   data: string;
   driverData: string;
@@ -17,8 +17,8 @@ export const text = customType<{
 });
 
 /**
- * The key of a row of the application, compared byte by byte. utf8mb4_bin pads: 'A-1' and 'A-1 ' would be one patient. The
- * collation that does not has another name on each server; MySQL has it since 8.0.17, and `migrate` refuses an older one.
+ * The key of a row of the application, compared byte by byte. utf8mb4_bin pads: 'A-1' and 'A-1 ' would be one patient. The collation
+ * without padding has another name on each server; MySQL has it since 8.0.17, and `migrate` refuses an older one.
  */
 export const rowKey = customType<{
   data: string;
@@ -30,7 +30,7 @@ export const rowKey = customType<{
     `varchar(${length}) character set utf8mb4 /*!80017 collate utf8mb4_0900_bin *//*M!100600 collate utf8mb4_nopad_bin */`,
 });
 
-/** Words and ids of our own making, which end in no space: one byte a character, so that index entries stay small. */
+/** Words and ids that this program creates, without trailing spaces: one byte a character, so that index entries stay small. */
 export const ascii = customType<{
   data: string;
   driverData: string;
@@ -40,10 +40,10 @@ export const ascii = customType<{
   dataType: ({ length }) => `varchar(${length}) character set ascii collate ascii_bin`,
 });
 
-/** A SHA-256, as it is: of the sealed log there are millions. */
+/** A SHA-256 in binary form: the sealed log has millions of them. */
 export const digest = customType<{ data: Buffer; driverData: Buffer }>({ dataType: () => 'binary(32)' });
 
-/** HMAC of an attempt (src/db/proof/marks.ts), cut to 16 bytes: of these there are millions. */
+/** HMAC of an attempt (src/db/proof/marks.ts), truncated to 16 bytes: there are millions of them. */
 export const attemptMark = customType<{ data: Buffer; driverData: Buffer }>({ dataType: () => 'binary(16)' });
 
 /** Mark of an act: a nonce of 8 bytes and an HMAC of 16. */
@@ -57,7 +57,7 @@ export const longText = customType<{ data: string; driverData: string }>({
 
 /**
  * A JSON document that people may write: a number that a double would round keeps its digits, as a raw JSON value. MariaDB with
- * `check_constraint_checks=0` also takes what is no JSON: that is read as the text that it is.
+ * `check_constraint_checks=0` also accepts text that is not JSON: it is read as text.
  */
 export const inputJson = customType<{ data: unknown; driverData: string }>({
   dataType: () => 'json',
@@ -71,20 +71,20 @@ export const inputJson = customType<{ data: unknown; driverData: string }>({
   },
 });
 
-/** A JSON document. MariaDB keeps it as text and so does the client for MySQL, hence the parsing here. */
+/** A JSON document. MariaDB stores it as text, and MySQL's client returns it as text, so it is parsed here. */
 export const json = customType<{ data: unknown; driverData: string }>({
   dataType: () => 'json',
   toDriver: (value) => JSON.stringify(value),
   fromDriver: (value) => JSON.parse(value) as unknown,
 });
 
-/** A date that there is not (0000-00-00), which SQL can write without strict mode, is read as 1970. */
+/** An invalid date (0000-00-00), which SQL can write without strict mode, is read as 1970. */
 function readMoment(value: string): Date {
   const moment = new Date(`${value.replace(' ', 'T')}Z`);
   return Number.isNaN(moment.getTime()) ? new Date(0) : moment;
 }
 
-/** A moment in UTC with milliseconds. Written as UTC whatever the session's time zone, unlike CURRENT_TIMESTAMP in a DATETIME. */
+/** A time in UTC with milliseconds. Written as UTC whatever the session's time zone, unlike CURRENT_TIMESTAMP in a DATETIME. */
 export const utcMoment = customType<{ data: Date; driverData: string }>({
   dataType: () => 'datetime(3)',
   toDriver: (value) => value.toISOString().replace('T', ' ').replace('Z', ''),
@@ -92,8 +92,8 @@ export const utcMoment = customType<{ data: Date; driverData: string }>({
 });
 
 /**
- * A moment that the server sets when a row is edited, also by plain SQL from a session in another time zone: TIMESTAMP
- * is the one type whose ON UPDATE is zone-proof. Our own sessions read it in UTC.
+ * A time that the server sets when a row is edited, also by plain SQL from a session in another time zone: TIMESTAMP is the only type whose
+ * ON UPDATE does not depend on the time zone. Our own sessions read it in UTC.
  */
 export const editedMoment = customType<{ data: Date; driverData: string }>({
   dataType: () => 'timestamp(3)',

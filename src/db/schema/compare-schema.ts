@@ -6,8 +6,9 @@ import type { SchemaDifference } from './schema-difference.ts';
 import { readLiveTables, type LiveColumn, type LiveIndex, type LiveTables } from './live-tables.ts';
 
 /**
- * Compares the tables and views of the store with what the migrations make on its server. Reads information_schema only.
- * `optionalViews`: queries of views that need not exist, by name. Triggers and scheduled events come first, because they may undo what any remedy does.
+ * Compares the tables and views of the store with those that the migrations create on its server. Reads information_schema only.
+ * `optionalViews`: queries of views that need not exist, by name. Triggers and scheduled events come first, because they may undo any
+ * remedy.
  */
 export async function compareSchema(
   store: Store,

@@ -8,7 +8,7 @@ interface PrintedView {
   query: string;
   security: string;
   schema: string;
-  /** 1 where the server does not distinguish `Store` and `store`: its views name either. */
+  /** 1 if the server does not distinguish `Store` and `store`: its views may name either. */
   isCaseless: number;
 }
 
@@ -18,8 +18,8 @@ function isOther({ query, security, schema, isCaseless }: PrintedView, expected:
 }
 
 /**
- * Compares the views that the migrations make, and those of `optional` that exist, with their queries. A view that this program does not
- * make is named as a note.
+ * Compares the views that the migrations create, and the existing ones of `optional`, with their queries. A view that this program does not
+ * create is reported as a note.
  */
 export async function compareViews(
   store: Store,

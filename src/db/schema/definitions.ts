@@ -12,14 +12,14 @@ import {
 import * as schema from './schema.ts';
 
 /*
- * What the tables and views of the store are defined as, to be compared with what a server says of them. Servers print definitions in forms
- * of their own: with the schema's name, with parentheses around every term (MySQL) or few (MariaDB), with the character set of a text.
+ * The definitions of the store's tables and views, for comparison with those that a server returns. Servers print definitions in forms of
+ * their own: with the schema's name, with parentheses around every term (MySQL) or few (MariaDB), with the character set of a text.
  */
 
 /** The same relative path from src/db and from dist/db. */
 export const migrationsFolder = fileURLToPath(new URL('../../../drizzle', import.meta.url));
 
-/** The SELECT of each view that migrations make, by name. */
+/** Returns the SELECT of each view that the migrations create, by name. */
 export function readViewQueries(): Map<string, string> {
   const views = new Map<string, string>();
   for (const { sql } of readMigrationFiles({ migrationsFolder })) {
@@ -34,11 +34,11 @@ export function readViewQueries(): Map<string, string> {
 export interface ColumnDefinition {
   table: string;
   column: string;
-  /** What a row gets that does not name the column, as `toTokens` writes it; null for NULL or nothing. */
+  /** The value of a row that does not name the column, as `toTokens` writes it; null for NULL or none. */
   value: string | null;
 }
 
-/** Defaults and generated values of all columns of the store's tables. */
+/** Returns the defaults and generated values of all columns of the store's tables. */
 export function listColumnDefinitions(): ColumnDefinition[] {
   return Object.values(schema).flatMap((table) =>
     is(table, MySqlTable)
@@ -57,14 +57,14 @@ function textOf(value: unknown): string | null {
   return toTokens(typeof value === 'string' ? value : String(Number(value)));
 }
 
-/** The store's tables: also the names by which a server qualifies a column where the query has no alias for its table. */
+/** The store's tables, also used by servers to qualify a column if the query has no alias for its table. */
 export const tableNames: ReadonlySet<string> = new Set(
   Object.values(schema).flatMap((table) => (is(table, MySqlTable) ? [getTableName(table)] : [])),
 );
 
 /**
- * A query or an expression in one form, whichever server printed it: its tokens without parentheses, names of the schema, and an alias that is
- * the column's own name. Queries that differ in more than that differ in this form. `schemaNames`: spellings of the store's schema.
+ * Normalizes a query or an expression, whichever server printed it, to its tokens without parentheses, names of the schema, and aliases
+ * equal to the column's own name. Queries with any other difference have different tokens. `schemaNames`: spellings of the store's schema.
  */
 export function toTokens(sql: string, schemaNames: readonly string[] = []): string {
   const tokens: string[] = [];
@@ -92,7 +92,7 @@ function dropAlias(tokens: string[]): void {
 function withoutQualifiers(tokens: readonly string[], schemaNames: readonly string[]): string[] {
   const isTable = (at: number): boolean => tableNames.has(tokens[at] ?? '');
   return tokens.filter((token, at) => {
-    // Before a table's name stands a schema: another schema may have the name of one of our tables.
+    // A schema may precede a table's name: another schema may have the name of one of our tables.
     const qualifies = (place: number): boolean =>
       tokens[place + 1] === '.' &&
       (schemaNames.includes(tokens[place] ?? '') || (isTable(place) && !isTable(place + 2)));

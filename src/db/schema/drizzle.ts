@@ -5,8 +5,8 @@ import type * as Driver from 'drizzle-orm/mysql2';
 import type * as Migrator from 'drizzle-orm/migrator';
 
 /*
- * Drizzle, loaded as CommonJS. As ES modules Node reads its package.json of 179 kB anew for each of its files: 260 MB of memory
- * at the start instead of 33 (drizzle-orm 0.45, Node 24).
+ * Drizzle, loaded as CommonJS. As ES modules, Node parses its package.json of 179 kB again for each of its files: 260 MB of memory at the
+ * start instead of 33 (drizzle-orm 0.45, Node 24).
  */
 const require = createRequire(import.meta.url);
 

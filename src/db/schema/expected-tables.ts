@@ -2,16 +2,16 @@ import { getTableColumns, is, mysqlCore, MySqlTable, SQL } from './drizzle.ts';
 import type { MySqlColumn, MySqlTable as Table } from 'drizzle-orm/mysql-core';
 import * as schema from './schema.ts';
 
-/** A column as the migrations make it on one kind of server. */
+/** A column as the migrations create it on one kind of server. */
 export interface ExpectedColumn {
   name: string;
   /** As `normalType` writes it. */
   type: string;
-  /** Null for a type without one; undefined where it is that of the schema, which an operator chose. */
+  /** Null for a type without one; undefined if it is the collation of the schema, which an operator chose. */
   collation: string | null | undefined;
   isNullable: boolean;
   isAutoIncrement: boolean;
-  /** Behind MODIFY or ADD COLUMN. */
+  /** The text after MODIFY or ADD COLUMN. */
   definition: string;
 }
 
@@ -19,7 +19,7 @@ export interface ExpectedIndex {
   name: string;
   isUnique: boolean;
   columns: readonly string[];
-  /** What makes it again. */
+  /** The statement that creates it again. */
   statement: string;
 }
 
@@ -29,7 +29,7 @@ export interface ExpectedTable {
   indexes: readonly ExpectedIndex[];
 }
 
-/** The tables of the store as a server of this kind prints them once all migrations have run. */
+/** Returns the tables of the store as a server of this kind prints them once all migrations have run. */
 export function listExpectedTables(isMariaDb: boolean): ExpectedTable[] {
   return Object.values(schema).flatMap((table) => (is(table, MySqlTable) ? [toTable(table, isMariaDb)] : []));
 }
@@ -87,13 +87,13 @@ function toColumn(
   };
 }
 
-/** MariaDB keeps JSON as text of this collation. */
+/** MariaDB stores JSON as text of this collation. */
 function collationOf(type: string, written: string): string | null | undefined {
   if (type.startsWith('enum')) return undefined;
   return written === 'json' && type === 'longtext' ? 'utf8mb4_bin' : null;
 }
 
-/** The parts of a type that this server reads: MySQL and MariaDB have conditional comments of their own. */
+/** Returns the parts of a type that this server reads: MySQL and MariaDB have their own conditional comments. */
 function forServer(sqlType: string, isMariaDb: boolean): string {
   const mine = isMariaDb ? 'M!100600' : '!80017';
   return sqlType

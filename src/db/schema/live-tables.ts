@@ -8,7 +8,7 @@ export interface LiveColumn {
   isNullable: boolean;
   isAutoIncrement: boolean;
   isInvisible: boolean;
-  /** A row that does not name it gets a value. */
+  /** Whether a row that does not name the column gets a value. */
   hasDefault: boolean;
   /** Default or formula, as `toTokens` writes it; null for NULL or nothing. */
   value: string | null;
@@ -18,7 +18,7 @@ export interface LiveIndex {
   isUnique: boolean;
   /** MySQL's invisible and MariaDB's ignored indexes are not used. */
   isUsed: boolean;
-  /** Columns, each with the length of its prefix where it has one. */
+  /** Columns, each with its prefix length if it has one. */
   parts: string[];
   text: string;
 }
@@ -32,11 +32,11 @@ export interface LiveTable {
   indexes: Map<string, LiveIndex>;
 }
 
-/** What information_schema has of the store's schema. */
+/** The contents of information_schema for the store's schema. */
 export interface LiveTables {
   isMariaDb: boolean;
   tables: Map<string, LiveTable>;
-  /** What the migrations never make: triggers, scheduled events, foreign keys, checks, routines. */
+  /** Objects that the migrations never create: triggers, scheduled events, foreign keys, checks, routines. */
   added: SchemaDifference[];
 }
 
@@ -102,8 +102,8 @@ async function readColumns(store: Store, tables: Map<string, LiveTable>): Promis
 }
 
 /**
- * Default or formula of a column in one form. MariaDB prints a default as SQL (`'open'`, `NULL`), MySQL its value; of what `EXTRA` says beside
- * (`DEFAULT_GENERATED` on MySQL since 8.0.13) only ON UPDATE is part of it.
+ * Normalizes the default or formula of a column. MariaDB prints a default as SQL (`'open'`, `NULL`), MySQL prints its value; of the other
+ * text in `EXTRA` (`DEFAULT_GENERATED` on MySQL since 8.0.13) only ON UPDATE is part of it.
  * @internal
  */
 export function toValue({
@@ -146,7 +146,7 @@ async function readIndexes(
   }
 }
 
-/** Each SELECT returns a name and the place where it is. */
+/** Each SELECT returns a name and its place. */
 const additions = {
   trigger: `SELECT TRIGGER_NAME AS name, EVENT_OBJECT_TABLE AS place FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = ?`,
   event:
@@ -157,7 +157,7 @@ const additions = {
   check: `SELECT c.CONSTRAINT_NAME AS name, t.TABLE_NAME AS place FROM information_schema.CHECK_CONSTRAINTS c
     JOIN information_schema.TABLE_CONSTRAINTS t ON t.CONSTRAINT_SCHEMA = c.CONSTRAINT_SCHEMA AND t.CONSTRAINT_NAME = c.CONSTRAINT_NAME
     WHERE c.CONSTRAINT_SCHEMA = ? AND t.CONSTRAINT_TYPE = 'CHECK'`,
-  // A name is one per table, unlike on MySQL. MariaDB makes one of each JSON column by itself.
+  // Names are unique per table, unlike on MySQL. MariaDB creates a check for each JSON column by itself.
   checkOnMariaDb: `SELECT CONSTRAINT_NAME AS name, TABLE_NAME AS place FROM information_schema.CHECK_CONSTRAINTS
     WHERE CONSTRAINT_SCHEMA = ? AND CHECK_CLAUSE <> CONCAT('json_valid(\`', CONSTRAINT_NAME, '\`)')`,
   routine: `SELECT ROUTINE_NAME AS name, ROUTINE_TYPE AS place FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = ?`,
@@ -167,14 +167,14 @@ interface Added {
   name: string;
   /** The table, the type of a routine, or the text of an event. */
   place: string;
-  /** Of a foreign key. */
+  /** Table of a foreign key. */
   table?: string;
   parent?: string;
 }
 
 type Addition = Pick<SchemaDifference, 'level' | 'message' | 'remedy'>;
 
-/** Undefined where it is no matter of our tables: the application may share the schema. */
+/** Returns undefined if it does not concern our tables: the application may share the schema. */
 function describe(
   kind: keyof typeof additions,
   { name, place, table = '', parent = '' }: Added,
@@ -183,7 +183,7 @@ function describe(
   switch (kind) {
     case 'trigger':
       return {
-        // One of another table may write to ours.
+        // A trigger of another table may write to ours.
         ...{
           level: own.has(place) ? 'refuse' : 'fail',
           message: `the table ${place} has a trigger, ${name}`,
@@ -223,7 +223,7 @@ function describe(
   }
 }
 
-/** Tables that the migrations make beside those of schema.ts. */
+/** Tables that the migrations create besides those of schema.ts. */
 const ofMigrations = ['__drizzle_migrations', 'migration_progress'];
 
 async function readAdded(

@@ -9,14 +9,14 @@ import { toStoreError } from '../connection/store-error.ts';
 const lockWaitSeconds = 120;
 
 export interface Migrated {
-  /** Migrations applied now; 0 when the schema was up to date. */
+  /** Migrations applied now; 0 if the schema was up to date. */
   applied: number;
   createdSchema: boolean;
 }
 
 /**
- * Creates the store's schema where it is missing and brings its tables up to date. Several daemons may start at
- * once: a lock of the server lets one migrate while the others wait. One that was killed half-way is continued. Throws AppError ERR_CONFIG, ERR_STORE_UNREACHABLE,
+ * Creates the store's schema if it is missing and brings its tables up to date. Several daemons may start at once: a server lock lets one
+ * migrate while the others wait. A migration that was killed is continued. Throws AppError ERR_CONFIG, ERR_STORE_UNREACHABLE,
  * ERR_STORE_ACCESS or ERR_STORE_SCHEMA.
  */
 export async function migrateStore(url: DatabaseUrl): Promise<Migrated> {
@@ -45,7 +45,7 @@ async function bringUpToDate(connection: Connection, schema: string): Promise<Mi
   return { applied: await applyMigrations(connection, migrationsFolder), createdSchema };
 }
 
-/** Before 8.0.17, MySQL has no collation that compares keys byte by byte without padding them. */
+/** Before 8.0.17, MySQL has no collation that compares keys byte by byte without padding. */
 async function refuseOldServer(connection: Connection): Promise<void> {
   const [[row]] = await connection.query<RowDataPacket[]>(
     'SELECT VERSION() AS version /*!80017 , 1 AS ok */',
@@ -57,7 +57,7 @@ async function refuseOldServer(connection: Connection): Promise<void> {
   });
 }
 
-/** Asks first: a user without CREATE on the server can still use an existing schema. */
+/** Checks first: a user without CREATE on the server can still use an existing schema. */
 async function createSchemaIfMissing(connection: Connection, schema: string): Promise<boolean> {
   const [found] = await connection.query<RowDataPacket[]>(
     'SELECT 1 FROM information_schema.schemata WHERE schema_name = ?',
@@ -68,7 +68,7 @@ async function createSchemaIfMissing(connection: Connection, schema: string): Pr
   return true;
 }
 
-/** The lock's name carries the schema: locks are the server's, and one server may hold several stores. */
+/** The lock's name contains the schema: locks are per server, and one server may hold several stores. */
 async function withLock<T>(connection: Connection, schema: string, work: () => Promise<T>): Promise<T> {
   const name = `migrate ${schema}`.slice(0, 64);
   const [[row]] = await connection.query<RowDataPacket[]>('SELECT GET_LOCK(?, ?) AS held', [
@@ -87,7 +87,7 @@ async function withLock<T>(connection: Connection, schema: string, work: () => P
   try {
     return await work();
   } finally {
-    // The connection's end frees it as well, should this fail.
+    // If this fails, closing the connection releases the lock too.
     await connection.query('SELECT RELEASE_LOCK(?)', [name]).catch(() => undefined);
   }
 }
@@ -99,7 +99,7 @@ export async function readAccount(connection: Connection): Promise<string | unde
   return at < 0 ? undefined : `'${account.slice(0, at)}'@'${account.slice(at + 1)}'`;
 }
 
-/** A connection to the store's server, outside any schema, for statements that define tables. */
+/** Opens a connection to the store's server, outside any schema, for statements that define tables. */
 export async function openDefinitionSession(url: DatabaseUrl): Promise<Connection> {
   const connection = await createConnection({
     ...toConnectionTarget({ ...url, database: '' }),

@@ -28,34 +28,34 @@ import {
 } from './columns.ts';
 
 /*
- * The store. What is read by people and what the engine works on are kept apart:
+ * The store. The data that people read and the data that the engine works on are separate:
  *
  *   event_log, delivery_log, attempts, audit_log   the log: grows for years, is only appended to
  *   queue                                          one small row for each delivery that has not ended
  *   checkpoint                                     one row: where capture continues, and the counters of the log
  *
  * so that claiming costs the same with ten million deliveries in the log as with ten. Auditors read the views `events` and
- * `webhook_deliveries` (migration 0001), which also hide the rows of a transaction that is still being staged.
- * There are no foreign keys: they would cost a look-up for each row written, and the log outlives the webhook.
+ * `webhook_deliveries` (migration 0001), which also hide the rows of a transaction that is still being staged. There are no foreign keys:
+ * they would cost a look-up for each row written, and the log outlives the webhook.
  */
 
 const utcNow = sql`(utc_timestamp(3))`;
 const number = { mode: 'number' } as const;
 
-/** One row: who we are to the source server. */
+/** One row: the identity of this installation towards the source server. */
 export const installation = mysqlTable('installation', {
   id: tinyint().primaryKey(),
   uuid: ascii({ length: 36 }).notNull(),
-  /** The replication server id that follows from the uuid. */
+  /** The replication server id, derived from the uuid. */
   serverId: bigint('server_id', number).notNull(),
-  /** The log's events up to this seq have had their payloads pruned. */
+  /** Payloads of the log's events up to this seq have been pruned. */
   payloadsPrunedTo: bigint('payloads_pruned_to', number).notNull().default(0),
-  /** The log's events up to this seq are encrypted: those from before a key was configured too. */
+  /** The log's events up to this seq are encrypted, including those from before a key was configured. */
   payloadsSealedTo: bigint('payloads_sealed_to', number).notNull().default(0),
-  /** The id of the key file that patients' keys are sealed with (db/key-file); null before there is one. */
+  /** The id of the key file with which patients' keys are encrypted (db/key-file); null before there is one. */
   keyFile: ascii('key_file', { length: 16 }),
   createdAt: utcMoment('created_at').notNull().default(utcNow),
-  /** What was compared with zongji, what differed, and what of that was accepted (outbox/decoder-record); null before. */
+  /** What was compared with zongji, the differences, and which of them were accepted (outbox/decoder-record); null before. */
   decoderCheck: json('decoder_check'),
 });
 
@@ -65,7 +65,7 @@ export const webhooks = mysqlTable('webhooks', {
   name: text({ length: 255 }).notNull(),
   url: text({ length: 2048 }).notNull(),
   events: inputJson().notNull(),
-  /** In the clear, or sealed by db/encryption. */
+  /** In clear text, or encrypted by db/encryption. */
   secret: text({ length: 1024 }).notNull(),
   isActive: boolean('is_active').notNull().default(true),
   createdAt: editedMoment('created_at')
@@ -75,14 +75,14 @@ export const webhooks = mysqlTable('webhooks', {
     .notNull()
     .default(sql`current_timestamp(3) on update current_timestamp(3)`),
   managedBy: mysqlEnum('managed_by', ['database', 'file']).notNull().default('database'),
-  /** While a rotation overlaps: signatures are made with both secrets until then. */
+  /** The former secret: until a rotation ends, signatures are made with both secrets. */
   previousSecret: text('previous_secret', { length: 1024 }),
   previousSecretExpiresAt: utcMoment('previous_secret_expires_at'),
   filter: inputJson(),
   fields: inputJson(),
-  /** A map, or a text that is the sealed map. */
+  /** A map, or a text that is the encrypted map. */
   headers: inputJson(),
-  /** The URL with its credentials, sealed by db/encryption; null where `url` is whole. */
+  /** The URL with its credentials, encrypted by db/encryption; null if `url` is complete. */
   sealedUrl: ascii('sealed_url', { length: 12_000 }),
   deliveryOrder: mysqlEnum('delivery_order', ['entity', 'none']).notNull().default('entity'),
   maxInFlight: int('max_in_flight').notNull().default(8),
@@ -91,16 +91,16 @@ export const webhooks = mysqlTable('webhooks', {
   legacySignature: boolean('legacy_signature').notNull().default(true),
   /** A name in `delivery.client_certificates`. */
   clientCertificate: text('client_certificate', { length: 64 }),
-  /** Since when every attempt has failed; null while it is well. */
+  /** Time of the first failure after the last success; null while deliveries succeed. */
   failingSince: utcMoment('failing_since'),
-  /** Set when the engine disabled it, not a person: its events are still queued, and are sent once it is enabled. */
+  /** Set if the engine disabled it, not a person: its events are still queued, and are sent once it is enabled. */
   disabledAt: utcMoment('disabled_at'),
   disabledReason: ascii('disabled_reason', { length: 32 }),
-  /** Since when a person has it wait: its events are queued and nothing is sent. */
+  /** When a person paused it: its events are queued and nothing is sent. */
   pausedAt: utcMoment('paused_at'),
-  /** The first event that was not queued because it was inactive or its row unusable; null when none is missing. */
+  /** The first event that was not queued because the webhook was inactive or its row unusable; null if none is missing. */
   missedFrom: bigint('missed_from', number),
-  /** The first event after those; null while events are still not queued, and until every process queues them again. */
+  /** The first event after the missing ones; null while events are still not queued, and until every process queues them again. */
   missedTo: bigint('missed_to', number),
   /** Deleting keeps the row, because the log refers to it. */
   deletedAt: utcMoment('deleted_at'),
@@ -108,7 +108,7 @@ export const webhooks = mysqlTable('webhooks', {
 
 export type WebhookRow = typeof webhooks.$inferSelect;
 
-/** Every event, once, whatever the number of its subscribers. `seq` is given out under the lock of `checkpoint`. */
+/** Every event, once, whatever the number of its subscribers. `seq` is assigned under the lock of `checkpoint`. */
 export const eventLog = mysqlTable(
   'event_log',
   {
@@ -124,7 +124,7 @@ export const eventLog = mysqlTable(
     /** 0, or the number of the staging that wrote it: visible once `checkpoint.staging` is greater. */
     staging: int().notNull().default(0),
     createdAt: utcMoment('created_at').notNull().default(utcNow),
-    /** Columns of the row that the log had left out, read from the table later than the change; null for none. */
+    /** Columns of the row that the binlog had omitted, read from the table later than the change; null for none. */
     readLate: json('read_late'),
     /** The exact bytes that are sent, or their ciphertext (src/outbox/payload/payloads.ts); null once pruned or erased. */
     body: longText(),
@@ -148,21 +148,21 @@ export const deliveryLog = mysqlTable(
     status: mysqlEnum(['open', 'delivered', 'exhausted']).notNull().default('open'),
     responseStatus: smallint('response_status'),
     deliveredAt: utcMoment('delivered_at'),
-    /** The last failed attempt; null again once delivered. */
+    /** Time of the last failed attempt; null again once delivered. */
     failedAt: utcMoment('failed_at'),
-    /** Null but for the few that were given up, so that its index finds those among millions. */
+    /** Null except for the few exhausted deliveries, so that its index finds them among millions. */
     exhaustedAt: utcMoment('exhausted_at'),
     /** Attempts after the first. */
     retryCount: int('retry_count').notNull().default(0),
     createdAt: utcMoment('created_at').notNull().default(utcNow),
-    /** Kept as the payload is: a receiver may echo what it was sent. */
+    /** Retained as long as the payload: a receiver may echo what it was sent. */
     responseBody: longText('response_body'),
     /**
-     * Blanks until there is an outcome. A row that its outcome makes longer splits its page: the server took 39 µs for it, and takes
-     * 24 where the outcome comes in the blanks' place (MySQL 9.7, 500 at once).
+     * Blanks until there is an outcome. An outcome that makes the row longer splits its page: the server took 39 µs for it, and takes 24 if
+     * the outcome replaces the blanks (MySQL 9.7, 500 at once).
      */
     reserve: ascii({ length: 16 }),
-    /** A body of its own, where the webhook asks for some `fields` only; else null, and the event's body is sent. */
+    /** The delivery's own body, if the webhook asks for only some `fields`; otherwise null, and the event's body is sent. */
     payload: longText(),
     /** Proves that this program placed it, with this body (src/db/proof/marks.ts). Null in rows of earlier versions. */
     mark: attemptMark(),
@@ -175,14 +175,14 @@ export const deliveryLog = mysqlTable(
 );
 
 /**
- * The deliveries that are not at their end.
+ * The deliveries that have not ended.
  *
  *   waiting ──promote──▶ pending ──claim──▶ sending ──settle──▶ (row gone: delivered or exhausted)
  *                           ▲                  │
  *                           └──retry, rescue───┘
  *
- * A lane (one webhook and one entity) has at most one row that is pending, or some that one process is sending one after the
- * other: the others wait for their end.
+ * A lane (one webhook and one entity) has at most one row that is pending, or some that one process is sending one after the other: the
+ * other rows wait until these end.
  */
 export const queue = mysqlTable(
   'queue',
@@ -190,22 +190,22 @@ export const queue = mysqlTable(
     deliveryId: bigint('delivery_id', number).primaryKey(),
     webhookId: int('webhook_id').notNull(),
     eventSeq: bigint('event_seq', number).notNull(),
-    /** Hash of webhook and entity; null when nothing waits for anything (`order: none`). */
+    /** Hash of webhook and entity; null if nothing has to wait (`order: none`). */
     lane: bigint(number),
     state: mysqlEnum(['sending', 'pending', 'waiting']).notNull(),
     /** pending: when it is to be sent; sending: when the claim expires; waiting: null. */
     dueAt: utcMoment('due_at'),
     /** Attempts begun; while sending, the number of the present one. */
     attempt: int().notNull().default(0),
-    /** Attempts before it was last opened by a person: the retry schedule counts from here. */
+    /** Attempts before a person last reopened it: the retry schedule counts from here. */
     attemptsBefore: int('attempts_before').notNull().default(0),
     /**
-     * While sending. Else when it was last claimed or put here, and by whom: a row that only got them when it is claimed would grow,
-     * and its page be split.
+     * While sending, when and by which process it was claimed. Otherwise when and by which process it was last claimed or queued: a row
+     * that got these values only when it is claimed would grow, and its page would be split.
      */
     claimedAt: utcMoment('claimed_at'),
     claimedBy: ascii('claimed_by', { length: 64 }),
-    /** For the index of lanes: unlike `state` it does not change, and its entry does not move, when a delivery is claimed. */
+    /** For the index of lanes: unlike `state` it does not change when a delivery is claimed, so its index entry does not move. */
     waiting: boolean().generatedAlwaysAs(sql`state = 'waiting'`, { mode: 'stored' }),
   },
   (table) => [
@@ -214,23 +214,23 @@ export const queue = mysqlTable(
   ],
 );
 
-/** Old events whose payload is kept beyond its time, because a delivery of them is still open. */
+/** Old events whose payload is kept beyond its retention time, because a delivery of them is still open. */
 export const keptPayloads = mysqlTable('kept_payloads', {
   eventSeq: bigint('event_seq', number).primaryKey(),
 });
 
-/** Deliveries given up after their last retry, until the event `delivery.exhausted` of each is in the log. */
+/** Exhausted deliveries, until the event `delivery.exhausted` of each is in the log. */
 export const exhaustedDeliveries = mysqlTable(
   'exhausted_deliveries',
   {
     deliveryId: bigint('delivery_id', number).notNull(),
-    /** The number of its last attempt: one that is sent again by a person may be given up again. */
+    /** The number of its last attempt: a delivery that a person sends again may be exhausted again. */
     attempt: int().notNull(),
   },
   (table) => [mysqlCore.primaryKey({ columns: [table.deliveryId, table.attempt] })],
 );
 
-/** Every attempt, appended when it ended and never changed. */
+/** Every attempt, appended when it ends and never changed. */
 export const attempts = mysqlTable(
   'attempts',
   {
@@ -242,21 +242,21 @@ export const attempts = mysqlTable(
     durationMs: int('duration_ms').notNull(),
     outcome: mysqlEnum(['delivered', 'rejected', 'gone', 'failed', 'forbidden', 'lost']).notNull(),
     responseStatus: smallint('response_status'),
-    /** A stable word (`timeout`, `dns`, …) where there was no answer. */
+    /** A stable word (`timeout`, `dns`, …) if there was no response. */
     reason: ascii({ length: 32 }),
     /** Why it failed, in words (delivery/explain.ts); null for a success, and in rows from before this column. */
     explanation: text({ length: 400 }),
-    /** When the outcome was written: the moments in `delivery_log` are copies of it. Null in rows of version f84be48, as are the next two. */
+    /** When the outcome was written: the times in `delivery_log` are copies of it. Null in rows of version f84be48, as are the next two. */
     recordedAt: utcMoment('recorded_at'),
-    /** Name and URL that it was sent to, in `receivers`; null also where nothing was sent. */
+    /** Name and URL that it was sent to, in `receivers`; null also if nothing was sent. */
     receiver: int(),
-    /** HMAC over the row (src/db/proof/marks.ts): a row that only SQL could have made has none that is right. */
+    /** HMAC over the row (src/db/proof/marks.ts): a row that SQL made has no valid one. */
     mark: attemptMark(),
   },
   (table) => [index('attempts_delivery').on(table.deliveryId)],
 );
 
-/** Names and URLs of webhooks as they were: a row for each that a daemon began to send to, never changed. */
+/** Former and present names and URLs of webhooks: a row for each that a daemon began to send to, never changed. */
 export const receivers = mysqlTable(
   'receivers',
   {
@@ -272,9 +272,9 @@ export const receivers = mysqlTable(
 /** One row, number 1. */
 export const checkpoint = mysqlTable('checkpoint', {
   id: tinyint().primaryKey(),
-  /** Fencing token of the process that captures: an append under an older one fails. */
+  /** Fencing token of the process that captures: an append under an older token fails. */
   fence: bigint(number).notNull().default(0),
-  /** Grows each time a person moves the position: an append that knew the old one fails. */
+  /** Grows each time a person moves the position: an append that read the old epoch fails. */
   epoch: int().notNull().default(0),
   lineage: text({ length: 255 }),
   flavour: ascii({ length: 16 }),
@@ -282,18 +282,18 @@ export const checkpoint = mysqlTable('checkpoint', {
   gtid: longText(),
   file: text({ length: 512 }),
   offset: bigint(number),
-  /** When `file` was begun, seconds since 1970 UTC: distinguishes it from a file of the same name after a RESET. */
+  /** When `file` was created, seconds since 1970 UTC: distinguishes it from a file of the same name after a RESET. */
   fileCreatedAt: bigint('file_created_at', number),
   /** Commit time, at the source, of the last transaction before the position. */
   committedAt: utcMoment('committed_at'),
-  /** A moment that the source's clock had passed before what follows the position was committed; null where none is known. */
+  /** A time that the source's clock had passed before the changes after the position were committed; null if none is known. */
   passedAt: utcMoment('passed_at'),
   updatedAt: utcMoment('updated_at').notNull().default(utcNow),
   nextEventSeq: bigint('next_event_seq', number).notNull().default(1),
   nextDeliveryId: bigint('next_delivery_id', number).notNull().default(1),
   /** Events with a lower staging number are visible: raising it shows a whole staged transaction at once. */
   staging: int().notNull().default(1),
-  /** Where the rows of the staging under way begin; null when there is none. */
+  /** First rows of the staging in progress; null if there is none. */
   stagedFromSeq: bigint('staged_from_seq', number),
   stagedFromDelivery: bigint('staged_from_delivery', number),
   /** Deliveries of the last staging that have no row in `queue` yet: from (inclusive) to (exclusive). */
@@ -301,7 +301,7 @@ export const checkpoint = mysqlTable('checkpoint', {
   unqueuedTo: bigint('unqueued_to', number),
   /** Why capture stopped; null while it runs. */
   halt: json(),
-  /** Ids of transactions whose loss a person accepted: they are passed over. */
+  /** Ids of transactions whose loss a person accepted: they are skipped. */
   waived: json(),
   haltedAt: utcMoment('halted_at'),
   /** Proves that this program wrote the epoch and the position (src/db/proof/marks.ts). Null before the first seal of a new store. */
@@ -309,7 +309,7 @@ export const checkpoint = mysqlTable('checkpoint', {
 });
 
 /**
- * What the log has shown of the source's tables up to the checkpoint's position: one row, written when it changes. Apart from the
+ * The source's tables as the log has shown them up to the checkpoint's position: one row, written when it changes. Separate from the
  * checkpoint, which is written every few seconds: with it, an account that cannot choose MINIMAL row images logged 20 KB each time.
  */
 export const knownTables = mysqlTable('known_tables', {
@@ -321,8 +321,8 @@ export const knownTables = mysqlTable('known_tables', {
 });
 
 /**
- * One row, number 1: the last transaction of the process that stopped capture wrote it, together with the checkpoint. It counts while
- * the checkpoint stands where it says.
+ * One row, number 1, written with the checkpoint by the last transaction of the process that stopped capture. It is valid while the
+ * checkpoint is at the position in this row.
  */
 export const cleanStop = mysqlTable('clean_stop', {
   id: tinyint().primaryKey(),
@@ -341,22 +341,22 @@ export const leases = mysqlTable('leases', {
   expiresAt: utcMoment('expires_at').notNull(),
 });
 
-/** Which webhooks the configuration file of each running daemon defines: rows of daemons that have ended count no more. */
+/** Webhooks that the configuration file of each running daemon defines: rows of daemons that have ended are ignored. */
 export const webhookClaims = mysqlTable(
   'webhook_claims',
   {
-    /** The process, as it is a holder in `leases`. */
+    /** The process, by its name as a holder in `leases`. */
     owner: ascii({ length: 64 }).notNull(),
     name: text({ length: 255 }).notNull(),
     /** HMAC of the definition (src/db/proof/marks.ts): it holds a secret. */
     digest: ascii({ length: 32 }).notNull(),
-    /** The name of the webhook that another daemon defines, because of which this definition is not used. Null while it is used. */
+    /** Name of the webhook of another daemon because of which this definition is not used. Null while it is used. */
     refusedFor: text('refused_for', { length: 255 }),
   },
   (table) => [mysqlCore.primaryKey({ columns: [table.owner, table.name] })],
 );
 
-/** What people did, and what the engine did for a reason that an auditor asks for. */
+/** Acts of people, and acts of the engine for a reason that an auditor asks about. */
 export const auditLog = mysqlTable(
   'audit_log',
   {
@@ -373,23 +373,23 @@ export const auditLog = mysqlTable(
   (table) => [
     index('audit_log_at').on(table.at),
     index('audit_log_action').on(table.action, table.target),
-    // A copy of an act is refused, because its mark is that of the original.
+    // Refuses a copy of an act, because its mark is that of the original.
     uniqueIndex('audit_log_mark').on(table.mark),
   ],
 );
 
 /**
- * Keys of each patient, and of all that is about no patient (subject ''). Erasing a patient deletes them. Every writer holds the
- * lock of the checkpoint's row and moves its counters (src/outbox/payload/subject-keys.ts says why).
+ * Keys of each patient, and of all events about no patient (subject ''). Erasing a patient deletes them. Every writer holds the lock of the
+ * checkpoint's row and moves its counters (src/outbox/payload/subject-keys.ts says why).
  */
 export const subjectKeys = mysqlTable(
   'subject_keys',
   {
     id: int().autoincrement().primaryKey(),
     subject: rowKey({ length: 255 }).notNull(),
-    /** Salts the hashes by which the sealed log remembers payloads. 32 bytes in base64, in the clear or sealed by db/encryption. */
+    /** Salts the hashes of payloads in the sealed log. 32 bytes in base64, in clear text or encrypted by db/encryption. */
     key: text({ length: 255 }).notNull(),
-    /** Encrypts the payloads, where encryption at rest is configured: never in the clear. */
+    /** Encrypts the payloads, if encryption at rest is configured: never in clear text. */
     payloadKey: text('payload_key', { length: 255 }),
     createdAt: utcMoment('created_at').notNull().default(utcNow),
   },
@@ -397,7 +397,7 @@ export const subjectKeys = mysqlTable(
 );
 
 /**
- * Keys of key files that erasures gave up, for good: what a crash left to be done, or an old copy of the file brought back, is
+ * Keys of key files that erasures gave up permanently: a key that a crash left behind, or that an old copy of the file brought back, is
  * destroyed again (src/outbox/payload/destroy-keys.ts).
  */
 export const destroyedKeys = mysqlTable(
@@ -419,16 +419,16 @@ export const sealState = mysqlTable('seal_state', {
   id: tinyint().primaryKey(),
   /** SPKI in base64. */
   publicKey: ascii('public_key', { length: 128 }).notNull(),
-  /** PKCS #8 in base64, in the clear or sealed by db/encryption. */
+  /** PKCS #8 in base64, in clear text or encrypted by db/encryption. */
   privateKey: ascii('private_key', { length: 512 }).notNull(),
-  /** How far version f84be48 had sealed. Later versions keep it in each seal, where it is signed. */
+  /** How far version f84be48 had sealed. Later versions store it in each seal, where it is signed. */
   progress: json().notNull(),
-  /** The last seal that retention dropped; 0 when it has dropped none. */
+  /** The last seal that retention dropped; 0 if none was dropped. */
   anchorNumber: bigint('anchor_number', number).notNull().default(0),
   anchorHash: ascii('anchor_hash', { length: 64 }).notNull(),
   /** Ed25519 over number and hash, in base64. */
   anchorSignature: ascii('anchor_signature', { length: 128 }).notNull(),
-  /** That seal, whose content makes `anchor_hash`: when it was made and how far it went. Null before the first drop. */
+  /** Content of that seal, which hashes to `anchor_hash`: when it was made and how far it went. Null before the first drop. */
   anchor: json(),
 });
 
@@ -445,7 +445,7 @@ export const seals = mysqlTable('seals', {
   hash: ascii({ length: 64 }).notNull(),
   /** Ed25519 over `hash`, in base64. */
   signature: ascii({ length: 128 }).notNull(),
-  /** Version 2: how far each log has been sealed with it; a part of what is hashed. */
+  /** Version 2: how far each log is sealed up to this seal; a part of the hashed content. */
   progress: json(),
 });
 
@@ -470,7 +470,7 @@ export const sealLeaves = mysqlTable(
     log: mysqlEnum(['attempts', 'audit_log']).notNull(),
     entryId: bigint('entry_id', number).notNull(),
     hash: digest().notNull(),
-    /** Of the payload that an attempt sent, salted with its subject's key; null where it was gone already. */
+    /** Hash of the payload that an attempt sent, salted with its subject's key; null if the payload was gone already. */
     payloadHash: digest('payload_hash'),
   },
   (table) => [
@@ -492,16 +492,16 @@ export const replays = mysqlTable('replays', {
   requestedBy: text('requested_by', { length: 255 }).notNull(),
   reason: text({ length: 1024 }).notNull(),
   ratePerSecond: double('rate_per_second'),
-  /** Whether it sends only what was given up. */
+  /** Whether it sends only exhausted deliveries. */
   exhaustedOnly: boolean('exhausted_only').notNull().default(false),
-  /** Whether it sends only what was never queued. */
+  /** Whether it sends only events that were never queued. */
   missedOnly: boolean('missed_only').notNull().default(false),
   state: mysqlEnum(['running', 'done', 'cancelled']).notNull().default('running'),
-  /** The next event to look at. */
+  /** The next event to read. */
   nextSeq: bigint('next_seq', number).notNull(),
-  /** The last event that it looks at. */
+  /** The last event to read. */
   lastSeq: bigint('last_seq', number).notNull(),
-  /** Events that it is to send, counted when it was made. */
+  /** Events to send, counted when the replay was created. */
   total: int().notNull(),
   queued: int().notNull().default(0),
   createdAt: utcMoment('created_at').notNull().default(utcNow),

@@ -4,9 +4,9 @@ import { webhooks } from './schema.ts';
 type Document = (typeof webhooks)['events' | 'fields' | 'filter' | 'headers'];
 
 /**
- * A document of which a row may hold much, read as an empty text where it takes more than this part of a packet: SQL can write any length,
- * and a server sends no row that is larger than a packet. The parts leave a tenth of the packet for the other columns (100 kB of 1 MiB; they
- * take at most 40). A JSON document is never empty. MySQL also returns an empty text for one whose text does not fit into a packet.
+ * Reads a document column as an empty text if it takes more than this part of a packet: SQL can write any length, and a server sends no row
+ * that is larger than a packet. The parts leave a tenth of the packet for the other columns (100 kB of 1 MiB; they take at most 40). A JSON
+ * document is never empty. MySQL also returns an empty text for a document whose text does not fit into a packet.
  */
 const bounded = <Column extends Document>(column: Column, part: number) =>
   sql`IF(OCTET_LENGTH(${column}) <= @@max_allowed_packet * ${sql.raw(String(part))}, ${column}, IF(${column} IS NULL, NULL, ''))`.mapWith(
