@@ -5,9 +5,9 @@ import type { DomainEvent } from './types.ts';
 import type { JsonValue } from '../lib/exact-json.ts';
 
 /**
- * Whether an event passes a webhook's filter: each name in it is a field of data, or else a column of the changed row. Values are
- * compared as in rules: text trimmed and without regard to case, numbers by value and exactly; times with an offset by moment. Of a field that an event does
- * not have, only `exists: false` holds.
+ * Whether an event passes a webhook's filter. Each name in the filter is a field of data, or otherwise a column of the changed row.
+ * Values are compared as in rules: text trimmed and case-insensitively, numbers exactly and by value; times with an offset are
+ * compared as instants. For a field that the event lacks, only `exists: false` holds.
  */
 export function matchesFilter(filter: Filter, event: Pick<DomainEvent, 'data' | 'column'>): boolean {
   return Object.entries(filter).every(([name, test]) => {
@@ -21,11 +21,11 @@ const isList = (test: Filter[string]): test is readonly FilterValue[] => Array.i
 const isAmong = (value: JsonValue, listed: readonly FilterValue[]): boolean =>
   value !== undefined && listed.some((each) => isSame(value, each));
 
-/** Whether all operators hold of a value. */
+/** Whether a value meets all operators. */
 export function holds(value: JsonValue, { exists, not, prefix, ...bounds }: FilterOperators): boolean {
   const isThere = value !== undefined && value !== null;
   if (exists !== undefined && exists !== isThere) return false;
-  // Without a value nothing can be said but that it is not there.
+  // Without a value, only `exists: false` holds.
   if (!isThere) return exists === false && not === undefined && prefix === undefined && isEmpty(bounds);
   return (
     (not === undefined || !isAmong(value, not)) &&
@@ -73,12 +73,12 @@ function hasPrefix(value: JsonValue, prefix: string): boolean {
 }
 
 /**
- * The order of a value and a bound: numbers by value, moments by time, other texts by their characters as rules compare them. Undefined
- * where the two have no order (a text and a number).
+ * The order of a value and a bound: numbers by value, instants by time, other texts by their characters in the form that rules compare.
+ * Undefined if the two have no order (a text and a number).
  */
 export function compare(value: JsonValue, bound: string | number): number | undefined {
   const number = numberOf(value);
-  // An integer beyond 2^53 is sent as text: it is still a number beside a bound that is one.
+  // An integer beyond 2^53 is sent as text; it is compared as a number if the bound is a number.
   if (number !== undefined || (typeof bound === 'number' && typeof value === 'string')) {
     return compareNumbers(number ?? (value as string), bound);
   }
@@ -89,7 +89,7 @@ export function compare(value: JsonValue, bound: string | number): number | unde
   return text < boundText ? -1 : Number(text > boundText);
 }
 
-/** Microseconds of a time with an offset or a Z. A date alone is a text: it is compared with the beginning of a time in the clinic's zone. */
+/** Microseconds of a time with an offset or a Z. A date alone is compared as text with the beginning of a time in the clinic's zone. */
 function momentOf(text: string): number | undefined {
   const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,6})\d*)?(Z|[+-]\d\d:\d\d)$/i.exec(
     text.trim(),

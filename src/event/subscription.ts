@@ -7,14 +7,14 @@ import type { Watch } from '../binlog/types.ts';
 import type { FieldShape } from './mapping/field-shape.ts';
 import type { CompiledEventType, DomainEvent, EventTypeInfo } from './types.ts';
 
-/** Whether an entry of a webhook's `events` means an event type. `*` and `noun.*` never mean our own events. */
+/** Whether an entry of a webhook's `events` matches an event type. `*` and `noun.*` never match system events. */
 export function matchesPattern(pattern: string, type: string): boolean {
   if (pattern === type) return true;
   if (systemEventTypes.includes(type)) return false;
   return pattern === '*' || (pattern.endsWith('.*') && type.startsWith(pattern.slice(0, -1)));
 }
 
-/** The body for a webhook that names only some fields of data, in the order of the payload; unknown ones are left out. */
+/** The body for a webhook that selects fields of data, in the order of the payload; unknown fields are left out. */
 export function selectFields(
   event: Pick<DomainEvent, 'type' | 'occurredAtMs' | 'data'>,
   fields: readonly string[],
@@ -28,20 +28,20 @@ export function selectFields(
   );
 }
 
-/** What a webhook chooses. */
+/** The events, filter and fields that a webhook selects. */
 export interface Selection {
   events: readonly string[];
   filter: Filter | null;
   fields: readonly string[] | null;
 }
 
-/** What is wrong with one of the two keys of a webhook. */
+/** A problem with the `fields` or the `filter` of a webhook. */
 export interface SelectionProblem {
   key: 'fields' | 'filter';
   message: string;
 }
 
-/** What a webhook's choice is checked by. */
+/** The event types and columns that a webhook's selection is checked against. */
 interface SelectionRules {
   types: readonly (EventTypeInfo & Partial<CompiledEventType>)[];
   watch: Watch;
@@ -56,12 +56,12 @@ function hasName({ fields, table }: EventTypeInfo, name: string, watch: Watch): 
   return fields.includes(name) || columns.includes(name.toLowerCase());
 }
 
-/** Events that a sentence lists by name. */
+/** Maximum number of events that a message lists by name. */
 const maxNamed = 5;
 
 /**
- * Sentences about events that a webhook names and its filter never lets pass, because they lack what the filter asks of: a filter that
- * fits other events of the same webhook is not refused. Needs the rules compiled with the filter's names.
+ * Returns messages about events that a webhook names but its filter always excludes, because they lack a name in the filter. A filter
+ * that fits other events of the same webhook is not refused. Requires rules compiled with the filter's names.
  */
 export function findUnsent(
   { events, filter }: Omit<Selection, 'fields'>,
@@ -81,8 +81,8 @@ export function findUnsent(
 }
 
 /**
- * Finds names in `fields` and `filter` that none of the webhook's events has, and demands that no value meets: nothing would ever
- * be sent by them. The rules must have been compiled with the filter's names; without compiled rules only names are
+ * Finds names in `fields` and `filter` that none of the webhook's events has, and demands that no value meets: with them nothing
+ * would ever be sent. The rules must have been compiled with the filter's names; without compiled rules only names are
  * checked.
  */
 export function checkSelection(
@@ -112,7 +112,7 @@ export function checkSelection(
   ];
 }
 
-/** What a field of an event, or a column of its row, can have; without compiled rules that is unknown. */
+/** The shapes that a field of an event, or a column of its row, can have; unknown without compiled rules. */
 function shapesOf(
   { fields, shapes }: EventTypeInfo & Partial<CompiledEventType>,
   name: string,

@@ -14,7 +14,7 @@ const position: JsonSchema = {
   additionalProperties: false,
 };
 
-/** Schemas of fields by name; a field that is not here is text. */
+/** Schemas of fields by name; a field without an entry is text. */
 const fieldSchemas: Readonly<Record<string, Readonly<Record<string, JsonSchema>>>> = {
   'webhook.disabled': { webhook_id: integer, timestamp: utcTime },
   'webhook.failing': { webhook_id: integer, failing_since: utcTime, timestamp: utcTime },
@@ -52,7 +52,7 @@ const fieldSchemas: Readonly<Record<string, Readonly<Record<string, JsonSchema>>
   'audit.sealed': { number: integer, entries: integer, version: integer, timestamp: utcTime },
 };
 
-/** The JSON schema (draft 7) of the body of each of our own events, by event type. */
+/** The JSON schema (draft 7) of the body of each system event, by event type. */
 export function systemEventSchemas(): ReadonlyMap<string, JsonSchema> {
   return new Map(
     systemEvents.map(({ type, fields }) => {

@@ -95,14 +95,14 @@ export interface SystemEvent {
     | 'audit.sealed';
   /** Uuid of the installation. */
   installation: string;
-  /** With the type and the installation, they make the id: the same occasion, the same id. */
+  /** The id is made from it, the type and the installation: the same occasion has the same id. */
   occasion: readonly string[];
   occurredAtMs: number;
   entity: DomainEvent['entity'];
   data: DomainEvent['data'];
 }
 
-/** An event of our own, ready for the outbox. */
+/** Creates a system event, ready for the outbox. */
 export function createSystemEvent({ type, installation, occasion, ...rest }: SystemEvent): DomainEvent {
   return {
     ...rest,

@@ -4,7 +4,7 @@ import type { Change } from '../change/types.ts';
 import type { FieldShape } from './mapping/field-shape.ts';
 import type { Sibling } from './rule/rule.ts';
 
-/** What happened, in the words of the clinic, ready to be sent. */
+/** A change in the clinic's terms, ready to be sent. */
 export interface DomainEvent {
   /** `evt_` + 32 hex characters: a pure function of the binlog. */
   id: string;
@@ -13,20 +13,20 @@ export interface DomainEvent {
   occurredAtMs: number;
   /** For order and search: the source table and the key column's value. */
   entity: { table: string; key: string };
-  /** The primary key of the changed row, as text; not there for an event of our own. */
+  /** The primary key of the changed row, as text; absent for a system event. */
   rowKey?: string;
-  /** The patient whose data it carries, by number as the clinic has it; null when it is about no patient. */
+  /** The clinic's number of the patient whose data the event carries; null if it is about no patient. */
   subject: string | null;
   /** The body of every delivery: `{"event":…,"timestamp":…,"data":…}`, rendered once. */
   body: string;
   data: Readonly<Record<string, JsonValue>>;
-  /** Columns of the changed row that were not in the log and were read from the source later: they may be of a later moment. */
+  /** Columns of the changed row that were absent from the binlog and were read from the source later: their values may be newer. */
   readLate?: readonly string[];
-  /** A column of the changed row (after, else before) as JSON; undefined when the table lacks it. For webhook filters. */
+  /** A column of the changed row (after, otherwise before) as JSON; undefined if the table lacks it. For webhook filters. */
   column(name: string): JsonValue;
 }
 
-/** One question to the source that a rule needs answered before its event can be rendered. */
+/** A query to the source whose result a rule needs to render its event. */
 export interface Lookup {
   /** Table name, in the source's schema. */
   table: string;
@@ -41,33 +41,33 @@ export interface Lookup {
 /** Rows that a lookup found, each value as a binlog Cell (see binlog/types.ts) by lower-case column name. */
 export type LookupRows = readonly Readonly<Record<string, string | number | Uint8Array | null>>[];
 
-/** Asks the source. The event room tries the same transaction's rows first, and calls this for what is not there. */
+/** Queries the source. `createRowLookup` tries the rows of the same transaction first, and calls this for the others. */
 export type ResolveLookup = (lookup: Lookup) => Promise<LookupRows>;
 
 export interface MapContext {
-  /** Distinguishes histories: part of every event id. */
+  /** Distinguishes histories of the source: part of every event id. */
   lineage: string;
   transactionId: string;
   committedAtMs: number;
-  /** Whether the changes are not all of the transaction, so that rows that belong together may be in another part of it. */
+  /** Whether the changes are only a part of the transaction, so that related rows may be in another part. */
   isPart?: boolean;
-  /** The siblings of the whole transaction (`Rules.gatherSiblings`), where the changes are a part of it. */
+  /** The siblings of the whole transaction (`Rules.gatherSiblings`), if the changes are a part of it. */
   siblings?: Siblings;
   resolve: ResolveLookup;
   /**
-   * Reads a changed row again by its key, for a rule that needs a cell that the log left out: cells aligned with
-   * `change.table.columns`, null when the row is gone. Without it such a change is a CaptureFault at once.
+   * Reads a changed row again by its key, for a rule that needs a cell that the binlog left out: cells aligned with
+   * `change.table.columns`, null if the row is gone. Without this function such a change causes a CaptureFault.
    */
   reread?(change: Change): Promise<Row | null>;
 }
 
-/** Rows that the transaction wrote and that rules look for by the source `sibling`. */
+/** Rows that the transaction wrote and that rules look up with the source `sibling`. */
 export interface Siblings {
   /** Notes changes of the transaction, in any order. */
   add(changes: readonly Change[]): Promise<void>;
   /**
-   * What all rows that match `cells`, the values of `by`, have in the columns of `select`; null when there is no such row, or when
-   * they differ. Throws a CaptureFault when a row's image lacks a cell that this depends on and that cannot be read again.
+   * The cells of the columns of `select`, if all rows that match `cells` (the values of `by`) agree in them; null if there is no such row,
+   * or if the rows differ. Throws a CaptureFault if the result depends on a cell that a row's image lacks and that cannot be read again.
    */
   find(sibling: Sibling, cells: readonly Cell[]): Promise<Row | null>;
 }
@@ -84,21 +84,21 @@ export interface EventTypeInfo {
 
 /** An event type of rules that were compiled against a schema. */
 export interface CompiledEventType extends EventTypeInfo {
-  /** What the fields, and the lower-case columns of the changed row, can have: an entry for each kind of value. */
+  /** The kinds of values of each field, and of each lower-case column of the changed row: one entry for each kind. */
   shapes: ReadonlyMap<string, readonly FieldShape[]>;
 }
 
 /** A rules file compiled against the live schema. */
 export interface Rules {
   watch: Watch;
-  /** What the rules and the filters name, by table, whether the schema has it or not: what a row may be missed for. */
+  /** The names in the rules and the filters, by table, whether or not the schema has them: a row may be absent from the events because of them. */
   named: Watch;
   types: readonly CompiledEventType[];
-  /** Columns and tables that this clinic lacks, one sentence each. */
+  /** Messages about columns and tables that this clinic lacks, one sentence each. */
   warnings: readonly string[];
   /**
-   * Maps a transaction's net changes to events, in the catalogue's order for each change. Throws a CaptureFault when a rule hangs
-   * on a cell that the log left out and that cannot be read again.
+   * Maps a transaction's net changes to events, in the catalogue's order for each change. Throws a CaptureFault if a rule depends
+   * on a cell that the binlog left out and that cannot be read again.
    */
   map(changes: readonly Change[], context: MapContext): Promise<DomainEvent[]>;
   /** For a transaction whose changes are mapped in parts: takes all of them before the first part is mapped. */

@@ -3,7 +3,7 @@ import { formatTimestamp } from './body.ts';
 import { createSystemEvent } from './system-events.ts';
 import type { DomainEvent } from './types.ts';
 
-/** What `entity.table` of these events says in the log: the key is the parent's name. */
+/** `entity.table` of these events in the log; `entity.key` is the parent's name. */
 export const cascadeEntity = 'foreign_keys';
 
 export interface UnloggedCascade {
@@ -13,10 +13,10 @@ export interface UnloggedCascade {
   committedAtMs: number;
   /** The end of the transaction. */
   position: LogPlace;
-  /** The parent, with its schema where that is not the watched one. */
+  /** The parent table, with its schema if it is not the watched schema. */
   table: string;
   operation: 'delete' | 'update';
-  /** Watched tables of which rows may have been deleted or changed. */
+  /** Watched tables whose rows may have been deleted or changed. */
   children: readonly string[];
 }
 

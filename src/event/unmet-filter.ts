@@ -16,12 +16,12 @@ const nouns: Readonly<Record<Exclude<FieldShape['kind'], 'labels' | 'unknown'>, 
   list: 'a list',
   object: 'an object',
 };
-/** More labels than these would hide what is wrong. */
+/** Maximum number of labels in a message: more would hide the problem. */
 const maxLabels = 12;
 
 /**
- * Why no value, or every value, of a field meets a demand: `is a number: …`. Undefined where some do, and where one of its shapes is unknown.
- * `shapes`: what the field can have, in any of the events.
+ * Why no value, or every value, of a field meets a demand: `is a number: …`. Undefined if some values meet it, or if one of its shapes is
+ * unknown. `shapes`: what the field can have, in any of the events.
  */
 export function unmetDemand(test: Filter[string], shapes: readonly FieldShape[]): string | undefined {
   if (shapes.length === 0 || shapes.some(({ kind }) => kind === 'unknown')) return undefined;
@@ -31,10 +31,10 @@ export function unmetDemand(test: Filter[string], shapes: readonly FieldShape[])
   return problem === undefined ? undefined : `is ${nounOf(first!)}: ${problem}`;
 }
 
-/** Whether a demand is a list of values, one of which must be met. */
+/** Whether a demand is a list of values, of which one must match. */
 export const isValues = (test: Filter[string]): test is readonly FilterValue[] => Array.isArray(test);
 
-/** All texts that any event can have, as one shape. */
+/** Merges the labels of all events into one shape. */
 function joinLabels(shapes: readonly FieldShape[]): readonly FieldShape[] {
   const labels = shapes.flatMap((shape) => (shape.kind === 'labels' ? shape.labels : []));
   const others = shapes.filter(({ kind }) => kind !== 'labels');
@@ -77,7 +77,7 @@ const isWhole = (value: FilterValue): boolean => /^[+-]?\d+(\.0*)?$/.test(plainN
 const isWholeKind = ({ kind }: FieldShape): boolean => kind === 'integer' || kind === 'flag';
 const isNumeric = (shape: FieldShape): boolean => isWholeKind(shape) || shape.kind === 'number';
 
-/** Whether a value may be equal to this one. */
+/** Whether a value of this shape may equal the given value. */
 function canBe(shape: FieldShape, value: FilterValue): boolean {
   switch (shape.kind) {
     case 'flag':
@@ -105,7 +105,7 @@ function canBe(shape: FieldShape, value: FilterValue): boolean {
   }
 }
 
-/** Whether values can be less or more than this one. A text may hold digits, which are compared with a number. */
+/** Whether values of this shape can be less or greater than the bound. A text may contain digits, which are compared with a number. */
 function hasOrder(shape: FieldShape, bound: string | number): boolean {
   switch (shape.kind) {
     case 'integer':
@@ -137,7 +137,7 @@ const hasPrefixes =
     );
   };
 
-/** A year, a month, a day or a time, that the calendar has. */
+/** A year, month, day or time that exists in the calendar. */
 function isPartOfTime(text: string): boolean {
   const day = text.slice(0, 10);
   if (text.length > 10) return isDay(day) && isClock(text.slice(10));
@@ -150,14 +150,14 @@ const isFullTime = (text: string): boolean =>
 const isClock = (text: string): boolean =>
   /^T([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?(Z|[+-]\d\d:[0-5]\d)?$/i.test(text);
 
-/** Whether the calendar has this day: `Date` takes February 30 for March 2. */
+/** Whether the day exists in the calendar: `Date` parses February 30 as March 2. */
 function isDay(text: string): boolean {
   if (!/^\d{4}-\d\d-\d\d$/.test(text)) return false;
   const ms = Date.parse(`${text}T00:00:00Z`);
   return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(text);
 }
 
-/** What operators leave no value between them. */
+/** Describes operators that together exclude every value. */
 function contradiction(test: FilterOperators, shapes: readonly FieldShape[]): string | undefined {
   if (test.exists === false) return undefined;
   const [shape] = shapes;
@@ -180,7 +180,7 @@ const written = (operators: readonly (readonly [string, unknown])[]): string =>
 
 function isEmptyRange(shape: FieldShape, [low, from]: Bound, [high, to]: Bound): boolean {
   const isNumber = isNumeric(shape) || (typeof from === 'number' && typeof to === 'number');
-  // In a text, a number and a text have no order that holds for all values.
+  // In a text column, a number and a text have no order that holds for all values.
   if (!isNumber && typeof from !== typeof to) return false;
   const order = isNumber ? compareNumbers(from, to) : compare(from, to);
   if (order === undefined) return false;

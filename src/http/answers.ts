@@ -14,8 +14,8 @@ import type { webhookJson } from '../outbox/webhook/webhook-json.ts';
 import { object, type Schema } from './route.ts';
 
 /*
- * What answers look like, for the document. The names come from the types of what is answered: a field that is added there and not here
- * does not compile. That the rest is true is checked by tests against real answers.
+ * The schemas of answers for the OpenAPI document. The field names come from the types of the answers: a field that is added to a type
+ * but not here does not compile. Tests compare the rest with real answers.
  */
 
 /** A record's name as `toJson` writes it: `occurredAtMs` → `occurred_at`. */
@@ -30,7 +30,7 @@ type Underscored<Name extends string> = Name extends `${infer First}${infer Rest
 
 type Properties<Answered> = Readonly<Record<JsonName<Extract<keyof Answered, string>>, Schema>>;
 
-/** All fields that something has, in JSON; those of `optional` may be absent. */
+/** All fields of a type, in JSON; the fields in `optional` may be absent. */
 function answerOf<Answered>(properties: Properties<Answered>, optional: readonly string[] = []): Schema {
   return object(
     properties,
@@ -53,7 +53,7 @@ function listOf(schema: Schema): Schema {
   return { type: 'array', items: schema };
 }
 
-/** One thing under its name, or several: `{ delivery: … }`, `{ webhooks: […] }`. */
+/** An object with one or more named values: `{ delivery: … }`, `{ webhooks: […] }`. */
 export function answering(properties: Readonly<Record<string, Schema>>): Schema {
   return object(properties, Object.keys(properties));
 }

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify
 import type { ApiToken, Role } from '../config/types.ts';
 import type { Refusal } from './refusals.ts';
 
-/** Who asks: the token's name and role, never the token. */
+/** The caller: the token's name and role, never the token. */
 export interface Actor {
   name: string;
   role: Role;
@@ -15,7 +15,7 @@ declare module 'fastify' {
   }
 }
 
-/** A role may do what the roles behind it may do. */
+/** A role has all permissions of the roles of lower rank. */
 const rank: Readonly<Record<Role, number>> = { auditor: 1, operator: 2, admin: 3 };
 
 const message = 'No autorizado';
@@ -38,7 +38,7 @@ const rolesFrom = (role: Role): string =>
 
 /**
  * Finds the actor of an `Authorization: Bearer …` header. Every configured token is compared, in constant time, by its
- * SHA-256, so that the time of the answer reveals nothing.
+ * SHA-256, so that the response time reveals nothing.
  */
 export function findActor(tokens: readonly ApiToken[], header: string | undefined): Actor | null {
   const token = /^Bearer ([\x21-\x7e]+)$/.exec(header ?? '')?.[1];
@@ -51,7 +51,7 @@ export function findActor(tokens: readonly ApiToken[], header: string | undefine
   return found;
 }
 
-/** Refuses a request without a valid token (401) or with a lesser role (403). */
+/** Refuses a request without a valid token (401) or with a lower role (403). */
 export function requireRole(role: Role): onRequestHookHandler {
   return (request: FastifyRequest, reply: FastifyReply, done) => {
     if (!request.actor) {

@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 export interface ConnectionLimits {
-  /** Connections at the same time. */
+  /** Maximum number of open connections. */
   connections: number;
   /** For the headers of a request, from its first byte; also for a connection that sends nothing. */
   headersTimeoutMs: number;
@@ -13,8 +13,8 @@ export interface ConnectionLimits {
 }
 
 /**
- * 100 connections: with 64 deliveries at once and some 40 connections to the databases they stay below 256 file descriptors, the least
- * that systems give. With 400 idle sockets and no limit, deliveries stopped.
+ * 100 connections: together with 64 deliveries at once and about 40 database connections they stay below 256 file descriptors, the
+ * lowest limit of any system. With 400 idle sockets and no limit, deliveries stopped.
  */
 export const defaultLimits: ConnectionLimits = {
   connections: 100,
@@ -24,8 +24,8 @@ export const defaultLimits: ConnectionLimits = {
 };
 
 /**
- * Keeps at most `limit` connections. One more closes the connection that has waited longest without a request under way, so that idle
- * connections shut out no client; while all have one, the new connection is closed.
+ * Keeps at most `limit` connections. A further connection closes the connection that has been idle longest, so that idle connections
+ * block no client; if all connections have a request under way, the new connection is closed.
  */
 export function boundConnections(server: Server, limit: number): void {
   /** In the order in which they became idle. */

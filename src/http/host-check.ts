@@ -1,11 +1,11 @@
 import { isIPv4 } from 'node:net';
 
 /**
- * A web page can point its own name at this machine (DNS rebinding), and a browser then lets that page read what we answer. Only the
- * `Host` header shows it: it has the page's name. So the API answers only to names that lead here by the operator's will.
+ * A web page can point its own name at this machine (DNS rebinding); a browser then lets that page read our answers. Only the `Host`
+ * header reveals this: it contains the page's name. So the API answers only to the names that the operator has configured.
  */
 
-/** The name or address of a `Host` header, in lower case, without its port; undefined where the header is none. */
+/** The name or address of a `Host` header, in lower case, without its port; undefined if the header is not valid. */
 export function hostOf(header: string | undefined): string | undefined {
   const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(header ?? '');
   return (match?.[1] ?? match?.[2])?.toLowerCase().replace(/\.$/, '');
@@ -29,7 +29,7 @@ export function isOurHost(
   return isLoopback || host === listen.toLowerCase() || host === plainAddress(local) || hosts.includes(host);
 }
 
-/** An IPv4 address as it is written, also where a socket of IPv6 names it. */
+/** An IPv4 address in dotted form, also if an IPv6 socket reports it. */
 function plainAddress(address: string | undefined): string | undefined {
   return address?.replace(/^::ffff:(?=\d+\.)/, '').toLowerCase();
 }

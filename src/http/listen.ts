@@ -7,10 +7,10 @@ import { hostPort } from '../lib/host-port.ts';
 
 type Place = Pick<HttpConfig, 'host' | 'port'>;
 
-/** What is found where `http.listen` leads: nothing, a daemon of this program, or why it cannot be listened on. */
+/** The result of probing `http.listen`: the address is free, a daemon of this program listens there, or the reason why listening fails. */
 export type ListenFinding = 'free' | 'ours' | AppError;
 
-/** Listens for a moment, as `run` would. Port 0 is always free. */
+/** Listens briefly, as `run` would. Port 0 is always free. */
 export async function probeListen(place: Place): Promise<ListenFinding> {
   const error = await tryToListen(place);
   if (error === undefined) return 'free';
@@ -29,7 +29,7 @@ function tryToListen({ host, port }: Place): Promise<unknown> {
 const anyAddress: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 const answerWithinMs = 3_000;
 
-/** `/readyz` has a form that no other program answers in, and needs no token. */
+/** `/readyz` answers in a form that is unique to this program, and needs no token. */
 async function answersAsOurs({ host, port }: Place): Promise<boolean> {
   try {
     const answer = await getJson({ host: anyAddress[host] ?? host, port, path: '/readyz' });
@@ -48,7 +48,7 @@ function getJson(address: { host: string; port: number; path: string }): Promise
   });
 }
 
-/** ERR_PORT_IN_USE, or ERR_CONFIG for an address that this machine does not have or a port that this user may not take. */
+/** ERR_PORT_IN_USE, or ERR_CONFIG for an address that this machine does not have or a port that this user may not open. */
 export function explainListenError(error: unknown, place: Place): AppError {
   const code = codeOf(error);
   const { port } = place;

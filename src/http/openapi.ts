@@ -86,7 +86,7 @@ function mayBeAbsent({ type }: Schema): boolean {
   return Array.isArray(type) && type.includes('null');
 }
 
-/** A schema as the document shows it: what a value must be is a part of its description. */
+/** A schema as shown in the document: `mustBe` is appended to its description. */
 function describe(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(describe);
   if (typeof schema !== 'object' || schema === null) return schema;

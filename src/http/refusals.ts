@@ -6,14 +6,14 @@ import { formatPath, type YamlPath } from '../config/problems.ts';
 import { didYouMean } from '../lib/suggest.ts';
 import type { Log } from '../lib/log.ts';
 
-/** What every refusal answers. */
+/** The body of every refusal. */
 export interface Refusal {
   message: string;
   code: ErrorCode;
   remedy: string;
 }
 
-/** Refusals of the HTTP framework and of Node, by status. They repeat nothing of the request: an address may hold a patient's number. */
+/** Refusals of the HTTP framework and of Node, by status. They repeat no part of the request: a URL may contain a patient's number. */
 const refusals: Readonly<Record<number, { code: ErrorCode; message: string }>> = {
   400: { code: 'ERR_USAGE', message: 'The request is not valid HTTP, or its address cannot be read.' },
   404: { code: 'ERR_NOT_FOUND', message: 'No such address.' },
@@ -33,7 +33,7 @@ const apiRemedies: Partial<Record<ErrorCode, string>> = {
   ERR_NOT_FOUND: 'GET /api/openapi.json lists all addresses.',
 };
 
-/** The refusal with a status, in the form of the API. */
+/** The refusal for a status, in the form of the API. */
 export function refusalOf(status: number, message?: string): Refusal {
   const refusal = refusals[status] ?? refusals[400]!;
   const { code } = refusal;
@@ -44,7 +44,7 @@ export function refusalOf(status: number, message?: string): Refusal {
   };
 }
 
-/** Answers with what was wrong; a fault of our own is logged and its text kept. */
+/** Answers with the error. An internal error is logged by its code, and its text is not sent. */
 export function sendError(error: FastifyError, reply: FastifyReply, log: Log): unknown {
   const known = appErrorWithin(error);
   if (known) {
@@ -64,9 +64,9 @@ export function sendError(error: FastifyError, reply: FastifyReply, log: Log): u
   });
 }
 
-/** What does not fit the schema of the route, without its patterns; undefined for what the framework says itself. */
+/** Describes why the request does not fit the route's schema, without its patterns; undefined for errors of the framework itself. */
 function inWords({ validation, validationContext = 'body' }: FastifyError): string | undefined {
-  // Of a choice between schemas the last finding is the one about the whole value.
+  // For a choice between schemas, the last finding is about the whole value.
   const misfit = validation?.at(-1);
   if (!misfit) return undefined;
   const { instancePath, keyword, params, message = 'does not fit', parentSchema, data } = misfit as Misfit;
@@ -81,7 +81,7 @@ function inWords({ validation, validationContext = 'body' }: FastifyError): stri
   return `${place} must be ${mustBe}${didYouMean(String(data), words)}`;
 }
 
-/** What the validator says of a value: with `verbose`, also the schema that it does not fit. */
+/** A finding of the validator: with `verbose`, it includes the schema that the value does not fit. */
 interface Misfit {
   instancePath: string;
   keyword: string;
@@ -113,7 +113,7 @@ function statusOf(error: AppError): number {
   }
 }
 
-/** What Node could not read as a request: the connection is answered and closed. */
+/** Answers and closes a connection whose request Node could not parse. */
 export function refuseConnection(error: Error & { code?: string }, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy();
@@ -128,7 +128,7 @@ export function refuseConnection(error: Error & { code?: string }, socket: Socke
   );
 }
 
-/** A request whose `Expect` cannot be met, which Node answers without a body. The connection is closed: a body may follow. */
+/** Answers a request whose `Expect` cannot be met; Node would answer it without a body. Closes the connection, because a body may follow. */
 export function refuseExpectation(_request: IncomingMessage, response: ServerResponse): void {
   const body = JSON.stringify(refusalOf(417));
   response.writeHead(417, {
@@ -139,11 +139,11 @@ export function refuseExpectation(_request: IncomingMessage, response: ServerRes
   response.end(body);
 }
 
-/** Answers 405 with `Allow` for every method that an address does not have. Called when all routes are registered. */
+/** Answers 405 with `Allow` for every method that a path does not have. Call it after all routes are registered. */
 export function refuseOtherMethods(app: FastifyInstance, routes: readonly string[]): void {
   // Node answers CONNECT before the framework sees it.
   const methods = METHODS.filter((method) => method !== 'CONNECT');
-  // Adding a content type that exists would take its body away.
+  // Adding an existing method again would remove its body.
   for (const method of methods) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
   const byUrl = Map.groupBy(routes, (route) => route.slice(route.indexOf(' ') + 1));
   for (const [url, own] of byUrl) {

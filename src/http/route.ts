@@ -18,31 +18,31 @@ import type { EncryptedStore } from '../db/connection/encrypted-store.ts';
 /** A JSON schema. */
 export type Schema = Readonly<Record<string, unknown>>;
 
-/** What a person says of a webhook, as far as it can be checked before it is sent to. */
+/** The settings of a webhook that can be checked before anything is sent to it. */
 export type Checked = Partial<
   Pick<Subscription, 'url' | 'events' | 'headers' | 'filter' | 'fields' | 'clientCertificate'>
 >;
 
-/** What routes work on: the daemon passes it, so that this room knows no loops. */
+/** The operations that routes use: the daemon passes them in, so that src/http does not depend on its loops. */
 export interface ApiContext {
   vault: EncryptedStore;
   sender: Sender;
   /** The subscriptions in force. */
   webhooks(): readonly Subscription[];
-  /** What is wrong with webhooks in force that were saved all the same, by id. */
+  /** Problems of webhooks that are in force although they have problems, by id. */
   problems(): ReadonlyMap<number, readonly string[]>;
   webhookDefaults(): WebhookSettings;
   secretOverlapMs(): number;
-  /** What is wrong with a webhook that is to be saved: sentences. */
+  /** Returns the problems of a webhook that is to be saved, as sentences. */
   check(webhook: Checked): Promise<string[]>;
-  /** A webhook was changed: takes effect before this resolves. */
+  /** Call it after a webhook was changed: the change takes effect before this resolves. */
   onWebhooksChanged(): Promise<void>;
-  /** A delivery has entered the queue. */
+  /** Call it after a delivery has entered the queue. */
   onQueued(): void;
   status(): Promise<object>;
-  /** Where the source's log ends, and how much of it is not captured yet. */
+  /** The end of the source's binlog, and the number of its bytes that are not captured yet. */
   backlog(): Promise<{ logEnd: LogEnd; behindBytes: number | null }>;
-  /** The event types: those of the rules, and our own. */
+  /** The event types of the rules, and the system events. */
   eventTypes(): { events: readonly EventTypeInfo[]; own: readonly EventTypeInfo[] };
 }
 
@@ -53,28 +53,28 @@ export interface ApiRequest {
   body: unknown;
 }
 
-/** One route of the API. The server, the OpenAPI document and the test of roles are made of the same list. */
+/** One route of the API. The server, the OpenAPI document and the test of roles all use the same list. */
 export interface ApiRoute {
   method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** `:name` is a parameter. */
   path: string;
-  /** The least that one must be. */
+  /** The lowest role that may call it. */
   role: Role;
   summary: string;
-  /** By parameter of the path and of the query: its schema; those of the query may be left out. */
+  /** Schemas of the path and query parameters by name; query parameters are optional. */
   params?: Readonly<Record<string, Schema>>;
   query?: Readonly<Record<string, Schema>>;
   body?: Schema;
-  /** What it answers. */
+  /** The schema of the answer. */
   answer?: Schema;
-  /** The route reads its body by itself, in better words than a schema has; `body` is for the document. */
+  /** The route checks its body itself, with better messages than a schema gives; `body` is only for the document. */
   readsBody?: true;
   /** Default 200. */
   status?: 200 | 201;
   handle(request: ApiRequest, context: ApiContext): Promise<object>;
 }
 
-/** The schema of what a value reads. `mustBe` is what a refusal says, `description` is for the document. */
+/** The schema of a query value. `mustBe` is the text for refusals, `description` is for the document. */
 export function asked({ json, mustBe }: QueryValue<unknown>, description?: string): Schema {
   return { ...json, mustBe, ...(description !== undefined && { description }) };
 }
@@ -88,7 +88,7 @@ export const paging = {
   limit: asked(limitValue, 'Default 50.'),
 } as const;
 
-/** An object that has these keys and no other. */
+/** An object with these keys and no others. */
 export function object(
   properties: Readonly<Record<string, Schema>>,
   required: readonly string[] = [],
@@ -100,7 +100,7 @@ export function pagingOf({ cursor, limit }: ApiRequest['query']): { cursor?: num
   return { ...(cursor !== undefined && { cursor: Number(cursor) }), limit: Number(limit ?? 50) };
 }
 
-/** Throws AppError ERR_USAGE for a period in which nothing can lie. */
+/** Throws AppError ERR_USAGE for an empty period. */
 export function periodOf({ since, until }: { since?: string; until?: string }): {
   sinceMs?: number;
   untilMs?: number;

@@ -15,13 +15,13 @@ import { object, type ApiContext, type ApiRoute } from './route.ts';
 import { apiRoutes } from './routes.ts';
 import { hostPort } from '../lib/host-port.ts';
 
-/** How far the daemon is: `reasons` says in words why it is not ready. */
+/** Whether the daemon is ready: if not, `reasons` says why, in sentences. */
 export interface Readiness {
   ready: boolean;
   reasons: readonly string[];
 }
 
-/** What health and metrics are made of. */
+/** The operations behind the health and metrics routes. */
 export interface HttpVerbs {
   readiness(): Readiness;
   /** The Prometheus exposition. */
@@ -38,20 +38,20 @@ export interface HttpOptions {
 }
 
 export interface HttpServer {
-  /** `http://127.0.0.1:8377`, with the port that was given out. */
+  /** `http://127.0.0.1:8377`, with the actual port. */
   readonly url: string;
-  /** Every route that is registered: `GET /healthz`. */
+  /** Every registered route: `GET /healthz`. */
   readonly routes: readonly string[];
   stop(): Promise<void>;
 }
 
 const bodyLimitBytes = 64 * 1024;
-/** Encoded: what the schema of a parameter allows fits, and the schema refuses what is longer in its own words. */
+/** Encoded length: every value that a parameter's schema allows fits, and the schema refuses longer values with its own message. */
 const maxPartLength = 4_096;
-/** Refused tokens a minute and address: enough for a person's mistakes, too few to guess. */
+/** Refused tokens per minute and address: enough for an operator's mistakes, too few for guessing. */
 const refusedPerMinute = 20;
 
-/** Starts to listen. AppError ERR_PORT_IN_USE when another process listens there. */
+/** Starts to listen. Throws AppError ERR_PORT_IN_USE if another process listens there. */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { config, log } = options;
   const { app, routes } = await createApp(options);
@@ -67,7 +67,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   return { url, routes, stop: () => app.close() };
 }
 
-/** The application without a socket: what tests inject requests into. */
+/** The application without a socket. */
 async function createApp({
   config,
   verbs,
@@ -81,7 +81,7 @@ async function createApp({
     forceCloseConnections: true,
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
-    // Node looks for connections beyond their time at this interval only.
+    // Node checks for connections that exceed their timeout only at this interval.
     // A request without Host is refused by our own check, in the form of the API.
     http: {
       headersTimeout: limits.headersTimeoutMs,
@@ -90,8 +90,8 @@ async function createApp({
     },
     clientErrorHandler: refuseConnection,
     frameworkErrors: (error, _request, reply) => sendError(error, reply, log),
-    // What is not in a schema is refused, neither dropped nor bent into shape.
-    // `verbose` gives refusals the schema that did not fit, whose description says what to write.
+    // A field that is not in a schema is refused; it is not dropped, and values are not coerced.
+    // `verbose` adds the unmatched schema to the error; its `mustBe` says what to write.
     ajv: {
       customOptions: {
         removeAdditional: false,
@@ -108,7 +108,7 @@ async function createApp({
   app.addHook('onRoute', ({ method, url }) => {
     for (const each of [method].flat()) routes.push(`${each} ${url}`);
   });
-  // Fastify reads text/plain by default: it would reach the schemas as a text and be refused in words about an object.
+  // Fastify parses text/plain by default: the schemas would get a text, and the refusal would be about an object.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) =>
     parseBody(body as string, done),
@@ -139,7 +139,7 @@ async function createApp({
   return { app, routes: declared };
 }
 
-/** What health checks and Prometheus ask, under any name: it holds no patient's data. */
+/** The paths of health checks and Prometheus, open under any host name: they hold no patient data. */
 const openPaths: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics']);
 
 const isOpen = (request: FastifyRequest): boolean => openPaths.has(request.routeOptions.url);
@@ -160,7 +160,7 @@ function addApiRoute(app: FastifyInstance, route: ApiRoute, context: ApiContext)
   app.route({
     method,
     url: path,
-    // Before the body is read: without a role, nothing is waited for.
+    // Before the body is read: a request without the role is refused without waiting for its body.
     onRequest: requireRole(role),
     schema: {
       params: object(params, Object.keys(params)),
@@ -175,8 +175,8 @@ function addApiRoute(app: FastifyInstance, route: ApiRoute, context: ApiContext)
 }
 
 /**
- * Reads a JSON body whose numbers keep their digits. A body of no bytes is no body: clients send the content type with a DELETE that
- * has none. Fastify's own parser refuses both.
+ * Parses a JSON body and keeps the digits of its numbers. An empty body counts as none: clients send the content type with a DELETE that
+ * has no body. Fastify's own parser refuses such requests.
  */
 function parseBody(text: string, done: (error: Error | null, body?: unknown) => void): void {
   if (text === '') {
@@ -191,7 +191,7 @@ function parseBody(text: string, done: (error: Error | null, body?: unknown) => 
   }
 }
 
-/** The body of a route that takes none. */
+/** The body of a route that accepts none. */
 const nothing = { type: ['object', 'null'], maxProperties: 0 };
 const anyObject = { type: ['object', 'null'] };
 

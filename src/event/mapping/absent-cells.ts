@@ -3,7 +3,7 @@ import { acceptGapCommand, steps } from '../../binlog/remedy.ts';
 import type { Change } from '../../change/types.ts';
 import { setVariable } from '../../db/connection/set-variable.ts';
 
-/** A rule needs cells of this change that the log left out and that cannot be read again. */
+/** The fault for a rule that needs cells of this change that the binlog left out and that cannot be read again. */
 export function absentCells({ table, before, after }: Change): CaptureFault {
   const absent = table.columns.filter((_, i) => [before, after].some((row) => row && row[i] === undefined));
   const names = absent.map(({ name }) => name).join(', ');

@@ -22,26 +22,26 @@ import {
 
 /** A rule compiled for rows of one layout. */
 export interface CompiledRule {
-  /** All conditions, or only the ones that need no query to the source. */
+  /** All conditions, or only the conditions that need no query to the source. */
   test: Test;
-  /** What is to be asked for the others. */
+  /** The look-ups for the other conditions. */
   borrowing: Borrowing | null;
   data: Reader;
-  /** Whose data it is. */
+  /** The patient that the data is about. */
   subject: Reader;
   /** The entity's key; undefined when the row images lack it. */
   keyOf(change: Change): string | undefined;
 }
 
-/** Columns of parent rows, laid beside the row's own. */
+/** Columns of parent rows, appended to the row's own columns. */
 interface Borrowing {
-  /** The change with those columns in both images; undefined when it depends on a cell that the images lack. */
+  /** Returns the change with those columns in both images; undefined if it depends on a cell that the images lack. */
   extend(change: Change, run: Run): Promise<Change | undefined>;
-  /** The conditions that name them. */
+  /** The conditions that name those columns. */
   test: Test;
 }
 
-/** The alternative rules of one event type for one operation: the first that holds fires. */
+/** The alternative rules of one event type for one operation: the first rule that holds fires. */
 export interface Candidate {
   type: string;
   rules: readonly CompiledRule[];
@@ -124,7 +124,7 @@ function bindKey(column: string | null, layout: TableSchema): CompiledRule['keyO
   };
 }
 
-/** The first rule that holds, if any; unknown when the change alone does not show it. */
+/** The first rule that holds, if any; `unknown` if the change alone does not decide it. */
 export function choose({ rules }: Candidate, change: RowContext): CompiledRule | 'unknown' | undefined {
   for (const rule of rules) {
     const verdict = rule.test(change);

@@ -16,13 +16,13 @@ export interface CompileOptions {
   schema: SourceSchema;
   /** The clinic's zone, for DATETIME columns. */
   timeZone: string;
-  /** Names in webhooks' filters: where one is a column of a table that has a rule, it is read as well. */
+  /** Names in webhooks' filters: if a name is a column of a table that has a rule, that column is read as well. */
   filterNames?: Iterable<string>;
 }
 
 /**
- * Compiles a rules file against the live schema: names are found, values checked, and every rule becomes plain functions.
- * Throws ERR_RULES with all mistakes, each with its line and the nearest right word; ERR_CONFIG for a zone that does not exist.
+ * Compiles a rules file against the live schema: resolves names, checks values and turns every rule into functions.
+ * Throws ERR_RULES with all mistakes, each with its line and the nearest known word; ERR_CONFIG if the zone does not exist.
  * @internal
  */
 export function compileRules(file: RuleFile, options: CompileOptions): Rules {
@@ -31,7 +31,7 @@ export function compileRules(file: RuleFile, options: CompileOptions): Rules {
   return rules;
 }
 
-/** Rules as far as they fit the schema, with the mistakes of the others. With a mistake they may check webhooks, and map nothing. */
+/** Returns the rules that fit the schema, and the mistakes of the others. If there is a mistake, use the rules only to check webhooks, not to map. */
 export function draftRules(
   file: RuleFile,
   { schema, timeZone, filterNames = [] }: CompileOptions,

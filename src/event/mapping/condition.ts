@@ -4,18 +4,18 @@ import { sameCell } from '../../change/net-changes.ts';
 import { cellAt, compareNumbers, compileMatch } from './match.ts';
 import type { AcceptedValues, Check, Condition, ColumnName } from '../rule/rule.ts';
 
-/** A row's change as conditions and sources see it. */
+/** The part of a row's change that conditions and sources read. */
 export type RowContext = Pick<Change, 'op' | 'before' | 'after'>;
 
-/** undefined: it depends on a cell that the row images lack. */
+/** undefined if it depends on a cell that the row images lack. */
 export type Verdict = boolean | undefined;
 
 export type Test = (scope: RowContext) => Verdict;
 
-/** Something about one image of a row. */
+/** A test of one image of a row. */
 type Predicate = (row: Row) => Verdict;
 
-/** All tests must hold; false outweighs unknown. */
+/** All tests must hold; one false test makes the result false even if another is unknown. */
 export function all(tests: readonly Test[]): Test {
   if (tests.length === 1) return tests[0]!;
   return (scope) => {
@@ -112,7 +112,7 @@ function leaves(predicate: Predicate, involved: readonly number[]): Test {
   };
 }
 
-/** A partial image leaves out what did not change: what is in neither image cannot have entered or left anything. */
+/** A partial image leaves out unchanged columns: a value that is in neither image has not changed, so it entered or left nothing. */
 function unlessUntouched({ before, after }: RowContext, involved: readonly number[]): Verdict {
   return involved.every(
     (index) => cellAt(before!, index) === undefined && cellAt(after!, index) === undefined,

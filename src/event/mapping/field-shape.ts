@@ -1,7 +1,7 @@
 import type { SourceColumn } from '../../binlog/types.ts';
 import type { Rule, Source } from '../rule/rule.ts';
 
-/** What values a field of an event can have, as far as a filter can be checked by it. */
+/** The kinds of values that a field of an event can have, as far as they can be used to check a filter. */
 export type FieldShape =
   | {
       kind:
@@ -21,7 +21,7 @@ export type FieldShape =
 
 const unknown: FieldShape = { kind: 'unknown' };
 
-/** By field, and by lower-case column of the changed row, what the rules of an event type give it. A field hides a column of its name. */
+/** The shapes that the rules of an event type give each field, and each lower-case column of the changed row. A field hides a column of its name. */
 export function fieldShapes(rules: readonly Rule[]): ReadonlyMap<string, readonly FieldShape[]> {
   const all = new Map<string, readonly FieldShape[]>();
   for (const { table, data } of rules) {
@@ -62,7 +62,7 @@ function sourceShapes(source: Source): readonly FieldShape[] {
   }
 }
 
-/** A value without a translation stays as it is. */
+/** A value without a translation is sent unchanged. */
 function translatedShapes(shapes: readonly FieldShape[], words: readonly unknown[]): readonly FieldShape[] {
   const texts = words.filter((word) => typeof word === 'string');
   return texts.length === words.length ? [...shapes, { kind: 'labels', labels: texts }] : [unknown];
@@ -85,7 +85,7 @@ function columnShape({ kind, labels, mayBeFlag }: SourceColumn): FieldShape {
     case 'time':
       return { kind: 'timeOfDay' };
     case 'enum':
-      // The empty text is what the server keeps of a label that does not exist.
+      // The server stores the empty text for a label that does not exist.
       return labels ? { kind: 'labels', labels: [...labels, ''] } : { kind: 'text' };
     case 'json':
       return unknown;

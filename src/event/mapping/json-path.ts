@@ -1,7 +1,7 @@
 import type { ToJsonText } from '../../change/values.ts';
 import { numberText, parseExactJson } from '../../lib/exact-json.ts';
 
-/** A value inside a JSON column (or a text column with JSON in it); null where there is none. */
+/** A value inside a JSON column (or a text column that contains JSON); null if the path does not exist. */
 export function jsonPath(path: readonly string[]): ToJsonText {
   return (cell) => {
     if (typeof cell !== 'string') return 'null';

@@ -16,9 +16,9 @@ export type RowLookup = (
 type FindContext = Pick<MapContext, 'resolve' | 'isPart'>;
 
 /**
- * Look-ups for one transaction. What the transaction itself wrote is taken from there, because the source may have gone on
- * since; the rest is asked of it. A parent is in one place or the other. Children are all in the transaction when it inserted
- * or deleted their parent and has any of them; else the source is asked and the transaction's own rows are laid over the answer.
+ * Look-ups for one transaction. Rows that the transaction itself wrote are taken from its changes, because the source may have changed
+ * since; other rows are read from the source. A parent comes from one of the two. Children come from the transaction alone if it inserted
+ * or deleted their parent and has any of them; otherwise the source is queried and the transaction's own rows replace those of the result.
  */
 export function createRowLookup(
   changes: readonly Change[],
@@ -32,7 +32,7 @@ export function createRowLookup(
     return tables.get(table.toLowerCase()) ?? [];
   };
 
-  /** The rows that the transaction touched, by what the look-up asks for: built once, so that 10,000 look-ups stay linear. */
+  /** The rows that the transaction changed, by the key of the look-up: the index is built once, so that 10,000 look-ups stay linear. */
   const imagesOf = (find: Find, key: string): readonly Image[] => {
     let index = indices.get(find);
     if (!index) indices.set(find, (index = indexImages(find, changesOf(find.table.name))));
@@ -62,7 +62,7 @@ export function createRowLookup(
   };
 }
 
-/** A row that the transaction touched, as it left it; of a deleted one, as it was. */
+/** A row that the transaction changed: its last state, or the state before its deletion. */
 interface Image {
   row: Row;
   key: string;
@@ -86,7 +86,7 @@ function indexImages(find: Find, changes: readonly Change[]): Map<string, Image[
   return index;
 }
 
-/** The keys under which the source may still know, or know by now, a row that the transaction touched. */
+/** The keys under which the source may have a row that the transaction changed: its key before and its key after. */
 function keysOf({ table, before, after }: Change): string[] {
   return [before, after].flatMap((row) => (row ? keyText(row, table) : []));
 }

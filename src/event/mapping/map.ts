@@ -18,19 +18,19 @@ import { siblingsAmong, siblingsOf } from './siblings.ts';
 import type { Run } from './source.ts';
 import type { DomainEvent, MapContext, Rules } from '../types.ts';
 
-/** Events that wait for an answer of the source at one time: enough for the resolver to ask for many in one query. */
+/** Maximum number of events that wait for the source at one time: enough for the resolver to combine many look-ups in one query. */
 const maxWaiting = 256;
 
-/** Made for the first rule that holds in a transaction. */
+/** Created for the first rule of a transaction that holds. */
 interface Transaction extends Run, Origin {
   context: MapContext;
-  /** Changes whose row was read again: once, however many rules need it. */
+  /** Changes whose row was read again: once for each change, however many rules need it. */
   completed: Map<Change, Promise<Change>>;
 }
 
 /**
- * Compiles rules to `Rules.map`. A rule is bound to a table's layout the first time that a row of that layout
- * comes by. Events that need no answer from the source are made without waiting.
+ * Compiles rules to `Rules.map`. A rule is bound to a table's layout at the first row of that layout. Events that need nothing
+ * from the source are created synchronously.
  */
 export function createMap(rules: readonly Rule[], zone: ClinicZone): Rules['map'] {
   const rulesOf = Map.groupBy(rules, (rule) => rule.table.name.toLowerCase());
@@ -117,7 +117,7 @@ function fire({ type, rule, change }: Firing, transaction: Transaction): DomainE
   return new MappedEvent({ type, change, key, data, subject }, transaction);
 }
 
-/** The same with answers from the source: rows looked up, and the row itself read again where the log lacks cells. */
+/** Like `fire`, but it queries the source: for rows to look up, and for the row itself if the binlog lacks cells. */
 async function fireLater(
   candidate: Candidate,
   change: Change,
@@ -133,7 +133,7 @@ async function fireLater(
   return late;
 }
 
-/** undefined when it depends on cells that the log left out. */
+/** Returns undefined if the event depends on cells that the binlog left out. */
 async function tryLater(
   { type, rules }: Candidate,
   change: Change,
@@ -157,9 +157,9 @@ async function tryLater(
   return null;
 }
 
-/** Fills in what the log left out of a row from the row as it is now. An old value that was overwritten stays unknown. */
+/** Fills cells that the binlog left out from the current row. An old value that was overwritten stays unknown. */
 async function readAgain(change: Change, { reread }: MapContext): Promise<Change> {
-  // A deleted row cannot be read again; one that has its key by now is another.
+  // A deleted row cannot be read again: a row that now has its key is a different row.
   const row = change.op === 'delete' ? null : await reread?.(change);
   if (!row) throw absentCells(change);
   const { before, after } = change;

@@ -18,17 +18,17 @@ export interface Fired {
   subject: string;
 }
 
-/** What the events of one transaction have in common. */
+/** Values shared by the events of one transaction. */
 export interface Origin {
   context: Pick<MapContext, 'committedAtMs'>;
   /** ISO 8601 in UTC. */
   commitTime: string;
-  /** Beginning of every event id. */
+  /** The first part of every event id. */
   idPart: string;
   zone: ClinicZone;
 }
 
-/** The payload is kept as text, and taken apart only for the webhooks that filter or select by its fields. */
+/** The payload is stored as text, and parsed only for webhooks that filter or select by its fields. */
 export class MappedEvent implements DomainEvent {
   readonly id: string;
   readonly type: string;

@@ -2,19 +2,19 @@ import type { Cell, ColumnKind, Row } from '../../binlog/types.ts';
 import { isZeroDate } from '../../change/values.ts';
 import { plainNumber } from '../../lib/exact-json.ts';
 
-/** Whether a cell is among the values of a condition; undefined when that depends on a cell that the row image lacks. */
+/** Whether a cell is among the values of a condition; undefined if that depends on a cell that the row image lacks. */
 export type Match = (cell: Cell, row: Row) => boolean | undefined;
 
 export type Scalar = string | number | boolean | null;
 
-/** Another column of the row, as its index; -1 when the table has none of that name: it counts as NULL. */
+/** The index of another column of the row; -1 if the table has no such column: it counts as NULL. */
 export interface Operand {
   column: number;
 }
 
 /** The accepted values of a condition. */
 export interface Values {
-  /** Accept what is not listed. */
+  /** Accept every value that is not listed. */
   negated: boolean;
   listed: readonly (Scalar | Operand)[];
 }
@@ -22,13 +22,12 @@ export interface Values {
 /** The literal that stands for any value but NULL. */
 export const notNull = 'not null';
 
-/** Distinct values remembered a condition: status columns have a handful, and free text must not fill the memory. */
+/** Number of distinct values remembered for each condition: status columns have few values, and free text must not fill the memory. */
 const maxRemembered = 512;
 
 /**
- * Compiles a list of accepted values for a kind of column. Text is compared trimmed and case-insensitively, numbers by
- * value (`1` and `1.00`), true and false as 1 and 0 in a column of numbers, a SET by whether it has the label, and
- * a zero date is NULL.
+ * Compiles a list of accepted values for a kind of column. Text is compared trimmed and case-insensitively, and numbers by
+ * value (`1` and `1.00`). In a numeric column true and false are 1 and 0. A SET matches if it has the label. A zero date is NULL.
  */
 export function compileMatch(kind: ColumnKind, { listed, negated }: Values): Match {
   const accepted = new Set<string>();
@@ -63,7 +62,7 @@ function isSame(kind: ColumnKind, a: Cell, b: Cell): boolean | undefined {
   return b === undefined ? undefined : canonical(kind, a) === canonical(kind, b);
 }
 
-/** Keeps the answers for values seen before: half the time of a rule went into trimming and lower-casing again. */
+/** Remembers the answers for values seen before: half of a rule's time was spent on trimming and lower-casing values again. */
 function remembered(answer: (cell: Cell) => boolean): Match {
   const answers = new Map<Cell, boolean>();
   return (cell) => {
@@ -79,12 +78,12 @@ function remembered(answer: (cell: Cell) => boolean): Match {
 export const isNumeric = (kind: ColumnKind): boolean =>
   kind === 'integer' || kind === 'decimal' || kind === 'float' || kind === 'bit' || kind === 'year';
 
-/** A literal of the rules as it is compared with columns of a kind. */
+/** The canonical text of a literal in a rule, for comparison with columns of a kind. */
 export function canonicalLiteral(kind: ColumnKind, value: string | number | boolean): string {
   return canonicalText(kind, isNumeric(kind) && typeof value === 'boolean' ? Number(value) : value);
 }
 
-/** A cell as it is compared; null for NULL. */
+/** The canonical text of a cell for comparison; null for NULL. */
 function canonical(kind: ColumnKind, cell: Cell): string | null {
   if (cell === null || cell === undefined || isZeroDate(cell)) return null;
   return canonicalText(kind, cell instanceof Uint8Array ? new TextDecoder().decode(cell) : cell);
@@ -95,7 +94,7 @@ function canonicalText(kind: ColumnKind, value: string | number | boolean): stri
   return isNumeric(kind) ? canonicalNumber(text) : text.normalize('NFC');
 }
 
-/** `007.50`, `7.5` and `75e-1` are the same number. Text that is no number is compared as text. */
+/** `007.50`, `7.5` and `75e-1` are the same number. Text that is not a number is compared as text. */
 function canonicalNumber(text: string): string {
   const match = /^([+-]?)0*(\d*)(?:\.(\d*?)0*)?$/.exec(plainNumber(text));
   if (!match) return text;
@@ -104,13 +103,13 @@ function canonicalNumber(text: string): string {
   return `${sign === '-' ? '-' : ''}${whole || '0'}${fraction === '' ? '' : `.${fraction}`}`;
 }
 
-/** Exact order of two numeric cells: negative, 0 or positive; undefined when one of them is no number. */
+/** Exact order of two numeric cells: negative, 0 or positive; undefined if one of them is not a number. */
 export function compareNumbers(a: Cell, b: Cell): number | undefined {
   if (typeof a === 'number' && typeof b === 'number') return a - b;
   const x = toNumber(a);
   const y = toNumber(b);
   if (x === undefined || y === undefined) return undefined;
-  // Only where a double cannot tell them apart may the digits differ beyond what it holds.
+  // Digits beyond the precision of a double matter only if the two doubles are equal.
   return x === y ? compareDigits(String(a), String(b)) : x - y;
 }
 
@@ -132,7 +131,7 @@ function compareDigits(a: string, b: string): number {
 
 const fractionDigits = (text: string): number => text.split('.')[1]?.length ?? 0;
 
-/** `12.5` at scale 2 is 1250; undefined for what is no plain number. */
+/** `12.5` at scale 2 is 1250; undefined if the text is not a plain number. */
 function scaled(text: string, scale: number): bigint | undefined {
   const [whole = '', fraction = ''] = text.split('.');
   const digits = whole + fraction.padEnd(scale, '0');

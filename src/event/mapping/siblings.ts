@@ -7,28 +7,28 @@ import type { MapContext, Siblings } from '../types.ts';
 import { absentCells } from './absent-cells.ts';
 import { canonicalLiteral, compileMatch, isNumeric } from './match.ts';
 
-/** What a key has instead of the number of a row: its rows differ, or one of them could not be read. */
+/** Markers stored for a key instead of a row number: its rows differ, or one of them could not be read. */
 const DIFFERENT = 0;
 const UNREADABLE = 1;
 const FIRST_ROW = 2;
 
-/** The rows of one transaction that one `sibling` can find. */
+/** The rows of one transaction that one `sibling` source can find. */
 interface Index {
   sibling: Sibling;
-  /** Null for a row that does not match; undefined when the image lacks a cell that decides it. */
+  /** Null if the row does not match; undefined if the image lacks a cell that decides it. */
   keyOf(change: Change, image: Row): string | null | undefined;
-  /** Indices of all cells that matter, in the layout of a change. */
+  /** Indices, in the layout of a change, of all cells that the sibling reads. */
   cellsOf(change: Change): readonly number[];
-  /** Key → DIFFERENT, UNREADABLE or FIRST_ROW + its place in `rows`. */
+  /** Key → DIFFERENT, UNREADABLE or FIRST_ROW + the row's index in `rows`. */
   numbers: KeyNumbers;
-  /** Each combination of selected cells once: an audit log names few users, in however many rows. */
+  /** Each combination of selected cells is stored once: an audit log names few users in many rows. */
   rows: Row[];
   places: Map<string, number>;
-  /** A change that may match any key, or one whose selected cells are not known: for the message. */
+  /** A change that may match any key, or whose selected cells are unknown: for the error message. */
   unreadable: { change: Change; matchesAny: boolean } | null;
 }
 
-/** See `Siblings`. The memory for a row that was noted is 16 to 32 bytes outside the heap. */
+/** See `Siblings`. Each noted row takes 16 to 32 bytes outside the heap. */
 export class SiblingRows implements Siblings {
   readonly #indices: ReadonlyMap<Sibling, Index>;
   readonly #ofTable: ReadonlyMap<string, readonly Index[]>;
@@ -60,7 +60,7 @@ export class SiblingRows implements Siblings {
   }
 
   async #note(index: Index, change: Change, after: Row): Promise<void> {
-    // What is known rules most rows out, before anything is asked for.
+    // The known cells exclude most rows before anything is read from the source.
     if (index.keyOf(change, after) === null) return;
     const image = await this.#complete(change, after, index.cellsOf(change));
     const key = index.keyOf(change, image);
@@ -88,7 +88,7 @@ export class SiblingRows implements Siblings {
   }
 }
 
-/** The same for changes that are all of a transaction: they are looked at when the first rule asks. */
+/** `Siblings` for a transaction whose changes are all present: they are added when the first rule calls `find`. */
 export function siblingsAmong(
   changes: readonly Change[],
   siblings: readonly Sibling[],
@@ -104,7 +104,7 @@ export function siblingsAmong(
   };
 }
 
-/** All that rules look for. */
+/** All siblings that the rules look for. */
 export function siblingsOf(rules: readonly Rule[]): Sibling[] {
   const within = (source: Source): Sibling[] => {
     switch (source.kind) {
@@ -153,7 +153,7 @@ function createIndex(sibling: Sibling): Index {
   };
 }
 
-/** A column that the table did not have when the row was written is NULL. */
+/** If the table did not have the column when the row was written, the cell is NULL. */
 function cellOf({ table }: Change, image: Row, name: string): Cell {
   const at = table.indexOf.get(name.toLowerCase());
   return at === undefined ? null : image[at];
@@ -163,7 +163,7 @@ function selectedCells({ layout }: Sibling, change: Change, image: Row): Row {
   return layout.columns.map(({ name }) => cellOf(change, image, name));
 }
 
-/** Null when a cell is NULL, which equals nothing. Numbers are compared by value, also with text that holds one. */
+/** Null if a cell is NULL, which equals nothing. Numbers are compared by value, also with text that contains a number. */
 function keyText({ by }: Sibling, cells: readonly Cell[]): string | null {
   const parts: string[] = [];
   for (const [index, { column, equals }] of by.entries()) {

@@ -10,7 +10,7 @@ import { canonicalLiteral, type Scalar } from './match.ts';
 import type { Field, Find, Sibling, Source } from '../rule/rule.ts';
 import type { Siblings } from '../types.ts';
 
-/** What is the same for all events of one transaction. */
+/** Values shared by all events of one transaction. */
 export interface Run {
   /** ISO 8601 in UTC. */
   commitTime: string;
@@ -18,15 +18,15 @@ export interface Run {
   siblings: Pick<Siblings, 'find'>;
 }
 
-/** JSON text; undefined: it depends on a cell that the row images lack. */
+/** JSON text; undefined if it depends on a cell that the row images lack. */
 type Text = string | undefined;
 
-/** Takes a value of the payload, as JSON text, out of a row's change. `asks`: it may have to ask the source. */
+/** Reads a value of the payload, as JSON text, from a row's change. `asks`: it may have to query the source. */
 export type Reader =
   | { asks: false; read(scope: RowContext, run: Run): Text }
   | { asks: true; read(scope: RowContext, run: Run): Promise<Text> };
 
-/** What sources are compiled for: rows of a layout, in a clinic's zone. */
+/** The context for compiling sources: the layout of the rows, and the clinic's zone. */
 export interface Binding {
   layout: TableSchema;
   zone: ClinicZone;
@@ -64,7 +64,7 @@ export function compileSource(source: Source, binding: Binding): Reader {
 
 const constant = (text: string): Reader => ({ asks: false, read: () => text });
 
-/** A cell of the last image of the row, or of the one before; undefined when the images lack it. */
+/** A cell of the row's last image (after, otherwise before), or with `old` of the image before; undefined if the images lack it. */
 export function compileCell(column: string, old: boolean, layout: TableSchema): (scope: RowContext) => Cell {
   const index = indexOf(layout, column);
   if (index < 0) return () => null;
@@ -114,7 +114,7 @@ function bindChanged(names: readonly { name: string }[], { layout, zone }: Bindi
   };
 }
 
-/** The clinic's own date or time of day; of a TIMESTAMP, which is an instant, as the clinic's clock showed it. */
+/** The date or time of day in the clinic's zone; a TIMESTAMP, which is an instant, is converted to that zone. */
 function bindPart({ part, column }: Extract<Source, { kind: 'part' }>, { layout, zone }: Binding): Reader {
   const name = column.name.toLowerCase();
   const cellOf = compileCell(name, false, layout);
@@ -132,7 +132,7 @@ function bindPart({ part, column }: Extract<Source, { kind: 'part' }>, { layout,
   };
 }
 
-/** With all its digits, as the column itself is written; beyond 2^53 a whole number is text. */
+/** Keeps all digits, in the form of the column itself; beyond 2^53 an integer is text. */
 function bindMinus(column: SourceColumn, binding: Binding): Reader {
   const reader = bindColumn({ kind: 'column', column, old: false, path: [] }, binding);
   return {
@@ -244,7 +244,7 @@ function bindSibling(sibling: Sibling, { layout, zone }: Binding): Reader {
   };
 }
 
-/** The rows that a look-up finds for a row's change; undefined when the images lack what it looks up by. */
+/** The rows that a look-up finds for a row's change; undefined if the images lack a cell of its key. */
 function bindQuestion(
   find: Find,
   layout: TableSchema,
@@ -258,7 +258,7 @@ function bindQuestion(
     for (const { column, cellOf } of by) {
       const cell = cellOf(scope);
       if (cell === undefined) return undefined;
-      // No row has a key that is NULL; a key of bytes is refused when the rules are compiled.
+      // No row has a key that is NULL; the compiler of rules refuses a binary key.
       if (cell === null || typeof cell === 'object') return [];
       values[column] = cell;
     }
@@ -266,7 +266,7 @@ function bindQuestion(
   };
 }
 
-/** The cell at the end of a chain of look-ups, as its table has it; undefined when it depends on an absent cell. */
+/** The cell at the end of a chain of look-ups, unconverted; undefined if it depends on an absent cell. */
 export function compileLookedUpCell(
   source: Source,
   layout: TableSchema,
@@ -285,7 +285,7 @@ export function compileLookedUpCell(
   };
 }
 
-/** A row that was found, for the sources over its columns. What was gone with the row that asked is not asked for later. */
+/** Presents a found row to the sources over its columns. It is a deleted row if the change is a delete, so that its own look-ups find deleted rows. */
 function foundRow(row: Row, { op }: RowContext): RowContext {
   return op === 'delete' ? { op, before: row, after: null } : { op: 'update', before: null, after: row };
 }

@@ -2,27 +2,27 @@ import { canHave } from './resolve-checks.ts';
 import type { YamlPath } from '../../config/problems.ts';
 import type { Condition, Find, Rule, Sibling, Source } from './rule.ts';
 
-/** A value of the payload that a rule can only ever make null (of `rows`: an empty list), although all its names are there. */
+/** A value of the payload that is always null (for `rows`: an empty list), although all its names exist. */
 export interface Hopeless {
-  /** From the rule: `['data', 'amount']`. */
+  /** Relative to the rule: `['data', 'amount']`. */
   path: YamlPath;
   why: string;
 }
 
-/** Finds them in the payload of a rule, also inside the fields of look-ups. */
+/** Finds values in the payload of a rule that are always null, also inside the fields of look-ups. */
 export function findAlwaysNull({ ops, conditions, data }: Rule): Hopeless[] {
   const scope: Scope = { isNew: ops.has('insert') && ops.size === 1, isNull: nullColumns(conditions) };
   return data.flatMap(({ name, source }) => check(source, ['data', name], scope));
 }
 
 interface Scope {
-  /** Only new rows fire the rule: there is no image from before. */
+  /** Only new rows fire the rule: there is no image before. */
   isNew: boolean;
-  /** Columns, in lower case, that the conditions demand to be null. */
+  /** Columns, in lower case, that must be null for the conditions to hold. */
   isNull: ReadonlySet<string>;
 }
 
-/** A row that was looked up: no condition is about it. */
+/** A looked-up row: no condition applies to it. */
 const elsewhere: Scope = { isNew: false, isNull: new Set() };
 
 function nullColumns(conditions: readonly Condition[]): Set<string> {
@@ -46,7 +46,7 @@ function check(source: Source, path: YamlPath, scope: Scope): Hopeless[] {
   return source.kind === 'sibling' ? check(source.sibling.select, [...path, 'select'], elsewhere) : [];
 }
 
-/** Undefined for a source that may give a value, and for one that lacks a name: that is reported where the name is looked for. */
+/** Undefined if the source may give a value, or lacks a name: a missing name is reported where names are resolved. */
 function whyNull(source: Source, scope: Scope): string | undefined {
   switch (source.kind) {
     case 'column':

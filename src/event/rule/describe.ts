@@ -2,7 +2,7 @@ import type { RuleFile } from './rule-file.ts';
 import type { ConditionSpec, RuleSpec, ThresholdSpec, ValuesSpec } from './rule-spec.ts';
 import type { EventTypeInfo } from '../types.ts';
 
-/** The catalogue in words: every event type with its tables, its rule and its payload fields, in the order of the file. */
+/** Describes the catalogue: every event type with its tables, its rule and its payload fields, in the order of the file. */
 export function describeRules({ events }: Pick<RuleFile, 'events'>): EventTypeInfo[] {
   return events.map(({ type, rules }) => {
     const specs = rules.map(({ spec }) => spec);

@@ -2,14 +2,14 @@ import type { SourceColumn, SourceSchema, SourceTable } from '../../binlog/types
 import type { YamlPath } from '../../config/problems.ts';
 import { didYouMean } from '../../lib/suggest.ts';
 
-/** Where the names of a rule are looked for. */
+/** The scope in which the names of a rule are resolved. */
 export interface NameScope {
   schema: SourceSchema;
-  /** The table whose columns the names are. */
+  /** The table that has the named columns. */
   table: SourceTable;
-  /** The columns that were found in it, by lower-case name, in the order of the file. */
+  /** The columns found in the table, by lower-case name, in the order of the file. */
   named: Map<string, SourceColumn>;
-  /** The columns that `$changed` reports; null in a row that was looked up, of which there is no earlier image. */
+  /** The columns that `$changed` reports; null for a looked-up row, which has no earlier image. */
   changed: readonly SourceColumn[] | null;
   /** Columns that must be read, by table, all in lower case. */
   watch: Map<string, Set<string>>;
@@ -17,23 +17,23 @@ export interface NameScope {
 }
 
 export interface Report {
-  /** Whether what the schema lacks is a mistake of the file. */
+  /** Whether a name that the schema lacks is a mistake of the file. */
   isStrict: boolean;
-  /** A mistake, whatever the schema. */
+  /** Reports a mistake that does not depend on the schema. */
   wrong(path: YamlPath, message: string): void;
-  /** Something that the schema lacks: a mistake of a strict file, a warning otherwise. */
+  /** Reports something that the schema lacks: a mistake in a strict file, a warning otherwise. */
   lacking(path: YamlPath, lack: Lack): void;
 }
 
 interface Lack {
   message: string;
-  /** The nearest right word, for those who can correct the file. */
+  /** The nearest known word, for an operator who can correct the file. */
   suggestion: string;
-  /** What happens instead, for those who cannot. */
+  /** What happens instead, for an operator who cannot correct it. */
   consequence: string;
 }
 
-/** A name in the file, and what it means for the rule if it names nothing. */
+/** A name in the file, and the consequence for the rule if the schema does not have it. */
 export interface Mention {
   name: string;
   path: YamlPath;
@@ -64,7 +64,7 @@ export function findTable(
   return table;
 }
 
-/** Finds a column of the scope's table, and has it read. */
+/** Finds a column of the scope's table, and marks it to be read. */
 export function findColumn(scope: NameScope, mention: Mention): SourceColumn | undefined {
   const { table, report } = scope;
   const { name, path, consequence } = mention;
@@ -91,7 +91,7 @@ export function findColumn(scope: NameScope, mention: Mention): SourceColumn | u
   return undefined;
 }
 
-/** By its name, and because it holds text or bytes: password_changed_at is none. */
+/** Decides by the column's name and by its kind, text or bytes: password_changed_at holds no password. */
 export function holdsPassword({ name, kind }: Pick<SourceColumn, 'name' | 'kind'>): boolean {
   return (kind === 'text' || kind === 'binary') && isPasswordName(name);
 }
@@ -104,7 +104,7 @@ export function peekColumn(table: SourceTable, name: string): SourceColumn | und
   return table.columns.find((column) => column.name.toLowerCase() === name.toLowerCase());
 }
 
-/** The nearest known word, or all of them where none is near. */
+/** The nearest known word, or all known words if none is near. */
 export function hint(word: string, known: readonly string[]): string {
   return (
     didYouMean(word, known) ||

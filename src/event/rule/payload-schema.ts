@@ -5,7 +5,7 @@ import type { RuleFile } from './rule-file.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** What a source can give. */
+/** The values that a source can give. */
 interface Shape {
   schema: JsonSchema;
   isNullable: boolean;
@@ -18,8 +18,8 @@ const date: JsonSchema = { type: 'string', pattern: '^\\d{4}-\\d\\d-\\d\\d$' };
 const timeOfDay: JsonSchema = { type: 'string', pattern: '^-?\\d{2,3}:\\d\\d:\\d\\d(\\.\\d{1,6})?$' };
 
 /**
- * The JSON schema (draft 7) of each event's body, by event type, for the database as it is. Events whose tables are not there are
- * left out. Bodies of webhooks with `fields` have fewer fields than these demand. Throws ERR_RULES as compileRules does.
+ * The JSON schema (draft 7) of each event's body, by event type, for the live database. Events whose tables do not exist are
+ * left out. Bodies of webhooks with `fields` have fewer fields than the schema requires. Throws ERR_RULES as compileRules does.
  */
 export function eventSchemas(file: RuleFile, schema: SourceSchema): ReadonlyMap<string, JsonSchema> {
   const byType = Map.groupBy(resolveRules(file, schema).rules, ({ type }) => type);
@@ -45,7 +45,7 @@ export function bodySchema(type: string, data: JsonSchema): JsonSchema {
   };
 }
 
-/** An object with these properties, each required, and no other. */
+/** An object with exactly these properties, all of them required. */
 export function closedObject(properties: Readonly<Record<string, JsonSchema>>): JsonSchema {
   return { type: 'object', properties, required: Object.keys(properties), additionalProperties: false };
 }
@@ -56,7 +56,7 @@ function objectOf(fields: readonly Field[]): JsonSchema {
   );
 }
 
-/** A schema without keywords takes anything, null included. */
+/** A schema without keywords accepts any value, including null. */
 function toSchema({ schema, isNullable }: Shape): JsonSchema {
   return isNullable && Object.keys(schema).length > 0 ? { anyOf: [schema, { type: 'null' }] } : schema;
 }
@@ -95,7 +95,7 @@ function shapeOf(source: Source): Shape {
   }
 }
 
-/** Dates that do not exist are null even where NULL is not allowed. */
+/** Dates that do not exist are sent as null even if the column is NOT NULL. */
 const canBeNull = ({ kind, nullable }: SourceColumn): boolean =>
   nullable || kind === 'date' || kind === 'datetime' || kind === 'timestamp' || kind === 'json';
 
@@ -122,7 +122,7 @@ function columnSchema({ kind, labels }: SourceColumn): JsonSchema {
   switch (kind) {
     case 'integer':
     case 'bit':
-      // Beyond 2^53 it is text.
+      // Beyond 2^53 the integer is sent as text.
       return { type: ['integer', 'string'], pattern: '^-?\\d+$' };
     case 'year':
       return { type: 'integer' };
@@ -138,7 +138,7 @@ function columnSchema({ kind, labels }: SourceColumn): JsonSchema {
     case 'datetime':
       return localTime;
     case 'enum':
-      // The empty text is what the server keeps of a label that does not exist.
+      // The server stores the empty text for a label that does not exist.
       return labels ? { enum: [...new Set([...labels, ''])] } : { type: 'string' };
     case 'json':
       return {};

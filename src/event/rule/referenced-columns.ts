@@ -4,17 +4,17 @@ import { isSource } from './resolve-source.ts';
 import type { RuleFile } from './rule-file.ts';
 import type { ConditionSpec, FindSpec, RuleSpec, SiblingSpec, SourceSpec } from './rule-spec.ts';
 
-/** Where the names of one rule are noted. */
+/** The target to which the names of one rule are added. */
 interface Noting {
   named: Map<string, Set<string>>;
   table: string;
-  /** Names of the rule's own, which are columns of no table. */
+  /** Names that the rule itself defines, which are not columns of any table. */
   own: ReadonlySet<string>;
 }
 
 /**
- * What a rules file names, table by table, whatever the schema has: all in lower case, and rather a name too many than one too
- * few. Columns of passwords are left out, which are never read.
+ * The names in a rules file by table, independent of the schema: all in lower case, and with extra names rather than missing ones.
+ * Password columns are left out, because they are never read.
  */
 export function referencedColumns(file: Pick<RuleFile, 'events'>, filterNames: Iterable<string>): Watch {
   const named = new Map<string, Set<string>>();
@@ -25,12 +25,12 @@ export function referencedColumns(file: Pick<RuleFile, 'events'>, filterNames: I
   return named;
 }
 
-/** The tables that a rules file names, as it spells them. */
+/** The tables that a rules file names, in the spelling of the file. */
 export function namedTables(file: Pick<RuleFile, 'events'>): Set<string> {
   return new Set(collectNames(file, []).keys());
 }
 
-/** Columns in lower case, by the table's name as the file spells it. */
+/** Columns in lower case, by the table's name in the spelling of the file. */
 function collectNames(
   { events }: Pick<RuleFile, 'events'>,
   filterNames: Iterable<string>,
@@ -90,7 +90,7 @@ function noteFind(noting: Noting, spec: FindSpec | SiblingSpec): void {
   for (const source of isSource(select) ? [select] : Object.values(select)) noteSource(there, source);
 }
 
-/** `old.<column>` and `<column>.<path>`, or a column whose own name has dots. */
+/** `old.<column>` and `<column>.<path>`, or a column whose own name contains dots. */
 function notePath(noting: Noting, name: string): void {
   if (name.startsWith('$')) return;
   for (const each of [name, name.replace(/^old\./, '')]) {
@@ -99,7 +99,7 @@ function notePath(noting: Noting, name: string): void {
   }
 }
 
-/** A table is named although none of its columns may be. */
+/** Adds a table even if none of its columns is named. */
 function noteTable({ named, table }: Noting): Set<string> {
   const columns = named.get(table) ?? new Set();
   named.set(table, columns);

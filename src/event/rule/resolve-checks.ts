@@ -7,12 +7,12 @@ import type { ConditionSpec, ThresholdSpec, ValuesSpec } from './rule-spec.ts';
 
 interface GivenChecks {
   given: ConditionSpec;
-  /** undefined where the table lacks it. */
+  /** undefined if the table lacks it. */
   column: SourceColumn | undefined;
   path: YamlPath;
 }
 
-/** Finds the names and checks the values in the conditions on one column. */
+/** Resolves the names and checks the values in the conditions on one column. */
 export function resolveChecks({ given, column, path }: GivenChecks, scope: NameScope): Check[] {
   const checks: Check[] = [];
   for (const verb of ['becomes', 'leaves', 'is', 'was'] as const) {
@@ -51,7 +51,7 @@ function resolveOperand(name: string, path: YamlPath, scope: NameScope): ColumnN
   return { column: column?.name.toLowerCase() ?? null };
 }
 
-/** A number, or a name: a name that is written as a number is one. */
+/** A number or a name: a name that is written as a number is a number. */
 function resolveThreshold(
   spec: ThresholdSpec,
   path: YamlPath,
@@ -61,7 +61,7 @@ function resolveThreshold(
   if (typeof spec === 'object') return resolveOperand(spec.column, [...path, 'column'], scope);
   const number = spec.trim() === '' ? NaN : Number(spec);
   if (Number.isNaN(number)) return resolveOperand(spec, path, scope);
-  // The digits themselves: a double would round those of a large number.
+  // Keep the digits as text: a double would round a large number.
   return /^[+-]?\d+(\.\d+)?$/.test(spec.trim()) ? spec.trim() : number;
 }
 
@@ -82,7 +82,7 @@ function checkValues(
   const literals = listed.filter((value) => typeof value !== 'object').filter((value) => value !== notNull);
   const impossible = literals.filter((value) => !canHave(column, value));
   const isHopeless = impossible.length === listed.length && !negated;
-  // A file that is meant for many clinics lists more spellings than any one of them has.
+  // A file for many clinics lists more spellings than any one clinic has.
   const wrong = report.isStrict ? impossible : isHopeless ? impossible.slice(0, 1) : [];
   for (const value of wrong) {
     const isList = listed.length > 1;

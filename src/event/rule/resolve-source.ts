@@ -30,7 +30,7 @@ interface Given<Spec> {
 const nothing: Source = { kind: 'nothing' };
 const nullInstead = 'null in the payload';
 
-/** Finds the names in a source of the payload. */
+/** Resolves the names in a source of the payload. */
 export function resolveSource({ spec, path }: Given<SourceSpec>, scope: NameScope): Source {
   if (typeof spec === 'string') return resolveName({ spec, path }, scope);
   if (isList(spec)) return resolveFirst({ spec, path }, scope);
@@ -44,7 +44,7 @@ export function resolveSource({ spec, path }: Given<SourceSpec>, scope: NameScop
 
 const isList = (spec: SourceSpec): spec is readonly SourceSpec[] => Array.isArray(spec);
 
-/** `$…`, a column, `old.<column>`, or `<column>.<path>`; a column whose own name has a dot goes first. */
+/** `$…`, a column, `old.<column>`, or `<column>.<path>`; a column whose own name contains a dot takes precedence. */
 function resolveName({ spec, path }: Given<string>, scope: NameScope): Source {
   if (spec.startsWith('$')) return resolveVariable({ spec, path }, scope);
   const mention: Mention = { name: spec, path, consequence: nullInstead };
@@ -83,11 +83,11 @@ function resolvePath(mention: Mention, old: boolean, scope: NameScope): Source {
   return nothing;
 }
 
-/** In a file that is meant for many clinics it is enough that one of the sources is there. */
+/** In a file for many clinics, one existing source is enough. */
 function resolveFirst({ spec, path }: Given<readonly SourceSpec[]>, scope: NameScope): Source {
   const causes: string[] = [];
   const lacking: NameScope['report']['lacking'] = (at, { message }) => {
-    // A column of the table itself is listed below with the others.
+    // The message lists the columns of the table itself below.
     if (at.length > path.length + 1) causes.push(`; ${message}`);
   };
   const quiet: NameScope = { ...scope, report: { ...scope.report, lacking } };
@@ -163,7 +163,7 @@ function resolveFind({ spec, path }: Given<FindSpec>, scope: NameScope): Source 
   return { kind: 'find', find: { many, table, by: known, layout: layoutOf(table, there.named), select } };
 }
 
-/** A literal of `by` is compared as a condition is, and may be a list; a column by its exact value. */
+/** A literal of `by` is compared as in a condition, and may be a list; a column is compared by its exact value. */
 function resolveSibling({ spec, path }: Given<SiblingSpec>, scope: NameScope): Source {
   const { report } = scope;
   const at = [...path, 'sibling'];
@@ -192,7 +192,7 @@ function resolveSibling({ spec, path }: Given<SiblingSpec>, scope: NameScope): S
   return { kind: 'sibling', sibling: { table, by, where, layout, select } };
 }
 
-/** What a column of a sibling must have: the value of a column of the changed row, or one of these. */
+/** The value that a column of a sibling must have: the value of a column of the changed row, or one of the literals. */
 function resolveWanted(
   { spec, path }: Given<string | LiteralSpec>,
   scope: NameScope,

@@ -21,29 +21,29 @@ import type { Rule, Source } from './rule.ts';
 import type { RuleFile } from './rule-file.ts';
 import type { RuleSpec } from './rule-spec.ts';
 
-/** A rules file laid over a schema. */
+/** A rules file resolved against a schema. */
 export interface Resolution {
-  /** In the order of the file, without those whose table is not there. */
+  /** In the order of the file, without the rules whose table does not exist. */
   rules: readonly Rule[];
   /** Columns that must be read, by table, all in lower case. */
   watch: Map<string, Set<string>>;
   warnings: readonly string[];
 }
 
-/** Finds every name of a rules file in the schema. Throws ERR_RULES with all mistakes, each with line and nearest right word. */
+/** Resolves every name of a rules file in the schema. Throws ERR_RULES with all mistakes, each with its line and the nearest known word. */
 export function resolveRules(file: RuleFile, schema: SourceSchema): Resolution {
   const { mistakes, ...resolution } = draftResolution(file, schema);
   if (mistakes.length > 0) throw problemsError('ERR_RULES', mistakes);
   return resolution;
 }
 
-/** As `resolveRules`, with the mistakes beside what could be resolved: a column that is not there counts as NULL. */
+/** Like `resolveRules`, but returns the mistakes together with the resolved rules: a missing column counts as NULL. */
 export function draftResolution(
   file: RuleFile,
   schema: SourceSchema,
 ): Resolution & { mistakes: readonly Problem[] } {
   const problems = createProblems({ at: file.at, problems: [] });
-  // An alias repeats a part of the file and what it lacks; so do alternative rules with the same field.
+  // An alias repeats a part of the file with its warnings; so do alternative rules with the same field.
   const warnings: string[] = [];
   const reported = new Set<string>();
   const watch = new Map<string, Set<string>>();
@@ -74,7 +74,7 @@ export function draftResolution(
   return { rules, watch, warnings, mistakes: problems.list() };
 }
 
-/** The field of the payload that names the patient, where a rule does not say it. */
+/** The field of the payload that names the patient if the rule has no `subject`. */
 const subjectField = 'patient_id';
 
 interface GivenRule {
@@ -118,7 +118,7 @@ function resolveRule(
   };
   rule.subject ??= rule.data.find(({ name }) => name === subjectField)?.source ?? null;
   for (const { column } of borrowed) scope.named.delete(column.name.toLowerCase());
-  // Without a list of its own, $changed reports all columns that the rule names.
+  // If a rule has no `columns`, $changed reports all columns that the rule names.
   changed.push(...(rule.columns ?? scope.named.values()));
   watchColumns(scope.watch, table, [...scope.named.keys(), ...table.key]);
   return rule;
@@ -138,7 +138,7 @@ function resolveBorrowed({ path, spec }: GivenRule, scope: NameScope): Rule['bor
   });
 }
 
-/** The column at the end of a chain of look-ups; undefined when it does not end with one column as it is. */
+/** The column at the end of a chain of look-ups; undefined if the chain does not end with one whole column. */
 function columnFound(source: Source): SourceColumn | undefined {
   if (source.kind === 'find') return source.find.many ? undefined : columnFound(source.find.select);
   return source.kind === 'column' && source.path.length === 0 ? source.column : undefined;

@@ -14,17 +14,17 @@ import { didYouMean } from '../../lib/suggest.ts';
 import { writtenNumbers } from './written-numbers.ts';
 import { rulesFile, type RuleSpec } from './rule-spec.ts';
 
-/** A rules file that has the right form. Whether it fits the schema, compileRules says. */
+/** A rules file of valid form. `compileRules` checks whether it fits the schema. */
 export interface RuleFile {
-  /** The path as it was given. */
+  /** The path as given in the configuration. */
   file: string;
-  /** What a table, column or label that the schema lacks is. */
+  /** How to treat a table, column or label that the schema lacks. */
   missing: 'error' | 'warn';
   /** Alternative rules by event type, in the order of the file. */
   events: readonly EventSpec[];
-  /** Where a path stands, for messages. */
+  /** The position of a path in the file, for messages. */
   at(path: YamlPath): Position;
-  /** SHA-256 of the file, to see whether it has changed. */
+  /** SHA-256 of the file, to detect changes. */
   fingerprint: string;
 }
 
@@ -33,19 +33,19 @@ export interface EventSpec {
   rules: readonly { path: YamlPath; spec: RuleSpec }[];
 }
 
-/** The catalogue for OdontologyApp that comes with the package. */
+/** The catalogue for OdontologyApp that is part of the package. */
 export const builtInRulesFile = fileURLToPath(new URL('../../../config/events.yaml', import.meta.url));
 
-/** A rules file as far as it has the right form. */
+/** The parts of a rules file that have a valid form. */
 export interface RuleFileDraft {
-  /** The events without a mistake; null where the file has no event that can be read. */
+  /** The events without a mistake; null if no event of the file can be read. */
   ruleFile: RuleFile | null;
-  /** The events that have a mistake of form: what they send is unknown. */
+  /** The events that have a mistake of form: their content is unknown. */
   unread: readonly string[];
   problems: readonly Problem[];
 }
 
-/** Reads a rules file. Throws ERR_RULES with all mistakes of form, each with line and nearest right word. */
+/** Reads a rules file. Throws ERR_RULES with all mistakes of form, each with its line and the nearest known word. */
 export function readRules(path: string): RuleFile {
   const { ruleFile, problems } = draftRuleFile(path);
   if (ruleFile === null || problems.length > 0) throw problemsError('ERR_RULES', problems);
@@ -53,7 +53,7 @@ export function readRules(path: string): RuleFile {
 }
 
 /**
- * Reads a rules file as `readRules`, and returns its mistakes with what else can be checked. Throws ERR_RULES for a file that cannot be
+ * Reads a rules file like `readRules`, but returns its mistakes together with the valid parts. Throws ERR_RULES if the file cannot be
  * read.
  */
 export function draftRuleFile(path: string): RuleFileDraft {
@@ -75,7 +75,7 @@ export function draftRuleFile(path: string): RuleFileDraft {
   return { ruleFile: data === undefined ? null : toRuleFile(data, yaml), unread, problems: found };
 }
 
-/** The events without a mistake. */
+/** Returns the settings and events without a mistake. */
 function withoutProblems(value: unknown, problems: readonly Problem[], unread: readonly string[]): unknown {
   const wrong = new Set(problems.flatMap(({ path }) => (path.length === 1 ? [String(path[0])] : [])));
   if (!isMap(value)) return value;
@@ -125,7 +125,7 @@ function addIssues(problems: Problems, issues: readonly Issue[], above: YamlPath
 const stepsOf = (issue: Issue): YamlPath =>
   issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step));
 
-/** A map that lacks a key because the key is misspelt has one mistake, not two. */
+/** A map that lacks a key because the key is misspelt counts as one mistake, not two. */
 function followsFromMistypedKey(issue: Issue, all: readonly Issue[]): boolean {
   const steps = stepsOf(issue);
   return all.some((other) => {
@@ -141,7 +141,7 @@ function followsFromMistypedKey(issue: Issue, all: readonly Issue[]): boolean {
   });
 }
 
-/** Of the forms that a value may have, the one that it was most likely meant to have; none when it fits none at all. */
+/** Of the permitted forms of a value, returns the form that was most likely meant; undefined if the value resembles none. */
 function nearestBranch(
   branches: readonly (readonly Issue[])[],
   input: unknown,
@@ -152,7 +152,7 @@ function nearestBranch(
   return nearest?.some((issue) => isStranger(issue, input)) ? undefined : nearest;
 }
 
-/** Whether not one key of a map belongs to the form. */
+/** Whether no key of the map belongs to the form. */
 function isStranger(issue: Issue, input: unknown): boolean {
   if (issue.code !== 'unrecognized_keys' || issue.path.length > 0) return false;
   return issue.keys.length === Object.keys(input as object).length;

@@ -4,13 +4,13 @@ import { showKey } from '../../config/problems.ts';
 import { systemEventTypes } from '../system-events.ts';
 
 /**
- * The form of a rules file. One definition serves three purposes: it checks the file, it types what was read, and the JSON
- * schema that editors use (config/schema/events.schema.json) is generated from it.
+ * The form of a rules file. One definition serves three purposes: it checks the file, it types the result, and the JSON
+ * schema for editors (config/schema/events.schema.json) is generated from it.
  */
 
 type Scalar = string | number | boolean | null;
 
-/** Another column of the same row, where a value is due. */
+/** Another column of the same row, in place of a value. */
 interface ColumnOperand {
   column: string;
 }
@@ -21,7 +21,7 @@ export type ValuesSpec = Listed | readonly Listed[] | { not: Scalar | readonly S
 
 export type ThresholdSpec = number | string | ColumnOperand;
 
-/** Where a value of the payload comes from. */
+/** The origin of a value of the payload. */
 export type SourceSpec =
   | string
   | readonly SourceSpec[]
@@ -141,7 +141,7 @@ const source: z.ZodType<SourceSpec> = z
   .lazy(() => sourceForms)
   .meta({ id: 'source', description: 'Where the value comes from.' });
 
-/** What `lookup`, `rows` and `sibling` have in common. */
+/** The shape shared by `lookup`, `rows` and `sibling`. */
 const findShape = {
   by: z
     .record(name, z.union([name, literal], { error: 'expected a column of this row, or { value: … }' }))

@@ -2,12 +2,12 @@ import type { RowOp, SourceColumn, SourceTable, TableSchema } from '../../binlog
 import type { Scalar } from '../mapping/match.ts';
 import type { JsonValue } from '../../lib/exact-json.ts';
 
-/** A rule that fits the schema: every name in it is a table or a column that is there, in lower case, or null for one that is not. */
+/** A rule that fits the schema: every name in it is an existing table or column, in lower case, or null if it does not exist. */
 export interface Rule {
   type: string;
   table: SourceTable;
   ops: ReadonlySet<RowOp>;
-  /** Columns of parent rows that conditions, key and data see as columns of the row itself. */
+  /** Columns of parent rows that conditions, key and data read like columns of the row itself. */
   borrowed: readonly JoinedColumns[];
   conditions: readonly Condition[];
   /** At least one of these must change; null when the rule names none. */
@@ -20,7 +20,7 @@ export interface Rule {
 }
 
 export interface JoinedColumns {
-  /** Under its name in the rule. */
+  /** With its name in the rule. */
   column: SourceColumn;
   /** A look-up of one column, through one parent or several. */
   source: Source;
@@ -47,13 +47,13 @@ export interface AcceptedValues {
   listed: readonly (Scalar | ColumnName)[];
 }
 
-/** Another column of the row; null for one that is not there. */
+/** Another column of the row; null if it does not exist. */
 export interface ColumnName {
   column: string | null;
 }
 
 export type Source =
-  /** A column or table that is not there. */
+  /** A column or table that does not exist. */
   | { kind: 'nothing' }
   | { kind: 'column'; column: SourceColumn; old: boolean; path: readonly string[] }
   | { kind: 'commit-time' }
@@ -62,7 +62,7 @@ export type Source =
   | { kind: 'first'; sources: readonly Source[] }
   | { kind: 'translate'; source: Source; words: ReadonlyMap<string, Scalar> }
   | { kind: 'part'; part: 'date' | 'time'; column: SourceColumn }
-  /** The number with the other sign. */
+  /** The number with the opposite sign. */
   | { kind: 'minus'; column: SourceColumn }
   | { kind: 'fields'; fields: readonly Field[] }
   | { kind: 'find'; find: Find }
@@ -77,7 +77,7 @@ export interface Find {
     column: string;
     equals: { column: SourceColumn; old: boolean } | { value: string | number };
   }[];
-  /** What rows are read as: the columns of `by` and `select`, and the primary key. */
+  /** The layout of the rows read: the columns of `by` and `select`, and the primary key. */
   layout: TableSchema;
   /** Taken from each row found. */
   select: Source;
@@ -88,7 +88,7 @@ export interface Sibling {
   table: SourceTable;
   /** Column there → column of the changed row that it equals. */
   by: readonly { column: SourceColumn; equals: { column: SourceColumn; old: boolean } }[];
-  /** Column there → the spellings of which it has one. */
+  /** Column there → the accepted values. */
   where: readonly { column: SourceColumn; values: readonly (string | number)[] }[];
   /** The columns that `select` names: rows that differ in one of them disagree. */
   layout: TableSchema;

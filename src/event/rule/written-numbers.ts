@@ -1,8 +1,8 @@
 import { isExactNumber, numberText } from '../../lib/exact-json.ts';
 
 /**
- * Puts the text of its digits in the place of every number that a double would round. Conditions compare such a text by value, and
- * in a payload an integer beyond 2^53 is a text. A decimal under `value` stays a number, which is sent with every digit.
+ * Replaces every number that a double would round with the text of its digits. Conditions compare such a text by value, and
+ * in a payload an integer beyond 2^53 is a text. A decimal under `value` stays a number, which is sent with all its digits.
  */
 export function writtenNumbers(value: unknown, key?: string): unknown {
   if (isExactNumber(value)) {

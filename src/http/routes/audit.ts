@@ -12,7 +12,7 @@ import { asked, object, paging, pagingOf, period, periodOf, type ApiRoute } from
 
 const patient = { patient: asked(nameValue, 'As the clinic numbers patients.') };
 
-/** Who did what, what the log is worth, and what became of a patient's data. */
+/** The acts, the verification of the log, and the disclosure and erasure of a patient's data. */
 export const auditRoutes: readonly ApiRoute[] = [
   {
     method: 'GET',

@@ -33,7 +33,7 @@ import {
   type ApiRoute,
 } from '../route.ts';
 
-/** The log of what was sent to whom, and sending it again. */
+/** The delivery log, and retrying a delivery. */
 export const deliveryRoutes: readonly ApiRoute[] = [
   {
     method: 'GET',
@@ -100,7 +100,7 @@ async function filterOf(
   return {
     ...periodOf(query),
     ...(event !== undefined && { event }),
-    // The log of a webhook that was deleted is found by its id alone.
+    // The log of a deleted webhook can be found only by its id.
     ...(webhook !== undefined && {
       webhookId: await findLoggedWebhook(session, webhook),
     }),

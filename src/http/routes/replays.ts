@@ -43,7 +43,7 @@ const selection: Readonly<Record<string, Schema>> = {
   exhausted_only: { type: 'boolean' },
 };
 
-/** Sending past events again: count, start, look on, cancel. */
+/** Replays of past events: count, start, watch, cancel. */
 export const replayRoutes: readonly ApiRoute[] = [
   {
     method: 'GET',

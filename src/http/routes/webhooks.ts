@@ -36,7 +36,7 @@ import { summarizeWebhook, summaryInWords } from '../../outbox/webhook/webhook-s
 import { answering, done, standingAnswer, webhookAnswer, webhookMadeAnswer } from '../answers.ts';
 import { id, object, type ApiContext, type ApiRequest, type ApiRoute, type Checked } from '../route.ts';
 
-/** The subscriptions. Each change is on record in its own transaction, and in force before the answer. */
+/** The subscriptions. Each change is recorded in the audit log in its own transaction, and takes effect before the answer. */
 export const webhookRoutes: readonly ApiRoute[] = [
   {
     method: 'GET',
@@ -220,7 +220,7 @@ async function update({ actor, params, body }: ApiRequest, context: ApiContext):
   return { success: true, webhook: present(await getWebhook(context.vault, webhookId), context) };
 }
 
-/** Keys that are checked together. */
+/** Keys that must be checked together. */
 const choosing = ['events', 'filter', 'fields'] as const;
 
 async function setActive(
