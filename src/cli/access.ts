@@ -63,7 +63,7 @@ Example:
     });
 }
 
-/** The sentence names the period: outside of it there may be deliveries. */
+/** The sentence names the period: there may be deliveries outside it. */
 function nothingSent({ since, until }: Pick<AccessOptions, 'since' | 'until'>): string {
   const [from, to] = [since, until].map((ms) => ms !== undefined && `${formatMoment(ms)} UTC`);
   const rest = 'othing about this patient was sent to any receiver.';

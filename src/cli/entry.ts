@@ -4,8 +4,8 @@ import { main } from './main.ts';
 import { formatError, printError } from './terminal/output.ts';
 
 /**
- * Runs the command line of this process. Whatever happens, the user sees one sentence and the caller an exit code, never a stack
- * trace: also when the reader of the output is gone (`status | head -1`), when its disk is full, and after a fault of our own.
+ * Runs the command line of this process. In every case the user sees one sentence and the caller gets an exit code, never a stack
+ * trace: also if the reader of the output has exited (`status | head -1`), if its disk is full, and after an internal error.
  */
 export async function runProcess(args: readonly string[]): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) {
@@ -16,10 +16,10 @@ export async function runProcess(args: readonly string[]): Promise<void> {
   process.exitCode = await main(args);
 }
 
-/** A closed pipe is an ordinary end (EPIPE, what SIGPIPE does to other programs); a full disk is a failure that is named. */
+/** A closed pipe ends the process without an error message (EPIPE, like SIGPIPE in other programs); a full disk is reported as an error. */
 function endWithoutOutput(error: unknown, isErrorOutput: boolean): void {
   if (codeOf(error) === 'EPIPE') process.exit(exitCodeOf('SIGPIPE'));
-  // What cannot be said stays unsaid: the command ends with the exit code that it has anyway, such as 2 for a usage error.
+  // Without standard error no message is possible: the command ends with its own exit code, such as 2 for a usage error.
   if (isErrorOutput) return;
   const message = `standard output cannot be written (${codeOf(error) ?? 'unknown'})`;
   printError(formatError(new AppError('ERR_OUTPUT', message)));
@@ -32,8 +32,8 @@ function endByFault(error: unknown): void {
 }
 
 /**
- * The kernel has no default action for a signal to the first process of a container, so Ctrl-C would not end a command there.
- * A command that handles signals itself (`run`, `demo`, `receive`) has listeners of its own by then and keeps its way to end.
+ * The kernel has no default action for signals to the first process of a container, so Ctrl-C would not end a command there.
+ * A command that handles signals itself (`run`, `demo`, `receive`) adds its own listeners, and then this one does nothing.
  */
 function endOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

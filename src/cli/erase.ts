@@ -79,7 +79,7 @@ function collect(value: string, before: string[] = []): string[] {
   return [...before, readQueryValue(nameValue, { name: '--also', text: value })];
 }
 
-/** What capture has not read yet; null when it has read all. */
+/** Describes the part of the binlog that capture has not read yet; null if it has read everything. */
 function aboutBacklog({ behindBytes, halted, problem }: Backlog): string | null {
   if (behindBytes === 0) return null;
   const sofar =

@@ -10,7 +10,7 @@ import { wrapProse } from './terminal/wrap.ts';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
-/** Each is loaded when it is asked for: together they take a second to load, nearly all of it in vain. */
+/** Each command is loaded on demand: loading all of them takes a second, and nearly all of that would be wasted. */
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./run.ts')).runCommand(),
   check: async () => (await import('./check/check.ts')).checkCommand(),
@@ -30,17 +30,17 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   completion: async () => (await import('./completion/completion.ts')).completionCommand(),
 };
 
-/** The command that is meant; all of them where that is not clear, for the help and for the nearest right word. */
+/** Loads the named command; all commands if the name is unknown, for the help and for suggestions. */
 function loadCommands(args: readonly string[]): Promise<Command[]> {
   if (args[0] === '--version' || args[0] === '-V') return Promise.resolve([]);
   const meant = args[0] ?? '';
-  // What completes must know of all of them.
+  // Completion needs all commands.
   const isAlone = Object.hasOwn(commands, meant) && meant !== 'completion';
   const names = isAlone ? [meant] : Object.keys(commands);
   return Promise.all(names.map((name) => commands[name]!()));
 }
 
-/** Runs one command line; returns the exit code: 0 done, 1 the check or the operation failed, 2 bad usage or configuration. */
+/** Runs one command line and returns the exit code: 0 success, 1 the check or the operation failed, 2 wrong usage or configuration. */
 export async function main(args: readonly string[]): Promise<number> {
   const program = new Command('odontology-webhooks')
     .description('Signed, retried, audited webhooks for OdontologyApp, read from the binlog of its database.')
@@ -65,8 +65,8 @@ export async function main(args: readonly string[]): Promise<number> {
 }
 
 /**
- * A command that exits by itself could not print its last lines. Its texts are wrapped; what it quotes of the command line is escaped like
- * all that is printed.
+ * Prevents commander from exiting the process, which would lose the last lines of output. Wraps its texts, and escapes what they quote
+ * from the command line.
  */
 function overrideOutput(command: Command): void {
   command.exitOverride();

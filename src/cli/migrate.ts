@@ -63,7 +63,7 @@ function prepare(options: MigrateOptions, account: string): Promise<Auditor> {
   });
 }
 
-/** On standard output only what is to be run. */
+/** Writes only the statements to standard output. */
 function printAuditor({ views, statements }: Auditor, { payloads }: MigrateOptions): void {
   printError(`Views: ${views.join(', ')}.\nAn administrator of the database runs:\n`);
   printExact(statements.join('\n'));

@@ -16,22 +16,22 @@ const rememberedIds = 10_000;
 
 export interface ReceiveOptions {
   host: string;
-  /** 0 for any free one. */
+  /** 0 for any free port. */
   port: number;
-  /** Without it nothing is verified. */
+  /** Without a secret no signature is verified. */
   secret: string | undefined;
-  /** What to answer; default 200, or 401 when a signature does not hold. */
+  /** The status to answer; default 200, or 401 if a signature is not valid. */
   status: number | undefined;
   delayMs: number;
   json: boolean;
 }
 
-/** One request, as it is printed with `--json`. */
+/** One request in the form that `--json` prints. */
 export interface ReceivedWebhook {
   receivedAt: string;
   id: string | null;
   event: string | null;
-  /** How often this id came before. */
+  /** Number of earlier requests with this id. */
   copies: number;
   /** Null when no secret was given. */
   verified: boolean | null;
@@ -48,7 +48,7 @@ const faults: Readonly<Record<Exclude<SignatureCheck, 'valid'>, string>> = {
   missing: 'is missing',
 };
 
-/** Which signature failed and how; empty when both are valid, or the legacy one is switched off. */
+/** The failed signatures and why; empty if both are valid, or if the standard one is valid and the legacy one is switched off. */
 function describeFaults({
   standard,
   legacy,
@@ -104,12 +104,15 @@ function indent(body: string): string {
   try {
     body = JSON.stringify(parseExactJson(body), null, 2);
   } catch {
-    // Not JSON: shown as it came.
+    // Not JSON: shown unchanged.
   }
   return body.replaceAll(/^/gm, '    ');
 }
 
-/** A webhook for people: what it is, whether it is genuine, and its body. */
+/**
+ * A webhook as text for the terminal: its type, whether it is genuine, and its body.
+ * @internal
+ */
 export function formatReceived(received: ReceivedWebhook): string {
   const { standard, legacy } = received;
   const checks = standard === null || legacy === null ? undefined : { standard, legacy };
@@ -131,7 +134,7 @@ export function formatReceived(received: ReceivedWebhook): string {
   ].join('\n');
 }
 
-/** Counts how often each of the last 10,000 ids came before. */
+/** Counts the earlier occurrences of each of the last 10,000 ids. */
 function createCopyCounter(): (id: string | null) => number {
   const seen = new Map<string, number>();
   return (id) => {
@@ -144,7 +147,7 @@ function createCopyCounter(): (id: string | null) => number {
   };
 }
 
-/** Listens, or says who is in the way. */
+/** Starts to listen and returns the URL. Throws AppError ERR_PORT_IN_USE, ERR_USAGE. */
 async function listen(server: Server, { host, port }: ReceiveOptions): Promise<string> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -166,7 +169,7 @@ async function listen(server: Server, { host, port }: ReceiveOptions): Promise<s
 }
 
 /**
- * Receives until the signal aborts, telling each webhook. Resolves when the port is free again.
+ * Receives webhooks until the signal aborts, and reports each to `tell`. Resolves when the port is free again.
  * @throws AppError ERR_PORT_IN_USE, ERR_USAGE
  */
 export async function receive(
@@ -232,7 +235,7 @@ function toOptions(flags: Flags): ReceiveOptions {
   };
 }
 
-/** `receive`: a receiver for trying things out. */
+/** `receive`: a receiver for tests by hand. */
 export function receiveCommand(): Command {
   return new Command('receive')
     .description('Print the webhooks that arrive at a local port and verify them.')
@@ -257,7 +260,7 @@ To have webhooks delivered here, the configuration must allow it:
       const options = toOptions(flags);
       using interrupt = onInterrupt();
       await receive(options, interrupt.signal, {
-        // Standard output holds nothing but webhooks, so that it can be piped.
+        // Standard output contains only webhooks, so that it can be piped.
         listening: (url) => printError(`Listening on ${url}, Ctrl-C ends it.`),
         received: (webhook) =>
           printExact(options.json ? escapeJson(JSON.stringify(webhook)) : formatReceived(webhook)),

@@ -52,7 +52,7 @@ Examples:
     .action((options: ResumeOptions) => resume(options, requireConsent(options)));
 }
 
-/** Changes are never given up by mistake: both options are required. */
+/** Changes are never skipped by mistake: both options are required. */
 function requireConsent({ acceptGap: accepted, reason }: ResumeOptions): string {
   if (!accepted) {
     throw new AppError(
@@ -88,11 +88,11 @@ function resume(options: ResumeOptions, reason: string): Promise<void> {
   });
 }
 
-/** Where no halt keeps the daemon from being ready, a check may; and where the source refuses a question, a check says what is missing. */
+/** If capture is not halted, a failing check may keep the daemon from being ready; if the source refuses a query, a check names the missing privilege. */
 async function withFailingChecks(error: unknown, opened: OpenedStore & { source: Source }): Promise<unknown> {
   const known = appErrorWithin(error);
   const notHalted = known?.code === 'ERR_NOT_HALTED' ? known : undefined;
-  // Another error of ours has its own remedy, such as that of a dropped schema.
+  // Other errors of ours have their own remedy, such as the error about a dropped schema.
   if (!notHalted && (known || refusalWithin(error) === undefined)) return error;
   const failing = await findFailingChecks(opened);
   if (failing.length === 0) return error;
@@ -108,7 +108,7 @@ async function withFailingChecks(error: unknown, opened: OpenedStore & { source:
   );
 }
 
-/** What a person must know before saying yes. */
+/** The facts that an operator needs before confirming. */
 function describeGap(gap: Gap): string {
   const { halt, from } = gap;
   const rows: [string, string][] = [
@@ -148,7 +148,7 @@ function lossOf(gap: Gap): string {
   }
 }
 
-/** No row event says that they went with their table. */
+/** The binlog has no row event for rows that were dropped with their table. */
 function ofGone(gone: readonly string[]): string {
   return gone.length === 0 ? '' : `, and the rows that ${gone.join(', ')} held when it was dropped`;
 }
@@ -184,6 +184,6 @@ function spanOf(gap: Gap): string {
 }
 
 function parseUntil(text: string): number {
-  // The log ends by itself, and its clock is another one.
+  // For `now`, the end of the binlog is the limit: the source's clock may differ from ours.
   return text === 'now' ? Infinity : readQueryValue(momentValue, { name: '--until', text });
 }

@@ -41,7 +41,7 @@ export function runCommand(): Command {
         log.info({ signal }, 'stopping: deliveries under way are finished and recorded first');
         await daemon.stop();
         log.info({}, 'stopped');
-        // A statement whose connection was cut leaves its timer behind in the driver: for up to a minute the process would not end.
+        // A statement whose connection was cut leaves a timer in the driver, which would keep the process alive for up to a minute.
         process.exit(signal === 'SIGPIPE' ? exitCodeOf(signal) : 0);
       } catch (error) {
         throw reported(error);
@@ -49,12 +49,12 @@ export function runCommand(): Command {
     });
 }
 
-/** ER_BINLOG_STMT_MODE_AND_ROW_ENGINE: with binlog_format STATEMENT the server takes no row of the store. */
+/** ER_BINLOG_STMT_MODE_AND_ROW_ENGINE: with binlog_format STATEMENT the server refuses all rows of the store. */
 const isUnloggable = (error: unknown): boolean => refusalWithin(error)?.errno === 1665;
 
 const isOfStore = ({ code }: AppError): boolean => code.startsWith('ERR_STORE_');
 
-/** A store that fails ends the start before anything else is checked: the other mistakes are reported with it. */
+/** A failing store ends the start before other checks run: this adds the other mistakes to its error. */
 async function withOthers(thrown: unknown, draft: CheckedDraft): Promise<unknown> {
   const error = isUnloggable(thrown) ? toStoreError(thrown, draft.config.store.url) : appErrorWithin(thrown);
   if (!error || !isOfStore(error)) return error ?? thrown;
@@ -63,7 +63,7 @@ async function withOthers(thrown: unknown, draft: CheckedDraft): Promise<unknown
   return others.length === 0 ? error : new MistakesError([error, ...others]);
 }
 
-/** Whether it says once more that the store fails. */
+/** Whether the error only repeats that the store fails. */
 const isAboutStore = (error: AppError): boolean =>
   error instanceof PreflightError &&
   error.report.checks.every(({ level, id }) => level !== 'fail' || id.startsWith('store'));
@@ -73,7 +73,7 @@ async function mistakesOf(draft: CheckedDraft): Promise<AppError> {
   return new MistakesError([first!, ...others]);
 }
 
-/** Prints what an error is made of, and returns the part that remains to be thrown: one whose exit code is that of the whole. */
+/** Prints the parts of an error, and returns the one that remains to be thrown: a part whose exit code is that of the whole. */
 function reported(error: unknown): unknown {
   const known = appErrorWithin(error);
   const mistakes: readonly unknown[] = known instanceof MistakesError ? known.mistakes : [known ?? error];
@@ -85,7 +85,7 @@ function reported(error: unknown): unknown {
   return last;
 }
 
-/** SIGHUP reads the configuration again. Before the daemon has started there is nothing to reload, and the signal ends nothing. */
+/** SIGHUP reloads the configuration. Before the daemon has started there is nothing to reload, and the signal does not end the process. */
 function onReload(reload: () => void): Disposable {
   process.on('SIGHUP', reload);
   return { [Symbol.dispose]: () => process.off('SIGHUP', reload) };

@@ -92,7 +92,7 @@ function sourceFacts(source: InstallationStatus['source']): [string, string | Li
   ];
 }
 
-/** Left out while there are none. */
+/** Empty if there are none. */
 function cascadeFacts({ unlogged_cascades: cascades }: InstallationStatus['capture']): [string, string][] {
   if (cascades.length === 0) return [];
   return [['unlogged cascades', cascades.map(({ table, count }) => `${table} (${count})`).join(', ')]];

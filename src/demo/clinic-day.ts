@@ -1,33 +1,33 @@
 import type { Connection } from 'mysql2/promise';
 import { monotonicMs } from '../lib/clock.ts';
 
-/** An event that a step must cause, with the fields of its data that distinguish it from every other. */
+/** An event that a step must cause, with the fields of its data that identify it. */
 export interface ExpectedEvent {
   type: string;
   data: Readonly<Record<string, string | number>>;
 }
 
-/** One thing that happens at the clinic: the statements of one transaction, and what subscribers must hear of it. */
+/** One act at the clinic: the statements of one transaction, and the events that subscribers must receive. */
 export interface DayStep {
   /** Clock time in the story, `HH:MM`. */
   time: string;
   label: string;
-  /** Run in order by the application's user; the last one commits. */
+  /** Run in order by the application's user; the last statement commits. */
   statements: readonly string[];
-  /** In the order in which they must arrive; empty where nothing may be sent. */
+  /** In the order of arrival; empty if nothing may be sent. */
   expects: readonly ExpectedEvent[];
 }
 
-/** Called for every step before it begins and after it is committed; the next step waits for it. */
+/** Called before each step and after its commit; the next step waits for it. */
 export interface DayObserver {
   onBegin(step: DayStep): void;
-  /** `atMs` is the monotonic clock when the commit returned to the application. */
+  /** `atMs`: time on the monotonic clock when the commit returned to the application. */
   onCommit(step: DayStep, atMs: number): void | Promise<void>;
 }
 
 /**
- * A day at the clinic of config/clinic/ontology_db.sql, freshly loaded: the numbers of new rows follow from its rows.
- * Every event of the catalogue fires at least once, and some steps must fire nothing.
+ * A day at the clinic of config/clinic/ontology_db.sql, freshly loaded: the ids of new rows follow from its rows.
+ * Every event of the catalogue fires at least once, and some steps must fire no event.
  */
 const clinicDay: readonly DayStep[] = [
   {

@@ -4,7 +4,7 @@ import { splitSqlScript } from './sql-script.ts';
 
 const script = new URL('../../config/clinic/ontology_db.sql', import.meta.url);
 
-/** Makes the clinic's tables, procedures and people in the connection's present, empty schema. */
+/** Creates the clinic's tables, procedures and people in the connection's current, empty schema. */
 export async function loadClinic(connection: Connection): Promise<void> {
   for (const statement of splitSqlScript(await readFile(script, 'utf8'))) await connection.query(statement);
 }

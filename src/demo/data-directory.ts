@@ -14,18 +14,18 @@ const systemTableScripts = [
   'maria_add_gis_sp_bootstrap',
 ];
 
-/** Settings that a server takes only while its data directory is being made. */
+/** Settings that a server accepts only when its data directory is initialised. */
 const madeAtBirth =
   /^(lower[_-]case[_-]table[_-]names|innodb[_-](page[_-]size|data[_-]file[_-]path|undo|checksum))/;
 
-/** The options with which the present user may run a server. */
+/** The options that the current user needs to run a server. */
 export function identityOptions(): string[] {
   return process.getuid?.() === 0 ? ['--user=root'] : [];
 }
 
 /**
- * Fills `dataDir` with an empty server: a copy of one that was initialised once (2 s for MySQL, 0.3 s for MariaDB),
- * or a new one when a setting can only be chosen at birth.
+ * Fills `dataDir` with an empty server: a copy of a data directory that was initialised once (2 s for MySQL, 0.3 s for MariaDB),
+ * or a new one if a setting can only be chosen at initialisation.
  */
 export async function createDataDirectory(
   binary: ServerBinary,
@@ -50,7 +50,7 @@ async function makeTemplate(binary: ServerBinary): Promise<void> {
   try {
     const dataDir = join(scratch, 'data');
     await initialise(binary, dataDir, []);
-    // The server's UUID: each copy shall make one of its own.
+    // The file contains the server's UUID: each copy must generate its own.
     await rm(join(dataDir, 'auto.cnf'), { force: true });
     await rename(dataDir, template).catch((error: unknown) => {
       if (codeOf(error) !== 'ENOTEMPTY') throw error;
@@ -75,13 +75,13 @@ async function initialise(binary: ServerBinary, dataDir: string, settings: reado
     return;
   }
   await mkdir(dataDir, { recursive: true });
-  // --bootstrap is only understood right behind --no-defaults.
+  // --bootstrap is recognised only directly after --no-defaults.
   const [noDefaults, ...rest] = common;
   const options = [noDefaults!, '--bootstrap', ...rest, '--innodb-log-file-size=32M', `--datadir=${dataDir}`];
   await runServer(binary, options, await mariadbBootstrap(binary.shareDir));
 }
 
-// root may also come in where names are not resolved (skip_name_resolve); each on one line, as an init file wants.
+// root can also connect if names are not resolved (skip_name_resolve). One statement a line, as an init file requires.
 const mysqlAccounts = `CREATE USER root@'127.0.0.1';
 GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;
 GRANT PROXY ON ''@'' TO root@'127.0.0.1' WITH GRANT OPTION;
@@ -90,7 +90,7 @@ GRANT PROXY ON ''@'' TO root@'127.0.0.1' WITH GRANT OPTION;
 async function mariadbBootstrap(shareDir: string): Promise<string> {
   const scripts = await Promise.all(
     systemTableScripts.map(async (name) => {
-      // Up to 10.11 the files are called mysql_…, from 11 on mariadb_…; some have no prefix.
+      // Up to 10.11 the files are named mysql_…, from 11 on mariadb_…; some have no prefix.
       for (const file of [`mysql_${name}.sql`, `mariadb_${name}.sql`, `${name}.sql`]) {
         const text = await readFile(join(shareDir, file), 'utf8').catch(() => undefined);
         if (text !== undefined) return text;

@@ -9,22 +9,22 @@ const run = promisify(execFile);
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 export interface PackageRequest {
-  /** Fetched with everything it depends on, unless `isAlone`. */
+  /** Fetched with all its dependencies, unless `isAlone`. */
   packageName: string;
   isAlone?: boolean;
-  /** `sid`, `bookworm`, … ; need not be the machine's own. */
+  /** `sid`, `bookworm`, … ; it may differ from the machine's own suite. */
   suite: string;
   /** An existing empty folder: `root/` in it receives the files, the rest is apt's scratch space. */
   intoDir: string;
   env: NodeJS.ProcessEnv;
-  /** Ends what runs, and throws its reason. */
+  /** Ends running commands, and throws its reason. */
   signal: AbortSignal | undefined;
 }
 
 /**
- * Downloads a Debian package and its whole closure, signatures verified, and unpacks it into `<intoDir>/root`.
- * Needs neither root nor a free apt lock, and leaves the system's apt state as it was.
- * Throws ERR_SERVER_BINARY when the machine is no Debian or reaches no mirror.
+ * Downloads a Debian package with all its dependencies, verifies the signatures, and unpacks it into `<intoDir>/root`.
+ * Needs neither root nor a free apt lock, and does not change the system's apt state.
+ * Throws ERR_SERVER_BINARY if the machine does not run Debian or reaches no mirror.
  */
 export async function fetchDebianPackages({
   packageName,
@@ -42,7 +42,7 @@ export async function fetchDebianPackages({
     const apt = (...args: string[]) =>
       run('apt-get', ['-c', config, ...args], {
         env: commandEnv,
-        // Where `download` puts its file; the others have it configured.
+        // `download` writes its file to the working directory; for the other commands the directory is configured.
         cwd: archives,
         maxBuffer: 1 << 26,
         signal,
@@ -68,11 +68,11 @@ const archivesIn = (dir: string): string => join(dir, 'cache', 'archives');
 
 type RunOptions = Pick<PackageRequest, 'env' | 'signal'>;
 
-/** The address of the machine's own Debian mirror. It is asked of apt, so a site's local mirror or proxy is honoured. */
+/** The address of the machine's own Debian mirror. apt reports it, so a site's local mirror or proxy is honoured. */
 async function askMirror(options: RunOptions): Promise<string> {
   const codename = /^VERSION_CODENAME=(.*)$/m.exec(await readFile('/etc/os-release', 'utf8'))?.[1];
-  // Where `apt-get update` never ran (a fresh container image), apt knows its sources only without release files,
-  // and then not their origin, which distinguishes Debian from another vendor that uses the same suite name.
+  // If `apt-get update` never ran (a fresh container image), apt lists its sources only without release files,
+  // and then without their origin, which distinguishes Debian from another vendor with the same suite name.
   for (const mode of [[], ['--no-release-info']]) {
     const format = '$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)';
     const args = [...mode, 'indextargets', '--format', format, 'Created-By: Packages'];
@@ -94,7 +94,7 @@ async function writeAptConfig(request: { intoDir: string; suite: string; mirror:
   await mkdir(join(state, 'lists', 'partial'), { recursive: true });
   await mkdir(join(cache, 'archives', 'partial'), { recursive: true });
   await writeFile(join(state, 'status'), '');
-  // Newer releases keep no key in trusted.gpg.d, only the keyring that their own sources name.
+  // Newer releases have no key in trusted.gpg.d, only the keyring that their own sources name.
   const signedBy = (await exists(keyring)) ? `[signed-by=${keyring}] ` : '';
   await writeFile(join(intoDir, 'sources.list'), `deb ${signedBy}${mirror} ${suite} main\n`);
   const path = join(intoDir, 'apt.conf');
@@ -137,7 +137,7 @@ async function unpack(dir: string, options: RunOptions): Promise<string> {
   return root;
 }
 
-/** apt's own sentence about what went wrong, without the progress lines around it. */
+/** apt's own error message, without the progress lines around it. */
 function aptReason(error: unknown): string {
   const stderr = typeof error === 'object' && error !== null && 'stderr' in error ? String(error.stderr) : '';
   const reason = stderr.split('\n').find((line) => line.startsWith('E: '));

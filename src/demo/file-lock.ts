@@ -13,7 +13,7 @@ export async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** Whether a process of this id exists on this machine. */
+/** Whether a process with this id exists on this machine. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -34,9 +34,9 @@ async function isAbandoned(path: string): Promise<boolean> {
 }
 
 /**
- * Runs `work` while holding a lock file, so that two processes do not do the same slow thing at once.
- * The lock of a dead process is broken. Two waiters may break it at the same moment and then both work: the work
- * must stay right when done twice (here it ends in an atomic rename), the lock only saves the time.
+ * Runs `work` while holding a lock file, so that two processes do not repeat the same slow work at once.
+ * The lock of a dead process is removed. Two waiting processes may remove it at the same moment, and then both work: the work
+ * must be correct if done twice (here it ends in an atomic rename); the lock only saves time.
  */
 export async function withFileLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   for (;;) {
@@ -56,7 +56,7 @@ export async function withFileLock<T>(path: string, work: () => Promise<T>): Pro
   }
 }
 
-/** Removes what a killed process left of `<path>.part-…`; to be called by the holder of the lock. */
+/** Removes the `<path>.part-…` folders that a killed process left. Call it while holding the lock. */
 export async function removeUnfinished(path: string): Promise<void> {
   const prefix = `${basename(path)}.part-`;
   const left = (await readdir(dirname(path))).filter((name) => name.startsWith(prefix));

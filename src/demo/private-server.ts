@@ -26,13 +26,13 @@ const keptLogBytes = 64 * 1024;
 
 export interface PrivateServerOptions {
   flavour: ServerVariant;
-  /** Instead of the one that is found for `flavour`. */
+  /** Overrides the binary that is found for `flavour`. */
   binary?: ServerBinary;
-  /** Server variables as `name=value`; they win over ours. */
+  /** Server variables as `name=value`; they override ours. */
   settings?: readonly string[];
-  /** Told before anything slow: a download. */
+  /** Called before a slow step, such as a download. */
   onProgress?: (message: string) => void;
-  /** Breaks off the start, and throws its reason. A server that is ready is ended by `stop`. */
+  /** Aborts the start, and throws its reason. A server that is ready is ended by `stop`. */
   signal?: AbortSignal;
 }
 
@@ -50,9 +50,9 @@ export interface PrivateServer {
   readonly pid: number;
   /** The end of the server's error log. */
   log(): string;
-  /** Sends a signal; resolves when the process is gone, or at once after SIGSTOP and SIGCONT. */
+  /** Sends a signal. Resolves when the process has ended; immediately after SIGSTOP and SIGCONT. */
   kill(signal?: NodeJS.Signals): Promise<void>;
-  /** Starts again on the same port and data directory, after a clean shutdown if it still runs; with other settings from then on, if given. */
+  /** Restarts on the same port and data directory, after a clean shutdown if it still runs. Given settings apply from then on. */
   restart(settings?: readonly string[]): Promise<void>;
   /** Ends the server and removes its data directory. Safe to call twice. */
   stop(): Promise<void>;
@@ -64,9 +64,9 @@ interface Running {
 }
 
 /**
- * Starts a throwaway server, from PATH or fetched once (ERR_SERVER_BINARY when it cannot be fetched), and waits until it
- * takes connections. Binlog on, row format, full metadata, GTID on, unless `settings` says otherwise.
- * When our process ends without `stop`, the server is killed and its data directory removed; after a SIGKILL of ours
+ * Starts a throwaway server, from PATH or fetched once (ERR_SERVER_BINARY if it cannot be fetched), and waits until it
+ * accepts connections. Binlog on, row format, full metadata, GTID on, unless `settings` overrides this.
+ * If our process ends without `stop`, the server is killed and its data directory removed; if our process gets a SIGKILL,
  * the kernel ends the server and the next start removes the directory.
  */
 export async function startPrivateServer(options: PrivateServerOptions): Promise<PrivateServer> {
@@ -99,7 +99,7 @@ interface LivesOptions {
   signal: AbortSignal | undefined;
 }
 
-/** The one server through its several processes: start, kill, restart, stop. */
+/** One server with its successive processes: start, kill, restart, stop. */
 function createLives({ binary, dir, dataDir, settings: first, signal }: LivesOptions): {
   server: PrivateServer;
   start(): Promise<void>;
@@ -130,7 +130,7 @@ function createLives({ binary, dir, dataDir, settings: first, signal }: LivesOpt
     await waitUntilReady({ child, host, port, log: () => log, signal });
   }
 
-  /** A free port may be taken between asking and listening: then another is tried. */
+  /** Another process may take a free port before the server listens on it: then another port is tried. */
   async function start(): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       port = await findFreePort();
@@ -180,7 +180,7 @@ function createLives({ binary, dir, dataDir, settings: first, signal }: LivesOpt
   return { server, start };
 }
 
-/** Sends a signal. Returns whether the process has ended: at the latest by SIGKILL, after `stopWithinMs`. */
+/** Sends a signal. Returns whether the process has ended; after `stopWithinMs` it is ended by SIGKILL. */
 async function endProcess({ child, exited }: Running, signal: NodeJS.Signals): Promise<boolean> {
   child.kill(signal);
   if (signal === 'SIGSTOP' || signal === 'SIGCONT') return false;
@@ -195,11 +195,11 @@ async function endProcess({ child, exited }: Running, signal: NodeJS.Signals): P
 }
 
 async function spawnServer(binary: ServerBinary, options: readonly string[]): Promise<ChildProcess> {
-  // The kernel then ends the server with us even when we are killed without a chance to tidy up.
+  // The kernel then ends the server with our process even if our process is killed without cleaning up.
   const guardian = '/usr/bin/setpriv';
   const guarded = (await exists(guardian)) ? [guardian, '--pdeathsig', 'KILL'] : [];
   const [program, ...args] = [...guarded, ...binary.command, ...options];
-  // Its own process group: Ctrl-C in the terminal is for us, the server is stopped in its turn.
+  // Its own process group: Ctrl-C in the terminal reaches only our process, which then stops the server.
   const child = spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
   child.on('error', () => undefined);
   return child;
@@ -251,7 +251,7 @@ async function findFreePort(): Promise<number> {
   return port;
 }
 
-/** Folders of servers whose owner was killed outright. */
+/** Removes the folders of servers whose owner was killed by SIGKILL. */
 async function removeAbandonedFolders(): Promise<void> {
   for (const name of (await readdir(tmpdir())).filter((entry) => entry.startsWith(folderPrefix))) {
     const dir = join(tmpdir(), name);

@@ -7,17 +7,17 @@ import { monotonicMs } from '../lib/clock.ts';
 
 const largestBody = 16 * 1024 * 1024;
 
-/** One request as the receiver saw it. */
+/** One request as the receiver got it. */
 export interface ReceivedWebhook {
-  /** `webhook-id`; empty when the header is missing. */
+  /** `webhook-id`; empty if the header is missing. */
   id: string;
   type: string;
   data: Readonly<Record<string, unknown>>;
-  /** The monotonic clock when the last byte was in. */
+  /** Time on the monotonic clock when the last byte arrived. */
   receivedAtMs: number;
-  /** How often this id had been here before: 0 for the first. */
+  /** Number of earlier requests with this id: 0 for the first. */
   copy: number;
-  /** Why it is not genuine; undefined when both signatures hold. */
+  /** Why it is not genuine; undefined if both signatures are valid. */
   problem: string | undefined;
 }
 
@@ -35,7 +35,7 @@ export interface ReceiverOptions {
 
 /**
  * Listens on loopback, verifies every webhook with the npm package `standardwebhooks` and with `verifyWebhookSignature`
- * (both schemes), and answers 204, or 401 when a signature does not hold.
+ * (both schemes), and answers 204, or 401 if a signature is not valid.
  */
 export async function startReceiver({ secret, onWebhook }: ReceiverOptions): Promise<Receiver> {
   const seen = new Map<string, number>();
@@ -53,7 +53,7 @@ export async function startReceiver({ secret, onWebhook }: ReceiverOptions): Pro
   }
 
   const server = createServer((request, response) => {
-    // A sender that breaks off in mid-body is no webhook; it comes again.
+    // A request that ends in the middle of its body is not a webhook; the sender retries it.
     handle(request, response).catch(() => response.destroy());
   });
   await new Promise<void>((resolve, reject) => {
@@ -93,7 +93,7 @@ interface Evidence {
   request: IncomingMessage;
 }
 
-/** The first of three verifications that fails; each stands for receivers that use it alone. */
+/** The first of three verifications that fails; each represents receivers that use only that verification. */
 function findProblem({ standard, secret, body, request }: Evidence): string | undefined {
   try {
     standard.verify(body, {

@@ -5,14 +5,14 @@ import type { ServerBinary } from './server-binaries.ts';
 interface ServerOptions {
   binary: ServerBinary;
   dataDir: string;
-  /** Server variables as `name=value`; they win over ours. */
+  /** Server variables as `name=value`; they override ours. */
   settings: readonly string[];
   socketPath: string;
   port: number;
   serverId: number;
 }
 
-/** The arguments of a private server: small and fast, but as durable as a default server, so that a test's result holds in a clinic. */
+/** The arguments of a private server: small and fast, but as durable as a default server, so that test results also apply to a clinic's server. */
 export function toServerArguments({
   binary,
   dataDir,
@@ -31,7 +31,7 @@ export function toServerArguments({
     'default-time-zone=+00:00',
     'max-connections=300',
     'innodb-buffer-pool-size=128M',
-    // Kernel AIO contexts are a scarce, machine-wide thing that many servers at once use up.
+    // Kernel AIO contexts are limited for the whole machine, and many servers at once use them up.
     'innodb-use-native-aio=0',
   ];
   const mysql = [
@@ -40,7 +40,7 @@ export function toServerArguments({
     'loose-mysqlx=OFF',
     // loose: unknown before 8.0.30
     'loose-innodb-redo-log-capacity=64M',
-    // The tables stay (SHOW REPLICAS and friends read them), the instruments cost 60 MB and say nothing here.
+    // The tables stay (SHOW REPLICAS and similar statements read them); the instruments cost 60 MB and are not used here.
     'performance-schema-instrument=%=OFF',
     'performance-schema-digests-size=100',
     'performance-schema-error-size=0',
@@ -55,7 +55,7 @@ export function toServerArguments({
     ...binary.options,
     `--datadir=${dataDir}`,
     `--socket=${socketPath}`,
-    // A MariaDB that starts removes the temporary tables of every other server with its folder.
+    // A starting MariaDB removes the temporary tables of every other server that uses the same folder.
     `--tmpdir=${dirname(socketPath)}`,
     `--pid-file=${join(dataDir, 'server.pid')}`,
     `--port=${port}`,

@@ -12,38 +12,38 @@ const run = promisify(execFile);
 
 export type Flavour = 'mysql' | 'mariadb';
 /**
- * The servers that can be started. A suitable server on PATH is used first; else `mysql` is fetched as 9.7, `mariadb` as 10.11.
+ * The servers that can be started. A suitable server on PATH is used first; otherwise `mysql` is fetched as 9.7, `mariadb` as 10.11.
  */
 export const serverVariants = ['mysql', 'mariadb', 'mariadb-11.8'] as const;
 export type ServerVariant = (typeof serverVariants)[number];
 
-/** A server program that can be started: where it is, and the options that lead it to its own files. */
+/** A server program that can be started: its location, and the options that point it to its own files. */
 export interface ServerBinary {
   flavour: Flavour;
   /** `9.7.4`, `10.11.18`. */
   version: string;
-  /** The program and the arguments that come before any option. */
+  /** The program and the arguments that precede the options. */
   command: readonly [string, ...string[]];
-  /** Options that lead a server away from home to its messages, character sets and plug-ins. */
+  /** Options that point a relocated server to its messages, character sets and plug-ins. */
   options: readonly string[];
-  /** Holds error messages and, for MariaDB, the SQL that makes the system tables. */
+  /** Contains error messages and, for MariaDB, the SQL that creates the system tables. */
   shareDir: string;
-  /** Where an initialised data directory is kept for the next start. */
+  /** The initialised data directory that is kept for the next start. */
   templateDir: string;
 }
 
 export interface ResolveOptions {
   env?: NodeJS.ProcessEnv;
-  /** Told once before the download begins. */
+  /** Called once before the download begins. */
   onProgress?: (message: string) => void;
-  /** Breaks off the download, and throws its reason. */
+  /** Aborts the download, and throws its reason. */
   signal?: AbortSignal;
 }
 
 interface VariantSource {
   flavour: Flavour;
   programs: readonly string[];
-  /** What a program on PATH must answer to `--version`. */
+  /** The required answer of a program on PATH to `--version`. */
   accepts: RegExp;
   packageName: string;
   suite: string;
@@ -78,8 +78,8 @@ const variants: Readonly<Record<ServerVariant, VariantSource>> = {
 };
 
 /**
- * Finds a server program: on PATH, else in the cache, else fetched once from the machine's Debian mirror.
- * Throws ERR_SERVER_BINARY with how to get one.
+ * Finds a server program: on PATH, otherwise in the cache, otherwise fetched once from the machine's Debian mirror.
+ * Throws ERR_SERVER_BINARY with instructions for getting one.
  */
 export async function resolveServerBinary(
   variant: ServerVariant,
@@ -101,7 +101,7 @@ export async function resolveServerBinary(
   return describeFetched(source, dir);
 }
 
-/** The folder that keeps fetched servers: under XDG_CACHE_HOME or the home folder, else under the temporary folder. */
+/** The folder for fetched servers: under XDG_CACHE_HOME or the home folder, otherwise under the temporary folder. */
 async function serverCacheDir(env: NodeJS.ProcessEnv): Promise<string> {
   const home = env['HOME'] ?? homeFolder();
   const cache = env['XDG_CACHE_HOME'] ?? (home === undefined ? undefined : join(home, '.cache'));
@@ -120,7 +120,7 @@ async function serverCacheDir(env: NodeJS.ProcessEnv): Promise<string> {
   );
 }
 
-/** Undefined for a user id without an entry in the password file, as containers have it. */
+/** Undefined if the user id has no entry in the password file, as in containers. */
 function homeFolder(): string | undefined {
   try {
     return homedir();
@@ -161,7 +161,7 @@ async function findOnPath(
   return undefined;
 }
 
-/** What the program says to `--version`; undefined when it is not there or does not run. */
+/** The program's answer to `--version`; undefined if it does not exist or does not run. */
 async function versionOf(
   command: readonly [string, ...string[]],
   env: NodeJS.ProcessEnv,
@@ -186,7 +186,7 @@ async function findShareDir(prefix: string): Promise<string> {
   return join(prefix, 'share');
 }
 
-/** The folder appears under its final name only when it is whole: its presence is the mark of completeness. */
+/** The folder gets its final name only when it is complete, so its presence proves completeness. */
 async function fetchInto(
   dir: string,
   source: VariantSource,
@@ -198,7 +198,7 @@ async function fetchInto(
     const { packageName, suite } = source;
     const root = await fetchDebianPackages({ packageName, suite, intoDir: scratch, env, signal });
     await rename(root, dir).catch((error: unknown) => {
-      // Another process was quicker: its copy is as good.
+      // Another process was faster: its copy is equivalent.
       if (!(error instanceof Error && 'code' in error && error.code === 'ENOTEMPTY')) throw error;
     });
   } finally {
@@ -233,7 +233,7 @@ async function describeFetched(source: VariantSource, root: string): Promise<Ser
   };
 }
 
-/** The closure's own loader and libraries: the machine's C library may be older than the server needs. */
+/** The loader and libraries of the fetched packages: the machine's C library may be older than the server requires. */
 async function findLoader(root: string): Promise<{ loader: string; libraryPath: string }> {
   const libraryDirs: string[] = [];
   let loader: string | undefined;

@@ -1,10 +1,10 @@
-// What stands between two statements can hide in none of these: a quoted text or name, a comment.
+// Tokens that may contain a delimiter without ending the statement: quoted texts and names, and comments.
 const token =
   /'(?:[^'\\]|\\[^]|'')*'|"(?:[^"\\]|\\[^]|"")*"|`(?:[^`]|``)*`|--(?=\s|$)[^\n]*|#[^\n]*|\/\*[^]*?\*\/|^[ \t]*DELIMITER[ \t]+(?<delimiter>\S+)[ \t]*$|[^]/gimy;
 
 /**
- * The statements of an SQL script as the `mysql` client would send them: DELIMITER is obeyed, comments between
- * statements are dropped, comments within one stay.
+ * The statements of an SQL script as the `mysql` client would send them: DELIMITER is applied, comments between
+ * statements are dropped, comments within a statement are kept.
  */
 export function splitSqlScript(script: string): string[] {
   const statements: string[] = [];

@@ -6,7 +6,7 @@ import type { Config } from '../../config/types.ts';
 
 const defaultConfigFile = 'config/odontology-webhooks.yaml';
 
-/** `--config FILE`, of every command that works on an installation. */
+/** `--config FILE`, an option of every command that works on an installation. */
 export function configOption(): Option {
   return new Option('-c, --config <file>', 'configuration file').default(defaultConfigFile);
 }
@@ -20,7 +20,7 @@ export function configOf({ config }: ConfigOptions): Config {
   return loadConfig(config, process.env);
 }
 
-/** Loads it with its mistakes, for what reports them together with others. Throws ERR_CONFIG where nothing else can be checked. */
+/** Loads the configuration with its mistakes, so that they can be reported together with others. Throws ERR_CONFIG if nothing else can be checked. */
 export function draftOf({ config: file }: ConfigOptions): CheckedDraft {
   const draft = draftConfig(file, process.env);
   if (draft.config === null) throw problemsError('ERR_CONFIG', draft.problems);

@@ -7,10 +7,10 @@ import {
   type QueryValue,
 } from '../../config/setting/query-value.ts';
 
-/** An option whose value the API reads in the same way. It throws AppError ERR_USAGE with its name and what to write. */
+/** An option whose value is read as the API reads it. Throws AppError ERR_USAGE with the option's name and the expected value. */
 export function queryOption(flags: string, description: string, value: QueryValue<unknown>): Option {
   const option = new Option(flags, description);
-  // The shell completes words by the choices; `choices` sets a parser of its own, with other words.
+  // The shell completes words from the choices. `choices` also sets its own parser with other messages, which argParser replaces.
   const words = value.json['enum'];
   if (Array.isArray(words)) option.choices(words as string[]);
   return option.argParser((text) => readQueryValue(value, { name: option.long!, text }));
@@ -26,11 +26,11 @@ export const untilOption = (): Option =>
 export const limitOption = (): Option =>
   queryOption('--limit <n>', 'at most so many, up to 500', limitValue).default(50);
 
-/** Where a page of a list begins. */
+/** The id at which a page of a list begins. */
 export const cursorOption = (): Option =>
   queryOption('--cursor <id>', 'continue after this id: `next_cursor` of the page before', idValue);
 
-/** `<id>`, the number by which a list shows it. */
+/** `<id>`, the number that a list shows. */
 export function idArgument(description: string): Argument {
   return new Argument('<id>', description).argParser((text) => readQueryValue(idValue, { name: 'id', text }));
 }

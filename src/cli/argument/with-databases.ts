@@ -2,7 +2,7 @@ import { openSource, type Source } from '../../binlog/source/source.ts';
 import type { ConfigOptions } from './config-option.ts';
 import { withStore, type OpenedStore } from './with-store.ts';
 
-/** Opens the source and the store, up to date, for one command. */
+/** Opens the source and the migrated store for one command. */
 export function withDatabases<T>(
   options: ConfigOptions,
   work: (opened: OpenedStore & { source: Source }) => Promise<T>,

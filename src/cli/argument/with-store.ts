@@ -12,11 +12,11 @@ export interface OpenedStore {
 }
 
 interface Opening {
-  /** For commands that verify the log, or begin another: a log of another key than `audit.key` is opened as well. */
+  /** For commands that verify the log or begin a new one: also opens a log whose key is not `audit.key`. */
   anyLog?: boolean;
 }
 
-/** Opens the store that the configuration names, up to date, for one command. Throws as `requirePinnedKey`. */
+/** Migrates and opens the configured store for one command. Throws as `requirePinnedKey` does. */
 export async function withStore<T>(
   options: ConfigOptions,
   work: (opened: OpenedStore) => Promise<T>,

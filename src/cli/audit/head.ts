@@ -32,7 +32,7 @@ Example:
     )
     .action(async (options: HeadOptions) => {
       const { head, isPinned } = await withStore(options, async ({ config, ...vault }) => {
-        // What happened up to this moment belongs to it.
+        // The head includes everything up to this moment.
         const installation = await ensureInstallation(vault.store);
         const { webhooks } = await loadWebhooks(vault);
         while ((await sealAndTell(vault, installation, { route: createRouter(webhooks) })).seal);
@@ -53,5 +53,5 @@ Example:
     });
 }
 
-/** For the configuration file. */
+/** The line for the configuration file. */
 export const pinningLine = (fingerprint: string): string => `audit: { key: "${fingerprint}" }`;

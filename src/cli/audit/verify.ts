@@ -90,7 +90,7 @@ function formatVerification(verification: Verification): string {
   return lines.join('\n');
 }
 
-/** The first line: what this verification cannot know. */
+/** The first line: what this verification cannot prove. */
 function notProved({ unproved, lastSeal, unsealed, flaw }: Verification): string[] {
   if (lastSeal === 0 && !flaw)
     return unsealed === 0

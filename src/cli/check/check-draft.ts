@@ -3,7 +3,7 @@ import { validateStart, type CheckedDraft, type StartReport } from '../../daemon
 import { tryReadKnownState, unknownState, type KnownState } from '../../daemon/known-state.ts';
 import { openStore } from '../../db/connection/client.ts';
 
-/** What `run` checks at its start, without a migration and without a daemon. */
+/** Runs the checks of the start of `run`, without a migration and without a daemon. */
 export async function checkDraft(draft: CheckedDraft): Promise<StartReport> {
   const source = draft.isWrong(['source', 'url']) ? null : openSource(draft.config.source.url);
   try {

@@ -6,21 +6,21 @@ import { openSource } from '../../binlog/source/source.ts';
 import type { Config } from '../../config/types.ts';
 import { filterNames, readCompiledSource } from '../../capture/compiled-source.ts';
 
-/** The triggers that make the children's rows appear in the log, and what removes them. */
+/** The triggers that make changes to the children's rows appear in the binlog, and the statements that remove them. */
 export interface TriggerScript {
   server: string;
   schema: string;
-  /** Whether the server logs cascades without them. */
+  /** Whether the triggers are needed; false if the server logs cascades without them. */
   needed: boolean;
   create: readonly { why: string; statement: string }[];
-  /** Triggers that are there already. */
+  /** Triggers that exist already. */
   present: readonly string[];
   uncovered: readonly string[];
-  /** The reverse of `create` and of `present`. */
+  /** Removes the triggers of `create` and of `present`. */
   drop: readonly string[];
 }
 
-/** Asks the source for the keys and the triggers; changes nothing. Throws ERR_SOURCE_*, ERR_RULES. */
+/** Reads the keys and the triggers from the source; changes nothing. Throws ERR_SOURCE_*, ERR_RULES. */
 export async function readTriggerScript(config: Config): Promise<TriggerScript> {
   const source = openSource(config.source.url);
   try {
@@ -79,7 +79,7 @@ const notice = `-- Read before you run it, and try it on a copy first:
 --  * The triggers run with the rights of the user who creates them: DELETE and UPDATE on the children.
 --  * MySQL may ask for log_bin_trust_function_creators = ON, or the right SUPER, to create them (error 1419).`;
 
-/** The script as text for mysql or mariadb: the creating statements are to be run, the removing ones are comments. */
+/** The script as text for mysql or mariadb: the creating statements can be run, the removing statements are comments. */
 export function formatTriggerScript(script: TriggerScript): string {
   const { server, schema, needed, create, present, uncovered, drop } = script;
   const head = `-- odontology-webhooks check --triggers: ${server}, schema ${oneLine(schema)}. Nothing was changed.`;
@@ -111,7 +111,7 @@ function listed(title: string, lines: readonly string[]): string[] {
     : [[`-- ===== ${title} =====`, ...lines.map((line) => `-- ${oneLine(line)}`)].join('\n')];
 }
 
-/** A name may hold a line break, which would end the comment. */
+/** A name may contain a line break, which would end the comment. */
 function oneLine(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, ' ');
 }

@@ -53,7 +53,7 @@ export function checkCommand(): Command {
         ...(draft.isStoreUnknown ? [] : checkStorePrivacy(config)),
         ...(await checkStore(draft)),
       ]);
-      // What cannot be read cannot be compared.
+      // A binlog that cannot be read cannot be compared.
       const decode = options.decode && checked.ok ? await checkDecode(config, options) : undefined;
       const report = decode ? withLines(checked, [decodeResult(decode)]) : checked;
       if (options.json) printJson(decode ? { ...report, decode: decodeJson(decode) } : report);
@@ -66,7 +66,7 @@ export function checkCommand(): Command {
     });
 }
 
-/** 2 for mistakes of the configuration, as `run` exits with them. */
+/** 2 for mistakes in the configuration, the exit code of `run`. */
 const exitCodeOf = ({ code, exitCode }: AppError): number => (code === 'ERR_PREFLIGHT' ? 1 : exitCode);
 
 function withLines(report: PreflightReport, lines: readonly CheckResult[]): PreflightReport {

@@ -11,7 +11,7 @@ import { formatTable } from '../terminal/table.ts';
 import { queryOption } from '../argument/query-option.ts';
 import { momentValue } from '../../config/setting/query-value.ts';
 
-/** For both readers together. */
+/** Time limit for both readers together. */
 const TIME_LIMIT_MS = 60_000;
 const DEFAULT_SINCE_MS = 2 * 3_600_000;
 const DEFAULT_ROWS = 10_000;
@@ -47,7 +47,7 @@ function parseRows(text: string): number {
   throw new InvalidArgumentError(`expected a whole number from 1 to ${MOST_ROWS}`);
 }
 
-/** Compares the two readers on the log of the source. Throws what reading the log throws. */
+/** Compares the two readers on the source's binlog. Throws the errors of reading the binlog. */
 export async function checkDecode(config: Config, { since, rows }: DecodeOptions): Promise<DecodeCheck> {
   const source = openSource(config.source.url);
   try {
@@ -64,7 +64,7 @@ export async function checkDecode(config: Config, { since, rows }: DecodeOptions
   }
 }
 
-/** The line of the report. */
+/** The line for the report of `check`. */
 export function decodeResult(check: DecodeCheck): CheckResult {
   const { differences } = check;
   const { rows, cells, tables } = countCompared(check);
@@ -127,7 +127,7 @@ function stopText({ stoppedBy, halts }: DecodeCheck): string {
   return texts[stoppedBy] + counted;
 }
 
-/** For people, under the checks: what was compared of each table, and what was left out and why. */
+/** Text for the terminal, below the checks: the compared rows and cells of each table, and what was left out and why. */
 export function formatDecode(check: DecodeCheck): string {
   const tables = Object.entries(check.tables).map(([table, { rows, cells }]) => [
     table,

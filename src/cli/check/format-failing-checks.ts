@@ -3,7 +3,7 @@ import { styled } from '../terminal/styled.ts';
 import { tableColumns } from '../terminal/terminal.ts';
 import { wrapProse } from '../terminal/wrap.ts';
 
-/** Each with its remedy at the beginning of a line, in the words of `check`. */
+/** Formats each check as `check` does, with its remedy at the beginning of a line. */
 export function formatFailingChecks(checks: readonly CheckResult[]): string {
   return checks
     .map(({ title, detail, remedy }) =>

@@ -4,7 +4,7 @@ import { probeListen } from '../../http/listen.ts';
 import { AppError } from '../../lib/errors.ts';
 import { hostPort } from '../../lib/host-port.ts';
 
-/** The line of `check` about http.listen, and the mistake with which `run` would end. */
+/** The line of `check` about http.listen, and the error with which `run` would fail. */
 export async function checkListening({
   host,
   port,

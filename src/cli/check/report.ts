@@ -7,13 +7,13 @@ import { wrapProse, wrapText } from '../terminal/wrap.ts';
 type Level = CheckResult['level'];
 
 const colours = { pass: 'green', warn: 'yellow', fail: 'red', skip: 'dim' } as const;
-/** Columns of the level and the gaps of the table. */
+/** Columns taken by the level and the gaps of the table. */
 const AROUND_TITLE = 8;
 
 /**
- * The report for people: a table with a line for each check, and below it the findings that it has no room for, with the remedies at the
- * beginning of the line so that they can be copied. Of a check that passes, its beginning is enough. `only` leaves out the checks
- * of other levels.
+ * The report for the terminal: a table with a line for each check, and below it the findings that do not fit into the table, with the
+ * remedies at the beginning of the line so that they can be copied. A passing check shows only the beginning of its finding. `only`
+ * leaves out the checks of other levels.
  */
 export function formatReport(report: PreflightReport, { only }: { only?: readonly Level[] } = {}): string {
   const checks = report.checks.filter(({ level }) => only === undefined || only.includes(level));
@@ -41,7 +41,7 @@ const shorten = (text: string, columns: number): string =>
 
 const firstSentence = (text: string): string => /^.*?\.(?= |$)/.exec(text)?.[0] ?? text;
 
-/** What is worst comes first. */
+/** Worst level first. */
 const severity: readonly Level[] = ['fail', 'warn', 'skip', 'pass'];
 
 const mark = (level: Level): string => styled(colours[level], level);

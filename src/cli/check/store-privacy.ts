@@ -2,9 +2,9 @@ import { checkTls } from '../../binlog/preflight/server-environment.ts';
 import type { CheckResult } from '../../binlog/preflight/preflight.ts';
 import type { Config } from '../../config/types.ts';
 
-/** The lines of `check` about what others may read in the store, or on the way to it. Of the configuration alone: nothing is asked. */
+/** The lines of `check` about data that others may read in the store or on the connection to it. Reads only the configuration. */
 export function checkStorePrivacy({ source, store }: Pick<Config, 'source' | 'store'>): CheckResult[] {
-  // The source's line speaks for a store on the same server.
+  // For a store on the same server, the line about the source applies.
   if (store.url.host === source.url.host) return [checkEncryptionAtRest(store)];
   const tls = { id: 'store-tls', title: 'Encrypted connection to the store', remedy: null };
   return [{ ...tls, ...checkTls(store.url, 'store.url') }, checkEncryptionAtRest(store)];

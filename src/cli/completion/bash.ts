@@ -1,6 +1,6 @@
 import { placeOf, quote, type Entry } from './tree.ts';
 
-/** The function that bash calls. It walks the words as the parser does, then offers what may follow. */
+/** The function that bash calls. It walks the words as the parser does, then offers the possible next words. */
 export function writeBash(entries: readonly Entry[]): string {
   const commands = entries.filter(({ path }) => path.length > 0).map(({ path }) => quote(placeOf(path)));
   return `# bash completion for odontology-webhooks
@@ -24,7 +24,7 @@ ${entries.map(offerCase).join('\n')}
 complete -F _odontology_webhooks odontology-webhooks`;
 }
 
-/** What may stand behind an option. Of a text nothing is known. */
+/** The values that may follow an option. For a text there are no suggestions. */
 function valueCases({ path, options }: Entry): string[] {
   return options
     .filter(({ value }) => value !== 'none')

@@ -1,6 +1,6 @@
 import { quote, type Entry } from './tree.ts';
 
-/** One line of fish for each command and each option, with the place where it may stand. */
+/** One line of fish for each command and each option, with the condition under which it is offered. */
 export function writeFish(entries: readonly Entry[]): string {
   return [
     '# fish completion for odontology-webhooks',

@@ -1,25 +1,25 @@
 import type { Command } from 'commander';
 
-/** One command, as a shell completes it. */
+/** One command with the data that shells need to complete it. */
 export interface Entry {
   /** The words before it: `[]` is the program, `['webhooks', 'create']` a command. */
   path: readonly string[];
   description: string;
   commands: readonly { name: string; description: string }[];
   options: readonly OptionEntry[];
-  /** The words that its argument may be, where they are few. */
+  /** The permitted words of its argument, if it has choices. */
   words: readonly string[];
 }
 
 export interface OptionEntry {
-  /** `--config`, and `-c` where there is one. */
+  /** `--config`, and `-c` if it exists. */
   names: readonly string[];
   description: string;
-  /** What comes behind it. */
+  /** The value that follows the option. */
   value: 'none' | 'file' | 'text' | readonly string[];
 }
 
-/** Every command of a program, the program itself first: what the parser knows is what is completed. */
+/** Returns every command of a program, the program itself first. Shells complete exactly what the parser accepts. */
 export function readTree(program: Command, path: readonly string[] = []): Entry[] {
   const help = program.createHelp();
   const commands = help.visibleCommands(program);
@@ -28,7 +28,7 @@ export function readTree(program: Command, path: readonly string[] = []): Entry[
     path,
     description: program.description(),
     commands: commands.map((command) => ({ name: command.name(), description: command.description() })),
-    // What a command does without a further word, its options do as well.
+    // The options of the default command also work without its name.
     options: [...help.visibleOptions(program), ...(standard ? help.visibleOptions(standard) : [])]
       .filter(({ long }, index, all) => all.findIndex((other) => other.long === long) === index)
       .map(({ short, long, description, argChoices, flags }) => ({
@@ -44,18 +44,18 @@ export function readTree(program: Command, path: readonly string[] = []): Entry[
   return [entry, ...inner];
 }
 
-/** The command that runs when none of the others is named. */
+/** The command that runs if no other command is named. */
 function findDefault(program: Command): Command | undefined {
   const { _defaultCommandName: name } = program as unknown as { _defaultCommandName?: string | null };
   return program.commands.find((command) => command.name() === name);
 }
 
-/** `/webhooks/create`: by which the scripts tell places apart. */
+/** `/webhooks/create`: the key of a command in the scripts. */
 export function placeOf(path: readonly string[]): string {
   return path.map((word) => `/${word}`).join('');
 }
 
-/** Text as one word of any of these shells. */
+/** Quotes a text as one word, for bash, zsh and fish. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

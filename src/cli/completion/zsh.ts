@@ -1,6 +1,6 @@
 import { placeOf, quote, type Entry } from './tree.ts';
 
-/** The function that zsh calls: as bash's, with a description beside each word. */
+/** The function that zsh calls: like the bash function, with a description beside each word. */
 export function writeZsh(entries: readonly Entry[]): string {
   const commands = entries.filter(({ path }) => path.length > 0).map(({ path }) => quote(placeOf(path)));
   return `#compdef odontology-webhooks

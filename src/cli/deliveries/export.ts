@@ -55,9 +55,9 @@ async function exportAll(vault: OpenedStore, options: ExportOptions): Promise<vo
   progress.end();
 }
 
-/** Waits for a reader that is slower than this writer. */
+/** Writes to standard output and waits for a slow reader. */
 function write(text: string): Promise<void> {
-  // A file gets the values as they are.
+  // The text is escaped only for a terminal; a file gets the exact values.
   const shown = process.stdout.isTTY ? forTerminal(text.replaceAll('\r\n', '\n')) : text;
   return new Promise((resolve, reject) => {
     process.stdout.write(shown, (error) => (error ? reject(error) : resolve()));

@@ -7,7 +7,7 @@ import type { OpenedStore } from '../argument/with-store.ts';
 import { findLoggedWebhook } from '../../outbox/webhook/find-logged-webhook.ts';
 import { queryOption, sinceOption, untilOption } from '../argument/query-option.ts';
 
-/** The options that choose deliveries. */
+/** The options that select deliveries. */
 export interface FilterOptions {
   event?: string;
   webhook?: string;

@@ -56,7 +56,7 @@ function formatAttempts({ attempts }: DeliveryDetail): string {
   );
 }
 
-/** Under the table, so that its cells stay narrow. The same words of several attempts in a row are printed once. */
+/** Printed below the table, so that its cells stay narrow. If consecutive attempts have the same explanation, it is printed once. */
 function explainAttempts({ attempts }: DeliveryDetail): string[] {
   const lines: { from: number; to: number; words: string }[] = [];
   for (const { number, explanation: words } of attempts) {

@@ -22,7 +22,7 @@ import { onInterrupt } from '../process/interrupt.ts';
 import { print, printError } from '../terminal/output.ts';
 
 const schema = 'ontology_db';
-/** Long enough for a doubled webhook to show itself. */
+/** Long enough for a duplicate webhook to arrive. */
 const QUIET_MS = 1_000;
 
 interface DemoOptions {
@@ -41,14 +41,14 @@ export function demoCommand(): Command {
     .action(async (options: DemoOptions) => {
       using interrupt = onInterrupt();
       await using stack = new AsyncDisposableStack();
-      // Disposed of last: Ctrl-C while the rest is being stopped is an interruption, too.
+      // Deferred first, so it runs last: Ctrl-C while the rest is being stopped counts as an interruption, too.
       stack.defer(() => {
         if (interrupt.signal.aborted && !options.keep) process.exitCode = 1;
       });
       try {
         await runDemo(options, stack, interrupt.signal);
       } catch (error) {
-        // What was under way fails in its own words when it is broken off.
+        // After an interruption, running operations fail with their own errors; these are not shown.
         if (!interrupt.signal.aborted) throw error;
         printError('Interrupted before the day was over: everything is stopped and removed.');
         process.exitCode = 1;
@@ -99,7 +99,7 @@ function conclude(report: Report): void {
   throw new AppError('ERR_INTERNAL', `The day did not go as promised: ${problems.join(' ')}`);
 }
 
-/** The schema, the application's user, and ours with the least that works. */
+/** Loads the schema and creates the application's user and our user, with the minimum of privileges. */
 async function prepareClinic(
   server: PrivateServer,
   stack: AsyncDisposableStack,

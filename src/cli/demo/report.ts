@@ -16,7 +16,7 @@ export interface ReportOptions {
 interface Summary {
   /** The table of every event, ready to print. */
   text: string;
-  /** One sentence each; empty when everything promised was received, verified, once. */
+  /** One sentence each; empty if every expected webhook was received and verified exactly once. */
   problems: readonly string[];
 }
 
@@ -29,7 +29,7 @@ export interface Report extends DayObserver {
 interface Expectation extends ExpectedEvent {
   step: Progress;
   webhook?: ReceivedWebhook;
-  /** Came before the one that the same step caused earlier: those concern one row, whose order is promised. */
+  /** It came before an earlier event of the same step: the events of a step concern one row, whose order is guaranteed. */
   early?: boolean;
 }
 
@@ -39,7 +39,7 @@ interface Progress {
   settled: PromiseWithResolvers<void>;
 }
 
-/** What came in, sorted: against an expectation, a second time, or without having been expected. */
+/** The received webhooks by kind: expected, duplicate, or unexpected. */
 interface Ledger {
   expectations: Expectation[];
   doubles: ReceivedWebhook[];
@@ -47,8 +47,8 @@ interface Ledger {
 }
 
 /**
- * Builds the observer of `playDay` and of the receiver. Latency runs from the return of the commit to the last byte of
- * the webhook, both by this process's monotonic clock; a webhook that overtakes the commit's own answer counts as 0.
+ * Builds the observer of `playDay` and of the receiver. Latency is measured from the return of the commit to the last byte of
+ * the webhook, both on this process's monotonic clock; if a webhook arrives before the commit returns, its latency counts as 0.
  */
 export function createReport({ types, write, patienceMs = 15_000, signal }: ReportOptions): Report {
   const ledger: Ledger = { expectations: [], doubles: [], strangers: [] };
@@ -119,7 +119,7 @@ function isMatch({ type, data }: ExpectedEvent, webhook: ReceivedWebhook): boole
   );
 }
 
-/** The first field names the row: never more than that of a payload is printed. */
+/** The first field identifies the row. Nothing else of a payload is printed. */
 function keyOf(data: ExpectedEvent['data']): string {
   const [field, value] = Object.entries(data)[0] ?? ['', ''];
   return `${field} ${value}`;

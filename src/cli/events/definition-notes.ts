@@ -1,6 +1,6 @@
 import type { DryRunReport } from '../../capture/dry-run/dry-run-report.ts';
 
-/** One note for all: a range with the application's migrations has dozens of such statements. */
+/** One note for all statements: a range with the application's migrations has dozens of them. */
 export function definitionNotes(definitions: DryRunReport['definitions']): string[] {
   const last = definitions.at(-1);
   if (!last) return [];

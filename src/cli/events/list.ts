@@ -35,12 +35,12 @@ export function eventsListCommand(): Command {
     });
 }
 
-/** A file that is named needs no configuration. */
+/** With `--rules`, no configuration is needed. */
 function rulesFileOf(options: ListOptions): string {
   return options.rules ?? configOf(options).rulesFile ?? builtInRulesFile;
 }
 
-/** By event type, our own among them; those whose tables the database lacks are left out. */
+/** Schemas by event type, including the system events; event types whose tables the database lacks are left out. */
 async function readSchemas(file: RuleFile, url: DatabaseUrl): Promise<Record<string, JsonSchema>> {
   const source = openSource(url);
   try {

@@ -87,7 +87,7 @@ Examples:
     });
 }
 
-/** Shows data where it is given the store that has the erasures and takes the acts. */
+/** Shows data only if `vault` is given: it contains the erasures and records the acts. */
 async function testRules(options: TestOptions, vault?: EncryptedStore): Promise<DryRunReport> {
   const config = configOf(options);
   if (options.rules === undefined && options.webhook === undefined) {
@@ -133,14 +133,14 @@ async function testRules(options: TestOptions, vault?: EncryptedStore): Promise<
   }
 }
 
-/** Leaves out what erasures on record cover. The clock of the store may be behind that of the source. */
+/** Hides data that a recorded erasure covers. The clock of the store may be behind the clock of the source. */
 async function readMayShow(vault: EncryptedStore): Promise<MayShow> {
   const erasedMs = await readErasureMoments(vault);
   return ({ subject, occurredAtMs }) =>
     subject === null || occurredAtMs > (erasedMs.get(storedKey(subject)) ?? -Infinity) + clockSkewMs;
 }
 
-/** The webhook as the file has it now, which may be an edit that is not in force yet; else as the store has it. */
+/** The webhook as it is in the file, which may contain an edit that is not in force yet; otherwise the webhook in the store. */
 async function findWebhook(name: string, config: Config): Promise<TestedWebhook> {
   const inFile = config.webhooks.find((webhook) => webhook.name.toLowerCase() === name.toLowerCase());
   if (inFile) return inFile;
@@ -152,7 +152,7 @@ async function findWebhook(name: string, config: Config): Promise<TestedWebhook>
   }
 }
 
-/** Present rules that do not fit the schema make nothing: everything counts as added. */
+/** Compiles the present rules. If they do not fit the schema, they count as no rules, and every event counts as added. */
 async function compilePresent(
   source: Source,
   config: Config,
@@ -168,7 +168,7 @@ async function compilePresent(
   }
 }
 
-/** That of the running installation, so that the ids are those under which events were delivered; else that of a first run. */
+/** The lineage of the running installation, so that the ids equal the ids of delivered events; otherwise the lineage of a first run. */
 async function readLineage(config: Config, identity: SourceIdentity): Promise<string> {
   const store = openStore(config.store.url, { connections: 1 });
   try {

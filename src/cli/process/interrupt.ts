@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { monotonicMs } from '../../lib/clock.ts';
 
-/** npm passes on to its child the signal that the terminal, or systemd, has sent to both: the two are one. */
+/** npm forwards to its child a signal that the terminal, or systemd, has sent to both processes: within this time the two count as one. */
 const samePressMs = 1_000;
 
 /** The exit code that a shell reports for a program that a signal ended (POSIX: 128 + its number). */
@@ -10,13 +10,13 @@ export const exitCodeOf = (signal: NodeJS.Signals): number => 128 + constants.si
 export interface Interrupt extends Disposable {
   /** The first SIGINT or SIGTERM. */
   readonly first: Promise<NodeJS.Signals>;
-  /** Aborts with it. */
+  /** Aborts on the first signal. */
   readonly signal: AbortSignal;
-  /** Ends as a signal does, for another cause: the output is closed (SIGPIPE), the parent has died (SIGTERM). */
+  /** Ends as on a signal, for another cause: the output is closed (SIGPIPE), or the parent has died (SIGTERM). */
   end(name: NodeJS.Signals): void;
 }
 
-/** Listens for SIGINT and SIGTERM until disposed of. One that comes a second after the first ends the process at once. */
+/** Listens for SIGINT and SIGTERM until disposed of. A signal more than a second after the first ends the process immediately. */
 export function onInterrupt(): Interrupt {
   const first = Promise.withResolvers<NodeJS.Signals>();
   const interrupted = new AbortController();

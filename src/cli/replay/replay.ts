@@ -3,7 +3,7 @@ import { replayCancelCommand } from './cancel.ts';
 import { replayListCommand } from './list.ts';
 import { replayStartCommand } from './start.ts';
 
-/** `odontology-webhooks replay`: without a further word it starts one. */
+/** `odontology-webhooks replay`: without a subcommand it starts a replay. */
 export function replayCommand(): Command {
   return new Command('replay')
     .description('send past events again to one webhook')

@@ -104,7 +104,7 @@ async function run(opened: OpenedStore, options: ReplayOptions): Promise<Replay 
   return options.detach ? getReplay(store, id) : untilDone(opened, id);
 }
 
-/** Shows progress while the daemon works; says so when no daemon runs, and waits for one. */
+/** Shows progress while the daemon works. If no daemon runs, prints a hint and waits for one. */
 async function untilDone({ store }: OpenedStore, id: number): Promise<Replay> {
   const progress = createProgress(`replay ${id}`);
   let told = false;

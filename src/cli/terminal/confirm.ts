@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises';
 import { AppError } from '../../lib/errors.ts';
 import { forTerminal } from './styled.ts';
 
-/** `--yes`, of every command that asks. */
+/** `--yes`, an option of every command that asks for confirmation. */
 export interface ConfirmOptions {
   yes?: true;
 }
@@ -10,10 +10,10 @@ export interface ConfirmOptions {
 export const yesFlag = '-y, --yes';
 export const yesDescription = 'do not ask';
 
-/** The person answered no, or left the prompt: nothing was done, and there is nothing to explain. */
+/** The user answered no or left the prompt: nothing was done, and no explanation is needed. */
 export class DeclinedError extends Error {
   override readonly name = 'DeclinedError';
-  /** 1 for an answer, 130 for Ctrl-C, as shells report SIGINT. */
+  /** 1 for the answer no, 130 for Ctrl-C, the code with which shells report SIGINT. */
   readonly exitCode: 1 | 130;
 
   constructor(exitCode: 1 | 130) {
@@ -23,8 +23,8 @@ export class DeclinedError extends Error {
 }
 
 /**
- * Asks before something that cannot be undone. Throws DeclinedError unless the answer is yes, and AppError ERR_USAGE when there is
- * no terminal to ask on.
+ * Asks before an act that cannot be undone. Throws DeclinedError unless the answer is yes, and AppError ERR_USAGE if there is
+ * no terminal.
  */
 export async function confirm(question: string, { yes }: ConfirmOptions): Promise<void> {
   if (yes) return;
@@ -37,7 +37,7 @@ export async function confirm(question: string, { yes }: ConfirmOptions): Promis
   if (!/^(y|yes|s|si|sí)$/i.test(answer.trim())) throw new DeclinedError(1);
 }
 
-/** Throws DeclinedError when the prompt is left by Ctrl-C; Ctrl-D is an empty answer. */
+/** Throws DeclinedError if the user leaves the prompt with Ctrl-C; Ctrl-D is an empty answer. */
 async function ask(question: string): Promise<string> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   const left = Promise.withResolvers<string>();

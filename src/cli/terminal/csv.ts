@@ -1,6 +1,6 @@
 /**
- * CSV that a spreadsheet opens as it is meant: a byte order mark for UTF-8, CRLF, quotes where they are needed. A text that a
- * spreadsheet would take for a formula gets an apostrophe in front.
+ * CSV that spreadsheets open correctly: a byte order mark for UTF-8, CRLF, quotes where they are needed. If a spreadsheet would parse a
+ * text as a formula, the text is prefixed with an apostrophe.
  */
 export function formatCsv(head: readonly string[], rows: Iterable<readonly unknown[]>): string {
   let text = `\uFEFF${formatLine(head)}`;
@@ -16,7 +16,7 @@ function formatCell(value: unknown): string {
   if (value === null || value === undefined) return '';
   if (typeof value === 'number') return String(value);
   const given = typeof value === 'string' ? value : JSON.stringify(value);
-  // Also behind spaces, which some spreadsheets drop, and in full width.
+  // Also after leading spaces, which some spreadsheets drop, and for full-width characters.
   const text = /^[\s]*[=+\-@\t\r\n|%＝＋－＠]/.test(given) ? `'${given}` : given;
   return /[",\r\n;\t']/.test(text) || text !== text.trim() ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -5,19 +5,19 @@ import { knownColumns } from './terminal.ts';
 import { wrapProse } from './wrap.ts';
 
 /**
- * Writes data to standard output, for people: sentences are wrapped where the width of the terminal is known. Names, reasons and payloads
- * may hold what a terminal obeys: nothing but line ends and our own styles gets through.
+ * Writes text for users to standard output: sentences are wrapped if the width of the terminal is known. Names, reasons and payloads may
+ * contain terminal escapes: only line ends and our own styles are passed through.
  */
 export function print(text: string): void {
   printExact(toWidth(text));
 }
 
-/** Writes a text to standard error, in the same way. */
+/** Writes a text to standard error in the same way. */
 export function printError(text: string): void {
   process.stderr.write(`${forTerminal(toWidth(text))}\n`);
 }
 
-/** Writes what is copied or run as it stands: a payload, a script. Nothing is wrapped. */
+/** Writes a text that users copy or run, such as a payload or a script. It is not wrapped. */
 export function printExact(text: string): void {
   process.stdout.write(`${forTerminal(text)}\n`);
 }
@@ -31,7 +31,7 @@ function toWidth(text: string): string {
   return columns === null ? text : wrapProse(text, columns);
 }
 
-/** An error as a person reads it: what happened, then the remedy. Never a stack, except for a fault of our own at debug. */
+/** An error as text for the user: the message, then the remedy. Without a stack, except for an internal error at log level debug. */
 export function formatError(error: unknown): string {
   const known = appErrorWithin(error);
   if (known)
@@ -40,7 +40,7 @@ export function formatError(error: unknown): string {
   return `${styled('red', 'ERR_INTERNAL')}: ${codeOf(error) ?? ''} ${messageOf(error)}${stack}`;
 }
 
-/** A stack begins with the message, which may quote a statement: only the places are printed. */
+/** A stack begins with the message, which may quote a statement: only the frames are returned. */
 function framesOf({ stack = '' }: Error): string {
   return stack
     .split('\n')

@@ -6,7 +6,7 @@ interface Troubled {
   problems: readonly string[];
 }
 
-/** One text with a line for each problem of a webhook; none without a problem. */
+/** One text with a line for each problem of a webhook; an empty list if there is no problem. */
 export function problemLines(webhooks: readonly Troubled[]): string[] {
   const lines = webhooks.flatMap(({ id, name, problems }) =>
     problems.map((problem) => escapeLine(`Webhook ${id} (${name}): ${problem}`)),

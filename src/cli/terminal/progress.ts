@@ -1,4 +1,4 @@
-/** A bar on standard error while something long is under way; nothing where that is no terminal. */
+/** A progress bar on standard error during a long operation; nothing if standard error is not a terminal. */
 export interface Progress {
   update(done: number, total: number): void;
   /** Clears the line. */

@@ -3,17 +3,17 @@ import { styleText } from 'node:util';
 import { escapeControls, escapeLine } from '../../lib/terminal-text.ts';
 
 /**
- * Distinguishes our own styles from escapes in a text: it cannot be written without knowing the numbers. Of four digits each, as
- * `stripVTControlCharacters` knows them: with longer ones the codes counted as width.
+ * Distinguishes our own styles from escapes in a text: a text cannot imitate them without knowing the numbers. The numbers have four
+ * digits, the most that `stripVTControlCharacters` recognises: codes with longer numbers were counted as width.
  */
 const ownStyle = Array.from({ length: 3 }, () => randomInt(1_000, 10_000)).join(';');
 
-/** Text in a style of `styleText`, where standard output takes colours; for what goes to `print` or `printError`. */
+/** Text in a style of `styleText`, if standard output supports colours; for `print` and `printError`. */
 export function styled(format: Parameters<typeof styleText>[0], text: string): string {
   return styleText(format, escapeControls(text)).replaceAll('\u001b[', `\u001b[${ownStyle};`);
 }
 
-/** What a stream may be given that can be a terminal. */
+/** Escapes a text for a stream that may be a terminal. */
 export function forTerminal(text: string): string {
   return text
     .split(`\u001b[${ownStyle};`)
@@ -30,7 +30,7 @@ export class Lines {
   }
 }
 
-/** Keeps our own styles, and nothing else that is not seen. */
+/** Keeps our own styles, and escapes all other invisible characters. */
 export function toCell(text: string): string {
   const own = `\u001b[${ownStyle};`;
   return text.split(own).map(escapeLine).join(own);

@@ -5,8 +5,8 @@ import { wrapText } from './wrap.ts';
 const GAP = 2;
 
 /**
- * A table without frames that is no wider than the terminal. Cells are wrapped at their spaces; where words alone are too wide, each row
- * is printed as a list of its cells instead, so that an id or a URL stays whole and can be copied.
+ * A table without frames that is no wider than the terminal. Cells are wrapped at spaces. If single words are too wide, each row
+ * is printed as a list of its cells instead, so that ids and URLs stay whole and can be copied.
  */
 export function formatTable(head: readonly string[], rows: readonly (readonly unknown[])[]): string {
   const columns = tableColumns();
@@ -15,7 +15,7 @@ export function formatTable(head: readonly string[], rows: readonly (readonly un
   return widths ? formatGrid(head, cells, widths) : formatRecords(head, cells, columns);
 }
 
-/** Labels and what they say, a line each. Values are wrapped, and long words in them broken. */
+/** Labels and values, one line each. Values are wrapped, and long words in them are broken. */
 export function formatFacts(facts: readonly (readonly [string, unknown])[]): string {
   const columns = tableColumns();
   const label = Math.max(...facts.map(([name]) => widthOf(name)));
@@ -33,7 +33,7 @@ function cellText(cell: unknown): string {
   return cell instanceof Lines ? cell.lines.map(toCell).join('\n') : toCell(`${cell as string | number}`);
 }
 
-/** Null where the longest words do not fit beside each other. */
+/** Null if the longest words do not fit beside each other. */
 function fitWidths(lines: readonly (readonly string[])[], columns: number): number[] | null {
   const room = columns - GAP * (lines[0]!.length - 1);
   const most = (measure: (cell: string) => number): number[] =>
@@ -86,5 +86,5 @@ function formatRecords(
 const pad = (text: string, columns: number): string =>
   text + ' '.repeat(Math.max(columns - widthOf(text), 0));
 
-/** A moment in UTC, to the second; it can be wrapped between date and time. */
+/** A time in UTC, to the second; it can be wrapped between date and time. */
 export const formatMoment = (ms: number): string => new Date(ms).toISOString().slice(0, 19).replace('T', ' ');

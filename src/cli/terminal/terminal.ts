@@ -1,17 +1,17 @@
 import { stripVTControlCharacters } from 'node:util';
 
-/** Tables fit this where neither the terminal nor COLUMNS says more: output that is piped is read on a terminal later. */
+/** Width of tables if neither the terminal nor COLUMNS gives one: piped output is read on a terminal later. */
 const DEFAULT_COLUMNS = 80;
-/** Below it nothing is readable anyway. */
+/** Narrower output would be unreadable. */
 const LEAST_COLUMNS = 40;
 
-/** The columns of the terminal, or of COLUMNS where standard output is a file or a pipe; null where neither says. */
+/** The columns of the terminal, or of COLUMNS if standard output is a file or a pipe; null if neither is known. */
 export function knownColumns(): number | null {
   const columns = process.stdout.columns || Number(process.env['COLUMNS']);
   return Number.isInteger(columns) && columns > 0 ? Math.max(columns, LEAST_COLUMNS) : null;
 }
 
-/** What a table may take. */
+/** The maximum width of a table. */
 export const tableColumns = (): number => knownColumns() ?? DEFAULT_COLUMNS;
 
 const segmenter = new Intl.Segmenter();
@@ -20,7 +20,7 @@ const wide =
   /^[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u;
 const ascii = /^[\x20-\x7e]*$/;
 
-/** How many cells of a terminal a line takes; codes for colours take none. */
+/** The number of terminal cells that a line takes; colour codes take none. */
 export function widthOf(line: string): number {
   const plain = stripVTControlCharacters(line);
   if (ascii.test(plain)) return plain.length;
@@ -29,7 +29,7 @@ export function widthOf(line: string): number {
   return width;
 }
 
-/** The beginning of a text that fits so many cells, at least one character, and the rest. */
+/** Splits a text after the part that fits into `columns` cells, at least one character. */
 export function splitAt(text: string, columns: number): [string, string] {
   let width = 0;
   let end = 0;

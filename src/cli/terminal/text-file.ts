@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { AppError, messageOf } from '../../lib/errors.ts';
 
-/** Throws AppError ERR_USAGE when it cannot be read. */
+/** Throws AppError ERR_USAGE if the file cannot be read. */
 export function readTextFile(path: string): string {
   try {
     return readFileSync(path, 'utf8');
@@ -10,7 +10,7 @@ export function readTextFile(path: string): string {
   }
 }
 
-/** Never over a file that is there. Throws AppError ERR_USAGE. */
+/** Never overwrites an existing file. Throws AppError ERR_USAGE. */
 export function writeNewFile(path: string, text: string): void {
   try {
     writeFileSync(path, text, { flag: 'wx', mode: 0o600 });

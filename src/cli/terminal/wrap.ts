@@ -1,8 +1,8 @@
 import { splitAt, widthOf } from './terminal.ts';
 
 /**
- * Breaks each line of a text at its spaces, so that none is wider than `columns`; what follows keeps the indentation of the line.
- * A word is broken only where it is wider than a whole line and `breaksWords` is given.
+ * Breaks each line of a text at its spaces, so that no line is wider than `columns`; continuation lines keep the indentation of the line.
+ * A word is broken only if it is wider than a whole line and `breaksWords` is set.
  */
 export function wrapText(text: string, columns: number, { breaksWords = false } = {}): string {
   return text
@@ -38,7 +38,7 @@ const statement =
   /^(ALTER|CALL|CREATE|DELETE|DROP|FLUSH|GRANT|INSERT|PURGE|RENAME|RESET|REVOKE|SET|SHOW|START|STOP|UPDATE)\b.*;/;
 const command = /^\s*(\$ |sudo |npx |odontology-webhooks |sed -n )/;
 
-/** Wraps the sentences of a text. A statement or a command stays on its line, however long: it is to be copied. */
+/** Wraps the sentences of a text. A statement or a command stays on one line, however long, so that it can be copied. */
 export function wrapProse(text: string, columns: number): string {
   return text
     .split('\n')

@@ -56,7 +56,7 @@ ${secret}`);
     });
 }
 
-/** Nothing is subscribed to that was not named: `*` would send all of the patients' data there is. */
+/** There is no default: `*` would send the data of all patients, so the events must be named. */
 function requireEvents({ event = [] }: SettingsOptions): string[] {
   if (event.length > 0) return event;
   throw new AppError('ERR_USAGE', 'no events were named', {

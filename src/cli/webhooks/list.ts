@@ -40,7 +40,7 @@ function toLine(webhook: WebhookRecord): unknown[] {
   return [id, name, url, events.join(' '), stateOf(webhook), managedBy];
 }
 
-/** In words: whether a person or the engine stopped it, and since when it fails. */
+/** The state in words: whether an operator or the engine stopped it, and since when it fails. */
 function stateOf({
   isActive,
   standing,

@@ -8,7 +8,7 @@ export interface SecretOptions {
   secretEnv?: string;
 }
 
-/** A secret of one's own. Never as an argument: arguments are in the shell's history and in the list of processes. */
+/** Options for a user-supplied secret. It is never an argument: arguments are in the shell's history and in the process list. */
 export function addSecretOptions(command: Command): Command {
   return command
     .option(
@@ -18,7 +18,7 @@ export function addSecretOptions(command: Command): Command {
     .option('--secret-env <name>', 'the same, from a variable of the environment');
 }
 
-/** The secret that was given, if any. Throws AppError ERR_USAGE when it cannot be read or is not fit, without quoting it. */
+/** The given secret, if any. Throws AppError ERR_USAGE, without quoting the secret, if it cannot be read or is not valid. */
 export function secretOf({ secretFile, secretEnv }: SecretOptions): { secret?: string } {
   if (secretFile !== undefined && secretEnv !== undefined) {
     throw new AppError('ERR_USAGE', 'one secret is enough: --secret-file or --secret-env');

@@ -9,7 +9,7 @@ import { AppError } from '../../lib/errors.ts';
 import { printError } from '../terminal/output.ts';
 import { parseWrittenJson } from '../../lib/written-json.ts';
 
-/** The options that describe a webhook, as commander returns them: these, and those of the table of settings. */
+/** The options that describe a webhook, as commander returns them: these, and the options in the table of settings. */
 export interface SettingsOptions {
   name?: string;
   url?: string;
@@ -27,7 +27,7 @@ const optional = Object.entries(webhookSettings).flatMap(([key, { option }]) =>
   option === undefined ? [] : [{ key, ...option }],
 );
 
-/** Adds them to a command. An option that is not given leaves the setting as it is. */
+/** Adds the setting options to a command. An option that is not given leaves the setting unchanged. */
 export function addSettings(command: Command): Command {
   command.option('--event <type...>', 'event types: payment.received "appointment.*"');
   for (const { key, flags, description } of optional) {
@@ -38,14 +38,14 @@ export function addSettings(command: Command): Command {
   return command;
 }
 
-/** The value of an option; null where it is the text for none. */
+/** The value of an option; null if it is the word for none. */
 function valueOf({ flags, none }: (typeof optional)[number], options: SettingsOptions): unknown {
   const given = options[new Option(flags).attributeName()];
   const isNone = Array.isArray(given) ? given.includes(none) : given === none;
   return none !== undefined && isNone ? null : given;
 }
 
-/** Checks what was given as the file's would be. Throws AppError ERR_USAGE with all problems. */
+/** Checks the options as the settings in the file are checked. Throws AppError ERR_USAGE with all problems. */
 export function settingsOf(options: SettingsOptions, config: Config): WebhookInput {
   const input = parseWebhookInput({
     name: options.name,
@@ -59,8 +59,8 @@ export function settingsOf(options: SettingsOptions, config: Config): WebhookInp
 }
 
 /**
- * Refuses names in `filter` and `fields` that none of its events has, as in the file, and says which of its events the filter keeps back.
- * Throws AppError ERR_USAGE.
+ * Refuses names in `filter` and `fields` that none of the webhook's events has, as for the file, and prints which of its events the filter
+ * excludes. Throws AppError ERR_USAGE.
  */
 export async function requireFitSelection(selection: Selection, config: Config): Promise<void> {
   const source = openSource(config.source.url);

@@ -19,7 +19,7 @@ interface StandingVerb {
   change(opened: OpenedStore, id: number, actor: Actor, options: Options): Promise<void>;
 }
 
-/** A command that changes whether a webhook is sent to, and says what waits and what becomes of new events. */
+/** A command that changes whether a webhook is sent to, and prints how many deliveries wait and how new events are handled. */
 export function standingCommand({ name, description, change }: StandingVerb): Command {
   return new Command(name)
     .description(description)
