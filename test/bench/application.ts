@@ -7,14 +7,14 @@ const insert =
   "INSERT INTO payments (patient_id, amount, payment_method, notes, processed_by) VALUES (1, 1500.50, 'transfer', 'cuota, recepción', 1)";
 const refund = "UPDATE payments SET status = 'refunded' WHERE id = ?";
 
-/** One commit in ten takes back the payment of the commit before: the webhooks of a payment have an order to keep. */
+/** One commit in ten refunds the payment of the previous commit, so the webhooks of a payment have an order. */
 const refundEvery = 10;
 
 function openPool(url: string, connections: number): Pool {
   return createPool({ uri: url, connectionLimit: connections, maxIdle: connections });
 }
 
-/** The commits of one user, one after the other. */
+/** A user who commits sequentially. */
 function createUser(pool: Pool): { commit(): Promise<number> } {
   let commits = 0;
   let last = 0;
@@ -38,10 +38,10 @@ interface Run {
   forMs: number;
 }
 
-/** The clinic's application: writes its own tables and knows of no webhook. */
+/** The clinic's application: writes its own tables and does not depend on webhooks. */
 export function createApplication() {
   return {
-    /** Commits as fast as so many connections can. */
+    /** Commits at full speed on `connections` connections. */
     async run({
       url,
       connections,
@@ -65,7 +65,7 @@ export function createApplication() {
       return { commits, elapsedMs, firstMs };
     },
 
-    /** One payment every so often, whatever becomes of it. Gives when each was committed, by its id. */
+    /** Commits one payment every `everyMs`, without waiting for the previous one. Returns the time of each commit, by the payment's id. */
     async pace({
       url,
       count,
@@ -105,7 +105,7 @@ interface SeedRun extends Run {
 
 /**
  * The application with webhooks of the seed's design: it awaits the query, then for each subscriber signs, fetches and inserts
- * the delivery's row, one after the other. `connections` requests of its users are in flight.
+ * the delivery's row, sequentially. `connections` requests of its users are in flight.
  */
 export function createSeedApplication() {
   return {

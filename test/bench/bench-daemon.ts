@@ -11,7 +11,7 @@ export interface Hooks {
   ports: readonly number[];
 }
 
-/** A receiver with so many endpoints, each an origin of its own. */
+/** Starts a receiver with `endpoints` endpoints, each with its own origin. */
 export async function startReceiver(bench: Bench, endpoints = 1): Promise<Hooks> {
   const module = new URL('receiver.ts', import.meta.url).href;
   const receiver = await bench.part<Receiver>(module, 'createReceiver');
@@ -24,11 +24,11 @@ export interface BenchDaemonOptions {
   clinic: BenchSchema;
   store: BenchSchema;
   hooks: Hooks;
-  /** The limits of the daemon's defaults, instead of some that a fast receiver does not reach. */
+  /** Uses the daemon's default limits instead of limits that a fast receiver does not reach. */
   usualLimits?: boolean;
 }
 
-/** The whole daemon, started as its users start it. */
+/** The whole daemon, started as users start it. */
 export async function startBenchDaemon(
   bench: Bench,
   { clinic, store, hooks, usualLimits = false }: BenchDaemonOptions,
@@ -65,8 +65,8 @@ interface WarmUp {
 }
 
 /**
- * Work that does not count, for a daemon that has just begun and is to be measured as one that has been running: while V8 still
- * interprets, it takes 386 µs of processor time a change, after 30,000 changes 223. What it is held against lives through all rounds.
+ * Uncounted work for a daemon that has just started and is to be measured as a running one: while V8 still interprets,
+ * a change takes 386 µs of processor time, after 30,000 changes 223 µs. The processes that it is compared with run through all rounds.
  */
 export async function warmUp({ bench, hooks, app, clinic, connections }: WarmUp): Promise<void> {
   const { receiver, urls } = hooks;
@@ -77,7 +77,7 @@ export async function warmUp({ bench, hooks, app, clinic, connections }: WarmUp)
   await receiver.call('reset', {});
 }
 
-/** What is wrong with what a receiver got, when each of its endpoints should have got `wanted`; undefined when nothing is. */
+/** Describes what is wrong if each endpoint of a receiver should have got `wanted` requests; undefined if nothing is wrong. */
 export function faultOf(verdict: Verdict, { urls }: Hooks, wanted: number): string | undefined {
   const counts = urls.map((url) => verdict.counts[new URL(url).pathname] ?? 0);
   const { doubled, unverified, outOfOrder } = verdict;

@@ -10,7 +10,7 @@ import { createWebhook, loadWebhooks } from '../../src/outbox/webhook/webhook-re
 
 export const benchSecret = `whsec_${'0123456789abcdef'.repeat(4)}`;
 
-/** Of the table `queue`, all but the one that the server generates. */
+/** All columns of the table `queue` except the generated one. */
 export const queueColumns =
   'delivery_id, webhook_id, event_seq, lane, state, due_at, attempt, attempts_before, claimed_at, claimed_by';
 
@@ -20,7 +20,7 @@ export interface BenchStore {
   claimant: Claimant;
   webhooks: readonly Subscription[];
   openAppender(): Promise<Appender>;
-  /** As it was in the beginning, the webhook kept. */
+  /** Restores the initial state, but keeps the webhook. */
   empty(): Promise<void>;
 }
 

@@ -11,11 +11,11 @@ interface Captured {
   ids: number;
   deliveries: number;
   queued: number;
-  /** Events of a table that stand behind one with a higher key. */
+  /** Events that follow an event of the same table with an equal or higher key. */
   outOfOrder: number;
 }
 
-/** The daemon's own capture, from the log to the outbox, and nothing that delivers. */
+/** The daemon's own capture, from the binlog to the outbox, without delivery. */
 export function createCapturer() {
   let bench: BenchStore | undefined;
   return {
@@ -47,7 +47,7 @@ export function createCapturer() {
 const rowsPerCommit = 500;
 const tables = ['event_log', 'delivery_log', 'queue'] as const;
 
-/** The driver alone: the very rows that ours wrote, from memory, by multi-row INSERTs, with the checkpoint's row. */
+/** The driver alone: inserts the same rows that our capture wrote, from memory, by multi-row INSERTs, with the checkpoint's row. */
 export function createInserter() {
   return {
     async run({ from, into }: { from: string; into: string }): Promise<{ elapsedMs: number; rows: number }> {

@@ -11,22 +11,22 @@ import { atMost, check, interleave, judge, type Bench, type BenchSchema, type Me
 import { quantile } from './spread.ts';
 
 const webhooks = 10;
-/** Of each webhook, in one claim. */
+/** Deliveries of each webhook in one claim. */
 const room = 20;
 const claims = 20;
 const markedAtOnce = 2_000;
 
-/** Claims and gives back, over and over; what is timed is the claim. */
+/** Claims and releases repeatedly; only the claim is timed. */
 export function createClaimer() {
   return {
     async migrate({ url }: { url: string }): Promise<void> {
       await migrateStore(parseDatabaseUrl(url));
       const store = openStore(parseDatabaseUrl(url));
-      // The signing key is made in an empty store only.
+      // The signing key is created only in an empty store.
       await openMarker(store, clearCipher);
       await store.close();
     },
-    /** Gives the deliveries in the queue the marks that this program gives them; others are not sent. */
+    /** Marks the deliveries in the queue as this program does; unmarked deliveries are not sent. */
     async mark({ url }: { url: string }): Promise<void> {
       const store = openStore(parseDatabaseUrl(url));
       const marker = await openMarker(store, clearCipher);
@@ -74,7 +74,7 @@ const body = `{"event":"payment.received","timestamp":"2026-03-07T15:30:00.000Z"
   notes: 'cuota '.repeat(20),
 })}}`;
 
-/** A log with so many deliveries to ten webhooks, the newest tenth of which is still in the queue, all of it due. */
+/** Fills a log with `deliveries` deliveries to ten webhooks; the newest tenth is still in the queue, and all of it is due. */
 async function fill(bench: Bench, { name }: BenchSchema, deliveries: number): Promise<void> {
   const events = deliveries / webhooks;
   const chunk = 50_000;

@@ -6,18 +6,18 @@ import { loadClinic } from '../../src/demo/clinic.ts';
 import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import type { Bench, BenchSchema } from './measure.ts';
 
-/** A stretch of binlog, in a file that begins with it. */
+/** A stretch of binlog, in a file that begins with the stretch. */
 export interface Stretch {
   /** The clinic's schema. */
   url: string;
   schema: string;
   from: Position;
-  /** Rows of watched tables in it, each of which is one event. */
+  /** Rows of watched tables in it; each row is one event. */
   rows: number;
   transactions: number;
 }
 
-/** A clinic with so many scheduled appointments (from id 1,000 on) that await their confirmation. */
+/** Creates a clinic with `appointments` scheduled appointments (from id 1,000 on) that are not confirmed yet. */
 export async function createClinic(bench: Bench, appointments = 0): Promise<BenchSchema> {
   const schema = await bench.schema('clinic');
   const connection = await createConnection(schema.url);
@@ -47,7 +47,7 @@ const onePayment =
   "INSERT INTO payments (patient_id, amount, payment_method, notes, processed_by) VALUES (1, 1500.50, 'transfer', CONCAT('cuota ', i, ', recepción'), 1)";
 const oneConfirmation = "UPDATE appointments SET status = 'confirmed' WHERE id = 1000 + i";
 
-/** What one round of a procedure does, `i` being its number; each statement commits by itself unless it says otherwise. */
+/** The statements of one round of a procedure, where `i` is its number; each statement commits alone unless it opens a transaction. */
 const work = {
   unwatched: `INSERT INTO activity (user_id, page, details) VALUES (1, '/appointments', CONCAT('consulta ', i))`,
   single: `${onePayment}; ${oneConfirmation}`,
@@ -64,10 +64,10 @@ const perRound = {
   hundreds: { rows: 100, transactions: 1 },
 } as const;
 
-/** Note of the payment that ends every stretch. */
+/** The note of the payment that ends every stretch. */
 export const lastNote = 'el último';
 
-/** Fills a new binlog file with rounds of one kind of work; durability is off meanwhile, because only the log matters. */
+/** Fills a new binlog file with rounds of one kind of work; durability is off meanwhile, because only the binlog's content matters. */
 export async function writeStretch(
   bench: Bench,
   schema: BenchSchema,
@@ -81,7 +81,7 @@ export async function writeStretch(
   await connection.query('FLUSH BINARY LOGS');
   const from = await endOfLog(schema.url);
   await connection.query(`CALL fill(${rounds})`);
-  // The end that every reader can see, however little it reads of the rest.
+  // An end that every reader sees, even if it skips the other rows.
   await connection.query(`INSERT INTO payments (patient_id, amount, notes) VALUES (1, 1.00, '${lastNote}')`);
   await connection.query('SET GLOBAL sync_binlog = 1; SET GLOBAL innodb_flush_log_at_trx_commit = 1');
   await connection.end();

@@ -5,7 +5,7 @@ import { createClinic } from './clinic-log.ts';
 import { atMost, check, judge, type Measure, type Reading } from './measure.ts';
 import { machineMs } from './receiver.ts';
 
-/** A payment is committed while the daemon is off: how long after its start comes the webhook? */
+/** A payment is committed while the daemon is off: measures the time from the daemon's start to the webhook. */
 export const coldStart: Measure = {
   name: 'cold-start',
   async run(bench) {

@@ -40,7 +40,7 @@ export function paymentEvent(id: number): DomainEvent {
 export function createDeliverer() {
   let bench: BenchStore | undefined;
 
-  /** Back to a full queue, as capture left it. */
+  /** Restores a full queue, as capture left it. */
   async function refill({ store }: BenchStore): Promise<void> {
     await store.script([
       'DELETE FROM queue',
@@ -117,7 +117,7 @@ export function createDeliverer() {
   };
 }
 
-/** undici alone: the same bodies, signed, from memory, at the same concurrency; nothing is kept of the answers. */
+/** undici alone: the same bodies, signed, from memory, at the same concurrency; the answers are not stored. */
 export function createRequester() {
   return {
     async run({ url, count }: Job): Promise<{ elapsedMs: number; failed: number }> {

@@ -22,7 +22,7 @@ const connections = 16;
 interface Case {
   subscribers: number;
   delayMs: number;
-  /** Against one and sixteen requests in flight. */
+  /** Compared with one and with sixteen requests in flight. */
   reach: readonly [number, number];
 }
 
@@ -46,7 +46,7 @@ interface Stage {
   forMs: number;
 }
 
-/** Commits for a while and waits for the last webhook: changes that were committed, delivered and recorded, a second. */
+/** Commits for `forMs` and waits for the last webhook. Returns the changes committed, delivered and recorded per second. */
 async function runDaemon(
   { bench, hooks, app, clinic, store, forMs }: Stage,
   delayMs: number,
@@ -88,7 +88,7 @@ async function runSeed(stage: Stage, delayMs: number, inFlight: number): Promise
   return (commits / elapsedMs) * 1_000;
 }
 
-/** What the machine allows: the same commits, passed on by who stores nothing. */
+/** What the machine allows: the same commits, passed on by a relay that stores nothing. */
 async function runRelay({ relayClinic, ...stage }: Stage, delayMs: number): Promise<number> {
   const { commits, firstMs } = await runBesideRelay({ ...stage, clinic: relayClinic, connections, delayMs });
   const { lastMs } = await stage.hooks.receiver.call('judge', { secret: benchSecret });

@@ -15,7 +15,7 @@ import { atMost, check, interleave, judge, type Finding, type Measure } from './
 import { machineMs, type Receiver } from './receiver.ts';
 import { quantile } from './spread.ts';
 
-/** What the sick endpoint does. */
+/** The faults of the failing endpoint. */
 const ills = ['dead', 'slow', '429'] as const;
 type Ill = (typeof ills)[number];
 
@@ -25,7 +25,7 @@ interface Ports {
   busy: number;
 }
 
-/** Where nothing listens. */
+/** A port on which nothing listens. */
 const deadPort = 1;
 const batch = 500;
 const checkpoint = {
@@ -37,7 +37,7 @@ const checkpoint = {
   passedMs: null,
 } as const;
 
-/** The dispatcher on a real outbox: one healthy webhook, and one with so many parked deliveries that comes and goes. */
+/** The dispatcher on a real outbox: a healthy webhook, and in some runs a failing one with `parked` pending deliveries. */
 export function createNeighbours() {
   let bench: BenchStore | undefined;
   let appender: Appender | undefined;
@@ -75,7 +75,7 @@ export function createNeighbours() {
         );
       }
     },
-    /** Sends `count` events to the healthy one, one every `everyMs`; gives when each was committed, by its id. */
+    /** Sends `count` events to the healthy webhook, one every `everyMs`. Returns the time of each append, by the event's id. */
     async run({
       ill,
       ports,
@@ -120,7 +120,7 @@ export function createNeighbours() {
         sender,
         log: silentLog,
         concurrency: 64,
-        // The configuration's own.
+        // The default of the configuration.
         retryScheduleMs: [5_000, 300_000, 1_800_000],
         onAttempt: ({ outcome }) => void (failures += outcome.kind === 'delivered' ? 0 : 1),
       });
@@ -149,7 +149,7 @@ export function createNeighbours() {
   };
 }
 
-/** Endpoints that never answer, and that always want to be left alone. */
+/** Two endpoints: one never answers, and one always answers 429 with retry-after. */
 export function createSickEndpoints() {
   return {
     async listen(): Promise<{ slow: number; busy: number }> {

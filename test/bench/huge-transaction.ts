@@ -6,7 +6,7 @@ import { atMost, check, judge, type Measure } from './measure.ts';
 
 const limitMb = 256;
 
-/** One transaction of very many rows, each an event, while a fast receiver takes what comes: the most memory that the daemon had. */
+/** One transaction with a great many rows, each an event, with a fast receiver: measures the daemon's peak memory. */
 export const hugeTransaction: Measure = {
   name: 'huge-transaction',
   async run(bench) {

@@ -20,7 +20,7 @@ interface Stage {
   bench: Bench;
   hooks: Hooks;
   app: Part<Application>;
-  /** Ours and the relay's: what one is late with must not reach the other. */
+  /** Our clinic and the relay's: the backlog of one must not affect the other. */
   clinics: { ours: BenchSchema; relay: BenchSchema };
 }
 
@@ -29,7 +29,7 @@ interface Pace {
   everyMs: number;
 }
 
-/** Commits at a pace, after the work that warms up, and gives the time from each commit's answer to its webhook, ms. */
+/** Commits at a pace, after the warm-up. Returns the time from each commit's answer to its webhook, ms. */
 async function latencies(
   { bench, hooks, app }: Stage,
   clinic: BenchSchema,
@@ -54,7 +54,7 @@ async function latencies(
 
 interface Wanted {
   pace: Pace;
-  /** Findings: a quantile, and its limit as a multiple of the reference's. */
+  /** Findings: a quantile, and its limit as a multiple of the reference's quantile. */
   quantiles: readonly { q: number; name: string; reach: number }[];
   measure: string;
 }

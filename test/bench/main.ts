@@ -52,7 +52,7 @@ const { values } = parseArgs({
   },
 });
 
-/** As durable as a server can be, and with memory enough that its disk is asked for commits only. */
+/** As durable as a server can be, with enough memory that only commits access its disk. */
 const settings = [
   'sync-binlog=1',
   'innodb-flush-log-at-trx-commit=1',
@@ -108,7 +108,7 @@ function createBench({ server, root, scale, rounds }: Session, stack: AsyncDispo
   };
 }
 
-/** Runs one measure and ends all that it started. One that is void, or failed, has no findings and says why. */
+/** Runs one measure and stops everything that it started. Returns an error message instead of findings if the run is void or fails. */
 async function runMeasure(measure: Measure, session: Session): Promise<Finding[] | string> {
   await using stack = new AsyncDisposableStack();
   try {

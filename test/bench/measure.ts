@@ -3,17 +3,17 @@ import type { Part } from './part.ts';
 import { spreadOf, type Spread } from './spread.ts';
 
 export const scales = ['small', 'normal', 'full'] as const;
-/** small: a try of seconds; normal: what a comparison needs; full: with the ten million and the million rows. */
+/** small: a trial of seconds; normal: enough for a comparison; full: with the ten million and the million rows. */
 export type Scale = (typeof scales)[number];
 
-/** What a measure works with. What it starts ends with it. */
+/** The environment of a measure. Everything that the measure starts through it is stopped at its end. */
 export interface Bench {
   readonly server: PrivateServer;
   readonly rounds: number;
   readonly scale: Scale;
-  /** Where profiles of our own processes go. */
+  /** Folder for profiles of our own processes. */
   readonly profileDir: string | undefined;
-  /** A part from the calling module; `profiled` when it is ours. */
+  /** Starts a part from the calling module; set `profiled` for our own code. */
   part<V>(module: string, factory: string, options?: { profiled?: boolean }): Promise<Part<V>>;
   /** A new schema. */
   schema(prefix: string): Promise<BenchSchema>;
@@ -27,19 +27,19 @@ export interface BenchSchema {
   url: string;
 }
 
-/** A measured pair: ours and what it is held against. */
+/** A measured pair: ours and the reference. */
 export interface Finding {
   measure: string;
   unit: string;
   against: string;
   ours: Spread;
   limit: Spread;
-  /** Ours by the limit, round by round. */
+  /** Ours divided by the limit, for each round. */
   ratio: Spread;
-  /** Left out where the figure is for orientation only. */
+  /** Absent if the figure is for orientation only. */
   reach?: Reach;
   reached?: boolean;
-  /** What the figures do not say. */
+  /** An explanation that the figures do not give. */
   note?: string;
 }
 
@@ -56,7 +56,7 @@ export interface Measure {
   run(bench: Bench): Promise<Finding[]>;
 }
 
-/** The run lost, doubled or misplaced something: its figures are worth nothing. */
+/** The run lost, duplicated or misplaced something: its figures are invalid. */
 export class VoidRun extends Error {}
 
 export function check(holds: boolean, message: string): void {
@@ -74,7 +74,7 @@ export interface Sides {
   limit(round: number): Promise<number>;
 }
 
-/** A round to warm up, then so many that count, each side first in turn: what a noisy machine does to one it does to both. */
+/** One warm-up round, then `rounds` that count. The sides alternate in going first, so that noise of the machine affects both. */
 export async function interleave(rounds: number, { ours, limit }: Sides): Promise<Reading[]> {
   const readings: Reading[] = [];
   for (let round = 0; round <= rounds; round += 1) {

@@ -1,7 +1,7 @@
 import type { Answer, Question, Verbs } from './part.ts';
 
 /*
- * The process of a part: answers questions until the runner lets go of it.
+ * The process of a part: answers questions until the runner disconnects.
  */
 
 const [, , module, factory] = process.argv;

@@ -1,10 +1,10 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 
-/** What a part can be asked for: plain values in and out, because they go from process to process. */
+/** The operations of a part: plain values in and out, because they are sent between processes. */
 export type Verbs = Record<string, (input: never) => Promise<unknown>>;
 
-/** One contender, receiver or load generator, in a process of its own, so that none of them shares an event loop or a heap. */
+/** One contender, receiver or load generator, in its own process, so that no two of them share an event loop or a heap. */
 export interface Part<V> {
   readonly pid: number;
   call<K extends keyof V & string>(
@@ -28,7 +28,7 @@ const entry = new URL('part-process.ts', import.meta.url);
 export interface PartOptions {
   /** `import.meta.url` of the module that exports the factory. */
   module: string;
-  /** Name of the export, a function that gives the verbs. */
+  /** Name of the export, a function that returns the verbs. */
   factory: string;
   /** Folder for a CPU profile, written when the part stops. */
   profileDir?: string | undefined;

@@ -77,7 +77,7 @@ export async function readWithCapture(
   return elapsedMs;
 }
 
-/** The tables of the built-in catalogue: what ours watches, zongji decodes. */
+/** The tables of the built-in catalogue: zongji decodes the tables that we watch. */
 const watchedTables = [
   'patients',
   'appointments',
@@ -97,13 +97,13 @@ interface ZongjiEvent {
 export interface ZongjiOptions {
   url: string;
   schema: string;
-  /** Where it begins; the end of the log when left out. */
+  /** Position at which it begins; by default the end of the binlog. */
   from?: { file: string; offset: number };
   onRow(row: Record<string, unknown>): void;
   onError(error: unknown): void;
 }
 
-/** Bare zongji over the watched tables, with the options that make its values right. Returns how to stop it, once it reads. */
+/** Bare zongji over the watched tables, with the options for correct values. Resolves when it reads; returns the function that stops it. */
 export async function startZongji({ url, schema, from, onRow, onError }: ZongjiOptions): Promise<() => void> {
   const { hostname, port, username } = new URL(url);
   const zongji = new ZongJi({

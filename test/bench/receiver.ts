@@ -2,7 +2,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { verifyWebhookSignature } from '../../src/index.ts';
 import { sleep } from '../../src/lib/clock.ts';
 
-/** One request as it came in. */
+/** One request as received. */
 interface Arrival {
   path: string;
   head: string;
@@ -13,9 +13,9 @@ interface Arrival {
 export interface Verdict {
   /** Requests, by path. */
   counts: Record<string, number>;
-  /** Requests with an id that had come before, at the same path. */
+  /** Requests with an id that had arrived before at the same path. */
   doubled: number;
-  /** Requests whose signature does not hold. */
+  /** Requests whose signature is not valid. */
   unverified: number;
   /** Refunds of a payment that had not been received before, at the same path. */
   outOfOrder: number;
@@ -23,7 +23,7 @@ export interface Verdict {
   lastMs: number;
 }
 
-/** Milliseconds of the machine's clock that never goes back: the same in all processes. */
+/** Milliseconds of the machine's monotonic clock: the same in all processes. */
 export function machineMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
@@ -31,8 +31,8 @@ export function machineMs(): number {
 const answerBytes = Buffer.from('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
 
 /**
- * A receiver that costs as little as one can, so that what sends is measured: it keeps each request and looks at none before
- * it is asked for a verdict. Answers after `delayMs`.
+ * A receiver with minimal cost, so that the sender is measured: it stores the requests and examines them only for a verdict.
+ * Answers after `delayMs`.
  */
 export function createReceiver() {
   let arrivals: Arrival[] = [];
@@ -67,7 +67,7 @@ export function createReceiver() {
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
       return { port: (server.address() as AddressInfo).port };
     },
-    /** Forgets what came. */
+    /** Discards the stored requests. */
     reset(options: { delayMs?: number; keep?: boolean }): Promise<void> {
       arrivals = [];
       count = 0;
@@ -80,7 +80,7 @@ export function createReceiver() {
       while (count < wanted) await sleep(1);
     },
     judge: ({ secret }: { secret: string }) => Promise.resolve(judgeArrivals(arrivals, secret)),
-    /** When each payment's first webhook came in, by its id. */
+    /** The arrival time of each payment's first webhook, by the payment's id. */
     paymentTimes: () =>
       Promise.resolve(
         new Map(

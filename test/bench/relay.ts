@@ -13,7 +13,7 @@ interface RelayOptions {
   url: string;
   schema: string;
   hooks: readonly string[];
-  /** One durable commit for each row, before it is sent; else nothing is stored. */
+  /** Makes one durable commit for each row before it is sent; otherwise nothing is stored. */
   durable: boolean;
 }
 
@@ -25,7 +25,7 @@ async function openRelayLog(url: string): Promise<Connection> {
   return connection;
 }
 
-/** Bare zongji and undici: the least that a webhook takes. It keeps no checkpoint, does not preserve order and never retries. */
+/** Bare zongji and undici: the minimum work for a webhook. It keeps no checkpoint, does not preserve order and never retries. */
 export function createRelay() {
   let end: (() => Promise<void>) | undefined;
   return {
@@ -79,7 +79,7 @@ export function createRelay() {
 
 export type Relay = ReturnType<typeof createRelay>;
 
-/** The relay, in a process of its own. */
+/** Starts the relay in its own process. */
 export function startRelay(bench: Bench): Promise<Part<Relay>> {
   return bench.part<Relay>(import.meta.url, 'createRelay');
 }
@@ -94,7 +94,7 @@ export interface BesideRelay {
   delayMs?: number;
 }
 
-/** What the machine allows: the application commits as fast as it can beside a relay that stores nothing, until all has arrived. */
+/** What the machine allows: the application commits at full speed beside a relay that stores nothing, until all webhooks have arrived. */
 export async function runBesideRelay({
   relay,
   hooks: { receiver, urls },

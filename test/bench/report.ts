@@ -2,7 +2,7 @@ import Table from 'cli-table3';
 import type { Finding } from './measure.ts';
 import type { Spread } from './spread.ts';
 
-/** Three digits that count. */
+/** Three significant digits. */
 function format(value: number): string {
   if (value >= 1_000) return Math.round(value).toLocaleString('en');
   return String(Number(value.toPrecision(3)));
@@ -43,7 +43,7 @@ export function renderFindings(findings: readonly Finding[]): string {
   return [table.toString(), ...notes].join('\n');
 }
 
-/** The same as a table of Markdown, for the README. */
+/** The findings as a Markdown table, for the README. */
 export function renderMarkdown(findings: readonly Finding[]): string {
   const rows = findings.map((finding) => {
     const { measure, unit, against, ours, limit, ratio, reached } = finding;

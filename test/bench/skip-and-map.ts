@@ -9,24 +9,24 @@ interface Mapped {
   elapsedMs: number;
   events: number;
   distinctIds: number;
-  /** Events of a table that came before one with a lower key. */
+  /** Events that follow an event of the same table with an equal or higher key. */
   outOfOrder: number;
-  /** The last event is that of the last row. */
+  /** Whether the last event is the event of the last row. */
   endsRight: boolean;
 }
 
-/** Ours without a store: reading, net changes, rules, events; what would be written is only looked at. */
+/** Our capture without a store: reading, net changes, rules, events; the events are examined but not written. */
 export function createMapper() {
   return {
     async run(stretch: Stretch): Promise<Mapped> {
-      // Of the events themselves nothing is kept: the outbox keeps none either.
+      // The events themselves are not kept, because the outbox keeps none either.
       const ids = new Float64Array(stretch.rows);
       let events = 0;
       const lastKeys = new Map<string, number>();
       let outOfOrder = 0;
       let lastBody = '';
       function look({ id, entity, body }: DomainEvent): void {
-        // 52 bits of its hash: kept whole, two hundred thousand of them are what the garbage collector is busy with.
+        // 52 bits of the id's hash: two hundred thousand whole ids would keep the garbage collector busy.
         ids[events] = Number.parseInt(id.slice(-13), 16);
         events += 1;
         const key = Number(entity.key);

@@ -1,11 +1,11 @@
-/** The middle of several readings and how far they lie apart: the quartiles. */
+/** The median of several readings, and their spread: the quartiles. */
 export interface Spread {
   median: number;
   q1: number;
   q3: number;
 }
 
-/** The value that the share `q` of the readings does not exceed, interpolated. */
+/** The value that a share `q` of the readings does not exceed, interpolated. */
 export function quantile(readings: readonly number[], q: number): number {
   const sorted = [...readings].sort((a, b) => a - b);
   const place = (sorted.length - 1) * q;

@@ -18,10 +18,10 @@ import { atLeast, atMost, check, judge, type Measure } from './measure.ts';
 
 const bench: Actor = { name: 'bench', role: 'local' };
 const webhook = { name: 'bench', url: 'https://receiver.example/hook' };
-/** Of each of the three logs; one seal in the daemon's steps is as large. */
+/** Rows inserted at once into each of the three logs; one seal of the daemon has the same size. */
 const rowsAtOnce = 1_000;
 const patients = 10_000;
-/** What every attempt makes: an event, a delivery, an attempt. */
+/** Entries for every attempt: an event, a delivery, an attempt. */
 const entriesOfAttempt = 3;
 
 interface Sealed {
@@ -37,7 +37,7 @@ interface Verified {
   elapsedMs: number;
 }
 
-/** A store whose deliveries were all made at the first attempt, sealed as the daemon seals, and then verified. */
+/** A store whose deliveries all succeeded at the first attempt, sealed as the daemon seals it, and then verified. */
 export function createVerifier() {
   return {
     async fill({ url, attempts }: { url: string; attempts: number }): Promise<void> {
@@ -123,7 +123,7 @@ type Verifier = ReturnType<typeof createVerifier>;
 const wantedRate = 10_000;
 const wantedMb = 512;
 
-/** `audit verify` over a log of many entries: its rate, the most memory that its process had, and what sealing them took. */
+/** `audit verify` over a log of many entries: its rate, the peak memory of its process, and the rate of sealing. */
 export const verify: Measure = {
   name: 'verify',
   async run(bench) {

@@ -5,7 +5,7 @@ import { createClinic } from './clinic-log.ts';
 import { runBesideRelay, startRelay } from './relay.ts';
 import { atLeast, check, interleave, judge, type Finding, type Measure } from './measure.ts';
 
-/** What the application loses to the daemon on the same machine: it commits as fast as it can, with and without it. */
+/** The daemon's effect on the application's write rate on the same machine: the application commits at full speed, with and without it. */
 export const writeRate: Measure = {
   name: 'write-rate',
   async run(bench) {
@@ -15,7 +15,7 @@ export const writeRate: Measure = {
     const app = await bench.part<Application>(module, 'createApplication');
     const relay = await startRelay(bench);
     const clinic = await createClinic(bench);
-    // What is written without the daemon must not await it when it starts.
+    // Changes written without the daemon must not form a backlog for its next start.
     const off = await createClinic(bench);
     const store = await bench.schema('store');
     const forMs = { small: 1_000, normal: 3_000, full: 5_000 }[bench.scale];

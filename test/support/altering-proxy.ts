@@ -4,12 +4,12 @@ import { crc32 } from 'node:zlib';
 import { CHECKSUM_BYTES } from '../../src/binlog/protocol/log-event.ts';
 
 export interface AlteringProxy {
-  /** A URL of the server, led through here. */
+  /** A URL of the server through this proxy. */
   through(url: string): string;
   stop(): Promise<void>;
 }
 
-/** Passes a server's log on with events that `alter` has changed in place: what no server at hand writes. */
+/** Forwards a server's binlog with events that `alter` has changed in place, for events that no available server writes. */
 export async function startAlteringProxy(
   target: { host: string; port: number },
   alter: (event: Buffer) => void,
@@ -47,7 +47,7 @@ export async function startAlteringProxy(
 
 const PACKET_HEADER = 4;
 
-/** Cuts what the server sends into packets, and shows the packets that are events of a log. */
+/** Splits the server's output into packets, and passes the packets that are binlog events to `alter`. */
 function alterEvents(alter: (event: Buffer) => void): Transform {
   let waiting = Buffer.alloc(0);
   return new Transform({
@@ -56,7 +56,7 @@ function alterEvents(alter: (event: Buffer) => void): Transform {
       for (;;) {
         const end = waiting.length < PACKET_HEADER ? Infinity : PACKET_HEADER + waiting.readUIntLE(0, 3);
         if (waiting.length < end) break;
-        // Behind the byte that says OK.
+        // Skips the OK byte.
         const event = waiting.subarray(PACKET_HEADER + 1, end);
         if (waiting[PACKET_HEADER] === 0 && isEvent(event)) {
           alter(event);
@@ -71,7 +71,7 @@ function alterEvents(alter: (event: Buffer) => void): Transform {
   });
 }
 
-/** An event states its own size, and its bytes have the checksum that it ends with. */
+/** Whether the bytes are an event: they contain their own size, and end with their checksum. */
 function isEvent(bytes: Buffer): boolean {
   if (bytes.length < 19 + CHECKSUM_BYTES || bytes.readUInt32LE(9) !== bytes.length) return false;
   const bodyEnd = bytes.length - CHECKSUM_BYTES;

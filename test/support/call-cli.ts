@@ -2,7 +2,7 @@ import { vi } from 'vitest';
 import { main } from '../../src/cli/main.ts';
 import { wideColumns, type CliResult } from './daemon.ts';
 
-/** Runs one command line in this process, where a process of its own for each would cost seconds. One at a time. */
+/** Runs one command line in this process, because a process for each would cost seconds. One call at a time. */
 export async function callCli(...args: readonly string[]): Promise<CliResult> {
   const output = { stdout: '', stderr: '' };
   const spies = (['stdout', 'stderr'] as const).map((name) =>

@@ -11,7 +11,7 @@ const routes = apiRoutes
     isAsDescribed: ajv.compile(answer!),
   }));
 
-/** Fails where a successful answer is not what the OpenAPI document says of it. */
+/** Fails if a successful answer does not match the OpenAPI document. */
 export function checkAnswer(method: string, url: string, status: number, body: unknown): void {
   const path = url.split('?')[0]!;
   const route = routes.find((each) => each.method === method && each.path.test(path));

@@ -7,7 +7,7 @@ const validators = new Map(
   [...systemEventSchemas()].map(([type, schema]) => [type, new Ajv({ strict: true }).compile(schema)]),
 );
 
-/** Expects the body of an event of our own to be as its schema says. */
+/** Expects the body of a system event to match its schema. */
 export function checkOwnEvent({ event, body }: Pick<Received, 'event' | 'body'>): void {
   const isAsDescribed = validators.get(event)!;
   isAsDescribed(JSON.parse(body));

@@ -15,7 +15,7 @@ export interface CliResult {
   stderr: string;
 }
 
-/** Starts one command, as its user would. */
+/** Starts one command as users do. */
 export function spawnCli(args: readonly string[], env: Record<string, string> = {}) {
   return spawn(process.execPath, [bin, ...args], {
     env: { ...baseEnv(), ...env },
@@ -23,7 +23,7 @@ export function spawnCli(args: readonly string[], env: Record<string, string> = 
   });
 }
 
-/** Runs one command to its end. */
+/** Runs one command until it ends. */
 export async function runCli(args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> {
   const child = spawnCli(args, env);
   const output = { stdout: '', stderr: '' };
@@ -33,7 +33,7 @@ export async function runCli(args: readonly string[], env: Record<string, string
   return { code, ...output };
 }
 
-/** So wide that sentences stand on one line; width.test.ts tests 80 columns. */
+/** Wide enough that sentences are not wrapped; width.test.ts tests 80 columns. */
 export const wideColumns = '400';
 
 function baseEnv(): Record<string, string> {
@@ -57,14 +57,14 @@ export interface DaemonOptions {
   storeUrl: string;
   /** YAML of further tokens: `{ name: luz, role: auditor, sha256: "…" }`. */
   tokens?: string;
-  /** The YAML of the section `store`, where it is more than the URL. */
+  /** YAML of the section `store`, if it contains more than the URL. */
   store?: string;
   /** YAML below the fixed part: webhooks, delivery, … */
   yaml?: string;
   env?: Record<string, string>;
 }
 
-/** A daemon in a process of its own, started as `run` is. */
+/** A daemon in its own process, started with `run`. */
 export interface DaemonProcess {
   readonly url: string;
   readonly pid: number;
@@ -72,17 +72,17 @@ export interface DaemonProcess {
   readonly configFile: string;
   /** Every line of its log so far, parsed. */
   readonly log: Record<string, unknown>[];
-  /** Everything that it wrote to its standard error. */
+  /** The whole standard error so far. */
   stderr(): string;
   get(path: string): Promise<{ status: number; body: string }>;
   untilReady(): Promise<void>;
-  /** SIGTERM, and its exit code. */
+  /** Sends SIGTERM; resolves with the exit code. */
   stop(): Promise<number | null>;
-  /** SIGKILL. */
+  /** Sends SIGKILL; resolves when the process has ended. */
   kill(): Promise<void>;
 }
 
-/** Starts it and waits until it listens. The caller stops it; its configuration goes with it. */
+/** Starts the daemon and waits until it listens. The caller stops it; its configuration file is then removed. */
 export async function startDaemonProcess(options: DaemonOptions): Promise<DaemonProcess> {
   const token = randomBytes(24).toString('base64url');
   const sha256 = createHash('sha256').update(token).digest('hex');
@@ -122,7 +122,7 @@ async function follow(child: ChildProcess, { token, config }: Started): Promise<
     await config.remove();
     return exited.code;
   });
-  // An end is found like an address: what throws is tried again.
+  // The end of the process is returned like a URL, because waitFor retries a condition that throws.
   const begun = await waitFor(
     () => exited ?? (log.find(({ msg }) => msg === 'listening')?.['url'] as string | undefined),
     { timeoutMs: 90_000, what: 'the daemon to listen' },

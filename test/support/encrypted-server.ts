@@ -11,7 +11,7 @@ import {
   type ServerVariant,
 } from '../../src/demo/server-binaries.ts';
 
-/** A server that encrypts its binary log: its `stop` removes the keys as well. */
+/** A server that encrypts its binlog; its `stop` also removes the keys. */
 export async function startEncryptedServer(variant: ServerVariant): Promise<PrivateServer> {
   const binary = await resolveServerBinary(variant);
   const folder = await mkdtemp(join(tmpdir(), 'odontology-webhooks-test-'));
@@ -30,11 +30,11 @@ export async function startEncryptedServer(variant: ServerVariant): Promise<Priv
   };
 }
 
-/** MySQL looks for the list of its components beside its program, and for their settings beside them: both get folders of their own. */
+/** MySQL reads the list of its components beside its program, and their settings beside the plug-ins: both get their own folders. */
 async function startMysql(binary: ServerBinary, folder: string): Promise<PrivateServer> {
   const program = join(folder, 'mysqld');
   const original = binary.command.at(-1)!;
-  // A link where the file system allows one: the program has 70 MB.
+  // A hard link if the file system allows it, because the program has 70 MB.
   await link(original, program).catch(() => copyFile(original, program));
   const component = 'component_keyring_file';
   const plugins = binary.options.find((option) => option.startsWith('--plugin-dir='))?.split('=')[1];
@@ -76,7 +76,7 @@ async function startMariadb({
   });
 }
 
-/** The plugins of MariaDB are in another Debian package (3.7 MB) than the server: kept beside it. */
+/** MariaDB's plug-ins are in a separate Debian package (3.7 MB); they are kept beside the server. */
 async function fetchPlugins({ templateDir }: ServerBinary, variant: ServerVariant): Promise<string> {
   const dir = `${templateDir}-plugins`;
   await withFileLock(`${dir}.lock`, async () => {

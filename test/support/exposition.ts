@@ -18,7 +18,7 @@ const line =
   /^(?<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?<labels>.*)\})? (?<value>[+-]?Inf|Nan|NaN|[-+0-9.eE]+)$/;
 const label = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)/y;
 
-/** Reads Prometheus' text format 0.0.4 strictly: throws at the first line that is not as it should be. */
+/** Parses Prometheus' text format 0.0.4 strictly: throws at the first invalid line. */
 export function parseExposition(text: string): Map<string, Family> {
   if (!text.endsWith('\n')) throw new Error('the last line has no end');
   const families = new Map<string, Family>();

@@ -2,15 +2,15 @@ import type { TestProject } from 'vitest/node';
 import { startPrivateServer, type PrivateServer } from '../../src/demo/private-server.ts';
 import { serverVariants, type Flavour } from '../../src/demo/server-binaries.ts';
 
-/** What a test needs to know of a server that all test files share. */
+/** The data about a server that all test files share. */
 export interface SharedServer {
-  /** Not of a private server. Other tests run on it at the same time, so `createSchema` refuses to set its global variables. */
+  /** Absent for a private server. Other tests use a shared server at the same time, so `createSchema` refuses to set its global variables. */
   shared?: true;
   flavour: Flavour;
   version: string;
   host: string;
   port: number;
-  /** Root's, without a password and a schema. */
+  /** URL for root, without a password and without a schema. */
   url: string;
 }
 
@@ -27,12 +27,12 @@ const shared = (server: PrivateServer): SharedServer => {
   return { shared: true, flavour, version, host, port, url };
 };
 
-/** One server of each variant for the whole run. If one does not start, the run fails and says how to get it. */
+/** Starts one server of each variant for the whole run. If one does not start, the run fails with its error, which says how to get it. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const starts = await Promise.allSettled(
     serverVariants.map(async (variant) => ({
       variant,
-      // As the preflight wants it: MariaDB's default is 0.
+      // The preflight requires it: MariaDB's default is 0.
       server: await startPrivateServer({ flavour: variant, settings: ['sync_binlog=1'] }),
     })),
   );

@@ -4,7 +4,7 @@ import { parseDatabaseUrl } from '../../src/db/connection/database-url.ts';
 import { openMarker } from '../../src/db/proof/marks.ts';
 import { readCaptureState, writeMark } from '../../src/outbox/checkpoint.ts';
 
-/** Marks a checkpoint that a test has moved by SQL, as if the program had moved it. */
+/** Marks a checkpoint that a test has moved with SQL, as if the program had moved it. */
 export async function markCheckpoint(storeUrl: string): Promise<void> {
   const store = openStore(parseDatabaseUrl(storeUrl));
   try {

@@ -7,7 +7,7 @@ import type { TestSchema } from './server.ts';
 
 export const migrations = new URL('../../drizzle/', import.meta.url);
 
-/** The store as it was after so many migrations. */
+/** Migrates the store with only the first `count` migrations. */
 export async function migrateTo(schema: TestSchema, count: number): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'migrations-'));
   onTestFinished(() => rm(folder, { recursive: true }));

@@ -1,8 +1,8 @@
 import { waitFor } from './wait-for.ts';
 
 /**
- * Purges all binlog files but the one that is being written, and returns that one's name. MariaDB keeps a file until the engine
- * has flushed its contents, and both keep what a reader has open: so it asks again until only one is left.
+ * Purges all binlog files except the current one, and returns the name of the current one. MariaDB keeps a file until the engine
+ * has flushed its contents, and both servers keep a file that a reader has open, so this repeats until only one file is left.
  */
 export async function purgeLogs(query: (sql: string) => Promise<Record<string, unknown>[]>): Promise<string> {
   return waitFor(

@@ -33,7 +33,7 @@ export interface ReadOptions {
   url?: string;
 }
 
-/** Where the server's log ends now. */
+/** The current end of the server's binlog. */
 export async function endOfLog(flavour: Flavour, schema: TestSchema): Promise<Position> {
   const [status] = await schema.query(flavour === 'mysql' ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS');
   const [state] = await schema.query(
@@ -48,7 +48,7 @@ export async function endOfLog(flavour: Flavour, schema: TestSchema): Promise<Po
   };
 }
 
-/** Opens a reader of ours on a test schema, at its log's end unless told otherwise. */
+/** Opens one of our readers on a test schema, by default at the end of the binlog. */
 export async function openReader(options: ReadOptions): Promise<BinlogStream> {
   const { flavour, schema, watch, hints = {} } = options;
   const url = parseDatabaseUrl(options.url ?? schema.url());
@@ -58,7 +58,7 @@ export async function openReader(options: ReadOptions): Promise<BinlogStream> {
     url,
     flavour,
     position: options.position ?? (await endOfLog(flavour, schema)),
-    // A source ends the reader that has the id or the uuid of a newer one: test files run side by side.
+    // A source evicts a reader when another connects with the same server id or uuid, and test files run in parallel.
     serverId: randomInt(100_000, 4_000_000_000),
     replicaUuid: randomUUID(),
     ...options.identity,
@@ -83,7 +83,7 @@ export async function openReader(options: ReadOptions): Promise<BinlogStream> {
   return openStream(streamOptions);
 }
 
-/** As the daemon knows them. */
+/** The character sets by collation id, read as the daemon reads them. */
 async function charsetsOf(url: DatabaseUrl): Promise<ReadonlyMap<number, string>> {
   const source = openSource(url);
   try {
@@ -93,14 +93,14 @@ async function charsetsOf(url: DatabaseUrl): Promise<ReadonlyMap<number, string>
   }
 }
 
-/** Takes parts until so many watched rows have come. */
+/** Takes parts until `count` watched rows have arrived. */
 export async function takeRows(stream: BinlogStream, count: number): Promise<RowEvent[]> {
   const rows: RowEvent[] = [];
   while (rows.length < count) for (const part of await stream.take()) rows.push(...part.rows);
   return rows;
 }
 
-/** Takes parts until a committed part satisfies the condition; gives all of them. */
+/** Takes parts until a part satisfies the condition; returns all of them. */
 export async function takeUntil(
   stream: BinlogStream,
   done: (part: TransactionPart) => boolean,

@@ -10,9 +10,9 @@ export interface Received {
   body: string;
   data: Record<string, unknown>;
   headers: IncomingHttpHeaders;
-  /** Of the URL: tells the webhooks apart. */
+  /** Path of the URL: distinguishes the webhooks. */
   path: string;
-  /** Whether both signatures held. */
+  /** Whether both signatures are valid. */
   verified: boolean;
 }
 
@@ -20,16 +20,16 @@ export interface TestReceiver {
   url: string;
   port: number;
   received: Received[];
-  /** What to answer; default 204. May be replaced at any time. */
+  /** Returns the status to answer; default 204. It may be replaced at any time. */
   answer(received: Received): number | Promise<number>;
-  /** YAML for `delivery:` that lets webhooks reach it, and the shortest retries. */
+  /** YAML for `delivery:` that allows delivery to this receiver, with very short retries. */
   delivery: string;
   stop(): Promise<void>;
 }
 
 export const testSecret = `whsec_${'0123456789abcdef'.repeat(4)}`;
 
-/** A receiver on loopback that keeps and verifies everything. */
+/** A receiver on loopback that stores and verifies every webhook. */
 export async function startTestReceiver(secret = testSecret): Promise<TestReceiver> {
   const standard = new Webhook(secret);
   const receiver: TestReceiver = { url: '', port: 0, received: [], delivery: '', answer: () => 204, stop };

@@ -7,7 +7,7 @@ interface Replicating {
   gtid: boolean;
 }
 
-/** Makes a fresh server a read-only replica of another one, from the beginning of its log. */
+/** Makes a fresh server a read-only replica of another server, from the beginning of its binlog. */
 export async function replicate(
   replica: Connection,
   { host, port }: { host: string; port: number },
@@ -23,7 +23,7 @@ export async function replicate(
   await replica.query(statements[flavour]!);
 }
 
-/** Lets the replica apply what it has received, and makes it the source. */
+/** Waits until the replica has applied everything that it received, then makes it the source. */
 export async function promote(replica: Connection, { flavour }: Pick<Replicating, 'flavour'>): Promise<void> {
   const word = flavour === 'mysql' ? 'REPLICA' : 'SLAVE';
   await replica.query(`STOP ${word} IO_THREAD`);

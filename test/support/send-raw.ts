@@ -4,7 +4,7 @@ import type { Flavour } from '../../src/binlog/types.ts';
 
 const COM_QUERY = 3;
 
-/** Sends the bytes of a statement as they are. MySQL expects a number of attributes before them. */
+/** Sends the bytes of a statement unchanged. MySQL expects a count of attributes before them. */
 export function sendRaw(connection: Connection, flavour: Flavour, statement: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     const done = (): true => {

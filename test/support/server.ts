@@ -8,7 +8,7 @@ export type { SharedServer };
 
 /** For `describe.each(flavours)`: behaviour that differs between MySQL and MariaDB, but not between versions of MariaDB. */
 export const flavours: readonly Flavour[] = ['mysql', 'mariadb'];
-/** For `describe.each(servers)`: what depends on the version too: decoding, capture, the preflight, statements of the store. */
+/** For `describe.each(servers)`: behaviour that also depends on the version: decoding, capture, the preflight, statements of the store. */
 export const servers: readonly ServerVariant[] = serverVariants;
 
 /** The server that the global setup started for the whole run. */
@@ -24,13 +24,13 @@ export interface TestUser {
   password: string;
 }
 
-/** A connection as the server's list of processes shows it. */
+/** A connection in the server's process list. */
 export interface ServerSession {
   id: number;
   user: string;
   db: string | null;
   command: string;
-  /** The statement that it is running. */
+  /** The running statement. */
   info: string | null;
 }
 
@@ -38,16 +38,16 @@ export interface TestSchema {
   name: string;
   /** The schema's URL, for root or for the given user. */
   url(account?: TestUser): string;
-  /** Runs one or several statements as root; the rows of a single SELECT. */
+  /** Runs one or several statements as root; returns the rows of a single SELECT. */
   query(sql: string, values?: readonly unknown[]): Promise<Row[]>;
-  /** A connection of its own, as root, in this schema; closed by `drop`. */
+  /** Opens a separate connection as root in this schema; `drop` closes it. */
   connect(): Promise<Connection>;
   /**
-   * All clients' connections. By SHOW: MySQL's information_schema.processlist refuses, with an error, to be read while
-   * any statement holds a character outside utf8mb3, such as an emoji.
+   * All clients' connections, read by SHOW: MySQL's information_schema.processlist returns an error while any statement
+   * contains a character outside utf8mb3, such as an emoji.
    */
   sessions(): Promise<ServerSession[]>;
-  /** Opens the connection of `query` anew: the server was restarted. */
+  /** Reopens the connection of `query` after a restart of the server. */
   reconnect(): Promise<void>;
   drop(): Promise<void>;
 }
@@ -66,7 +66,7 @@ function connectTo(uri: string): Promise<Connection> {
   });
 }
 
-/** A schema with a name of its own, filled with `sql` (no DELIMITER; several statements are fine). A shared server's global variables are left alone. */
+/** Creates a schema with a unique name, filled with `sql` (no DELIMITER; several statements are allowed). Refuses to set a shared server's global variables. */
 export async function createSchema(server: ServerAddress, sql?: string): Promise<TestSchema> {
   const name = unique('t');
   let root = await connectTo(server.url);
@@ -115,7 +115,7 @@ export async function createSchema(server: ServerAddress, sql?: string): Promise
 }
 
 /**
- * A user with a name and password of its own and exactly these privileges, each written as in GRANT without the
+ * Creates a user with a unique name and password and exactly these privileges, each written as in GRANT without the
  * user: `SELECT ON clinic.*`, `REPLICATION SLAVE ON *.*`.
  */
 export async function createUser(
@@ -140,7 +140,7 @@ async function asRoot(server: ServerAddress, statements: readonly string[]): Pro
   }
 }
 
-/** The tables of a schema, each with the columns that a dump copies: all but generated ones. */
+/** The tables of a schema, each with the columns that a dump copies: all except generated columns. */
 export async function copiedColumns(schema: TestSchema, name: string): Promise<Map<string, string>> {
   const rows = await schema.query(
     `SELECT t.TABLE_NAME AS name, GROUP_CONCAT(CONCAT('\`', c.COLUMN_NAME, '\`')) AS columns

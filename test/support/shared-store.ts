@@ -4,7 +4,7 @@ import { startDaemonProcess, type DaemonProcess } from './daemon.ts';
 import { startTestReceiver, testSecret, type TestReceiver } from './receiver.ts';
 import { createSchema, sharedServer, type TestSchema } from './server.ts';
 
-/** A clinic whose updated patients go to one receiver, by daemons that share one store. */
+/** A clinic whose `patient.updated` events go to one receiver, sent by daemons that share one store. */
 export interface SharedStore {
   clinic: TestSchema;
   receiver: TestReceiver;

@@ -5,29 +5,29 @@ interface Target {
   port: number;
 }
 
-/** A TCP connection with a will of its own, between a client and a server. */
+/** A TCP connection between a client and a server that a test can disturb. */
 export interface TcpProxy {
   host: string;
   port: number;
-  /** A URL of the server, led through here. */
+  /** A URL of the server through this proxy. */
   through(url: string): string;
-  /** Resets every connection, at both ends, at once. New ones pass. */
+  /** Resets all connections immediately, at both ends. New connections pass. */
   cut(): void;
-  /** No byte passes in either direction, on old connections and new ones, and no side gets an error. */
+  /** Stops all bytes in both directions, on existing and new connections, without an error on either side. */
   freeze(): void;
-  /** What was held back passes. */
+  /** Passes the bytes that were held back. */
   thaw(): void;
-  /** The server's ends of the present connections are gone; the clients never hear of it. New ones pass. */
+  /** Closes the server's ends of the existing connections; the clients get no notice. New connections pass. */
   halfOpen(): void;
-  /** Where new connections lead from now on; the present ones stay. */
+  /** Sets the target of new connections; existing connections stay. */
   pointTo(target: Target): void;
   /** Whether new connections are refused. */
   refuse(refused: boolean): void;
   /** Connections accepted so far. */
   accepted(): number;
-  /** Bytes that came from the server so far. */
+  /** Bytes received from the server so far. */
   received(): number;
-  /** Shows every chunk that passes, in either direction. */
+  /** Passes every chunk, in either direction, to the listener. */
   tap(listener: (chunk: Buffer) => void): void;
   stop(): Promise<void>;
 }
@@ -37,7 +37,7 @@ interface Pair {
   upstream: Socket;
 }
 
-/** Listens on a free loopback port and passes on to `target`. */
+/** Listens on a free loopback port and forwards to `target`. */
 export async function startTcpProxy(target: Target): Promise<TcpProxy> {
   const pairs = new Set<Pair>();
   let goal = target;
@@ -119,7 +119,7 @@ export async function startTcpProxy(target: Target): Promise<TcpProxy> {
   };
 }
 
-/** When one side ends, so does the other. */
+/** When one side closes, the other is closed too. */
 function join({ client, upstream }: Pair, onEnd: () => void): void {
   client.pipe(upstream);
   upstream.pipe(client);

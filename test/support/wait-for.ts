@@ -1,17 +1,17 @@
 import { monotonicMs, sleep } from '../../src/lib/clock.ts';
 
 export interface WaitOptions {
-  /** Default 30 s: a condition that holds costs nothing, and a busy machine is slow. */
+  /** Default 30 s: a condition that holds early costs nothing, and a busy machine is slow. */
   timeoutMs?: number;
   /** Ends the sentence "Waited in vain for …". */
   what?: string;
-  /** Between two looks; default 20 ms. */
+  /** Interval between two checks; default 20 ms. */
   everyMs?: number;
 }
 
 /**
- * Looks until the condition gives something truthy, and returns that. A condition that throws counts as not yet
- * true; its last error is the cause when time runs out.
+ * Checks the condition repeatedly until it returns a truthy value, and returns that value. A condition that throws counts as not
+ * yet true; its last error is the cause if the time runs out.
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
