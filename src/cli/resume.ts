@@ -88,7 +88,10 @@ function resume(options: ResumeOptions, reason: string): Promise<void> {
   });
 }
 
-/** If capture is not halted, a failing check may keep the daemon from being ready; if the source refuses a query, a check says what is missing. */
+/**
+ * If capture is not halted, a failing check may keep the daemon from being ready; if the source refuses a query, a check says what is
+ * missing.
+ */
 async function withFailingChecks(error: unknown, opened: OpenedStore & { source: Source }): Promise<unknown> {
   const known = appErrorWithin(error);
   const notHalted = known?.code === 'ERR_NOT_HALTED' ? known : undefined;

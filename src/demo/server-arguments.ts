@@ -12,7 +12,10 @@ interface ServerOptions {
   serverId: number;
 }
 
-/** The arguments of a private server: small and fast, but as durable as a default server, so that test results also apply to a clinic's server. */
+/**
+ * The arguments of a private server: small and fast, but as durable as a default server, so that test results also apply to a clinic's
+ * server.
+ */
 export function toServerArguments({
   binary,
   dataDir,

@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto';
 
 /**
- * The id of an event: `evt_` and 32 hex characters of a SHA-256 over the lineage of the source, the transaction, the table,
- * the row's key, the row's ordinal in the transaction and the event type. Each part is prefixed with its length, so that no two
- * lists of parts produce the same text. A pure function of the binlog: when it is read again after a crash, the same change gets the same id.
+ * The id of an event: `evt_` and 32 hex characters of a SHA-256 over the lineage of the source, the transaction, the table, the row's
+ * key, the row's ordinal in the transaction and the event type. Each part is prefixed with its length, so that no two lists of parts
+ * produce the same text. A pure function of the binlog: when it is read again after a crash, the same change gets the same id.
  */
 export function eventId(transaction: string, row: string, type: string): string {
   return `evt_${hash('sha256', transaction + row + type, 'hex').slice(0, 32)}`;

@@ -128,7 +128,10 @@ export function refuseConnection(error: Error & { code?: string }, socket: Socke
   );
 }
 
-/** Answers a request whose `Expect` cannot be met; Node would answer it without a body. Closes the connection, because a body may follow. */
+/**
+ * Answers a request whose `Expect` cannot be met; Node would answer it without a body. Closes the connection, because a body may
+ * follow.
+ */
 export function refuseExpectation(_request: IncomingMessage, response: ServerResponse): void {
   const body = JSON.stringify(refusalOf(417));
   response.writeHead(417, {

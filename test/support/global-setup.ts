@@ -4,7 +4,10 @@ import { serverVariants, type Flavour } from '../../src/demo/server-binaries.ts'
 
 /** The data about a server that all test files share. */
 export interface SharedServer {
-  /** Absent for a private server. Other tests use a shared server at the same time, so `createSchema` refuses to set its global variables. */
+  /**
+   * Absent for a private server. Other tests use a shared server at the same time, so `createSchema` refuses to set its global
+   * variables.
+   */
   shared?: true;
   flavour: Flavour;
   version: string;

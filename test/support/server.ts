@@ -66,7 +66,10 @@ function connectTo(uri: string): Promise<Connection> {
   });
 }
 
-/** Creates a schema with a unique name, filled with `sql` (no DELIMITER; several statements are allowed). Refuses to set a shared server's global variables. */
+/**
+ * Creates a schema with a unique name, filled with `sql` (no DELIMITER; several statements are allowed). Refuses to set a shared
+ * server's global variables.
+ */
 export async function createSchema(server: ServerAddress, sql?: string): Promise<TestSchema> {
   const name = unique('t');
   let root = await connectTo(server.url);

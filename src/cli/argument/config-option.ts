@@ -20,7 +20,10 @@ export function configOf({ config }: ConfigOptions): Config {
   return loadConfig(config, process.env);
 }
 
-/** Loads the configuration with its mistakes, so that they can be reported together with others. Throws ERR_CONFIG if nothing else can be checked. */
+/**
+ * Loads the configuration with its mistakes, so that they can be reported together with others. Throws ERR_CONFIG if nothing else can
+ * be checked.
+ */
 export function draftOf({ config: file }: ConfigOptions): CheckedDraft {
   const draft = draftConfig(file, process.env);
   if (draft.config === null) throw problemsError('ERR_CONFIG', draft.problems);

@@ -31,7 +31,10 @@ export function compileRules(file: RuleFile, options: CompileOptions): Rules {
   return rules;
 }
 
-/** Returns the rules that fit the schema, and the mistakes of the others. If there is a mistake, use the rules only to check webhooks, not to map. */
+/**
+ * Returns the rules that fit the schema, and the mistakes of the others. If there is a mistake, use the rules only to check webhooks,
+ * not to map.
+ */
 export function draftRules(
   file: RuleFile,
   { schema, timeZone, filterNames = [] }: CompileOptions,

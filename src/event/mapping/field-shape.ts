@@ -21,7 +21,10 @@ export type FieldShape =
 
 const unknown: FieldShape = { kind: 'unknown' };
 
-/** The shapes that the rules of an event type give each field, and each lower-case column of the changed row. A field hides a column of its name. */
+/**
+ * The shapes that the rules of an event type give each field, and each lower-case column of the changed row. A field hides a column of
+ * its name.
+ */
 export function fieldShapes(rules: readonly Rule[]): ReadonlyMap<string, readonly FieldShape[]> {
   const all = new Map<string, readonly FieldShape[]>();
   for (const { table, data } of rules) {

@@ -285,7 +285,10 @@ export function compileLookedUpCell(
   };
 }
 
-/** Presents a found row to the sources over its columns. It is a deleted row if the change is a delete, so that its own look-ups find deleted rows. */
+/**
+ * Presents a found row to the sources over its columns. It is a deleted row if the change is a delete, so that its own look-ups find
+ * deleted rows.
+ */
 function foundRow(row: Row, { op }: RowContext): RowContext {
   return op === 'delete' ? { op, before: row, after: null } : { op: 'update', before: null, after: row };
 }
