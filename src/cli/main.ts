@@ -30,7 +30,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   completion: async () => (await import('./completion/completion.ts')).completionCommand(),
 };
 
-/** Loads the named command; all commands if the name is unknown, for the help and for suggestions. */
+/** Loads the named command; all commands if the name is missing or unknown, for the help and for suggestions. */
 function loadCommands(args: readonly string[]): Promise<Command[]> {
   if (args[0] === '--version' || args[0] === '-V') return Promise.resolve([]);
   const meant = args[0] ?? '';

@@ -91,7 +91,7 @@ export interface CompiledEventType extends EventTypeInfo {
 /** A rules file compiled against the live schema. */
 export interface Rules {
   watch: Watch;
-  /** The names in the rules and the filters, by table, whether or not the schema has them. A binlog column that is only named is unread. */
+  /** The names in the rules and the filters, by table, whether or not the schema has them. A column that is only named counts as unread. */
   named: Watch;
   types: readonly CompiledEventType[];
   /** Messages about columns and tables that this clinic lacks, one sentence each. */

@@ -14,7 +14,7 @@ export interface ConnectionLimits {
 
 /**
  * 100 connections: together with 64 deliveries at once and about 40 database connections they stay below 256 file descriptors, the
- * lowest limit of any system. With 400 idle sockets and no limit, deliveries stopped.
+ * lowest limit that systems give. With 400 idle sockets and no limit, deliveries stopped.
  */
 export const defaultLimits: ConnectionLimits = {
   connections: 100,

@@ -2,7 +2,8 @@ import { isIPv4 } from 'node:net';
 
 /**
  * A web page can point its own name at this machine (DNS rebinding); a browser then lets that page read our answers. Only the `Host`
- * header reveals this: it contains the page's name. So the API answers only to the names that the operator has configured.
+ * header reveals this: it contains the page's name. So the API answers only to loopback names, to its own address and to the names that
+ * the operator has configured.
  */
 
 /** The name or address of a `Host` header, in lower case, without its port; undefined if the header is not valid. */

@@ -99,7 +99,7 @@ function conclude(report: Report): void {
   throw new AppError('ERR_INTERNAL', `The day did not go as promised: ${problems.join(' ')}`);
 }
 
-/** Loads the schema and creates the application's user and our user, with the minimum of privileges. */
+/** Loads the schema and creates the application's user, and our user with the minimum of privileges. */
 async function prepareClinic(
   server: PrivateServer,
   stack: AsyncDisposableStack,
