@@ -37,11 +37,14 @@ function wrapLine(line: string, columns: number, breaksWords: boolean): string[]
 const statement =
   /^(ALTER|CALL|CREATE|DELETE|DROP|FLUSH|GRANT|INSERT|PURGE|RENAME|RESET|REVOKE|SET|SHOW|START|STOP|UPDATE)\b.*;/;
 const command = /^\s*(\$ |sudo |npx |odontology-webhooks |sed -n )/;
+const setting = /^[a-z_]+: \{ .* \}$/;
 
-/** Wraps the sentences of a text. A statement or a command stays on one line, however long, so that it can be copied. */
+/** Wraps the sentences of a text. A statement, a command or a line for the configuration stays on one line, however long, so that it can be copied. */
 export function wrapProse(text: string, columns: number): string {
   return text
     .split('\n')
-    .map((line) => (statement.test(line) || command.test(line) ? line : wrapText(line, columns)))
+    .map((line) =>
+      [statement, command, setting].some((each) => each.test(line)) ? line : wrapText(line, columns),
+    )
     .join('\n');
 }
