@@ -111,7 +111,6 @@ function indent(body: string): string {
 
 /**
  * A webhook as text for the terminal: its type, whether it is genuine, and its body.
- * @internal
  */
 export function formatReceived(received: ReceivedWebhook): string {
   const { standard, legacy } = received;
