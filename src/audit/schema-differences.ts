@@ -4,7 +4,7 @@ import type { SchemaDifference } from '../db/schema/schema-difference.ts';
 import { AppError } from '../lib/errors.ts';
 import { auditorViews } from './auditor.ts';
 
-/** Returns where the store's tables and views, including the auditor's, differ from those that this version creates. */
+/** Returns where the store's tables and views, including the auditor's, differ from the definitions of this version. */
 export function readSchemaDifferences(store: Store): Promise<SchemaDifference[]> {
   return compareSchema(store, auditorViews);
 }

@@ -141,7 +141,7 @@ function sourceMistakes({
   return [...(silence ? [silence] : []), ...refusal];
 }
 
-/** Problems of the file's webhooks, except those that follow from a mistake that is reported already. */
+/** Problems of the file's webhooks, except problems that follow from a mistake already reported. */
 function validateWebhooksOf({ config, isReplaced }: CheckedDraft, rules: DraftRules): Problem[] {
   const guarding = ['allowed_ports', 'allow_private_networks', 'allow_http'];
   const isGuardUnknown = guarding.some((key) => isReplaced(['delivery', key]));

@@ -43,7 +43,7 @@ export class PreflightError extends AppError {
   }
 }
 
-/** Networks that deliveries may reach: those that the configuration allows, never the daemon's own servers. */
+/** Networks that deliveries may reach: the networks that the configuration allows, never the daemon's own servers. */
 export function guardOptions({ delivery, http, source, store }: Config): GuardOptions {
   const { allowHttp, allowPrivateNetworks, allowedPorts, proxies } = delivery;
   const databases = [source.url, store.url]

@@ -40,7 +40,7 @@ const MAX_DOLLAR_SEARCHES = 100;
  * Splits a logged statement into tokens like the server that executed it (sql/sql_lex.cc of both servers): in linear time, without
  * memory of its own, and without an error for any bytes.
  *
- * The server executed every executable comment in the log: it logs those that it skipped because of its version as plain comments
+ * The server executed every executable comment in the log: it logs a comment that it skipped because of its version as a plain comment
  * (`/*!99999 x` becomes `/* 99999 x`, a comment inside becomes `(* *)`). So the lexer compares no versions.
  */
 export class Lexer {

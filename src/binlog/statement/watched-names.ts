@@ -3,7 +3,7 @@ export interface WatchOptions {
   /** Lower-case names of the columns to read from a table; undefined for a table that is not read. */
   columnsOf(schema: string, table: string): ReadonlySet<string> | undefined;
   isWatchedSchema(schema: string): boolean;
-  /** Names of the watched tables, including those that do not exist yet. */
+  /** Names of the watched tables, including tables that do not exist yet. */
   watchedTables(): Iterable<string>;
   /** Whether the server ignores letter case in table names (`lower_case_table_names` is not 0); default true. */
   foldsNames?: boolean;

@@ -6,7 +6,7 @@ import type { SchemaDifference } from './schema-difference.ts';
 import { readLiveTables, type LiveColumn, type LiveIndex, type LiveTables } from './live-tables.ts';
 
 /**
- * Compares the tables and views of the store with those that the migrations create on its server. Reads information_schema only.
+ * Compares the tables and views of the store with the ones of the migrations on its server. Reads information_schema only.
  * `optionalViews`: queries of views that need not exist, by name. Triggers and scheduled events come first, because they may undo any
  * remedy.
  */

@@ -12,7 +12,7 @@ import {
 import * as schema from './schema.ts';
 
 /*
- * The definitions of the store's tables and views, for comparison with those that a server returns. Servers print definitions in forms of
+ * The definitions of the store's tables and views, for comparison with the definitions that a server returns. Servers print definitions in forms of
  * their own: with the schema's name, with parentheses around every term (MySQL) or few (MariaDB), with the character set of a text.
  */
 
