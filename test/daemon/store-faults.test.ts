@@ -293,11 +293,14 @@ ${receiver.delivery}
     const before = await create();
     await waitFor(() => arrivals(before) > 0);
     await replicate(onReplica, server, { flavour, gtid: true });
+    // Nothing is committed behind what the replica gets: a seal that it lacks would be reported, as it must be.
+    scene.proxy.freeze();
     await scene.admin.query('CREATE DATABASE written_last');
     await waitFor(() => onReplica.query('USE written_last'), { what: 'the replica to have everything' });
     await promote(onReplica, { flavour });
     scene.proxy.halfOpen();
     scene.proxy.pointTo(replica);
+    scene.proxy.thaw();
     await untilRecovered(failover, []);
   });
 });

@@ -40,6 +40,8 @@ interface Pair {
 /** Listens on a free loopback port and forwards to `target`. */
 export async function startTcpProxy(target: Target): Promise<TcpProxy> {
   const pairs = new Set<Pair>();
+  /** Clients whose connection to the server `halfOpen` ended. */
+  const abandoned = new Set<Socket>();
   let goal = target;
   let frozen = false;
   let refused = false;
@@ -96,7 +98,9 @@ export async function startTcpProxy(target: Target): Promise<TcpProxy> {
         upstream.destroy();
         client.unpipe(upstream);
         client.resume();
+        abandoned.add(client);
       }
+      pairs.clear();
     },
     pointTo(next) {
       goal = next;
@@ -114,6 +118,7 @@ export async function startTcpProxy(target: Target): Promise<TcpProxy> {
         client.destroy();
         upstream.destroy();
       }
+      for (const client of abandoned) client.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
